@@ -71,10 +71,10 @@ class Stage:
         assert found is not None
         return found["hostname"]
 
-    async def steps(self, session_id: str) -> list[tuple[int, str, bool, str | None]]:
+    async def steps(self, session_id: str) -> list[tuple[int, str | None, bool, str | None]]:
         launch = await launch_of_session(self.db, session_id)
         assert launch is not None
-        return [(step["order"], step["candidate"], step["used"], step["code"]) for step in launch["steps"]]
+        return [(step.order, step.candidate, step.used, step.code) for step in launch.steps]
 
     async def reserved(self) -> dict[str, float]:
         rows_ = await self.db.fetch("SELECT hostname, cores_allocated FROM agent_capacity JOIN agents USING (agent_id)")

@@ -47,7 +47,7 @@ class Stage:
     async def steps(self, session_id: str) -> list[tuple[int, str, str, bool, str | None]]:
         launch = await launch_of_session(self.db, session_id)
         assert launch is not None
-        return [(s["order"], s["step"], s["zone_name"], s["used"], s["code"]) for s in launch["steps"]]
+        return [(s.order, s.step, s.zone_name, s.used, s.code) for s in launch.steps]
 
     async def rows_of_log(self, code: str) -> list[dict[str, Any]]:
         await self.logs.flush()

@@ -317,7 +317,7 @@ async def test_deleting_is_recorded_once_and_follows_the_successor(stage: Stage)
     async with stage.db.transaction() as connection:
         first = await sessions.request_delete(connection, old, "deleted by ada")
         again = await sessions.request_delete(connection, old, "deleted by bob")
-    assert (str(first["session_id"]), first["changed"], again["changed"]) == (new, True, False)
+    assert (first.session_id, first.changed, again.changed) == (new, True, False)
     row = await stage.db.fetch_one("SELECT * FROM sessions WHERE session_id = %s", (new,))
     assert row is not None
     assert (row["status"], row["want"], row["generation"], row["auth_epoch"], row["ended_reason"]) == (

@@ -41,7 +41,7 @@ async def test_everybody_has_the_eight_permissions_and_the_desktop(db: Database)
     assert admin is not None
     assert all(permissions_of(resolve(await memberships_of(db, admin.user_id))).values())
     offer = await read_offer(db)
-    allowed = (await read_launcher(db, admin.user_id))["image_ids"]
+    allowed = (await read_launcher(db, admin.user_id)).image_ids
     assert [offer.workspaces[image_id].image.friendly_name for image_id in allowed] == ["Desktop"]
 
 

@@ -93,7 +93,7 @@ async def test_a_violation_names_the_staging_config_also_when_that_was_deleted(s
     await stage.db.write("DELETE FROM sessions WHERE staging_config_id = %s", (config_id,))
     await stage.db.write("DELETE FROM staging_configs")
     found = await list_logs(stage.db, LogFilter(session_id=result.session_id), before=None, limit=100)
-    titles = {row["code"]: row["staging_config_title"] for row in found}
+    titles = {row.code: row.staging_config_title for row in found}
     assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
 
 

@@ -17,7 +17,7 @@ from tests.support.managers import Fleet, eventually, manager_here
 from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import list_agents
-from greenroom.db.session.lifecycle import resume, stop_or_pause
+from greenroom.db.session.lifecycle import read_expiring, resume, stop_or_pause
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.manager.tasks import deadlines
 
@@ -91,6 +91,24 @@ async def over(db: Database, session_id: str, clocks: Clocks, *, limit: bool = F
         " time_limit_ends = CASE WHEN %s THEN clock_timestamp() END WHERE session_id = %s",
         (Jsonb(asdict(clocks)), limit, session_id),
     )
+
+
+async def test_rows_of_a_version_that_wrote_no_clocks_end_as_it_would_have_ended_them(db: Database, fleet: Fleet):
+    async with manager_here(fleet) as door:
+        agent = await joined(db, door)
+    session_id = await used(db, agent, fleet)
+    stored: list[tuple[dict[str, Any], Clocks]] = [
+        ({}, Clocks(keepalive_s=30)),
+        ({"keepalive_s": 60, "action": "stop", "of a later one": 1}, Clocks(keepalive_s=60, action="stop")),
+    ]
+    for expiry, clocks in stored:
+        await db.write(
+            "UPDATE sessions SET expiry = %s, keepalive = assigned, expires = assigned + interval '30 s'"
+            " WHERE session_id = %s",
+            (Jsonb(expiry), session_id),
+        )
+        (found,) = await read_expiring(db, str((await row(db, session_id))["zone_id"]))
+        assert found.clocks == clocks
 
 
 async def logged(db: Database, code: str) -> list[str]:

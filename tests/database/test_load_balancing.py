@@ -92,9 +92,9 @@ async def test_a_staged_session_on_another_agent_is_not_handed_out_once_there_is
     assert await stage.host() == "idle"
     await stage.restrict_to("hot")
     assert await stage.host() == "hot"
-    steps = await launch_of_session(stage.db, await _newest(stage.db))
-    assert steps is not None
-    assert [(s["step"], s["used"]) for s in steps["steps"]][-1] == ("on_demand_here", True)
+    launch = await launch_of_session(stage.db, await _newest(stage.db))
+    assert launch is not None
+    assert [(s.step, s.used) for s in launch.steps][-1] == ("on_demand_here", True)
 
 
 async def _newest(db: Database) -> str:

@@ -125,13 +125,11 @@ async def test_a_launch_takes_the_room_of_the_newest_staged_session_that_is_not_
     )
     launch = await launch_of_session(stage.db, result.session_id)
     assert launch is not None
-    assert [(s["candidate"], s["code"], s["used"]) for s in launch["steps"][1:]] == [
+    assert [(s.candidate, s.code, s.used) for s in launch.steps[1:]] == [
         ("agent-1", "no_capacity", False),
         ("agent-1", None, True),
     ]
-    assert launch["steps"][-1]["reason"].endswith(
-        "in the room of a staged session that was not usable yet: people go first."
-    )
+    assert launch.steps[-1].reason.endswith("in the room of a staged session that was not usable yet: people go first.")
     await stage.must_add_up()
 
 
@@ -257,7 +255,7 @@ async def test_a_start_that_failed_takes_the_room_of_a_staged_session_on_another
     )
     launch = await launch_of_session(stage.db, str(successor["session_id"]))
     assert launch is not None
-    assert launch["steps"][-1]["reason"] == (
+    assert launch.steps[-1].reason == (
         "A new session was placed on agent-2 in zone eu in its place, in the room of a staged session that was not"
         " usable yet: people go first."
     )

@@ -146,7 +146,7 @@ async def test_what_an_agent_that_is_away_was_to_stop_or_delete_waits_for_it(db:
     for status in ("starting", "assigning", "stopping", "pausing", "deleting"):
         await session(db, agent, fleet.key_file, status=status)
     await db.write("UPDATE agents SET status = 'missing'")
-    assert {row["status"] for row in await read_waiting(db, zone["zone_id"])} == {"starting", "assigning"}
+    assert {waiting.status for waiting in await read_waiting(db, zone["zone_id"])} == {"starting", "assigning"}
     await db.write("UPDATE agents SET status = 'running'")
     assert len(await read_waiting(db, zone["zone_id"])) == 5
 

@@ -76,7 +76,7 @@ async def test_of_many_at_once_as_many_quotas_fit_as_the_host_has_cores(stage: S
     assert len(placed) == room
     assert await stage.reserved() == 32
     shown = await list_sessions(stage.db, SessionFilter())
-    assert {session["cores"] for session in shown} == {cores}, "a session shows the cores of its workspace"
+    assert {each.row.cores for each in shown} == {cores}, "a session shows the cores of its workspace"
     await stage.end(placed[0])
     assert await stage.reserved() == 32 - cores * OVERCOMMIT
     await stage.end(*placed[1:])

@@ -64,7 +64,7 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert (told.want, told.user_id, told.generation) == ("absent", None, 2)
     assert json.dumps(new["client_settings"]) == json.dumps(old["client_settings"]) != "{}", "an integer stays one"
     assert await read_desired(stage.db, str(new["agent_id"]))
-    assert (await views.get_session(stage.db, first))["session_id"] == new["session_id"]
+    assert (await views.get_session(stage.db, first)).session_id == str(new["session_id"])
     assert [step[1:] for step in (await stage.steps(str(new["session_id"])))[-3:]] == [
         (before, True, None),
         (before, False, "start_failed"),

@@ -42,13 +42,13 @@ async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: S
     assert new["assignment"]["assignment_id"] == str(new["assignment_id"])
     assert (new["idempotency_key"], old["idempotency_key"], new["launch_id"]) == ("k", None, old["launch_id"])
     shown = await views.get_session(stage.db, first)
-    assert str(shown["session_id"]) == str(new["session_id"])
+    assert shown.session_id == str(new["session_id"])
     listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id))
-    assert [row["session_id"] for row in listed] == [new["session_id"]]
+    assert [each.row.session_id for each in listed] == [str(new["session_id"])]
     assert (await stage.launch()).session_id == str(new["session_id"])
     launch = await launch_of_session(stage.db, str(new["session_id"]))
     assert launch is not None
-    assert [(step["order"], step["used"], step["code"]) for step in launch["steps"]] == [
+    assert [(step.order, step.used, step.code) for step in launch.steps] == [
         (1, True, None),
         (1, False, "hand_over_failed"),
         (2, True, None),
@@ -154,7 +154,7 @@ async def test_a_session_that_cannot_start_is_started_once_more_on_another_agent
     assert new["spec_hash"] != old["spec_hash"]
     assert (new["expires"] - new["keepalive"]).total_seconds() == pytest.approx(3600, abs=1)
     shown = await views.get_session(stage.db, first)
-    assert shown["session_id"] == new["session_id"]
+    assert shown.session_id == str(new["session_id"])
     steps = await stage.steps(str(new["session_id"]))
     order = steps[-1][0]
     assert steps[-3:] == [
@@ -177,7 +177,7 @@ async def test_a_second_failure_is_final_and_tells_both_causes(stage: Stage):
         f"On {after}: The container ended by itself with exit code 3. Before that: {before}: No such file."
     )
     shown = await views.get_session(stage.db, first)
-    assert (shown["status"], shown["awaits_successor"]) == ("failed", False)
+    assert (shown.status, shown.awaits_successor) == ("failed", False)
     assert [step[1:] for step in (await stage.steps(second))[-2:]] == [
         (after, False, "start_failed"),
         (None, False, "start_failed"),
@@ -216,7 +216,7 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     shown = await views.get_session(stage.db, first)
-    assert (shown["status"], shown["awaits_successor"]) == ("starting", True)
+    assert (shown.status, shown.awaits_successor) == ("starting", True)
     progress = progress_of(shown, causes=True)
     assert (progress.operational_status, "another one" in progress.message) == ("starting", True)
     for status, number in (("starting", 1), ("failed", 0)):
@@ -249,10 +249,10 @@ async def test_only_the_newest_failed_session_stays_and_none_count(stage: Stage)
         await stage.db.write("UPDATE agents SET enabled = true")
     async with stage.db.transaction() as connection:
         gone = await clear_failed(connection, stage.ctx.zone_id, 3600, 300)
-        assert {row["session_id"] for row in gone} == set(ids[:2])
+        assert {session.session_id for session in gone} == set(ids[:2])
         await connection.execute("UPDATE sessions SET status_changed = now() - interval '2 hours'")
         gone = await clear_failed(connection, stage.ctx.zone_id, 3600, 300)
-        assert [row["session_id"] for row in gone] == ids[2:]
+        assert [session.session_id for session in gone] == ids[2:]
         await end_sessions(connection, ids, "gone")
     pool = await stage.db.fetch_one("SELECT count(*) AS left FROM sessions WHERE status <> 'deleted'")
     assert pool is not None
@@ -301,9 +301,8 @@ async def test_who_deletes_a_session_while_it_is_replaced_deletes_the_one_in_its
         deleted = asyncio.create_task(destroy(stage.db, stage.ctx.logs, shown, "done"))
         await eventually(lambda: waiting_for_a_lock(stage.db, 2))
     await replaced
-    gone = await deleted
+    await deleted
     successor = (await stage.row(first))["superseded_by"]
-    assert (gone["session_id"], gone["changed"]) == (successor, True)
     assert (await stage.row(str(successor)))["status"] == "deleting"
 
 

@@ -41,8 +41,7 @@ async def empty(stage: Stage, zone: str) -> None:
 async def trace(stage: Stage, session_id: object) -> list[tuple[int, str, str, bool, str | None]]:
     launch = await launch_of_session(stage.db, str(session_id))
     assert launch is not None
-    names = ("order", "step", "zone_name", "used", "code")
-    return [tuple(step[name] for name in names) for step in launch["steps"]]
+    return [(s.order, s.step, s.zone_name, s.used, s.code) for s in launch.steps]
 
 
 def zone_of(stage: Stage, row: dict[str, Any]) -> str:
@@ -74,9 +73,9 @@ async def test_the_pool_here_comes_before_the_one_elsewhere_and_that_before_a_ne
     ]
     launch = await launch_of_session(stage.db, str(fourth["session_id"]))
     assert launch is not None
-    assert launch["outcome"] == "on_demand"
+    assert launch.outcome == "on_demand"
     shown = await views.get_session(stage.db, first)
-    assert shown["session_id"] == fourth["session_id"]
+    assert shown.session_id == str(fourth["session_id"])
     assert fourth["idempotency_key"] == "k"
 
 
@@ -109,7 +108,7 @@ async def test_a_zone_that_does_not_search_others_gives_up_in_words(stage: Stage
     assert ("staged_elsewhere", "us", False, "zone_not_searched") in {s[1:] for s in await trace(stage, first)}
     launch = await launch_of_session(stage.db, first)
     assert launch is not None
-    assert launch["outcome"] == "failed"
+    assert launch.outcome == "failed"
 
 
 async def test_a_session_from_elsewhere_that_fails_goes_on_from_the_zone_where_the_launch_began(stage: Stage):

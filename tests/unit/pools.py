@@ -6,13 +6,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import PoolConfig, PooledSession, PoolSnapshot
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-CONFIG = PoolConfig(staging_config_id="c", num_sessions=3, expiration_h=1, config_hash="h")
+OFF: dict[str, Any] = dict.fromkeys(STAGED_PERMISSIONS, False)
+CONFIG = PoolConfig(
+    staging_config_id="c",
+    num_sessions=3,
+    expiration=1,
+    paused=False,
+    config_hash="h",
+    **OFF,
+)
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=1.0, memory=1_000_000)
 ZONE = ZoneFacts(zone_id="z", zone_name="eu", allow_origin_domain="a.example", upstream_auth_address="a.example")
 BIG = AgentView(agent_id="a1", hostname="agent-1", cores=100, memory=10**9)

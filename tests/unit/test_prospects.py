@@ -7,7 +7,7 @@ import asyncio
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.forecast import HAND_OVER_S, NOT_NOW, START_S, Measured, Prospect, Supply, prospect
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import AgentView, ImageOnAgent
 from greenroom.core.launch.plan import LaunchZone, StagedPool, plan_launch
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
 from greenroom.kit.concurrency import Coalesced
@@ -52,7 +52,7 @@ def test_what_cannot_be_launched_now_says_why_without_naming_machines():
     assert told(agents={"here": [agent(cores=0.5), full]}).reason == NOT_NOW["no_capacity"], "waiting helps"
     away = told(agents={"here": [agent(status="missing")]})
     assert away == Prospect(False, None, NOT_NOW["agent_missing"])
-    absent = {"desktop": {"a": {"image_state": "absent"}}}
+    absent = {"desktop": {"a": ImageOnAgent(agent_id="a", image_state="absent")}}
     assert told(agents={"here": [agent()]}, image_states=absent).reason == NOT_NOW["image_unavailable"]
     assert told().reason, "no Agent at all"
     assert not any("vm" in sentence for sentence in NOT_NOW.values())

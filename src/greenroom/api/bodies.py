@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Self, cast
 
 from pydantic import (
     AfterValidator,
@@ -97,3 +97,8 @@ class View(BaseModel):
     """An answer, made from a row or dataclass; fields without a place in it are left out."""
 
     model_config = ConfigDict(from_attributes=True, extra="ignore")
+
+    @classmethod
+    def of(cls, row: object, **reckoned: object) -> Self:
+        """Filled from the attributes of `row`, but for those fields that are `reckoned` or have another name there."""
+        return cls.model_validate({n: getattr(row, n) for n in cls.model_fields if n not in reckoned} | reckoned)

@@ -15,7 +15,7 @@ from fastapi import Depends, Query, Request, Response
 
 from greenroom.core.errors import Invalid
 from greenroom.core.listing import Order
-from greenroom.db.listing import Position
+from greenroom.db.listing import Listed, Position
 
 MAX_LIMIT: Final = 1000
 
@@ -80,6 +80,11 @@ class Page:
             address = self._request.url.include_query_params(limit=self.limit, cursor=cursor)
             self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
         return page
+
+    def rows(self, listed: Sequence[Listed[T]], order: Order) -> list[T]:
+        """`cut` of a list that is ordered as people like."""
+        page = self.cut(listed, lambda each: [str(order), each.position.value, each.position.key])
+        return [each.row for each in page]
 
     def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
         """The page of a short list that was read whole: ordered by `key`, which is unique."""

@@ -17,6 +17,11 @@ def selected(columns: Iterable[LiteralString], table: LiteralString) -> LiteralS
     return ", ".join(table + "." + name for name in columns)
 
 
+def as_json(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
+    """`jsonb_build_object('a', t.a, 'b', t.b)`."""
+    return "jsonb_build_object(" + ", ".join("'" + name + "', " + table + "." + name for name in columns) + ")"
+
+
 def inserted(columns: Iterable[LiteralString]) -> LiteralString:
     """`(a, b) VALUES (%(a)s, %(b)s)`."""
     names = tuple(columns)

@@ -22,6 +22,7 @@ from greenroom.db.access.credentials import insert_key
 from greenroom.db.access.groups import change_settings
 from greenroom.db.access.users import (
     ALL_USERS,
+    UserFields,
     add_to_group,
     find_user,
     insert_user,
@@ -234,7 +235,9 @@ async def ensure_first_data(
         if await cursor.fetchone() is not None:
             return False
         administrators = await _groups(connection)
-        admin = await insert_user(connection, ADMIN, password_hash=admin_password_hash, password_once=True)
+        admin = await insert_user(
+            connection, UserFields(username=ADMIN, password_hash=admin_password_hash, password_once=True)
+        )
         await add_to_group(connection, admin, administrators)
         await insert_key(
             connection,

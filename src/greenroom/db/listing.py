@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, LiteralString
-
-from psycopg.rows import DictRow
+from typing import Any, Final, Generic, LiteralString, TypeVar
 
 from greenroom.core.errors import Invalid
 from greenroom.core.listing import Order, Word
-from greenroom.db.database import Database
+from greenroom.db.database import Database, rows_as
+
+T = TypeVar("T")
 
 _EVERY_WORD: Final[LiteralString] = (
     "NOT EXISTS (SELECT 1 FROM unnest({words}) word WHERE strpos(lower({text}), word) = 0)"
@@ -40,6 +40,14 @@ class Position:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """A row of a list, and where it stands in the order."""
+
+    row: T
+    position: Position
+
+
 @dataclass(slots=True)
 class Conditions:
     """Conditions of a WHERE, and their values."""
@@ -67,20 +75,23 @@ class Listing:
     async def read(
         self,
         db: Database,
+        kind: type[T],
         select: LiteralString,
         conditions: Conditions,
         *,
         order: Order,
         after: Position | None,
         limit: int | None,
-    ) -> list[DictRow]:
-        """The columns of `select` of the rows after `after`, with `position`: the value in the column of the order."""
+    ) -> list[Listed[T]]:
+        """The columns of `select` of the rows after `after`."""
         ordered = self._follow(conditions, order, after)
-        return await db.fetch(
-            f"SELECT {select}, {self._position(order)} AS position {self.source} WHERE {conditions.where} {ordered}"
-            " LIMIT %(limit)s",
+        position: LiteralString = f"({self._column(order)[1].sql})::text AS position, {self.key}::text AS position_key"
+        rows = await db.fetch(
+            f"SELECT {select}, {position} {self.source} WHERE {conditions.where} {ordered} LIMIT %(limit)s",
             {**conditions.values, "limit": limit},
         )
+        positions = [Position(row["position"], row["position_key"]) for row in rows]
+        return [Listed(row, position) for row, position in zip(rows_as(kind, rows), positions, strict=True)]
 
     async def count(self, db: Database, conditions: Conditions) -> int:
         statement: LiteralString = f"SELECT count(*) AS total {self.source} WHERE {conditions.where}"
@@ -118,10 +129,6 @@ class Listing:
                 **{f"after_{name}": after.value, "after_key": after.key},
             )
         return f"ORDER BY {column.sql}{direction}, {self.key}{direction}"
-
-    def _position(self, order: Order) -> LiteralString:
-        """SQL for `Position.value` of each row, as a text."""
-        return f"({self._column(order)[1].sql})::text"
 
     def _column(self, order: Order) -> tuple[LiteralString, Column]:
         for name, column in self.columns.items():

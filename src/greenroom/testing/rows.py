@@ -15,10 +15,10 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import config_hash_of
-from greenroom.db import row_mapping
 from greenroom.db.columns import inserted
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import Claim
+from greenroom.db.pool.configs import get_config
 from greenroom.db.session.sessions import NewSession, SessionUser
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -129,13 +129,8 @@ async def staging_config(
 
 async def config_hash(db: Database, staging_config_id: str) -> str:
     """The `config_hash` of a session with the config's present workspace, zone and permissions."""
-    (row,) = await db.fetch(
-        "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
-        " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",
-        (staging_config_id,),
-    )
-    permissions = row_mapping.staged_permissions(row["config"])
-    return config_hash_of(row_mapping.image_facts(row["image"]), row_mapping.zone_facts(row["zone"]), permissions)
+    config = await get_config(db, staging_config_id)
+    return config_hash_of(config.image, config.zone, config.permissions)
 
 
 def session_user(user_id: str, **changes: Any) -> SessionUser:

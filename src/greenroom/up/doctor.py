@@ -64,10 +64,10 @@ async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding
 async def warnings(db: Database) -> list[str]:
     """Problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon."""
     failed = [
-        f"{row['times']} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {row['zone_name']}"
-        f" failed, last at {row['time']:%H:%M:%S} UTC. {row['message']}"
+        f"{task.times} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {task.zone_name}"
+        f" failed, last at {task.time:%H:%M:%S} UTC. {task.message}"
         " (greenroom logs list --code primary-task-failed)"
-        for row in await failed_tasks(db, LATELY_S)
+        for task in await failed_tasks(db, LATELY_S)
     ]
     ending = [
         f"The API key {key.key_id} ({key.name}), which may do everything, ends at {key.expires:%Y-%m-%d %H:%M} UTC."

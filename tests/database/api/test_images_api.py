@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from tests.database.api.conftest import KEY, Client
 
-from greenroom.db import row_mapping
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_launch
 from greenroom.db.workspace import images
@@ -150,7 +149,8 @@ async def test_inherit_is_what_the_installation_says(admin: Client, db: Database
 
     async def mode() -> str:
         snapshot = await read_launch(db, user["user_id"], image["image_id"], None)
-        return row_mapping.image_facts(snapshot["image"]).cpu_mode
+        assert snapshot.image is not None
+        return snapshot.image.cpu_mode
 
     assert await mode() == "Shares"
     answer = await admin.patch("/api/v1/settings", json={"default_cpu_allocation_method": "Quotas"})

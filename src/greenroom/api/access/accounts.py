@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Final
 
 from pydantic import SecretStr
 
 from greenroom.api.access import group_rules
+from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
+from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.installation import installation_of
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import attributes, credentials, users
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.groups import memberships_of
@@ -36,40 +38,34 @@ from greenroom.kit.ssh_keys import new_pair, pair_of, public_key, same_key
 
 
 async def create_user(
-    db: Database,
-    passwords: Passwords,
-    caller: Caller,
-    fields: dict[str, Any],
-    *,
-    password: SecretStr | None = None,
-    group_ids: Sequence[str] = (),
+    db: Database, logs: LogWriter, passwords: Passwords, caller: Caller, body: UserCreate
 ) -> users.User:
-    """Create a user in All Users and in `group_ids`.
+    """Create a user in All Users and in the groups given.
 
     Raises:
         Forbidden: the caller may not add members to one of the groups.
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the name exists.
     """
+    group_ids = [str(group) for group in body.groups]
     await group_rules.require_memberships(db, caller, added=set(group_ids) - {users.ALL_USERS})
-    password_hash = await _hashed(db, passwords, password, fields["username"])
+    fields = users.UserFields(
+        **body.model_dump(exclude={"password", "groups"}),
+        password_hash=await _hashed(db, passwords, body.password, body.username),
+    )
     async with db.transaction() as connection:
-        user_id = await users.insert_user(connection, password_hash=password_hash, **fields)
-        await users.set_groups(connection, user_id, list(group_ids))
+        user_id = await users.insert_user(connection, fields)
+        await users.set_groups(connection, user_id, group_ids)
     await db.notify(Event(Topic.USERS))
-    return await users.get_user(db, user_id)
+    user = await users.get_user(db, user_id)
+    audit(logs, caller, LogCode.USER_CREATED, user.username, after=_visible(user))
+    return user
 
 
 async def change_user(
-    db: Database,
-    passwords: Passwords,
-    caller: Caller,
-    user_id: str,
-    changes: dict[str, Any],
-    *,
-    password: SecretStr | None = None,
-) -> tuple[users.User, users.User]:
-    """Change fields, password and groups (`changes["groups"]`) of a user; returns (before, after).
+    db: Database, logs: LogWriter, passwords: Passwords, caller: Caller, user_id: str, *, body: UserPatch
+) -> users.User:
+    """Change fields, password and groups of a user; returns the user afterwards.
 
     Raises:
         NotFound: there is no such user.
@@ -78,7 +74,8 @@ async def change_user(
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
     """
-    changes = dict(changes)
+    changes = body.sent()
+    password: SecretStr | None = changes.pop("password", None)
     group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
     before = await users.get_user(db, user_id)
     caller.require_not_above(before.permissions)
@@ -98,11 +95,14 @@ async def change_user(
         events = await _revoke_if(connection, current, changes)
         await users.require_an_administrator(connection)
     await db.notify(Event(Topic.USERS), *events)
-    return before, await users.get_user(db, user_id)
+    after = await users.get_user(db, user_id)
+    new = _visible(after) | ({"password": "new"} if password else {})
+    audit(logs, caller, LogCode.USER_CHANGED, after.username, before=_visible(before), after=new)
+    return after
 
 
-async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool) -> users.User:
-    """Delete a user and disable the API keys they made; returns the user as they were.
+async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: str, *, force: bool) -> None:
+    """Delete a user and disable the API keys they made.
 
     Raises:
         NotFound: there is no such user.
@@ -119,11 +119,11 @@ async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool
             raise Refused(f"{user.username} still has {count}; destroy what is left first, or delete with force.")
         for session_id in live:
             session = await request_delete(connection, session_id, f"user {user.username} was deleted")
-            events |= session_events(session_id, agent_id=session["agent_id"])
+            events |= session_events(session_id, agent_id=session.agent_id)
         await users.delete_user_row(connection, user_id)
         await users.require_an_administrator(connection)
     await db.notify(*events)
-    return user
+    audit(logs, caller, LogCode.USER_DELETED, user.username, before=_visible(user))
 
 
 async def log_out(db: Database, user_id: str) -> None:
@@ -154,14 +154,14 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Lo
     return ended
 
 
-def visible(user: users.User) -> dict[str, Any]:
+def _visible(user: users.User) -> LogDetails:
     """A user as the log shows changes of users."""
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}
 
 
-async def _revoke_if(connection: Connection, before: users.User, changes: dict[str, Any]) -> set[Event]:
+async def _revoke_if(connection: Connection, before: users.User, changes: Mapping[str, object]) -> set[Event]:
     """Revoke what was granted when the change takes access away; returns the events to notify."""
     barred = any(changes.get(name) and not getattr(before, name) for name in ("disabled", "locked"))
     if not barred and "password_hash" not in changes:
@@ -229,40 +229,40 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
 
 async def _made(db: Database, name: str) -> str:
     async with db.transaction() as connection:
-        user_id = await users.insert_user(connection, name)
+        user_id = await users.insert_user(connection, users.UserFields(username=name))
         await users.mark_anonymous(connection, user_id)
     await db.notify(Event(Topic.USERS))
     return user_id
 
 
 async def change_attributes(
-    db: Database, secrets: Secrets, caller: Caller, user_id: str, changes: dict[str, Any]
-) -> tuple[users.User, Attributes, Attributes]:
-    """Change the attributes that are in `changes` (fields of `AttributesPatch`); returns (user, before, after).
+    db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, user_id: str, *, body: AttributesPatch
+) -> Attributes:
+    """Change preferences and SSH keys of a user; returns them afterwards.
 
     Raises:
         NotFound: there is no such user.
         Forbidden: the user has more permissions than the caller.
         Invalid: a key cannot be used, or the workspace does not exist.
     """
-    changes = dict(changes)
-    if changes.get("default_image") is not None:
-        changes["default_image"] = await _existing_image(db, str(changes["default_image"]))
+    changes = {name: value for name, value in body.sent().items() if name not in _KEYS}
+    if body.default_image is not None:
+        changes["default_image"] = await _existing_image(db, str(body.default_image))
     async with db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         if user_id != caller.user_id:
             caller.require_not_above(user.permissions)
         before = await attributes.lock_attributes(connection, user_id)
-        after = _with_keys(before, changes, secrets, comment=user.username)
+        after = _with_keys(replace(before, **changes), body, secrets, comment=user.username)
         await attributes.store_attributes(connection, after)
     await db.notify(Event(Topic.USERS))
-    return user, before, after
+    old, new = _visible_attributes(before), _visible_attributes(after)
+    audit(logs, caller, LogCode.USER_CHANGED, user.username, before=old, after=new)
+    return after
 
 
-async def generate_ssh_key(
-    db: Database, secrets: Secrets, caller: Caller, user_id: str
-) -> tuple[users.User, Attributes, Attributes]:
-    """Replace the user's SSH keys by a new pair; returns (user, before, after).
+async def generate_ssh_key(db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, user_id: str) -> Attributes:
+    """Replace the user's SSH keys by a new pair.
 
     Raises:
         NotFound: there is no such user.
@@ -270,8 +270,8 @@ async def generate_ssh_key(
     """
     user = await users.get_user(db, user_id)
     pair = new_pair(user.username)
-    changes = {"ssh_public_key": pair.public, "ssh_private_key": SecretStr(pair.private)}
-    return await change_attributes(db, secrets, caller, user_id, changes)
+    keys = AttributesPatch(ssh_public_key=pair.public, ssh_private_key=SecretStr(pair.private))
+    return await change_attributes(db, logs, secrets, caller, user_id, body=keys)
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
@@ -294,7 +294,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
     return found
 
 
-def visible_attributes(values: Attributes) -> dict[str, Any]:
+def _visible_attributes(values: Attributes) -> LogDetails:
     """Attributes as the log shows changes of them; of the private key only that it changed."""
     key = values.ssh_private_key_encrypted
     return {
@@ -307,12 +307,13 @@ def visible_attributes(values: Attributes) -> dict[str, Any]:
     }
 
 
-def _with_keys(before: Attributes, changes: dict[str, Any], secrets: Secrets, *, comment: str) -> Attributes:
-    """The attributes after `changes`. The keys are a pair: a request with the private key determines both."""
-    keys = {name: changes.pop(name) for name in ("ssh_public_key", "ssh_private_key") if name in changes}
-    after = replace(before, **changes)
-    public = public_key(keys["ssh_public_key"]) if keys.get("ssh_public_key") else None
-    secret: SecretStr | None = keys.get("ssh_private_key")
+_KEYS: Final = frozenset({"ssh_public_key", "ssh_private_key"})
+
+
+def _with_keys(after: Attributes, body: AttributesPatch, secrets: Secrets, *, comment: str) -> Attributes:
+    """With the keys of a request. They are a pair: a request with the private key determines both."""
+    keys, secret = body.model_fields_set & _KEYS, body.ssh_private_key
+    public = public_key(body.ssh_public_key) if body.ssh_public_key else None
     if secret is not None and secret.get_secret_value():
         pair = pair_of(secret.get_secret_value(), comment)
         if public is not None and not same_key(public, pair.public):

@@ -6,7 +6,7 @@ import secrets
 import string
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 
@@ -16,7 +16,7 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Forbidden, Invalid, NotFound
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
 from greenroom.kit.secrets import hashed, new_secret
@@ -109,6 +109,6 @@ async def _key(db: Database, key_id: str) -> credentials.ApiKey:
     return key
 
 
-def _visible(key: credentials.ApiKey) -> dict[str, Any]:
+def _visible(key: credentials.ApiKey) -> LogDetails:
     hidden = {"secret_hash", "valid", "stale", "last_used", "owner_permissions"}
     return {name: value for name, value in asdict(key).items() if name not in hidden}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
-from typing import Any
 
 from greenroom.api.security import Caller
-from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.access.group_settings import SETTINGS, SettingValues
 from greenroom.core.access.permissions import above, refusal_of_change, refusal_of_leaving
 from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Forbidden, Invalid, NotFound
@@ -79,7 +78,7 @@ def require_not_above(caller: Caller, group: Group) -> None:
 
 
 async def require_change(
-    connection: Connection, caller: Caller, group: Group, *, priority: int, settings: Mapping[str, Any]
+    connection: Connection, caller: Caller, group: Group, *, priority: int, settings: SettingValues
 ) -> None:
     """Refuse to let a user lift rules through their own groups (`core.access.permissions`); the group is locked.
 
@@ -171,18 +170,16 @@ def require_for_settings(caller: Caller, names: Collection[str]) -> None:
 
 
 async def stored_settings(
-    db: Database, secrets: Secrets, changes: Mapping[str, Any], before: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+    db: Database, secrets: Secrets, changes: SettingValues, before: SettingValues | None = None
+) -> SettingValues:
     """Changed settings of a group as they are stored, given the present ones; None = the setting is removed.
 
     Raises:
         Invalid: there is no such setting, or the value is not allowed or names nothing that exists.
     """
-    stored: dict[str, Any] = {
-        name: None if value is None else validated(name, value) for name, value in changes.items()
-    }
-    if stored.get("default_image"):
-        stored["default_image"] = await _image_id(db, stored["default_image"])
+    stored = {name: None if value is None else validated(name, value) for name, value in changes.items()}
+    if named := stored.get("default_image"):
+        stored["default_image"] = await _image_id(db, named)
     return sealed(stored, before, secrets.seal)
 
 

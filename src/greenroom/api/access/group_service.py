@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 from greenroom.api.access import group_rules
 from greenroom.api.access.schemas import GroupCreate, GroupPatch
@@ -11,7 +10,7 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.errors import Refused
 from greenroom.core.events import Event, Topic
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.database import Database
@@ -130,5 +129,5 @@ async def remove_image(db: Database, logs: LogWriter, caller: Caller, group_id: 
         audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image.friendly_name})
 
 
-def _visible(group: Group) -> dict[str, Any]:
+def _visible(group: Group) -> LogDetails:
     return {name: value for name, value in asdict(group).items() if name not in ("group_id", "num_users")}

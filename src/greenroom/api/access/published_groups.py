@@ -66,7 +66,7 @@ async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_vie
     """The members of a group."""
     group = await groups.get_group(db, _group_id(call))
     members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
-    return {"users": [user_shape(each.user) for each in members]}
+    return {"users": [user_shape(each.row) for each in members]}
 
 
 @router.post("/add_user_group")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 
-from greenroom.api.access.accounts import change_attributes, change_user, log_out, visible, visible_attributes
+from greenroom.api.access.accounts import change_attributes, change_user, log_out
 from greenroom.api.access.accounts import create_user as create
 from greenroom.api.access.accounts import delete_user as remove
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
 from greenroom.api.diagnostics.audit import audit
-from greenroom.api.published.calls import Call, requires_key, validated
+from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import attributes_shape, user_shape
 from greenroom.api.session.published import kasms_of_users
 from greenroom.api.session.streams import Streams
@@ -52,17 +52,14 @@ FIELDS: Final = (
 @router.post("/create_user")
 async def create_user(
     db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_create")]
-) -> dict[str, Any]:
+) -> Answer:
     """Create a user in All Users."""
     body = validated(UserCreate, call.part("target_user").given(*FIELDS))
-    fields = body.model_dump(exclude={"password", "groups"})
-    user = await create(db, passwords, call.caller, fields, password=body.password)
-    audit(logs, call.caller, LogCode.USER_CREATED, user.username, after=visible(user))
-    return {"user": user_shape(user)}
+    return {"user": user_shape(await create(db, logs, passwords, call.caller, body))}
 
 
 @router.post("/get_user")
-async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key("users_view")]) -> dict[str, Any]:
+async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key("users_view")]) -> Answer:
     """One user, by id or name, with their sessions."""
     user = await _target(db, call)
     kasms = await kasms_of_users(db, streams, user.user_id)
@@ -70,42 +67,37 @@ async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key(
 
 
 @router.post("/get_users", dependencies=[requires_key("users_view")])
-async def get_users(db: Db, streams: Streams) -> dict[str, Any]:
+async def get_users(db: Db, streams: Streams) -> Answer:
     """All users with their sessions."""
     kasms = await kasms_of_users(db, streams)
-    return {"users": [user_shape(each.user, kasms.get(each.user.user_id, [])) for each in await users.list_users(db)]}
+    return {"users": [user_shape(each.row, kasms.get(each.row.user_id, [])) for each in await users.list_users(db)]}
 
 
 @router.post("/update_user")
 async def update_user(
     db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_modify")]
-) -> dict[str, Any]:
+) -> Answer:
     """Change a user; what is null stays, and so does the password where an empty one is sent."""
     target = call.part("target_user")
     sent = target.given(*FIELDS)
     if not sent.get("password"):
         sent.pop("password", None)
-    changes = validated(UserPatch, sent).sent()
-    password = changes.pop("password", None)
-    before, after = await change_user(db, passwords, call.caller, target.id("user_id"), changes, password=password)
-    new = visible(after) | ({"password": "new"} if password else {})
-    audit(logs, call.caller, LogCode.USER_CHANGED, after.username, before=visible(before), after=new)
-    return {"user": user_shape(after)}
+    body = validated(UserPatch, sent)
+    return {"user": user_shape(await change_user(db, logs, passwords, call.caller, target.id("user_id"), body=body))}
 
 
 @router.post("/delete_user")
 async def delete_user(
     db: Db, logs: Logs, call: Annotated[Call, requires_key("users_delete", "users_modify")]
-) -> dict[str, Any]:
+) -> Answer:
     """Delete a user; refused while they have sessions, unless `force`."""
     user_id = call.part("target_user").id("user_id")
-    user = await remove(db, call.caller, user_id, force=call.flag("force"))
-    audit(logs, call.caller, LogCode.USER_DELETED, user.username, before=visible(user))
+    await remove(db, logs, call.caller, user_id, force=call.flag("force"))
     return {}
 
 
 @router.post("/logout_user")
-async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("users_auth_session")]) -> dict[str, Any]:
+async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("users_auth_session")]) -> Answer:
     """End all log-ins of a user and cut their streams; their sessions go on."""
     user = await _target(db, call)
     call.caller.require_not_above(user.permissions)
@@ -117,7 +109,7 @@ async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("us
 @router.post("/get_login")
 async def get_login(
     db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("users_auth_session")]
-) -> dict[str, Any]:
+) -> Answer:
     """An address that logs the user in at the console, once and soon."""
     user = await _target(db, call)
     call.caller.require_not_above(user.permissions)
@@ -135,7 +127,7 @@ async def get_login(
 
 
 @router.post("/get_attributes")
-async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_view")]) -> dict[str, Any]:
+async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_view")]) -> Answer:
     """What a user prefers."""
     user = await _target(db, call)
     return {"user_attributes": attributes_shape(await get_attributes(db, user.user_id))}
@@ -145,23 +137,14 @@ async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_
 @router.post("/update_user_attributes")
 async def update_user_attributes(
     db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("users_modify")]
-) -> dict[str, Any]:
+) -> Answer:
     """Change what a user prefers; what is null stays, an empty text clears it."""
     target = call.part("target_user_attributes")
     user_id = target.optional_id("user_id") or call.id("user_id")
     sent = {name: None if value == "" else value for name, value in target.given(*ATTRIBUTES).items()}
     if isinstance(theme := sent.get("theme"), str):
         sent["theme"] = theme.lower()
-    changes = validated(AttributesPatch, sent).sent()
-    user, before, after = await change_attributes(db, secrets, call.caller, user_id, changes)
-    audit(
-        logs,
-        call.caller,
-        LogCode.USER_CHANGED,
-        user.username,
-        before=visible_attributes(before),
-        after=visible_attributes(after),
-    )
+    await change_attributes(db, logs, secrets, call.caller, user_id, body=validated(AttributesPatch, sent))
     return {}
 
 

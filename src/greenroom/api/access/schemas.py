@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 
 from greenroom.api.bodies import Body, JsonObject, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
+from greenroom.core.access.group_settings import SettingValues
 from greenroom.core.access.permissions import unknown
 
 
@@ -182,7 +183,7 @@ class Me(View):
         bool, Field(description="the password was for one time; nothing else is answered before it is changed")
     ]
     permissions: list[str]
-    settings: dict[str, Any]
+    settings: SettingValues
     setting_sources: Annotated[dict[str, str], Field(description="name → where the value came from, as a sentence")]
 
 
@@ -195,7 +196,7 @@ class GroupView(View):
     priority: int
     is_system: bool
     permissions: list[str]
-    settings: dict[str, Any]
+    settings: SettingValues
     images: list[UUID]
     num_users: int
 

@@ -7,10 +7,9 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import SecretStr
 
 from greenroom.api.access import accounts
-from greenroom.api.access.accounts import change_attributes, generate_ssh_key, visible_attributes
+from greenroom.api.access.accounts import change_attributes, generate_ssh_key
 from greenroom.api.access.schemas import (
     AttributesPatch,
     AttributesView,
@@ -30,10 +29,8 @@ from greenroom.core.listing import order_of, words_of
 from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import shown
 from greenroom.db.access import attributes, credentials, users
-from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import BY_NAME, USERS, UserFilter
-from greenroom.db.diagnostics.logs import LogWriter
 
 router = APIRouter(tags=["users"])
 
@@ -53,8 +50,7 @@ async def list_users(
         page.count(await users.count_users(db, wanted))
     order = order_of(sort, USERS.columns)
     found = await users.list_users(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
-    rows = page.cut(found, lambda each: [str(order), each.position, each.user.user_id])
-    return [UserView.model_validate(each.user) for each in rows]
+    return [UserView.model_validate(user) for user in page.rows(found, order)]
 
 
 @router.post("/users", status_code=201)
@@ -66,11 +62,7 @@ async def create_user(
     caller: Annotated[Caller, requires("users_create")],
 ) -> UserView:
     """Create a user, who is in All Users and in the groups given, which the caller must be allowed to change."""
-    fields = body.model_dump(exclude={"password", "groups"})
-    groups = [str(group) for group in body.groups]
-    user = await accounts.create_user(db, passwords, caller, fields, password=body.password, group_ids=groups)
-    audit(logs, caller, LogCode.USER_CREATED, user.username, after=accounts.visible(user))
-    return UserView.model_validate(user)
+    return UserView.model_validate(await accounts.create_user(db, logs, passwords, caller, body))
 
 
 @router.get("/users/{user_id}", dependencies=[requires("users_view")])
@@ -89,12 +81,7 @@ async def update_user(
     caller: Annotated[Caller, requires("users_modify")],
 ) -> UserView:
     """Change a user. A new password, disabling and locking end their log-ins and cut their streams."""
-    changes = body.sent()
-    password: SecretStr | None = changes.pop("password", None)
-    before, after = await accounts.change_user(db, passwords, caller, str(user_id), changes, password=password)
-    new = accounts.visible(after) | ({"password": "new"} if password else {})
-    audit(logs, caller, LogCode.USER_CHANGED, after.username, before=accounts.visible(before), after=new)
-    return UserView.model_validate(after)
+    return UserView.model_validate(await accounts.change_user(db, logs, passwords, caller, str(user_id), body=body))
 
 
 @router.get("/users/{user_id}/settings")
@@ -124,8 +111,7 @@ async def delete_user(
     force: Annotated[bool, Query(description="destroy their sessions, too")] = False,
 ) -> None:
     """Delete a user; 409 while they have sessions, unless `force`. API keys they made are disabled."""
-    user = await accounts.delete_user(db, caller, str(user_id), force=force)
-    audit(logs, caller, LogCode.USER_DELETED, user.username, before=accounts.visible(user))
+    await accounts.delete_user(db, logs, caller, str(user_id), force=force)
 
 
 @router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
@@ -170,7 +156,8 @@ async def update_own_attributes(
     body: AttributesPatch, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> AttributesView:
     """Change the own preferences and SSH keys; sessions that are launched from now on follow."""
-    return _logged(logs, caller, await change_attributes(db, secrets, caller, caller.own_user_id(), body.sent()))
+    changed = await change_attributes(db, logs, secrets, caller, caller.own_user_id(), body=body)
+    return AttributesView.model_validate(changed)
 
 
 @attribute_router.post("/me/ssh-key")
@@ -178,7 +165,7 @@ async def generate_own_ssh_key(
     db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> AttributesView:
     """Make a new pair of SSH keys in place of the present one; the answer has the public one."""
-    return _logged(logs, caller, await generate_ssh_key(db, secrets, caller, caller.own_user_id()))
+    return AttributesView.model_validate(await generate_ssh_key(db, logs, secrets, caller, caller.own_user_id()))
 
 
 @attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view")])
@@ -198,7 +185,7 @@ async def update_user_attributes(
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
     """Change a user's preferences and SSH keys; sessions launched from now on follow."""
-    return _logged(logs, caller, await change_attributes(db, secrets, caller, str(user_id), body.sent()))
+    return AttributesView.model_validate(await change_attributes(db, logs, secrets, caller, str(user_id), body=body))
 
 
 @attribute_router.post("/users/{user_id}/ssh-key")
@@ -210,17 +197,4 @@ async def generate_user_ssh_key(
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
     """Make a new pair of SSH keys for a user in place of the present one; the answer has the public one."""
-    return _logged(logs, caller, await generate_ssh_key(db, secrets, caller, str(user_id)))
-
-
-def _logged(logs: LogWriter, caller: Caller, change: tuple[users.User, Attributes, Attributes]) -> AttributesView:
-    user, before, after = change
-    audit(
-        logs,
-        caller,
-        LogCode.USER_CHANGED,
-        user.username,
-        before=visible_attributes(before),
-        after=visible_attributes(after),
-    )
-    return AttributesView.model_validate(after)
+    return AttributesView.model_validate(await generate_ssh_key(db, logs, secrets, caller, str(user_id)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request
 from fastapi.encoders import jsonable_encoder
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.security import Caller, client_address
 from greenroom.core.access.group_settings import shown
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import difference, masked
 from greenroom.core.security_events import Repeats, source_of
 from greenroom.db.diagnostics.logs import LogWriter
@@ -39,8 +39,8 @@ def audit(
     code: LogCode,
     name: str,
     *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
+    before: LogDetails | None = None,
+    after: LogDetails | None = None,
     zone_name: str | None = None,
 ) -> None:
     """Log a change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
@@ -50,8 +50,8 @@ def audit(
     """
     slug, _, verb = code.rpartition("-")
     noun = _NOUNS.get(slug) or slug.replace("-", " ")
-    old: dict[str, Any] = jsonable_encoder(before or {})
-    new: dict[str, Any] = jsonable_encoder(after or {})
+    old: LogDetails = jsonable_encoder(before or {})
+    new: LogDetails = jsonable_encoder(after or {})
     what = ""
     if verb == "changed":
         old, new = difference(old, new)
@@ -114,7 +114,7 @@ class Refusals:
     def write_due(self, now_s: float) -> None:
         for kind, again in self._repeats.due(now_s):
             times = "once more" if again.count == 1 else f"{again.count} more times"
-            details: dict[str, Any] = {"count": again.count} | ({"names": again.names} if again.names else {})
+            details: LogDetails = {"count": again.count} | ({"names": again.names} if again.names else {})
             if kind is None:
                 message = f"{again.count} refusals of too many kinds to tell apart, the last: {again.latest}"
                 self._logs.write(LogCode.PERMISSION_DENIED, message, details=details)

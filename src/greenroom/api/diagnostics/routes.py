@@ -51,7 +51,7 @@ async def list_logs(
         staging_config_id=str(staging_config_id) if staging_config_id else None,
     )
     rows = await views.list_logs(db, wanted, before=page.after_id(), limit=page.limit + 1)
-    return [LogView.model_validate(row) for row in page.cut(rows, lambda row: [row["log_id"]])]
+    return [LogView.model_validate(row) for row in page.cut(rows, lambda row: [row.log_id])]
 
 
 @router.get("/diagnostics/manager-requests", dependencies=[requires("system_view")])
@@ -75,4 +75,4 @@ async def list_manager_requests(
         until=until,
     )
     rows = await views.list_manager_requests(db, wanted, before=page.after_id(), limit=page.limit + 1)
-    return [ManagerRequestView.model_validate(row) for row in page.cut(rows, lambda row: [row["request_id"]])]
+    return [ManagerRequestView.model_validate(row) for row in page.cut(rows, lambda row: [row.request_id])]

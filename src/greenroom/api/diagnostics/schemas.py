@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from greenroom.api.bodies import View
+from greenroom.core.log_codes import LogDetails
 
 
 class LogView(View):
@@ -30,7 +31,7 @@ class LogView(View):
         Field(description="workspace and zone of the config when the row was written; it may be deleted now"),
     ]
     setting: str | None
-    details: dict[str, Any]
+    details: LogDetails
 
 
 class ManagerRequestView(View):

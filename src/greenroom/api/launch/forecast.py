@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from psycopg.rows import DictRow
-
 from greenroom.api.launch.plan import LaunchRequest, current_zone_id, launch_facts
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
@@ -16,7 +14,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database
 from greenroom.db.launch.forecast import Offer, Workspace
-from greenroom.db.launch.ledger import read_launcher
+from greenroom.db.launch.ledger import UserOfLauncher, read_launcher
 from greenroom.db.pool import configs
 from greenroom.kit.concurrency import Coalesced
 
@@ -27,7 +25,7 @@ async def own_workspaces(
     """The workspaces of the user's groups by name; a launch would begin in the zone `gateway_zone`."""
     user = await read_launcher(db, user_id)
     offer = await offers.get()
-    allowed = set(user["image_ids"])
+    allowed = set(user.image_ids)
     return [
         _shown(workspace, _prospect(workspace, offer, user, gateway_zone))
         for image_id, workspace in offer.workspaces.items()
@@ -35,10 +33,10 @@ async def own_workspaces(
     ]
 
 
-def _prospect(workspace: Workspace, offer: Offer, user: DictRow, gateway_zone: str | None) -> Prospect:
+def _prospect(workspace: Workspace, offer: Offer, user: UserOfLauncher, gateway_zone: str | None) -> Prospect:
     image, supply = workspace.image, offer.supply
-    facts = launch_facts(user, image=image)
-    if user["num_sessions"] >= int(facts.value("max_kasms_per_user")):
+    facts = launch_facts(user, image)
+    if user.num_sessions >= int(facts.value("max_kasms_per_user")):
         return Prospect(False, None, LIMIT_REACHED)
     if not supply.zones:
         return prospect(image, (), supply)
@@ -50,15 +48,12 @@ def _prospect(workspace: Workspace, offer: Offer, user: DictRow, gateway_zone: s
 
 
 def _shown(workspace: Workspace, found: Prospect) -> LauncherImage:
-    row = workspace.row
-    return LauncherImage(
-        image_id=row["image_id"],
-        name=workspace.image.name,
-        friendly_name=workspace.image.friendly_name,
-        description=row["description"],
-        image_src=row["image_src"],
-        categories=row["categories"],
-        available=row["available"],
+    image = workspace.image
+    return LauncherImage.of(
+        workspace,
+        image_id=image.image_id,
+        name=image.name,
+        friendly_name=image.friendly_name,
         ready=found.ready,
         expected_s=None if found.expected_s is None else round(found.expected_s, 1),
         reason=found.reason,

@@ -12,9 +12,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any, cast
-
-from psycopg.rows import DictRow
 
 from greenroom.core.access.group_settings import client_settings_of, permissions_of, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
@@ -25,7 +22,7 @@ from greenroom.core.session.expiry import clocks_of
 from greenroom.core.workspace.exec_config import command_of, commands_problem
 from greenroom.core.workspace.session_spec import File, ProfileMode
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec
-from greenroom.db import row_mapping
+from greenroom.db.launch.ledger import LaunchingUser, LaunchSnapshot
 from greenroom.db.session.sessions import SessionUser, limit_reached
 from greenroom.sessions.wanted import WantedSession
 from greenroom.wire.messages import Assignment
@@ -80,89 +77,79 @@ class Launch:
         return (time.perf_counter() - self.begin_s) * 1000
 
 
-def launch_facts(
-    snapshot: DictRow, *, request: LaunchRequest | None = None, image: ImageFacts | None = None
-) -> LaunchFacts:
-    """What is in force for the user of a snapshot of `read_launch`; without a request for any plain launch."""
-    resolved = resolve([row_mapping.group_settings(group) for group in snapshot["groups"]])
-    attributes = cast("dict[str, Any]", snapshot["attributes"] or {})
-    image = image or row_mapping.image_facts(snapshot["image"])
+def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest | None = None) -> LaunchFacts:
+    """What is in force for the user of a workspace; without a request for any plain launch."""
     return LaunchFacts(
-        settings=resolved,
+        settings=resolve(user.groups),
         persistent_profile_path=image.persistent_profile_path,
         persistent_profile_mode=request.persistent_profile_mode if request else None,
         image_volume_mappings=image.volume_mappings,
         filters_disabled=image.filter_policy_force_disabled,
         has_assign=command_of(image.exec_config, "assign") is not None,
-        language=attributes.get("preferred_language") or None,
-        timezone=attributes.get("preferred_timezone") or None,
+        language=user.preferred_language or None,
+        timezone=user.preferred_timezone or None,
         environment=request.environment if request else {},
         network_id=request.network_id if request else None,
         kasm_url=request.kasm_url if request else None,
     )
 
 
-def repeated_session(snapshot: DictRow, request: LaunchRequest) -> str | None:
+def repeated_session(snapshot: LaunchSnapshot, request: LaunchRequest) -> str | None:
     """The session that an earlier request with the same idempotency key made.
 
     Raises:
         IdempotencyMismatch: it was a different request.
     """
-    repeated = snapshot["repeated"]
+    repeated = snapshot.repeated
     if repeated is None:
         return None
-    if repeated["body"] != request.body():
+    if repeated.body != request.body():
         raise IdempotencyMismatch
-    return repeated["session_id"]
+    return repeated.session_id
 
 
-def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch:
+def planned(request: LaunchRequest, snapshot: LaunchSnapshot, begin_s: float) -> Launch:
     """The launch with its attempts in order.
 
     Raises:
-        NotFound: there is no such user or workspace.
+        NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, or a command of the workspace would run as root although the session can write
-            to a folder of the host.
+        Invalid: there is no such zone, or a command of the workspace would be root's beside a folder that the session
+            can write to.
         NoResources: there is no zone at all.
     """
-    _check(request, snapshot)
-    image = row_mapping.image_facts(snapshot["image"])
-    facts = launch_facts(snapshot, request=request, image=image)
+    image = _allowed_image(request, snapshot)
+    facts = launch_facts(snapshot, image, request)
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
-    if snapshot["num_sessions"] >= int(facts.value("max_kasms_per_user")):
+    if snapshot.num_sessions >= int(facts.value("max_kasms_per_user")):
         raise limit_reached(int(facts.value("max_kasms_per_user")))
-    zones = [row_mapping.launch_zone(row) for row in snapshot["zones"] or ()]
-    begins_in = current_zone_id(zones, request, may_choose=bool(facts.value("allow_zone_selection")))
+    begins_in = current_zone_id(snapshot.zones, request, may_choose=bool(facts.value("allow_zone_selection")))
     return Launch(
         request=request,
         launch_id=str(uuid.uuid4()),
-        username=snapshot["launching_user"]["username"],
+        username=snapshot.username,
         image=image,
         facts=facts,
         current_zone_id=begins_in,
-        attempts=plan_launch(
-            zones, begins_in, image, [row_mapping.staged_pool(row) for row in snapshot["pools"]], facts
-        ),
+        attempts=plan_launch(snapshot.zones, begins_in, image, snapshot.pools, facts),
         begin_s=begin_s,
     )
 
 
-def _check(request: LaunchRequest, snapshot: DictRow) -> None:
-    user, image = snapshot["launching_user"], snapshot["image"]
-    if user is None:
-        raise NotFound(f"There is no user {request.user_id}; the account may have been deleted.")
+def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFacts:
+    image = snapshot.image
     if image is None:
         raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
-    if user["disabled"] or user["locked"]:
-        raise Forbidden(f"The user {user['username']} is disabled or locked; an administrator can change that.")
-    if not snapshot["image_allowed"]:
+    if snapshot.disabled or snapshot.locked:
+        raise Forbidden(f"The user {snapshot.username} is disabled or locked; an administrator can change that.")
+    if not snapshot.image_allowed:
         raise Forbidden(
-            f"{user['username']} may not use workspace {image['friendly_name']}; an administrator can give it to one"
+            f"{snapshot.username} may not use workspace {image.friendly_name}; an administrator can give it to one"
             " of the user's groups."
         )
+    return image
 
 
 def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:

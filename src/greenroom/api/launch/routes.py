@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from psycopg.rows import DictRow
 
 from greenroom.api.deps import Db, Offers, SecretsDep
 from greenroom.api.launch.forecast import own_workspaces
@@ -26,6 +25,7 @@ from greenroom.db.launch import ledger
 from greenroom.db.launch.ledger import LAUNCHES, NEWEST_FIRST, LaunchFilter
 from greenroom.db.session import views
 from greenroom.db.session.streams import find_stream_session
+from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(tags=["sessions"])
@@ -69,7 +69,7 @@ async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secre
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
 
-async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> DictRow:
+async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> Session:
     """The session, or its replacement, if the token opens it and its user may be served.
 
     Raises:
@@ -103,8 +103,7 @@ async def list_launches(
     order = order_of(sort, LAUNCHES.columns)
     after = page.after_row(order)
     found = await ledger.list_launches(db, wanted, order=order, after=after, limit=page.limit + 1)
-    rows = page.cut(found, lambda row: [str(order), row["position"], str(row["launch_id"])])
-    return [LaunchView.model_validate(row) for row in rows]
+    return [LaunchView.model_validate(launch) for launch in page.rows(found, order)]
 
 
 @router.get("/launches/{launch_id}", dependencies=[requires("sessions_view")])

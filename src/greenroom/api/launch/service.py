@@ -18,12 +18,12 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.run_config import launch_problem
 from greenroom.core.workspace.session_spec import File
 from greenroom.core.workspace.spec_builder import ssh_files
-from greenroom.db import row_mapping
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.ledger import read_launch, read_result, read_ssh_keys, record_failed_launch
+from greenroom.db.launch.ledger import read_launch, read_ssh_keys, record_failed_launch
 from greenroom.db.notifications import Notifier
 from greenroom.db.session.sessions import RepeatedRequest
+from greenroom.db.session.views import get_session
 from greenroom.kit.secrets import Secrets
 from greenroom.sessions.attempts import Search
 from greenroom.sessions.launch import LaunchWriter
@@ -154,17 +154,17 @@ class Launcher:
         )
 
     async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:
-        row = await read_result(self._db, session_id, user_id)
-        if row is None:
+        session = await get_session(self._db, session_id, follow=False)
+        if session.user_id != user_id:
             raise NotFound("The session of this Idempotency-Key does not exist any more; use a new key.")
         return LaunchResult(
             session_id=session_id,
             user_id=user_id,
-            username=row["username"],
-            token=self._secrets.connect_token(session_id, user_id, row["auth_epoch"]),
-            status=row["status"],
-            staged=row["staging_config_id"] is not None,
-            agent_id=row["agent_id"],
-            proxy=row_mapping.proxy_facts(row),
+            username=session.username or "",
+            token=self._secrets.connect_token(session_id, user_id, session.auth_epoch),
+            status=session.status,
+            staged=session.staging_config_id is not None,
+            agent_id=session.agent_id,
+            proxy=session.proxy,
             repeated=True,
         )

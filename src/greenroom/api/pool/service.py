@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.launch.plan import launch_facts
@@ -32,10 +30,9 @@ from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.log_codes import LogCode
-from greenroom.core.pool.model import config_title
+from greenroom.core.pool.model import ConfigFields, config_title
 from greenroom.core.pool.shortfalls import barrier
 from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
-from greenroom.db import row_mapping
 from greenroom.db.access import groups
 from greenroom.db.access import users as db_users
 from greenroom.db.access.users import ALL_USERS
@@ -45,9 +42,10 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import zones
 from greenroom.db.launch import ledger
 from greenroom.db.launch.claims import read_contents
+from greenroom.db.launch.ledger import LaunchSnapshot
 from greenroom.db.pool import configs as db_configs
 from greenroom.db.pool import history as db_history
-from greenroom.db.pool.configs import ConfigFields, StagingConfig
+from greenroom.db.pool.configs import StagingConfig
 from greenroom.db.pool.history import History, MissReason
 from greenroom.db.session import sessions
 from greenroom.db.workspace import images
@@ -244,11 +242,9 @@ async def explain(db: Database, staging_config_id: str, user: str, zone: str | N
     config = await db_configs.get_config(db, staging_config_id)
     user_id = await _user_id(db, user)
     snapshot = await ledger.read_launch(db, user_id, config.image_id, None)
-    image, launching = row_mapping.image_facts(snapshot["image"]), launch_facts(snapshot)
-    launch_zones = [row_mapping.launch_zone(row) for row in snapshot["zones"]]
-    begin = _named(launch_zones, zone or config.zone_id)
-    pools = [row_mapping.staged_pool(row) for row in snapshot["pools"]]
-    plan = plan_launch(launch_zones, begin.zone_id, image, pools, launching)
+    image, launching = config.image, launch_facts(snapshot, config.image)
+    begin = _named(snapshot.zones, zone or config.zone_id)
+    plan = plan_launch(snapshot.zones, begin.zone_id, image, snapshot.pools, launching)
     ahead = simulate_launch(plan, config.staging_config_id, config.zone_id)
     misses = [*_about_user(snapshot, image, int(launching.value("max_kasms_per_user"))), *ahead.misses]
     empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
@@ -259,7 +255,7 @@ async def explain(db: Database, staging_config_id: str, user: str, zone: str | N
     return ExplainView(
         staging_config_id=UUID(config.staging_config_id),
         user_id=UUID(user_id),
-        username=snapshot["launching_user"]["username"],
+        username=snapshot.username,
         zone_name=begin.zone_name,
         step="staged_here" if ahead.attempt.zone is begin else "staged_elsewhere",
         would_get=not misses,
@@ -268,16 +264,15 @@ async def explain(db: Database, staging_config_id: str, user: str, zone: str | N
     )
 
 
-def _about_user(snapshot: DictRow, image: ImageFacts, max_sessions: int) -> list[Miss]:
+def _about_user(snapshot: LaunchSnapshot, image: ImageFacts, max_sessions: int) -> list[Miss]:
     """What refuses the user's launches altogether."""
-    username, misses = snapshot["launching_user"]["username"], list[Miss]()
-    if snapshot["launching_user"]["disabled"] or snapshot["launching_user"]["locked"]:
+    username, misses = snapshot.username, list[Miss]()
+    if snapshot.disabled or snapshot.locked:
         misses.append(Miss("restricted", f"{username} is disabled or locked."))
-    if not snapshot["image_allowed"]:
+    if not snapshot.image_allowed:
         misses.append(Miss("restricted", f"{username} may not use workspace {image.friendly_name}."))
-    if snapshot["num_sessions"] >= max_sessions:
-        number = snapshot["num_sessions"]
-        misses.append(Miss("restricted", f"{username} has {number} of {max_sessions} allowed sessions."))
+    if snapshot.num_sessions >= max_sessions:
+        misses.append(Miss("restricted", f"{username} has {snapshot.num_sessions} of {max_sessions} allowed sessions."))
     return misses
 
 

@@ -15,6 +15,8 @@ from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.core.wording import in_words
 
 Fields = TypeVar("Fields", bound=BaseModel)
+Sent = dict[str, Any]
+"""JSON as a client sent it."""
 Answer = dict[str, Any]
 """JSON in the shape of the published interface (CONTRACT), not that of our rows."""
 
@@ -22,7 +24,7 @@ Answer = dict[str, Any]
 class Call:
     """The body of a call: a JSON object, empty if there was none."""
 
-    def __init__(self, caller: Caller, body: dict[str, Any], headers: Mapping[str, str]) -> None:
+    def __init__(self, caller: Caller, body: Sent, headers: Mapping[str, str]) -> None:
         self.caller = caller
         self.body = body
         self.headers = headers
@@ -32,9 +34,9 @@ class Call:
         value = self.body.get(name)
         if not isinstance(value, dict):
             raise Invalid(f"{name} is missing, or is not an object.")
-        return Call(self.caller, cast("dict[str, Any]", value), self.headers)
+        return Call(self.caller, cast("Sent", value), self.headers)
 
-    def given(self, *names: str) -> dict[str, Any]:
+    def given(self, *names: str) -> Sent:
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
@@ -90,7 +92,7 @@ class RequiresKey(Declared):
         """
         raw = await request.body()
         authorization = request.headers.get("authorization", "")
-        body: dict[str, Any] = {}
+        body: Sent = {}
         if authorization:
             key_id, secret = basic_credentials(authorization)
         else:
@@ -114,7 +116,7 @@ def requires_key_one_of(*codes: str) -> Any:
     return Depends(RequiresKey(one_of=codes))
 
 
-def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
+def validated(kind: type[Fields], values: Sent) -> Fields:
     """The values as a body of `/api/v1`, by the same rules.
 
     Raises:
@@ -129,14 +131,14 @@ def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error
 
 
-def _object(raw: bytes) -> dict[str, Any]:
+def _object(raw: bytes) -> Sent:
     if not raw.strip():
         return {}
     try:
         value = json.loads(raw)
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate can be neither hashed nor stored
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be neither hashed nor stored
     except (ValueError, RecursionError) as error:
         raise Invalid("The body of the request is not JSON.") from error
     if not isinstance(value, dict):
         raise Invalid("The body of the request must be a JSON object.")
-    return cast("dict[str, Any]", value)
+    return cast("Sent", value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
+from greenroom.api.published.calls import Answer
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
 from greenroom.db.fleet.zones import Zone
@@ -16,11 +16,6 @@ from greenroom.db.workspace.images import Image
 def hex_id(value: object) -> str | None:
     """An image or group id as 32 hex digits (CONTRACT); null stays null."""
     return None if value is None else uuid.UUID(str(value)).hex
-
-
-def dashed(value: object) -> str | None:
-    """Any other id, with dashes."""
-    return None if value is None else str(value)
 
 
 def date(value: datetime | None) -> str | None:
@@ -33,7 +28,7 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
-def user_shape(user: User, kasms: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
+def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
     """A user with their sessions."""
     return {
         "user_id": user.user_id,
@@ -56,7 +51,7 @@ def user_shape(user: User, kasms: Iterable[dict[str, Any]] = ()) -> dict[str, An
     }
 
 
-def attributes_shape(attributes: Attributes) -> dict[str, Any]:
+def attributes_shape(attributes: Attributes) -> Answer:
     """A user's attributes; the last three exist only for clients that expect them."""
     return {
         "user_attributes_id": attributes.user_id,
@@ -72,7 +67,7 @@ def attributes_shape(attributes: Attributes) -> dict[str, Any]:
     }
 
 
-def image_shape(image: Image) -> dict[str, Any]:
+def image_shape(image: Image) -> Answer:
     """A workspace, without the registry's token."""
     return {
         "image_id": hex_id(image.image_id),
@@ -95,10 +90,10 @@ def image_shape(image: Image) -> dict[str, Any]:
         "cpu_allocation_method": image.cpu_allocation_method,
         "require_gpu": None,
         "gpu_count": 0,
-        "zone_id": dashed(image.zone_id),
+        "zone_id": image.zone_id,
         "zone_name": image.zone_name,
         "restrict_to_zone": image.restrict_to_zone,
-        "server_id": dashed(image.server_id),
+        "server_id": image.server_id,
         "restrict_to_server": image.restrict_to_server,
         "server_pool_id": None,
         "restrict_to_network": False,
@@ -114,16 +109,16 @@ def image_shape(image: Image) -> dict[str, Any]:
         "exec_config": image.exec_config,
         "launch_config": {},
         "categories": image.categories,
-        "filter_policy_id": dashed(image.filter_policy_id),
+        "filter_policy_id": image.filter_policy_id,
         "filter_policy_name": image.filter_policy_name,
         "filter_policy_force_disabled": image.filter_policy_force_disabled,
         "imageAttributes": [],
     }
 
 
-def zone_shape(zone: Zone, *, brief: bool = False) -> dict[str, Any]:
+def zone_shape(zone: Zone, *, brief: bool = False) -> Answer:
     """A zone; `brief` = only id and name."""
-    names = {"zone_id": dashed(zone.zone_id), "zone_name": zone.zone_name}
+    names = {"zone_id": zone.zone_id, "zone_name": zone.zone_name}
     if brief:
         return names
     return names | {

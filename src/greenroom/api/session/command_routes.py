@@ -42,7 +42,7 @@ async def run_command(
     session = await service.session_for(db, caller, str(session_id), "sessions_modify")
     require_command(caller, session, body)
     command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
-    return CommandView.model_validate(await result_of(db, command_id, body.deadline_s))
+    return await result_of(db, command_id, body.deadline_s)
 
 
 @router.get(
@@ -76,7 +76,7 @@ async def go(
     `KASM_URL` of the command is the address. `exit_code` null: the command still runs after 10 s, and goes on.
     """
     session = await service.session_for(db, caller, str(session_id), "sessions_modify")
-    image = await images.get_image(db, str(session["image_id"]))
+    image = await images.get_image(db, session.image_id)
     command = command_of(image.exec_config, "go")
     if command is None:
         raise Refused(f"Workspace {image.friendly_name} has no `go` command, so it cannot open an address.")
@@ -89,6 +89,6 @@ async def go(
     )
     command_id = await order_command(db, logs, caller, session, ordered)
     result = await result_of(db, command_id, WAIT_S)
-    if result["exit_code"] in (0, None):
-        await sessions.set_kasm_url(db, str(session["session_id"]), body.kasm_url)
-    return CommandView.model_validate(result | {"output": visible_output(caller, session, result["output"])})
+    if result.exit_code in (0, None):
+        await sessions.set_kasm_url(db, session.session_id, body.kasm_url)
+    return result.model_copy(update={"output": visible_output(caller, session, result.output)})

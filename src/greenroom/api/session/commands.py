@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import Any, Final, NamedTuple
-
-from psycopg.rows import DictRow
+from typing import Final, NamedTuple
 
 from greenroom.api.security import Caller
-from greenroom.api.session.schemas import CommandCreate
+from greenroom.api.session.schemas import CommandCreate, CommandView
 from greenroom.api.session.service import is_own, settings_of
 from greenroom.core.errors import Forbidden, NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.events import Event
@@ -24,6 +22,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import commands, views
 from greenroom.db.session.commands import Ordered
+from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
 
 SLACK_S: Final = 10.0
@@ -33,7 +32,7 @@ TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
 """A command can do both: its arguments and variables go in, its output comes out."""
 
 
-def require_command(caller: Caller, session: DictRow, command: CommandCreate) -> None:
+def require_command(caller: Caller, session: Session, command: CommandCreate) -> None:
     """Refuse a command that the caller may not run in this session.
 
     Raises:
@@ -47,13 +46,13 @@ def require_command(caller: Caller, session: DictRow, command: CommandCreate) ->
         raise Forbidden(f"You may not run commands in a session without {' and '.join(missing)}.")
 
 
-def visible_output(caller: Caller, session: DictRow, output: str) -> str:
+def visible_output(caller: Caller, session: Session, output: str) -> str:
     """The output of a workspace's command; empty if it would bypass a session made without downloads."""
     return output if _may_transfer(caller, session, "allow_kasm_downloads") else ""
 
 
-def _may_transfer(caller: Caller, session: DictRow, name: str) -> bool:
-    return bool(session["permissions"].get(name)) or caller.may("sessions_modify")
+def _may_transfer(caller: Caller, session: Session, name: str) -> bool:
+    return bool(session.permissions.get(name)) or caller.may("sessions_modify")
 
 
 def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
@@ -62,7 +61,7 @@ def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
     return command.model_copy(update={"environment": environment})
 
 
-async def order_command(db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: CommandCreate) -> str:
+async def order_command(db: Database, logs: LogWriter, caller: Caller, session: Session, command: CommandCreate) -> str:
     """Order a command; returns its id. It runs at most once, and only while its result is waited for.
 
     The variables of `command` are encrypted. The log names the program and the account, never arguments or variables.
@@ -71,7 +70,7 @@ async def order_command(db: Database, logs: LogWriter, caller: Caller, session: 
         WrongState: the session is not running, or staged: a staged one must reach its user without traces of others.
         TooManyRequests: too many commands in it have no result yet.
     """
-    session_id, command_id = str(session["session_id"]), str(uuid.uuid4())
+    session_id, command_id = session.session_id, str(uuid.uuid4())
     agent_id = await commands.insert_command(
         db,
         command_id=command_id,
@@ -88,7 +87,7 @@ async def order_command(db: Database, logs: LogWriter, caller: Caller, session: 
     logs.write(
         LogCode.SESSION_COMMAND,
         f"{caller.name} runs {command.command[0]}{account} in session {session_id}",
-        zone_name=session["zone_name"],
+        zone_name=session.zone_name,
         session_id=session_id,
         user_id=caller.user_id,
         username=caller.username,
@@ -98,17 +97,16 @@ async def order_command(db: Database, logs: LogWriter, caller: Caller, session: 
     return command_id
 
 
-def _refusal(session: DictRow) -> WrongState | TooManyRequests:
-    if session["user_id"] is None:
+def _refusal(session: Session) -> WrongState | TooManyRequests:
+    if session.user_id is None:
         return WrongState("No command is run in a staged session: it waits, unused, for the user it will be handed to.")
-    if session["status"] != "running":
-        return WrongState(f"The session is {session['status']}; a command can be run while it is running.")
+    if session.status != "running":
+        return WrongState(f"The session is {session.status}; a command can be run while it is running.")
     return TooManyRequests(f"{commands.MAX_OPEN} commands in this session have no result yet; wait for one of them.")
 
 
-async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[str, Any]:
-    """Wait for the end of a command, at most `deadline_s` and `SLACK_S`; returns command_id, state (done or unknown),
-    exit_code, output, output_complete.
+async def result_of(db: Database, command_id: str, deadline_s: float) -> CommandView:
+    """Wait for the end of a command, at most `deadline_s` and `SLACK_S`.
 
     Raises:
         Unavailable: no result came in time; the command may still run.
@@ -117,13 +115,7 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[st
     while time.monotonic() < end_s:
         result = await commands.read_command(db, command_id)
         if result is not None and result.state in ("done", "unknown"):
-            return {
-                "command_id": command_id,
-                "state": result.state,
-                "exit_code": result.exit_code,
-                "output": result.output or "",
-                "output_complete": result.output_complete,
-            }
+            return CommandView.of(result, command_id=command_id, output=result.output or "")
         await asyncio.sleep(POLL_S)
     raise Unavailable(f"The command gave no result within {deadline_s:.0f} s; it may still be running.")
 
@@ -154,7 +146,7 @@ class Screenshots:
         self._looked: dict[tuple[str, str], float] = {}
         self._waits: dict[_Size, asyncio.Task[bytes]] = {}
 
-    async def take(self, caller: Caller, session: DictRow, width: int, height: int) -> bytes:
+    async def take(self, caller: Caller, session: Session, width: int, height: int) -> bytes:
         """The screen of a session as a JPEG that fits into width x height pixels.
 
         Equal requests at one time share one wait.
@@ -166,12 +158,11 @@ class Screenshots:
             Unavailable: its Agent sent nothing in time.
             TooManyRequests: screenshots of this session are waited for in `MAX_SIZES` other sizes.
         """
-        owner_id = str(session["user_id"]) if session["user_id"] else None
-        is_watched = owner_id != caller.owner_id
-        if owner_id is not None and is_watched:
-            await self._require_allowed(owner_id, session["username"])
+        is_watched = session.user_id != caller.owner_id
+        if session.user_id is not None and is_watched:
+            await self._require_allowed(session)
             self._note(caller, session)
-        size = _Size(str(session["session_id"]), width, height)
+        size = _Size(session.session_id, width, height)
         if (waiting := self._waits.get(size)) is None:
             if sum(other.session_id == size.session_id for other in self._waits) >= MAX_SIZES:
                 raise TooManyRequests("Too many screenshots of this session are being taken; ask again in a moment.")
@@ -182,15 +173,15 @@ class Screenshots:
             await commands.mark_screenshot(self._db, size.session_id)
         return picture
 
-    async def _require_allowed(self, owner_id: str, username: str) -> None:
-        setting = (await settings_of(self._db, owner_id))["allow_kasm_screenshot"]
+    async def _require_allowed(self, session: Session) -> None:
+        setting = (await settings_of(self._db, session.user_id))["allow_kasm_screenshot"]
         if not setting.value:
-            raise Forbidden(f"Nobody but {username} may take pictures of their sessions: {setting.trace}.")
+            raise Forbidden(f"Nobody but {session.username} may take pictures of their sessions: {setting.trace}.")
 
     def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
         del self._waits[size]
         if not ended.cancelled():
-            ended.exception()  # all clients may have left meanwhile
+            ended.exception()  # everybody who asked may have left meanwhile
 
     async def _wait(self, size: _Size) -> bytes:
         end_s = time.monotonic() + DEADLINE_S
@@ -214,7 +205,7 @@ class Screenshots:
         raise Unavailable(f"The session's Agent sent no screenshot within {DEADLINE_S:.0f} s.")
 
     async def _require_running(self, session_id: str) -> None:
-        status = (await views.get_session(self._db, session_id))["status"]
+        status = (await views.get_session(self._db, session_id)).status
         if status != SessionStatus.RUNNING:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
@@ -231,8 +222,8 @@ class Screenshots:
             await asyncio.sleep(PICTURE_POLL_S)
         return None
 
-    def _note(self, caller: Caller, session: DictRow) -> None:
-        now_s, who = time.monotonic(), (caller.name, str(session["session_id"]))
+    def _note(self, caller: Caller, session: Session) -> None:
+        now_s, who = time.monotonic(), (caller.name, session.session_id)
         if now_s - self._looked.get(who, float("-inf")) < LOOKED_S:
             return
         self._looked = {k: at for k, at in self._looked.items() if now_s - at < LOOKED_S}
@@ -240,9 +231,9 @@ class Screenshots:
             self._looked[who] = now_s
         self._logs.write(
             LogCode.SESSION_SCREENSHOT,
-            f"{caller.name} takes screenshots of session {session['session_id']} of {session['username']}",
-            zone_name=session["zone_name"],
-            session_id=str(session["session_id"]),
+            f"{caller.name} takes screenshots of session {session.session_id} of {session.username}",
+            zone_name=session.zone_name,
+            session_id=session.session_id,
             user_id=caller.user_id,
             username=caller.username,
         )

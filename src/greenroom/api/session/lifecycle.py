@@ -13,20 +13,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from psycopg.rows import DictRow
-
 from greenroom.api.security import Caller
 from greenroom.api.session.service import is_own, require_setting, settings_of
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import WrongState
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, stored_clocks
+from greenroom.core.session.expiry import Clocks, Expiry, clocks_of, next_expiry
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import lifecycle, views
 from greenroom.db.session.sessions import end_sessions, request_delete
+from greenroom.db.session.views import Session
 
 Action = Literal["stop", "pause", "resume", "delete", "force_delete"]
 
@@ -51,7 +50,7 @@ _CODES: Final[dict[LifecycleCommand, LogCode]] = {
 _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 
 
-async def require_allowed(db: Database, caller: Caller, session: DictRow, action: Action) -> None:
+async def require_allowed(db: Database, caller: Caller, session: Session, action: Action) -> None:
     """Refuse what the settings of the session's owner do not allow, unless the caller may do it with all sessions.
 
     Raises:
@@ -69,9 +68,9 @@ class Rights:
     settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
     """In force for the caller."""
 
-    def actions(self, session: DictRow) -> list[Action]:
+    def actions(self, session: Session) -> list[Action]:
         """The actions that the caller may take now and that would change something."""
-        status, has_user = SessionStatus(session["status"]), session["user_id"] is not None
+        status, has_user = session.status, session.user_id is not None
         can: list[Action] = [*possible(status, has_user=has_user)]
         if status in _DELETABLE:
             can.append("delete")
@@ -79,7 +78,7 @@ class Rights:
             can.append("force_delete")
         return [action for action in can if self._may(session, action)]
 
-    def _may(self, session: DictRow, action: Action) -> bool:
+    def _may(self, session: Session, action: Action) -> bool:
         if self.caller.may(_PERMISSION[action]):
             return True
         return is_own(self.caller, session) and (action not in _SETTING or bool(self.settings[_SETTING[action]].value))
@@ -91,112 +90,97 @@ async def rights_of(db: Database, caller: Caller) -> Rights:
 
 
 async def order(
-    db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: LifecycleCommand
+    db: Database, logs: LogWriter, caller: Caller, session: Session, command: LifecycleCommand
 ) -> SessionStatus:
     """Record that the session is to be stopped, paused or resumed; repeating it is a success. Returns its status now.
 
-    The caller's right to the session (a row of `db.session.views`) was checked before.
+    The caller's right to the session was checked before.
 
     Raises:
         Forbidden: the owner's settings do not allow it.
-        WrongState: the command is not possible in the session's status; the sentence names those in which it is.
+        WrongState: the session is in a status in which it cannot be done; the sentence says in which it can.
     """
     await require_allowed(db, caller, session, command)
-    session_id, status = str(session["session_id"]), SessionStatus(session["status"])
-    if reason := refusal(command, status, has_user=session["user_id"] is not None):
+    session_id, status = session.session_id, session.status
+    if reason := refusal(command, status, has_user=session.user_id is not None):
         raise WrongState(reason)
     if status in TRANSITIONS[command].settled:
         return status
     clocks = await clocks_now(db, session) if command == "resume" else None
     async with db.transaction() as connection:
         if clocks is not None:
-            row = await lifecycle.resume(connection, session_id, clocks)
+            changed = await lifecycle.resume(connection, session_id, clocks)
         else:
-            row = await lifecycle.stop_or_pause(connection, session_id, command, f"{caller.name} asked for it.")
-    if row is None:
+            changed = await lifecycle.stop_or_pause(connection, session_id, command, f"{caller.name} asked for it.")
+    if changed is None:
         return await _overtaken(db, session_id, command)
-    await db.notify(*session_events(session_id, agent_id=row["agent_id"], zone_key=session["zone_key"]))
+    await db.notify(*session_events(session_id, agent_id=changed.agent_id, zone_key=session.zone_key))
     logs.write(
         _CODES[command],
-        f"The session {session_id} of {session['username']} is to {command}: {caller.name} asked for it.",
-        zone_name=session["zone_name"],
+        f"The session {session_id} of {session.username} is to {command}: {caller.name} asked for it.",
+        zone_name=session.zone_name,
         session_id=session_id,
-        user_id=row["user_id"],
-        username=session["username"],
+        user_id=changed.user_id,
+        username=session.username,
     )
-    return SessionStatus(row["status"])
+    return changed.status
 
 
 async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
     """The session changed between reading and writing."""
-    status = SessionStatus((await views.get_session(db, session_id))["status"])
+    status = (await views.get_session(db, session_id)).status
     if status in TRANSITIONS[command].settled:
         return status
     raise WrongState(refusal(command, status, has_user=True) or "The session changed just now; try again.")
 
 
-async def clocks_now(db: Database, session: DictRow) -> Clocks:
+async def clocks_now(db: Database, session: Session) -> Clocks:
     """The clocks of a user's session, by the present settings."""
-    settings = await settings_of(db, str(session["user_id"]))
-    return clocks_of(settings, session["image_time_limit"], session["image_friendly_name"])
+    settings = await settings_of(db, session.user_id)
+    return clocks_of(settings, session.image_time_limit, session.image_friendly_name)
 
 
-async def keep_alive(db: Database, session: DictRow) -> datetime:
+async def keep_alive(db: Database, session: Session) -> datetime:
     """A user looks at the session: its keepalive clock restarts; nothing prolongs its time limit. Returns when it
     expires now.
 
     Raises:
         WrongState: it has no user, is stopped or paused, or is being deleted.
     """
-    if session["user_id"] is None:
+    if session.user_id is None:
         raise WrongState("A staged session has no user whose interest could keep it alive.")
-    expires = await lifecycle.keep_alive(db, str(session["session_id"]), await clocks_now(db, session))
+    expires = await lifecycle.keep_alive(db, session.session_id, await clocks_now(db, session))
     if expires is None:
-        raise WrongState(f"The session is {session['status']}; it cannot be kept alive.")
+        raise WrongState(f"The session is {session.status}; it cannot be kept alive.")
     return expires
 
 
-def expiry_of(session: DictRow) -> Expiry | None:
+def expiry_of(session: Session) -> Expiry | None:
     """What will happen to a session by itself, and when; for one without a user its pool decides."""
-    if session["user_id"] is None:
-        return None
-    since = session["keepalive"] or session["assigned"] or session["created"]
-    keepalive_s = (session["expires"] - since).total_seconds() if session["expires"] else 0.0
-    return next_expiry(
-        SessionLifetime(
-            session_id=str(session["session_id"]),
-            status=SessionStatus(session["status"]),
-            expires=session["expires"],
-            time_limit_ends=session["time_limit_ends"],
-            clocks=stored_clocks(session["expiry"], keepalive_s),
-        )
-    )
+    return None if session.user_id is None else next_expiry(session)
 
 
-async def end_by_force(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
+async def end_by_force(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
     """End a session's row now, in any status and without its Agent; repeating it is a success. Its reservation is
     released at once. An Agent that still has the container gets a verdict to destroy it."""
-    row = session
-    if session["superseded_by"] is None:  # otherwise it has failed already, and its replacement lives on
+    session_id, agent_id = session.session_id, session.agent_id
+    if session.superseded_by is None:  # otherwise it has failed already, and what took its place lives on
         async with db.transaction() as connection:
-            row = await request_delete(connection, str(session["session_id"]), reason)
-    session_id = str(row["session_id"])
-    async with db.transaction() as connection:  # a second lock: the capacity is locked before the session
+            deleted = await request_delete(connection, session_id, reason)
+        session_id, agent_id = deleted.session_id, deleted.agent_id
+    async with db.transaction() as connection:  # a second one: the capacity is locked before the session
         ended = await end_sessions(connection, [session_id], reason)
     if not ended:
-        return  # it had ended already
-    config_id = str(session["staging_config_id"]) if session["staging_config_id"] else None
-    zone_key = session["zone_key"]
-    await db.notify(
-        *session_events(session_id, agent_id=row["agent_id"], staging_config_id=config_id, zone_key=zone_key)
-    )
+        return  # it was over already
+    config_id, zone_key = session.staging_config_id, session.zone_key
+    await db.notify(*session_events(session_id, agent_id=agent_id, staging_config_id=config_id, zone_key=zone_key))
     logs.write(
         LogCode.SESSION_FORCE_DELETED,
-        f"The session {session_id} was ended by force while it was {session['status']}: {reason}; its container is"
+        f"The session {session_id} was ended by force while it was {session.status}: {reason}; its container is"
         " removed when its Agent next reports it.",
-        zone_name=session["zone_name"],
+        zone_name=session.zone_name,
         session_id=session_id,
-        user_id=str(session["user_id"]) if session["user_id"] else None,
-        username=session["username"],
+        user_id=session.user_id,
+        username=session.username,
         staging_config_id=config_id,
     )

@@ -6,29 +6,26 @@ Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 from fastapi import APIRouter
-from psycopg.rows import DictRow
 
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
 from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
 from greenroom.api.launch.service import LaunchRequest
-from greenroom.api.published.calls import Call, requires_key, validated
-from greenroom.api.published.shapes import dashed, date, hex_id, now
+from greenroom.api.published.calls import Answer, Call, requires_key, validated
+from greenroom.api.published.shapes import date, hex_id, now
 from greenroom.api.session import lifecycle, service
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
-from greenroom.api.session.streams import Streams, StreamUrls
+from greenroom.api.session.streams import Streams, StreamUrls, token_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
-from greenroom.db import row_mapping
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import views
-from greenroom.db.session.views import SessionFilter
-from greenroom.kit.secrets import Secrets
+from greenroom.db.session.views import Session, SessionFilter
 
 _NEVER_ON: Final = (
     "allow_kasm_clipboard_seamless",
@@ -46,58 +43,51 @@ def connect_url(session_id: str, user_id: str, token: str) -> str:
     return f"/#/connect/kasm/{session_id}/{user_id}/{token}"
 
 
-def token_of(session: DictRow, secrets: Secrets) -> str:
-    """The token that opens the session's stream."""
-    return secrets.connect_token(str(session["session_id"]), str(session["user_id"]), session["auth_epoch"])
-
-
-def kasm_shape(session: DictRow, streams: StreamUrls, token: str | None = None) -> dict[str, Any]:
-    """A row of `db.session.views` as clients expect it; `token` only for those that may open the stream."""
-    proxy = row_mapping.proxy_facts(session)
-    host, port = streams.host_and_port(proxy)
-    kasm_id, agent_id = str(session["session_id"]), dashed(session["agent_id"])
-    path = proxy.path_of(agent_id or "", kasm_id).removeprefix("/")
-    client_settings: dict[str, Any] = dict.fromkeys(_NEVER_ON, False) | session["client_settings"]
+def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) -> Answer:
+    """A session as clients expect it; `token` only for those that may open the stream."""
+    host, port = streams.host_and_port(session.proxy)
+    kasm_id, agent_id = session.session_id, session.agent_id
+    path = session.proxy.path_of(agent_id or "", kasm_id).removeprefix("/")
     return {
         "kasm_id": kasm_id,
-        "user_id": dashed(session["user_id"]),
-        "user": {"username": session["username"]},
-        "username": session["username"],
-        "image_id": hex_id(session["image_id"]),
+        "user_id": session.user_id,
+        "user": {"username": session.username},
+        "username": session.username,
+        "image_id": hex_id(session.image_id),
         "image": {
-            "image_id": hex_id(session["image_id"]),
-            "name": session["image_name"],
-            "friendly_name": session["image_friendly_name"],
-            "image_src": session["image_src"],
+            "image_id": hex_id(session.image_id),
+            "name": session.image_name,
+            "friendly_name": session.image_friendly_name,
+            "image_src": session.image_src,
         },
-        "operational_status": OPERATIONAL[SessionStatus(session["status"])],
+        "operational_status": OPERATIONAL[session.status],
         "token": token,
         "view_only_token": None,
-        "share_id": session["share_id"],
-        "created_date": date(session["created"]),
-        "start_date": date(session["started"] or session["created"]),
-        "expiration_date": date(session["expires"]),
-        "keepalive_date": date(session["keepalive"]),
+        "share_id": session.share_id,
+        "created_date": date(session.created),
+        "start_date": date(session.started or session.created),
+        "expiration_date": date(session.expires),
+        "keepalive_date": date(session.keepalive),
         "hostname": host,
         "host": host,
         "port": port,
         "port_map": {"vnc": {"port": port, "path": path}},
-        "container_id": session["container_id"],
+        "container_id": session.container_id,
         "container_ip": None,
         "docker_network": None,
         "server_id": agent_id,
         "agent_installed": False,
-        "zone_name": session["zone_name"],
+        "zone_name": session.zone_name,
         "point_of_presence": None,
-        "cores": session["cores"],
-        "memory": session["memory"],
+        "cores": session.cores,
+        "memory": session.memory,
         "gpus": 0,
-        "is_persistent_profile": session["persistent_profile_mode"] is not None,
-        "persistent_profile_mode": session["persistent_profile_mode"],
-        "client_settings": client_settings,
+        "is_persistent_profile": session.persistent_profile_mode is not None,
+        "persistent_profile_mode": session.persistent_profile_mode,
+        "client_settings": {**dict.fromkeys(_NEVER_ON, False), **session.client_settings},
         "connection_info": {},
         "queued_tasks": [],
-        "staging_config_id": dashed(session["staging_config_id"]),
+        "staging_config_id": session.staging_config_id,
         "cast_config_id": None,
         "autoscale_config_id": None,
         "is_standby": False,
@@ -105,26 +95,25 @@ def kasm_shape(session: DictRow, streams: StreamUrls, token: str | None = None) 
     }
 
 
-async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[dict[str, Any]]:
+async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[Answer]:
     """All sessions, or those of one user, each with the `server` it runs on."""
-    shapes: list[dict[str, Any]] = []
-    for session in await views.list_sessions(db, SessionFilter(user_id=user_id)):
+    shapes: list[Answer] = []
+    for listed in await views.list_sessions(db, SessionFilter(user_id=user_id)):
+        session = listed.row
         kasm = kasm_shape(session, streams)
         server = {
             "port": kasm["port"],
-            "hostname": session["hostname"],
-            "zone_name": session["zone_name"],
+            "hostname": session.hostname,
+            "zone_name": session.zone_name,
             "provider": None,
         }
         shapes.append(kasm | {"server": server})
     return shapes
 
 
-async def kasms_of_users(
-    db: Database, streams: StreamUrls, user_id: str | None = None
-) -> dict[str, list[dict[str, Any]]]:
+async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
     """user_id → sessions, of all users or of one."""
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    found: dict[str, list[Answer]] = defaultdict(list)
     for kasm in await kasms(db, streams, user_id=user_id):
         if kasm["user_id"]:
             found[kasm["user_id"]].append(kasm)
@@ -137,7 +126,7 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 
 @router.post("/request_kasm")
-async def request_kasm(db: Db, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def request_kasm(db: Db, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
     if user_id is not None:
@@ -164,51 +153,48 @@ async def request_kasm(db: Db, launcher: LauncherDep, call: Annotated[Call, FOR_
 
 
 @router.post("/get_kasm_status")
-async def get_kasm_status(
-    db: Db, streams: Streams, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
-) -> dict[str, Any]:
+async def get_kasm_status(db: Db, streams: Streams, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Where a session stands; what failed is a refusal with its reason."""
     session = await session_of(db, call)
     token = token_of(session, secrets)
-    status = SessionStatus(session["status"])
     shown = service.progress_of(session, causes=True)
-    answer: dict[str, Any] = {
+    answer: Answer = {
         "current_time": now(),
-        "kasm_url": connect_url(str(session["session_id"]), str(session["user_id"]), token),
+        "kasm_url": connect_url(session.session_id, str(session.user_id), token),
         "kasm": kasm_shape(session, streams, token),
     }
-    if status is not SessionStatus.RUNNING:
+    if session.status is not SessionStatus.RUNNING:
         answer |= {
             "operational_status": shown.operational_status,
             "operational_progress": shown.percent,
             "operational_message": shown.message,
         }
-    if status is SessionStatus.FAILED:
+    if session.status is SessionStatus.FAILED:
         answer["error_message"] = shown.message
     return answer
 
 
 @router.post("/get_kasms", dependencies=[requires_key("sessions_view")])
-async def get_kasms(db: Db, streams: Streams) -> dict[str, Any]:
+async def get_kasms(db: Db, streams: Streams) -> Answer:
     """All sessions; staged ones have no user."""
     return {"current_time": now(), "kasms": await kasms(db, streams)}
 
 
 @router.post("/get_user_kasms")
-async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USERS]) -> Answer:
     """The sessions of one user."""
     return {"current_time": now(), "kasms": await kasms(db, streams, user_id=call.id("user_id"))}
 
 
 @router.post("/destroy_kasm")
-async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Record that a session is to go; done when get_kasm_status is refused."""
     await service.destroy(db, logs, await session_of(db, call), f"destroyed by {call.caller.name}")
     return {}
 
 
 @router.post("/keepalive")
-async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call))
     return {"usage_reached": False}
@@ -250,7 +236,7 @@ def _wanted(call: Call, image_id: str) -> SessionCreate:
         SessionCreate,
         {
             "image_id": image_id,
-            "environment": {name: str(value) for name, value in cast("dict[str, Any]", given).items()},
+            "environment": {name: str(value) for name, value in cast("dict[str, object]", given).items()},
             "kasm_url": call.text("kasm_url"),
             "network_id": call.text("network_id"),
             "persistent_profile_mode": call.text("persistent_profile_mode") or None,
@@ -258,7 +244,7 @@ def _wanted(call: Call, image_id: str) -> SessionCreate:
     )
 
 
-async def session_of(db: Database, call: Call) -> DictRow:
+async def session_of(db: Database, call: Call) -> Session:
     """The session `kasm_id` of user `user_id`.
 
     Raises:
@@ -266,8 +252,8 @@ async def session_of(db: Database, call: Call) -> DictRow:
     """
     kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
     session = await views.get_session(db, kasm_id)
-    owner = session["user_id"]
-    if owner is None or session["status"] == "deleted" or user_id not in (None, str(owner)):
+    owner = session.user_id
+    if owner is None or session.status is SessionStatus.DELETED or user_id not in (None, owner):
         raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
     return session
 
@@ -276,23 +262,23 @@ lifecycle_router = APIRouter(include_in_schema=False)
 
 
 @lifecycle_router.post("/stop_kasm")
-async def stop_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def stop_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Stop a session: its programs end, its disk stays; where its owner's groups allow it."""
     return await _give_order(db, logs, call, "stop")
 
 
 @lifecycle_router.post("/pause_kasm")
-async def pause_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def pause_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Pause a session: its programs are frozen in memory; where its owner's groups allow it."""
     return await _give_order(db, logs, call, "pause")
 
 
 @lifecycle_router.post("/resume_kasm")
-async def resume_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def resume_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Let a stopped or paused session run again."""
     return await _give_order(db, logs, call, "resume")
 
 
-async def _give_order(db: Database, logs: LogWriter, call: Call, command: LifecycleCommand) -> dict[str, Any]:
+async def _give_order(db: Database, logs: LogWriter, call: Call, command: LifecycleCommand) -> Answer:
     await lifecycle.order(db, logs, call.caller, await session_of(db, call), command)
     return {}

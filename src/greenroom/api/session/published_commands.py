@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from greenroom.api.deps import Db, Logs, ScreenshotsDep, SecretsDep
-from greenroom.api.published.calls import Call, validated
+from greenroom.api.published.calls import Answer, Call, validated
 from greenroom.api.published.shapes import now
 from greenroom.api.session.commands import order_command, require_command, sealed_command
-from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of, token_of
+from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
-from greenroom.api.session.streams import Streams
+from greenroom.api.session.streams import Streams, token_of
 from greenroom.core.errors import Invalid, Refused
 
 router = APIRouter(include_in_schema=False)
@@ -27,7 +27,7 @@ MAX_PIXELS: Final = 1920
 @router.post("/exec_command_kasm")
 async def exec_command_kasm(
     db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[Call, FOR_USERS]
-) -> dict[str, Any]:
+) -> Answer:
     """Run a command in a session; the answer does not wait for it, and nothing of its output comes back."""
     session = await session_of(db, call)
     command = _command(call)
@@ -45,27 +45,27 @@ async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Ca
 
 
 @router.post("/get_kasm_frame_stats")
-async def get_kasm_frame_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def get_kasm_frame_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Refused: what draws our desktops measures no frames."""
     await session_of(db, call)
     raise Refused("Frame stats are not available: the server of this session's desktop does not measure them.")
 
 
 @router.post("/get_kasm_bottleneck_stats")
-async def get_kasm_bottleneck_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def get_kasm_bottleneck_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Refused: what draws our desktops measures no bottlenecks."""
     await session_of(db, call)
     raise Refused("Bottleneck stats are not available: the server of this session's desktop does not measure them.")
 
 
 @router.post("/join_kasm", dependencies=[FOR_USERS])
-async def join_kasm() -> dict[str, Any]:
+async def join_kasm() -> Answer:
     """Refused: sessions are not shared."""
     raise Refused("Sessions cannot be shared in this deployment: request_kasm gives no share_id.")
 
 
 @router.post("/get_rdp_client_connection_info", dependencies=[FOR_USERS])
-async def get_rdp_client_connection_info() -> dict[str, Any]:
+async def get_rdp_client_connection_info() -> Answer:
     """Refused: no session speaks RDP."""
     raise Refused("This session has no RDP connection: all workspaces are containers.")
 
@@ -89,7 +89,7 @@ def _command(call: Call) -> CommandCreate:
     values = {
         "command": argv,
         "user": exec_config.text("user") or call.text("exec_user") or None,
-        "environment": {name: str(value) for name, value in cast("dict[str, Any]", environment).items()},
+        "environment": {name: str(value) for name, value in cast("dict[str, object]", environment).items()},
         "workdir": exec_config.text("workdir") or None,
     }
     return validated(CommandCreate, values)

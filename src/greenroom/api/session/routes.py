@@ -7,7 +7,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from psycopg.rows import DictRow
 
 from greenroom.api.access.accounts import default_image_of
 from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
@@ -35,7 +34,7 @@ from greenroom.core.listing import Order, order_of, words_of
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
-from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, SessionFilter, count_sessions
+from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, Session, SessionFilter, count_sessions
 from greenroom.db.session.views import list_sessions as read_sessions
 
 router = APIRouter(tags=["sessions"])
@@ -113,8 +112,7 @@ async def _listed(
     order: Order = NEWEST_FIRST,
 ) -> list[SessionView]:
     found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
-    rows = page.cut(found, lambda row: [str(order), row["position"], str(row["session_id"])])
-    return [_view(row, streams, rights) for row in rows]
+    return [_view(session, streams, rights) for session in page.rows(found, order)]
 
 
 @router.post("/sessions", status_code=202)
@@ -201,13 +199,13 @@ async def delete_session(
     await require_allowed(db, caller, session, "force_delete" if force else "delete")
     if force:
         await end_by_force(db, logs, session, f"deleted by force by {caller.name}")
-    elif session["superseded_by"] is not None:
+    elif session.superseded_by is not None:
         await service.destroy_quarantined(db, logs, session, f"deleted by {caller.name}")
     else:
         await service.destroy(db, logs, session, f"deleted by {caller.name}")
-    is_over = force or session["status"] == SessionStatus.DELETED
+    is_over = force or session.status == SessionStatus.DELETED
     status = SessionStatus.DELETED if is_over else SessionStatus.DELETING
-    return SessionState(session_id=session["session_id"], status=status, operational_status=OPERATIONAL[status])
+    return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])
 
 
 @router.get("/sessions/{session_id}/connection")
@@ -231,9 +229,9 @@ async def get_placement(
 ) -> PlacementView:
     """How the session came about: every step of its launch and why others were passed over."""
     session = await service.session_for(db, caller, str(session_id), "sessions_view")
-    launch = await launch_of_session(db, str(session["session_id"]))
+    launch = await launch_of_session(db, session.session_id)
     if launch is None:
-        return PlacementView(outcome="staged" if session["staging_config_id"] else "on_demand", steps=[])
+        return PlacementView(outcome="staged" if session.staging_config_id else "on_demand", steps=[])
     return PlacementView.model_validate(launch)
 
 
@@ -247,22 +245,20 @@ async def keep_session_alive(
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
 
-def _view(session: DictRow, streams: StreamUrls, rights: Rights) -> SessionView:
+def _view(session: Session, streams: StreamUrls, rights: Rights) -> SessionView:
     causes = service.may_know_causes(rights.caller)
     shown, expiry = service.progress_of(session, causes=causes), expiry_of(session)
-    hidden = {} if causes or not session["error"] else {"error": shown.message, "log_tail": None, "exit_code": None}
-    return SessionView.model_validate(
-        session
-        | hidden
-        | {
-            "stream_url": stream_url_of(session, streams),
-            "operational_status": shown.operational_status,
-            "operational_progress": shown.percent,
-            "operational_message": shown.message,
-            "expires_action": expiry.action if expiry else None,
-            "expires_reason": expiry.reason if expiry else None,
-            "actions": rights.actions(session),
-        }
+    if session.error and not causes:
+        session = replace(session, error=shown.message, log_tail=None, exit_code=None)
+    return SessionView.of(
+        session,
+        stream_url=stream_url_of(session, streams),
+        operational_status=shown.operational_status,
+        operational_progress=shown.percent,
+        operational_message=shown.message,
+        expires_action=expiry.action if expiry else None,
+        expires_reason=expiry.reason if expiry else None,
+        actions=rights.actions(session),
     )
 
 
@@ -281,4 +277,4 @@ async def order_lifecycle(
     """
     session = await session_for(db, caller, str(session_id), "sessions_modify")
     status = await lifecycle.order(db, logs, caller, session, body.command)
-    return SessionState(session_id=session["session_id"], status=status, operational_status=OPERATIONAL[status])
+    return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field
@@ -57,7 +57,7 @@ class SessionView(View):
     cores: float
     memory: int
     permissions: Annotated[dict[str, bool], Field(description="what the container was created with")]
-    client_settings: dict[str, Any]
+    client_settings: dict[str, bool | int | float]
     kasm_url: str
     persistent_profile_mode: Annotated[str | None, Field(description="how the profile is its home; null = it has none")]
     created: datetime

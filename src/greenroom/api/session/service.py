@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from psycopg.rows import DictRow
-
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import Resolved, resolve
 from greenroom.core.errors import Forbidden, NotFound
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.progress import Progress, progress
-from greenroom.core.session.states import RESTING, SessionStatus
+from greenroom.core.session.states import RESTING
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import replacement
 from greenroom.db.session import sessions, views
+from greenroom.db.session.views import Session
 from greenroom.kit.stops import stop
 
 
-async def session_for(db: Database, caller: Caller, session_id: str, code: str, *, follow: bool = True) -> DictRow:
+async def session_for(db: Database, caller: Caller, session_id: str, code: str, *, follow: bool = True) -> Session:
     """The session if it is the caller's own, or if the caller has the permission `code` for all sessions.
 
     It is the replacement, if there is one; without `follow` the replaced one itself, which has no user any more.
@@ -29,10 +28,10 @@ async def session_for(db: Database, caller: Caller, session_id: str, code: str, 
     Raises:
         NotFound: there is none with this id, or the caller may not see it.
     """
-    row = await views.get_session(db, session_id, follow=follow)
-    if not is_own(caller, row) and not caller.may(code):
+    session = await views.get_session(db, session_id, follow=follow)
+    if not is_own(caller, session) and not caller.may(code):
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    return row
+    return session
 
 
 def may_know_causes(caller: Caller) -> bool:
@@ -40,78 +39,75 @@ def may_know_causes(caller: Caller) -> bool:
     return caller.may("sessions_view")
 
 
-def is_own(caller: Caller, session: DictRow) -> bool:
+def is_own(caller: Caller, session: Session) -> bool:
     """Whether the session belongs to the caller."""
-    return caller.user_id is not None and str(session["user_id"]) == caller.user_id
+    return caller.user_id is not None and session.user_id == caller.user_id
 
 
-def progress_of(session: DictRow, *, causes: bool) -> Progress:
-    """The progress of a row of `db.session.views`. An assigned session of a pool shows the steps of its hand-over. With
-    `causes` a failure is described in the words of Agent and container (`may_know_causes`)."""
-    staged = session["staging_config_id"] is not None and session["user_id"] is not None
-    error = (session["error"] or session["set_aside_reason"] or "no reason was given") if causes else ""
-    shown = progress(SessionStatus(session["status"]), session["steps"], staged=staged, error=error)
-    if session["awaits_successor"]:
+def progress_of(session: Session, *, causes: bool) -> Progress:
+    """The progress of a session. An assigned session of a pool shows the steps of its hand-over. With `causes` a
+    failure is described in the words of Agent and container (`may_know_causes`)."""
+    staged = session.staging_config_id is not None and session.user_id is not None
+    error = (session.error or session.set_aside_reason or "no reason was given") if causes else ""
+    shown = progress(session.status, session.steps, staged=staged, error=error)
+    if session.awaits_successor:
         return replace(shown, message="It did not work there; another one is being made ready")
-    if session["stopped_reason"] and session["status"] in RESTING:
-        return replace(shown, message=f"{shown.message} ({session['stopped_reason'].rstrip('.')})")
+    if session.stopped_reason and session.status in RESTING:
+        return replace(shown, message=f"{shown.message} ({session.stopped_reason.rstrip('.')})")
     return shown
 
 
-async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) -> DictRow:
-    """Record that the session is to end; its Agent removes the container. Repeating it is a success. Returns
-    session_id, agent_id, zone_id, `changed` (False when it was ending already)."""
-    session_id = str(session["session_id"])
+async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
+    """Record that the session is to end; its Agent removes the container. Repeating it is a success."""
     async with db.transaction() as connection:
-        row = await sessions.request_delete(connection, session_id, reason)
+        deleted = await sessions.request_delete(connection, session.session_id, reason)
     await stop("destroy.after_commit")
     await db.notify(
         *session_events(
-            row["session_id"],
-            agent_id=row["agent_id"],
-            staging_config_id=session["staging_config_id"],
-            zone_key=session["zone_key"],
+            deleted.session_id,
+            agent_id=deleted.agent_id,
+            staging_config_id=session.staging_config_id,
+            zone_key=session.zone_key,
         )
     )
-    if row["changed"]:
+    if deleted.changed:
         logs.write(
             LogCode.SESSION_DELETE_REQUESTED,
-            f"The session {row['session_id']} ends: {reason}",
-            zone_name=session["zone_name"],
-            session_id=str(row["session_id"]),
-            user_id=str(session["user_id"]) if session["user_id"] else None,
-            username=session["username"],
+            f"The session {deleted.session_id} ends: {reason}",
+            zone_name=session.zone_name,
+            session_id=deleted.session_id,
+            user_id=session.user_id,
+            username=session.username,
         )
-    return row
 
 
-async def destroy_quarantined(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
+async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, reason: str) -> None:
     """Record that a quarantined session must end; its replacement lives on."""
-    session_id = str(session["session_id"])
+    session_id = session.session_id
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):
-            return  # it is ending already
-    await db.notify(*session_events(session_id, agent_id=session["agent_id"], zone_key=session["zone_key"]))
+            return  # it is on its way out already
+    await db.notify(*session_events(session_id, agent_id=session.agent_id, zone_key=session.zone_key))
     logs.write(
         LogCode.SESSION_DELETE_REQUESTED,
         f"The session {session_id}, which was set aside, ends: {reason}",
-        zone_name=session["zone_name"],
+        zone_name=session.zone_name,
         session_id=session_id,
-        staging_config_id=str(session["staging_config_id"]) if session["staging_config_id"] else None,
+        staging_config_id=session.staging_config_id,
     )
 
 
-async def require_setting(db: Database, session: DictRow, name: str, action: str) -> None:
+async def require_setting(db: Database, session: Session, name: str, action: str) -> None:
     """Refuse what a group setting of the session's owner does not allow.
 
     Raises:
         Forbidden: names the setting and where its value came from.
     """
-    setting = (await settings_of(db, str(session["user_id"])))[name]
+    setting = (await settings_of(db, session.user_id))[name]
     if not setting.value:
         raise Forbidden(f"You may not {action} your sessions: {setting.trace}.")
 
 
-async def settings_of(db: Database, user_id: str) -> dict[str, Resolved]:
-    """The settings in force for a user."""
-    return resolve(await memberships_of(db, user_id))
+async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
+    """The settings in force for a user; for nobody what they are by default."""
+    return resolve(await memberships_of(db, user_id) if user_id else [])

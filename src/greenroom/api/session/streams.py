@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
-from psycopg.rows import DictRow
 
 from greenroom.api.session import service
-from greenroom.api.session.schemas import ConnectionView, StepView
+from greenroom.api.session.schemas import ConnectionView
 from greenroom.core.fleet.addresses import stream_origin
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.db import row_mapping
 from greenroom.db.session.streams import StreamSession
+from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
@@ -51,10 +49,14 @@ async def _stream_urls(request: Request) -> StreamUrls:
 Streams = Annotated[StreamUrls, Depends(_stream_urls)]
 
 
-def stream_url_of(session: DictRow, streams: StreamUrls) -> str | None:
-    """The stream's address of a row of `db.session.views`; None while it has no Agent."""
-    agent_id = str(session["agent_id"]) if session["agent_id"] else None
-    return streams.of(row_mapping.proxy_facts(session), agent_id, str(session["session_id"]))
+def stream_url_of(session: Session, streams: StreamUrls) -> str | None:
+    """The stream's address of a session; None while it has no Agent."""
+    return streams.of(session.proxy, session.agent_id, session.session_id)
+
+
+def token_of(session: Session, secrets: Secrets) -> str:
+    """The token that opens the session's stream."""
+    return secrets.connect_token(session.session_id, str(session.user_id), session.auth_epoch)
 
 
 def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
@@ -66,26 +68,19 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
 
 
 def connection_of(
-    session: DictRow, streams: StreamUrls, secrets: Secrets, *, may_open: bool, causes: bool = False
+    session: Session, streams: StreamUrls, secrets: Secrets, *, may_open: bool, causes: bool = False
 ) -> ConnectionView:
-    """The state of a row of `db.session.views`; with the stream's address once it runs, if `may_open`. `causes` as in
+    """The state of a session; with the stream's address once it runs, if `may_open`. `causes` as in
     `service.progress_of`."""
     shown = service.progress_of(session, causes=causes)
     url = stream_url_of(session, streams)
-    is_open = session["status"] == SessionStatus.RUNNING and session["user_id"] is not None and may_open
-    found_id, user_id = str(session["session_id"]), str(session["user_id"])
-    token = secrets.connect_token(found_id, user_id, session["auth_epoch"])
-    return ConnectionView(
-        session_id=session["session_id"],
-        status=session["status"],
+    is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
+    return ConnectionView.of(
+        session,
         operational_status=shown.operational_status,
         operational_progress=shown.percent,
         operational_message=shown.message,
-        steps=[
-            StepView(name=s.name, title=s.title, at=datetime.fromtimestamp(s.at, UTC) if s.at is not None else None)
-            for s in shown.steps
-        ],
-        frame_url=f"{url}?token={token}" if is_open and url else None,
-        last_screenshot_at=session["last_screenshot_at"],
+        steps=shown.steps,
+        frame_url=f"{url}?token={token_of(session, secrets)}" if is_open and url else None,
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
     )

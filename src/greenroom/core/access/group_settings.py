@@ -27,6 +27,9 @@ STAGED_PERMISSIONS: Final[tuple[LiteralString, ...]] = (
 )
 """The permissions that are part of a container from its creation; a staged session must match them exactly."""
 
+SettingValues = Mapping[str, Any]
+"""Name of a setting → its value, of the kind that `SETTINGS` says; as JSON in the database."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -245,7 +248,7 @@ class GroupSettings:
     group_id: str
     name: str
     priority: int
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: SettingValues = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

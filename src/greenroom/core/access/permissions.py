@@ -7,11 +7,11 @@ setting of any member is looser than before, whichever group decided it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from greenroom.core.access.group_settings import SETTINGS, GroupSettings, Resolved, resolve
+from greenroom.core.access.group_settings import SETTINGS, GroupSettings, Resolved, SettingValues, resolve
 
 GLOBAL_ADMIN: Final = "global_admin"
 USER: Final = "user"
@@ -114,7 +114,7 @@ FILTER: Final = "web_filter_policy"
 
 def refusal_of_change(
     group: GroupSettings,
-    changed: Mapping[str, Any],
+    changed: SettingValues,
     members: Iterable[Sequence[GroupSettings]],
     *,
     priority: int,

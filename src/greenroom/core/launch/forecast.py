@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from greenroom.core.launch.eviction import Unready, rooms
-from greenroom.core.launch.placement import AgentView, Placement, place, session_of
+from greenroom.core.launch.placement import AgentView, ImageOnAgent, Placement, place, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, placement_misses
 from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
@@ -105,9 +105,10 @@ class Supply:
     pools: Mapping[str, Sequence[StagedPool]] = field(default_factory=dict[str, Sequence[StagedPool]])
     claimable: Mapping[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     agents: Mapping[str, Sequence[AgentView]] = field(default_factory=dict[str, Sequence[AgentView]])
-    image_states: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(
-        default_factory=dict[str, Mapping[str, Mapping[str, Any]]]
+    image_states: Mapping[str, Mapping[str, ImageOnAgent]] = field(
+        default_factory=dict[str, Mapping[str, ImageOnAgent]]
     )
+    """Name of the image → id of the Agent → what it said."""
     unready: Mapping[str, Sequence[Unready]] = field(default_factory=dict[str, Sequence[Unready]])
     measured: Mapping[str, Measured] = field(default_factory=dict[str, Measured])
 

@@ -7,9 +7,9 @@ host, which is `overcommit` cores of the offer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
 from greenroom.core.workspace.session_spec import CpuMode
@@ -20,6 +20,16 @@ ImageState = Literal["present", "pulling", "absent", "failed", "unknown"]
 
 TOLERANCE: Final = 1e-6
 """Slack when sums of fractional cores are compared; the SQL of the reservation uses the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOnAgent:
+    """The state of an image on an Agent: fields of `AgentView`."""
+
+    agent_id: str
+    image_state: ImageState
+    image_error: str = ""
+    image_progress: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +91,9 @@ class AgentView:
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
         return (reserved + max(measured, default=reserved)) / 2
 
-    def with_image(self, said: Mapping[str, Any] | None) -> AgentView:
-        """The same Agent with its state of an image: the fields that begin with `image_`; None = not reported."""
-        return self if said is None else replace(self, **said)
+    def with_image(self, said: ImageOnAgent | None) -> AgentView:
+        """The same Agent with its state of an image; None = not reported."""
+        return self if said is None else replace(self, **asdict(said))
 
     def with_one_more(self, request: PlacementRequest) -> AgentView:
         return replace(

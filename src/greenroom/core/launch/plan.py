@@ -24,6 +24,7 @@ class LaunchZone:
     """A zone as a launch sees it."""
 
     facts: ZoneFacts
+    zone_key: int = 0
     search_alternate_zones: bool = True
     load_balancing_strategy: Strategy = "Least Load"
     proxy: ProxyFacts = field(default_factory=ProxyFacts)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView, Strategy
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -29,13 +30,32 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolConfig:
-    """A staging config with what it remembers of failures. `expiration_h` is hours."""
+class ConfigFields:
+    """The fields of a config that can be changed; zone and image are fixed. `expiration` is hours."""
+
+    num_sessions: int
+    expiration: float
+    paused: bool
+    allow_kasm_audio: bool
+    allow_kasm_uploads: bool
+    allow_kasm_downloads: bool
+    allow_kasm_clipboard_down: bool
+    allow_kasm_clipboard_up: bool
+    allow_kasm_microphone: bool
+    allow_kasm_gamepad: bool
+    allow_kasm_webcam: bool
+
+    @property
+    def permissions(self) -> dict[str, bool]:
+        """The permissions a user must have exactly to get one of its sessions."""
+        return {name: getattr(self, name) for name in STAGED_PERMISSIONS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig(ConfigFields):
+    """A staging config with what it remembers of failures."""
 
     staging_config_id: str
-    num_sessions: int
-    expiration_h: float
-    paused: bool = False
     deleted: bool = False
     config_hash: str = ""
     failures: int = 0
@@ -185,7 +205,7 @@ def serves(agent: AgentView) -> bool:
 
 def expires_at(now: datetime, config: PoolConfig) -> datetime:
     """When a session created now is to be replaced."""
-    return now + timedelta(hours=config.expiration_h)
+    return now + timedelta(hours=config.expiration)
 
 
 def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:

@@ -102,7 +102,7 @@ def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None,
         if wanted == 0:
             work.end(session, inhibited.reason if inhibited else "No session of this staging config is wanted.")
         elif snapshot.expired(session):
-            work.end(session, f"Its expiration of {snapshot.config.expiration_h:g} h has passed.")
+            work.end(session, f"Its expiration of {snapshot.config.expiration:g} h has passed.")
         elif not snapshot.is_in_zone(session):
             work.end(session, f"Its Agent is not in zone {snapshot.zone.zone_name} any more.")
         elif session.config_hash != snapshot.config.config_hash:

@@ -10,9 +10,9 @@ before a clock is over; every action is an edge of `states.ALLOWED`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal, cast
 
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, SessionStatus
@@ -58,15 +58,6 @@ def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, ima
         action_from=settings["keepalive_expiration_action"].trace,
         time_limit_from=limit_from,
     )
-
-
-def stored_clocks(stored: Mapping[str, Any], keepalive_s: float) -> Clocks:
-    """The clocks of a row, without fields of later versions; `keepalive_s` is for rows of versions before them."""
-    known = {name: value for name, value in stored.items() if name in _FIELDS}
-    return replace(Clocks(keepalive_s=keepalive_s), **known)
-
-
-_FIELDS: Final = frozenset(field.name for field in fields(Clocks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString, cast
+from typing import Final, LiteralString, cast
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound
 from greenroom.core.rate_limits import Failure, account_wait_s
 from greenroom.core.security_events import source_of
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Connection, Database, row_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,8 @@ class ApiKey:
 
 
 _SELECT: Final[LiteralString] = (
-    "SELECT k.key_id, k.secret_hash, k.name, k.permissions, k.read_only, k.enabled, k.created_by, k.created, k.expires,"
+    "SELECT k.key_id, k.secret_hash, k.name, k.read_only, k.enabled, k.created_by::text, k.created, k.expires,"
+    ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
     " k.last_used, u.username AS owner,"
     " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
     "       WHERE ug.user_id = k.created_by) AS owner_permissions,"
@@ -247,19 +248,9 @@ _SELECT: Final[LiteralString] = (
 )
 
 
-def _key(row: dict[str, Any]) -> ApiKey:
-    values: dict[str, Any] = row | {
-        "secret_hash": bytes(row["secret_hash"]),
-        "permissions": sorted(cast("list[str]", row["permissions"])),
-        "created_by": str(row["created_by"]) if row["created_by"] else None,
-    }
-    return ApiKey(**values)
-
-
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
     """The key with this public half."""
-    row = await db.fetch_one(_SELECT + " WHERE k.key_id = %s", (key_id,))
-    return _key(row) if row else None
+    return await db.fetch_one_as(ApiKey, _SELECT + " WHERE k.key_id = %s", (key_id,))
 
 
 async def lock_key(connection: Connection, key_id: str) -> ApiKey:
@@ -269,25 +260,27 @@ async def lock_key(connection: Connection, key_id: str) -> ApiKey:
         NotFound: there is no such key.
     """
     await connection.execute("SELECT 1 FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,))
-    row = await (await connection.execute(_SELECT + " WHERE k.key_id = %s", (key_id,))).fetchone()
-    if row is None:
+    cursor = await connection.execute(_SELECT + " WHERE k.key_id = %s", (key_id,))
+    key = row_as(ApiKey, await cursor.fetchone())
+    if key is None:
         raise NotFound(f"There is no API key {key_id}; it may have been deleted.")
-    return _key(row)
+    return key
 
 
 async def list_keys(db: Database) -> list[ApiKey]:
     """All keys, oldest first."""
-    return [_key(row) for row in await db.fetch(_SELECT + " ORDER BY k.created, k.key_id")]
+    return await db.fetch_as(ApiKey, _SELECT + " ORDER BY k.created, k.key_id")
 
 
 async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
     """Valid keys with every permission that end within this time, the first to end first."""
-    rows = await db.fetch(
+    keys = await db.fetch_as(
+        ApiKey,
         _SELECT + " WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
         " ORDER BY k.expires, k.key_id",
         (GLOBAL_ADMIN, within_s),
     )
-    return [key for key in map(_key, rows) if key.valid]
+    return [key for key in keys if key.valid]
 
 
 async def touch_key(db: Database, key_id: str) -> None:

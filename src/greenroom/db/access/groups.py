@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.access.group_settings import GroupSettings
+from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.errors import NotFound, Refused
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
@@ -25,7 +24,7 @@ class Group:
     priority: int
     is_system: bool
     permissions: list[str]
-    settings: dict[str, Any]
+    settings: SettingValues
     images: list[str]
     num_users: int
 
@@ -136,7 +135,7 @@ async def update_group(connection: Connection, group: Group) -> None:
     )
 
 
-async def change_settings(connection: Connection, group_id: str, changes: Mapping[str, Any]) -> None:
+async def change_settings(connection: Connection, group_id: str, changes: SettingValues) -> None:
     """Set each name to its value (validated before); None removes it. A web filter policy is stored by its id.
 
     Raises:

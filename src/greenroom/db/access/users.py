@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import Event
 from greenroom.core.listing import Order, Word
-from greenroom.db.database import Connection, Database, returned
-from greenroom.db.listing import Column, Conditions, Listing, Position
+from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 """The group All Users; its id is fixed by the published interface."""
@@ -27,21 +28,30 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class User:
-    """`password_hash` never leaves the process."""
+class UserFields:
+    """What can be changed of a user; `password_hash` (argon2id, None = none) never leaves the process."""
+
+    username: str
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    organization: str = ""
+    notes: str = ""
+    password_hash: str | None = field(default=None, repr=False)
+    password_once: bool = False
+    locked: bool = False
+    disabled: bool = False
+
+
+FIELDS: Final = columns_of(UserFields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User(UserFields):
+    """A user with their groups, and what these permit."""
 
     user_id: str
-    username: str
     realm: str
-    first_name: str
-    last_name: str
-    phone: str
-    organization: str
-    notes: str
-    password_hash: str | None = field(repr=False)
-    password_once: bool
-    locked: bool
-    disabled: bool
     anonymous: bool
     """Made for one launch without a user; deleted some time after its last session."""
     auth_epoch: int
@@ -53,8 +63,7 @@ class User:
 
 
 _COLUMNS: Final[LiteralString] = (
-    "u.user_id, u.username, u.realm, u.first_name, u.last_name, u.phone, u.organization, u.notes,"
-    " u.password_hash, u.password_once, u.locked, u.disabled, u.auth_epoch, u.created, u.last_session,"
+    selected(FIELDS, "u") + ", u.user_id::text, u.realm, u.auth_epoch, u.created, u.last_session,"
     " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
     "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
@@ -87,14 +96,6 @@ USERS: Final = Listing(
 BY_NAME: Final = Order("username", descending=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ListedUser:
-    """A user in a list; `position` is where the next page begins."""
-
-    user: User
-    position: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
     """Which users a list shows: members of a group (None = all) who match all the `words`."""
@@ -113,28 +114,21 @@ class UserFilter:
         return conditions
 
 
-def _user(row: dict[str, Any]) -> User:
-    groups = [Membership(group["group_id"], group["name"]) for group in row["groups"]]
-    values: dict[str, Any] = row | {"user_id": str(row["user_id"]), "groups": groups}
-    return User(**values)
-
-
 async def get_user(db: Database, user_id: str) -> User:
     """One user.
 
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(_SELECT + " WHERE u.user_id = %s", (user_id,))
-    if row is None:
+    user = await db.fetch_one_as(User, _SELECT + " WHERE u.user_id = %s", (user_id,))
+    if user is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
-    return _user(row)
+    return user
 
 
 async def find_user(db: Database, username: str) -> User | None:
     """The user with this name, ignoring case."""
-    row = await db.fetch_one(_SELECT + " WHERE lower(u.username) = lower(%s)", (username,))
-    return _user(row) if row else None
+    return await db.fetch_one_as(User, _SELECT + " WHERE lower(u.username) = lower(%s)", (username,))
 
 
 async def list_users(
@@ -144,11 +138,10 @@ async def list_users(
     order: Order = BY_NAME,
     after: Position | None = None,
     limit: int | None = None,
-) -> list[ListedUser]:
+) -> list[Listed[User]]:
     """Users that match, by name unless another order is given; `after` is the last one of the page before."""
     conditions = (wanted or UserFilter()).conditions()
-    rows = await USERS.read(db, _COLUMNS, conditions, order=order, after=after, limit=limit)
-    return [ListedUser(position=row.pop("position"), user=_user(row)) for row in rows]
+    return await USERS.read(db, User, _COLUMNS, conditions, order=order, after=after, limit=limit)
 
 
 async def count_users(db: Database, wanted: UserFilter) -> int:
@@ -156,33 +149,16 @@ async def count_users(db: Database, wanted: UserFilter) -> int:
     return await USERS.count(db, wanted.conditions())
 
 
-async def insert_user(connection: Connection, username: str, *, password_hash: str | None = None, **fields: Any) -> str:
-    """Store a new user in the group All Users; returns the id.
-
-    `username` is unique, ignoring case. `password_hash` is argon2id; None = no log-in with a password. `fields` are
-    first_name, last_name, phone, organization, notes, locked, disabled, password_once.
+async def insert_user(connection: Connection, fields: UserFields) -> str:
+    """Store a new user in the group All Users, in a transaction; returns the id.
 
     Raises:
-        Duplicate: the name exists.
+        Duplicate: the name exists, ignoring case.
     """
-    values: dict[str, Any] = {
-        "first_name": "",
-        "last_name": "",
-        "phone": "",
-        "organization": "",
-        "notes": "",
-        "locked": False,
-        "disabled": False,
-        "password_once": False,
-    }
     cursor = await connection.execute(
-        "INSERT INTO users (username, password_hash, first_name, last_name, phone, organization, notes, locked,"
-        " disabled, password_once) VALUES (%(username)s, %(password_hash)s, %(first_name)s, %(last_name)s, %(phone)s,"
-        " %(organization)s, %(notes)s, %(locked)s, %(disabled)s, %(password_once)s) RETURNING user_id",
-        values | fields | {"username": username, "password_hash": password_hash},
+        "INSERT INTO users " + inserted(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
     )
-    row = await returned(cursor)
-    user_id = str(row["user_id"])
+    user_id: str = (await returned(cursor))["user_id"]
     await add_to_group(connection, user_id, ALL_USERS)
     return user_id
 
@@ -212,34 +188,22 @@ async def lock_user(connection: Connection, user_id: str) -> User:
         NotFound: there is none with this id.
     """
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
-    row = await (await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))).fetchone()
-    if row is None:
+    cursor = await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))
+    user = row_as(User, await cursor.fetchone())
+    if user is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
-    return _user(row)
+    return user
 
 
 async def update_user(connection: Connection, user: User) -> None:
-    """Store the fields of `user` that can be changed (not groups), after `lock_user`.
+    """Store the fields of `user` that can be changed, after `lock_user`.
 
     Raises:
         Duplicate: the new name exists.
     """
     await connection.execute(
-        "UPDATE users SET username = %s, first_name = %s, last_name = %s, phone = %s, organization = %s, notes = %s,"
-        " password_hash = %s, password_once = %s, locked = %s, disabled = %s WHERE user_id = %s",
-        (
-            user.username,
-            user.first_name,
-            user.last_name,
-            user.phone,
-            user.organization,
-            user.notes,
-            user.password_hash,
-            user.password_once,
-            user.locked,
-            user.disabled,
-            user.user_id,
-        ),
+        "UPDATE users SET " + assigned(FIELDS) + " WHERE user_id = %(user_id)s",
+        values_of(UserFields, user) | {"user_id": user.user_id},
     )
 
 

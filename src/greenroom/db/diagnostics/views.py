@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from psycopg.rows import DictRow
-
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogRow
+from greenroom.db.diagnostics.requests import RequestRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +29,22 @@ class LogFilter:
     staging_config_id: str | None = None
 
 
-async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limit: int) -> list[DictRow]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLogRow(LogRow):
+    """A log row as it was written."""
+
+    log_id: int
+    staging_config_title: str | None
+    """Workspace and zone of its config then."""
+
+
+async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limit: int) -> list[StoredLogRow]:
     """Rows that match, newest first; those with a log_id below `before`."""
-    return await db.fetch(
-        "SELECT log_id, time, level, component, code, message, zone_name, session_id, user_id,"
+    return await db.fetch_as(
+        StoredLogRow,
+        "SELECT log_id, time, level, component, code, message, zone_name, session_id::text, user_id::text,"
         " coalesce(username, (SELECT u.username FROM users u WHERE u.user_id = logs.user_id)) AS username,"
-        " staging_config_id, staging_config_title, setting, details FROM logs"
+        " staging_config_id::text, staging_config_title, setting, details FROM logs"
         " WHERE (%(before)s::bigint IS NULL OR log_id < %(before)s)"
         " AND (%(level)s::text IS NULL OR array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], level)"
         "      >= array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], %(level)s))"
@@ -52,9 +62,20 @@ async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limi
     )
 
 
-async def failed_tasks(db: Database, within_s: float) -> list[DictRow]:
-    """Recent failed tasks of Primaries, a row per zone: zone_name, times, and time and message of the last one."""
-    return await db.fetch(
+@dataclass(frozen=True, slots=True)
+class FailedTasks:
+    """How often the Primary of a zone could not do something; `time` and `message` are of the last time."""
+
+    zone_name: str
+    times: int
+    time: datetime
+    message: str
+
+
+async def failed_tasks(db: Database, within_s: float) -> list[FailedTasks]:
+    """Recent failed tasks of Primaries, by zone."""
+    return await db.fetch_as(
+        FailedTasks,
         "SELECT zone_name, times, time, message FROM"
         " (SELECT zone_name, time, message, count(*) OVER of_zone AS times,"
         "   row_number() OVER (of_zone ORDER BY log_id DESC) AS nth FROM logs"
@@ -89,12 +110,20 @@ class RequestFilter:
     until: datetime | None = None
 
 
+@dataclass(slots=True, kw_only=True)
+class StoredRequestRow(RequestRow):
+    """A request as it was written."""
+
+    request_id: int
+
+
 async def list_manager_requests(
     db: Database, wanted: RequestFilter, *, before: int | None, limit: int
-) -> list[DictRow]:
+) -> list[StoredRequestRow]:
     """Requests of Agents, newest first; those with a request_id below `before`."""
-    return await db.fetch(
-        "SELECT request_id, time, agent_id, manager_instance_id, method, path, status, duration_ms, count"
+    return await db.fetch_as(
+        StoredRequestRow,
+        "SELECT request_id, time, agent_id::text, manager_instance_id, method, path, status, duration_ms, count"
         " FROM manager_requests WHERE (%(before)s::bigint IS NULL OR request_id < %(before)s)"
         " AND (%(status)s::int IS NULL OR status = %(status)s)"
         " AND (%(refused)s::boolean IS NULL OR (status BETWEEN 200 AND 299) <> %(refused)s)"

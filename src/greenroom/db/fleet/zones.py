@@ -9,6 +9,7 @@ from typing import Final, LiteralString
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ZoneFacts
+from greenroom.db.columns import as_json, columns_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
 
@@ -44,6 +45,19 @@ class Zone(ZoneSettings):
             allow_origin_domain=self.allow_origin_domain,
             upstream_auth_address=self.upstream_auth_address,
         )
+
+
+PROXY_JSON: Final = as_json(("proxy_connections", "proxy_hostname", "proxy_path", "proxy_port"), "z")
+"""The row `z` of a zone as JSON that gives `ProxyFacts`, but for an Agent's `edge_url`."""
+LAUNCH_ZONE: Final[LiteralString] = (
+    as_json(("zone_key", "search_alternate_zones", "load_balancing_strategy", "former_names"), "z")
+    + " || jsonb_build_object('facts', "
+    + as_json(columns_of(ZoneFacts), "z")
+    + ", 'proxy', "
+    + PROXY_JSON
+    + ")"
+)
+"""The row `z` of a zone as JSON that gives `LaunchZone`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

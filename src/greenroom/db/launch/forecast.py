@@ -4,30 +4,32 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 
 from psycopg.rows import DictRow
 
 from greenroom.core.launch.forecast import Measured, Supply
-from greenroom.core.launch.plan import StagedPool
+from greenroom.core.launch.placement import ImageOnAgent
+from greenroom.core.launch.plan import LaunchZone, StagedPool
 from greenroom.core.workspace.spec_builder import ImageFacts
-from greenroom.db import row_mapping
-from greenroom.db.database import Database
+from greenroom.db.database import Database, rows_as
+from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import CLAIMABLE_NOW
 from greenroom.db.launch.eviction import read_unready
 from greenroom.db.launch.ledger import read_agents
-from greenroom.db.workspace.images import IMAGE_JSON
+from greenroom.db.pool.configs import STAGED_POOL
+from greenroom.db.workspace.images import IMAGE_FACTS
 
 MEASURED_STARTS: Final = 20
 """The expected start time is the median of this many starts."""
 
-# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgment.
+# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgement.
 _IMAGES: Final[LiteralString] = (
     "SELECT "
-    + IMAGE_JSON
-    + """ AS image, i.image_id::text, i.description, i.image_src, i.categories,
+    + IMAGE_FACTS
+    + """ AS image, i.description, i.image_src, i.categories,
     EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,
-    m.start_s, m.hand_over_s
+    to_jsonb(m) AS measured
   FROM images i CROSS JOIN LATERAL (
     SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s
@@ -46,10 +48,15 @@ _CLAIMABLE: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """An enabled, visible workspace: `image` for the launch, the other columns for the launcher."""
+    """An enabled, visible workspace: `image` for the launch, the other fields for the launcher."""
 
     image: ImageFacts
-    row: DictRow
+    description: str
+    image_src: str
+    categories: list[str]
+    available: bool
+    """An Agent has the image."""
+    measured: Measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +69,41 @@ class Offer:
 
 async def read_offer(db: Database) -> Offer:
     """What could be launched now; the number of statements grows only with the zones."""
-    zones = await db.fetch("SELECT * FROM zones ORDER BY zone_key")
-    images = await db.fetch(_IMAGES, {"starts": MEASURED_STARTS})
-    configs = await db.fetch("SELECT * FROM staging_configs WHERE deleted IS NULL")
+    zones = await db.fetch("SELECT " + LAUNCH_ZONE + " AS zone FROM zones z ORDER BY z.zone_key")
+    launch_zones = rows_as(LaunchZone, (row["zone"] for row in zones))
+    workspaces = await db.fetch_as(Workspace, _IMAGES, {"starts": MEASURED_STARTS})
+    pools = await db.fetch(
+        "SELECT c.image_id::text, " + STAGED_POOL + " AS pool FROM staging_configs c WHERE c.deleted IS NULL"
+    )
     claimable = await db.fetch(_CLAIMABLE)
     states = await db.fetch(
         "SELECT name, agent_id::text, state AS image_state, error AS image_error, progress AS image_progress"
         " FROM agent_images"
     )
-    zone_ids = [str(zone["zone_id"]) for zone in zones]
     return Offer(
-        workspaces={row["image_id"]: Workspace(row_mapping.image_facts(row["image"]), row) for row in images},
+        workspaces={workspace.image.image_id: workspace for workspace in workspaces},
         supply=Supply(
-            zones=tuple(row_mapping.launch_zone(zone) for zone in zones),
-            pools=_pools(configs),
+            zones=tuple(launch_zones),
+            pools=_pools(pools),
             claimable={(row["staging_config_id"], row["config_hash"]): row["number"] for row in claimable},
-            agents={zone_id: await read_agents(db, zone_id, "") for zone_id in zone_ids},
+            agents={zone.zone_id: await read_agents(db, zone.zone_id, "") for zone in launch_zones},
             image_states=_states(states),
-            unready={zone_id: await read_unready(db, zone_id) for zone_id in zone_ids},
-            measured={
-                row["image_id"]: Measured(start_s=row["start_s"], hand_over_s=row["hand_over_s"]) for row in images
-            },
+            unready={zone.zone_id: await read_unready(db, zone.zone_id) for zone in launch_zones},
+            measured={workspace.image.image_id: workspace.measured for workspace in workspaces},
         ),
     )
 
 
-def _pools(configs: list[DictRow]) -> dict[str, list[StagedPool]]:
+def _pools(rows: list[DictRow]) -> dict[str, list[StagedPool]]:
     pools: dict[str, list[StagedPool]] = defaultdict(list)
-    for config in configs:
-        pools[str(config["image_id"])].append(row_mapping.staged_pool(config))
+    for row in rows:
+        pools[row["image_id"]] += rows_as(StagedPool, [row["pool"]])
     return pools
 
 
-def _states(rows: list[DictRow]) -> dict[str, dict[str, dict[str, Any]]]:
+def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageOnAgent]]:
     """Name of the image → id of the Agent → what that Agent reported of it."""
-    states: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
-    for row in rows:
-        states[row["name"]][row["agent_id"]] = {k: v for k, v in row.items() if k.startswith("image_")}
+    states: dict[str, dict[str, ImageOnAgent]] = defaultdict(dict)
+    for row, said in zip(rows, rows_as(ImageOnAgent, rows), strict=True):
+        states[row["name"]][said.agent_id] = said
     return states

@@ -7,27 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from greenroom.core.access.group_settings import GroupSettings
+from greenroom.core.errors import NotFound
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.launch.plan import TraceStep
+from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
 from greenroom.core.listing import Order, Word
+from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Database
+from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
-from greenroom.db.listing import Column, Conditions, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
-from greenroom.db.workspace.images import IMAGE_JSON
+from greenroom.db.workspace.images import IMAGE_FACTS
 
-# Who launches, with the settings that apply; `counting` is `sessions.COUNTING`.
+# Who launches, with what is in force for them; `counting` is `sessions.COUNTING`.
 _LAUNCHER: Final[LiteralString] = (
     """
 SELECT
-  (SELECT to_jsonb(u) - 'password_hash' FROM users u WHERE u.user_id = %(user_id)s) AS launching_user,
-  (SELECT to_jsonb(t) - 'ssh_private_key_encrypted' FROM user_attributes t WHERE t.user_id = %(user_id)s) AS attributes,
+  u.username, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
   COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name, 'priority', g.priority,
       'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
                              WHERE s.group_id = g.group_id), '{}')))
@@ -37,28 +41,42 @@ SELECT
     + " AS num_sessions"
 )
 
+_OF_USER: Final[LiteralString] = (
+    " FROM users u LEFT JOIN user_attributes t USING (user_id) WHERE u.user_id = %(user_id)s"
+)
+
+TARGETS: Final[LiteralString] = (
+    "(SELECT "
+    + IMAGE_FACTS
+    + " FROM images i WHERE i.image_id = %(image_id)s) AS image,"
+    + " COALESCE((SELECT jsonb_agg("
+    + LAUNCH_ZONE
+    + " ORDER BY z.zone_key) FROM zones z), '[]') AS zones,"
+    + " COALESCE((SELECT jsonb_agg("
+    + STAGED_POOL
+    + ") FROM staging_configs c WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools"
+)
+"""What is selected of workspace `image_id`: `image`, `zones` in the order in which they were made, and `pools`."""
+
 _SNAPSHOT: Final[LiteralString] = (
     _LAUNCHER
     + """,
-  (SELECT """
-    + IMAGE_JSON
-    + """ FROM images i WHERE i.image_id = %(image_id)s) AS image,
+  """
+    + TARGETS
+    + """,
   EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
            WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
-  (SELECT jsonb_agg(to_jsonb(z) ORDER BY z.zone_key) FROM zones z) AS zones,
-  COALESCE((SELECT jsonb_agg(to_jsonb(c)) FROM staging_configs c
-             WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
-     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated
-"""
+     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated"""
+    + _OF_USER
 )
 
 _IMAGES_OF_USER: Final[LiteralString] = (
     _LAUNCHER
     + """,
   ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
-         WHERE ug.user_id = %(user_id)s) AS image_ids
-"""
+         WHERE ug.user_id = %(user_id)s) AS image_ids"""
+    + _OF_USER
 )
 
 _AGENTS: Final[LiteralString] = """
@@ -89,26 +107,70 @@ AGENTS_OF_ZONE: Final = _AGENTS
 """
 
 
-async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> DictRow:
-    """Everything a launch depends on except the Agents, which only a launch on demand needs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchingUser:
+    """What holds for all launches of a user. `num_sessions` are those that count towards their limit."""
 
-    Columns: launching_user, attributes, image (None = there is none), groups, image_allowed, zones by creation, pools
-    (staging configs of the image), repeated ({session_id, body} of an earlier request with the same key), num_sessions
-    (those that count towards the user's limit).
+    username: str
+    disabled: bool
+    locked: bool
+    preferred_language: str | None
+    preferred_timezone: str | None
+    groups: list[GroupSettings]
+    num_sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserOfLauncher(LaunchingUser):
+    """A user who looks at the launcher: `image_ids` are the workspaces of their groups."""
+
+    image_ids: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedLaunch:
+    """An earlier request with the same idempotency key: its session, and what was asked for."""
+
+    session_id: str
+    body: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSnapshot(LaunchingUser):
+    """Everything a launch depends on except the Agents, which only a launch on demand needs."""
+
+    image: ImageFacts | None
+    """None = there is no such workspace."""
+    image_allowed: bool
+    zones: list[LaunchZone]
+    """In the order in which they were made."""
+    pools: list[StagedPool]
+    repeated: RepeatedLaunch | None
+
+
+async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> LaunchSnapshot:
+    """The snapshot of a launch.
+
+    Raises:
+        NotFound: there is no such user.
     """
-    row = await db.fetch_one(
-        _SNAPSHOT,
-        {"user_id": user_id, "image_id": image_id, "idempotency_key": idempotency_key, "counting": COUNTING},
-    )
-    if row is None:
-        raise LookupError("a SELECT without FROM returned no row")
-    return row
+    values = {"user_id": user_id, "image_id": image_id, "idempotency_key": idempotency_key, "counting": COUNTING}
+    snapshot = await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values)
+    if snapshot is None:
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
+    return snapshot
 
 
-async def read_launcher(db: Database, user_id: str) -> DictRow:
-    """What applies to all launches of a user: launching_user, attributes, groups, num_sessions, image_ids."""
-    (row,) = await db.fetch(_IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING})
-    return row
+async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
+    """What the launcher shows a user depends on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    user = await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING})
+    if user is None:
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
+    return user
 
 
 async def read_agents(db: Database, zone_id: str, image: str) -> list[AgentView]:
@@ -135,30 +197,26 @@ async def record_failed_launch(
     )
 
 
-async def launch_of_session(db: Database, session_id: str) -> DictRow | None:
-    """The launch of a session: launch_id, outcome, steps, at, duration_ms; None for a staged one."""
-    return await db.fetch_one(
-        "SELECT l.launch_id::text, l.outcome, l.steps, l.at, l.duration_ms FROM launches l"
-        " JOIN sessions s ON s.launch_id = l.launch_id WHERE s.session_id = %s",
-        (session_id,),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedLaunch:
+    """A launch of the ledger; what it names may be gone by now."""
 
-
-async def read_result(db: Database, session_id: str, user_id: str) -> DictRow | None:
-    """status, auth_epoch, staging_config_id, agent_id, username and the proxy fields of a user's session."""
-    return await db.fetch_one(
-        "SELECT s.status, s.auth_epoch, s.staging_config_id, s.agent_id::text, u.username, z.proxy_connections,"
-        " z.proxy_hostname, z.proxy_path, z.proxy_port, a.edge_url"
-        " FROM sessions s JOIN users u USING (user_id) JOIN zones z ON z.zone_id = s.zone_id"
-        " LEFT JOIN agents a ON a.agent_id = s.agent_id"
-        " WHERE s.session_id = %s AND s.user_id = %s",
-        (session_id, user_id),
-    )
+    launch_id: str
+    session_id: str | None
+    """None = it gave nothing."""
+    user_id: str | None
+    username: str | None
+    image_id: str | None
+    image_friendly_name: str | None
+    outcome: str
+    steps: list[TraceStep]
+    at: datetime
+    duration_ms: float
 
 
 _LISTED: Final[LiteralString] = (
-    "l.launch_id, l.session_id, l.user_id, u.username, l.image_id, i.friendly_name AS image_friendly_name, l.outcome,"
-    " l.steps, l.at, l.duration_ms"
+    "l.launch_id::text, l.session_id::text, l.user_id::text, u.username, l.image_id::text,"
+    " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms"
 )
 _LISTED_FROM: Final[LiteralString] = (
     "FROM launches l LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id)"
@@ -198,9 +256,11 @@ async def list_launches(
     order: Order = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
-) -> list[DictRow]:
-    """Launches that match, each with its `position` in this order; see `Listing.read`."""
-    return await LAUNCHES.read(db, _LISTED, _list_conditions(wanted), order=order, after=after, limit=limit)
+) -> list[Listed[RecordedLaunch]]:
+    """Launches that match; see `Listing.read`."""
+    return await LAUNCHES.read(
+        db, RecordedLaunch, _LISTED, _list_conditions(wanted), order=order, after=after, limit=limit
+    )
 
 
 async def count_launches(db: Database, wanted: LaunchFilter) -> int:
@@ -208,9 +268,21 @@ async def count_launches(db: Database, wanted: LaunchFilter) -> int:
     return await LAUNCHES.count(db, _list_conditions(wanted))
 
 
-async def get_launch(db: Database, launch_id: UUID) -> DictRow | None:
-    """One launch as `list_launches` has it."""
-    return await db.fetch_one(f"SELECT {_LISTED} {_LISTED_FROM} WHERE l.launch_id = %s", (launch_id,))
+async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:
+    """One launch; None = the ledger does not have it (any more)."""
+    return await db.fetch_one_as(
+        RecordedLaunch, f"SELECT {_LISTED} {_LISTED_FROM} WHERE l.launch_id = %s", (launch_id,)
+    )
+
+
+async def launch_of_session(db: Database, session_id: str) -> RecordedLaunch | None:
+    """The launch of a session; None for a staged one."""
+    return await db.fetch_one_as(
+        RecordedLaunch,
+        f"SELECT {_LISTED} {_LISTED_FROM}"
+        " WHERE l.launch_id = (SELECT s.launch_id FROM sessions s WHERE s.session_id = %s)",
+        (session_id,),
+    )
 
 
 def _list_conditions(wanted: LaunchFilter) -> Conditions:
@@ -225,9 +297,17 @@ def _list_conditions(wanted: LaunchFilter) -> Conditions:
     return conditions
 
 
-async def list_zones(db: Database) -> list[DictRow]:
+@dataclass(frozen=True, slots=True)
+class NamedZone:
+    """A zone one may launch in."""
+
+    zone_id: str
+    zone_name: str
+
+
+async def list_zones(db: Database) -> list[NamedZone]:
     """Every zone by name."""
-    return await db.fetch("SELECT zone_id, zone_name FROM zones ORDER BY lower(zone_name)")
+    return await db.fetch_as(NamedZone, "SELECT zone_id::text, zone_name FROM zones ORDER BY lower(zone_name)")
 
 
 async def list_images_with_profile(db: Database) -> list[str]:

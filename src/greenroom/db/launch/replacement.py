@@ -15,15 +15,15 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
-from greenroom.core.session.expiry import stored_clocks
+from greenroom.core.session.expiry import Clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
-from greenroom.db import row_mapping
 from greenroom.db.database import Connection, Database, row_as, rows_as
+from greenroom.db.launch.ledger import TARGETS
+from greenroom.db.session.lifecycle import CLOCKS
 from greenroom.db.session.sessions import SessionUser
 from greenroom.db.session.transitions import DETACH_USER, TO
-from greenroom.db.workspace.images import IMAGE_JSON
 
 Outcome = Literal["staged", "on_demand"]
 
@@ -68,9 +68,7 @@ class WaitingSession:
     """`SessionSpec.stored()`, perhaps of another version."""
     credential_encrypted: bytes
     files_encrypted: bytes | None
-    expiry: dict[str, Any]
-    """`core.session.expiry.Clocks`, perhaps of another version."""
-    keepalive_s: float
+    clocks: Clocks
     preferred_language: str | None
     preferred_timezone: str | None
     silent_s: float
@@ -94,22 +92,25 @@ class WaitingSession:
         return SessionUser(
             user_id=self.user_id,
             launch_id=self.launch_id,
-            clocks=stored_clocks(self.expiry, self.keepalive_s),
+            clocks=self.clocks,
             kasm_url=self.kasm_url,
             client_settings=self.client_settings,
         )
 
 
-_SEARCH: Final[LiteralString] = """
+_SEARCH: Final[LiteralString] = (
+    """
 SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::text,
        coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
        s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
        s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,
        s.cores, s.memory, CASE WHEN s.cpu_quota THEN 'Quotas' ELSE 'Shares' END AS cpu_mode, s.spec,
-       s.credential_encrypted, s.files_encrypted, s.expiry, t.preferred_language, t.preferred_timezone,
+       s.credential_encrypted, s.files_encrypted, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,
-       extract(epoch FROM s.expires - COALESCE(s.keepalive, s.assigned, s.created))::double precision AS keepalive_s,
+       """
+    + CLOCKS
+    + """,
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
        (SELECT count(*) FROM sessions o WHERE o.launch_id = s.launch_id) AS tried,
@@ -128,6 +129,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::te
   LEFT JOIN agents a ON a.agent_id = s.agent_id LEFT JOIN launches l ON l.launch_id = s.launch_id
   LEFT JOIN user_attributes t ON t.user_id = s.user_id
  WHERE """
+)
 
 # Not yet usable, on an Agent that is missing. One with a profile waits: its home must not be open on two hosts.
 _ORPHANED_START: Final[LiteralString] = (
@@ -154,29 +156,17 @@ async def read_orphaned_starts(db: Database, zone_id: str) -> list[WaitingSessio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchTargets:
-    """The input of the search for another session of a workspace; `zones` by creation, `zone_keys` by their ids."""
+    """The input of the search for another session of a workspace; `zones` by creation."""
 
     image: ImageFacts
     zones: tuple[LaunchZone, ...]
-    zone_keys: dict[str, int]
     pools: tuple[StagedPool, ...]
 
 
 async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
     """The present input for one workspace."""
-    (row,) = await db.fetch(
-        "SELECT (SELECT " + IMAGE_JSON + " FROM images i WHERE i.image_id = %(image_id)s) AS image,"
-        " (SELECT jsonb_agg(to_jsonb(z) ORDER BY z.zone_key) FROM zones z) AS zones,"
-        " COALESCE((SELECT jsonb_agg(to_jsonb(c)) FROM staging_configs c WHERE c.image_id = %(image_id)s"
-        "  AND c.deleted IS NULL), '[]') AS pools",
-        {"image_id": image_id},
-    )
-    return LaunchTargets(
-        image=row_mapping.image_facts(row["image"]),
-        zones=tuple(row_mapping.launch_zone(zone) for zone in row["zones"]),
-        zone_keys={zone["zone_id"]: zone["zone_key"] for zone in row["zones"]},
-        pools=tuple(row_mapping.staged_pool(pool) for pool in row["pools"]),
-    )
+    (targets,) = await db.fetch_as(LaunchTargets, "SELECT " + TARGETS, {"image_id": image_id})
+    return targets
 
 
 async def quarantine(connection: Connection, session_id: str) -> WaitingSession | None:

@@ -6,45 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from psycopg.rows import DictRow
-
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import NotFound
-from greenroom.core.pool.model import Shortfall, ShortfallCode
+from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
 from greenroom.core.pool.shortfalls import barrier, shown_shortfall
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
-from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
-from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected, values_of
+from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import CLAIMABLE_NOW
-from greenroom.db.row_mapping import image_facts, zone_facts
-from greenroom.db.workspace.images import IMAGE_JSON
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigFields:
-    """The fields of a config that can be changed; zone and image are fixed. `expiration` is hours."""
-
-    num_sessions: int
-    expiration: float
-    paused: bool
-    allow_kasm_audio: bool
-    allow_kasm_uploads: bool
-    allow_kasm_downloads: bool
-    allow_kasm_clipboard_down: bool
-    allow_kasm_clipboard_up: bool
-    allow_kasm_microphone: bool
-    allow_kasm_gamepad: bool
-    allow_kasm_webcam: bool
-
-    @property
-    def permissions(self) -> dict[str, bool]:
-        """The permissions a user must have exactly to get one of its sessions."""
-        return {name: getattr(self, name) for name in STAGED_PERMISSIONS}
-
+from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)
+STAGED_POOL: Final[LiteralString] = (
+    as_json(("staging_config_id", "zone_id", "paused"), "c")
+    + " || jsonb_build_object('permissions', "
+    + as_json(STAGED_PERMISSIONS, "c")
+    + ")"
+)
+"""The row `c` of a config as JSON that gives `StagedPool`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +80,8 @@ class StagingConfig(ConfigFields):
         return expiration_problem(self.expiration, self.num_sessions, self.start_s)
 
 
-# Current is what a claim would take, so sessions of an Agent that is missing, disabled or elsewhere do not count.
-# Without a running Manager nobody fills the pool, whatever the last Primary stored.
+# Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
+# Without a running Manager nobody fills the pool, whatever the last Primary wrote down.
 _SELECT: Final[LiteralString] = (
     "SELECT "
     + selected(FIELDS, "c")
@@ -108,7 +89,7 @@ _SELECT: Final[LiteralString] = (
        c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
        c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
        i.friendly_name AS image_friendly_name, """
-    + IMAGE_JSON
+    + IMAGE_FACTS
     + """ AS image,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
            AND """
@@ -129,11 +110,11 @@ _SELECT: Final[LiteralString] = (
 
 async def list_configs(db: Database) -> list[StagingConfig]:
     """All configs by zone, workspace and age."""
-    rows = await db.fetch(
+    return await db.fetch_as(
+        StagingConfig,
         _SELECT + " ORDER BY z.zone_name, lower(i.friendly_name), c.created, c.staging_config_id",
         {"running_within_s": RUNNING_WITHIN_S},
     )
-    return rows_as(StagingConfig, map(_with_facts, rows))
 
 
 async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
@@ -142,18 +123,14 @@ async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(
+    config = await db.fetch_one_as(
+        StagingConfig,
         _SELECT + " AND c.staging_config_id = %(staging_config_id)s",
         {"running_within_s": RUNNING_WITHIN_S, "staging_config_id": staging_config_id},
     )
-    if row is None:
+    if config is None:
         raise _not_found(staging_config_id)
-    (config,) = rows_as(StagingConfig, [_with_facts(row)])
     return config
-
-
-def _with_facts(row: DictRow) -> DictRow:
-    return row | {"image": image_facts(row["image"]), "zone": zone_facts(row["zone"])}
 
 
 def _not_found(staging_config_id: str) -> NotFound:

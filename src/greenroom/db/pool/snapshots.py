@@ -13,18 +13,16 @@ from typing import Final, LiteralString, TypeVar
 
 from psycopg.rows import DictRow
 
-from greenroom.core.launch.placement import AgentView, Strategy
+from greenroom.core.launch.placement import AgentView, ImageOnAgent, Strategy
 from greenroom.core.pool.backoff import AVOIDED_S, BREAKS_COUNT_S
-from greenroom.core.pool.model import Broken, PooledSession, ShortfallCode
+from greenroom.core.pool.model import Broken, ConfigFields, PooledSession, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
-from greenroom.db.columns import assigned, columns_of, selected, values_of
+from greenroom.db.columns import as_json, assigned, columns_of, selected, values_of
 from greenroom.db.database import Connection, returned, row_as, rows_as
 from greenroom.db.launch.claims import FRESH_AGENT_S
 from greenroom.db.launch.eviction import count_waiting
 from greenroom.db.launch.ledger import AGENTS_OF_ZONE
-from greenroom.db.pool.configs import ConfigFields
-from greenroom.db.row_mapping import image_facts
-from greenroom.db.workspace.images import IMAGE_JSON
+from greenroom.db.workspace.images import IMAGE_FACTS
 
 T = TypeVar("T")
 
@@ -56,9 +54,9 @@ _MEMORY: Final = columns_of(Memory)
 _CONFIG: Final[LiteralString] = (
     "SELECT "
     + selected(columns_of(ConfigFields), "c")
-    + ", c.staging_config_id::text, c.image_id::text, c.recycled, c.deleted, clock_timestamp() AS now,"
-    " jsonb_build_object(" + ", ".join("'" + name + "', c." + name for name in _MEMORY) + ") AS memory"
-    " FROM staging_configs c"
+    + ", c.staging_config_id::text, c.image_id::text, c.recycled, c.deleted, clock_timestamp() AS now, "
+    + as_json(_MEMORY, "c")
+    + " AS memory FROM staging_configs c"
 )
 
 # Those in use, and deleted ones with sessions left.
@@ -69,10 +67,10 @@ _IN_WORK: Final[LiteralString] = """
 """
 
 _IMAGES: Final[LiteralString] = (
-    "SELECT i.image_id::text, " + IMAGE_JSON + " AS image FROM images i WHERE i.image_id = ANY(%(images)s::uuid[])"
+    "SELECT " + IMAGE_FACTS + " AS image FROM images i WHERE i.image_id = ANY(%(images)s::uuid[])"
 )
 
-# Without a user, not being deleted, not quarantined.
+# Without a user, not being deleted, not quarantined for inspection.
 _SESSIONS: Final[LiteralString] = """
 SELECT staging_config_id::text, session_id::text, agent_id::text, status, claimable, created, expires, started,
        replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
@@ -122,16 +120,6 @@ class FailedStart:
     created: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class ImageState:
-    """An Agent's report of an image: fields of `AgentView`."""
-
-    agent_id: str
-    image_state: str
-    image_error: str
-    image_progress: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRows:
     """The input of the plans of some configs of one zone, beside the configs themselves.
@@ -150,7 +138,7 @@ class PoolRows:
     broken: Mapping[str, Sequence[Broken]]
     failed_on: Mapping[str, Sequence[FailedStart]]
     agents: Sequence[AgentView]
-    agent_images: Mapping[str, Sequence[ImageState]]
+    agent_images: Mapping[str, Sequence[ImageOnAgent]]
     people_waiting: int
     """Users whose launch was just refused in the zone for lack of room."""
 
@@ -196,14 +184,14 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Pla
     return PoolRows(
         zone=facts,
         strategy=zone_row["strategy"],
-        images={row["image_id"]: image_facts(row["image"]) for row in await images.fetchall()},
+        images={image.image_id: image for image in rows_as(ImageFacts, [r["image"] for r in await images.fetchall()])},
         sessions=_by("staging_config_id", PooledSession, await sessions.fetchall()),
         successes={row["staging_config_id"]: row["last_success"] for row in of_configs},
         leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
         broken=_by("staging_config_id", Broken, await broken.fetchall()),
         failed_on=_by("staging_config_id", FailedStart, await failed_on.fetchall()),
         agents=rows_as(AgentView, await agents.fetchall()),
-        agent_images=_by("name", ImageState, await agent_images.fetchall()),
+        agent_images=_by("name", ImageOnAgent, await agent_images.fetchall()),
         people_waiting=(await returned(waiting))["number"],
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, LiteralString
+from datetime import datetime
+from typing import Final, LiteralString
 
-from greenroom.core.session.deadlines import DEADLINE_S
+from greenroom.core.session.deadlines import DEADLINE_S, Waiting
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
-from greenroom.db.database import Connection, Database
-from greenroom.db.session.transitions import TO
+from greenroom.db.database import Connection, Database, row_as, rows_as
+from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 _RETURNING: Final = sorted(RETURNING)
@@ -36,17 +37,23 @@ _WAITING: Final[LiteralString] = (
 )
 
 
-async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions in transitional statuses, and those with an Agent that is back; with `now`, as
-    `core.session.deadlines.Waiting`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingSession(Waiting):
+    """A session that waits for something at the time `now` of the database."""
+
+    now: datetime
+
+
+async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
+    """Sessions in transitional statuses, and those with an Agent that is back.
 
     With an Agent that is away only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
     go on when the Agent returns or is dead.
     """
-    return await db.fetch(_WAITING, {"zone_id": zone_id, **_WAITS})
+    return await db.fetch_as(WaitingSession, _WAITING, {"zone_id": zone_id, **_WAITS})
 
 
-async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[dict[str, Any]]:
+async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[WaitingSession]:
     """Those of these sessions that still wait, as they are now, locked by id; rows that others hold wait for the next
     round.
     """
@@ -54,7 +61,7 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
         _WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **_WAITS},
     )
-    return await cursor.fetchall()
+    return rows_as(WaitingSession, await cursor.fetchall())
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +73,17 @@ class Failure:
     slow: bool = False
 
 
-async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> dict[str, Any] | None:
+async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> ChangedSession | None:
     """Set `failed` with its reason, if the session still has this status; its row."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
         "  WHERE o.session_id = sessions.session_id), log_tail),"
         " set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
-        " WHERE session_id = %(session_id)s AND status = %(status)s"
-        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        " WHERE session_id = %(session_id)s AND status = %(status)s" + CHANGED_SESSION,
         {"session_id": session_id, "status": status, **asdict(failure)},
     )
-    return await cursor.fetchone()
+    return row_as(ChangedSession, await cursor.fetchone())
 
 
 _RECOVERED: Final[LiteralString] = (
@@ -87,41 +93,39 @@ _RECOVERED: Final[LiteralString] = (
 )
 
 
-async def read_recovered(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions that were quarantined because they were slow, and have been seen usable since then."""
-    return await db.fetch(_RECOVERED, (zone_id,))
+async def read_recovered(db: Database, zone_id: str) -> list[str]:
+    """Ids of sessions that were quarantined because they were slow, and have been seen usable since then."""
+    return [row["session_id"] for row in await db.fetch(_RECOVERED, (zone_id,))]
 
 
-async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, Any]]:
+async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSession]:
     """End these sessions; returns the rows changed."""
     cursor = await connection.execute(
         "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
         " ended_reason = 'It was set aside because it was slow, and answered again.'"
-        " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'"
-        " RETURNING session_id::text, agent_id::text, staging_config_id::text",
+        " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'" + CHANGED_SESSION,
         (zone_id,),
     )
-    return await cursor.fetchall()
+    return rows_as(ChangedSession, await cursor.fetchall())
 
 
-async def delete_again(connection: Connection, session_id: str) -> dict[str, Any] | None:
+async def delete_again(connection: Connection, session_id: str) -> ChangedSession | None:
     """Instruct the Agent once more to end a session; its row, or None if it is gone by now. `status_changed` stays: it
     is since when the session is to end.
     """
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1,"
         " deadline = clock_timestamp() + make_interval(secs => %s)"
-        " WHERE session_id = %s AND status = 'deleting'"
-        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        " WHERE session_id = %s AND status = 'deleting'" + CHANGED_SESSION,
         (DEADLINE_S[SessionStatus.DELETING], session_id),
     )
-    return await cursor.fetchone()
+    return row_as(ChangedSession, await cursor.fetchone())
 
 
 async def clear_failed(
     connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
-) -> list[dict[str, Any]]:
+) -> list[ChangedSession]:
     """Delete failed sessions once their reason could be read for long enough; returns the changed rows.
 
     A user's session goes as soon as the user has a later one of the same workspace, so that repeated launches do not
@@ -139,14 +143,13 @@ async def clear_failed(
         "    AND later.created > sessions.created))"
         "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = coalesce(ended_reason, error)"
-        " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
-        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'" + CHANGED_SESSION,
         {"zone_id": zone_id, "user_keep_s": user_keep_s, "pool_keep_s": pool_keep_s},
     )
-    return await cursor.fetchall()
+    return rows_as(ChangedSession, await cursor.fetchall())
 
 
-# now() as in `db.diagnostics.retention`, for the index.
+# now() as in `db.diagnostics.retention`: an index is searched only for a time that stands still.
 FORGET: Final[LiteralString] = (
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
     " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0) LIMIT 300)"

@@ -7,16 +7,15 @@ session and zone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import SETTINGS
 from greenroom.core.session.deadlines import RETURN_S
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.expiry import Clocks, SessionLifetime
 from greenroom.core.session.states import (
     COUNTS_FOR_USER,
     KEPT_ALIVE,
@@ -26,8 +25,8 @@ from greenroom.core.session.states import (
     SessionStatus,
     sources_of,
 )
-from greenroom.db.database import Connection, Database
-from greenroom.db.session.transitions import TO
+from greenroom.db.database import Connection, Database, row_as, rows_as
+from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 MAX_AT_ONCE: Final = 100
 """Sessions per round of expiry; the rest follow in the next one."""
@@ -37,9 +36,11 @@ _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
 
-_CONCERNED: Final[LiteralString] = (
-    " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text, status"
+CLOCKS: Final[LiteralString] = (
+    "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
+    " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
 )
+"""The clocks of a row of `sessions s`; a version that did not write them is told by when the row expires."""
 
 # The clocks start anew; the time limit still counts from the assignment.
 _START_CLOCKS: Final[LiteralString] = (
@@ -53,7 +54,7 @@ _START_CLOCKS: Final[LiteralString] = (
 def clock_parameters(clocks: Clocks) -> dict[str, Any]:
     """The clocks as parameters of a statement: expiry, keepalive_s, time_limit_s."""
     return {
-        "expiry": Jsonb(asdict(clocks)),
+        "expiry": Jsonb(clocks),
         "keepalive_s": clocks.keepalive_s,
         "time_limit_s": clocks.time_limit_s,
     }
@@ -74,24 +75,24 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
-) -> DictRow | None:
+) -> ChangedSession | None:
     """Stop or pause a user's session; only its time limit runs on. Returns the row, or None when it is in no status
     from which the command is obeyed.
     """
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
-        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + _CONCERNED,
+        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + CHANGED_SESSION,
         {
             "id": session_id,
             "sources": sorted(transition.sources),
             "reason": reason,
         },
     )
-    return await cursor.fetchone()
+    return row_as(ChangedSession, await cursor.fetchone())
 
 
-async def resume(connection: Connection, session_id: str, clocks: Clocks) -> DictRow | None:
+async def resume(connection: Connection, session_id: str, clocks: Clocks) -> ChangedSession | None:
     """Resume a user's stopped or paused session; its row, or None when it is neither."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
@@ -100,17 +101,17 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Dic
         + ","
         + _START_CLOCKS
         + " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)"
-        + _CONCERNED,
+        + CHANGED_SESSION,
         {
             "id": session_id,
             "sources": sorted(transition.sources),
             **clock_parameters(clocks),
         },
     )
-    return await cursor.fetchone()
+    return row_as(ChangedSession, await cursor.fetchone())
 
 
-async def take_back(connection: Connection, session_id: str, status: str) -> DictRow | None:
+async def take_back(connection: Connection, session_id: str, status: str) -> ChangedSession | None:
     """Take back a stop or pause that did not complete: the session is to run again, its keepalive clock starts anew.
     Returns the row, or None when it is not in `status` any more.
     """
@@ -118,7 +119,7 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Dic
         "UPDATE sessions SET " + TO[SessionStatus.STARTING] + ","
         " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
         "  + make_interval(secs => COALESCE((expiry ->> 'keepalive_s')::double precision, %(default_s)s)))"
-        " WHERE session_id = %(id)s AND status = %(status)s AND status = ANY(%(revocable)s)" + _CONCERNED,
+        " WHERE session_id = %(id)s AND status = %(status)s AND status = ANY(%(revocable)s)" + CHANGED_SESSION,
         {
             "id": session_id,
             "status": status,
@@ -126,7 +127,7 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Dic
             "default_s": SETTINGS["keepalive_expiration"].default,  # of rows that an earlier version made
         },
     )
-    return await cursor.fetchone()
+    return row_as(ChangedSession, await cursor.fetchone())
 
 
 async def await_return(connection: Connection, agent_id: str) -> None:
@@ -144,42 +145,53 @@ async def await_return(connection: Connection, agent_id: str) -> None:
 
 # Expiry -----------------------------------------------------------------------------------------------------------
 
-_EXPIRING: Final[LiteralString] = """
-SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, s.expiry,
-       extract(epoch FROM s.expires - COALESCE(s.keepalive, s.assigned, s.created))::double precision AS keepalive_s,
-       clock_timestamp() AS now
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringSession(SessionLifetime):
+    """A user's session whose `expires` has passed at the time `now` of the database."""
+
+    username: str
+    now: datetime
+
+
+_EXPIRING: Final[LiteralString] = (
+    "SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now, "
+    + CLOCKS
+    + """
   FROM sessions s JOIN users u USING (user_id)
  WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted'
    AND s.expires <= clock_timestamp()
    AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'
         OR s.time_limit_ends <= clock_timestamp())
 """
+)
 
 
-async def read_expiring(db: Database, zone_id: str) -> list[DictRow]:
-    """Users' sessions of the zone whose `expires` has passed, with `now`; as `core.session.expiry.SessionLifetime`.
+async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
+    """Users' sessions of the zone whose `expires` has passed.
     Those that can be stopped or paused only when they run are left out until they do.
     """
-    return await db.fetch(
+    return await db.fetch_as(
+        ExpiringSession,
         _EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
         {"zone_id": zone_id, "living": _LIVING, "most": MAX_AT_ONCE},
     )
 
 
-async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[DictRow]:
+async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
     """Those of these sessions that are still over, locked by id; rows that others hold wait for the next round."""
     cursor = await connection.execute(
         _EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "living": _LIVING, "ids": list(session_ids)},
     )
-    return await cursor.fetchall()
+    return rows_as(ExpiringSession, await cursor.fetchall())
 
 
-async def expire(connection: Connection, session_id: str, reason: str) -> DictRow | None:
+async def expire(connection: Connection, session_id: str, reason: str) -> ChangedSession | None:
     """Delete a session whose time is over, locked before; the row, or None when it is being deleted."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
-        " WHERE session_id = %(id)s AND status = ANY(%(deletable)s)" + _CONCERNED,
+        " WHERE session_id = %(id)s AND status = ANY(%(deletable)s)" + CHANGED_SESSION,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
-    return await cursor.fetchone()
+    return row_as(ChangedSession, await cursor.fetchone())

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import ClientSettings
@@ -22,7 +21,7 @@ from greenroom.core.errors import IdempotencyMismatch, NotFound, SessionLimit
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.session.transitions import TO
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
@@ -248,10 +247,18 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
     return [str(row["session_id"]) for row in await cursor.fetchall()]
 
 
-async def request_delete(connection: Connection, session_id: str, reason: str) -> DictRow:
-    """Mark a session for deletion; repeating it is a success. Follows `superseded_by`.
+@dataclass(frozen=True, slots=True)
+class DeletedSession:
+    """The session that a deletion met; not `changed`: it was on its way out already."""
 
-    Returns session_id, agent_id, zone_id, `changed` (False when it was on its way out already).
+    session_id: str
+    agent_id: str | None
+    superseded_by: str | None
+    changed: bool
+
+
+async def request_delete(connection: Connection, session_id: str, reason: str) -> DeletedSession:
+    """Mark a session for deletion; repeating it is a success. Follows `superseded_by`.
 
     Raises:
         NotFound: there is no such session.
@@ -263,7 +270,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
             UNION ALL
             SELECT s.session_id, s.superseded_by FROM sessions s JOIN chain c ON s.session_id = c.superseded_by
         ), last AS MATERIALIZED (
-            SELECT session_id, agent_id, zone_id, superseded_by FROM sessions
+            SELECT session_id, agent_id, superseded_by FROM sessions
              WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL) FOR NO KEY UPDATE
         ), changed AS (
             UPDATE sessions SET """
@@ -273,16 +280,17 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
                AND status = ANY(%(deletable)s)
             RETURNING session_id
         )
-        SELECT session_id, agent_id, zone_id, superseded_by, EXISTS (SELECT 1 FROM changed) AS changed FROM last
+        SELECT session_id::text, agent_id::text, superseded_by::text, EXISTS (SELECT 1 FROM changed) AS changed
+          FROM last
         """,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
-    row = await cursor.fetchone()
-    if row is None:
+    found = row_as(DeletedSession, await cursor.fetchone())
+    if found is None:
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    if row["superseded_by"] is not None:  # while the lock was waited for
-        return await request_delete(connection, str(row["superseded_by"]), reason)
-    return row
+    if found.superseded_by is not None:  # while the lock was waited for
+        return await request_delete(connection, found.superseded_by, reason)
+    return found
 
 
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:

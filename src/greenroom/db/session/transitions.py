@@ -49,3 +49,9 @@ class ChangedSession:
     agent_id: str | None = None
     user_id: str | None = None
     staging_config_id: str | None = None
+
+
+CHANGED_SESSION: Final[LiteralString] = (
+    " RETURNING session_id::text, status, agent_id::text, user_id::text, staging_config_id::text"
+)
+"""The end of an `UPDATE sessions` that gives `ChangedSession`."""

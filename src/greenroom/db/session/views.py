@@ -4,56 +4,113 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
-from psycopg.rows import DictRow
-
+from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import Order, Word
+from greenroom.core.session.expiry import SessionLifetime
+from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
-from greenroom.db.listing import Column, Conditions, Listing, Position
+from greenroom.db.fleet.zones import PROXY_JSON
+from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.session.lifecycle import CLOCKS
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
 """A failed session is shown as starting until it is replaced."""
 
-SELECT: Final[LiteralString] = (
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session(SessionLifetime):
+    """A session as it is shown; `status` as people read it. `cores` and `memory` (bytes) are its reservation."""
+
+    user_id: str | None
+    username: str | None
+    staging_config_id: str | None
+    """The config it came from, also once it has a user."""
+    image_id: str
+    image_name: str
+    image_friendly_name: str
+    image_src: str
+    image_time_limit: int | None
+    """Seconds; None or 0 = none."""
+    zone_id: str
+    zone_name: str
+    zone_key: int
+    proxy: ProxyFacts
+    agent_id: str | None
+    hostname: str | None
+    container_id: str | None
+    cores: float
+    memory: int
+    permissions: dict[str, bool]
+    """What its container was made with."""
+    client_settings: ClientSettings
+    kasm_url: str
+    persistent_profile_mode: str | None
+    share_id: str | None
+    auth_epoch: int
+    claimable: bool
+    replaces: str | None
+    awaits_successor: bool
+    """It failed, and its user gets another one."""
+    superseded_by: str | None
+    created: datetime
+    started: datetime | None
+    assigned: datetime | None
+    keepalive: datetime | None
+    last_screenshot_at: datetime | None
+    ended: datetime | None
+    steps: dict[str, float]
+    """Name of a step → when it happened, in seconds since the epoch."""
+    error: str | None
+    log_tail: str | None
+    exit_code: int | None
+    stopped_reason: str | None
+    ended_reason: str | None
+    set_aside_reason: str | None
+
+
+_SELECT: Final[LiteralString] = (
     """
-       s.session_id, s.user_id, u.username, s.staging_config_id, s.image_id, i.name AS image_name,
-       i.friendly_name AS image_friendly_name, i.image_src, s.zone_id, z.zone_name,
-       z.zone_key, z.proxy_connections, z.proxy_hostname, z.proxy_path, z.proxy_port, a.edge_url,
-       s.agent_id, a.hostname, """
+       s.session_id::text, s.user_id::text, u.username, s.staging_config_id::text, s.image_id::text,
+       i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src,
+       i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key, """
+    + PROXY_JSON
+    + """ || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
+       s.agent_id::text, a.hostname, o.container_id, """
     + STATUS
-    + """ AS status, s.awaits_successor, s.stopped_reason,
-       i.session_time_limit AS image_time_limit,
-       s.cores, s.memory, s.created, s.started, s.assigned, s.expires, s.time_limit_ends, s.expiry, s.keepalive,
-       s.ended, s.last_screenshot_at, s.permissions,
-       s.client_settings, s.kasm_url, s.persistent_profile_mode, s.share_id,
-       s.error, s.log_tail, s.exit_code, s.ended_reason, s.set_aside_reason, s.claimable, s.replaces,
-       s.superseded_by, s.auth_epoch, s.launch_id, s.want, s.generation, o.container_id, o.address, o.probe_error,
+    + """ AS status, s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
+       s.share_id, s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
+       s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
+       s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """
+    + CLOCKS
+    + """,
        COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
                   WHERE t.session_id = s.session_id), '{}') AS steps
 """
 )
-"""The columns of each session of `FROM`."""
 
-FROM: Final[LiteralString] = """
+_FROM: Final[LiteralString] = """
   FROM sessions s JOIN images i USING (image_id) JOIN zones z ON z.zone_id = s.zone_id
   LEFT JOIN users u ON u.user_id = s.user_id LEFT JOIN agents a ON a.agent_id = s.agent_id
   LEFT JOIN session_observed o ON o.session_id = s.session_id
 """
 
 
-async def get_session(db: Database, session_id: str, *, follow: bool = True) -> DictRow:
+async def get_session(db: Database, session_id: str, *, follow: bool = True) -> Session:
     """One session, or the one that replaced it (`superseded_by`) unless `follow` is False.
 
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(
+    session = await db.fetch_one_as(
+        Session,
         "SELECT"
-        + SELECT
-        + FROM
+        + _SELECT
+        + _FROM
         + """
         WHERE s.session_id = (
             WITH RECURSIVE chain AS (
@@ -65,9 +122,9 @@ async def get_session(db: Database, session_id: str, *, follow: bool = True) -> 
         """,
         {"id": session_id, "follow": follow},
     )
-    if row is None:
+    if session is None:
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    return row
+    return session
 
 
 SESSIONS: Final = Listing(
@@ -87,7 +144,7 @@ SESSIONS: Final = Listing(
         "expires": Column("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },
     key="s.session_id",
-    source=FROM,
+    source=_FROM,
 )
 
 NEWEST_FIRST: Final = Order("created", descending=True)
@@ -123,11 +180,10 @@ async def list_sessions(
     order: Order = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
-) -> list[DictRow]:
-    """Sessions that match, with `position`: the value in the column of the order. `order` is by a column of `SESSIONS`,
-    `after` the last row of the page before, `limit` the number of rows.
-    """
-    return await SESSIONS.read(db, SELECT, _conditions(wanted), order=order, after=after, limit=limit)
+) -> list[Listed[Session]]:
+    """Sessions that match. `order` is by a column of `SESSIONS`, `after` the last row of the page before, `limit` the
+    number of rows."""
+    return await SESSIONS.read(db, Session, _SELECT, _conditions(wanted), order=order, after=after, limit=limit)
 
 
 async def count_sessions(db: Database, wanted: SessionFilter) -> int:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
 
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
@@ -15,8 +13,7 @@ from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
-from greenroom.db.database import Connection, Database, returned, rows_as
-from greenroom.db.row_mapping import image_facts
+from greenroom.db.database import Connection, Database, returned, row_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +51,15 @@ MAX_NAMED_USERS: Final = 5
 
 _JSON: Final = frozenset({"run_config", "exec_config", "volume_mappings", "categories"})
 
-IMAGE_JSON: Final[LiteralString] = (
-    "((to_jsonb(i) - 'docker_token_encrypted') || jsonb_build_object('default_cpu_allocation_method',"
-    " (SELECT value FROM settings WHERE name = 'default_cpu_allocation_method')))"
+IMAGE_FACTS: Final[LiteralString] = (
+    "((to_jsonb(i) - 'docker_token_encrypted') || jsonb_build_object('filter_policy', i.filter_policy_id,"
+    " 'only_zone_id', CASE WHEN i.restrict_to_zone THEN i.zone_id END,"
+    " 'only_agent_id', CASE WHEN i.restrict_to_server THEN i.server_id END,"
+    " 'cpu_mode', CASE WHEN CASE i.cpu_allocation_method WHEN 'Inherit'"
+    "   THEN (SELECT value #>> '{}' FROM settings WHERE name = 'default_cpu_allocation_method')"
+    "   ELSE i.cpu_allocation_method END = 'Quotas' THEN 'Quotas' ELSE 'Shares' END))"
 )
-"""The row `i` of an image as JSON for `db.row_mapping.image_facts`, with the setting that `Inherit` stands for."""
+"""The row `i` of an image as JSON that gives `ImageFacts`."""
 
 _SELECT: Final[LiteralString] = (
     "SELECT " + selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
@@ -67,8 +68,9 @@ _SELECT: Final[LiteralString] = (
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
     "   'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
     "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
-    " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups"
-    " FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
+    " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups, "
+    + IMAGE_FACTS
+    + " AS facts FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
 )
 _INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
@@ -80,7 +82,7 @@ _UPDATE: Final[LiteralString] = (
 
 async def list_images(db: Database) -> list[Image]:
     """All images, by friendly name."""
-    return _images(await db.fetch(_SELECT + " ORDER BY lower(i.friendly_name)"))
+    return await db.fetch_as(Image, _SELECT + " ORDER BY lower(i.friendly_name)")
 
 
 async def get_image(db: Database, image_id: str) -> Image:
@@ -89,7 +91,7 @@ async def get_image(db: Database, image_id: str) -> Image:
     Raises:
         NotFound: there is none with this id.
     """
-    return _only(await db.fetch(_SELECT + " WHERE i.image_id = %s", (image_id,)), image_id)
+    return _found(await db.fetch_one_as(Image, _SELECT + " WHERE i.image_id = %s", (image_id,)), image_id)
 
 
 async def lock_image(connection: Connection, image_id: str) -> Image:
@@ -100,17 +102,13 @@ async def lock_image(connection: Connection, image_id: str) -> Image:
     """
     await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
     cursor = await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))
-    return _only(await cursor.fetchall(), image_id)
+    return _found(row_as(Image, await cursor.fetchone()), image_id)
 
 
-def _images(rows: Sequence[DictRow]) -> list[Image]:
-    return rows_as(Image, (row | {"facts": image_facts(row)} for row in rows))
-
-
-def _only(rows: Sequence[DictRow], image_id: str) -> Image:
-    if not rows:
+def _found(image: Image | None, image_id: str) -> Image:
+    if image is None:
         raise _not_found(image_id)
-    return _images(rows)[0]
+    return image
 
 
 def _not_found(image_id: str) -> NotFound:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from greenroom.core.errors import Invalid
+from greenroom.core.log_codes import LogDetails
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.wire.messages import VERSION, AssignmentReport, CheckIn, CommandReport, LogLine, Observed
 
@@ -73,7 +74,7 @@ def _id(value: str | None) -> str | None:
     return value if value and _UUID.fullmatch(value) else None
 
 
-def _details(line: LogLine) -> dict[str, Any]:
+def _details(line: LogLine) -> LogDetails:
     """The details of a log line, unless they exceed MAX_DETAILS."""
     return line.details if len(msgspec.json.encode(line.details)) <= MAX_DETAILS else {}
 

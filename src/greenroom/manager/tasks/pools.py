@@ -8,16 +8,17 @@ administrator, never both act on one count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.pool.model import (
+    ConfigFields,
     Create,
     PoolConfig,
     PoolPlan,
@@ -32,7 +33,7 @@ from greenroom.db.columns import values_of
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
-from greenroom.db.pool.snapshots import ImageState, Memory, PlannedConfig, PoolRows
+from greenroom.db.pool.snapshots import Memory, PlannedConfig, PoolRows
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_session, retire
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
@@ -56,10 +57,8 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
     return PoolSnapshot(
         now=config.now,
         config=PoolConfig(
+            **values_of(ConfigFields, config),
             staging_config_id=config_id,
-            num_sessions=config.num_sessions,
-            expiration_h=config.expiration,
-            paused=config.paused,
             deleted=config.deleted is not None,
             config_hash=config_hash,
             failures=config.memory.failures,
@@ -90,7 +89,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
 
 def _agents_of(rows: PoolRows, image: str) -> tuple[AgentView, ...]:
     """The Agents of the zone with their reports of this image; without a report the image counts as missing."""
-    said = {state.agent_id: values_of(ImageState, state) for state in rows.agent_images.get(image, ())}
+    said = {state.agent_id: state for state in rows.agent_images.get(image, ())}
     return tuple(agent.with_image(said.get(agent.agent_id)) for agent in rows.agents)
 
 
@@ -121,7 +120,7 @@ async def run_pools(ctx: PrimaryContext) -> None:
         async with ctx.tasks.isolated("pools", staging_config_id):
             if _needs_something(config, rows):
                 await run_pool(ctx, staging_config_id)
-        await asyncio.sleep(0)  # many plans in a row must not keep Agents waiting
+        await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
 
 
 async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
@@ -204,7 +203,7 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedCon
         staged=StagedAs(
             staging_config_id=snapshot.config.staging_config_id,
             config_hash=snapshot.config.config_hash,
-            ttl_s=snapshot.config.expiration_h * 3600,
+            ttl_s=snapshot.config.expiration * 3600,
             replaces=create.replaces,
         ),
         term=ctx.fence.term,
@@ -223,31 +222,25 @@ def _memory(made: PoolPlan) -> Memory:
 
 def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, made: PoolPlan) -> None:
     names = snapshot.image.friendly_name, snapshot.zone.zone_name
-    title = config_title(*names, snapshot.config.staging_config_id)
-    common: dict[str, Any] = {
-        "zone_name": snapshot.zone.zone_name,
-        "staging_config_id": snapshot.config.staging_config_id,
-    }
+    title = config_title(*names, config.staging_config_id)
+    write = partial(ctx.logs.write, zone_name=names[1], staging_config_id=config.staging_config_id)
     for action in made.actions:
         if isinstance(action, Create):
-            ctx.logs.write(LogCode.STAGED_SESSION_CREATED, f"Staging {title}: {action.reason}", **common)
+            write(LogCode.STAGED_SESSION_CREATED, f"Staging {title}: {action.reason}")
         else:
             failed = any(s.session_id == action.session_id and s.error and not s.was_usable for s in snapshot.sessions)
             code = LogCode.STAGED_SESSION_FAILED if failed else LogCode.STAGED_SESSION_ENDED
-            message = f"A staged session of {title} ends: {action.reason}"
-            ctx.logs.write(code, message, session_id=action.session_id, **common)
-    _log_shortfall(ctx, config.memory.shortfall_code, made.shortfall, title, common)
+            write(code, f"A staged session of {title} ends: {action.reason}", session_id=action.session_id)
+    _log_shortfall(write, config.memory.shortfall_code, made.shortfall, title)
 
 
-def _log_shortfall(
-    ctx: PrimaryContext, before: str | None, now: Shortfall | None, title: str, common: dict[str, Any]
-) -> None:
+def _log_shortfall(write: Callable[..., None], before: str | None, now: Shortfall | None, title: str) -> None:
     """One row per change of the cause, not per round; none for sessions that are just starting."""
     code = now.code if now is not None and now.code != "starting" else None
     was = before if before != "starting" else None
     if now is not None and code is not None and code != was:
-        message, details = f"{title}: {now.reason}", {"code": code}
-        ctx.logs.write(LogCode.STAGING_SHORTFALL, message, level=_LEVELS.get(code), details=details, **common)
+        details = {"code": code}
+        write(LogCode.STAGING_SHORTFALL, f"{title}: {now.reason}", level=_LEVELS.get(code), details=details)
     elif code is None and was is not None:
         what = "it is full" if now is None else "it is being filled"
-        ctx.logs.write(LogCode.STAGING_RECOVERED, f"{title}: {what} again; over is {was}.", **common)
+        write(LogCode.STAGING_RECOVERED, f"{title}: {what} again; over is {was}.")

@@ -6,7 +6,7 @@ The launch was answered with the first session; the replacement has the launch's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.events import Event, session_events
@@ -78,11 +78,11 @@ async def _run_successor(ctx: PrimaryContext, old: WaitingSession) -> None:
         secrets=ctx.secrets,
         wanted=wanted_instead(old, failed, targets.image, ctx.secrets),
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
-        # No container of this workspace can be created any more, or the user's profile is open in another session;
+        # No container of this workspace can be created any more, or the user has their profile open elsewhere by now;
         # other users are waiting, too.
         survives=(Invalid, ProfileInUse),
     )
-    begins_in = old.current_zone_id if old.current_zone_id in targets.zone_keys else old.zone_id
+    begins_in = old.current_zone_id if old.current_zone_id in {zone.zone_id for zone in targets.zones} else old.zone_id
     attempts = plan_successor(failed, targets.zones, begins_in, targets.image, targets.pools)
     try:
         found = await search.run(with_known_host(attempts, old.zone_id, old.request_host))
@@ -90,7 +90,7 @@ async def _run_successor(ctx: PrimaryContext, old: WaitingSession) -> None:
         return
     if found is None and (old.status is not SessionStatus.FAILED or not await _give_up(ctx, old, failed, search.trace)):
         return
-    await _notify(ctx, old, found, targets.zone_keys)
+    await _notify(ctx, old, found)
     _log(ctx, old, failed, found, search.trace)
     if old.staging_config_id is not None:
         await _keep_few(ctx, old.staging_config_id)
@@ -111,13 +111,11 @@ async def _give_up(ctx: PrimaryContext, old: WaitingSession, failed: Failed, tra
         return await replacement.give_up(connection, old, error, further_steps(old, failed, trace))
 
 
-async def _notify(
-    ctx: PrimaryContext, old: WaitingSession, found: PlacedSession | None, zone_keys: Mapping[str, int]
-) -> None:
+async def _notify(ctx: PrimaryContext, old: WaitingSession, found: PlacedSession | None) -> None:
     """Notify the Agents concerned, the pages, and the Primary whose pool has one session less."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
-        events |= {*found.events, Event.zone(zone_keys[found.attempt.zone.zone_id])}
+        events |= {*found.events, Event.zone(found.attempt.zone.zone_key)}
     await ctx.db.notify(*events)
 
 

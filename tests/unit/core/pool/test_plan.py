@@ -184,7 +184,7 @@ def test_while_people_wait_nothing_is_created_and_the_config_says_so(cores: floa
 
 
 def test_a_session_created_now_expires_after_the_hours_of_its_config():
-    assert expires_at(NOW, replace(CONFIG, expiration_h=36.5)) == NOW + timedelta(days=1, hours=12, minutes=30)
+    assert expires_at(NOW, replace(CONFIG, expiration=36.5)) == NOW + timedelta(days=1, hours=12, minutes=30)
 
 
 def test_a_config_is_named_by_workspace_zone_and_the_beginning_of_its_id():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import GroupSettings, resolve
-from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, plan, stored_clocks
+from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, plan
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -91,13 +91,6 @@ def test_what_will_happen_is_told_before_it_does():
     assert shown is not None
     assert shown.action == "delete"
     assert next_expiry(lived(S.PAUSED, None)) is None
-
-
-def test_rows_of_a_version_that_wrote_no_clocks_end_as_it_would_have_ended_them():
-    assert stored_clocks({}, 30.0) == Clocks(keepalive_s=30.0)
-    assert stored_clocks({"keepalive_s": 60.0, "action": "stop", "of a later one": 1}, 30.0) == Clocks(
-        keepalive_s=60.0, action="stop"
-    )
 
 
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
