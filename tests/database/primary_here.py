@@ -6,12 +6,12 @@ import uuid
 from pathlib import Path
 
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.isolation import TaskFailures, Tasks
-from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.zone_log import ZoneLog
 
 SECRETS = Secrets(b"k" * 32)
 
@@ -30,15 +30,15 @@ async def primary_of(db: Database, zone_id: str, folder: Path) -> PrimaryContext
         " WHERE z.zone_key = l.zone_key AND z.zone_id = %s RETURNING l.zone_key, z.zone_name",
         (holder, zone_id),
     )
-    logs = LogWriter(db, "manager")
+    logs = ZoneLog(db, zone["zone_name"])
     return PrimaryContext(
         db=db,
         fence=Fence(zone["zone_key"], holder, 7),
         zone_id=zone_id,
-        zone_name=zone["zone_name"],
         config=ManagerConfig(database_url=db.dsn, secret_key_file=folder, manager_dir=folder),
         secrets=SECRETS,
         logs=logs,
+        news=RoundEvents(db, logs),
         quiet=False,
-        tasks=Tasks(TaskFailures(), logs, zone["zone_name"]),
+        tasks=Tasks(TaskFailures(), logs),
     )

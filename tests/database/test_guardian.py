@@ -74,6 +74,18 @@ async def test_disabling_writes_the_sentinel_and_answers_503_and_enabling_undoes
     assert process.process.poll() is None
 
 
+async def test_what_it_logs_names_its_zone_as_that_is_called_now(fleet: Fleet, db: Database, spare: str):
+    async def logged() -> set[str]:
+        rows = await db.fetch("SELECT zone_name FROM logs WHERE code = 'manager-disabled'")
+        return {row["zone_name"] for row in rows}
+
+    async with manager_here(fleet):
+        await primary_is(db, "one")
+        await db.write("UPDATE zones SET zone_name = 'renamed'")
+        await enable(db, "one", enabled=False)
+        assert await eventually(logged) == {"renamed"}
+
+
 async def record_writers(db: Database) -> None:
     """From now on a row of `writers` says who changed which table."""
     await db.write("CREATE TABLE writers (what text, who text)")

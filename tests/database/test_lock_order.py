@@ -24,7 +24,6 @@ from greenroom.db.session import commands, sessions
 from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.checkin.observations import apply
-from greenroom.manager.tasks.context import RoundEvents
 from greenroom.manager.tasks.deadlines import run_missed_moves
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
@@ -211,7 +210,7 @@ async def test_a_session_that_returns_with_its_agent_and_one_that_is_gone(db: Da
     ctx = await primary_of(db, zone["zone_id"], tmp_path)
     async with db.transaction() as batch:
         await batch.execute(LOCK, (first,))
-        moving = asyncio.create_task(run_missed_moves(ctx, RoundEvents(ctx.logs, ctx.zone_name)))
+        moving = asyncio.create_task(run_missed_moves(ctx))
         await waiting(db, 1)
         await batch.execute(LOCK, (second,))
     await ended(moving)

@@ -16,7 +16,6 @@ from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
 
 from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost, ManagerRuns
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence, LeaseConnection, lease_connection
 from greenroom.db.fleet.managers import (
     ManagerRow,
@@ -33,6 +32,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.retention import run_records
+from greenroom.manager.zone_log import ZoneLog
 
 
 @pytest.fixture(autouse=True)
@@ -275,7 +275,7 @@ async def test_records_go_when_an_administrator_wants_it_and_silence_proves_some
     await silent(db, "left", 31)
     await change_installation_settings(db, {"manager_record_retention_days": keep_days})
     async with primary_of(db, dsn, one) as (context, _):
-        await run_records(replace(context, quiet=quiet), RoundEvents(context.logs, "default"))
+        await run_records(replace(context, quiet=quiet))
         assert await names(db) == ({"one"} if goes else {"one", "left"})
 
 
@@ -287,7 +287,7 @@ async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn:
     async with primary_of(db, dsn, one) as (context, connection):
         await connection.resign(context.fence.term)
         with pytest.raises(LeaseLost):
-            await run_records(context, RoundEvents(context.logs, "default"))
+            await run_records(context)
     assert await names(db) == {"one", "left"}
 
 
@@ -299,17 +299,18 @@ async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[t
     async with lease_connection(dsn, "lease", me.zone_key, holder) as connection:
         term = await connection.take(me.manager_id, 0, 30)
         assert term is not None
+        logs = ZoneLog(db, me.zone_name)
         yield (
             PrimaryContext(
                 db=db,
                 fence=Fence(me.zone_key, holder, term),
                 zone_id=me.zone_id,
-                zone_name=me.zone_name,
                 config=ManagerConfig(**config),
                 secrets=Secrets(b"0" * 32),
-                logs=LogWriter(db, "manager"),
+                logs=logs,
+                news=RoundEvents(db, logs),
                 quiet=False,
-                tasks=Tasks(TaskFailures(), LogWriter(db, "manager"), me.zone_name),
+                tasks=Tasks(TaskFailures(), logs),
             ),
             connection,
         )

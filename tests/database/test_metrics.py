@@ -52,10 +52,9 @@ async def api_page(db: Database) -> bytes:
 
 
 def manager_page(db: Database) -> bytes:
-    metrics = ManagerMetrics(ManagerStatus(10.0), Wakers())
-    metrics.show_lease(lambda: None)
-    metrics.show_log(LogWriter(db, "manager"))
-    metrics.show_requests(RequestLog(db, "m", LogWriter(db, "manager")))
+    metrics = ManagerMetrics(lambda: ManagerStatus(age_s=1.0, unhealthy_after_s=10.0), Wakers())
+    logs = LogWriter(db, "manager")
+    metrics.show_registered(lambda: None, logs, RequestLog(db, "m", logs))
     return metrics.text()
 
 

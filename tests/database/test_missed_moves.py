@@ -14,7 +14,6 @@ from greenroom.db.database import Database
 from greenroom.db.session.observations import write_observations
 from greenroom.manager.checkin.observations import apply, observation_of
 from greenroom.manager.moves import announce
-from greenroom.manager.tasks.context import RoundEvents
 from greenroom.manager.tasks.deadlines import run_missed_moves
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Observed
@@ -67,12 +66,11 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
     message = said(agent_id, Observed(session_id=by_report, generation=1, **reported))
     async with db.transaction() as connection:
         done = await apply(connection, [message], ctx.config)
-    news = RoundEvents(ctx.logs, ctx.zone_name)
-    announce(done, news, ctx.fence.zone_key)
+    announce(done.moved, ctx.news, ctx.fence.zone_key)
     message = said(agent_id, Observed(session_id=by_net, generation=1, **reported))
     async with db.transaction() as connection:
         await write_observations(connection, [observation_of(message, message.sessions[0])])
-    await run_missed_moves(ctx, news)
+    await run_missed_moves(ctx)
     await ctx.logs.flush()
     assert await outcome(db, by_net) == await outcome(db, by_report)
 

@@ -14,7 +14,6 @@ from tests.support.managers import Fleet, eventually, manager_here
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.db.database import Database
-from greenroom.manager.tasks.context import RoundEvents
 from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered
 from greenroom.manager.tasks.replacement import run_successors
 
@@ -40,12 +39,12 @@ async def waited(stage: Stage, session_id: str, seconds: float) -> dict[str, Any
         "UPDATE sessions SET status_changed = clock_timestamp() - make_interval(secs => %s) WHERE session_id = %s",
         (seconds, session_id),
     )
-    await run_deadlines(stage.ctx, RoundEvents(stage.ctx.logs, "eu"))
+    await run_deadlines(stage.ctx)
     return await stage.row(session_id)
 
 
 async def recover(stage: Stage) -> None:
-    await run_recovered(stage.ctx, RoundEvents(stage.ctx.logs, "eu"))
+    await run_recovered(stage.ctx)
 
 
 async def test_an_agent_says_how_late_it_is(db: Database, dsn: str, tmp_path: Path):

@@ -10,12 +10,12 @@ import pytest
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.manager import isolation
 from greenroom.manager.isolation import FIRST_BACKOFF_S, MAX_BACKOFF_S, TaskFailures, Tasks
 from greenroom.manager.tasks import rounds as manager_rounds
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.rounds import PrimaryRounds
+from greenroom.manager.zone_log import ZoneLog
 
 
 class Logs:
@@ -27,8 +27,16 @@ class Logs:
 
 
 class Database:
+    def __init__(self) -> None:
+        self.told: list[set[str]] = []
+
     async def notify(self, *events: Event) -> None:
-        pass
+        self.told.append({str(event) for event in events})
+
+
+@pytest.fixture
+def db() -> Database:
+    return Database()
 
 
 @pytest.fixture
@@ -37,10 +45,10 @@ def logs() -> Logs:
 
 
 @pytest.fixture
-def context(logs: Logs) -> PrimaryContext:
-    apart = Tasks(TaskFailures(), cast("LogWriter", logs), "eu")
-    fence = SimpleNamespace(term=1, zone_key=1)
-    made = SimpleNamespace(db=Database(), logs=logs, fence=fence, zone_name="eu", tasks=apart)
+def context(db: Database, logs: Logs) -> PrimaryContext:
+    apart = Tasks(TaskFailures(), cast("ZoneLog", logs))
+    fence, news = SimpleNamespace(term=1, zone_key=1), RoundEvents(cast("Any", db), cast("ZoneLog", logs))
+    made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=apart)
     return cast("PrimaryContext", made)
 
 
@@ -50,7 +58,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def task(name: str) -> manager_rounds.Task:
-        async def run(_ctx: PrimaryContext, _news: RoundEvents) -> None:
+        async def run(_ctx: PrimaryContext) -> None:
             names.append(name)
 
         return run
@@ -62,7 +70,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def failing(error: Exception) -> manager_rounds.Task:
-    async def run(_ctx: PrimaryContext, _news: RoundEvents) -> None:
+    async def run(_ctx: PrimaryContext) -> None:
         raise error
 
     return run
@@ -92,6 +100,25 @@ async def test_the_end_of_the_term_or_of_the_database_ends_the_round(
     with pytest.raises(type(error)):
         await PrimaryRounds().run(context)
     assert (done, context.tasks.failures.tasks) == ([], [])
+
+
+async def test_what_a_task_did_is_told_before_the_next_one_begins_even_if_it_failed_afterwards(
+    context: PrimaryContext, db: Database, done: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    async def half_done(ctx: PrimaryContext) -> None:
+        ctx.news.add(Event.session("s"), Event.agent("a"))
+        raise ValueError("another row")
+
+    told: list[list[set[str]]] = []
+
+    async def look(_ctx: PrimaryContext) -> None:
+        told.append(list(db.told))
+
+    first, second, *_ = manager_rounds.TASKS
+    monkeypatch.setitem(manager_rounds.TASKS, first, half_done)
+    monkeypatch.setitem(manager_rounds.TASKS, second, look)
+    await PrimaryRounds().run(context)
+    assert told == [[{"lease:1"}, {"session:s", "agent:a"}]]
 
 
 async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(

@@ -13,6 +13,7 @@ from typing import Final
 import psycopg
 import structlog
 
+from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event
 from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Database, reraise_lost_cancellation
 
@@ -48,20 +49,39 @@ class Listener:
         self._on_event = on_event
         self._on_connect = on_connect
         self._prepare = prepare
-        self.connection: ListenConnection | None = None
+        self._connection: ListenConnection | None = None
+
+    async def open(self) -> None:
+        """Connect before `run`, so that what `prepare` raises is known by then.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        try:
+            self._connection = await self._connect()
+        except (psycopg.OperationalError, OSError) as error:
+            raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+
+    async def close(self) -> None:
+        """Give up what `open` opened, and the session locks with it."""
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
 
     async def run(self) -> None:
         while True:
             try:
                 with reraise_lost_cancellation():
-                    await self._listen()
+                    if self._connection is None:
+                        self._connection = await self._connect()
+                    await self._hear(self._connection)
             except (psycopg.OperationalError, OSError) as error:
                 log.warning("notifications interrupted", reason=str(error).strip())
             finally:
-                self.connection = None
+                await self.close()
             await asyncio.sleep(RECONNECT_S)
 
-    async def _listen(self) -> None:
+    async def _connect(self) -> ListenConnection:
         connection = await psycopg.AsyncConnection.connect(
             self._dsn,
             autocommit=True,
@@ -71,17 +91,22 @@ class Listener:
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **NOTICED_WHEN_DEAD,
         )
-        async with connection:
-            self.connection = connection
+        try:
             if self._prepare is not None:
                 await self._prepare(connection)
             await connection.execute(f"LISTEN {CHANNEL}")
-            self._on_connect()
-            async for notification in connection.notifies():
-                if (event := Event.parse(notification.payload)) is not None:
-                    self._on_event(event)
-                if (task := asyncio.current_task()) is not None and task.cancelling():
-                    return
+        except BaseException:
+            await connection.close()
+            raise
+        self._on_connect()
+        return connection
+
+    async def _hear(self, connection: ListenConnection) -> None:
+        async for notification in connection.notifies():
+            if (event := Event.parse(notification.payload)) is not None:
+                self._on_event(event)
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                return
 
 
 class Notifier:

@@ -42,36 +42,39 @@ class ForAgents:
 
     enrolment: Enrolment
     check_ins: CheckIns
+    requests: RequestLog
 
 
-class Parts(Protocol):
-    """What the routes need of the process; `for_agents` and `requests` are set once it is registered."""
+class Process(Protocol):
+    """What the routes need of the process; `for_agents` is None until it is registered."""
 
-    standing: ManagerStatus
     metrics: Metrics
-    for_agents: ForAgents | None
-    requests: RequestLog | None
+
+    @property
+    def for_agents(self) -> ForAgents | None: ...
+
+    def status(self) -> ManagerStatus: ...
 
 
-def create_app(parts: Parts) -> Starlette:
+def create_app(process: Process) -> Starlette:
     """The ASGI application."""
 
     async def healthcheck(request: Request) -> Response:
         del request
-        return health.answer(parts.standing)
+        return health.answer(process.status())
 
     async def metrics(request: Request) -> Response:
         del request
-        return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
+        return Response(process.metrics.text(), media_type=CONTENT_TYPE)
 
     async def register(request: Request) -> Response:
-        return await _recorded(parts, request, _register)
+        return await _recorded(process, request, _register)
 
     async def check_in(request: Request) -> Response:
-        return await _recorded(parts, request, _check_in)
+        return await _recorded(process, request, _check_in)
 
     async def edge_certificate(request: Request) -> Response:
-        return await _recorded(parts, request, _edge_certificate)
+        return await _recorded(process, request, _edge_certificate)
 
     return Starlette(
         routes=[
@@ -120,29 +123,30 @@ def _address(request: Request) -> str:
 
 
 async def _recorded(
-    parts: Parts, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
+    process: Process, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
     begun_s = time.perf_counter()
     request.state.agent_id = None
-    response = await _response(parts, request, answer)
+    response = await _response(process, request, answer)
     path, duration_s = PREFIX + request.url.path, time.perf_counter() - begun_s
-    parts.metrics.requests.labels(path, str(response.status_code)).inc()
-    parts.metrics.request_seconds.labels(path).observe(duration_s)
-    if parts.requests is not None:
+    process.metrics.requests.labels(path, str(response.status_code)).inc()
+    process.metrics.request_seconds.labels(path).observe(duration_s)
+    if (us := process.for_agents) is not None:
         agent_id = _agent_id(request)
-        parts.requests.note(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
+        us.requests.note(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
     return response
 
 
 async def _response(
-    parts: Parts, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
+    process: Process, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
-    if parts.for_agents is None or not parts.standing.serves_agents:
-        return health.elsewhere(parts.standing, starting=parts.for_agents is None)
+    us, manager = process.for_agents, process.status()
+    if us is None or not manager.serves_agents:
+        return health.elsewhere(manager)
     try:
-        message = await answer(parts.for_agents, request)
+        message = await answer(us, request)
     except ManagerLeftError:
-        return health.elsewhere(parts.standing)
+        return health.elsewhere(process.status())
     except GreenroomError as error:
         return _refusal(error)
     except Exception as error:

@@ -17,17 +17,17 @@ from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
 from greenroom.manager import files
-from greenroom.manager.isolation import Tasks
+from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
-from greenroom.manager.status import ManagerStatus, Wakers
-from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.manager.status import GuardianStatus, Takeover, Wakers
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -49,11 +49,11 @@ class Guardian:
         me: ManagerRow,
         config: ManagerConfig,
         secrets: Secrets,
-        logs: LogWriter,
-        standing: ManagerStatus,
+        logs: ZoneLog,
         lease: LeaseKeeper,
         watch: LeaseWatch,
         wakers: Wakers,
+        takeover: Takeover,
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
         lateness: LatenessMeter,
     ) -> None:
@@ -62,18 +62,30 @@ class Guardian:
         self._config = config
         self._secrets = secrets
         self._logs = logs
-        self._standing = standing
         self._lease = lease
         self._watch = watch
         self._wakers = wakers
+        self._takeover = takeover
         self._primary_round = primary_round
         self._lateness = lateness
         self._woken = asyncio.Event()
-        self._reconnected_at_s = boottime_s()
+        self._enabled = me.enabled
+        self._finished_at_s: float | None = None
+        self._answering_since_s: float | None = None
+        """Since when heartbeats succeed; None while one is under way, or after it failed."""
+        self._failures = TaskFailures()
         self._context: PrimaryContext | None = None
 
     def wake(self) -> None:
         self._woken.set()
+
+    def status(self) -> GuardianStatus:
+        return GuardianStatus(
+            enabled=self._enabled,
+            round_age_s=_age_s(self._finished_at_s),
+            database_for_s=_age_s(self._answering_since_s),
+            failing_tasks=self._failures.tasks,
+        )
 
     def context(self) -> PrimaryContext | None:
         """What the Primary's tasks get, for work between two rounds; None while not Primary."""
@@ -86,10 +98,10 @@ class Guardian:
             self._woken.clear()
             try:
                 await self._round()
-                self._standing.round_finished()
+                self._finished_at_s = boottime_s()
             except LeaseLost as error:
                 log.info("the round ended early", reason=error.message)
-                self._standing.round_finished()
+                self._finished_at_s = boottime_s()
             except (GreenroomError, OSError) as error:
                 log.warning("the round failed", reason=str(error))
             await asyncio.sleep(MIN_PAUSE_S)
@@ -104,39 +116,33 @@ class Guardian:
         if beat is None or beat.zone_id != self._me.zone_id:
             raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
         self._follow(beat)
-        if not beat.enabled:
-            self._standing.failures.clear()
+        if beat.enabled:
+            self._lease.heard(beat.heard_term)
+        fence = self._lease.fence() if beat.enabled else None
+        if fence is None:
+            self._failures.clear()
             self._context = None
             return
-        self._lease.heard(beat.heard_term)
-        fence = self._lease.fence()
-        if fence is None:
-            self._standing.failures.clear()
-            self._context = None
-        else:
-            self._context = PrimaryContext(
-                db=self._db,
-                fence=fence,
-                zone_id=self._me.zone_id,
-                zone_name=self._me.zone_name,
-                config=self._config,
-                secrets=self._secrets,
-                logs=self._logs,
-                quiet=self._quiet(beat),
-                tasks=Tasks(self._standing.failures, self._logs, self._me.zone_name),
-                lateness=self._lateness.now(),
-            )
-            await self._primary_round(self._context)
-            self._standing.took_over()
+        self._context = PrimaryContext(
+            db=self._db,
+            fence=fence,
+            zone_id=self._me.zone_id,
+            config=self._config,
+            secrets=self._secrets,
+            logs=self._logs,
+            news=RoundEvents(self._db, self._logs),
+            quiet=self._quiet(beat),
+            tasks=Tasks(self._failures, self._logs),
+            lateness=self._lateness.now(),
+        )
+        await self._primary_round(self._context)
+        self._takeover.end()
 
     async def _beat(self) -> Beat | None:
         """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
-        answered, self._standing.database_answers = self._standing.database_answers, False
-        beat = await heartbeat(self._db, self._me.manager_id, self._standing.finished_ago_s)
-        self._standing.database_answers = True
-        if not answered:
-            self._reconnected_at_s = boottime_s()
-            self._standing.reconnected()
+        since_s, self._answering_since_s = self._answering_since_s, None
+        beat = await heartbeat(self._db, self._me.manager_id, _age_s(self._finished_at_s))
+        self._answering_since_s = boottime_s() if since_s is None else since_s
         return beat
 
     def _follow(self, beat: Beat) -> None:
@@ -145,7 +151,7 @@ class Guardian:
         Raises:
             SetupError: the sentinel cannot be written; all else was applied.
         """
-        self._me.zone_name = beat.zone_name
+        self._logs.renamed(beat.zone_name)
         try:
             files.match_sentinel(self._config.sentinel_file, beat.enabled)
         finally:
@@ -154,17 +160,21 @@ class Guardian:
     def _apply(self, beat: Beat) -> None:
         self._lease.set_enabled(beat.enabled)
         self._watch.set_enabled(beat.enabled)
-        if beat.enabled != self._standing.enabled:
-            self._standing.enabled = beat.enabled
+        if beat.enabled != self._enabled:
+            self._enabled = beat.enabled
             self._wakers.wake_all()
             code = LogCode.MANAGER_ENABLED if beat.enabled else LogCode.MANAGER_DISABLED
             word = "enabled" if beat.enabled else "disabled"
-            self._logs.write(code, f"{self._me.instance_id} was {word}", zone_name=self._me.zone_name)
+            self._logs.write(code, f"{self._me.instance_id} was {word}")
 
     def _quiet(self, beat: Beat) -> bool:
         return lease.is_quiet(
             since_take_s=self._lease.since_take_s,
-            since_reconnect_s=boottime_s() - self._reconnected_at_s,
+            since_reconnect_s=_age_s(self._answering_since_s) or 0.0,
             since_server_start_s=beat.server_age_s,
             missing_s=self._config.agent_missing_s,
         )
+
+
+def _age_s(at_s: float | None) -> float | None:
+    return None if at_s is None else boottime_s() - at_s

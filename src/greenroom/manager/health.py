@@ -15,35 +15,34 @@ MOMENT_RETRY_S: Final = 1
 """For a Manager that starts or stops: it, or its replacement, answers in a moment."""
 
 
-def body_and_status(standing: ManagerStatus) -> tuple[dict[str, Any], int]:
+def body_and_status(manager: ManagerStatus) -> tuple[dict[str, Any], int]:
     """The Manager's health. A disabled Manager is healthy, unless it hangs."""
-    if standing.starting:
+    if manager.starting:
         return {"ok": False, "status": "starting", "enabled": None}, 503
-    if not standing.healthy:
-        return {"ok": False, "status": "unhealthy", "enabled": standing.flag}, 500
-    if not standing.enabled:
+    if not manager.healthy:
+        return {"ok": False, "status": "unhealthy", "enabled": manager.enabled}, 500
+    if not manager.enabled:
         return {"ok": False, "status": "disabled", "enabled": False}, 503
     # a task that fails is the zone's problem: another Manager would fail too, so no Agent is sent elsewhere
-    failing = {"failing_tasks": tasks} if (tasks := standing.failures.tasks) else {}
+    failing = {"failing_tasks": tasks} if (tasks := manager.guardian.failing_tasks) else {}
     return {"ok": True, "status": "running", "enabled": True, **failing}, 200
 
 
-def answer(standing: ManagerStatus) -> Response:
+def answer(manager: ManagerStatus) -> Response:
     """The reply to a health request."""
-    body, status = body_and_status(standing)
+    body, status = body_and_status(manager)
     moment = MOMENT_RETRY_S if body["status"] == "starting" else DISABLED_RETRY_S
     return _response(body, status, moment if status == 503 else None)
 
 
-def elsewhere(standing: ManagerStatus, *, starting: bool = False) -> Response:
-    """The reply that sends an Agent to another Manager: why, and when it may come back. `starting`: it is registered
-    and not yet able to answer Agents."""
-    if standing.stopping or starting or standing.me is None:
-        status = "stopping" if standing.stopping else "starting"
-        return _response({"ok": False, "status": status, "enabled": standing.flag}, 503, MOMENT_RETRY_S)
-    if standing.hangs:
-        return answer(standing)
-    # A held check-in may learn of the flag before the guardian's next round writes it into `standing`.
+def elsewhere(manager: ManagerStatus) -> Response:
+    """The reply that sends an Agent to another Manager: why, and when it may come back."""
+    if manager.stopping or manager.enabled is None:
+        status = "stopping" if manager.stopping else "starting"
+        return _response({"ok": False, "status": status, "enabled": manager.enabled}, 503, MOMENT_RETRY_S)
+    if manager.hangs:
+        return answer(manager)
+    # A held check-in may learn of the flag before the guardian's next round does.
     return _response({"ok": False, "status": "disabled", "enabled": False}, 503, DISABLED_RETRY_S)
 
 

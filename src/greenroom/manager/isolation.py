@@ -17,8 +17,8 @@ import structlog
 from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.clock import boottime_s
+from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -83,8 +83,7 @@ class Tasks:
     """Isolates tasks from each other; `failures` persists from round to round."""
 
     failures: TaskFailures
-    logs: LogWriter
-    zone_name: str
+    logs: ZoneLog
 
     @asynccontextmanager
     async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
@@ -120,5 +119,4 @@ class Tasks:
             LogCode.PRIMARY_TASK_FAILED,
             f"The Primary could not do its task {what}: {type(error).__name__}: {reason}; the other tasks go on,"
             f" this one is tried again in {backoff_s:g} s.",
-            zone_name=self.zone_name,
         )

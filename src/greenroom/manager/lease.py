@@ -23,12 +23,12 @@ from greenroom.core.fleet import lease as core_lease
 from greenroom.core.fleet.lease import Belief, Timings
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
+from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class LeaseKeeper:
         me: ManagerRow,
         *,
         timings: Timings,
-        logs: LogWriter,
+        logs: ZoneLog,
         on_taken: Callable[[], None],
         on_elected: Callable[[], None],
         hangs: Callable[[], bool],
@@ -192,7 +192,7 @@ class LeaseKeeper:
             if elected:
                 self._on_elected()
                 reason = reason or core_lease.election_reason(await connection.settle(self._me.manager_id))
-                became = f"became Primary of zone {self._me.zone_name} with term {term} because {reason}"
+                became = f"became Primary of zone {self._logs.zone_name} with term {term} because {reason}"
                 self._write(LogCode.PRIMARY_ELECTED, became)
             await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
             if not self._may_hold():
@@ -229,16 +229,15 @@ class LeaseKeeper:
         if not self._wanted:  # disabling a Manager also ends its lease connection
             self._write_resigned("it was disabled", time=loss.time)
         else:
-            sentence = f"is no longer Primary of zone {self._me.zone_name} with term {loss.term} because {loss.reason}"
-            self._write(LogCode.PRIMARY_LOST, sentence, time=loss.time)
+            term = f"of zone {self._logs.zone_name} with term {loss.term}"
+            self._write(LogCode.PRIMARY_LOST, f"is no longer Primary {term} because {loss.reason}", time=loss.time)
 
     def _write_resigned(self, why: str, **fields: Any) -> None:
-        sentence = f"is no longer Primary of zone {self._me.zone_name} because {why}"
+        sentence = f"is no longer Primary of zone {self._logs.zone_name} because {why}"
         self._write(LogCode.PRIMARY_RESIGNED, sentence, **fields)
 
     def _write(self, code: LogCode, sentence: str, **fields: Any) -> None:
-        message = f"{self._me.instance_id} {sentence}"
-        self._logs.write(code, message, zone_name=self._me.zone_name, **fields)
+        self._logs.write(code, f"{self._me.instance_id} {sentence}", **fields)
 
 
 class LeaseWatch:
@@ -279,5 +278,5 @@ class LeaseWatch:
         if lease.remaining_s > 0:
             return core_lease.look_in_s(lease.remaining_s, random.random())  # noqa: S311 -- spreads load
         if await evict(self._db, self._me.zone_key):
-            log.info("the connection of a holder whose lease is over was ended", zone=self._me.zone_name)
+            log.info("the connection of a holder whose lease is over was ended")
         return core_lease.LOOK_AGAIN_S if lease.holder is None else core_lease.EVICT_JITTER_S

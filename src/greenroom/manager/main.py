@@ -9,18 +9,18 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.events import TOPICS, Event, Wakes
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import silence_problem
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.leases import refuse_pooler
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
 from greenroom.db.notifications import ListenConnection, Listener
 from greenroom.kit import log as kit_log
 from greenroom.kit import stops
+from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig, load
 from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
@@ -29,16 +29,16 @@ from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.enrolment import Enrolment
-from greenroom.manager.checkin.observations import Observations
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.pulse import Pulse
-from greenroom.manager.status import ManagerStatus, Wakers
+from greenroom.manager.status import GuardianStatus, ManagerStatus, Takeover, Wakers
 from greenroom.manager.tasks.retention import Retention
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill
+from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -56,30 +56,33 @@ class Manager:
             raise SetupError(problem)
         if problem := silence_problem(config.agent_missing_s, config.checkin_hold_s):
             raise SetupError(problem)
-        self._config = config
-        self._secrets = Secrets.from_file(config.secret_key_file)
-        self._instance_id = instance_id(config.manager_dir)
-        self._dsn = config.database_session_url or config.database_url
+        self.config = config
+        self.secrets = Secrets.from_file(config.secret_key_file)
+        self.instance_id = instance_id(config.manager_dir)
         self.db = Database(
             config.database_url,
-            application_name=f"greenroom manager {self._instance_id}",
+            application_name=f"greenroom manager {self.instance_id}",
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
             acquire_timeout_s=1.0,
         )
-        self.logs = LogWriter(self.db, "manager")
-        self.standing = ManagerStatus(config.unhealthy_after_s)
         self.wakers = Wakers()
-        self.metrics = Metrics(self.standing, self.wakers)
-        self.metrics.show_log(self.logs)
-        self._lateness = LatenessMeter(proc=None)
-        self.for_agents: ForAgents | None = None
-        self.requests: RequestLog | None = None
-        self._lease: LeaseKeeper | None = None
-        self._watch: LeaseWatch | None = None
-        self._guardian: Guardian | None = None
-        self._refill: Refill | None = None
-        self._listening: asyncio.Task[None] | None = None
-        self.pulse = Pulse(self.standing)
+        self.metrics = Metrics(self.status, self.wakers)
+        self.pulse = Pulse(self.status)
+        self._started_at_s = boottime_s()
+        self._stopping = False
+        self._running: RunningManager | None = None
+
+    @property
+    def for_agents(self) -> ForAgents | None:
+        return self._running.for_agents if self._running else None
+
+    def status(self) -> ManagerStatus:
+        return ManagerStatus(
+            age_s=boottime_s() - self._started_at_s,
+            unhealthy_after_s=self.config.unhealthy_after_s,
+            stopping=self._stopping,
+            guardian=self._running.guardian.status() if self._running else GuardianStatus(),
+        )
 
     async def start(self) -> None:
         """Register if the database answers.
@@ -90,152 +93,149 @@ class Manager:
         """
         await self.db.open()
         try:
-            await self._register()
+            self._running = await register(self)
         except Unavailable as error:
             log.warning("the Manager registers as soon as the database answers", reason=error.message)
 
     async def run(self) -> None:
-        while self.standing.me is None:
-            await asyncio.sleep(REGISTER_AGAIN_S)
-            await self.start()
-        me = self.standing.me
-        lease, watch, guardian = self._parts(me)
-        self._lease, self._watch, self._guardian = lease, watch, guardian
-        self._refill = Refill(guardian.context)
-        self.metrics.show_lease(lease.fence)
-        retention = Retention(self.db, lambda: lease.fence() is not None)
-        observations = Observations(self.db, me, self.logs)
-        committer = Committer(self.db, me.manager_id, self._config, observations, self.metrics.commit_seconds)
-        self.requests = RequestLog(self.db, me.instance_id, self.logs)
-        self.metrics.show_requests(self.requests)
-        check_ins = CheckIns(
-            db=self.db,
-            me=me,
-            config=self._config,
-            secrets=self._secrets,
-            logs=self.logs,
-            standing=self.standing,
-            wakers=self.wakers,
-            committer=committer,
-            metrics=self.metrics,
-        )
-        self.for_agents = ForAgents(Enrolment(self.db, me, self._secrets, self.logs), check_ins)
-        if self._listening is None:
-            raise AssertionError("registered without listening")
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_wait(self._listening), name="listener")
-                parts = (guardian, self._refill, lease, watch, committer, retention)
-                for loop in (part.run for part in (*parts, self.logs, self.requests, self._lateness)):
-                    group.create_task(loop(), name=loop.__qualname__)
+            while self._running is None:
+                await asyncio.sleep(REGISTER_AGAIN_S)
+                await self.start()
+            await self._running.run()
         finally:
             await self.db.close()
 
     def stop(self) -> None:
         """SIGTERM: resign now, end held check-ins, accept no new ones."""
-        self.standing.stopping = True
+        self._stopping = True
         self.pulse.stop()
         self.wakers.wake_all()
-        if self._lease is not None:
-            self._lease.request_stop()
+        if self._running is not None:
+            self._running.lease.request_stop()
 
-    async def _register(self) -> None:
-        await refuse_pooler(self._dsn)
-        me = await adopt(self.db, self._instance_id, self._config.zone, socket.gethostname(), version())
-        if self._listening is None:
-            await self._listen(me)
-        await describe(self.db, me.manager_id, socket.gethostname(), version(), self._config.gateway_url)
-        if me.zone_name != self._config.zone:
-            log.warning("the record of this Manager names another zone, which counts", zone=me.zone_name)
-        files.match_sentinel(self._config.sentinel_file, me.enabled)
-        self.standing.enabled = me.enabled
-        self.standing.me = me
-        log.info("registered", instance_id=me.instance_id, zone=me.zone_name, enabled=me.enabled)
 
-    async def _listen(self, me: ManagerRow) -> None:
-        """Open L with the lock of this instance id, and keep it open."""
-        connected = asyncio.Event()
+async def register(process: Manager) -> RunningManager:
+    """Find or insert the Manager's record, take the lock of its instance id, and store where it runs.
 
-        async def prepare(connection: ListenConnection) -> None:
-            await hold_instance(connection, me.manager_key, me.instance_id)
+    Raises:
+        SetupError: this Manager must not run.
+        Unavailable: the database cannot be reached.
+    """
+    config, hostname = process.config, socket.gethostname()
+    await refuse_pooler(config.database_session_url or config.database_url)
+    me = await adopt(process.db, process.instance_id, config.zone, hostname, version())
+    manager = RunningManager(process, me)
+    await manager.listener.open()
+    try:
+        await describe(process.db, me.manager_id, hostname, version(), config.gateway_url)
+        files.match_sentinel(config.sentinel_file, me.enabled)
+    except GreenroomError:
+        await manager.listener.close()
+        raise
+    if me.zone_name != config.zone:
+        log.warning("the record of this Manager names another zone, which counts", zone=me.zone_name)
+    log.info("registered", instance_id=me.instance_id, zone=me.zone_name, enabled=me.enabled)
+    return manager
 
-        def on_connect() -> None:
-            connected.set()
-            self._missed()
 
-        listener = Listener(
-            self._dsn,
+class RunningManager:
+    """A registered Manager with all its parts."""
+
+    def __init__(self, process: Manager, me: ManagerRow) -> None:
+        config, db, secrets = process.config, process.db, process.secrets
+        dsn = config.database_session_url or config.database_url
+        self._me = me
+        self._metrics = process.metrics
+        self._wakers = process.wakers
+        self._logs = ZoneLog(db, me.zone_name)
+        takeover = Takeover()
+        lateness = LatenessMeter(proc=None)
+        self.listener = Listener(
+            dsn,
             application_name=f"greenroom listen {me.instance_id}",
             on_event=self._heard,
-            on_connect=on_connect,
-            prepare=prepare,
+            on_connect=self._missed,
+            prepare=self._hold_instance,
         )
-        listening = asyncio.create_task(listener.run(), name="listener")
-        waiting = asyncio.create_task(connected.wait())
-        await asyncio.wait({listening, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        if listening.done():
-            waiting.cancel()
-            listening.result()
-        self._listening = listening
-
-    def _parts(self, me: ManagerRow) -> tuple[LeaseKeeper, LeaseWatch, Guardian]:
-        lease = LeaseKeeper(
-            self._dsn,
+        self.lease = LeaseKeeper(
+            dsn,
             me,
-            timings=timings_of(self._config),
-            logs=self.logs,
-            on_taken=self.standing.taking_over,
+            timings=timings_of(config),
+            logs=self._logs,
+            on_taken=takeover.begin,
             on_elected=self._elected,
-            hangs=lambda: self.standing.hangs,
+            hangs=lambda: process.status().hangs,
         )
-        watch = LeaseWatch(self.db, me)
-        guardian = Guardian(
-            db=self.db,
+        self._watch = LeaseWatch(db, me)
+        self.guardian = Guardian(
+            db=db,
             me=me,
-            config=self._config,
-            secrets=self._secrets,
-            logs=self.logs,
-            standing=self.standing,
-            lease=lease,
-            watch=watch,
-            wakers=self.wakers,
+            config=config,
+            secrets=secrets,
+            logs=self._logs,
+            lease=self.lease,
+            watch=self._watch,
+            wakers=self._wakers,
+            takeover=takeover,
             primary_round=PrimaryRounds().run,
-            lateness=self._lateness,
+            lateness=lateness,
         )
-        return lease, watch, guardian
+        self._refill = Refill(self.guardian.context)
+        committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
+        check_ins = CheckIns(
+            db=db,
+            me=me,
+            config=config,
+            secrets=secrets,
+            logs=self._logs,
+            status=process.status,
+            wakers=self._wakers,
+            takeover=takeover,
+            committer=committer,
+            metrics=self._metrics,
+        )
+        requests = RequestLog(db, me.instance_id, self._logs)
+        self.for_agents = ForAgents(Enrolment(db, me, secrets, self._logs), check_ins, requests)
+        retention = Retention(db, lambda: self.lease.fence() is not None)
+        parts = (self.listener, self.guardian, self._refill, self.lease, self._watch, committer, retention)
+        self._loops = [part.run for part in (*parts, self._logs, requests, lateness)]
+
+    async def run(self) -> None:
+        self._metrics.show_registered(self.lease.fence, self._logs, self.for_agents.requests)
+        async with asyncio.TaskGroup() as group:
+            for loop in self._loops:
+                group.create_task(loop(), name=loop.__qualname__)
+
+    async def _hold_instance(self, connection: ListenConnection) -> None:
+        await hold_instance(connection, self._me.manager_key, self._me.instance_id)
 
     def _elected(self) -> None:
         """Begin the Primary's work now, and notify Agents and pages."""
-        self.metrics.elections.inc()
-        if self._guardian is not None and self.standing.me is not None:
-            self._guardian.wake()
-            self.wakers.wake_all()
+        self._metrics.elections.inc()
+        self.guardian.wake()
+        self._wakers.wake_all()
 
     def _missed(self) -> None:
         """Notifications may have been missed: look at everything."""
-        self.wakers.wake_all()
-        if self._guardian is not None and self._watch is not None:
-            self._guardian.wake()
-            self._watch.wake()
+        self._wakers.wake_all()
+        self.guardian.wake()
+        self._watch.wake()
 
     def _heard(self, event: Event) -> None:
         wakes = TOPICS[event.topic].wakes
         if Wakes.AGENT in wakes:
-            self.wakers.wake(event.id)
-        if Wakes.POOL in wakes and event.id and self._refill is not None:
+            self._wakers.wake(event.id)
+        if Wakes.POOL in wakes and event.id:
             self._refill.want(event.id)
-        if event.id and (self.standing.me is None or event.id != str(self.standing.me.zone_key)):
+        if event.id and event.id != str(self._me.zone_key):
             return
         if Wakes.AGENTS in wakes:
-            self.wakers.wake_all()
-        if Wakes.ROUND in wakes and self._guardian is not None:
-            self._guardian.wake()
-        if Wakes.LEASE in wakes and self._watch is not None:
+            self._wakers.wake_all()
+        if Wakes.ROUND in wakes:
+            self.guardian.wake()
+        if Wakes.LEASE in wakes:
             self._watch.wake()
-
-
-async def _wait(task: asyncio.Task[None]) -> None:
-    await task
 
 
 def version() -> str:

@@ -14,7 +14,7 @@ from greenroom.manager.status import ManagerStatus, Wakers
 class Metrics(RoleMetrics):
     """Counters of this process; `text()` is the body of /metrics."""
 
-    def __init__(self, standing: ManagerStatus, wakers: Wakers) -> None:
+    def __init__(self, status: Callable[[], ManagerStatus], wakers: Wakers) -> None:
         super().__init__("manager")
         self.requests = self.counter("requests", "Requests of Agents", ["path", "status"])
         self.request_seconds = self.histogram(
@@ -39,21 +39,17 @@ class Metrics(RoleMetrics):
             buckets=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )
         self.elections = self.counter("elections", "Times this Manager became Primary")
-        self.gauge("enabled", "1 while this Manager is enabled", lambda: float(standing.enabled))
-        self.gauge("healthy", "1 while the guardian does its rounds", lambda: float(standing.healthy))
-        self.gauge("failing_tasks", "Tasks it cannot do as Primary", lambda: float(len(standing.failures.tasks)))
-        self.gauge("round_age_seconds", "Since the guardian's last round", lambda: standing.finished_ago_s or 0.0)
+        self.gauge("enabled", "1 while this Manager is enabled", lambda: float(bool(status().enabled)))
+        self.gauge("healthy", "1 while the guardian does its rounds", lambda: float(status().healthy))
+        self.gauge("failing_tasks", "Tasks it cannot do as Primary", lambda: len(status().guardian.failing_tasks))
+        self.gauge("round_age_seconds", "Since the guardian's last round", lambda: status().guardian.round_age_s or 0.0)
         self.gauge("held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
 
-    def show_lease(self, fence: Callable[[], Fence | None]) -> None:
+    def show_registered(self, fence: Callable[[], Fence | None], logs: LogWriter, requests: RequestLog) -> None:
         self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))
         self.gauge("primary_term", "Its term then, else 0", lambda: f.term if (f := fence()) else 0)
-
-    def show_log(self, logs: LogWriter) -> None:
         self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
         self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
-
-    def show_requests(self, requests: RequestLog) -> None:
         self.counted(
             "request_rows_dropped", "Requests of Agents that are missing in Diagnostics", lambda: requests.dropped
         )

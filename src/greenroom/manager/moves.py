@@ -7,7 +7,7 @@ differ: the same facts, the same locks, the same statements, the same log rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.events import Event
@@ -38,17 +38,6 @@ class Decision:
     move: Move
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What a transaction changed, for notifications and log rows."""
-
-    moved: list[Decision] = field(default_factory=list[Decision])
-    touched: set[str] = field(default_factory=set[str])
-    """Sessions whose page may show something new."""
-    agents: set[str] = field(default_factory=set[str])
-    """Agents whose desired list became shorter."""
-
-
 def decisions(pairs: Iterable[tuple[ReportedSession, Observation]]) -> list[Decision]:
     """The decisions on these observations; most need none."""
     return [Decision(row, seen, move) for row, seen in pairs if (move := decide(row, seen)) is not None]
@@ -64,37 +53,33 @@ async def lock(connection: Connection, decided: Iterable[Decision], others: Iter
         await lock_sessions(connection, changing)
 
 
-async def apply_moves(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
-    """Make the moves whose rows still allow it; `lock` comes first."""
-    await _end(connection, [d for d in decided if d.move.to is SessionStatus.DELETED], outcome)
-    await _destroy(connection, [d for d in decided if d.move.to is SessionStatus.DELETING], outcome)
-    others = {d.move.session_id: d for d in decided if d.move.to not in (SessionStatus.DELETED, SessionStatus.DELETING)}
+async def apply_moves(connection: Connection, decided: Sequence[Decision]) -> list[Decision]:
+    """Make the moves whose rows still allow it, and return these; `lock` comes first."""
+    moved = await _end(connection, [d for d in decided if d.move.to is SessionStatus.DELETED])
+    moved += await _destroy(connection, [d for d in decided if d.move.to is SessionStatus.DELETING])
+    others = {d.move.session_id: d for d in decided if d.move.to not in _ENDS}
     if not others:
-        return
+        return moved
     changed = await change_statuses(connection, [_change(others[session_id]) for session_id in sorted(others)])
-    outcome.moved += [others[session_id] for session_id in changed]
-    outcome.touched.update(changed)
     ready = [s for s in changed if others[s].move.to is SessionStatus.RUNNING and others[s].session.user_id is not None]
     if ready:
         await write_steps(connection, [StartStep(session_id=session_id, name="ready") for session_id in ready])
+    return moved + [others[session_id] for session_id in changed]
 
 
-async def _end(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
+_ENDS: Final = frozenset({SessionStatus.DELETED, SessionStatus.DELETING})
+"""These statuses make the Agent's desired list shorter."""
+
+
+async def _end(connection: Connection, decided: list[Decision]) -> list[Decision]:
     for reason in sorted({d.move.reason for d in decided}):
         await end_sessions(connection, [d.move.session_id for d in decided if d.move.reason == reason], reason)
-    for decision in decided:
-        outcome.moved.append(decision)
-        outcome.touched.add(decision.move.session_id)
-        outcome.agents.add(decision.session.agent_id)
+    return decided
 
 
-async def _destroy(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
+async def _destroy(connection: Connection, decided: Iterable[Decision]) -> list[Decision]:
     """End sessions whose quarantine is pointless: the Agent is instructed, and confirms the removal."""
-    for decision in decided:
-        if await destroy_quarantined(connection, decision.move.session_id, decision.move.reason):
-            outcome.moved.append(decision)
-            outcome.touched.add(decision.move.session_id)
-            outcome.agents.add(decision.session.agent_id)
+    return [d for d in decided if await destroy_quarantined(connection, d.move.session_id, d.move.reason)]
 
 
 def _change(decision: Decision) -> StatusChange:
@@ -119,15 +104,17 @@ _EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
 """The Primary has nothing to do for sessions that get these statuses."""
 
 
-def announce(outcome: Outcome, news: RoundEvents, zone_key: int) -> None:
+def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> None:
     """Log rows, and notifications for pages, Agents and the Primary; after the commit."""
-    for decision in outcome.moved:
+    for decision in moved:
         _log(decision, news)
-    news.add(*(Event.session(session_id) for session_id in outcome.touched))
-    news.add(*(Event.agent(agent_id) for agent_id in outcome.agents))
-    news.add(*(Event.staging(pool_id) for d in outcome.moved if (pool_id := _pool_concerned(d)) is not None))
-    if any(decision.move.to not in _EXPECTED for decision in outcome.moved):
-        news.add(Event.zone(zone_key))
+        news.add(Event.session(decision.move.session_id))
+        if decision.move.to in _ENDS:
+            news.add(Event.agent(decision.session.agent_id))
+        if (pool_id := _pool_concerned(decision)) is not None:
+            news.add(Event.staging(pool_id))
+        if decision.move.to not in _EXPECTED:
+            news.add(Event.zone(zone_key))
 
 
 def _pool_concerned(decision: Decision) -> str | None:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -23,8 +24,8 @@ _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 class Pulse:
     """Keeps a stand-in beside this process. It ends with the process, however that ends."""
 
-    def __init__(self, standing: ManagerStatus) -> None:
-        self._standing = standing
+    def __init__(self, status: Callable[[], ManagerStatus]) -> None:
+        self._status = status
         self._listening: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._beats: int | None = None
@@ -64,9 +65,8 @@ class Pulse:
             self._replace()
 
     def _word(self) -> bytes:
-        if self._standing.me is None:
-            return stand_in.UNKNOWN
-        return stand_in.ENABLED if self._standing.enabled else stand_in.DISABLED
+        enabled = self._status().enabled
+        return stand_in.UNKNOWN if enabled is None else stand_in.ENABLED if enabled else stand_in.DISABLED
 
     def _replace(self) -> None:
         if self._process is None or self._listening is None:

@@ -30,11 +30,9 @@ RUNS: Final[LiteralString] = (
 _INSTANCE_LOCK: Final = 72
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRow:
-    """The record of a Manager, with what it has to know of its zone and the installation. All parts of the Manager
-    share one; the guardian updates `zone_name` when the zone is renamed.
-    """
+    """The record of a Manager at its registration, with what it has to know of its zone and the installation."""
 
     manager_id: str
     manager_key: int

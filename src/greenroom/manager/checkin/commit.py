@@ -16,14 +16,18 @@ import structlog
 from prometheus_client import Histogram
 
 from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
+from greenroom.core.events import Event
 from greenroom.core.fleet.liveness import HEARD_S
 from greenroom.core.session.observations import is_newer
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
+from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
-from greenroom.manager.checkin.observations import Observations, apply
-from greenroom.manager.moves import Outcome
+from greenroom.manager import moves
+from greenroom.manager.checkin.observations import Applied, apply
+from greenroom.manager.tasks.context import RoundEvents
+from greenroom.manager.zone_log import ZoneLog
 from greenroom.wire.messages import CheckIn
 
 log = structlog.get_logger(__name__)
@@ -37,15 +41,13 @@ class _Pending:
 
 
 class Committer:
-    """Commits messages. `observations` gets the outcome of every commit, `seconds` its duration."""
+    """Commits messages; `seconds` gets the duration of every commit."""
 
-    def __init__(
-        self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations, seconds: Histogram
-    ) -> None:
+    def __init__(self, db: Database, me: ManagerRow, config: ManagerConfig, logs: ZoneLog, seconds: Histogram) -> None:
         self._db = db
-        self._manager_id = manager_id
+        self._me = me
         self._config = config
-        self._observations = observations
+        self._logs = logs
         self._seconds = seconds
         self._pending: dict[str, _Pending] = {}
         self._arrived = asyncio.Event()
@@ -95,7 +97,7 @@ class Committer:
         await stop("checkin.before_commit")
         try:
             with self._seconds.time():
-                outcome = await self._write(batch)
+                applied = await self._write(batch)
         except Exception as error:  # noqa: BLE001 -- see `_failed`
             await self._failed(batch, error)
             return
@@ -103,7 +105,13 @@ class Committer:
         for pending in batch.values():
             for waiter in pending.waiters:
                 _resolve(waiter, None)
-        await self._observations.announce(outcome)
+        await self._announce(applied)
+
+    async def _announce(self, applied: Applied) -> None:
+        news = RoundEvents(self._db, self._logs)
+        moves.announce(applied.moved, news, self._me.zone_key)
+        news.add(*(Event.session(session_id) for session_id in applied.shown))
+        await news.send()
 
     async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
         """Report the failure to the waiting calls, unless another's message failed. No message may end this Manager:
@@ -125,11 +133,11 @@ class Committer:
             for waiter in pending.waiters:
                 _resolve(waiter, error)
 
-    async def _write(self, batch: Mapping[str, _Pending]) -> Outcome:
+    async def _write(self, batch: Mapping[str, _Pending]) -> Applied:
         await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
         async with self._db.transaction() as connection:
-            newer = await checkin.advance(connection, self._manager_id, [_progress(message) for message in messages])
+            newer = await checkin.advance(connection, self._me.manager_id, [_progress(message) for message in messages])
             for message in messages:
                 # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
                 if message.images is not None and message.agent_id in newer:

@@ -15,7 +15,6 @@ from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.agents import Identity, find_edge, note_refusal, register
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
@@ -24,6 +23,7 @@ from greenroom.db.installation import stored_settings
 from greenroom.kit.certificates import Authority, new_authority, requested_key
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.manager.checkin import answers
+from greenroom.manager.zone_log import ZoneLog
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
@@ -35,7 +35,7 @@ MAX_REQUEST_CHARACTERS: Final = 8192
 class Enrolment:
     """The Agents' two routes beside the check-in; one per process, after registration of the Manager."""
 
-    def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: LogWriter) -> None:
+    def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: ZoneLog) -> None:
         self._db = db
         self._me = me
         self._secrets = secrets
@@ -72,7 +72,6 @@ class Enrolment:
             LogCode.AGENT_REGISTERED,
             f"Agent {newcomer.agent_id} on host {message.hostname} registered {how} (process {identity.incarnation})"
             f"{waits}",
-            zone_name=self._me.zone_name,
         )
         self._write_edge(newcomer, identity)
         state = await checkin.read_state(self._db, newcomer.agent_id, self._me.manager_id)
@@ -100,7 +99,6 @@ class Enrolment:
                 LogCode.EDGE_ADDRESS_CHANGED,
                 f"{who} joined again with a token: its edge gateway is at {edge.in_use or 'no address'} now; it was at"
                 f" {was}",
-                zone_name=self._me.zone_name,
             )
         if edge.requested not in {None, before.requested}:
             self._logs.write(
@@ -109,14 +107,13 @@ class Enrolment:
                 f" confirms that, {was} stays in use. Confirm it if somebody changed it there (Infrastructure, Docker"
                 f" Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if nobody did, decline it, disable"
                 " the Agent and look after its host",
-                zone_name=self._me.zone_name,
             )
 
     def _newcomer(self, message: Register) -> Newcomer:
         return Newcomer(
             agent_id=_agent_id(message.agent_id),
             zone_id=self._me.zone_id,
-            zone_name=self._me.zone_name,
+            zone_name=self._logs.zone_name,
             machine_id=message.machine_id,
             place=message.place,
             hostname=message.hostname,
@@ -134,7 +131,6 @@ class Enrolment:
         self._logs.write(
             LogCode.JOIN_REFUSED if message.join_token else LogCode.AGENT_REFUSED,
             f"{who} on host {host} at {address} was refused: {reason}",
-            zone_name=self._me.zone_name,
             details={
                 "agent_id": _printable(message.agent_id or ""),
                 "hostname": host,
@@ -173,12 +169,11 @@ class Enrolment:
             authority = await self._authority()
             certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))
         except SetupError as error:  # no reason to back off from this Manager, which other requests need
-            self._logs.write(LogCode.EDGE_CERTIFICATE_FAILED, error.message, zone_name=self._me.zone_name)
+            self._logs.write(LogCode.EDGE_CERTIFICATE_FAILED, error.message)
             raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
         self._logs.write(
             LogCode.EDGE_CERTIFICATE_ISSUED,
             f"Agent {agent.agent_id} got a certificate for its edge gateway, for {EDGE_DAYS} days",
-            zone_name=self._me.zone_name,
         )
         return EdgeCertificate(certificate=certificate, authority=authority.certificate)
 

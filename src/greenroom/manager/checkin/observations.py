@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from greenroom.core.session.deadlines import HANDOVER_SLACK_S
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import ObservedState
-from greenroom.db.database import Connection, Database
-from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import CommandResult, write_command_results
-from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.session import observations
 from greenroom.db.session.observations import HandoverReport, Observation, ReportedSession, StartStep
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager import moves
-from greenroom.manager.moves import Outcome
-from greenroom.manager.tasks.context import RoundEvents
+from greenroom.manager.moves import Decision
 from greenroom.wire.messages import CheckIn, Observed
 
 
-async def apply(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a commit changed."""
+
+    moved: list[Decision]
+    shown: set[str]
+    """Sessions whose page may show something new besides."""
+
+
+async def apply(connection: Connection, messages: Sequence[CheckIn], config: ManagerConfig) -> Applied:
     """Apply messages that are newer than everything applied before."""
-    outcome = Outcome()
     observed = {(m.agent_id, o.session_id): (m, o) for m in messages for o in m.sessions}
     if not observed:
-        return outcome
+        return Applied([], set())
     rows = await observations.read_reported(connection, [observation_of(m, o) for m, o in observed.values()])
     known = {row.session_id: (row, *observed[row.agent_id, row.session_id]) for row in rows}
     seen = {session_id: (row, observation_of(m, o)) for session_id, (row, m, o) in sorted(known.items())}
@@ -34,13 +40,14 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
     await moves.lock(connection, decided, [report.session_id for report in handovers])
     if seen:
         await observations.write_observations(connection, [o for _, o in seen.values()])
-    steps = await _hand_over(connection, handovers, outcome)
-    await moves.apply_moves(connection, decided, outcome)
-    steps += _of_starts((o for _, _, o in known.values()), outcome)
+    changed = await observations.write_handovers(connection, handovers) if handovers else {}
+    moved = await moves.apply_moves(connection, decided)
+    handed = [StartStep(session_id=s, name="handed_over") for s, state in changed.items() if state != "failed"]
+    steps = handed + _steps_of_starts(o for _, _, o in known.values())
     if steps:
         await observations.write_steps(connection, steps)
-    await _commands(connection, ((m, o) for _, m, o in known.values()), outcome)
-    return outcome
+    commands = await _write_commands(connection, ((m, o) for _, m, o in known.values()))
+    return Applied(moved, {*changed, *(step.session_id for step in steps), *commands})
 
 
 def observation_of(message: CheckIn, observed: Observed) -> Observation:
@@ -90,31 +97,17 @@ def _handover(row: ReportedSession, seen: Observation, config: ManagerConfig) ->
     )
 
 
-async def _hand_over(connection: Connection, reports: Sequence[HandoverReport], outcome: Outcome) -> list[StartStep]:
-    """Store the progress of hand-overs; returns the steps to store with it."""
-    changed = await observations.write_handovers(connection, reports) if reports else {}
-    steps = [
-        StartStep(session_id=session_id, name="handed_over")
-        for session_id, state in changed.items()
-        if state != "failed"
-    ]
-    if steps:
-        outcome.touched.update(changed)
-    return steps
-
-
-def _of_starts(known: Iterable[Observed], outcome: Outcome) -> list[StartStep]:
-    steps = [
+def _steps_of_starts(known: Iterable[Observed]) -> list[StartStep]:
+    return [
         StartStep(session_id=observed.session_id, name=step.name, at=step.at)
         for observed in known
         for step in observed.steps
         if step.name in AGENT_STEPS
     ]
-    outcome.touched.update(step.session_id for step in steps)
-    return steps
 
 
-async def _commands(connection: Connection, known: Iterable[tuple[CheckIn, Observed]], outcome: Outcome) -> None:
+async def _write_commands(connection: Connection, known: Iterable[tuple[CheckIn, Observed]]) -> list[str]:
+    """The sessions whose commands have something new."""
     results = [
         CommandResult(
             agent_id=message.agent_id,
@@ -128,20 +121,4 @@ async def _commands(connection: Connection, known: Iterable[tuple[CheckIn, Obser
         for message, observed in known
         for report in observed.commands
     ]
-    if results:
-        outcome.touched.update(await write_command_results(connection, results))
-
-
-class Observations:
-    """Announces what a commit changed: notifications for pages, Agents and the Primary; log rows."""
-
-    def __init__(self, db: Database, me: ManagerRow, logs: LogWriter) -> None:
-        self._db = db
-        self._me = me
-        self._logs = logs
-
-    async def announce(self, outcome: Outcome) -> None:
-        """Call it after the commit."""
-        news = RoundEvents(self._logs, self._me.zone_name)
-        moves.announce(outcome, news, self._me.zone_key)
-        await news.send(self._db)
+    return await write_command_results(connection, results) if results else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,7 +18,6 @@ import structlog
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
 from greenroom.core.session import observations
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import CheckInState
 from greenroom.db.fleet.managers import ManagerRow
@@ -31,7 +30,8 @@ from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.metrics import Metrics
-from greenroom.manager.status import ManagerStatus, Wakers
+from greenroom.manager.status import ManagerStatus, Takeover, Wakers
+from greenroom.manager.zone_log import ZoneLog
 from greenroom.wire.messages import Answer, CheckIn, digest
 
 log = structlog.get_logger(__name__)
@@ -72,9 +72,10 @@ class CheckIns:
         me: ManagerRow,
         config: ManagerConfig,
         secrets: Secrets,
-        logs: LogWriter,
-        standing: ManagerStatus,
+        logs: ZoneLog,
+        status: Callable[[], ManagerStatus],
         wakers: Wakers,
+        takeover: Takeover,
         committer: Committer,
         metrics: Metrics,
     ) -> None:
@@ -84,8 +85,9 @@ class CheckIns:
         self._config = config
         self._secrets = secrets
         self._logs = logs
-        self._standing = standing
+        self._status = status
         self._wakers = wakers
+        self._takeover = takeover
         self._committer = committer
         self._told: dict[str, _SentState] = {}
         self._last: dict[str, CheckInState] = {}
@@ -130,12 +132,12 @@ class CheckIns:
                 own = await checkin.read_own(self._db, message.agent_id, named)
             except Unavailable as error:
                 log.warning("log lines of an Agent lose their sessions", reason=error.message)
-        for row in agent_rows(message, self._me.zone_name, own):
+        for row in agent_rows(message, self._logs.zone_name, own):
             self._logs.add(row)
 
     async def _admitted(self, message: CheckIn, credential: str) -> CheckInState:
         """The present state, if this Manager serves and the sender is authentic."""
-        if not self._standing.serves_agents:
+        if not self._status().serves_agents:
             raise ManagerLeftError
         state = await self._read(message.agent_id)
         if not state.enabled:
@@ -152,7 +154,7 @@ class CheckIns:
 
     async def _read(self, agent_id: str) -> CheckInState:
         """The present state, or the last one with `fresh` false while the database is away."""
-        await self._standing.wait_for_first_round()
+        await self._takeover.wait()
         try:
             state = await checkin.read_state(self._db, agent_id, self._me.manager_id)
         except Unavailable:

@@ -16,10 +16,10 @@ from greenroom.db.session.lifecycle import await_return
 from greenroom.db.session.sessions import end_sessions
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import PrimaryContext
 
 
-async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_agents(ctx: PrimaryContext) -> None:
     """Draw conclusions from the check-ins of Agents, or their absence."""
     agents = await db_liveness.read_agents(ctx.db, ctx.zone_id)
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
@@ -34,10 +34,10 @@ async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
             continue
         async with ctx.tasks.isolated("agents", action.agent_id):
             if isinstance(action, SessionsLost):
-                await _lose(ctx, action, news)
+                await _lose(ctx, action)
             else:
-                await _move(ctx, action, names[action.agent_id], news)
-    await _end_of_dead(ctx, news)
+                await _move(ctx, action, names[action.agent_id])
+    await _end_of_dead(ctx)
 
 
 _AGENT_IS: Final = {
@@ -47,16 +47,16 @@ _AGENT_IS: Final = {
 }
 
 
-async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: RoundEvents) -> None:
+async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         rows = await _moved(ctx, connection, action, name)
     if rows is None:
         return
-    news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
-    news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
+    ctx.news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
+    ctx.news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
     for row in rows:
-        news.moved(row, f"its Agent {name} is {action.to}")
+        ctx.news.moved(row, f"its Agent {name} is {action.to}")
 
 
 async def _moved(
@@ -78,14 +78,14 @@ async def _moved(
     return []
 
 
-async def _lose(ctx: PrimaryContext, action: SessionsLost, news: RoundEvents) -> None:
+async def _lose(ctx: PrimaryContext, action: SessionsLost) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
     for row in rows:
-        news.moved(row, action.reason)
+        ctx.news.moved(row, action.reason)
 
 
-async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def _end_of_dead(ctx: PrimaryContext) -> None:
     """No Agent will confirm these; if a container returns with its Agent, it gets the verdict destroy."""
     session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
     if not session_ids:
@@ -93,10 +93,10 @@ async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended = await end_sessions(connection, session_ids, "its Agent is dead")
     for session_id in ended:
-        news.moved(ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead")
+        ctx.news.moved(ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead")
 
 
-async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_offers(ctx: PrimaryContext) -> None:
     """Make Agents' offers follow their reports and administrators' overrides."""
     offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
     if not offers:
@@ -106,11 +106,11 @@ async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
             await db_liveness.write_offer(connection, offer)
     for offer in offers:
         before, after = (offer.cores_before, offer.memory_before), (offer.cores, offer.memory)
-        news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
-    news.add(Event(Topic.AGENTS))
+        ctx.news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
+    ctx.news.add(Event(Topic.AGENTS))
 
 
-async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_reconcile(ctx: PrimaryContext) -> None:
     """Make the reserved counts agree with the sessions; read without lock, corrected under it."""
     suspects = corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
     if not suspects:
@@ -123,5 +123,5 @@ async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
         for correction in wrong:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
     for correction in wrong:
-        news.log(LogCode.CAPACITY_CORRECTED, correction.reason)
-        news.add(Event(Topic.AGENTS))
+        ctx.news.log(LogCode.CAPACITY_CORRECTED, correction.reason)
+        ctx.news.add(Event(Topic.AGENTS))

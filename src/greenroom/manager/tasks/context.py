@@ -1,7 +1,4 @@
-"""What the Primary's tasks get each round, and the events of that round.
-
-Log rows are written at once, notifications are sent together at the end of a round.
-"""
+"""What the Primary's tasks get each round, and the one place that announces what was done."""
 
 from __future__ import annotations
 
@@ -12,45 +9,24 @@ from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.isolation import Tasks
-
-
-@dataclass(frozen=True, slots=True)
-class PrimaryContext:
-    """One round of the Primary of one zone.
-
-    `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
-    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates
-    failures.
-    """
-
-    db: Database
-    fence: Fence
-    zone_id: str
-    zone_name: str
-    config: ManagerConfig
-    secrets: Secrets
-    logs: LogWriter
-    quiet: bool
-    tasks: Tasks
-    lateness: Lateness = ON_TIME
+from greenroom.manager.zone_log import ZoneLog
 
 
 class RoundEvents:
-    """Collects the notifications of one round; `send` after the commits."""
+    """Announces what was done, after its commit: log rows at once, notifications together with `send`."""
 
-    def __init__(self, logs: LogWriter, zone_name: str) -> None:
+    def __init__(self, db: Database, logs: ZoneLog) -> None:
+        self._db = db
         self._logs = logs
-        self._zone_name = zone_name
         self._events: set[Event] = set()
 
     def log(self, code: LogCode, sentence: str, **fields: Any) -> None:
-        self._logs.write(code, sentence[:1].upper() + sentence[1:], zone_name=self._zone_name, **fields)
+        self._logs.write(code, sentence[:1].upper() + sentence[1:], **fields)
 
     def add(self, *events: Event) -> None:
         self._events.update(events)
@@ -68,7 +44,28 @@ class RoundEvents:
             *session_events(session.session_id, agent_id=session.agent_id, staging_config_id=session.staging_config_id)
         )
 
-    async def send(self, db: Database) -> None:
-        if self._events:
-            await db.notify(*self._events)
-            self._events.clear()
+    async def send(self) -> None:
+        events, self._events = self._events, set()
+        if events:
+            await self._db.notify(*events)
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryContext:
+    """One round of the Primary of one zone.
+
+    `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
+    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates
+    failures. `news` is sent at the end of each task, and at once where a user waits.
+    """
+
+    db: Database
+    fence: Fence
+    zone_id: str
+    config: ManagerConfig
+    secrets: Secrets
+    logs: ZoneLog
+    news: RoundEvents
+    quiet: bool
+    tasks: Tasks
+    lateness: Lateness = ON_TIME

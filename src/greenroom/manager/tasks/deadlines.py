@@ -25,13 +25,13 @@ from greenroom.db.session.observations import read_missed
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager import moves
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import PrimaryContext
 
 POOL_FAILED_KEEP_S: Final = 300.0
 """Seconds until a failed staged session is discarded if its pool did not do so."""
 
 
-async def run_deadlines(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_deadlines(ctx: PrimaryContext) -> None:
     """Act on every session whose time in a transitional status is over."""
     plan = _planned(await db_deadlines.read_waiting(ctx.db, ctx.zone_id), ctx)
     if not plan:
@@ -46,7 +46,7 @@ async def run_deadlines(ctx: PrimaryContext, news: RoundEvents) -> None:
                 if (changed := await _act(connection, action)) is not None:
                     done.append((action, changed))
     for action, changed in done:
-        news.moved(changed, action.reason, _LEVELS.get(action.kind))
+        ctx.news.moved(changed, action.reason, _LEVELS.get(action.kind))
 
 
 _LEVELS: Final[dict[ActionKind, Level]] = {"delete_again": "WARNING", "take_back": "WARNING"}
@@ -71,20 +71,19 @@ def _planned(waiting: Sequence[WaitingSession], ctx: PrimaryContext) -> list[Ove
     return [action for action in made if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
 
 
-async def run_missed_moves(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_missed_moves(ctx: PrimaryContext) -> None:
     """Decide again about sessions that wait for something already reported. This brings `unreachable` and `lost`
     sessions back with their Agent, and catches what the group commit missed."""
     decided = moves.decisions(await read_missed(ctx.db, ctx.zone_id))
     if not decided:
         return
-    outcome = moves.Outcome()
     async with guarded(ctx.db, ctx.fence) as connection:
         await moves.lock(connection, decided)
-        await moves.apply_moves(connection, decided, outcome)
-    moves.announce(outcome, news, ctx.fence.zone_key)
+        moved = await moves.apply_moves(connection, decided)
+    moves.announce(moved, ctx.news, ctx.fence.zone_key)
 
 
-async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_recovered(ctx: PrimaryContext) -> None:
     """End sessions that were quarantined as slow and answer again: there is nothing to inspect, and they use capacity.
     They do not return to their pool: a session that was assigned is never claimable again."""
     if not await db_deadlines.read_recovered(ctx.db, ctx.zone_id):
@@ -92,24 +91,24 @@ async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended = await db_deadlines.end_recovered(connection, ctx.zone_id)
     for session in ended:
-        news.log(
+        ctx.news.log(
             LogCode.SET_ASIDE_RECOVERED,
             f"session {session.session_id}, which was set aside because it was slow, answers again; it ends, so that"
             " its room is free, because a session that was assigned to somebody never goes back to its pool",
             session_id=session.session_id,
             staging_config_id=session.staging_config_id,
         )
-        news.add(*session_events(session.session_id, agent_id=session.agent_id, zone_key=ctx.fence.zone_key))
+        ctx.news.add(*session_events(session.session_id, agent_id=session.agent_id, zone_key=ctx.fence.zone_key))
 
 
-async def run_cleanup(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_cleanup(ctx: PrimaryContext) -> None:
     """Discard failed sessions after a while, and delete the rows of those that ended long ago."""
     kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
         cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
-        news.moved(session, "it failed a while ago and is put away")
+        ctx.news.moved(session, "it failed a while ago and is put away")
 
 
 _ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}
@@ -136,19 +135,15 @@ async def run_expiry(ctx: PrimaryContext) -> None:
                     done.append((expiry, changed))
     for expiry, changed in done:
         username = names[expiry.session_id]
-        ctx.logs.write(
+        ctx.news.log(
             LogCode.SESSION_EXPIRED,
-            f"The session of {username} {_ENDS[expiry.action]}: {expiry.reason}",
-            zone_name=ctx.zone_name,
+            f"the session of {username} {_ENDS[expiry.action]}: {expiry.reason}",
             session_id=changed.session_id,
             user_id=changed.user_id,
             username=username,
             setting=expiry.setting,
         )
-    if done:
-        await ctx.db.notify(
-            *(event for _, changed in done for event in session_events(changed.session_id, agent_id=changed.agent_id))
-        )
+        ctx.news.add(*session_events(changed.session_id, agent_id=changed.agent_id))
 
 
 def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) -> list[Expiry]:

@@ -154,7 +154,8 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     if events or _is_news(config, made):
         # Pages look again in any case; a pool that is named is planned anew.
         pool = Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING)
-        await ctx.db.notify(pool, *events)
+        ctx.news.add(pool, *events)
+        await ctx.news.send()  # a launch may wait for this pool; the others take a while
     _log(ctx, config, snapshot, made)
     return made
 
@@ -223,7 +224,7 @@ def _memory(made: PoolPlan) -> Memory:
 def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, made: PoolPlan) -> None:
     names = snapshot.image.friendly_name, snapshot.zone.zone_name
     title = config_title(*names, config.staging_config_id)
-    write = partial(ctx.logs.write, zone_name=names[1], staging_config_id=config.staging_config_id)
+    write = partial(ctx.logs.write, staging_config_id=config.staging_config_id)
     for action in made.actions:
         if isinstance(action, Create):
             write(LogCode.STAGED_SESSION_CREATED, f"Staging {title}: {action.reason}")

@@ -100,8 +100,8 @@ async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
     """Called after the replacement's Agent was notified: no user waits for this."""
     async with guarded(ctx.db, ctx.fence) as connection:
         gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
-    if gone:
-        await ctx.db.notify(*(event for one in gone for event in session_events(one.session_id, agent_id=one.agent_id)))
+    for one in gone:
+        ctx.news.add(*session_events(one.session_id, agent_id=one.agent_id))
 
 
 async def _give_up(ctx: PrimaryContext, old: WaitingSession, failed: Failed, trace: Sequence[TraceStep]) -> bool:
@@ -112,11 +112,12 @@ async def _give_up(ctx: PrimaryContext, old: WaitingSession, failed: Failed, tra
 
 
 async def _notify(ctx: PrimaryContext, old: WaitingSession, found: PlacedSession | None) -> None:
-    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less."""
+    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less; the user waits."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
         events |= {*found.events, Event.zone(found.attempt.zone.zone_key)}
-    await ctx.db.notify(*events)
+    ctx.news.add(*events)
+    await ctx.news.send()
 
 
 def _log(
@@ -126,7 +127,6 @@ def _log(
         LogCode.SESSION_SET_ASIDE if failed.handover else LogCode.SESSION_START_FAILED,
         f"{failure(failed, old.session_id)}; {_outcome(old, found, trace)}.",
         level="ERROR" if found is None else None,
-        zone_name=ctx.zone_name,
         session_id=old.session_id,
         user_id=old.user_id,
         username=old.username,

@@ -21,7 +21,7 @@ from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ class Retention:
             log.info("rows that need not be kept any longer were deleted", **deleted)
 
 
-async def run_records(ctx: PrimaryContext, news: RoundEvents) -> None:
+async def run_records(ctx: PrimaryContext) -> None:
     """Remove what `core.fleet.liveness.departed` names; a Manager that came back meanwhile stays.
 
     Raises:
@@ -77,13 +77,13 @@ async def run_records(ctx: PrimaryContext, news: RoundEvents) -> None:
         if ctx.tasks.failures.in_backoff("records", removal.instance_id):
             continue
         async with ctx.tasks.isolated("records", removal.instance_id):
-            await _remove(ctx, removal, keep_days, news)
+            await _remove(ctx, removal, keep_days)
 
 
-async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float, news: RoundEvents) -> None:
+async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float) -> None:
     async with ctx.db.transaction() as connection:
         await managers.lock_zones(connection)  # it precedes the lease in the lock order, so not `guarded`
         await lock_lease(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:
-        news.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")
+        ctx.news.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")

@@ -16,7 +16,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event
 from greenroom.kit.clock import boottime_s
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_expiry, run_missed_moves, run_recovered
 from greenroom.manager.tasks.pools import run_named_pools, run_pools
 from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
@@ -24,20 +24,20 @@ from greenroom.manager.tasks.retention import run_records
 
 UPKEEP_S: Final = 5.0
 
-Task = Callable[[PrimaryContext, RoundEvents], Awaitable[None]]
+Task = Callable[[PrimaryContext], Awaitable[None]]
 
 TASKS: Final[dict[str, Task]] = {
     "agents": run_agents,
     "moves": run_missed_moves,
     "deadlines": run_deadlines,
     "offers": run_offers,
-    "successors": lambda ctx, _: run_successors(ctx),
-    "pools": lambda ctx, _: run_pools(ctx),
-    "expiry": lambda ctx, _: run_expiry(ctx),
+    "successors": run_successors,
+    "pools": run_pools,
+    "expiry": run_expiry,
 }
 """Of every round, in this order."""
 UPKEEP: Final[dict[str, Task]] = {
-    "stranded": lambda ctx, _: run_orphaned_starts(ctx),
+    "stranded": run_orphaned_starts,
     "reconcile": run_reconcile,
     "recovered": run_recovered,
     "cleanup": run_cleanup,
@@ -64,23 +64,22 @@ class PrimaryRounds:
         if ctx.fence.term != self._term:
             await ctx.db.notify(Event.lease(ctx.fence.zone_key))  # Agents that other Managers answer come here now
             self._term = ctx.fence.term
-        news = RoundEvents(ctx.logs, ctx.zone_name)
-        try:
-            await _run(TASKS, ctx, news)
-            if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
-                self._upkeep_at_s = boottime_s()
-                await _run(UPKEEP, ctx, news)
-        finally:
-            await news.send(ctx.db)
+        await _run(TASKS, ctx)
+        if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
+            self._upkeep_at_s = boottime_s()
+            await _run(UPKEEP, ctx)
         if all(ctx.tasks.failures.stops(name) for name in TASKS):
             raise GreenroomError("None of the Primary's tasks can be done.")
 
 
-async def _run(tasks: dict[str, Task], ctx: PrimaryContext, news: RoundEvents) -> None:
+async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
     for name, task in tasks.items():
         if not ctx.tasks.failures.in_backoff(name):
-            async with ctx.tasks.isolated(name):
-                await task(ctx, news)
+            try:
+                async with ctx.tasks.isolated(name):
+                    await task(ctx)
+            finally:
+                await ctx.news.send()
 
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from greenroom.manager import status
-from greenroom.manager.status import ManagerStatus
+from greenroom.manager.status import Takeover
 
 WITHIN_S = 20.0
 """Of what comes at once, on a machine that is busy."""
@@ -15,17 +15,17 @@ WITHIN_S = 20.0
 
 async def test_agents_wait_for_the_first_round_of_a_new_primary(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(status, "FIRST_ROUND_WAIT_S", 3600.0)
-    standing = ManagerStatus(10)
-    await asyncio.wait_for(standing.wait_for_first_round(), WITHIN_S)
-    standing.taking_over()
-    waiting = asyncio.create_task(standing.wait_for_first_round())
+    takeover = Takeover()
+    await asyncio.wait_for(takeover.wait(), WITHIN_S)
+    takeover.begin()
+    waiting = asyncio.create_task(takeover.wait())
     await asyncio.sleep(0)
     assert not waiting.done()
-    standing.took_over()
+    takeover.end()
     await asyncio.wait_for(waiting, WITHIN_S)
 
 
 async def test_they_do_not_wait_for_long():
-    standing = ManagerStatus(10)
-    standing.taking_over()
-    await asyncio.wait_for(standing.wait_for_first_round(), WITHIN_S)
+    takeover = Takeover()
+    takeover.begin()
+    await asyncio.wait_for(takeover.wait(), WITHIN_S)
