@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from greenroom.api.deps import Db, Logs
 from greenroom.api.diagnostics.audit import audit
+from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import (
     AgentPatch,
     AgentView,
@@ -31,13 +32,9 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrolment, managers, zones
-from greenroom.db.fleet.edges import settle_edge
 from greenroom.db.pool import configs
 
 agent_router = APIRouter(tags=["agents"])
-
-_OVERRIDES: Final = ("cores_override", "memory_override")
-_SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 
 @agent_router.get("/agents", dependencies=[requires("agents_view")])
@@ -52,7 +49,7 @@ async def list_agents(db: Db, page: Paging) -> list[AgentView]:
 @agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])
 async def get_agent(agent_id: str, db: Db) -> AgentView:
     """One Agent, by its id, the first 8 digits of it, or its hostname."""
-    return AgentView.model_validate(await _agent(db, agent_id))
+    return AgentView.model_validate(await service.find_agent(db, agent_id))
 
 
 @agent_router.patch("/agents/{agent_id}")
@@ -62,16 +59,7 @@ async def update_agent(
     """Enable, disable, drain, say what the Agent offers, or where its edge gateway is. Disabled or draining: no new
     sessions. `edge_url` is the address that waits, which is used from then on, or the one in use, which declines it.
     """
-    before = await _agent(db, agent_id)
-    changes = body.sent()
-    if (edge_url := changes.pop("edge_url", None)) is not None:
-        await settle_edge(db, before.agent_id, edge_url)
-    changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
-    await agents.update_agent(db, before.agent_id, **changes)
-    after = await _agent(db, before.agent_id)
-    old, new = ({name: getattr(agent, name) for name in _SHOWN} for agent in (before, after))
-    audit(logs, caller, LogCode.AGENT_CHANGED, after.hostname, before=old, after=new, zone_name=after.zone_name)
-    return AgentView.model_validate(after)
+    return AgentView.model_validate(await service.update_agent(db, logs, caller, agent_id, body))
 
 
 @agent_router.delete("/agents/{agent_id}/credential", status_code=204)
@@ -79,9 +67,7 @@ async def revoke_credential(
     agent_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
 ) -> None:
     """Make an Agent's credential worthless: it is refused from its next message on, until it joins again."""
-    agent = await _agent(db, agent_id)
-    await agents.revoke_credential(db, agent.agent_id)
-    audit(logs, caller, LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent.hostname}", zone_name=agent.zone_name)
+    await service.revoke_credential(db, logs, caller, agent_id)
 
 
 @agent_router.delete("/agents/{agent_id}", status_code=204)
@@ -93,21 +79,7 @@ async def delete_agent(
     force: Annotated[bool, Query(description="end the sessions of an Agent that is gone for good")] = False,
 ) -> None:
     """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is given."""
-    agent = await _agent(db, agent_id)
-    await agents.delete_agent(db, agent.agent_id, force=force)
-    zone = agent.zone_name
-    audit(logs, caller, LogCode.AGENT_DELETED, agent.hostname, before={"zone_name": zone}, zone_name=zone)
-
-
-async def _agent(db: Database, name: str) -> agents.AgentRow:
-    found = await agents.find_agents(db, name.replace("\0", ""))
-    if len(found) > 1:
-        ids = ", ".join(agent_id[:8] for agent_id in found)
-        raise NotFound(f"{len(found)} Agents are called {name}; use the id of one: {ids}.")
-    rows = await agents.list_agents(db, found[0]) if found else []
-    if not rows:
-        raise NotFound(f"There is no Agent {name}; it may have been deleted.")
-    return rows[0]
+    await service.delete_agent(db, logs, caller, agent_id, force=force)
 
 
 manager_router = APIRouter(tags=["managers"])

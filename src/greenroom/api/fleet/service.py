@@ -1,0 +1,154 @@
+"""Agents by name, changes of Agents, and join tokens; each change in the name of a caller."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.fleet.schemas import AgentPatch, JoinToken, JoinTokenCreate
+from greenroom.api.security import Caller
+from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet import agents, enrolment, zones
+from greenroom.db.fleet.edges import settle_edge
+from greenroom.kit.certificates import fingerprint
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import hashed, new_secret
+
+_OVERRIDES: Final = ("cores_override", "memory_override")
+_SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
+
+
+async def find_agent(db: Database, name: str) -> agents.AgentRow:
+    """An Agent by its id, the first 8 digits of it, or its hostname.
+
+    Raises:
+        NotFound: there is none, or several have this hostname.
+    """
+    found = await agents.find_agents(db, name.replace("\0", ""))
+    if len(found) > 1:
+        ids = ", ".join(agent_id[:8] for agent_id in found)
+        raise NotFound(f"{len(found)} Agents are called {name}; use the id of one: {ids}.")
+    rows = await agents.list_agents(db, found[0]) if found else []
+    if not rows:
+        raise NotFound(f"There is no Agent {name}; it may have been deleted.")
+    return rows[0]
+
+
+async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str, body: AgentPatch) -> agents.AgentRow:
+    """Change an Agent. An override of null becomes 0; `edge_url` decides which address is in use."""
+    before = await find_agent(db, name)
+    changes = body.sent()
+    if (edge_url := changes.pop("edge_url", None)) is not None:
+        await settle_edge(db, before.agent_id, edge_url)
+    changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
+    await agents.update_agent(db, before.agent_id, **changes)
+    after = await find_agent(db, before.agent_id)
+    old, new = ({name: getattr(agent, name) for name in _SHOWN} for agent in (before, after))
+    audit(logs, caller, LogCode.AGENT_CHANGED, after.hostname, before=old, after=new, zone_name=after.zone_name)
+    return after
+
+
+async def revoke_credential(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
+    """Make an Agent's credential worthless."""
+    agent = await find_agent(db, name)
+    await agents.revoke_credential(db, agent.agent_id)
+    audit(logs, caller, LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent.hostname}", zone_name=agent.zone_name)
+
+
+async def delete_agent(db: Database, logs: LogWriter, caller: Caller, name: str, *, force: bool) -> None:
+    """Delete an Agent; its sessions only with `force`, if it is gone."""
+    agent = await find_agent(db, name)
+    await agents.delete_agent(db, agent.agent_id, force=force)
+    zone = agent.zone_name
+    audit(logs, caller, LogCode.AGENT_DELETED, agent.hostname, before={"zone_name": zone}, zone_name=zone)
+
+
+_SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
+
+
+async def get_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
+    """One join token, without the token itself.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = await enrolment.list_join_tokens(db, join_token_id)
+    if not rows:
+        raise NotFound("There is no such join token; it may have ended days ago.")
+    return rows[0]
+
+
+async def create_join_token(
+    db: Database, logs: LogWriter, caller: Caller, body: JoinTokenCreate, *, config: ApiConfig
+) -> JoinToken:
+    """Make a join token and the command for it; a token that enables Agents needs `agents_modify`."""
+    if body.agent_id and body.role != "agent":
+        raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
+    if body.enable_agent:
+        if body.agent_id or body.role != "agent":
+            raise Invalid("enable_agent is for tokens with which new Agents join.")
+        caller.require("agents_modify")
+    await zones.get_zone(db, str(body.zone_id))
+    again = await find_agent(db, str(body.agent_id)) if body.agent_id else None
+    token, agent_id = new_secret(), again.agent_id if again else None
+    command = _join_command(config, body.role, token, agent_id)
+    join_token_id = await enrolment.add_join_token(
+        db,
+        hashed(token),
+        str(body.zone_id),
+        role=body.role,
+        uses=body.uses,
+        valid_s=body.hours * 3600.0,
+        agent_id=agent_id,
+        enable_agent=body.enable_agent,
+        created_by=caller.name,
+    )
+    row = await get_join_token(db, join_token_id)
+    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
+    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
+    return JoinToken.model_validate(asdict(row) | {"token": token, "uses": body.uses, "join_command": command})
+
+
+async def revoke_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
+    """Make a join token worthless."""
+    row = await get_join_token(db, join_token_id)
+    await enrolment.revoke_join_token(db, join_token_id)
+    purpose = f"for role {row.role} in zone {row.zone_name}"
+    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
+
+
+def _of_token(row: enrolment.JoinTokenRow) -> dict[str, Any]:
+    return {name: value for name in _SHOWN_OF_TOKEN if (value := getattr(row, name)) is not None}
+
+
+def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
+    """The command to run as root on the new host.
+
+    It has the authority's fingerprint if the gateways' certificate is not publicly trusted.
+    """
+    words = ["greenroom", "join", config.public_url, "--token", token]
+    if role != "agent":
+        words += ["--role", role]
+    if config.ca_file is not None:
+        words += ["--ca-sha256", fingerprint(authority(config.ca_file))]
+    if agent_id is not None:
+        words += ["--agent-id", agent_id]
+    return shlex.join(words)
+
+
+def authority(file: Path) -> str:
+    """The certificate (PEM) of the authority that verifies the gateways' certificates.
+
+    Raises:
+        NotFound: it cannot be read.
+    """
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise NotFound(f"The authority's certificate {file} cannot be read: {error.strerror}.") from error
