@@ -2,187 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import ssl
 import stat
-from contextlib import AsyncExitStack
 from pathlib import Path
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.agent.app import ROUND_MISSED_S, Health
 from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
-from greenroom.agent.fleet import manager_client
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import (
-    LAST_RESORT_S,
-    MAX_PAUSE_S,
-    ManagerClient,
-    ManagerFailover,
-    NoManager,
     tls_context,
 )
 from greenroom.agent.session.outbox import MAX_LOG_LINES, Outbox
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.wire.messages import LogLine, Observed, Register, Registered
-
-A, B, C = "https://a", "https://b", "https://c"
-
-
-# Managers ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_primary_is_first_and_configured_ones_stay_as_the_last_resort():
-    managers = ManagerFailover([A, B])
-    managers.learn([C + "/", A])
-    assert managers.urls == [C, A, B]
-    managers.learn([])
-    assert managers.urls == [C, A, B]
-
-
-def test_after_a_failure_the_next_one_is_asked_at_once():
-    managers = ManagerFailover([A, B])
-    managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
-    assert managers.best(0.0) == B
-
-
-def test_a_disabled_one_is_not_asked_before_its_retry_after():
-    managers = ManagerFailover([A, B])
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.5)
-    assert managers.best(30.0) == B
-    assert managers.best(30.5) == A
-
-
-def test_while_all_are_left_aside_each_is_tried_in_turn_at_once_and_then_with_pauses():
-    managers = ManagerFailover([A, B, C])
-    for second, url in enumerate([A, B, C]):
-        managers.failed(url, now=float(second), retry_after_s=30.0, spread=1.0)
-    tried = list[str | None]()
-    now = 2.5
-    for _ in range(4):
-        tried.append(url := managers.best(now, asked=[C] if not tried else []))
-        assert url is not None
-        managers.failed(url, now=now, retry_after_s=30.0, spread=1.0)
-        assert managers.best(now) is None
-        pause_s = managers.wait_s(now)
-        assert 0 < pause_s <= LAST_RESORT_S
-        now += pause_s
-    assert tried == [A, B, C, A]
-
-
-def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
-    managers, now = ManagerFailover([A, B]), 0.0
-    managers.failed(A, now=now, retry_after_s=30.0, spread=0.5)
-    while (url := managers.best(now)) != A:
-        if url is None:
-            now += managers.wait_s(now)
-        else:
-            managers.failed(url, now=now, retry_after_s=None, spread=0.5)
-    assert now < 10
-
-
-def test_one_that_became_primary_after_it_was_left_aside_is_asked_at_once():
-    managers = ManagerFailover([A, B])
-    managers.learn([A, B])
-    managers.is_primary(A, 7)
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
-    managers.is_primary(A, 7)
-    assert managers.best(1.0) == B, "an answer on its way since before it was disabled"
-    managers.is_primary(B, 8)
-    assert managers.best(1.0) == B
-    managers.is_primary(A, 9)
-    assert managers.best(1.0) == A
-
-
-def test_while_the_first_is_left_aside_for_a_moment_no_other_holds_an_answer_longer():
-    managers = ManagerFailover([A, B, C])
-    assert managers.may_hold_s(A, 0.0) == float("inf")
-    pause_s = managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
-    managers.failed(B, now=0.0, retry_after_s=30.0, spread=0.0)
-    assert managers.best(0.0) == C
-    assert managers.may_hold_s(C, 0.0) == pytest.approx(pause_s)
-
-
-def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
-    managers = ManagerFailover([A, B])
-    pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, silent=True)
-    assert managers.best(5.9) == B
-    assert managers.best(3.0 + pause_s) == A
-    assert managers.may_hold_s(A, 3.0 + pause_s) == 0.0
-    managers.answered(A)
-    assert managers.may_hold_s(A, 3.0 + pause_s) == float("inf")
-
-
-async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
-    """However long they are waited for: when the second is given up, the first may be tried again."""
-    monkeypatch.setattr(manager_client, "ANSWER_S", 0.1)
-    monkeypatch.setattr(manager_client, "SILENT_BACKOFF", Backoff(first_s=0.05, max_s=10.0))
-    body = msgspec.json.encode(_registered(None))
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-
-    async def works(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    async with AsyncExitStack() as stack:
-        frozen = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        working = await stack.enter_async_context(await asyncio.start_server(works, "127.0.0.1", 0))
-        urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in (*frozen, working.sockets[0])]
-        left: list[str] = []
-        link = ManagerClient(ManagerFailover(urls), None, left.append)
-        stack.push_async_callback(link.close)
-        for each in frozen:
-            stack.callback(each.close)
-        async with asyncio.timeout(30):
-            answered = await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
-    assert answered.agent_id == AGENT_ID
-    assert left[:2] == ["silent", "silent"]  # on a busy machine the one that works is late, too
-
-
-@pytest.mark.parametrize("url", ["https://m 1:8443", "https://127.0.0.1:99999", "https://xn--", "m1:8443"])
-async def test_an_address_that_cannot_be_used_is_one_managers_trouble(url: str):
-    """A Manager is told its address by its administrator, and tells it to all Agents of the zone."""
-    link = ManagerClient(ManagerFailover([url]), None)
-    try:
-        with pytest.raises(NoManager):
-            await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
-    finally:
-        await link.close()
-
-
-def test_the_other_questions_that_fail_with_it_do_not_shorten_the_pause():
-    managers = ManagerFailover([A, B])
-    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
-    assert managers.failed(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)
-    assert managers.best(29.9) == B
-    assert managers.best(30.0) == A
-
-
-def test_an_answer_forgets_the_failures():
-    managers = ManagerFailover([A])
-    for second in range(0, 50, 10):
-        managers.failed(A, now=float(second), retry_after_s=None, spread=1.0)
-    managers.answered(A)
-    assert managers.failed(A, now=0.0, retry_after_s=None, spread=1.0) == pytest.approx(0.25)
-
-
-@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1)), min_size=1, max_size=30))
-def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[float, float]]):
-    managers, now = ManagerFailover([A]), 0.0
-    for later_s, spread in failures:
-        now += later_s
-        pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)
-        assert 0 < pause_s <= MAX_PAUSE_S
-        assert managers.best(now + pause_s + 1e-6) == A
-
+from greenroom.wire.messages import LogLine, Observed, Registered
 
 # Identity ---------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ Manager that answered 503, refused or did not answer backs off: for its `Retry-A
 with every failure up to `MAX_PAUSE_S` and is long from the start after a timeout. The next one is tried at once. While
 all back off, the one that failed longest ago is tried, at once and then every second or two: a Manager may be enabled
 long before its `Retry-After` is over, and an Agent without one gets no instructions. A Manager that became Primary
-since its failure is asked at once (ADR 0017).
+since its failure is asked at once (ADR 0017). A Manager whose answer was not fresh lost the database, maybe alone: the
+others come before it for a pause, and it goes on being asked and holding answers where none of them works (ADR 0037).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import structlog
 
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
-from greenroom.wire.messages import CheckIn, Message
+from greenroom.wire.messages import Answer, CheckIn, Message
 
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
@@ -44,6 +45,8 @@ class _Bar:
     until: float
     failed_at: float
     term: int
+    answers: bool = False
+    """Whether it only lacks the database, and can be used where no other Manager can."""
 
 
 class ManagerFailover:
@@ -82,6 +85,8 @@ class ManagerFailover:
         free = [url for url in urls if not self._is_barred(url, now)]
         if free:
             return free[0]
+        if answering := [url for url in urls if self._bars[url].answers]:
+            return min(answering, key=lambda url: self._bars[url].failed_at)
         if not urls or now < self._last_resort_at:
             return None
         return min(urls, key=lambda url: self._bars[url].failed_at)
@@ -92,7 +97,8 @@ class ManagerFailover:
 
     def may_hold_s(self, url: str, now: float) -> float:
         """How long `url` may hold an answer: until a preferred one may be tried again; 0 right after a failure."""
-        if url in self._bars:
+        bar = self._bars.get(url)
+        if bar is not None and not bar.answers:
             return 0.0
         better = self.urls[: self.urls.index(url)] if url in self.urls else []
         return min((bar.until - now for one in better if (bar := self._bars.get(one))), default=float("inf"))
@@ -112,6 +118,8 @@ class ManagerFailover:
         frozen one does.
         """
         before = self._bars.get(url)
+        if before is not None and before.answers:
+            before = None
         if before is not None and now < before.until:
             self._last_resort_at = now + LAST_RESORT_S * (0.5 + spread / 2)
         if before is not None and now < before.until and retry_after_s is None:
@@ -122,6 +130,13 @@ class ManagerFailover:
         pause = backoff.delay_s(failures, spread) if retry_after_s is None else retry_after_s + spread
         self._bars[url] = _Bar(failures, now + pause, now, self._term)
         return pause
+
+    def not_fresh(self, url: str, now: float, spread: float) -> bool:
+        """Record an answer of a Manager that cannot read the database; True when it could until then."""
+        before = self._bars.get(url)
+        pause = SILENT_BACKOFF.delay_s(1, spread)
+        self._bars[url] = _Bar(0, now + pause, now, self._term, answers=True)
+        return before is None or not before.answers
 
     def answered(self, url: str) -> None:
         self._bars.pop(url, None)
@@ -159,8 +174,8 @@ class NoManager(Unavailable):
     """No Manager of the zone can be reached at the moment."""
 
 
-Kind = Literal["unavailable", "silent", "unreachable", "error"]
-"""Why a Manager is left: it answers 503, times out, cannot be connected to, anything else."""
+Kind = Literal["unavailable", "silent", "unreachable", "not fresh", "error"]
+"""Why a Manager is left: it answers 503, times out, cannot be connected to, lost the database, anything else."""
 
 
 class _AttemptFailedError(Exception):
@@ -217,7 +232,7 @@ class ManagerClient:
                 reasons[url] = str(failure)
                 self._give_up(url, failure)
             else:
-                self.managers.answered(url)
+                self._answered(url, decoded)
                 return decoded
         said = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
         raise NoManager(f"No Manager can be reached: {said or 'all are left aside for the moment'}")
@@ -239,6 +254,13 @@ class ManagerClient:
             return task.result()
         except Exception as error:  # an unusable address fails in many ways, and concerns one Manager only
             raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
+
+    def _answered(self, url: str, answer: Message) -> None:
+        if not isinstance(answer, Answer) or answer.fresh:
+            self.managers.answered(url)
+        elif self.managers.not_fresh(url, time.monotonic(), random.random()):  # noqa: S311 -- spreads load
+            self._on_failover("not fresh")
+            log.warning("a Manager cannot read the database; the others are asked first for a while", url=url)
 
     def _give_up(self, url: str, failure: _AttemptFailedError) -> None:
         """Back off from the Manager and end the other requests that are open at it, so that they move on at once."""
