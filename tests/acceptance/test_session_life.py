@@ -300,8 +300,8 @@ def test_a_session_whose_agent_hangs_while_it_creates_runs_on_the_other(
     becomes(instance, first, "starting")
     instance.call("PATCH", f"/agents/{mine}", json={"enabled": True})
     # Its last step counts, and more time is given on a busy host; this was long ago for either.
-    instance.sql("UPDATE sessions SET deadline = clock_timestamp() - interval '20 min' WHERE session_id = %s", first)
-    instance.sql("UPDATE session_steps SET at = at - interval '20 min' WHERE session_id = %s", first)
+    instance.sql("UPDATE sessions SET deadline = clock_timestamp() - interval '2 h' WHERE session_id = %s", first)
+    instance.sql("UPDATE session_steps SET at = at - interval '2 h' WHERE session_id = %s", first)
     second = becomes(instance, first, "running")["session_id"]
     assert state(second)["Status"] == "running"
     steps = instance.call("GET", f"/sessions/{first}/placement")["steps"]

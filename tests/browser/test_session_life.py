@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,6 +56,28 @@ def test_a_session_is_paused_and_stopped_and_goes_on_where_it_was(user: Person, 
     card.get_by_role("button", name="Resume Desktop").click()
     user.desktop()
     assert inside(session_id, "ls", "/home/kasm-user/kept") != ""
+
+
+def test_a_file_over_the_upload_limit_is_refused_with_a_sentence(
+    user: Person, allow: Callable[..., None], tmp_path: Path
+):
+    allow(max_upload_mb=1)
+    for name, size_mb in ("large.bin", 30), ("small.bin", 1):
+        (tmp_path / name).write_bytes(bytes(size_mb * 1_000_000))
+    session_id = user.launch("Desktop")
+    user.desktop()
+    with user.page.context.expect_page() as opened:
+        user.tool("Files")
+    files = opened.value
+    for name, sentence in {
+        "large.bin": "up to 1 MB may be uploaded",
+        "small.bin": "small.bin is in the folder Uploads.",
+    }.items():
+        files.get_by_label("Upload").set_input_files(tmp_path / name)
+        expect(files.get_by_role("status")).to_contain_text(sentence)
+        assert violations(files) == []
+    assert inside(session_id, "ls", "/home/kasm-user/Uploads") == "small.bin\n"
+    files.close()
 
 
 @pytest.mark.timeout(180)
