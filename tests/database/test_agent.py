@@ -140,7 +140,7 @@ async def test_absence_commands_nothing_and_a_verdict_destroys(world: World, man
         await world.drop(condemned)
         await world.until(lambda: world.check_ins[-1].unknown == sorted([kept, condemned]))
         world.verdicts = {kept: "keep", condemned: "destroy"}
-        await world.tell()
+        await world.notify()
         await world.until(lambda: world.check_ins[-1].unknown == [kept])
         assert [container.session_id for container in await simulated(agent).list()] == [kept]
         await world.until(lambda: any(condemned in said for said in _said(world, "agent-stranger-removed")))
@@ -154,7 +154,7 @@ async def test_a_verdict_does_not_touch_a_session_that_is_wanted(
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
         world.verdicts = {session: "destroy"}
-        await world.tell()
+        await world.notify()
         count = len(world.check_ins)
         await world.until(lambda: len(world.check_ins) > count + 3)
         assert [container.state for container in await simulated(agent).list()] == ["running"]
@@ -237,7 +237,7 @@ async def test_a_restored_database_makes_the_agent_register_again_and_destroys_n
         await world.until(lambda: world.is_usable(session))
         world.db_epoch = session_id()
         world.desired[session] = msgspec.structs.replace(world.desired[session], generation=1)
-        await world.tell()
+        await world.notify()
         await world.until(lambda: len(world.registrations) == 2 and _is(world, session, "running", 1))
         assert [container.state for container in await simulated(agent).list()] == ["running"]
 

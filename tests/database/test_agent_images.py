@@ -53,7 +53,7 @@ async def test_an_image_is_not_fetched_before_its_registrys_password_is_told(
     async with agent_inside(tmp_path, manager):
         await world.until(lambda: _image_state(world, "team/closed:1") == "absent")
         world.images = [DesiredImage(name="team/closed:1", user="robot", password="secret")]
-        await world.tell()
+        await world.notify()
         await world.until(lambda: _image_state(world, "team/closed:1") == "present")
     states = [report.state for message in world.check_ins for report in message.images or []]
     assert "failed" not in states

@@ -133,13 +133,13 @@ async def test_a_session_nobody_used_is_put_to_rest_and_stays_there(
         clocks = Clocks(keepalive_s=60, action=action, keepalive_from="K", action_from="A")
         await over(db, session_id, clocks)
         found = await eventually(is_in(db, session_id, reached))
-        assert found["stopped_reason"] == "Nobody used it for 60 s: K; A."
+        assert found["stopped_reason"] == "No user used it for 60 s: K; A."
         assert found["expires"] is None
         await asyncio.sleep(0.5)
         assert (await row(db, session_id))["status"] == reached
         assert (await list_agents(db))[0].cores_allocated == 0.5
     (message,) = await logged(db, "session-expired")
-    assert message.endswith(f"is {reached}: Nobody used it for 60 s: K; A.")
+    assert message.endswith(f"is {reached}: No user used it for 60 s: K; A.")
 
 
 async def test_a_time_limit_deletes_a_stopped_or_paused_session(door: httpx.ASGITransport, db: Database, fleet: Fleet):

@@ -15,7 +15,7 @@ from tests.database.primary_here import SECRETS, primary_of
 
 from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.core.errors import NoResources
-from greenroom.core.launch.eviction import MAX_PATIENCE_S, PATIENCE_S
+from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.diagnostics.logs import LogWriter
@@ -176,14 +176,14 @@ async def test_pools_wait_for_people_for_a_limited_time(stage: Stage):
     await stage.end(holders[0].session_id)
     await stage.fill()
     assert await stage.pool() == {}
-    await stage.pass_time(PATIENCE_S)
+    await stage.pass_time(WAITING_S)
     await stage.fill()
     assert await stage.pool() == {"requested": 1}, "the user did not come again"
 
 
 async def test_repeated_refusals_hold_up_pools_for_a_minute_at_most(stage: Stage):
     holders = [await stage.launch(name) for name in ("ada", "bob", "cem", "dan")]
-    for _ in range(int(MAX_PATIENCE_S / 10) + 1):
+    for _ in range(int(MAX_WAITING_S / 10) + 1):
         with pytest.raises(NoResources):
             await stage.launch("eve")
         await stage.pass_time(10)

@@ -259,7 +259,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
         return [row["message"] for row in rows] if len(rows) >= 2 else None
 
     assert await eventually(logged) == [
-        f"The record of {name} was removed: it was last heard of 31.0 days ago,"
+        f"The record of {name} was removed: it last reported 31.0 days ago,"
         " and records are kept for 30 days (manager_record_retention_days)"
         for name in ("left", "off")
     ]

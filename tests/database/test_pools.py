@@ -269,5 +269,5 @@ async def test_a_session_nobody_kept_alive_ends(stage: Stage):
     row = await stage.db.fetch_one("SELECT want, ended_reason FROM sessions WHERE status = 'deleting'")
     assert row is not None
     assert row["want"] == "absent"
-    assert row["ended_reason"].startswith("Nobody used it for 3600 s")
+    assert row["ended_reason"].startswith("No user used it for 3600 s")
     assert len(await stage.log_rows("session-expired")) == 1

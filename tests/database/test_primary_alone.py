@@ -182,7 +182,7 @@ async def test_what_agents_saw_moves_sessions_while_the_zone_has_no_primary(
     async def said() -> bool:
         found = await db.fetch("SELECT message, details FROM logs WHERE code = 'session-failed'")
         return [r["details"] for r in found] == [{"before": "running", "after": "failed"}] and (
-            "its container is gone although nobody asked for that" in found[0]["message"]
+            "its container is gone although its deletion was not requested" in found[0]["message"]
         )
 
     assert await eventually(said)

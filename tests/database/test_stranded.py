@@ -59,7 +59,7 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert {before, await stage.hostname_of(str(new["session_id"]))} == {"agent-1", "agent-2"}
     assert (new["status"], str(new["user_id"]), new["idempotency_key"]) == ("requested", stage.user_id, "k")
     assert (old["status"], old["want"], old["user_id"], old["idempotency_key"]) == ("deleting", "absent", None, None)
-    assert "its Agent was not heard of for 17 s" in old["ended_reason"]
+    assert "its Agent has not reported for 17 s" in old["ended_reason"]
     (told,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row.session_id == first]
     assert (told.want, told.user_id, told.generation) == ("absent", None, 2)
     assert json.dumps(new["client_settings"]) == json.dumps(old["client_settings"]) != "{}", "an integer stays one"
@@ -112,7 +112,7 @@ async def test_its_silence_is_among_the_causes_where_the_other_start_fails_too(s
     await run_orphaned_starts(stage.ctx)
     second = str((await stage.row(first))["superseded_by"])
     await stage.start_fails(second, "No such file.")
-    assert f"Before that: {before}: its Agent was not heard of for 17 s." in (await stage.row(second))["error"]
+    assert f"Before that: {before}: its Agent has not reported for 17 s." in (await stage.row(second))["error"]
 
 
 AGENT_RETURNS: LiteralString = (

@@ -47,7 +47,7 @@ def report_on(world: World, name: str) -> ImageReport | None:
 
 async def want(world: World, name: str, password: str = PASSWORD) -> None:
     world.images = [DesiredImage(name=name, user=USER, password=password)]
-    await world.tell()
+    await world.notify()
 
 
 def docker(*arguments: str) -> bool:

@@ -105,7 +105,7 @@ async def test_of_four_managers_that_start_on_an_empty_lease_one_becomes_primary
     await provoke(db)
     assert (await lease(db))["term"] == 1
     assert (await eventually(lambda: log_rows(db, "primary-elected"))) == [
-        f"{first['primary']} became Primary of zone default with term 1 because nobody held the role before"
+        f"{first['primary']} became Primary of zone default with term 1 because no Manager held the role before"
     ]
 
 

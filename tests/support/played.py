@@ -236,7 +236,7 @@ class Table:
             authorised=Authorised(user_id=user, epoch=epoch) if user else None,
             handed_over=True,
         )
-        self.authorised_changed.tell(session_id)
+        self.authorised_changed.emit(session_id)
 
     def limit_uploads(self, session_id: str, max_upload_mb: int) -> None:
         row = self.rows[session_id]

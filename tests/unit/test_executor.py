@@ -20,7 +20,7 @@ from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.journal import Journal
-from greenroom.agent.session.prober import Patience
+from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.fleet.lateness import ON_TIME
@@ -105,7 +105,7 @@ async def host(
             images=Images(runtime),
             filters=WebFilters(runtime, sessions, folder / "filters") if has_filters else None,
             commands=Commands(runtime, sessions, journal),
-            handovers=Handovers(runtime, sessions, journal, Patience(lambda: ON_TIME)),
+            handovers=Handovers(runtime, sessions, journal, TimeLimits(lambda: ON_TIME)),
             workers=workers,
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),

@@ -18,7 +18,7 @@ from greenroom.agent.session import handover
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import seen_of
 from greenroom.agent.session.journal import AnyRecord, HandoverRecord, Journal, replay
-from greenroom.agent.session.prober import Patience
+from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.runtimes.contract import ProbeResult
@@ -101,7 +101,7 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
     desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])
     assert sessions.accept(answer)
-    handovers = Handovers(runtime, sessions, disk, Patience(lambda: lateness))
+    handovers = Handovers(runtime, sessions, disk, TimeLimits(lambda: lateness))
     sessions.acknowledged.subscribe(handovers.acknowledged)
     yield Host(disk, runtime, sessions, handovers)
     disk.close()
@@ -120,9 +120,9 @@ async def test_without_assign_a_hand_over_waits_for_no_disk_and_outlives_the_age
 async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
     async with host(tmp_path, ["true"]) as agent:
         outbox = agent.sessions.outbox
-        outbox.speak.clear()
+        outbox.unsent.clear()
         running = asyncio.create_task(agent.handovers.run(SESSION))
-        await outbox.speak.wait()
+        await outbox.unsent.wait()
         assert [told.assignment.state for told in outbox.unacknowledged(1) if told.assignment] == ["received"]
         agent.sessions.acknowledge(1)
         await running

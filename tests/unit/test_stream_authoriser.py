@@ -46,7 +46,7 @@ class Table:
             handed_over=True,
         )
         self.rows[session_id] = replace(row, **changes)
-        self.authorised_changed.tell(session_id)
+        self.authorised_changed.emit(session_id)
 
 
 @dataclass

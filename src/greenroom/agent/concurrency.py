@@ -25,7 +25,7 @@ class Signal(Generic[T]):
     def subscribe(self, subscriber: Callable[[T], None]) -> None:
         self._subscribers.append(subscriber)
 
-    def tell(self, news: T) -> None:
+    def emit(self, news: T) -> None:
         for subscriber in self._subscribers:
             subscriber(news)
 

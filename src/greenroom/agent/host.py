@@ -22,7 +22,7 @@ from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import RETRY_S, Inventory
 from greenroom.agent.session.journal import Journal
-from greenroom.agent.session.prober import Patience, Prober
+from greenroom.agent.session.prober import Prober, TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError
@@ -161,7 +161,7 @@ class HostWork:
     async def _work(self, runtime: Runtime) -> None:
         sessions, journal = self._sessions, self._journal
         inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
-        images = self._images = Images(runtime, sessions.outbox.speak_up)
+        images = self._images = Images(runtime, sessions.outbox.request_report)
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
@@ -176,11 +176,11 @@ class HostWork:
             limits = HostLimits(self._identity.hostname, sessions.outbox.log_line, runtime.containers_here)
         explained = limits.explained if limits else as_it_is
         await self._look_first(inventory, images, meter)
-        patience = Patience(self._lateness.now)
+        time_limits = TimeLimits(self._lateness.now)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)
-            handovers = Handovers(runtime, sessions, journal, patience)
+            handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
                 runtime=runtime,
@@ -199,7 +199,7 @@ class HostWork:
                 sessions,
                 workers,
                 self._metrics,
-                patience,
+                time_limits,
                 interval_s=self._config.probe_interval_s,
                 explained=explained,
             )

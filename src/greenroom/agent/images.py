@@ -93,7 +93,7 @@ class Images:
         self._failures = {name: failure for name, failure in self._failures.items() if name not in present}
         if self._reports != (reports := absent | kept | found):
             self._reports = reports
-            await self._tell()
+            await self._notify()
 
     async def _also_known_as(self, names: set[str]) -> dict[str, Image]:
         """Those of these names that the runtime knows although it lists them differently: `desk` for `desk:latest`."""
@@ -151,9 +151,9 @@ class Images:
     async def _set(self, report: ImageReport) -> None:
         if self._reports.get(report.name) != report:
             self._reports[report.name] = report
-            await self._tell()
+            await self._notify()
 
-    async def _tell(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
         self._on_change()

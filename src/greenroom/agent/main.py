@@ -54,7 +54,7 @@ class Agent:
         return [
             *edge,
             ("check-in", self.check_in.poll),
-            ("speak", self.check_in.speak),
+            ("report", self.check_in.report),
             ("host", self.host.run),
             ("journal", self.journal.keep_small),
             ("visits", self.streams.openings.run),

@@ -261,11 +261,11 @@ class Executor:
         await self._runtime.remove(session_id)
         await stop("agent.after_remove")
         if self._sessions.desired.get(session_id) is None:
-            self._say_stranger_removed(session_id)
+            self._log_stranger_removed(session_id)
         self._inventory.forget(session_id)
         self._sessions.observed.saw(session_id, None)
 
-    def _say_stranger_removed(self, session_id: str) -> None:
+    def _log_stranger_removed(self, session_id: str) -> None:
         seen = self._sessions.observed.container(session_id)
         message = (
             f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
@@ -337,7 +337,7 @@ class Reconciler:
         try:
             await self._inventory.look(session_id)
         except RuntimeUnavailable as error:
-            log.warning("the runtime does not answer; the next inventory will tell", reason=error.message)
+            log.warning("the runtime does not answer; the next inventory looks again", reason=error.message)
 
     async def take_inventory(self, workers: Workers) -> None:
         """Take the whole inventory when events were lost, and at intervals, forever."""

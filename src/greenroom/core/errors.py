@@ -110,7 +110,7 @@ class IdempotencyMismatch(Refused):
 class NoResources(Refused):
     """No resources are available to create the requested session; try again later or contact an administrator.
 
-    `for_user` says the same to somebody who may not know the installation's machines.
+    `for_user` says the same to users who may not know the installation's machines.
     """
 
     code = "no-resources"
@@ -121,9 +121,9 @@ class NoResources(Refused):
 
     def without_machines(self) -> NoResources:
         """The same refusal with `for_user` as its message."""
-        told = NoResources(self.for_user)
-        told.details = self.details
-        return told
+        refusal = NoResources(self.for_user)
+        refusal.details = self.details
+        return refusal
 
 
 class ProfileInUse(Refused):

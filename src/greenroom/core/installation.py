@@ -74,7 +74,7 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "manager_record_retention_days",
             "days",
             0,
-            "Records of Managers not heard of for this long are removed, but for a zone's last enabled one; 0: never",
+            "Records of Managers silent for this long are removed, but for a zone's last enabled one; 0: never",
         ),
         _switch("add_images_to_default_group", "A new workspace for which no groups are named is for All Users"),
         _setting(

@@ -65,7 +65,7 @@ class LogCode(StrEnum):
     STAGED_SESSION_BROKEN = (
         "staged-session-broken",
         ERROR,
-        "a session of the pool stopped working, and why: nobody gets it, and it is replaced",
+        "a session of the pool stopped working, and why: no user gets it, and it is replaced",
     )
     SESSION_SET_ASIDE = (
         "session-set-aside",
@@ -75,7 +75,7 @@ class LogCode(StrEnum):
     SET_ASIDE_RECOVERED = (
         "set-aside-recovered",
         INFO,
-        "a session that was set aside because it was slow answers again, and ends",
+        "a session that was quarantined because it was slow answers again, and ends",
     )
     SESSION_START_FAILED = (
         "session-start-failed",
@@ -95,26 +95,26 @@ class LogCode(StrEnum):
     SESSION_DELETING = "session-deleting", INFO, "its container is to be removed"
     SESSION_DELETED = "session-deleted", INFO, "its container is gone, its reservation given back"
     SESSION_FAILED = "session-failed", ERROR, "it does not run, and why; the session has the container's last log lines"
-    SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it was nobody's and is not handed out"
+    SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it had no user and is not handed out"
     SESSION_LOST = "session-lost", WARNING, "its Agent has been missing for long; it comes back with its Agent"
-    SESSION_STOP_REQUESTED = "session-stop-requested", INFO, "somebody asked for a stop"
-    SESSION_PAUSE_REQUESTED = "session-pause-requested", INFO, "somebody asked for a pause"
-    SESSION_RESUME_REQUESTED = "session-resume-requested", INFO, "somebody asked for it to run again"
-    SESSION_DELETE_REQUESTED = "session-delete-requested", INFO, "somebody asked for its end"
-    SESSION_FORCE_DELETED = "session-force-deleted", WARNING, "somebody ended its row by force", SECURITY
+    SESSION_STOP_REQUESTED = "session-stop-requested", INFO, "a stop was requested"
+    SESSION_PAUSE_REQUESTED = "session-pause-requested", INFO, "a pause was requested"
+    SESSION_RESUME_REQUESTED = "session-resume-requested", INFO, "a resume was requested"
+    SESSION_DELETE_REQUESTED = "session-delete-requested", INFO, "its deletion was requested"
+    SESSION_FORCE_DELETED = "session-force-deleted", WARNING, "a user ended its row by force", SECURITY
     SESSION_EXPIRED = "session-expired", INFO, "its time was over: the setting, its value and the group it came from"
     SESSION_COMMAND = (
         "session-command",
         INFO,
-        "somebody ran a command in it: the program and the account, never arguments or variables",
+        "a user ran a command in it: the program and the account, never arguments or variables",
         SECURITY,
     )
     SESSION_SCREENSHOT = (
         "session-screenshot",
         INFO,
         (
-            "somebody takes screenshots of another person's session; at most one row in ten minutes. The user is told "
-            "in the session"
+            "a user takes screenshots of another user's session; at most one row in ten minutes. The session shows"
+            " it to its user"
         ),
         SECURITY,
     )
@@ -167,7 +167,7 @@ class LogCode(StrEnum):
     MANAGER_REMOVED = (
         "manager-removed",
         INFO,
-        "the record of a Manager that was not heard of for `manager_record_retention_days` was removed",
+        "the record of a Manager that did not report for `manager_record_retention_days` was removed",
     )
     MANAGER_REQUESTS_DROPPED = (
         "manager-requests-dropped",
@@ -185,7 +185,7 @@ class LogCode(StrEnum):
         "join-refused",
         WARNING,
         (
-            "somebody with a join token was refused, from where, and why; like `agent-refused` at most 20 a minute from"
+            "a host with a join token was refused, from where, and why; like `agent-refused` at most 20 a minute from"
             " one address"
         ),
         SECURITY,
@@ -215,13 +215,13 @@ class LogCode(StrEnum):
         SECURITY,
     )
     AGENT_RUNNING = "agent-running", INFO, "an Agent is promoted, or is back"
-    AGENT_MISSING = "agent-missing", WARNING, "nothing was heard of an Agent for 15 s: no new sessions there"
-    AGENT_DEAD = "agent-dead", WARNING, "nothing was heard of it for an hour: its sessions end"
+    AGENT_MISSING = "agent-missing", WARNING, "an Agent has not reported for 15 s: no new sessions there"
+    AGENT_DEAD = "agent-dead", WARNING, "it has not reported for an hour: its sessions end"
     AGENT_NEW_DATABASE = "agent-new-database", WARNING, "an Agent noticed that the database was restored or replaced"
     AGENT_ACTION_FAILED = (
         "agent-action-failed",
         ERROR,
-        "an Agent could not create, start, stop or remove a container, in the runtime's words",
+        "an Agent could not create, start, stop or remove a container, with the runtime's message",
     )
     AGENT_FIRST_LAUNCH = "agent-first-launch", ERROR, "the command `first_launch` failed"
     AGENT_SPEC = "agent-spec", ERROR, "an Agent cannot read the specification of a session"
@@ -268,8 +268,8 @@ class LogCode(StrEnum):
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING, "this many rows were lost"
 
     # People and changes
-    LOGIN = "login", INFO, "somebody logged in", SECURITY
-    LOGOUT = "logout", INFO, "somebody logged out, or ended one of their log-ins", SECURITY
+    LOGIN = "login", INFO, "a user logged in", SECURITY
+    LOGOUT = "logout", INFO, "a user logged out, or ended one of their log-ins", SECURITY
     LOGIN_FAILED = "login-failed", WARNING, "a wrong password, or a link that is not valid", SECURITY
     LOGIN_THROTTLED = (
         "login-throttled",
@@ -281,8 +281,8 @@ class LogCode(StrEnum):
         SECURITY,
     )
     LOGIN_LINK_CREATED = "login-link-created", INFO, "a program got a link that logs a user in once", SECURITY
-    PASSWORD_CHANGED = "password-changed", INFO, "somebody changed their own password", SECURITY
-    PERMISSION_DENIED = "permission-denied", WARNING, "somebody tried to change what they may not", SECURITY
+    PASSWORD_CHANGED = "password-changed", INFO, "a user changed their own password", SECURITY
+    PERMISSION_DENIED = "permission-denied", WARNING, "a user tried to change what they may not", SECURITY
     API_KEY_REFUSED = "api-key-refused", WARNING, "an API key was shown with another secret, or after its end", SECURITY
     USER_CREATED = "user-created", INFO, "users, their attributes and log-ins"
     USER_CHANGED = "user-changed", INFO, "users, their attributes and log-ins"

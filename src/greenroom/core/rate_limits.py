@@ -1,4 +1,4 @@
-"""How often something may be done: wrong passwords, and requests that anyone can make. Times are arguments.
+"""How often something may be done: wrong passwords, and requests that need no login. Times are arguments.
 
 Wrong passwords count by account and address, by address alone, and by account alone. Requests get some turns at once,
 then a steady rate.
@@ -14,7 +14,7 @@ from typing import Final
 
 MAX_SOURCES: Final = 10_000
 
-PATIENT_UNTIL: Final = 20
+TURNS_FROM: Final = 20
 """Failures of one account from all sources within the window, from which on attempts at it take turns."""
 FIRST_PAUSE_S: Final = 5.0
 
@@ -40,8 +40,8 @@ def account_wait_s(
     """Seconds until a source may try an account again; 0 = now.
 
     A source that failed `most` times within the window waits until the oldest of these failures leaves it. Beyond
-    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: an attacker with a
-    few addresses soon competes only with themselves, and nobody at an address without failures waits for them.
+    `TURNS_FROM` failures of all sources it also takes turns with those that have failed as often: an attacker with a
+    few addresses soon competes only with themselves, and a user at an address without failures does not wait for them.
 
     Args:
         failures: at this account within the window, of all sources.
@@ -54,7 +54,7 @@ def account_wait_s(
     own = ages_s.get(source, [])
     if len(own) >= most:
         return max(window_s - own[most - 1], 1.0)
-    if is_known or len(failures) < PATIENT_UNTIL:
+    if is_known or len(failures) < TURNS_FROM:
         return 0.0
     turns = (ages[-1 - len(own)] for ages in ages_s.values() if len(ages) > len(own))
     return max(0.0, pause_s(len(own)) - min(turns, default=math.inf))

@@ -19,7 +19,7 @@ from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.placement import PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
-from greenroom.core.launch.replacement import Failed, continued, failure_line, unheard
+from greenroom.core.launch.replacement import Failed, continued, failure_line, went_silent
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, in_zone, on_demand_spec, reissued
@@ -47,11 +47,11 @@ class NoLongerWaitingError(Exception):
 
 def failed_of(old: WaitingSession) -> Failed:
     """The failed session as the core sees it."""
-    unsaid = "no reason was given" if old.status is SessionStatus.FAILED else unheard(old.silent_s)
+    unstated = "no reason was given" if old.status is SessionStatus.FAILED else went_silent(old.silent_s)
     return Failed(
         handover=old.set_aside_reason is not None,
         agent_name=old.agent_name,
-        cause=old.set_aside_reason or old.error or unsaid,
+        cause=old.set_aside_reason or old.error or unstated,
         tried=old.tried,
         starts=old.starts,
         causes=old.causes,

@@ -69,7 +69,7 @@ class World:
     newest_seq: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def tell(self) -> None:
+    async def notify(self) -> None:
         """Wake held answers and waiting tests."""
         async with self.changed:
             self.changed.notify_all()
@@ -93,7 +93,7 @@ class World:
         if want == "absent":
             after = msgspec.structs.replace(after, spec=None)
         self.desired[session_id] = after
-        await self.tell()
+        await self.notify()
         return after
 
     async def hand_over(self, session_id: str, argv: list[str] | None = None, deadline_s: float = 3.0) -> str:
@@ -115,12 +115,12 @@ class World:
             screenshot=screenshot,
         )
         self.commands.append(command)
-        await self.tell()
+        await self.notify()
         return command_id
 
     async def drop(self, session_id: str) -> None:
         self.desired.pop(session_id, None)
-        await self.tell()
+        await self.notify()
 
     def state(self, session_id: str) -> str:
         """The state the Agent reported last; empty before the first report."""
@@ -195,14 +195,14 @@ class ScriptedManager:
         """Stop listening; held requests end without an answer."""
         if self._server is not None and self._serving is not None:
             self._server.should_exit = self._server.force_exit = True
-            await self.world.tell()
+            await self.world.notify()
             await self._serving
             self._server = self._serving = None
 
     async def refuse(self, status: int) -> None:
         """From now on answer with this status, held requests too."""
         self.status = status
-        await self.world.tell()
+        await self.world.notify()
 
     async def _refusal(self) -> Response | None:
         self.requests += 1
@@ -233,7 +233,7 @@ class ScriptedManager:
             zone_id=world.zone_id,
             managers=world.managers,
         )
-        await world.tell()
+        await world.notify()
         return _json(answer)
 
     async def _check_in(self, request: Request) -> Response:
@@ -246,7 +246,7 @@ class ScriptedManager:
             return JSONResponse({"code": "identity-conflict", "message": "an old process"}, 409)
         if self.fresh:
             self.world.hear(message)
-            await self.world.tell()
+            await self.world.notify()
         await self._hold(message)
         if self.status != 200:
             return await self._refusal() or Response(status_code=500)

@@ -1,7 +1,7 @@
 """The Agent's conversation with the Managers (PROTOCOLS §2): register, then check in forever.
 
 Two loops share one sequence of messages. `poll` keeps a request open that the Manager answers when there is news or
-after `hold_s`; `speak` sends new observations over a second connection, which is answered at once. Every message
+after `hold_s`; `report` sends new observations over a second connection, which is answered at once. Every message
 carries all unacknowledged observations, so a lost message loses nothing.
 """
 
@@ -32,7 +32,7 @@ REGISTER_PATH: Final = "/manager_api/v1/register"
 CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 
 FIRST_HOLD_S: Final = 5.0
-SPEAK_AGAIN_S: Final = 0.5
+REPORT_AGAIN_S: Final = 0.5
 MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
 """After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
@@ -127,19 +127,19 @@ class CheckInLoop:
             except ManagerRefusedError as error:
                 await self._refused(error)
 
-    async def speak(self) -> None:
+    async def report(self) -> None:
         """Send observations that no message carried yet as soon as there are some, forever. What is observed while a
         message is under way travels together in the next one."""
         outbox = self._sessions.outbox
         while True:
-            await outbox.speak.wait()
-            outbox.speak.clear()
+            await outbox.unsent.wait()
+            outbox.unsent.clear()
             if not (self._registered and outbox.has_unsent()):
                 continue
             try:
                 await self._check_in(hold_s=0.0)
                 if outbox.is_waiting():  # answered but not committed: the database was away for a moment
-                    asyncio.get_running_loop().call_later(SPEAK_AGAIN_S, outbox.speak_up)
+                    asyncio.get_running_loop().call_later(REPORT_AGAIN_S, outbox.request_report)
             except NoManager as error:
                 log.info("an observation waits for the next check-in", reason=error.message)
             except ManagerRefusedError as error:
@@ -216,7 +216,7 @@ class CheckInLoop:
         is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
         if not self._sessions.accept(answer):
             if answer.fresh:
-                log.warning("an answer of an older term changes nothing", term=answer.term, heard=before[1])
+                log.warning("an answer of an older term changes nothing", term=answer.term, known_term=before[1])
             return False
         self._health.last_fresh = self._health.last_answer
         self._learn(answer)

@@ -54,7 +54,7 @@ class ManagerFailover:
 
     def __init__(self, configured: Iterable[str]) -> None:
         self._configured = [url.rstrip("/") for url in configured]
-        self._told: list[str] = []
+        self._learned: list[str] = []
         self._bars: dict[str, _Bar] = {}
         self._last_resort_at = 0.0
         self._term = 0
@@ -62,13 +62,13 @@ class ManagerFailover:
     @property
     def urls(self) -> list[str]:
         """All known addresses: those a Manager named (Primary first), then the configured ones."""
-        return list(dict.fromkeys([*self._told, *self._configured]))
+        return list(dict.fromkeys([*self._learned, *self._configured]))
 
     def learn(self, urls: Iterable[str]) -> None:
         """Take over the addresses that a Manager named; an empty list changes nothing."""
-        told = [url.rstrip("/") for url in urls if url]
-        if told:
-            self._told = told
+        learned = [url.rstrip("/") for url in urls if url]
+        if learned:
+            self._learned = learned
             self._bars = {url: bar for url, bar in self._bars.items() if url in self.urls}
 
     def is_primary(self, url: str, term: int) -> None:
@@ -218,7 +218,7 @@ class ManagerClient:
 
         Raises:
             ManagerRefusedError: a Manager refused the message (401, 409, 422).
-            NoManager: all of them failed or are left aside.
+            NoManager: all of them failed or back off.
         """
         headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
         reasons = dict[str, str]()
@@ -234,8 +234,8 @@ class ManagerClient:
             else:
                 self._answered(url, decoded)
                 return decoded
-        said = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
-        raise NoManager(f"No Manager can be reached: {said or 'all are left aside for the moment'}")
+        failed = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+        raise NoManager(f"No Manager can be reached: {failed or 'all of them back off'}")
 
     async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx.Response:
         timeout = httpx.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
@@ -269,7 +269,7 @@ class ManagerClient:
         pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=failure.kind == "silent")
         if failure.kind is not None:
             self._on_failover(failure.kind)
-        log.warning("a Manager failed", url=url, reason=str(failure), left_aside_s=round(pause_s, 2))
+        log.warning("a Manager failed", url=url, reason=str(failure), backoff_s=round(pause_s, 2))
         for task in self._in_flight.get(url, ()):
             task.cancel()
 

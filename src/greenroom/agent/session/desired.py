@@ -92,27 +92,27 @@ class DesiredSessions:
         surplus = max(0, len(marks) - MAX_MARKS)
         self._marks = {k: g for n, (k, g) in enumerate(marks.items()) if n >= surplus or k in self.entries}
         is_first, self.is_known = not self.is_known, True
-        self._tell(ListChange(before=before, now=self.entries, is_first=is_first))
+        self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
     def new_database(self) -> None:
         """The database was restored from a backup: the list does not count any more, the highest term does."""
         before, self.entries = self.entries, dict[str, Desired]()
         self._marks, self.condemned, self.is_known = {}, frozenset(), False
-        self._tell(ListChange(before=before, now=self.entries))
+        self._publish(ListChange(before=before, now=self.entries))
 
     def new_installation(self, db_epoch: str) -> None:
         """The Agent belongs to a new installation, whose terms begin anew."""
         self.new_database()
         self._journal.note(Term(term=0, db_epoch=db_epoch))
 
-    def _tell(self, change: ListChange) -> None:
+    def _publish(self, change: ListChange) -> None:
         for desired in change.changed:
             if desired.spec is not None:
                 self._decode(desired.session_id, desired.spec)
         for session_id in change.left:
             self._specs.pop(session_id, None)
             self._hashes.pop(session_id, None)
-        self.changed.tell(change)
+        self.changed.emit(change)
 
     def _decode(self, session_id: str, spec: dict[str, object]) -> None:
         try:

@@ -20,7 +20,7 @@ import structlog
 from msgspec.structs import replace as changed
 
 from greenroom.agent.session.journal import HandoverRecord, Journal
-from greenroom.agent.session.prober import Patience
+from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
@@ -38,19 +38,19 @@ MIN_LOOKS: Final = 2
 """One probe that timed out proves nothing: the Agent itself may have been frozen."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
-HEARD_WITHIN_S: Final = 2.0
+COMMITTED_WITHIN_S: Final = 2.0
 """Without a Manager's commit in this time the hand-over begins anew, if it is still wanted."""
 
 
 class Handovers:
     """Runs hand-overs."""
 
-    def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal, patience: Patience) -> None:
+    def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal, time_limits: TimeLimits) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal
-        self._patience = patience
-        self._heard: dict[str, asyncio.Event] = {}
+        self._time_limits = time_limits
+        self._commits: dict[str, asyncio.Event] = {}
 
     async def run(self, session_id: str) -> None:
         """Hand the session over as its desired entry says, unless that was begun before."""
@@ -64,9 +64,9 @@ class Handovers:
         elif not desired.assignment.argv:
             self._note(changed(record, state="assigned"))
         else:
-            heard = self._heard_of(record)
+            commit = self._commit_of(record)
             self._note(record)
-            if not (await self._is_heard(heard) and self._is_still_wanted(record)):
+            if not (await self._is_committed(commit) and self._is_still_wanted(record)):
                 return
             await stop("agent.handover_received")
             await self._journal.record(changed(record, state="started"))
@@ -76,16 +76,16 @@ class Handovers:
         record = self._journal.memory.handovers.get(assignment.assignment_id)
         return record is not None and record.state != "received"
 
-    def _heard_of(self, record: HandoverRecord) -> asyncio.Event:
+    def _commit_of(self, record: HandoverRecord) -> asyncio.Event:
         """Set once a Manager has committed `received`; kept as long as the journal keeps the hand-over."""
-        self._heard = {k: event for k, event in self._heard.items() if k in self._journal.memory.handovers}
-        return self._heard.setdefault(record.assignment_id, asyncio.Event())
+        self._commits = {k: event for k, event in self._commits.items() if k in self._journal.memory.handovers}
+        return self._commits.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
         """A Manager has committed this observation, and its answer was applied."""
         report = observed.assignment
-        if report is not None and (heard := self._heard.get(report.assignment_id)) is not None:
-            heard.set()
+        if report is not None and (commit := self._commits.get(report.assignment_id)) is not None:
+            commit.set()
 
     def _is_still_wanted(self, record: HandoverRecord) -> bool:
         """Whether the user still waits for this session, by the answer of a Manager that has `received`."""
@@ -93,10 +93,10 @@ class Handovers:
         wanted = desired.assignment if desired is not None and desired.want == "running" else None
         return wanted is not None and wanted.assignment_id == record.assignment_id
 
-    async def _is_heard(self, heard: asyncio.Event) -> bool:
+    async def _is_committed(self, commit: asyncio.Event) -> bool:
         """Whether a Manager has committed `received`, perhaps after an earlier attempt gave up."""
         try:
-            await self._patience.wait_for(heard.wait(), HEARD_WITHIN_S)
+            await self._time_limits.wait_for(commit.wait(), COMMITTED_WITHIN_S)
         except TimeoutError:
             return False
         return True
@@ -108,22 +108,22 @@ class Handovers:
             seen, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
             if seen is None or spec is None or seen.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
-            left_s = PROBE_FOR_S - self._patience.quiet_s(time.monotonic() - begun)
+            left_s = PROBE_FOR_S - self._time_limits.quiet_s(time.monotonic() - begun)
             limit_s = max(LAST_LOOK_FOR_S, min(LOOK_FOR_S, left_s))
-            result = await self._patience.look(self._runtime, seen.address, spec, limit_s)
+            result = await self._time_limits.look(self._runtime, seen.address, spec, limit_s)
             looks += 1
             if result.usable:
                 self._sessions.observed.probed(session_id, usable=True)
                 return None
             spent_s = time.monotonic() - begun
-            allowed_s = self._patience.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
+            allowed_s = self._time_limits.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
             if looks >= MIN_LOOKS and spent_s + PROBE_PAUSE_S > allowed_s:
-                return replace(result, error=f"{NO_ANSWER}: {self._told(result, looks, spent_s)}")
+                return replace(result, error=f"{NO_ANSWER}: {self._describe(result, looks, spent_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
 
-    def _told(self, result: ProbeResult, looks: int, spent_s: float) -> str:
+    def _describe(self, result: ProbeResult, looks: int, spent_s: float) -> str:
         if result.silent:
-            return f"its page was silent for {spent_s:.1f} s{self._patience.because()}, in {looks} looks."
+            return f"its page was silent for {spent_s:.1f} s{self._time_limits.because()}, in {looks} looks."
         return f"{result.error.rstrip('.')} ({looks} looks in {spent_s:.1f} s)."
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:

@@ -54,8 +54,8 @@ class ObservedSessions:
                 self._probes.forget(session_id)
             if seen.state is not ContainerState.CREATED:
                 self.remember(session_id, ran=True)
-        self.changed.tell(session_id)
-        self.containers_changed.tell(None)
+        self.changed.emit(session_id)
+        self.containers_changed.emit(None)
 
     def saw_all(self, containers: Iterable[SeenContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
         """A whole inventory; it may be older than what is known of the sessions in `leave_out`."""
@@ -64,8 +64,8 @@ class ObservedSessions:
             self.saw(session_id, found.get(session_id))
         was_complete, self.is_complete = self.is_complete, True
         if not was_complete:
-            self.completed.tell(None)
-        self.containers_changed.tell(None)
+            self.completed.emit(None)
+        self.containers_changed.emit(None)
 
     @contextmanager
     def being_created(self, session_id: str) -> Generator[None]:
@@ -75,7 +75,7 @@ class ObservedSessions:
             yield
         finally:
             self._being_created.discard(session_id)
-            self.changed.tell(session_id)
+            self.changed.emit(session_id)
 
     def is_being_created(self, session_id: str) -> bool:
         return session_id in self._being_created
@@ -86,7 +86,7 @@ class ObservedSessions:
         """A probe ended. `broken`: not the first one in a row that found the page unusable."""
         if session_id in self._containers:
             self._probes.note(session_id, usable=usable, error=error, broken=broken)
-            self.changed.tell(session_id)
+            self.changed.emit(session_id)
 
     def last_probe(self, session_id: str) -> Probed:
         return self._probes.last(session_id)
@@ -96,7 +96,7 @@ class ObservedSessions:
         steps = self._steps.setdefault(session_id, {})
         if name not in steps:
             steps[name] = time.time()
-            self.changed.tell(session_id)
+            self.changed.emit(session_id)
 
     def steps(self, session_id: str) -> list[Step]:
         return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items()]
@@ -125,12 +125,12 @@ class ObservedSessions:
         after = msgspec.structs.replace(before, **changes)
         if after != before:
             self._journal.note(after)
-            self.changed.tell(session_id)
+            self.changed.emit(session_id)
 
     async def remember_durably(self, session_id: str, **changes: object) -> None:
         """The same, on disk when this returns."""
         await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))
-        self.changed.tell(session_id)
+        self.changed.emit(session_id)
 
 
 def facts(record: SessionRecord) -> JournalFacts:

@@ -42,23 +42,23 @@ class _Entry:
 
 
 class Outbox:
-    """Observations and log rows on their way. `speak` is set when there is something no message carried yet."""
+    """Observations and log rows on their way. `unsent` is set when there is something no message carried yet."""
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._log_lines: list[LogLine] = []
         self._asked = False
         self.log_lines_dropped = 0
-        self._told = 0
+        self._drops_reported = 0
         self._notes: dict[float, int] = {}
-        self.speak = asyncio.Event()
+        self.unsent = asyncio.Event()
 
     def put(self, observed: Observed) -> None:
         """Set the newest observation of a session; an unchanged one is not sent again."""
         before = self._entries.get(observed.session_id)
         if before is None or before.observed != observed:
             self._entries[observed.session_id] = _Entry(observed)
-            self.speak.set()
+            self.unsent.set()
 
     def drop(self, session_id: str) -> None:
         self._entries.pop(session_id, None)
@@ -77,10 +77,10 @@ class Outbox:
     def is_waiting(self) -> bool:
         return any(entry.first_seq is not None and not entry.acknowledged for entry in self._entries.values())
 
-    def speak_up(self) -> None:
-        """Send soon what is new beside sessions."""
+    def request_report(self) -> None:
+        """Send a message soon: something other than a session changed."""
         self._asked = True
-        self.speak.set()
+        self.unsent.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
         """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
@@ -95,7 +95,7 @@ class Outbox:
         """A new incarnation: its Manager has no reports yet."""
         for entry in self._entries.values():
             entry.first_seq, entry.acknowledged = None, False
-        self.speak.set()
+        self.unsent.set()
 
     def log_line(
         self,
@@ -130,8 +130,8 @@ class Outbox:
         """The log rows to send, and how many were dropped; return them with `return_log_lines` if the message
         failed."""
         lines, self._log_lines = self._log_lines, []
-        if number := self.log_lines_dropped - self._told:
-            self._told = self.log_lines_dropped
+        if number := self.log_lines_dropped - self._drops_reported:
+            self._drops_reported = self.log_lines_dropped
             message = f"{number} log rows of this Agent were lost: too many waited for a Manager."
             note = LogLine(at=time.time(), level="WARNING", code=DROPPED, message=message)
             self._notes[note.at] = number
@@ -140,7 +140,7 @@ class Outbox:
 
     def return_log_lines(self, lines: list[LogLine]) -> None:
         """Log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
-        self._told -= sum(self._notes.pop(line.at, 0) for line in lines if line.code == DROPPED)
+        self._drops_reported -= sum(self._notes.pop(line.at, 0) for line in lines if line.code == DROPPED)
         self._log_lines = [*(line for line in lines if line.code != DROPPED), *self._log_lines]
         excess = len(self._log_lines) - MAX_LOG_LINES
         if excess > 0:

@@ -30,7 +30,7 @@ T = TypeVar("T")
 MAX_LOOK_S: Final = 15.0
 
 
-class Patience:
+class TimeLimits:
     """Time limits that grow with the present lateness of the host."""
 
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
@@ -115,7 +115,7 @@ class Prober:
         sessions: Sessions,
         workers: Workers,
         metrics: Metrics,
-        patience: Patience,
+        time_limits: TimeLimits,
         *,
         interval_s: float,
         explained: Explained = as_it_is,
@@ -124,7 +124,7 @@ class Prober:
         self._sessions = sessions
         self._workers = workers
         self._metrics = metrics
-        self._patience = patience
+        self._time_limits = time_limits
         self._interval_s = interval_s
         self._explained = explained
         self._slots = Slots(PARALLEL)
@@ -194,7 +194,7 @@ class Prober:
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
         urgency = Urgency.PERSON if self._sessions.desired.has_user(session_id) else Urgency.REFILL
         async with self._slots.held(urgency):
-            result = await self._patience.look(self._runtime, address, spec, PROBE_TIMEOUT_S)
+            result = await self._time_limits.look(self._runtime, address, spec, PROBE_TIMEOUT_S)
         if result.usable or result.painted is False:
             self._sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:

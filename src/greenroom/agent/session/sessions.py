@@ -60,7 +60,7 @@ class Sessions:
     def acknowledge(self, acked_seq: int) -> None:
         """Message `acked_seq` and those before it are committed: results of commands need not be kept any longer."""
         for observed in self.outbox.acknowledge(acked_seq):
-            self.acknowledged.tell(observed)
+            self.acknowledged.emit(observed)
             for report in observed.commands:
                 self.orders.reported(observed.session_id, report)
 

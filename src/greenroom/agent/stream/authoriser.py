@@ -184,9 +184,9 @@ class StreamAuthoriser:
         another request.
 
         Raises:
-            Forbidden: nobody may see it now, or not from this origin.
+            Forbidden: no user may see it now, or not from this origin.
             Unauthenticated: the viewer may not see it.
-            Unavailable: whether the viewer may could not be asked; nobody gets in meanwhile.
+            Unavailable: the viewer's permission could not be checked; no viewer is admitted meanwhile.
         """
         asked = self._sessions.get(address.session_id)
         if asked is None:
@@ -274,7 +274,7 @@ class StreamAuthoriser:
         )
         session = self._sessions.get(viewer.shows)
         if session is not None and not still_holds(viewer.grant, _grant(session.authorised)):
-            raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent was told.")
+            raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent knows.")
         self._viewers.keep(lambda one: self._sessions.get(one.shows) is not None)
         self._viewers.add(viewer)
         return viewer

@@ -115,7 +115,7 @@ class SessionCache:
             self._kept = {}
         for session_id in revoked:
             self._changed.set()
-            self.authorised_changed.tell(session_id)
+            self.authorised_changed.emit(session_id)
 
     # On the disk --------------------------------------------------------------------------------------------------
 

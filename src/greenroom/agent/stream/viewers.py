@@ -97,7 +97,7 @@ class Viewers:
         return revoked
 
     def _save(self) -> None:
-        """A full disk locks nobody out and, above all, lets nobody in: revoked viewers are cut all the same."""
+        """A full disk excludes no viewer and, above all, admits none: revoked viewers are disconnected all the same."""
         try:
             write_private(self._file, msgspec.json.encode(list(self._viewers.values())))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Refusals of this host's web filters as rows of Diagnostics: few, whatever a session does.
+"""Refusals of this host's web filters as rows of Diagnostics: few, even when a session causes many.
 
 Each host a session was refused is logged at once; repetitions within `QUIET_S` are only counted, and beyond `MAX_ROWS`
 of one look the rest is one row. Paths and queries never leave Squid.
@@ -90,23 +90,23 @@ class DenialLog:
 class Denials:
     """Decides which refusals are reported."""
 
-    _told: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
+    _reported: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
     _waiting: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
 
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
     ) -> list[Row]:
         """The rows of one look at one policy's filter; `session_of` maps an address to its session."""
-        self._told = {key: at_s for key, at_s in self._told.items() if now_s - at_s < QUIET_S}
+        self._reported = {key: at_s for key, at_s in self._reported.items() if now_s - at_s < QUIET_S}
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:
             key = (denial.source, denial.host, denial.port)
             self._waiting[key] += 1
-            if key not in self._told:
+            if key not in self._reported:
                 first.setdefault(key, denial)
-        told = list(first.items())[:MAX_ROWS]
-        rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in told]
-        self._told |= dict.fromkeys(first, now_s)
+        reported = list(first.items())[:MAX_ROWS]
+        rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in reported]
+        self._reported |= dict.fromkeys(first, now_s)
         if more := list(first)[MAX_ROWS:]:
             count = sum(self._waiting.pop(key) for key in more)
             sentence = f"Web filter {policy.name}: {count} more requests to {len(more)} hosts were refused."
@@ -134,6 +134,6 @@ class Denials:
 
     def _shorten(self) -> None:
         """Drop counts that are not reported any more, which bounds their number."""
-        for table in (self._told, self._waiting):
+        for table in (self._reported, self._waiting):
             for key in list(table)[: max(0, len(table) - MAX_REMEMBERED)]:
                 del table[key]

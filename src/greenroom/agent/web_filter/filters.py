@@ -110,7 +110,7 @@ class WebFilters:
         self._owner = filter_owner if runtime.filters_packets else own_account
         self._policies: dict[str, FilterPolicy] = {}
         self._filters: dict[str, _Filter] = {}
-        self._heard = asyncio.Event()
+        self._policies_received = asyncio.Event()
         self._wake = asyncio.Event()
 
     # What the Manager wants -----------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class WebFilters:
         in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
         self._store()
-        self._heard.set()
+        self._policies_received.set()
         self._wake.set()
 
     def _store(self) -> None:
@@ -140,7 +140,7 @@ class WebFilters:
         except FileNotFoundError:
             return
         except (OSError, msgspec.MsgspecError) as error:
-            log.warning("the stored web filter policies cannot be read; the Manager will tell them", reason=str(error))
+            log.warning("the stored web filter policies cannot be read; the Manager will send them", reason=str(error))
             return
         self._policies = {policy.filter_policy_id: policy for policy in stored} | self._policies
 
@@ -166,8 +166,8 @@ class WebFilters:
         try:
             async with asyncio.timeout(POLICY_WITHIN_S):
                 while policy_id not in self._policies:
-                    self._heard.clear()
-                    await self._heard.wait()
+                    self._policies_received.clear()
+                    await self._policies_received.wait()
         except TimeoutError as error:
             raise FilterError(f"No Manager knows the web filter policy {policy_id} of the session.") from error
 
@@ -241,7 +241,7 @@ class WebFilters:
             async with subject.lock:
                 await self._attend(policy_id, subject)
         seen = self._sessions.observed.containers
-        self._tell({one.address.rpartition(":")[0]: session for session, one in seen.items() if one.address})
+        self._report_denials({one.address.rpartition(":")[0]: session for session, one in seen.items() if one.address})
 
     def _needed(self) -> set[str]:
         specs = [self._sessions.desired.spec(session_id) for session_id in self._sessions.desired.entries]
@@ -274,7 +274,7 @@ class WebFilters:
 
     # What was refused -----------------------------------------------------------------------------------------------
 
-    def _tell(self, session_at: dict[str, str]) -> None:
+    def _report_denials(self, session_at: dict[str, str]) -> None:
         for subject in self._filters.values():
             if subject.log is not None and subject.in_force is not None:
                 found = subject.log.read()

@@ -95,7 +95,7 @@ _ALL: Final = (
         minimum=1,
         unit="s",
         looseness=float,
-        description="A session nobody looked at for this long meets `keepalive_expiration_action`",
+        description="A session without a viewer for this long meets `keepalive_expiration_action`",
     ),
     Setting(
         name="keepalive_expiration_action",
@@ -103,7 +103,7 @@ _ALL: Final = (
         default="delete",
         choices=_KEEPALIVE_ACTIONS,
         looseness=_KEEPALIVE_ACTIONS.index,
-        description="What becomes of a session nobody looked at: it is deleted, stopped (the disk stays) or paused",
+        description="What becomes of a session without a viewer: it is deleted, stopped (the disk stays) or paused",
     ),
     Setting(
         name="keepalive_interval",
@@ -111,7 +111,7 @@ _ALL: Final = (
         default=300,
         minimum=5,
         unit="s",
-        description="How often an open window says that somebody is there; never less than twice in a"
+        description="How often an open window reports that its user is there; never less than twice in a"
         " `keepalive_expiration`",
     ),
     Setting(
@@ -149,7 +149,7 @@ _ALL: Final = (
         name="allow_kasm_force_delete",
         kind="bool",
         default=False,
-        description="End own sessions at once in whatever state they are, also when their machine does not answer",
+        description="End own sessions at once in any state, also when their machine does not answer",
     ),
     Setting(
         name="allow_kasm_stop",

@@ -98,7 +98,7 @@ def unknown(codes: Iterable[str]) -> list[str]:
 
 
 def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
-    """The codes of `given` that `granted` lacks, sorted: nobody may give others more than they have."""
+    """The codes of `given` that `granted` lacks, sorted: no user may give others more than they have."""
     return sorted(expanded(given) - expanded(granted))
 
 

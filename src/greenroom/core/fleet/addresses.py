@@ -141,15 +141,15 @@ class EdgeAddress:
 class EdgeClaim:
     """Where an Agent says its edge gateway is; an empty address = it has none. `requested` waits to be confirmed.
 
-    Somebody who took over a host has its Agent's credential, but no join token. So an address sent with a token is used
-    at once, because an administrator made the token; a different one sent with the credential waits for an
+    An attacker who took over a host has its Agent's credential, but no join token. So an address sent with a token is
+    used at once, because an administrator made the token; a different one sent with the credential waits for an
     administrator.
     """
 
     in_use: str = ""
     requested: str | None = None
 
-    def told(self, address: str, *, with_token: bool) -> EdgeClaim:
+    def reported(self, address: str, *, with_token: bool) -> EdgeClaim:
         """After the Agent registered with this address of its edge gateway."""
         if with_token or address == self.in_use:
             return EdgeClaim(address)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 EMERGENCY_FRACTION: Final = 0.25
-"""Of the bytes kept free: below this the session that has written most is stopped, whatever its limit."""
+"""Of the bytes kept free: below this the session that has written most is stopped, even within its limit."""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
 """The two limits for inodes, as parts of all inodes of the disk."""

@@ -98,15 +98,15 @@ def _database(host: DockerHost) -> Iterator[str]:
 
 def _free(host: DockerHost) -> Iterator[str]:
     if words := shortage("This host", host.disk):
-        yield f"{words}: it takes no new session. Delete sessions and images that nobody needs, or give it more disk."
+        yield f"{words}: it takes no new session. Delete unneeded sessions and images, or give it more disk."
 
 
 def _vulnerabilities(host: DockerHost) -> Iterator[str]:
-    for component, told in host.versions.items():
-        version = _numbers(told)
+    for component, given in host.versions.items():
+        version = _numbers(given)
         if found := [h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.is_in(version)]:
             yield (
-                f"{component} {told} has known holes between containers and their host"
+                f"{component} {given} has known holes between containers and their host"
                 f" ({', '.join(name for hole in found for name in hole.known_as)}): update it to"
                 f" {', '.join(found[-1].fixed)} or later, unless your distribution has backported the fixes; the change"
                 " log of its package says so."

@@ -65,7 +65,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAgent:
-    """The Agent that already has the id. `alive`: it checked in within the last seconds. `never_spoke`: it has not
+    """The Agent that already has the id. `alive`: it checked in within the last seconds. `never_checked_in`: it has not
     checked in since it was last admitted.
     """
 
@@ -75,7 +75,7 @@ class KnownAgent:
     zone_id: str
     zone_name: str
     joined_with: bytes | None
-    never_spoke: bool
+    never_checked_in: bool
     alive: bool
     edge: EdgeClaim = NO_EDGE
 
@@ -98,7 +98,7 @@ class Newcomer:
 
 
 def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) -> GreenroomError | None:
-    """Why the token admits nobody of this role, in any zone; None = it does. `token` None = there is no such token.
+    """Why the token admits no host of this role, in any zone; None = it does. `token` None = there is no such token.
     `again`: it admitted this host before, so the use is not counted a second time.
     """
     if token is None:
@@ -153,7 +153,7 @@ def is_shown_again(newcomer: Newcomer, known: KnownAgent | None) -> bool:
     """Whether the token admitted this very Agent before, and the Agent never got the answer and never checked in."""
     return (
         known is not None
-        and known.never_spoke
+        and known.never_checked_in
         and known.joined_with is not None
         and known.joined_with == newcomer.token_hash
         and known.zone_id == newcomer.zone_id

@@ -19,7 +19,7 @@ SESSIONS: Final = 1000
 class HostLimit:
     """A limit that all sessions of a host share.
 
-    `per_session` is the use of a desktop with somebody working in a browser; `at_rest` the measured use of an idle XFCE
+    `per_session` is the use of a desktop whose user works in a browser; `at_rest` the measured use of an idle XFCE
     desktop. `kept` is what the host itself needs. `shows` finds the limit in the error text of a program or of Docker.
     `sysctl`: it is a kernel setting of this name and can be raised; `otherwise` says what to do about any other.
     """
@@ -164,7 +164,7 @@ LIMITS: Final = (
         at_rest=1,
         sysctl=False,
         otherwise=(
-            "Remove networks of Docker that nobody uses or give it more with default-address-pools in its daemon.json,"
+            "Remove networks of Docker that are not used or give it more with default-address-pools in its daemon.json,"
             " stop the instance and start it again"
         ),
         shows=_says(r"no available (ipv4 )?addresses"),

@@ -75,13 +75,13 @@ def look_in_s(remaining_s: float, jitter: float) -> float:
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
-    """Whether silence proves nothing yet: Agents had no full missing-interval in which they could be heard."""
+    """Whether silence proves nothing yet: Agents had no full missing-interval in which they could report."""
     return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
-def raised_term(term: int, heard_term: int) -> int | None:
+def raised_term(term: int, seen_term: int) -> int | None:
     """The term to go on with after an Agent has seen a higher one (the database was restored); None = no change."""
-    return heard_term + 1 if heard_term > term else None
+    return seen_term + 1 if seen_term > term else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +94,14 @@ class Predecessor:
     is_this: bool
     resigned: bool
     """It resigned, or the lease was taken from it when it was disabled."""
-    lapsed: bool
+    expired: bool
     """The lease ran out: the Manager was frozen or cut off. Otherwise its connection had ended."""
 
 
 def election_reason(previous: Predecessor | None) -> str:
     """Why a Manager became Primary, to follow "because"."""
     if previous is None:
-        return "nobody held the role before"
+        return "no Manager held the role before"
     if previous.is_this:
         return "it held the role before and came back first"
     if previous.instance_id is None:
@@ -114,7 +114,7 @@ def _ending(previous: Predecessor) -> str:
         return "{} was disabled"
     if previous.resigned:
         return "{} resigned"
-    if previous.lapsed:
+    if previous.expired:
         return "{} stopped answering"
     return "the process of {}, or its connection to the database, ended"
 

@@ -1,12 +1,12 @@
 """What the Primary concludes from check-ins and from silence of Agents and Managers (DESIGN §4, PROTOCOLS §3).
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
-                                            ◀────── heard again, complete ──────┴──────────┘
+                                            ◀───── reports again, complete ─────┴──────────┘
 
 A new Agent stays pending until an administrator, its join token or the setting `auto_agent` enables it. Missing: no new
 sessions are placed, running ones continue. Lost: users' sessions there show as lost, and return with the Agent. Dead:
 its sessions are ended. Invariants, tested as properties: nothing is concluded from silence while it is quiet; an Agent
-that is heard never gets worse; planning again after applying plans nothing.
+that reports never gets worse; planning again after applying plans nothing.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ class FleetTimings:
     dead_s: float
 
 
-HEARD_S: Final = 1.0
+DELAY_S: Final = 1.0
 """How late, at most, a sign of life is stored."""
 
 
 def silence_problem(missing_s: float, hold_s: float) -> str | None:
-    """Why these timings cannot work, as a sentence; None = they can. A healthy Agent is heard once per held check-in,
+    """Why these timings cannot work, as a sentence; None = they can. A healthy Agent reports once per held check-in,
     and one check-in may be lost. `hold_s` is how long a check-in without news is held.
     """
-    needed_s = 2 * hold_s + HEARD_S
+    needed_s = 2 * hold_s + DELAY_S
     if missing_s >= needed_s:
         return None
     return (
-        f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + {HEARD_S:g} s ="
+        f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + {DELAY_S:g} s ="
         f" {needed_s:g} s, or healthy Agents go missing again and again; raise it, or hold check-ins for less."
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ShownStatus:
     """An Agent as administrators see it: its status, and what is wrong with it as a sentence, or None."""
 
     status: AgentStatus
@@ -59,11 +59,11 @@ def unattended(zone_name: str, others: int, running_others: int) -> str | None:
     return f"No other enabled Manager of zone {zone_name} is running; nothing coordinates its Agents now."
 
 
-UNHEARD_S: Final = 15.0
-"""After this much silence an Agent that no Manager can hear is no longer shown as running."""
+UNATTENDED_S: Final = 15.0
+"""After this much silence an Agent without a Manager is no longer shown as running."""
 
 
-def standing(
+def shown_status(
     status: AgentStatus,
     zone_name: str,
     *,
@@ -71,7 +71,7 @@ def standing(
     has_manager: bool,
     runtime_error: str,
     edge_requested: str | None = None,
-) -> Standing:
+) -> ShownStatus:
     """How an Agent is shown now.
 
     Args:
@@ -81,15 +81,15 @@ def standing(
         runtime_error: why the host's container runtime does not answer, as a sentence; empty when it does.
         edge_requested: the unconfirmed address of its edge gateway; None = nothing waits.
     """
-    if status == "running" and not has_manager and (silent_s or 0.0) > UNHEARD_S:
-        why = f"No Manager of zone {zone_name} runs, so nobody hears of this Agent; its sessions run on if it does."
-        return Standing("missing", why)
+    if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
+        why = f"No Manager of zone {zone_name} runs, so this Agent cannot report; its sessions go on if it runs."
+        return ShownStatus("missing", why)
     if status == "running" and runtime_error:
-        return Standing(status, f"It can start nothing: {runtime_error}")
+        return ShownStatus(status, f"It can start nothing: {runtime_error}")
     if edge_requested is not None:
         where = f"is at {edge_requested} now" if edge_requested else "is gone"
-        return Standing(status, f"It says that its edge gateway {where}; an administrator has to confirm that.")
-    return Standing(status)
+        return ShownStatus(status, f"It reports that its edge gateway {where}; an administrator has to confirm that.")
+    return ShownStatus(status)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +139,11 @@ def _of(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | S
     if agent.silent_s is None:
         return None
     if agent.silent_s <= timings.missing_s:
-        return _heard(agent)
+        return _reporting(agent)
     return None if quiet else _silent(agent, agent.silent_s, timings)
 
 
-def _heard(agent: AgentReport) -> AgentMove | None:
+def _reporting(agent: AgentReport) -> AgentMove | None:
     if not agent.complete or agent.status == "running":
         return None
     if agent.status == "pending":
@@ -152,7 +152,7 @@ def _heard(agent: AgentReport) -> AgentMove | None:
 
 
 def _silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentMove | SessionsLost | None:
-    since = f"it was not heard of for {silent_s:.0f} s"
+    since = f"it has not reported for {silent_s:.0f} s"
     if agent.status == "running":
         return _move(agent, "missing", since)
     if agent.status != "missing":
@@ -254,7 +254,7 @@ def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal
         Removal(
             manager_id=record.manager_id,
             instance_id=record.instance_id,
-            reason=f"it was last heard of {record.silent_s / DAY_S:.1f} days ago, and records are kept for"
+            reason=f"it last reported {record.silent_s / DAY_S:.1f} days ago, and records are kept for"
             f" {keep_days:g} {'day' if keep_days == 1 else 'days'} (manager_record_retention_days)",
         )
         for record in gone

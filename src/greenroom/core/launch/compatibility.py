@@ -1,6 +1,6 @@
 """Which launches a staged session cannot serve, as a table of rules (seed page "Incompatible Settings", CONTRACT).
 
-A staged container exists before its user is known, so whatever must be applied at creation excludes it. All violations
+A staged container exists before its user is known, so all that is applied at creation excludes it. All violations
 are found, not only the first; each names the setting and the group that sets it.
 """
 
@@ -23,7 +23,7 @@ class LaunchFacts:
     `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
     None = Enabled. `image_volume_mappings`: host path → options. `has_assign`: the image has an `assign` command, which
     can take a `kasm_url` at hand-over. `language` and `timezone` are preferences of user or group, not of a browser.
-    `filters_disabled`: the image is never filtered, whatever a group says.
+    `filters_disabled`: the image is never filtered, even if a group has a policy.
     """
 
     settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
@@ -96,14 +96,14 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
 
 
 def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
-    """Why nobody can use the persistent profile of a workspace; None = somebody can, or there is none. `users` are
+    """Why no user can use the persistent profile of a workspace; None = some can, or there is none. `users` are
     plain launches of it, one for each set of groups of those who may use it.
     """
     if not path or not all(facts.missing_profile() for facts in users):
         return None
     return (
-        f"Nobody gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the groups of"
-        " everybody who may use it, so what people save ends with their sessions. Turn the setting on in one of those"
+        f"No user gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the groups of"
+        " all users who may use it, so what people save ends with their sessions. Turn the setting on in one of those"
         " groups."
     )
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Rejection, place
 
-PATIENCE_S: Final = 15.0
+WAITING_S: Final = 15.0
 """After a refusal the user is taken to wait this long, and the zone's pools leave free room alone."""
-MAX_PATIENCE_S: Final = 60.0
+MAX_WAITING_S: Final = 60.0
 """A user who tries again and again holds up the pools no longer than this: the session may never fit."""
 
 
@@ -77,7 +77,7 @@ def _yielding(agent: AgentView, request: PlacementRequest, unready: Sequence[Unr
         chosen.append(session)
     if not _fits_without(agent, chosen, request):
         return None
-    for session in reversed(newest_first):  # some may be spared, if a later one was larger
+    for session in reversed(newest_first):  # some may stay if a later one was larger
         others = [u for u in chosen if u is not session]
         if session in chosen and _fits_without(agent, others, request):
             chosen = others
@@ -110,7 +110,7 @@ def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
 
 
 def people_waiting(number: int, zone_name: str) -> str | None:
-    """That users wait, as the beginning of a sentence; None if nobody does."""
+    """That users wait, as the beginning of a sentence; None if no user does."""
     if number == 0:
         return None
     return f"{number} {'person waits' if number == 1 else 'people wait'} for room in zone {zone_name}"

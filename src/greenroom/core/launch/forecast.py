@@ -64,7 +64,7 @@ NOT_NOW: Final[dict[str, str]] = {
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
 """Code of a miss, or `too_large` → what a user reads when no launch is possible now, and what to do."""
-_TELLING: Final = (
+_SHOWN_FIRST: Final = (
     "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large", "restricted",
     "zone_not_searched",
 )  # fmt: skip
@@ -135,7 +135,7 @@ def prospect(image: ImageFacts, attempts: Sequence[Attempt], supply: Supply) -> 
 def not_now(misses: Iterable[Miss]) -> str:
     """The sentence for a user, from everything that prevents a launch on demand."""
     found = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
-    return next((NOT_NOW[code] for code in ("image_disabled", *_TELLING) if code in found), NOTHING_FITS)
+    return next((NOT_NOW[code] for code in ("image_disabled", *_SHOWN_FIRST) if code in found), NOTHING_FITS)
 
 
 def _has_session(attempt: Attempt, image: ImageFacts, supply: Supply) -> bool:

@@ -262,20 +262,20 @@ def _why_not(agent: AgentView, image: str) -> str:
 
 def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
     if agent.cores_allocated + request.reserved_cores(agent) > agent.cores + TOLERANCE:
-        return "no_capacity", _too_few_cores(agent, request) + _aside(agent)
+        return "no_capacity", _too_few_cores(agent, request) + _quarantined(agent)
     if agent.memory_allocated + request.memory > agent.memory:
         return "no_capacity", (
             f"{agent.hostname} has {megabytes(agent.free_memory)} of {megabytes(agent.memory)} memory free,"
-            f" {megabytes(request.memory)} are needed{_aside(agent)}"
+            f" {megabytes(request.memory)} are needed{_quarantined(agent)}"
         )
     return None
 
 
-def _aside(agent: AgentView) -> str:
+def _quarantined(agent: AgentView) -> str:
     if not agent.set_aside:
         return ""
     noun = "session" if agent.set_aside == 1 else "sessions"
-    return f" ({agent.set_aside} {noun} set aside for inspection can be deleted)"
+    return f" ({agent.set_aside} quarantined {noun} can be deleted)"
 
 
 def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:

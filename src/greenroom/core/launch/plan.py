@@ -190,7 +190,7 @@ def room_taken(hostnames: Sequence[str]) -> Miss:
 
 ADVICE: Final[dict[str, str]] = {
     "no_capacity": "End sessions, add an Agent, or raise the Cores or Memory Override of one.",
-    "no_disk": "Free disk on the Agents' hosts: end sessions, remove images and files that nobody needs.",
+    "no_disk": "Free disk on the Agents' hosts: end sessions, remove images and files that are no longer needed.",
     "agent_missing": "See to it that the Agents, and Docker on their hosts, run and reach a Manager of their zone.",
     "agent_disabled": "Enable an Agent or end its draining.",
     "image_unavailable": "See why the image is not on the Agents: the workspace's registry, its credentials, the name.",
@@ -209,9 +209,9 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
     """
     lines = [line for line in trace if line.step.startswith("on_demand")]
     parts: dict[str, list[str]] = {}
-    told: set[str] = set()
+    given: set[str] = set()
     for line in lines:
-        parts.setdefault(line.zone_name, []).append(_told_once(line.reason.rstrip("."), told))
+        parts.setdefault(line.zone_name, []).append(_details_once(line.reason.rstrip("."), given))
     zones = ". ".join(_of_zone(name, reasons) for name, reasons in parts.items())
     of_agents = [line for line in lines if line.candidate is not None]
     codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
@@ -219,12 +219,12 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
     return f"No resources are available to create the requested session. {zones}. {advice}".rstrip()
 
 
-def _told_once(reason: str, told: set[str]) -> str:
-    """A reason, without its details (of a daemon, after a colon) if they are in `told`; adds them otherwise."""
+def _details_once(reason: str, given: set[str]) -> str:
+    """A reason, without its details (of a daemon, after a colon) if they are in `given`; adds them otherwise."""
     fact, colon, details = reason.partition(": ")
-    if colon and details in told:
+    if colon and details in given:
         return f"{fact} for the same reason"
-    told.add(details)
+    given.add(details)
     return reason
 
 

@@ -2,7 +2,7 @@
 
 After a failed *hand-over* the launch is planned again from its beginning, because a pool may have filled meanwhile;
 after `MAX_TRIED` of them a session is created for the user, which needs no hand-over, so that a wrong `assign` locks
-nobody out. After a failed *start* another Agent of the zone tries, then other zones, then it fails with all causes; an
+no user out. After a failed *start* another Agent of the zone tries, then other zones, then it fails with all causes; an
 Agent that went missing may return until the deadline. A start that was only too slow begins again after a pause and on
 another machine, because hosts are mostly late when many sessions start there together. A user who was being handed a
 staged session has no setting that excludes staging, so any pool with the same permissions can serve.
@@ -124,14 +124,14 @@ def others_first(placement: Placement, agent_id: str | None) -> Placement:
     return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
 
 
-def unheard(silent_s: float) -> str:
+def went_silent(silent_s: float) -> str:
     """Why a start failed when its Agent went missing; `silent_s` is since its last check-in."""
-    return f"its Agent was not heard of for {silent_s:.0f} s"
+    return f"its Agent has not reported for {silent_s:.0f} s"
 
 
 def failure(failed: Failed, session_id: str) -> str:
     """What became of the session and why, for trace and log; a sentence without its full stop."""
-    what = "was set aside" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
+    what = "was quarantined" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
     return f"Session {session_id} {what}: {failed.cause.rstrip('.')}"
 
 

@@ -49,10 +49,10 @@ def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice
     """The first candidate without a recent failure; the first of all if every one has some. An image may fail on one
     Agent only; that Agent then has the least load and would be chosen again and again.
     """
-    spared = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
-    if spared is candidates[0]:
-        return Choice(spared)
-    return Choice(spared, f" and not on {candidates[0].hostname}, where a start failed lately")
+    first = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
+    if first is candidates[0]:
+        return Choice(first)
+    return Choice(first, f" and not on {candidates[0].hostname}, where a start failed lately")
 
 
 def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> Failures:

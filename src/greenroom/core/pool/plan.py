@@ -48,7 +48,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     """Bring one pool towards Desired."""
     work = _Work()
     failures = _remember_failures(snapshot, work)
-    trouble = backoff.longer_backoff(failures, backoff.after_breaks(snapshot.config.broken, snapshot.now))
+    backing_off = backoff.longer_backoff(failures, backoff.after_breaks(snapshot.config.broken, snapshot.now))
     wanted, inhibited = _wanted(snapshot)
     _end_unfit(snapshot, wanted, inhibited, work)
     counted = [s for s in snapshot.sessions if s.session_id not in work.ended and snapshot.counts(s)]
@@ -58,18 +58,18 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     _end_left_behind(snapshot, left, wanted, work)
 
     missing = max(0, places - len(left))
-    _fill(snapshot, _allowed(snapshot, left, missing, trouble), missing, work)
+    _fill(snapshot, _allowed(snapshot, left, missing, backing_off), missing, work)
     _end_drained(snapshot, work)
     is_settled = (
         places == wanted and not work.ended and not work.creates and (missing == 0 or work.rejected is not None)
     )
-    if is_settled and _allowed(snapshot, left, 1, trouble):
+    if is_settled and _allowed(snapshot, left, 1, backing_off):
         _rotate(snapshot, left, work)
     left = [s for s in left if s.session_id not in work.ended]
     unplaced = places - len(left) - len(work.creates)
     return PoolPlan(
         actions=(*work.ended.values(), *work.creates),
-        shortfall=inhibited or _shortfall(snapshot, left, unplaced, work, trouble),
+        shortfall=inhibited or _shortfall(snapshot, left, unplaced, work, backing_off),
         failures=failures.number,
         last_error=failures.last_error,
         next_try=failures.next_try,
@@ -140,7 +140,7 @@ def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], want
 
 
 def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
-    """A draining Agent has to become empty: what cannot be replaced elsewhere ends too, because nobody can claim it."""
+    """A draining Agent has to become empty: what cannot be replaced elsewhere ends too, as it cannot be claimed."""
     waits = work.rejected is None or any(rejection.will_pass for rejection in work.rejected)
     if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
         return
@@ -213,7 +213,7 @@ def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
 
 
 def _shortfall(
-    snapshot: PoolSnapshot, left: Sequence[PooledSession], unplaced: int, work: _Work, trouble: Failures
+    snapshot: PoolSnapshot, left: Sequence[PooledSession], unplaced: int, work: _Work, backing_off: Failures
 ) -> Shortfall | None:
     usable = sum(session.claimable for session in left)
     short = snapshot.config.num_sessions - usable
@@ -223,8 +223,8 @@ def _shortfall(
         return shortfalls.people_first(snapshot, snapshot.people_waiting, unplaced)
     if unplaced > 0 and work.rejected is not None:
         return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
-    if trouble.number:
-        return shortfalls.failing(snapshot, short, trouble)
+    if backing_off.number:
+        return shortfalls.failing(snapshot, short, backing_off)
     if (silent := shortfalls.runtime_away(snapshot, left, short)) is not None:
         return silent
     return shortfalls.starting(snapshot.config.num_sessions, short, len(left) - usable + len(work.creates))

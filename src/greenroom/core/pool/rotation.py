@@ -3,7 +3,7 @@
 One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and the old one
 ends once that is claimable. Sessions created together expire together, but are replaced one after the other. So in the
 order of expiry the k-th needs k starts before it expires, and the first start is due at
-`min over k of (expires_k - spare - k * time of one replacement)`.
+`min over k of (expires_k - margin - k * time of one replacement)`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SLACK: Final = 2.0
 """How much slower than before the next starts may be: a host that starts many sessions is busy."""
 BETWEEN_S: Final = 2.0
 """Added to each start: the previous session has to end, and the Primary has to notice."""
-SPARE_S: Final = 10.0
+MARGIN_S: Final = 10.0
 """A replacement should be ready this long before its session expires, in case the host becomes busy."""
 
 UNKNOWN_START_S: Final = 30.0
@@ -62,9 +62,9 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     """When the first replacement has to start so that each is ready before its session expires. `sessions` are
     claimable ones in the order of expiry, at least one; `start_s` is the time of a start so far.
     """
-    spare, one = timedelta(seconds=SPARE_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
+    margin, one = timedelta(seconds=MARGIN_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
     return min(
-        session.expires - min(spare + (number + 1) * one, MAX_LEAD * _lifetime(session))
+        session.expires - min(margin + (number + 1) * one, MAX_LEAD * _lifetime(session))
         for number, session in enumerate(sessions)
     )
 
@@ -82,7 +82,7 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
     Desired; `start_s` None = not known yet.
     """
     one_s = UNKNOWN_START_S if start_s is None else start_s
-    needed_s = (SPARE_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
+    needed_s = (MARGIN_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
     if num_sessions == 0 or expiration_h * 3600 >= needed_s:
         return None
     known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is taken to need {one_s:g} s"

@@ -88,16 +88,16 @@ def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> S
     )
 
 
-def failing(snapshot: PoolSnapshot, short: int, trouble: Failures) -> Shortfall:
+def failing(snapshot: PoolSnapshot, short: int, failures: Failures) -> Shortfall:
     """Sessions failed lately: the number, the last error, and when the next one is tried."""
-    waits = trouble.next_try is not None and snapshot.now < trouble.next_try
-    when = f"next try at {trouble.next_try:%H:%M:%S} UTC" if waits and trouble.next_try else "trying again now"
-    noun, verb = ("session", "broke") if trouble.breaks else ("start", "failed")
-    what = f"{noun} {verb}" if trouble.number == 1 else f"{noun}s in a row {verb}"
+    waits = failures.next_try is not None and snapshot.now < failures.next_try
+    when = f"next try at {failures.next_try:%H:%M:%S} UTC" if waits and failures.next_try else "trying again now"
+    noun, verb = ("session", "broke") if failures.breaks else ("start", "failed")
+    what = f"{noun} {verb}" if failures.number == 1 else f"{noun}s in a row {verb}"
     return Shortfall(
         "start-failing",
-        f"{short} of {snapshot.config.num_sessions} not staged: {trouble.number} {what},"
-        f" the last with: {(trouble.last_error or '').rstrip('.')}; {when}.",
+        f"{short} of {snapshot.config.num_sessions} not staged: {failures.number} {what},"
+        f" the last with: {(failures.last_error or '').rstrip('.')}; {when}.",
     )
 
 
@@ -124,7 +124,7 @@ def unattended(num_sessions: int, missing: int) -> Shortfall:
     """No Manager runs that could fill the pool."""
     return Shortfall(
         "no-running-manager",
-        f"{missing} of {num_sessions} not staged: no Manager of the zone is running, so nobody fills the pool.",
+        f"{missing} of {num_sessions} not staged: no Manager of the zone is running, so the pool is not filled.",
     )
 
 

@@ -4,7 +4,7 @@ Each of `states.TRANSITIONAL` has a deadline: that of its row (`sessions.deadlin
 change of status or, for sessions that wait for their Agent, from its return. Slow is not broken: there is more time in
 proportion to the reported lateness (`core.fleet.lateness`), up to `MAX_S`. A first start has its time from its last
 step on, and none that has painted ends at a deadline while its Agent is running. A stop or pause that does not complete
-is taken back, because the container still holds somebody's work. Invariants, tested as properties: only these statuses
+is taken back, because the container still holds a user's work. Invariants, tested as properties: only these statuses
 are acted on, every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the
 deadline.
 """
@@ -34,10 +34,10 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 ACTS: Final[dict[SessionStatus, str]] = {
     _S.REQUESTED: "`failed`; it is started on another Agent",
     _S.STARTING: "`failed`; a first start is tried on another Agent",
-    _S.ASSIGNING: "it is set aside and the user gets the next one",
+    _S.ASSIGNING: "it is quarantined and the user gets the next one",
     _S.STOPPING: "the stop is taken back: it is to run on",
     _S.PAUSING: "the pause is taken back: it is to run on",
-    _S.DELETING: "its Agent is told again",
+    _S.DELETING: "its Agent is instructed again",
 }
 """What is done then, for the documentation."""
 
@@ -120,10 +120,10 @@ def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
 
 def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
     """The lateness that counts, and the name of the host or process that is late."""
-    told = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
-    if times(watch.lateness) > times(told):
+    reported = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
+    if times(watch.lateness) > times(reported):
         return watch.lateness, "this Manager"
-    return told, waiting.agent_name or "its Agent"
+    return reported, waiting.agent_name or "its Agent"
 
 
 def _waits(waiting: Waiting) -> bool:
@@ -147,7 +147,7 @@ def _what(waiting: Waiting, now: datetime, why: str) -> Overdue:
     waited_s = (now - waiting.status_changed).total_seconds()
     agent = waiting.agent_name or "its Agent"
     if waiting.status is _S.DELETING:
-        reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s{why}; it is told again"
+        reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s{why}; it is instructed again"
         return _overdue(waiting, "delete_again", reason)
     if waiting.status is _S.ASSIGNING:
         missing = "finish" if waiting.assignment_state == "received" else "acknowledge"

@@ -1,6 +1,6 @@
 """The two clocks of a user's session, and what the Primary does when one of them is over.
 
-**Keepalive**: nobody viewed the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
+**Keepalive**: no user viewed the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
 starts at the assignment, at every keepalive and at a resume, and stands still while the session is stopped or paused.
 **Time limit**: the smaller `session_time_limit` of group and workspace, 0 = none. It starts at the assignment, is
 extended by nothing, and always ends in deletion. Invariants, tested as properties: nothing is done while it is quiet or
@@ -94,7 +94,7 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
         return None
     source = session.clocks.keepalive_from or "`keepalive_expiration`"
     action_from = f"; {session.clocks.action_from}" if session.clocks.action_from else ""
-    reason = f"Nobody used it for {session.clocks.keepalive_s:g} s: {source}{action_from}."
+    reason = f"No user used it for {session.clocks.keepalive_s:g} s: {source}{action_from}."
     return _expiry(session, session.clocks.action, expires, "keepalive_expiration", reason)
 
 

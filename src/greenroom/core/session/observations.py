@@ -76,7 +76,7 @@ class Move:
     slow: bool = False
     """It failed only because it took too long."""
     leaves_pool: bool = False
-    """It was claimable, and nobody gets it any more."""
+    """It was claimable, and no user gets it any more."""
 
 
 def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: int) -> bool:
@@ -95,7 +95,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> Move | None:
     if move is None or row.status not in move.sources:
         return None
     if move.to is _S.FAILED and row.status is _S.ASSIGNING:
-        # Whatever the cause, the user is waiting: quarantine this session and give the user the next one.
+        # In any case, the user is waiting: quarantine this session and give the user the next one.
         return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
     if move.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
         return replace(move, sources=frozenset({_S.RUNNING}), leaves_pool=True)
@@ -105,7 +105,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> Move | None:
 def _absent(row: SessionRow, seen: ObservedFacts) -> Move | None:
     if row.want is Want.ABSENT:
         return _move(seen, _S.DELETED, sources_of(_S.DELETED), "its container is gone, as was wanted")
-    return _move(seen, _S.FAILED, _HAD_CONTAINER, "its container is gone although nobody asked for that")
+    return _move(seen, _S.FAILED, _HAD_CONTAINER, "its container is gone although its deletion was not requested")
 
 
 _HAD_CONTAINER: Final = sources_of(_S.FAILED) - {_S.REQUESTED, _S.STARTING}

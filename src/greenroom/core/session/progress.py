@@ -78,7 +78,7 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
     """What to show for a session.
 
     `recorded`: name → time of the rows of `session_steps`. `staged`: only the steps of the hand-over are shown. `error`
-    is why it failed, in the words of Agent and container; empty for users who are not administrators.
+    is why it failed, as the Agent and the container report it; empty for users who are not administrators.
     """
     kinds = STAGED if staged else ON_DEMAND
     steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in kinds)
@@ -103,7 +103,7 @@ def failure(recorded: Mapping[str, float]) -> str:
     return "The workspace could not be started on any machine. Try again in a minute. " + _ASK
 
 
-_ASK: Final = "If it happens again, tell an administrator, who can see the cause on the page of the session."
+_ASK: Final = "If it happens again, ask an administrator, who can see the cause on the page of the session."
 
 
 def _reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:

@@ -242,7 +242,7 @@ def observe(
     wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
     """The state to report for a session and, if it is `failed`, the sentence that says why. While its container is
-    `being_created` it is not absent, whatever is wanted by now: it will exist in a moment.
+    `being_created` it is not absent, even if it is no longer wanted: it will exist in a moment.
     """
     if wanted.want is Want.ABSENT:
         without = ObservedState.CREATING if being_created else ObservedState.ABSENT
@@ -284,7 +284,10 @@ def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
 
 def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState, str]:
     if known.ran:
-        return ObservedState.FAILED, "The container is gone although nobody asked for that; what was in it is lost."
+        return (
+            ObservedState.FAILED,
+            "The container is gone although its deletion was not requested; what was in it is lost.",
+        )
     if wanted.want is not Want.RUNNING:
         return ObservedState.FAILED, f"The session is to be {wanted.want}, but it never had a container here."
     if wanted.spec_hash is None:

@@ -26,7 +26,7 @@ class Urgency(IntEnum):
     ROOM = 1
     """It frees room, or finds out why something failed."""
     REFILL = 2
-    """A pool wants it, and nobody waits yet."""
+    """A pool wants it, and no user waits yet."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,7 +39,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SlotCount:
-    """How many containers are changed at once: `ordinary` by anybody, `for_people` more for users only."""
+    """How many containers are changed at once: `ordinary` by all, `for_people` more for users only."""
 
     ordinary: int
     for_people: int = 0

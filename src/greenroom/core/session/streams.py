@@ -118,7 +118,7 @@ def parse_address(uri: str) -> StreamAddress | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Somebody may view a session: who, as of which `epoch` of the session's authorization."""
+    """A user may view a session: who, as of which `epoch` of the session's authorization."""
 
     user_id: str
     epoch: int
@@ -149,7 +149,7 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
     """Why the viewer may not see the session, as a sentence; None = allowed."""
     is_another = facts.username_shown and facts.username_shown.lower() != (facts.username or "").lower()
     reasons = (
-        (facts.user_id is None, "Nobody has this session: it was not handed to a user."),
+        (facts.user_id is None, "This session has no user: it was not handed over."),
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
         (is_another, "The session belongs to another user."),
         (not facts.user_enabled, "The user is disabled or locked."),
@@ -162,7 +162,7 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
 def refusal_by_agent(
     *, session_id: str, authorised: Grant | None, handed_over: bool, address: str | None
 ) -> str | None:
-    """Why nobody may see the session here and now, as a sentence; None = its user may."""
+    """Why no user may see the session here and now, as a sentence; None = its user may."""
     if authorised is None:
         return f"Session {session_id} was not handed to a user."
     if not handed_over:

@@ -106,7 +106,7 @@ def decision(policy: FilterPolicy, host: str, port: int = 443) -> Decision:
 
 
 def port_problem(policy: FilterPolicy, port: int) -> str:
-    """Why a port may not be used whatever the host, as a sentence; empty when the host decides."""
+    """Why a port may not be used for any host, as a sentence; empty when the host decides."""
     if port in WEB_PORTS:
         return ""
     if port < FREE_PORTS_FROM:

@@ -99,7 +99,7 @@ def token_problem(before: str, after: str) -> str | None:
 
 def registry_problem(name: str, docker_registry: str) -> str | None:
     """Why the credentials of `docker_registry` would be sent to another one, as a sentence; None = they would not. A
-    daemon sends them to the registry in the image's name, whatever else is given.
+    daemon sends them to the registry in the image's name, even if others are given.
     """
     if not docker_registry:
         return None

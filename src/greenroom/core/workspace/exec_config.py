@@ -4,8 +4,8 @@
 `assign` when a staged session is handed to a user. No command passes through a shell of ours or is privileged.
 
 Where a folder is mounted writable, the container and every command in it run as a user who is not root. There is no
-user namespace, so root in the container is the host's root to a mounted folder, whatever capabilities it lacks: it can
-read what only root may read there, and leave a file with the set-user-id bit that makes anyone who runs it root.
+user namespace, so root in the container is the host's root to a mounted folder, even without capabilities: it can
+read what only root may read there, and leave a file with the set-user-id bit that makes any user who runs it root.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ RunConfig = dict[str, Any]
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
 )
-"""What an image may get back by `cap_add`: capabilities of programs that start as root and become someone else."""
+"""What an image may get back by `cap_add`: capabilities of programs that start as root and change account."""
 
 SHM_MAX_BYTES: Final = 64 << 30
 """More than any session needs; it counts towards the container's memory limit anyway."""
@@ -32,7 +32,7 @@ OURS: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
 OUR_PREFIX: Final = "KASM_"
 """Variables with the session's credential, its user and its permissions; only Greenroom sets them."""
 
-_WEAKENS: Final = "weakens what keeps sessions apart"
+_WEAKENS: Final = "weakens the isolation of sessions"
 _NETWORK: Final = "the network of sessions has the rules that keep them from each other and from the host"
 _MOUNTS: Final = "folders of the host are volume mappings"
 _SIZES: Final = "cores and memory are fields of the workspace, by which sessions are placed"
@@ -301,6 +301,6 @@ def launch_problem(environment: Mapping[str, Any]) -> str | None:
 
 def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The variables of a session's specification that its user chose, by the request or by preferences. All that
-    Greenroom sets itself begins with `OUR_PREFIX`, and nobody else may set those.
+    Greenroom sets itself begins with `OUR_PREFIX`, and no one else may set those.
     """
     return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))

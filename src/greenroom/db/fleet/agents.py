@@ -10,7 +10,7 @@ from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
 from greenroom.core.fleet.enrolment import KnownAgent, Newcomer, is_shown_again, refusal
-from greenroom.core.fleet.liveness import AgentStatus, Standing, standing
+from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.enrolment import count_use, lock_token
 from greenroom.db.fleet.liveness import delete_sessions_of
@@ -63,7 +63,7 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
             await count_use(connection, newcomer.token_hash)
         credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
         if known is not None:
-            edge = known.edge.told(newcomer.edge_url, with_token=newcomer.token_hash is not None)
+            edge = known.edge.reported(newcomer.edge_url, with_token=newcomer.token_hash is not None)
             identity = await _admit_again(connection, newcomer, credential_hash, edge)
             return replace(identity, edge=edge, edge_before=known.edge)
         await _check_route(connection, newcomer.agent_id)
@@ -73,7 +73,8 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
 
 _KNOWN: Final = (
     "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
-    " a.seq = 0 AS never_spoke, jsonb_build_object('in_use', a.edge_url, 'requested', a.edge_url_requested) AS edge,"
+    " a.seq = 0 AS never_checked_in,"
+    " jsonb_build_object('in_use', a.edge_url, 'requested', a.edge_url_requested) AS edge,"
     " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"
     " FROM agents a JOIN zones z USING (zone_id) WHERE a.agent_id = %(agent_id)s FOR NO KEY UPDATE OF a"
 )
@@ -226,15 +227,15 @@ class AgentRow:
 
     @property
     def status(self) -> AgentStatus:
-        return self._standing.status
+        return self._shown.status
 
     @property
     def status_reason(self) -> str | None:
-        return self._standing.reason
+        return self._shown.reason
 
     @property
-    def _standing(self) -> Standing:
-        return standing(
+    def _shown(self) -> ShownStatus:
+        return shown_status(
             self.stored_status,
             self.zone_name,
             silent_s=self.silent_s,

@@ -124,7 +124,7 @@ class LeaseConnection:
             "  AND backend_pid = pg_backend_pid() RETURNING *)"
             " SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_this,"
             " l.previous_expires_at = '-infinity' AS resigned,"
-            " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS lapsed"
+            " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS expired"
             " FROM l LEFT JOIN managers m ON m.manager_id = l.previous_manager_id"
             " WHERE l.previous_manager_id IS NOT NULL",
             (self._zone_key, self._holder, manager_id),

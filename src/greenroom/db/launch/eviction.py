@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from greenroom.core.launch.eviction import MAX_PATIENCE_S, PATIENCE_S, Unready
+from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, Unready
 from greenroom.core.pool.model import COMING
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection, Database
@@ -70,24 +70,24 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
         "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id) VALUES (%s, %s, %s)"
         " ON CONFLICT (zone_id, user_id, image_id) DO UPDATE SET refused = clock_timestamp(), since = CASE"
         " WHEN w.refused < clock_timestamp() - make_interval(secs => %s) THEN clock_timestamp() ELSE w.since END",
-        (zone_id, user_id, image_id, PATIENCE_S),
+        (zone_id, user_id, image_id, WAITING_S),
     )
 
 
 # From the ledger, which has an index by time: every plan of a pool asks this.
 PEOPLE_WAITING: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number FROM launches_waiting w WHERE w.zone_id = %(zone_id)s"
-    " AND w.refused > clock_timestamp() - make_interval(secs => %(patience_s)s)"
-    " AND w.since > clock_timestamp() - make_interval(secs => %(most_patience_s)s)"
+    " AND w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
+    " AND w.since > clock_timestamp() - make_interval(secs => %(most_waiting_s)s)"
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
-    " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(patience_s)s))"
+    " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
 """Counts users who wait for room in a zone; with the parameters of `patience`."""
 
 
 def patience(zone_id: str) -> dict[str, Any]:
     """The parameters of `PEOPLE_WAITING`."""
-    return {"zone_id": zone_id, "patience_s": PATIENCE_S, "most_patience_s": MAX_PATIENCE_S}
+    return {"zone_id": zone_id, "waiting_s": WAITING_S, "most_waiting_s": MAX_WAITING_S}
 
 
 async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:

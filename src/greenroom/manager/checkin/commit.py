@@ -17,7 +17,7 @@ from prometheus_client import Histogram
 
 from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
 from greenroom.core.events import Event
-from greenroom.core.fleet.liveness import HEARD_S
+from greenroom.core.fleet.liveness import DELAY_S
 from greenroom.core.session.observations import is_newer
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
@@ -54,7 +54,7 @@ class Committer:
         self._urgent = asyncio.Event()
 
     def beat(self, message: CheckIn) -> None:
-        """A message without news: it is committed within `HEARD_S`, nothing waits for it."""
+        """A message without news: it is committed within `DELAY_S`, nothing waits for it."""
         self._add(message)
 
     async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
@@ -83,7 +83,7 @@ class Committer:
         while True:
             await self._arrived.wait()
             try:
-                async with asyncio.timeout(HEARD_S):
+                async with asyncio.timeout(DELAY_S):
                     await self._urgent.wait()
             except TimeoutError:
                 pass

@@ -16,12 +16,12 @@ from greenroom.core.fleet.liveness import (
     Allocation,
     FleetTimings,
     SessionsLost,
-    Standing,
+    ShownStatus,
     corrections,
     offer_change,
     plan,
+    shown_status,
     silence_problem,
-    standing,
     unattended,
 )
 
@@ -59,20 +59,20 @@ def test_what_is_concluded(before: AgentReport, to: str | None):
 
 
 def test_what_is_wrong_with_an_agent_is_said_in_words():
-    well = standing("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
-    assert well == Standing("running")
-    away = standing("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
-    assert away == Standing("running", "It can start nothing: Docker does not answer.")
-    assert standing("running", "eu", silent_s=14.0, has_manager=False, runtime_error="") == Standing("running")
-    unheard = standing("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
-    assert unheard.status == "missing"
-    assert (unheard.reason or "").startswith("No Manager of zone eu runs, so nobody hears of this Agent")
-    moved = standing(
+    well = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
+    assert well == ShownStatus("running")
+    away = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
+    assert away == ShownStatus("running", "It can start nothing: Docker does not answer.")
+    assert shown_status("running", "eu", silent_s=14.0, has_manager=False, runtime_error="") == ShownStatus("running")
+    silent = shown_status("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
+    assert silent.status == "missing"
+    assert (silent.reason or "").startswith("No Manager of zone eu runs, so this Agent cannot report")
+    moved = shown_status(
         "running", "eu", silent_s=2.0, has_manager=True, runtime_error="", edge_requested="https://edge-2.example.org"
     )
     assert moved.status == "running"
     assert "is at https://edge-2.example.org now; an administrator has to confirm" in (moved.reason or "")
-    assert standing("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == Standing("dead")
+    assert shown_status("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == ShownStatus("dead")
 
 
 @pytest.mark.parametrize(("others", "running", "warns"), [(0, 0, False), (2, 1, False), (2, 0, True)])
@@ -85,7 +85,7 @@ def test_a_zone_whose_other_managers_do_not_run_is_warned_of(others: int, runnin
 def test_users_sessions_are_lost_after_a_longer_silence_once():
     (action,) = plan([agent("missing", 601, has_losable=True)], TIMINGS, quiet=False)
     assert isinstance(action, SessionsLost)
-    assert action.reason == "its Agent host-1 was lost: it was not heard of for 601 s"
+    assert action.reason == "its Agent host-1 was lost: it has not reported for 601 s"
     assert plan([agent("missing", 601)], TIMINGS, quiet=False) == []
 
 

@@ -46,7 +46,7 @@ KNOWN = KnownAgent(
     zone_id="eu-id",
     zone_name="eu",
     joined_with=b"token",
-    never_spoke=False,
+    never_checked_in=False,
     alive=False,
 )
 RETURNING = replace(NEWCOMER, token_hash=None, credential_hash=b"credential")
@@ -91,7 +91,7 @@ def test_a_token_makes_nobody_an_agent_that_is_known_but_for_one_made_for_it():
 
 
 def test_an_answer_that_was_lost_costs_no_second_use_and_nobody_else_can_claim_it():
-    unheard = replace(KNOWN, never_spoke=True)
+    unheard = replace(KNOWN, never_checked_in=True)
     assert is_shown_again(NEWCOMER, unheard)
     assert refusal(NEWCOMER, unheard, replace(TOKEN, uses_left=0)) is None
     for other in (replace(NEWCOMER, place="p2"), replace(NEWCOMER, token_hash=b"other")):
@@ -140,7 +140,7 @@ KNOWNS = st.builds(
     zone_id=st.sampled_from(["eu-id", "us-id"]),
     zone_name=st.just("z"),
     joined_with=st.sampled_from([None, b"token", b"other"]),
-    never_spoke=st.booleans(),
+    never_checked_in=st.booleans(),
     alive=st.booleans(),
 )
 NEWCOMERS = st.builds(
@@ -166,7 +166,7 @@ def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | N
         assert not token.revoked
         assert not token.expired
         assert token.agent_id in (None, newcomer.agent_id)
-        assert known is None or token.agent_id == newcomer.agent_id or known.never_spoke
+        assert known is None or token.agent_id == newcomer.agent_id or known.never_checked_in
         assert token.uses_left > 0 or is_shown_again(newcomer, known)
     if known is not None and known.alive:
         same_machine = newcomer.machine_id == known.machine_id

@@ -51,7 +51,7 @@ def before(**changes: Any) -> Predecessor:
         "enabled": True,
         "is_this": False,
         "resigned": False,
-        "lapsed": False,
+        "expired": False,
     }
     return Predecessor(**(values | changes))
 
@@ -59,11 +59,11 @@ def before(**changes: Any) -> Predecessor:
 @pytest.mark.parametrize(
     ("previous", "reason"),
     [
-        (None, "nobody held the role before"),
+        (None, "no Manager held the role before"),
         (before(enabled=False, resigned=True), "m1 was disabled"),
-        (before(enabled=False, lapsed=True), "m1 was disabled"),
+        (before(enabled=False, expired=True), "m1 was disabled"),
         (before(resigned=True), "m1 resigned"),
-        (before(lapsed=True), "m1 stopped answering"),
+        (before(expired=True), "m1 stopped answering"),
         (before(), "the process of m1, or its connection to the database, ended"),
         (before(is_this=True), "it held the role before and came back first"),
         (before(instance_id=None, enabled=False), "the Manager that held the role was deleted"),

@@ -21,7 +21,7 @@ def test_a_manager_that_left_goes_and_the_reason_says_since_when():
     (removal,) = departed([record("here", 0), record("left", 31.25)], 30)
     assert removal.manager_id == "left"
     assert removal.reason == (
-        "it was last heard of 31.2 days ago, and records are kept for 30 days (manager_record_retention_days)"
+        "it last reported 31.2 days ago, and records are kept for 30 days (manager_record_retention_days)"
     )
 
 

@@ -50,7 +50,7 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
         (
             {"cores_allocated": 7.5, "set_aside": 2},
             "no_capacity",
-            "agent-1 has 0.5 of 8 cores free, 2 are needed (2 sessions set aside for inspection can be deleted)",
+            "agent-1 has 0.5 of 8 cores free, 2 are needed (2 quarantined sessions can be deleted)",
         ),
         (
             {"memory_allocated": 3_600_000_000},

@@ -25,7 +25,7 @@ from greenroom.core.launch.replacement import (
     final_error,
     others_first,
     plan_successor,
-    unheard,
+    went_silent,
     with_known_host,
     without,
 )
@@ -143,7 +143,7 @@ def test_only_slow_starts_back_off_and_do_not_restart_together():
 def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
     line = failure_line(failed(handover=True), "s-1", USED)
     assert (line.order, line.candidate, line.used, line.code) == (3, "c-eu", False, "hand_over_failed")
-    assert line.reason == "Session s-1 was set aside: Broken."
+    assert line.reason == "Session s-1 was quarantined: Broken."
     assert failure_line(failed(), "s-1", USED).reason == "Session s-1 could not start on host-1: Broken."
     assert [step.order for step in continued([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
 
@@ -234,4 +234,4 @@ def test_the_property_catches_its_mutants(mutant: Planner):
 
 
 def test_an_agent_that_was_not_heard_of_is_the_cause():
-    assert unheard(16.4) == "its Agent was not heard of for 16 s"
+    assert went_silent(16.4) == "its Agent has not reported for 16 s"

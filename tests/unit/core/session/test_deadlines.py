@@ -64,7 +64,7 @@ def test_every_transitional_status_has_a_deadline():
         (
             waiting(S.DELETING, 61),
             "delete_again",
-            "host-1 did not confirm the deletion within 61 s; it is told again",
+            "host-1 did not confirm the deletion within 61 s; it is instructed again",
         ),
     ],
 )

@@ -51,7 +51,7 @@ def test_the_clocks_name_setting_value_and_where_it_comes_from():
 def test_a_session_nobody_used_meets_the_action_of_its_owner(action: Any):
     (expiry,) = plan([lived(action=action)], NOW, quiet=False)
     assert (expiry.action, expiry.setting) == (action, "keepalive_expiration")
-    assert expiry.reason == "Nobody used it for 60 s: K; A."
+    assert expiry.reason == "No user used it for 60 s: K; A."
 
 
 def test_the_time_limit_deletes_whatever_the_action_is():

@@ -126,7 +126,7 @@ def test_reason_is_a_sentence_about_this_session():
             JournalFacts(ran=True),
             (
                 ObservedState.FAILED,
-                "The container is gone although nobody asked for that; what was in it is lost.",
+                "The container is gone although its deletion was not requested; what was in it is lost.",
             ),
         ),
         (Want.ABSENT, None, JournalFacts(ran=True), (ObservedState.ABSENT, "")),
