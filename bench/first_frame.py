@@ -17,10 +17,10 @@ REST_S = 0.5
 
 def _launch(running: Instance, user_id: str, image_id: str) -> float:
     """Milliseconds from the request to the first frame."""
-    line, told = Line(running), Line(running).told()
+    line, events = Line(running), Line(running).events()
     start = time.perf_counter()
     session = line.ask("POST", "/sessions", {"image_id": image_id, "user_id": user_id})["session_id"]
-    open_stream(running, line, told, session)
+    open_stream(running, line, events, session)
     elapsed_ms = (time.perf_counter() - start) * 1000
     line.ask("DELETE", f"/sessions/{session}")
     return elapsed_ms

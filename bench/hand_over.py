@@ -32,10 +32,10 @@ def run() -> list[Figure]:
         for user in running.many_users(SAMPLES):
             running.await_current(config, POOL)
             time.sleep(REST_S)
-            line, told = Line(running), Line(running).told()
+            line, events = Line(running), Line(running).events()
             start = time.perf_counter()
             session = line.launch(image_id, user)["session_id"]
-            await_open(line, told, session)
+            await_open(line, events, session)
             open_ms.append((time.perf_counter() - start) * 1000)
             line.ask("DELETE", f"/sessions/{session}")
         running.await_current(config, POOL)

@@ -19,7 +19,7 @@ from bench.instance import Instance
 Found = TypeVar("Found")
 
 
-class Told:
+class Events:
     """The stream of events, as every page of the console has it open: who waits need not ask often."""
 
     def __init__(self, answer: http.client.HTTPResponse) -> None:
@@ -80,10 +80,10 @@ class Line:
         answer.read()
         return (answer.getheader("set-cookie") or "").split(";")[0]
 
-    def told(self) -> Told:
+    def events(self) -> Events:
         """What changes from now on; nothing else may be asked on this line."""
         self._connection.request("GET", "/api/v1/events", headers=self._headers)
-        return Told(self._connection.getresponse())
+        return Events(self._connection.getresponse())
 
     def launch(self, image_id: str, user_id: str) -> dict[str, Any]:
         """A staged session for this user.

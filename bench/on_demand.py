@@ -26,10 +26,10 @@ def _ours(running: Instance, image_id: str, users: list[str]) -> list[float]:
     """Milliseconds of a session for each of the users, all at the same time."""
 
     def one(user_id: str) -> float:
-        line, told = Line(running), Line(running).told()
+        line, events = Line(running), Line(running).events()
         start = time.perf_counter()
         session = line.ask("POST", "/sessions", {"image_id": image_id, "user_id": user_id})
-        open_stream(running, line, told, session["session_id"])
+        open_stream(running, line, events, session["session_id"])
         return (time.perf_counter() - start) * 1000
 
     with ThreadPoolExecutor(len(users)) as pool:

@@ -52,10 +52,10 @@ def run() -> list[Figure]:
             running.http.patch(f"/api/v1/staging-configs/{config}", json={"num_sessions": 0}).raise_for_status()
             running.end_all()
             theirs.append(min(asyncio.run(_raw(image, parallel)) for parallel in (cores, 2 * cores, COUNT)))
-            line, told = Line(running), Line(running).told()
+            line, events = Line(running), Line(running).events()
             start = time.perf_counter()
             line.ask("PATCH", f"/staging-configs/{config}", {"num_sessions": COUNT})
-            told.first(config, partial(_is_full, line, config))
+            events.first(config, partial(_is_full, line, config))
             ours.append(time.perf_counter() - start)
     return [
         Figure(

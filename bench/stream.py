@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from bench.instance import Instance
-from bench.line import Line, Told
+from bench.line import Events, Line
 
 
 class _Reader:
@@ -56,14 +56,14 @@ async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext
         assert (await reader.take(1))[0] == 0
 
 
-def await_open(line: Line, told: Told, session_id: str) -> str:
+def await_open(line: Line, events: Events, session_id: str) -> str:
     """Wait until the session may be opened, asking again when something is said of it; the address that opens it."""
-    return told.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
+    return events.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
 
 
-def open_stream(instance: Instance, line: Line, told: Told, session_id: str) -> None:
+def open_stream(instance: Instance, line: Line, events: Events, session_id: str) -> None:
     """Wait until the session may be opened, go through the address with the token, get the first frame."""
-    parts = urlsplit(await_open(line, told, session_id))
+    parts = urlsplit(await_open(line, events, session_id))
     entered = Line(instance, parts.netloc)
     cookie = entered.cookie_of(f"{parts.path}?{parts.query}")
     headers = {"Cookie": cookie, "Origin": instance.facts["url"]}

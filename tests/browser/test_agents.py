@@ -120,7 +120,7 @@ def test_who_is_refused_with_an_agents_identity_is_seen_on_its_page(admin: Perso
         admin.open(PAGE)
         expect(admin.row(agent["agent_id"][:8])).to_contain_text("refused")
         admin.row(agent["agent_id"][:8]).get_by_role("link", name=agent["hostname"]).click()
-        told = admin.page.get_by_role("status").filter(has_text="Somebody with its identity was refused")
+        told = admin.page.get_by_role("status").filter(has_text="Another host with its identity was refused")
         expect(told).to_contain_text("a copied identity is refused")
         expect(told).to_contain_text("from 203.0.113.9")
         assert violations(admin.page) == []

@@ -23,7 +23,7 @@ def desk(user: Person, instance: Instance) -> Iterator[str]:
 
 def test_the_dashboard_has_what_the_person_may_see_and_nothing_that_loads_for_ever(user: Person, desk: str):
     user.open("/admin")
-    expect(user.page.get_by_role("link").filter(has_text="Sessions in use")).to_contain_text("nobody is working now")
+    expect(user.page.get_by_role("link").filter(has_text="Sessions in use")).to_contain_text("no user is working now")
     for other in ("Staged and ready", "Managers running", "Docker Agents running", "Pools", "Capacity"):
         expect(user.page.get_by_text(other)).to_have_count(0)
 
@@ -31,7 +31,7 @@ def test_the_dashboard_has_what_the_person_may_see_and_nothing_that_loads_for_ev
 def test_a_list_that_is_refused_is_not_shown_as_empty(user: Person, desk: str):
     user.open(f"/admin/groups/{desk}?tab=members")
     expect(user.page.get_by_text("This could not be loaded")).to_be_visible()
-    expect(user.page.get_by_text("Nobody is in this group yet")).to_have_count(0)
+    expect(user.page.get_by_text("No user is in this group yet")).to_have_count(0)
     user.page.get_by_role("tab", name="Workspaces").click()
     expect(user.page.get_by_text("This could not be loaded")).to_be_visible()
     expect(user.page.get_by_text("This group gives no workspaces")).to_have_count(0)

@@ -115,7 +115,7 @@ def test_whether_a_user_would_get_one_is_answered_and_follows_every_change(
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean", "failing_assign")
-def test_a_session_set_aside_is_shown_with_its_reason_and_can_be_deleted(
+def test_a_quarantined_session_is_shown_with_its_reason_and_can_be_deleted(
     admin: Person, user: Person, instance: Instance
 ):
     config_id = instance.stage(1)
@@ -126,20 +126,20 @@ def test_a_session_set_aside_is_shown_with_its_reason_and_can_be_deleted(
     expect(staged.filter(has_text="ready")).to_have_count(1)
 
     session_id = instance.launch(found["user_id"])["session_id"]
-    aside = staged.filter(has_text=session_id[:8])
-    expect(aside).to_contain_text("set aside", timeout=FILL_MS)
-    expect(aside).to_contain_text("assign")
+    quarantined = staged.filter(has_text=session_id[:8])
+    expect(quarantined).to_contain_text("quarantined", timeout=FILL_MS)
+    expect(quarantined).to_contain_text("assign")
     assert violations(admin.page) == []
 
-    # All sessions that were set aside, with the reason; nothing happens to them by itself
-    admin.open("/admin/sessions?kind=set aside")
+    # All quarantined sessions, with the reason; nothing happens to them by itself
+    admin.open("/admin/sessions?kind=quarantined")
     listed = admin.row(session_id[:8])
     expect(listed).to_contain_text("assign")
     expect(listed.get_by_text(re.compile(r"^in \d"))).to_have_count(0)
     admin.open(f"/admin/staging/{config_id}")
-    aside.get_by_role("button", name=f"Delete {session_id}").click()
+    quarantined.get_by_role("button", name=f"Delete {session_id}").click()
     admin.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(aside).to_have_count(0, timeout=FILL_MS)
+    expect(quarantined).to_have_count(0, timeout=FILL_MS)
 
 
 @pytest.mark.timeout(60)

@@ -77,7 +77,7 @@ async def test_a_session_that_stopped_working_is_nobodys_from_the_commit_that_he
     assert (found["claimable"], found["broke"] is not None) == (False, True)
     assert "stopped working while it was staged: The session's page does not answer." in found["error"]
     assert line["level"] == "ERROR"
-    assert "nobody gets it" in line["message"]
+    assert "no user gets it" in line["message"]
 
 
 async def test_a_broken_session_that_was_claimed_meanwhile_stays_with_its_user(db: Database, dsn: str, tmp_path: Path):

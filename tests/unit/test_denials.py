@@ -60,7 +60,7 @@ def test_many_hosts_at_once_are_few_rows():
     rows = denials.rows(POLICY, many, session_of, 0.0)
     assert len(rows) == MAX_ROWS + 1
     assert f"{len(many) - MAX_ROWS} more requests" in rows[-1].sentence
-    assert len(denials._told) <= MAX_REMEMBERED
+    assert len(denials._reported) <= MAX_REMEMBERED
     assert len(denials._waiting) <= MAX_REMEMBERED
 
 

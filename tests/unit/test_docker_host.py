@@ -80,8 +80,8 @@ def test_a_database_beside_docker():
 def test_less_free_than_is_kept():
     (sentence,) = warnings(replace(GOOD, disk=FreeDisk(free_bytes=3 * GB, kept_bytes=5 * GB)))
     assert sentence == (
-        "This host has 3.0 GB of disk free; 5.0 GB are kept free: it takes no new session. Delete sessions and images"
-        " that nobody needs, or give it more disk."
+        "This host has 3.0 GB of disk free; 5.0 GB are kept free: it takes no new session. Delete unneeded"
+        " sessions and images, or give it more disk."
     )
 
 

@@ -113,7 +113,7 @@ async function retry() {
   retryTimer = setTimeout(connect, Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** (attempt - 1)));
 }
 
-// A websocket that is refused tells a script nothing; the page's own address answers with the reason.
+// A websocket that is refused gives a script no reason; the page's own address answers with the reason.
 async function isRefused() {
   try {
     const answer = await fetch('./', { method: 'HEAD', cache: 'no-store', redirect: 'manual' });
@@ -132,18 +132,18 @@ document.addEventListener('visibilitychange', () => { if (!document.hidden) retr
 // Text messages come back from the session as they were sent (the frames are binary ones): their round trip is the
 // latency of exactly the way the frames take, and their absence shows a connection that is dead without being closed.
 function measure(socket) {
-  let heard = performance.now();
+  let receivedAt = performance.now();
   socket.addEventListener('message', (event) => {
-    heard = performance.now();
+    receivedAt = performance.now();
     if (typeof event.data !== 'string') return;
     event.stopImmediatePropagation();
-    tellParent({ type: 'latency', ms: Math.round((heard - Number(event.data)) * 10) / 10 });
+    tellParent({ type: 'latency', ms: Math.round((receivedAt - Number(event.data)) * 10) / 10 });
   });
   const ping = () => { if (socket.readyState === WebSocket.OPEN) socket.send(String(performance.now())); };
   socket.addEventListener('open', () => setTimeout(ping, 1000));
   return setInterval(() => {
-    if (document.hidden) heard = performance.now();
-    else if (performance.now() - heard > SILENCE_MAX_MS) rfb?.disconnect();
+    if (document.hidden) receivedAt = performance.now();
+    else if (performance.now() - receivedAt > SILENCE_MAX_MS) rfb?.disconnect();
     else ping();
   }, PING_MS);
 }

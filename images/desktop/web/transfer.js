@@ -14,8 +14,8 @@ export async function transfers() {
 export async function upload(file) {
   try {
     const answer = await fetch(`files/${encodeURIComponent(file.name)}`, { method: 'PUT', body: file });
-    const told = await answer.json();
-    return answer.ok ? `${told.name} is in the folder Uploads.` : told.error_message;
+    const reply = await answer.json();
+    return answer.ok ? `${reply.name} is in the folder Uploads.` : reply.error_message;
   } catch {
     return `${file.name} could not be uploaded: the session does not answer, or this is a folder.`;
   }

@@ -126,7 +126,7 @@ async def test_a_staged_session_is_nobodys(stage: Stage):
     session_id = await stage.session(None)
     for user_id in (stage.ann, ""):
         verdict = await stage.verdict(session_id, SECRETS.connect_token(session_id, user_id, 1))
-        assert verdict["reason"] == "Nobody has this session: it was not handed to a user."
+        assert verdict["reason"] == "This session has no user: it was not handed over."
 
 
 async def test_a_session_opens_at_assigned_and_closes_with_its_end(stage: Stage):

@@ -28,13 +28,13 @@ export function keepAliveByToken(body: ConnectAddress) {
   return dataOf(client.POST('/api/v1/connect/keepalives', { body }));
 }
 
-/** With `force` its row ends at once, whatever its Agent says; without `follow` the very one, whatever took its place. */
+/** With `force` its row ends at once, even if its Agent disagrees; without `follow` the very one, not its successor. */
 export function deleteSession(sessionId: Uuid, { force = false, follow = true } = {}) {
   const params = { path: { session_id: sessionId }, query: { force, follow } };
   return deletionOf(client.DELETE('/api/v1/sessions/{session_id}', { params }));
 }
 
-/** A session as an order names it; one that was set aside is meant itself, not what took its place. */
+/** A session as an order names it; a quarantined one is meant itself, not what took its place. */
 export interface Ordered {
   session_id: Uuid;
   superseded_by?: Uuid | null;

@@ -3,7 +3,7 @@ import { createContext, use } from 'react';
 import { client, dataOf, isLoggedOut } from './client';
 import type { Me } from './types';
 
-/** Who is logged in; null = nobody. */
+/** Who is logged in; null = no user. */
 export const meQuery = queryOptions({
   queryKey: ['me'],
   queryFn: async ({ signal }): Promise<Me | null> => {

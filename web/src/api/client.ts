@@ -47,7 +47,7 @@ export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
 /**
  * The data of the answer to a deletion; undefined when there is nothing to delete any more.
  *
- * That is no failure: somebody else was faster, or a first answer was lost on its way and the request was sent again,
+ * That is no failure: another client was faster, or a first answer was lost on its way and the request was sent again,
  * by us (`retryTemporary`) or by the browser. Throws ApiError as `dataOf` does for everything else.
  */
 export async function deletionOf<T>(call: Promise<Answer<T>>): Promise<T | undefined> {

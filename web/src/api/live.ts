@@ -48,7 +48,7 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Whether the page is being told of changes at the moment. */
+/** Whether the page receives events at the moment. */
 export function useLiveState(): LiveState {
   return useSyncExternalStore(subscribe, () => state);
 }

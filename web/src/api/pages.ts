@@ -1,9 +1,9 @@
-/** Long lists: read page by page, as far as somebody has scrolled. */
+/** Long lists: read page by page, as far as the user has scrolled. */
 
 import { infiniteQueryOptions } from '@tanstack/react-query';
 import type { Page } from './client';
 
-/** Rows of the first page, and of those that follow while somebody scrolls. */
+/** Rows of the first page, and of those that follow while the user scrolls. */
 const FIRST_ROWS = 100;
 const NEXT_ROWS = 500;
 /** Each loaded page is read again so often, for events that were lost. */

@@ -56,9 +56,9 @@ export function managerRequestsQuery(question: RequestQuestion, limit: number) {
   });
 }
 
-/** The sessions of a pool that nobody has: those that wait for a user, or those that were set aside. */
-export function poolSessionsQuery(configId: Uuid, setAside: boolean) {
-  const query = { staging_config_id: configId, ...(setAside ? { set_aside: true } : { staged: true }) };
+/** The sessions of a pool without a user: those that wait for one, or the quarantined ones. */
+export function poolSessionsQuery(configId: Uuid, quarantined: boolean) {
+  const query = { staging_config_id: configId, ...(quarantined ? { set_aside: true } : { staged: true }) };
   return queryOptions({
     queryKey: ['sessions', 'pool', query],
     queryFn: ({ signal }) => allOf(client.GET('/api/v1/sessions', { signal, params: { query } }), signal),

@@ -93,7 +93,7 @@ export function App() {
   );
 }
 
-/** The log-in form at whatever address was asked for, until somebody is logged in. */
+/** The log-in form at any address, until a user is logged in. */
 function LoggedIn() {
   const { data: me, error } = useQuery(meQuery);
   if (me === undefined)

@@ -2,7 +2,7 @@ import { Badge, Tooltip } from '@mantine/core';
 import { useLiveState } from '../api/live';
 
 const LOOKS = {
-  connecting: { colour: 'gray', text: 'Connecting', hint: 'Asking to be told of changes' },
+  connecting: { colour: 'gray', text: 'Connecting', hint: 'Subscribing to changes' },
   live: { colour: 'teal', text: 'Live', hint: 'This page changes by itself' },
   reconnecting: {
     colour: 'yellow',

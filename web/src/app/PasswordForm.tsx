@@ -32,7 +32,7 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** After a log-in with a one-time password, at whatever address: nothing else is answered before. */
+/** After a log-in with a one-time password, at any address: nothing else is answered before. */
 export function FirstPassword() {
   const form = useForm({ initialValues: EMPTY });
   const leave = () =>

@@ -31,7 +31,7 @@ export interface Paged {
 }
 
 interface Props<Row> {
-  /** What the table shows, for people who hear it. */
+  /** What the table shows, for users of screen readers. */
   caption: string;
   /** Of a second, short table of a page: its order has a name of its own in the address, and it has no filter. */
   name?: string;

@@ -3,7 +3,7 @@ import { Button } from '@mantine/core';
 interface Props {
   /** What it does, e.g. Edit. */
   word: string;
-  /** Of the thing, for people who hear the page. */
+  /** Of the thing, for users of screen readers. */
   name: string;
   onClick: () => void;
 }

@@ -6,7 +6,7 @@ import { screenshotQuery } from '../api/queries';
 
 interface Props {
   sessionId: string;
-  /** What is seen, for people who hear the page. */
+  /** What is seen, for users of screen readers. */
   alt: string;
   width: number;
   /** Shown while there is no picture; without it the reason is. */

@@ -43,7 +43,7 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   unknown: 'unsure',
   unreachable: 'unsure',
   missing: 'unsure',
-  'set aside': 'unsure',
+  quarantined: 'unsure',
   open: 'good',
   refused: 'unsure',
   revoked: 'bad',
@@ -73,7 +73,7 @@ const STYLES: Record<Tone, CSSProperties> = {
 
 interface Props {
   status: string;
-  /** Somebody wants it so: it does not call for attention. */
+  /** It is intended: it does not call for attention. */
   intended?: boolean;
 }
 

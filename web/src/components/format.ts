@@ -50,7 +50,7 @@ export function unitOf(value: unknown, unit: string): string {
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** The first part of a uuid, enough to tell things apart in a list; other ids as they are. */
+/** The first part of a uuid, enough to distinguish things in a list; other ids as they are. */
 export function shortId(id: string): string {
   return UUID.test(id) ? id.slice(0, 8) : id;
 }

@@ -13,7 +13,7 @@ import { useAction } from './useAction';
 interface Look {
   label: string;
   icon: TablerIcon;
-  /** What is lost; without it nothing is, and nobody is asked. */
+  /** What is lost; without it nothing is, and no confirmation is asked for. */
   warning?: string;
 }
 

@@ -3,7 +3,7 @@ import { useDebouncedCallback } from '@mantine/hooks';
 import { useCallback, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
 
-/** While somebody types, the server is asked and the address is written so long after the last letter. */
+/** While the user types, the server is asked and the address is written so long after the last letter. */
 export const TYPING_MS = 200;
 
 /** Filter and order of a table, kept in the address so that a reload, a link and "back" keep them. */
@@ -46,7 +46,7 @@ export function withParam(name: string, value: string): URLSearchParams {
   return after;
 }
 
-/** `name` tells the tables of one page apart; the first has none. */
+/** `name` distinguishes the tables of one page; the first has none. */
 export function useTableState(initialSort: string | null, name = ''): TableState {
   const [params, setParams] = useSearchParams();
   const written = params.get(`${name}sort`) ?? initialSort;
@@ -91,7 +91,7 @@ export interface Column<Row> {
   /** Short key: names the column in the address and in the filter (`zone:eu`). */
   key: string;
   title: string;
-  /** The title is there only for people who hear the page. */
+  /** The title is there only for users of screen readers. */
   hideTitle?: boolean;
   /** What the column is sorted and filtered by; without it the column does neither. */
   value?: (row: Row) => Cell;

@@ -27,7 +27,7 @@ interface Questions<Row, PageKey extends QueryKey, CountKey extends QueryKey> {
   count: (question: Asked) => UseQueryOptions<number, DefaultError, number, CountKey>;
 }
 
-/** A list of the server as `DataTable` takes it: ordered and filtered there, and read on while somebody scrolls. */
+/** A list of the server as `DataTable` takes it: ordered and filtered there, and read on while the user scrolls. */
 export function usePages<Row, PageKey extends QueryKey, CountKey extends QueryKey>({
   sort,
   pages,

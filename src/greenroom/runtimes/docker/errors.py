@@ -15,7 +15,7 @@ NO_ANSWER = 900
 """Status of aiodocker's own error for a missing connection."""
 NO_ADDRESSES = "IPv4 address pool"
 NETWORKS_FULL = (
-    "Docker has no range of addresses left for one more network; remove networks that nobody uses, or give it more with"
+    "Docker has no range of addresses left for one more network; remove unused networks, or give it more with"
     " default-address-pools in its daemon.json"
 )
 

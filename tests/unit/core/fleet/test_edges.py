@@ -14,12 +14,12 @@ HISTORIES = st.lists(st.tuples(st.sampled_from(ADDRESSES), st.booleans()), min_s
 History = list[tuple[str, bool]]
 
 
-def check(told: Callable[..., EdgeClaim], history: History) -> None:
-    """Whatever was told since with the credential, the address last told with a token is in use; what was told last
+def check(reported: Callable[..., EdgeClaim], history: History) -> None:
+    """The address last reported with a token is in use, even after others were reported with the credential; the last
     waits, unless it is that one."""
     claim = EdgeClaim()
     for address, with_token in history:
-        claim = told(claim, address, with_token=with_token)
+        claim = reported(claim, address, with_token=with_token)
     vouched = [address for address, with_token in history if with_token]
     last, _ = history[-1]
     assert claim.in_use == (vouched[-1] if vouched else "")
@@ -27,7 +27,7 @@ def check(told: Callable[..., EdgeClaim], history: History) -> None:
 
 
 def test_only_a_token_changes_the_address_in_use():
-    holds(check, EdgeClaim.told, HISTORIES)
+    holds(check, EdgeClaim.reported, HISTORIES)
 
 
 def test_the_property_catches_a_credential_that_is_believed():

@@ -226,7 +226,7 @@ def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFa
 )
 def test_a_persistent_profile_that_nobody_gets_is_of_no_use(path: str | None, users: list[LaunchFacts], is_said: bool):
     assert (
-        "Nobody gets the persistent profile of Desktop" in (unused_profile("Desktop", path, users) or "")
+        "No user gets the persistent profile of Desktop" in (unused_profile("Desktop", path, users) or "")
     ) == is_said
 
 

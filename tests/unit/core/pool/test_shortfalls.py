@@ -45,7 +45,7 @@ def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, 
             False,
             Shortfall(
                 "no-running-manager",
-                "2 of 3 not staged: no Manager of the zone is running, so nobody fills the pool.",
+                "2 of 3 not staged: no Manager of the zone is running, so the pool is not filled.",
             ),
         ),
         (STALE, None, 1, True, Shortfall("starting", "2 of 3 not staged yet: 1 of them is starting.")),

@@ -92,7 +92,7 @@ def test_a_session_that_is_not_running_is_refused(status: SessionStatus):
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        (replace(FACTS, user_id=None), "Nobody has this session: it was not handed to a user."),
+        (replace(FACTS, user_id=None), "This session has no user: it was not handed over."),
         (replace(FACTS, token_is_valid=False), "The token does not open this session; it may have been revoked."),
         (replace(FACTS, username_shown="bob@x"), "The session belongs to another user."),
         (replace(FACTS, user_enabled=False), "The user is disabled or locked."),

@@ -99,7 +99,7 @@ interface Count {
 }
 
 function sessionsInUse(number: number): Count {
-  return { number: String(number), note: number > 0 ? 'of all users' : 'nobody is working now' };
+  return { number: String(number), note: number > 0 ? 'of all users' : 'no user is working now' };
 }
 
 function staged(configs: StagingConfig[]): Count {

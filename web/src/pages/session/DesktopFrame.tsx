@@ -20,7 +20,7 @@ interface Props {
   tools: ReactNode;
 }
 
-/** How long a page that does not speak our protocol is given before it is shown as it is. */
+/** How long a page without our protocol is given before it is shown as it is. */
 const SILENT_PAGE_MS = 1500;
 
 /** A frame that says nothing is loaded again after this, then after twice that, … */
@@ -42,12 +42,12 @@ export function DesktopFrame({ url, load, onSilent, onRefused, onAgain, idle, to
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
   const page = useFramePage(frame, url, loaded);
-  const { state, reason, focus, heard } = page;
+  const { state, reason, focus, received } = page;
   const used = useFocused(frame);
   const isOther = useAfter(SILENT_PAGE_MS, loaded && state === 'silent');
   const other = isOther && state === 'silent';
   const [outOfSight, comeBack] = useOutOfSight(other ? idle.afterS : 0);
-  const loadsAgain = loaded && !heard && !used && !outOfSight && load < LOADS;
+  const loadsAgain = loaded && !received && !used && !outOfSight && load < LOADS;
   const isSilent = useAfter(LOAD_AGAIN_MS * 2 ** load, loadsAgain);
 
   useEffect(() => {
@@ -147,7 +147,7 @@ interface RefusedProps {
   onAgain: () => void;
 }
 
-/** The desktop is not shown, and why; it stays until somebody does something. */
+/** The desktop is not shown, and why; it stays until the user acts. */
 function Refused({ reason, covers, onAgain }: RefusedProps) {
   return (
     <Cover covers={covers}>

@@ -43,7 +43,7 @@ export function Stage({ connection, error, limit = null, idle = NEVER_IDLE, tool
   );
 }
 
-/** The dark page around whatever is to be said about a session. */
+/** The dark page around all messages about a session. */
 export function StageFrame({ children }: { children: ReactNode }) {
   useTitle();
   return (

@@ -3,7 +3,7 @@ import type { TablerIcon } from '@tabler/icons-react';
 
 interface Props {
   label: string;
-  /** The short name for people who hear the page; without it the label. */
+  /** The short name for users of screen readers; without it the label. */
   name?: string;
   icon: TablerIcon;
   onClick: () => void;

@@ -3,7 +3,7 @@
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 
 /**
- * `silent` = the page has not answered our hello: it is loading, or it does not speak the protocol; `idle` = it was
+ * `silent` = the page has not answered our hello: it is loading, or it does not have the protocol; `idle` = it was
  * disconnected for want of input, says so itself and goes on at the next key.
  */
 export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused' | 'idle';
@@ -23,8 +23,8 @@ export interface FramePage {
   state: FrameState;
   /** Why it was refused, in the gateway's words; null where it says nothing of that. */
   reason: string | null;
-  /** Whether it has said anything at all, in whatever protocol. */
-  heard: boolean;
+  /** Whether it has sent any message, in any protocol. */
+  received: boolean;
   /** Text last copied inside the session. */
   clipboard: string | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
@@ -42,14 +42,14 @@ const GREETING_MS = 200;
 const GREETINGS = 50;
 
 /**
- * Listen to and speak with the page at `url` in `frame`; messages of any other window or origin are ignored.
+ * Exchange messages with the page at `url` in `frame`; messages of any other window or origin are ignored.
  *
  * The page says nothing before it was greeted, and may begin to listen some time after the frame has `loaded`.
  */
 export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string, loaded: boolean): FramePage {
   const [state, setState] = useState<FrameState>('silent');
   const [reason, setReason] = useState<string | null>(null);
-  const [heard, setHeard] = useState(false);
+  const [received, setReceived] = useState(false);
   const [clipboard, setClipboard] = useState<string | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
   const [hasFiles, setHasFiles] = useState(false);
@@ -57,9 +57,9 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const { origin } = address;
 
   useEffect(() => {
-    const hear = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
+    const receive = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
       if (from !== origin || source !== frame.current?.contentWindow) return;
-      setHeard(true);
+      setReceived(true);
       if (data?.greenroom !== PROTOCOL) return;
       if (data.type === 'state' && data.state) {
         setState(data.state);
@@ -69,8 +69,8 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
-    window.addEventListener('message', hear);
-    return () => window.removeEventListener('message', hear);
+    window.addEventListener('message', receive);
+    return () => window.removeEventListener('message', receive);
   }, [frame, origin]);
 
   const say = useCallback(
@@ -97,5 +97,5 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     return () => clearInterval(timer);
   }, [loaded, silent, say]);
   const filesUrl = hasFiles ? new URL('files.html', address).href : null;
-  return { state, reason, heard, clipboard, latencyMs, filesUrl, sendClipboard, focus };
+  return { state, reason, received, clipboard, latencyMs, filesUrl, sendClipboard, focus };
 }

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useState } from 'react';
 export interface IdleRule {
   /** Seconds after which the viewer is disconnected; 0 = never. */
   afterS: number;
-  /** Told whether the viewer is disconnected for it now. */
+  /** Called with whether the viewer is disconnected for it now. */
   onChange: (idle: boolean) => void;
 }
 
@@ -13,8 +13,8 @@ export const NEVER_IDLE: IdleRule = { afterS: 0, onChange: () => undefined };
 /**
  * Whether this window was out of sight for `seconds` (0 = never said), until the function is called.
  *
- * All that can be known of a page of somebody else's: what is typed into a frame of another origin is hidden from us,
- * but nobody types into a window that is not seen.
+ * All that can be known of a page that is not ours: what is typed into a frame of another origin is hidden from us,
+ * but no user types into a window that is not seen.
  */
 export function useOutOfSight(seconds: number): [boolean, () => void] {
   const [out, setOut] = useState(false);

@@ -17,7 +17,7 @@ SECURITY = (
 
 
 class BadRequestError(Exception):
-    """The other end does not speak HTTP or websocket as it should."""
+    """The other end violates HTTP or the websocket protocol."""
 
 
 class Request:

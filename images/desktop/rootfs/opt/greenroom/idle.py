@@ -1,7 +1,7 @@
 """Since when a viewer has given no input, read from what they send: the client's half of RFB, security type None.
 
 Asking for pictures and answering fences is no input; keys, pointer and clipboard are. After a message of a kind that is
-not known here everything counts as input, so that nobody is ever disconnected by mistake.
+not known here everything counts as input, so that no user is ever disconnected by mistake.
 """
 
 import time

@@ -68,7 +68,7 @@ export function Launches() {
           size="xl"
           title={
             <Text component="span" fw={650}>
-              {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'somebody who was deleted'}
+              {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'a deleted user'}
             </Text>
           }
           closeButtonProps={{ 'aria-label': 'Close' }}

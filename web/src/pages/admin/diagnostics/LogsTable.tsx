@@ -23,7 +23,7 @@ import { LogTools } from './LogTools';
 /** Rows of a page; older ones are asked for. */
 const ROWS = 250;
 
-/** A setting that kept somebody from a staged session: its rows have columns of their own. */
+/** A setting that kept a user from a staged session: its rows have columns of their own. */
 const VIOLATION = 'staging-violation';
 
 const TIME: Column<LogRow> = {

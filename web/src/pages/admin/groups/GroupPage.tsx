@@ -81,7 +81,7 @@ function Members({ group, disabled }: { group: Group; disabled: boolean }) {
       onRemove={isForAll ? undefined : (id) => removeGroupUser(group.group_id, id)}
       touched={['users', 'groups']}
       disabled={disabled || isForAll}
-      empty="Nobody is in this group yet. Add a user above."
+      empty="No user is in this group yet. Add a user above."
     />
   );
 }

@@ -52,7 +52,7 @@ export function GroupSetting({ group, setting, inherited, disabled, trace, known
             )
           : undefined
       }
-      aside={(reset) => setting.kind !== 'bool' && <Reset name={setting.name} has={has} {...{ disabled, reset }} />}
+      besideEditor={(reset) => setting.kind !== 'bool' && <Reset name={setting.name} has={has} {...{ disabled, reset }} />}
     />
   );
 }

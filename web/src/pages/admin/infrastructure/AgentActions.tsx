@@ -117,7 +117,7 @@ function isOut(agent: Agent): boolean {
   return agent.credential_revoked || agent.refused !== null || agent.status !== 'running';
 }
 
-/** Says which address of the edge gateway is the right one, after the Agent told another one. */
+/** Says which address of the edge gateway is the right one, after the Agent reported another one. */
 function SettleEdge({ agent, requested }: Props & { requested: string }) {
   const decline = useAction(
     () => changeAgent(agent.agent_id, { edge_url: agent.edge_url }),
@@ -135,7 +135,7 @@ function SettleEdge({ agent, requested }: Props & { requested: string }) {
         trigger={(open) => <Button onClick={open}>Confirm Edge Address</Button>}
       >
         Streams of its sessions go to {requested || 'the web gateway on its host'} from now on, in the place of{' '}
-        {agent.edge_url || 'the web gateway on its host'}. If nobody changed that on the host, decline it, disable the
+        {agent.edge_url || 'the web gateway on its host'}. If no one changed that on the host, decline it, disable the
         Agent and look after the host.
       </Confirm>
       <Button variant="default" loading={decline.isPending} onClick={() => decline.mutate(undefined)}>

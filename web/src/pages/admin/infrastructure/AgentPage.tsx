@@ -138,7 +138,7 @@ function Details({ agent }: { agent: Agent }) {
   );
 }
 
-/** That it is not listened to, or that somebody else came with its identity, and what to do. */
+/** That it is not listened to, or that another host came with its identity, and what to do. */
 function Refused({ agent }: { agent: Agent }) {
   const { credential_revoked, refused } = agent;
   if (!credential_revoked && !refused) return null;
@@ -148,7 +148,7 @@ function Refused({ agent }: { agent: Agent }) {
       variant="light"
       role="status"
       icon={<IconShieldX aria-hidden />}
-      title={credential_revoked ? 'Its credential was revoked' : 'Somebody with its identity was refused'}
+      title={credential_revoked ? 'Its credential was revoked' : 'Another host with its identity was refused'}
     >
       {credential_revoked && (
         <Text size="sm">

@@ -165,7 +165,7 @@ interface ReportsToProps {
   manager: Manager | undefined;
 }
 
-/** Which Manager an Agent listens to: the Manager, and the highest term it has heard. */
+/** The Manager of an Agent, and the highest term the Agent has seen. */
 export function ReportsTo({ agent, manager }: ReportsToProps) {
   if (!agent.manager_id) return null;
   return (

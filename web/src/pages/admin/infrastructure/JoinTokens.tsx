@@ -69,7 +69,7 @@ function Revoke({ token }: { token: JoinToken }) {
       touched={['join-tokens']}
       trigger={(open) => <RowButton label={`Revoke the join token for ${purpose}`} icon={IconTrash} onClick={open} />}
     >
-      Nobody joins with it any more. Who has joined stays.
+      No host joins with it any more. Those that have joined stay.
     </Confirm>
   );
 }

@@ -31,7 +31,7 @@ async function setEnabled({ manager_id, instance_id }: Manager, enabled: boolean
 }
 
 /**
- * What somebody should know who disables it; null where nothing changes for the zone, and for the last enabled one,
+ * What an administrator should know before disabling it; null where nothing changes for the zone, and for the last enabled one,
  * which the server refuses with what to do instead.
  */
 function consequenceOf(manager: Manager, all: Manager[]): ReactNode {

@@ -98,7 +98,7 @@ export function Managers() {
   );
 }
 
-/** Zones whose enabled Managers are all silent: the one thing on this page that somebody has to see to. */
+/** Zones whose enabled Managers are all silent: the one thing on this page that an administrator has to act on. */
 function Uncoordinated({ managers }: { managers: Manager[] }) {
   const zones = [...new Set(managers.map(({ zone_name }) => zone_name))].filter((zone) =>
     managers.every(({ zone_name, status }) => zone_name !== zone || status !== 'running'),

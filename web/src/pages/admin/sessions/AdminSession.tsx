@@ -80,7 +80,7 @@ function Details({ session }: { session: Session }) {
             'User',
             session.user_id
               ? to(`/admin/users/${session.user_id}`, session.username ?? session.user_id)
-              : kindOf(session) === 'staged' && 'nobody yet: it is staged',
+              : kindOf(session) === 'staged' && 'none yet: it is staged',
           ],
           ['Workspace', to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name)],
           ['Origin', <Origin key="origin" session={session} />],
@@ -91,14 +91,14 @@ function Details({ session }: { session: Session }) {
           ['Usable since', session.started && <TimeAgo key="started" time={session.started} />],
           ['Assigned', session.assigned && <TimeAgo key="assigned" time={session.assigned} />],
           ['Last used', session.keepalive && <TimeAgo key="keepalive" time={session.keepalive} />],
-          ['Expires', kindOf(session) !== 'set aside' && session.expires && <Expiry key="expires" session={session} />],
+          ['Expires', kindOf(session) !== 'quarantined' && session.expires && <Expiry key="expires" session={session} />],
           ['Ends in any case', session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
           ['Permissions', granted.join(', ') || 'none'],
           ['Opened with', session.kasm_url],
           ['State', session.operational_message],
           ['Why stopped', session.stopped_reason],
           ['Why ended', session.ended_reason],
-          ['Why set aside', session.set_aside_reason],
+          ['Why quarantined', session.set_aside_reason],
           [
             'Its place was taken by',
             session.superseded_by && to(`/admin/sessions/${session.superseded_by}`, session.superseded_by),

@@ -59,6 +59,6 @@ export function CommandForm({ sessionId }: { sessionId: string }) {
 }
 
 function titleOf({ state, exit_code }: Schemas['CommandView']): string {
-  if (state === 'unknown') return 'The Agent was restarted meanwhile: nobody knows what became of the command.';
+  if (state === 'unknown') return 'The Agent was restarted meanwhile: it is unknown what became of the command.';
   return exit_code === null ? 'It was still running at its deadline.' : `It ended with exit code ${exit_code}.`;
 }

@@ -4,9 +4,9 @@ import { kindOf } from './kinds';
 
 const VERBS: Record<string, string> = { delete: 'deleted', stop: 'stopped', pause: 'paused' };
 
-/** When something happens to a session by itself, what, and by which rule; one that was set aside stays. */
+/** When something happens to a session by itself, what, and by which rule; a quarantined one stays. */
 export function Expiry({ session }: { session: Session }) {
-  if (kindOf(session) === 'set aside') return '–';
+  if (kindOf(session) === 'quarantined') return '–';
   const what = session.expires_action && VERBS[session.expires_action];
   return (
     <>

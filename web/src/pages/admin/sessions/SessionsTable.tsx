@@ -120,7 +120,7 @@ function Origin({ session }: { session: Session }) {
   );
 }
 
-/** Its status; of one that was set aside also why. */
+/** Its status; of a quarantined one also why. */
 function Status({ session }: { session: Session }) {
   return (
     <>

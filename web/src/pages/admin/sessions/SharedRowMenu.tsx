@@ -105,6 +105,6 @@ function consequence({ zone_name }: Session): Record<Kind, string> {
   return {
     'in use': `The session in zone ${zone_name} ends, and everything in it that was not saved elsewhere is lost.`,
     staged: 'The pool replaces it by a new one.',
-    'set aside': 'Its container is removed, and cannot be looked at any more.',
+    quarantined: 'Its container is removed, and cannot be looked at any more.',
   };
 }

@@ -1,25 +1,25 @@
 import type { SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 
-/** What a session is to people: somebody's, waiting for somebody, or taken from a pool to be looked at. */
-export const KINDS = ['in use', 'staged', 'set aside'] as const;
+/** Of a session: it has a user, waits for one, or was taken from its pool for inspection. */
+export const KINDS = ['in use', 'staged', 'quarantined'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export function kindOf({ user_id, staging_config_id, set_aside_reason }: Session): Kind {
   if (user_id || !staging_config_id) return 'in use';
-  return set_aside_reason ? 'set aside' : 'staged';
+  return set_aside_reason ? 'quarantined' : 'staged';
 }
 
 /** How the server is asked for those of a kind. */
 export const QUESTIONS: Record<Kind, SessionQuestion> = {
   'in use': { staged: false },
   staged: { staged: true },
-  'set aside': { set_aside: true },
+  quarantined: { set_aside: true },
 };
 
 /** The username, or what a session without a user is. */
 export function ownerOf(session: Session): string {
-  const words: Record<Kind, string> = { 'in use': '–', staged: 'staged, no user yet', 'set aside': 'set aside' };
+  const words: Record<Kind, string> = { 'in use': '–', staged: 'staged, no user yet', quarantined: 'quarantined' };
   return session.username ?? words[kindOf(session)];
 }
 
@@ -27,5 +27,5 @@ export function ownerOf(session: Session): string {
 export function nameOf(session: Session): string {
   return session.username
     ? `${session.username}’s ${session.image_friendly_name}`
-    : `this ${kindOf(session) === 'set aside' ? 'set aside' : 'staged'} ${session.image_friendly_name}`;
+    : `this ${kindOf(session) === 'quarantined' ? 'quarantined' : 'staged'} ${session.image_friendly_name}`;
 }

@@ -48,11 +48,11 @@ const COLUMNS: Column<Session>[] = [
   { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <RowActions session={row} /> },
 ];
 
-/** The sessions of a pool that nobody has: those that wait, and those set aside to be looked at. */
+/** The sessions of a pool without a user: those that wait, and those quarantined for inspection. */
 export function PoolSessions({ configId }: { configId: string }) {
   const sessions = useQuery(poolSessionsQuery(configId, false));
-  const setAside = useQuery(poolSessionsQuery(configId, true));
-  const own = sessions.data && eachOnce(setAside.data ?? [], sessions.data);
+  const quarantined = useQuery(poolSessionsQuery(configId, true));
+  const own = sessions.data && eachOnce(quarantined.data ?? [], sessions.data);
   const inUse = useQuery(sessionCountQuery({ staging_config_id: configId, staged: false })).data ?? 0;
   return (
     <Stack gap="xs">
@@ -70,7 +70,7 @@ export function PoolSessions({ configId }: { configId: string }) {
           name="staged"
           query={{
             data: own,
-            error: sessions.error ?? setAside.error,
+            error: sessions.error ?? quarantined.error,
           }}
           columns={COLUMNS}
           rowKey={(row) => row.session_id}
@@ -83,23 +83,23 @@ export function PoolSessions({ configId }: { configId: string }) {
   );
 }
 
-/** Both lists as one. They are fetched one after the other, so one that is being set aside may be in both. */
-function eachOnce(setAside: Session[], sessions: Session[]): Session[] {
-  const ids = new Set(setAside.map(({ session_id }) => session_id));
-  return [...setAside, ...sessions.filter(({ session_id }) => !ids.has(session_id))];
+/** Both lists as one. They are fetched one after the other, so one that is just being quarantined may be in both. */
+function eachOnce(quarantined: Session[], sessions: Session[]): Session[] {
+  const ids = new Set(quarantined.map(({ session_id }) => session_id));
+  return [...quarantined, ...sessions.filter(({ session_id }) => !ids.has(session_id))];
 }
 
 function stateOf(session: Session): string {
-  if (kindOf(session) === 'set aside') return 'set aside';
+  if (kindOf(session) === 'quarantined') return 'quarantined';
   return session.claimable ? 'ready' : session.status;
 }
 
-/** When the pool replaces it; one that was set aside stays until others come or somebody deletes it. */
+/** When the pool replaces it; a quarantined one stays until others come or a user deletes it. */
 function endOf(session: Session): string | null {
   return kindOf(session) === 'staged' ? session.expires : null;
 }
 
-/** Why it was set aside or failed, or whose place it will take. */
+/** Why it was quarantined or failed, or whose place it will take. */
 function noteOf({ set_aside_reason, error, replaces, claimable }: Session): string | null {
   const isComing = replaces !== null && !claimable;
   return set_aside_reason ?? error ?? (isComing ? `In rotation: takes the place of ${shortId(replaces)}` : null);

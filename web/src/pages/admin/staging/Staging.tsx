@@ -67,7 +67,7 @@ const COLUMNS: Column<StagingConfig>[] = [
   },
 ];
 
-/** Sessions → Staging: the pools of sessions that are already running when somebody asks for one. */
+/** Sessions → Staging: the pools of sessions that are already running when a user asks for one. */
 export function Staging() {
   const configs = useQuery(stagingQuery);
   const allowed = useAllowed();

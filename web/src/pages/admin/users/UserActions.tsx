@@ -20,7 +20,7 @@ interface Props {
   onDeletedTo?: string;
 }
 
-/** What can be done with a user; nobody disables or deletes their own account. */
+/** What can be done with a user; no user disables or deletes their own account. */
 export function UserActions({ user, onDeletedTo }: Props) {
   const me = useMe();
   const allowed = useAllowed();
@@ -131,7 +131,7 @@ function ResetPassword({ user, onClose }: { user: User; onClose: () => void }) {
     >
       <PasswordInput
         label="New password"
-        description="Tell it to the user in a safe way; it can be changed under My account"
+        description="Give it to the user in a safe way; it can be changed under My account"
         required
         data-autofocus
         autoComplete="new-password"

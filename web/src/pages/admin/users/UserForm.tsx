@@ -71,7 +71,7 @@ function CreateForm({ onClose }: { onClose: () => void }) {
   );
 }
 
-/** Everything an administrator can change of a user; `isSelf`: nobody locks their own account. */
+/** Everything an administrator can change of a user; `isSelf`: no user locks their own account. */
 export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boolean; disabled: boolean }) {
   const form = useForm<Fields>({ initialValues: fieldsOf(user) });
   return (

@@ -73,7 +73,7 @@ function DeleteWorkspace({ image }: { image: Image }) {
         </Button>
       )}
     >
-      Nobody can launch it any more. The container image stays on the machines that have it.
+      No user can launch it any more. The container image stays on the machines that have it.
     </Confirm>
   );
 }

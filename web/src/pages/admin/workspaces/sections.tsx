@@ -173,7 +173,7 @@ export function AccessFields({ form }: Props) {
       <Columns>
         <Switch
           label="Enabled"
-          description="Off: nobody can launch it, and Agents do not pull it"
+          description="Off: no user can launch it, and Agents do not pull it"
           {...form.getInputProps('enabled', { type: 'checkbox' })}
         />
         <Switch
