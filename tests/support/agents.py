@@ -1,4 +1,4 @@
-"""An Agent that a test speaks for, message by message; and the rows it needs."""
+"""An Agent that a test plays, message by message; and the rows it needs."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ class ToldAgent:
         return await self.post("/v1/check-in", message)
 
     async def check_in(self, *sessions: Observed, once: bool = False, **fields: Any) -> Answer:
-        """Say it and take the answer over as an Agent does; unless `once`, say it again as long as it is not heard."""
+        """Send it and apply the answer as an Agent does; unless `once`, repeat it as long as it is not committed."""
         message = self.message(*sessions, **fields)
         response = await self._said(message)
         for _ in range(TRIES):
-            if once or _is_heard(message, response):
+            if once or _is_committed(message, response):
                 break
             response = await self._said(message)
         assert response.status_code == 200, response.text
@@ -123,7 +123,7 @@ class ToldAgent:
         return self.answer
 
 
-def _is_heard(message: CheckIn, response: httpx.Response) -> bool:
+def _is_committed(message: CheckIn, response: httpx.Response) -> bool:
     """Whether the database had time for it: what was seen is committed, and the answer comes from there."""
     if response.status_code != 200:
         return response.json().get("code") != "unavailable"
@@ -137,13 +137,13 @@ def _is_heard(message: CheckIn, response: httpx.Response) -> bool:
 async def speaking(*agents: ToldAgent) -> AsyncGenerator[None]:
     """Keeps Agents checking in while it is entered: each says ten times a second that nothing is new."""
 
-    async def speak() -> None:
+    async def report() -> None:
         while True:
             for agent in agents:
                 await agent.check_in()
             await asyncio.sleep(0.1)
 
-    task = asyncio.create_task(speak())
+    task = asyncio.create_task(report())
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
 
 @pytest.fixture
 def world() -> World:
-    """What a Manager wants and hears, as the test says."""
+    """What a Manager wants and receives, as the test says."""
     return World()
 
 

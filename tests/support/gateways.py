@@ -134,7 +134,7 @@ class World:
         )
 
     def reset(self) -> None:
-        """Ann and Bob have a desktop each, nobody was let in, nothing was asked, no Manager drains."""
+        """Ann and Bob have a desktop each, no viewer was admitted, nothing was asked, no Manager drains."""
         self.api.tokens.clear()
         self.api.questions.clear()
         self.api.reports.clear()

@@ -77,7 +77,7 @@ class Fleet:
 
 
 async def lease(db: Database) -> dict[str, Any]:
-    """The lease of zone `default`, with the instance id of who holds it now (None = nobody)."""
+    """The lease of zone `default`, with the instance id of who holds it now (None = none)."""
     row = await db.fetch_one(
         "SELECT l.term, l.holder::text, l.manager_id::text, l.backend_pid,"
         " CASE WHEN l.expires_at > clock_timestamp() THEN m.instance_id END AS primary"
@@ -102,13 +102,13 @@ async def told(db: Database, act: Awaitable[None]) -> set[str]:
         await connection.execute("LISTEN greenroom")
         await act
         await connection.execute("NOTIFY greenroom, 'end'")
-        heard: set[str] = set()
+        received: set[str] = set()
         async for notification in connection.notifies(timeout=30):
             if notification.payload == "end":
                 break
-            heard.add(notification.payload)
+            received.add(notification.payload)
         await connection.execute("UNLISTEN *")
-        return heard
+        return received
 
 
 async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def make_certificate(folder: Path) -> None:
 class Api:
     """The api: answers with what it was asked; `tokens`: (session, token) → user; `reports` of the gateway.
 
-    `fleet` is what it tells gateways; None = it answers 503.
+    `fleet` is what it sends gateways; None = it answers 503.
     """
 
     tokens: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
@@ -183,7 +183,7 @@ async def inside(request: Request) -> Response:
 
 
 async def silent(request: Request) -> Response:
-    """Take a question and say nothing as long as somebody waits."""
+    """Take a question and say nothing as long as a client waits."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     return Response()

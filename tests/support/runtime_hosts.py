@@ -86,33 +86,33 @@ class Host:
 @contextlib.asynccontextmanager
 async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awaitable[Event]]]:
     """Collects events; yields a function that waits for (session_id, kind)."""
-    heard: list[Event] = []
+    received: list[Event] = []
     news = asyncio.Event()
 
     async def listen() -> None:
         async for event in runtime.events():
-            heard.append(event)
+            received.append(event)
             news.set()
 
     async def wait_for(session_id: str, kind: str) -> Event:
         async with asyncio.timeout(30):
             while True:
-                for event in heard:
+                for event in received:
                     if (event.session_id, event.kind) == (session_id, kind):
                         return event
                 news.clear()
                 await news.wait()
 
-    async def hears() -> bool:
+    async def has_received() -> bool:
         marker = new_id()
         await runtime.create(marker, spec())
         await runtime.remove(marker)
         await asyncio.sleep(0.1)
-        return bool(heard)
+        return bool(received)
 
     task = asyncio.create_task(listen())
     try:
-        await eventually(hears)  # the daemon does not say when it has taken the subscription
+        await eventually(has_received)  # the daemon does not say when it has taken the subscription
         yield wait_for
     finally:
         task.cancel()

@@ -53,7 +53,7 @@ def test_an_order_for_another_session_and_the_picture_of_one_that_left_are_dropp
     assert (orders.reports(SESSION), orders.begun()) == ([], frozenset())
 
 
-def test_what_nobody_waits_for_any_more_is_forgotten(journal: Journal):
+def test_what_is_no_longer_waited_for_is_forgotten(journal: Journal):
     orders = Orders(journal)
     late = Command(command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-AWAITED_S)
     orders.accept([late, screenshot("c")], {SESSION})

@@ -1,4 +1,4 @@
-"""What waits for a Manager fits into a message, whatever it quotes."""
+"""What waits for a Manager fits into a message, for any quotation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_log_rows_that_wait_never_outgrow_a_message():
     assert lines[0].message.endswith("…")
 
 
-def test_a_sentence_of_usual_length_is_told_as_it_is():
+def test_a_sentence_of_usual_length_is_sent_as_it_is():
     outbox = Outbox()
     outbox.add_log_line(LogLine(at=0.0, level="INFO", code="c", message="x" * MAX_SENTENCE_CHARACTERS))
     assert [line.message for line in outbox.take_log_lines()] == ["x" * MAX_SENTENCE_CHARACTERS]

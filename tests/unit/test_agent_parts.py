@@ -1,4 +1,4 @@
-"""Small parts of the Agent: the order of Managers, identity, capacity, health, what waits to be told."""
+"""Small parts of the Agent: the order of Managers, identity, capacity, health, what waits to be reported."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_healthy_while_rounds_are_made_and_the_runtime_answers():
     assert not health.report(101.0)[0]
 
 
-# What waits to be told ----------------------------------------------------------------------------------------------
+# What waits to be reported --------------------------------------------------------------------------------------------
 
 
 def _observed(session_id: str, generation: int) -> Observed:
@@ -163,7 +163,7 @@ def _observed(session_id: str, generation: int) -> Observed:
 @given(st.lists(st.one_of(st.tuples(st.just("put"), st.integers(1, 3)), st.sampled_from(["send", "lose", "commit"]))))
 def test_nothing_is_lost_however_messages_fail(events: list[object]):
     """A model Manager that commits some messages and acknowledges the last of those ends up with the newest state."""
-    outbox, heard, newest, seq, acked = Outbox(), dict[str, Observed](), dict[str, Observed](), 0, 0
+    outbox, received, newest, seq, acked = Outbox(), dict[str, Observed](), dict[str, Observed](), 0, 0
     for number, event in enumerate([*events, "commit"]):
         if isinstance(event, tuple):
             observed = _observed(f"s{event[1]}", number)
@@ -173,11 +173,11 @@ def test_nothing_is_lost_however_messages_fail(events: list[object]):
         seq += 1
         message = outbox.unacknowledged(seq)
         if event == "commit":
-            heard.update({observed.session_id: observed for observed in message})
+            received.update({observed.session_id: observed for observed in message})
             acked = seq
         if event != "lose":
             outbox.acknowledge(acked)
-    assert heard == newest
+    assert received == newest
     assert outbox.unacknowledged(seq + 1) == []
 
 

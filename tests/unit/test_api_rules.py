@@ -155,7 +155,7 @@ def test_hex_ids(value: Any):
         ({"speed": 1}, "speed: is not known here"),
     ],
 )
-def test_what_is_wrong_with_a_value_is_said_in_words(body: dict[str, Any], said: str):
+def test_what_is_wrong_with_a_value_is_explained(body: dict[str, Any], said: str):
     with pytest.raises(Invalid, match=f"cannot be used: {re.escape(said)}\\.$"):
         validated(StagingPatch, body)
 
@@ -168,4 +168,4 @@ def test_a_pattern_is_explained(name: str):
 
 def test_every_verdict_of_a_field_of_ours_is_known_in_words():
     assert "Value error" not in in_words({"type": "value_error", "msg": "Value error, there is no such zone."})
-    assert in_words({"type": "unheard_of", "msg": "It is odd."}) == "It is odd"
+    assert in_words({"type": "unknown_type", "msg": "It is odd."}) == "It is odd"

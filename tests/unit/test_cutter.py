@@ -109,12 +109,12 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
 
     said: list[str] = []
 
-    def heard(event: str, *, session_id: str, reason: str) -> None:
+    def logged(event: str, *, session_id: str, reason: str) -> None:
         said.append(f"{session_id}: {event}: {reason}")
 
     monkeypatch.setattr(termination, "shut_down", refused)
     monkeypatch.setattr(termination, "REPEAT_S", (0.0,))
-    monkeypatch.setattr(termination.log, "error", heard)
+    monkeypatch.setattr(termination.log, "error", logged)
     cutter = StreamTerminator()
     cutter.cut_soon("s", "127.0.0.1:1")
     await cutter.wait()

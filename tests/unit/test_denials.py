@@ -1,4 +1,4 @@
-"""What is told of refused requests: few rows, whatever a session does."""
+"""What is reported of refused requests: few rows, even when a session causes many."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_what_the_lists_allow_was_refused_for_its_address():
     assert "it leads to a private network or to this host" in row.sentence
 
 
-def test_the_same_again_is_counted_and_told_after_a_while():
+def test_the_same_again_is_counted_and_reported_after_a_while():
     denials = Denials()
     assert len(denials.rows(POLICY, [denial()] * 3, session_of, 0.0)) == 1
     assert denials.rows(POLICY, [denial()] * 4, session_of, QUIET_S - 1) == []

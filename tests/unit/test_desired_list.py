@@ -12,7 +12,7 @@ def entry(session_id: str, authorised: Authorised | None = None, want: str = "ru
     return Desired(session_id=session_id, generation=1, want=want, authorised=authorised)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_list_tells_what_changed_who_left_and_whose_viewers_did():
+def test_a_list_shows_what_changed_who_left_and_whose_viewers_did():
     same, staged, gone = entry("same", ALICE), entry("staged"), entry("gone")
     claimed, ending, handed = entry("staged", BOB), entry("ending", ALICE, "absent"), entry("handed", BOB)
     before = {one.session_id: one for one in (same, staged, gone, entry("ending", ALICE), entry("handed", ALICE))}

@@ -1,4 +1,4 @@
-"""No desktop depends on which of its programs is ready first: what they begin with is what xfsettingsd tells them."""
+"""No desktop depends on which of its programs is ready first: what they begin with is what xfsettingsd gives them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SAME = {
 def test_programs_begin_with_the_theme_and_fonts_of_the_desktop():
     begun = configparser.ConfigParser()
     begun.read(ROOTFS / "gtk-3.0/settings.ini")
-    told: dict[str, str] = {}
+    given: dict[str, str] = {}
     for group in ET.parse(XSETTINGS).getroot():  # noqa: S314 -- a file of this repository
         for each in group:
-            told[f"{group.get('name')}/{each.get('name')}"] = each.get("value", "")
+            given[f"{group.get('name')}/{each.get('name')}"] = each.get("value", "")
     settings = dict(begun["Settings"])
-    assert int(settings.pop("gtk-xft-dpi")) == 1024 * int(told["Xft/DPI"])
-    assert settings == {name: told[same] for name, same in SAME.items()}
+    assert int(settings.pop("gtk-xft-dpi")) == 1024 * int(given["Xft/DPI"])
+    assert settings == {name: given[same] for name, same in SAME.items()}

@@ -42,7 +42,7 @@ GOOD = DockerHost(
         replace(GOOD, disk=FreeDisk(free_bytes=0)),
         replace(GOOD, versions={"Podman Engine": "4.3.1"}),
     ],
-    ids=["good", "btrfs", "folder out of sight", "disk not told", "nothing kept", "no version told"],
+    ids=["good", "btrfs", "folder out of sight", "disk unknown", "nothing kept", "no version known"],
 )
 def test_a_good_host_and_what_is_not_known_are_not_warned_about(host: DockerHost):
     assert warnings(host) == []
@@ -186,9 +186,9 @@ async def test_docker_that_stops_answering_is_a_warning_too(layout: Layout, monk
 
     monkeypatch.setattr(doctor, "disk_of", disk)
     monkeypatch.setattr(docker, "read", silent)
-    nobody: Any = SimpleNamespace(agent_ids=[])
-    assert await doctor.docker_warnings(nobody, layout, nobody) == [
+    unused: Any = SimpleNamespace(agent_ids=[])
+    assert await doctor.docker_warnings(unused, layout, unused) == [
         "The disk and the versions of Docker could not be checked: No Docker daemon answers."
     ]
     write_json(layout.instance, {"runtime": "simulated"}, 0o600)
-    assert await doctor.docker_warnings(nobody, layout, nobody) == []
+    assert await doctor.docker_warnings(unused, layout, unused) == []

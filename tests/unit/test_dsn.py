@@ -1,4 +1,4 @@
-"""A database on another host whose certificate nobody verifies is warned about."""
+"""A database on another host whose certificate is not verified is warned about."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.db.database import unverified_hosts
         ("hostaddr=192.0.2.1", ["192.0.2.1"]),
     ],
 )
-def test_hosts_that_nobody_verifies(dsn: str, hosts: list[str]):
+def test_hosts_that_are_not_verified(dsn: str, hosts: list[str]):
     assert unverified_hosts(dsn) == hosts
 
 

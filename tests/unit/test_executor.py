@@ -132,22 +132,22 @@ def running(sessions: Sessions, session_id: str) -> bool:
     return seen is not None and seen.state is ContainerState.RUNNING
 
 
-def told(sessions: Sessions) -> list[tuple[str, str]]:
+def reported(sessions: Sessions) -> list[tuple[str, str]]:
     """State and last lines as the next message has them."""
     return [(observed.state, observed.log_tail) for observed in sessions.outbox.unacknowledged(1)]
 
 
-async def test_an_end_is_told_of_with_lines_that_come_late(tmp_path: Path):
+async def test_an_end_is_reported_with_lines_that_come_late(tmp_path: Path):
     simulated, session = await opened(tmp_path), str(uuid.uuid4())
     async with host(tmp_path, LateLog(simulated), [session]) as agent:
         agent.work()
         await agent.until_ended(session)
         simulated.die(session, 3, "cannot open display\n")
         await agent.inventory.look(session)
-        assert "failed" not in [state for state, _ in told(agent.sessions)]
+        assert "failed" not in [state for state, _ in reported(agent.sessions)]
         agent.work()
         await agent.until_ended(session)
-        assert told(agent.sessions) == [("failed", "cannot open display\n")]
+        assert reported(agent.sessions) == [("failed", "cannot open display\n")]
         assert agent.sessions.observed.memory(session).exit_code == 3
 
 

@@ -26,11 +26,11 @@ def test_the_serving_nginx_and_its_workers_stay():
     assert superseded(processes, 10) == []
 
 
-def test_orphaned_workers_are_told_themselves_others_by_their_master():
+def test_orphaned_workers_are_signalled_themselves_others_by_their_master():
     processes = [
         nginx(10, 1),
         nginx(11, 10),
-        nginx(20, 1),  # an old master: it tells its worker
+        nginx(20, 1),  # an old master: it signals its worker
         nginx(21, 20),
         nginx(31, 1),  # an orphan of a killed master
     ]

@@ -179,7 +179,7 @@ def test_each_manager_follows_its_own_sentinel_by_absolute_path():
     assert "open_file_cache off;" in conf
 
 
-def test_the_zone_of_the_gateway_addressed_is_told_to_the_api():
+def test_the_zone_of_the_gateway_addressed_is_sent_to_the_api():
     conf = text(PLAN)
     assert "X-Greenroom-Zone 'eu'" in server(conf, "127.0.0.1:8447")
     assert "X-Greenroom-Zone ''" in server(conf, "127.0.0.1:8443")

@@ -122,9 +122,9 @@ def test_an_edge_that_cannot_be_used_is_left_out_and_the_others_served(edge: Edg
 @given(host=st.text("ab0.-_[]:f%*", min_size=1, max_size=30), port=st.sampled_from(["", ":8443", ":0"]))
 @example(host="a_b.example", port="")
 @example(host="[::ffff:10.0.0.1]", port=":8443")
-def test_no_address_that_an_agent_tells_stops_the_plan_of_a_gateway(host: str, port: str):
-    told = EdgeGateway(route=OTHER, url=f"https://{host}{port}", direct=True)
-    plan = plan_of(config(), edges(told, **{host: "10.0.0.7", "api.internal": "10.0.0.4"}), FOLDER)
+def test_no_address_that_an_agent_reports_stops_the_plan_of_a_gateway(host: str, port: str):
+    reported = EdgeGateway(route=OTHER, url=f"https://{host}{port}", direct=True)
+    plan = plan_of(config(), edges(reported, **{host: "10.0.0.7", "api.internal": "10.0.0.4"}), FOLDER)
     assert parse_plan(msgspec.json.encode(plan)) == plan
 
 

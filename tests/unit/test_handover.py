@@ -31,7 +31,7 @@ SESSION, AGENT, SPEC = str(uuid.uuid4()), "agent-1", spec()
 
 
 class Disk(Journal):
-    """A journal that tells which hand-overs were waited for until they were on the disk."""
+    """A journal that records which hand-overs were waited for until they were on the disk."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -110,9 +110,9 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
 async def test_without_assign_a_hand_over_waits_for_no_disk_and_outlives_the_agent(tmp_path: Path):
     async with host(tmp_path, []) as agent:
         await agent.handovers.run(SESSION)
-        (told,) = agent.sessions.outbox.unacknowledged(1)
-        assert told.assignment is not None
-        assert (told.assignment.state, agent.disk.waited_for) == ("assigned", [])
+        (reported,) = agent.sessions.outbox.unacknowledged(1)
+        assert reported.assignment is not None
+        assert (reported.assignment.state, agent.disk.waited_for) == ("assigned", [])
         memory, _ = replay((tmp_path / "journal").read_bytes())
         assert [record.state for record in memory.handovers.values()] == ["assigned"]
 
@@ -123,7 +123,9 @@ async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
         outbox.unsent.clear()
         running = asyncio.create_task(agent.handovers.run(SESSION))
         await outbox.unsent.wait()
-        assert [told.assignment.state for told in outbox.unacknowledged(1) if told.assignment] == ["received"]
+        assert [reported.assignment.state for reported in outbox.unacknowledged(1) if reported.assignment] == [
+            "received"
+        ]
         agent.sessions.acknowledge(1)
         await running
         assert agent.runtime.before_assign == ("started",)
@@ -131,7 +133,7 @@ async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
         assert record.state == "assigned"
 
 
-async def test_a_look_during_which_the_agent_stood_still_sets_nothing_aside(
+async def test_a_look_during_which_the_agent_stood_still_quarantines_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)

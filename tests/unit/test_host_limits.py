@@ -19,7 +19,7 @@ VALUES = st.dictionaries(st.sampled_from([limit.name for limit in LIMITS]), st.i
 UNTOUCHED = {"fs.inotify.max_user_instances": 128, "kernel.pid_max": 32768, "net.ipv4.neigh.default.gc_thresh3": 1024}
 
 
-def test_a_host_nobody_prepared_is_good_for_25_desktops_and_says_why():
+def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
     good = good_for(UNTOUCHED, fit=80)
     assert good.is_short
     assert good.sentence == (
@@ -132,7 +132,7 @@ def test_no_process_in_a_container_and_none_that_has_ended_is_taken_for_docker(p
         (proc / name / "comm").write_text("dockerd\n")
         (proc / name / "status").write_text(f"NSpid:\t{ids}\n")
     (proc / "51/limits").write_text("Max open files            10   10  files\n")
-    (proc / "52/limits").write_text("")  # nobody has waited for its end
+    (proc / "52/limits").write_text("")  # no process has waited for its end
     assert read(proc, proc.parent / "sys") == honest
 
 

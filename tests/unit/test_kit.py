@@ -115,7 +115,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("kind", "name"), [(ManagerConfig, "GREENROOM_GATEWAY_URL"), (AgentConfig, "GREENROOM_MANAGER_URLS")]
 )
-def test_no_credential_is_sent_where_nobody_is_verified(
+def test_no_credential_is_sent_where_no_server_is_verified(
     monkeypatch: pytest.MonkeyPatch, kind: type[ManagerConfig | AgentConfig], name: str
 ):
     for needed in ("AGENT_DIR", "MANAGER_DIR", "SECRET_KEY_FILE", "DATABASE_URL"):
@@ -201,7 +201,7 @@ async def test_a_port_that_is_freed_in_a_moment_is_waited_for():
         serving_it.cancel()
 
 
-async def test_an_address_somebody_else_listens_on_is_named(monkeypatch: pytest.MonkeyPatch):
+async def test_an_address_another_process_listens_on_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(serving, "FREED_WITHIN_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -251,7 +251,7 @@ from greenroom.kit import log
 log.configure("INFO", "api")
 pool = logging.getLogger("psycopg.pool")
 pool.warning("error connecting in %r: connection failed:\\n  no such file\\n  is it running?", "pool-1")
-pool.info("nobody wants to read this")
+pool.info("not worth reading")
 try:
     raise OSError("gone")
 except OSError:

@@ -1,4 +1,4 @@
-"""Slow is told from dead: how much longer it is worth waiting, and where the figures come from."""
+"""Slow is distinguished from dead: how much longer it is worth waiting, and where the figures come from."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ def unbounded(state: Lateness) -> float:
     return max(1.0, state.queue, state.own_s / ON_TIME_S)
 
 
-def never_patient(_: Lateness) -> float:
+def never_longer(_: Lateness) -> float:
     return 0.0
 
 
-def patient_on_a_quiet_host(state: Lateness) -> float:
+def longer_on_a_quiet_host(state: Lateness) -> float:
     return min(MAX_TIMES, 1.0 + state.own_s)
 
 
-def test_the_later_the_more_patient_within_bounds_and_not_at_all_on_a_quiet_host():
+def test_the_later_the_longer_within_bounds_and_not_at_all_on_a_quiet_host():
     holds(bounded_and_growing, times, pairs)
 
 
-@pytest.mark.parametrize("mutant", [unbounded, never_patient, patient_on_a_quiet_host])
+@pytest.mark.parametrize("mutant", [unbounded, never_longer, longer_on_a_quiet_host])
 def test_the_property_catches_its_mutants(mutant: Factor):
     catches(bounded_and_growing, mutant, pairs)
 
@@ -123,7 +123,7 @@ def test_a_process_that_stood_still_knows_it_at_once(host: Host):
     assert times(host.meter.now()) == MAX_TIMES
 
 
-def test_a_kernel_that_tells_nothing_leaves_the_own_delay(tmp_path: Path):
+def test_a_kernel_without_figures_leaves_the_own_delay(tmp_path: Path):
     now_s = [0.0]
     meter = LatenessMeter(lambda: now_s[0], proc=tmp_path)
     meter.begin()

@@ -47,7 +47,7 @@ def test_a_disabled_one_is_not_asked_before_its_retry_after():
     assert managers.best(30.5) == A
 
 
-def test_while_all_are_left_aside_each_is_tried_in_turn_at_once_and_then_with_pauses():
+def test_while_all_back_off_each_is_tried_in_turn_at_once_and_then_with_pauses():
     managers = ManagerFailover([A, B, C])
     for second, url in enumerate([A, B, C]):
         managers.failed(url, now=float(second), retry_after_s=30.0, spread=1.0)
@@ -75,7 +75,7 @@ def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
     assert now < 10
 
 
-def test_one_that_became_primary_after_it_was_left_aside_is_asked_at_once():
+def test_one_that_became_primary_after_a_back_off_is_asked_at_once():
     managers = ManagerFailover([A, B])
     managers.learn([A, B])
     managers.is_primary(A, 7)
@@ -88,7 +88,7 @@ def test_one_that_became_primary_after_it_was_left_aside_is_asked_at_once():
     assert managers.best(1.0) == A
 
 
-def test_while_the_first_is_left_aside_for_a_moment_no_other_holds_an_answer_longer():
+def test_while_the_first_backs_off_for_a_moment_no_other_holds_an_answer_longer():
     managers = ManagerFailover([A, B, C])
     assert managers.may_hold_s(A, 0.0) == float("inf")
     pause_s = managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
@@ -135,8 +135,8 @@ async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(
 
 
 @pytest.mark.parametrize("url", ["https://m 1:8443", "https://127.0.0.1:99999", "https://xn--", "m1:8443"])
-async def test_an_address_that_cannot_be_used_is_one_managers_trouble(url: str):
-    """A Manager is told its address by its administrator, and tells it to all Agents of the zone."""
+async def test_an_address_that_cannot_be_used_concerns_one_manager(url: str):
+    """A Manager gets its address from its administrator, and sends it to all Agents of the zone."""
     link = ManagerClient(ManagerFailover([url]), None)
     try:
         with pytest.raises(NoManager):
@@ -149,7 +149,7 @@ def test_one_that_lost_the_database_is_asked_again_only_after_the_others():
     managers = ManagerFailover([A, B])
     assert managers.not_fresh(A, now=0.0, spread=0.0)
     assert managers.best(0.0) == B, "which may have it"
-    assert 0 < managers.may_hold_s(B, 0.0) <= MAX_PAUSE_S, "the first is tried again by and by"
+    assert 0 < managers.may_hold_s(B, 0.0) <= MAX_PAUSE_S, "the first is tried again later"
     managers.answered(B)
     assert managers.best(MAX_PAUSE_S) == A
 

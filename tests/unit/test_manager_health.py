@@ -75,7 +75,7 @@ def test_after_the_database_was_away_it_has_time_for_a_round_before_it_is_said_t
     assert (found.hangs, found.serves_agents) == (hangs, not hangs)
 
 
-def test_what_the_primary_cannot_do_is_named_and_sends_nobody_away():
+def test_what_the_primary_cannot_do_is_named_and_sends_no_agent_away():
     found = ManagerStatus(
         age_s=99.0,
         unhealthy_after_s=10.0,

@@ -28,10 +28,10 @@ class Logs:
 
 class Database:
     def __init__(self) -> None:
-        self.told: list[set[str]] = []
+        self.announced: list[set[str]] = []
 
     async def notify(self, *events: Event) -> None:
-        self.told.append({str(event) for event in events})
+        self.announced.append({str(event) for event in events})
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def logs() -> Logs:
 
 @pytest.fixture
 def context(db: Database, logs: Logs) -> PrimaryContext:
-    apart = Tasks(TaskFailures(), cast("ZoneLog", logs))
+    separate = Tasks(TaskFailures(), cast("ZoneLog", logs))
     fence, news = SimpleNamespace(term=1, zone_key=1), RoundEvents(cast("Any", db), cast("ZoneLog", logs))
-    made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=apart)
+    made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=separate)
     return cast("PrimaryContext", made)
 
 
@@ -102,23 +102,23 @@ async def test_the_end_of_the_term_or_of_the_database_ends_the_round(
     assert (done, context.tasks.failures.tasks) == ([], [])
 
 
-async def test_what_a_task_did_is_told_before_the_next_one_begins_even_if_it_failed_afterwards(
+async def test_what_a_task_did_is_announced_before_the_next_one_begins_even_if_it_failed_afterwards(
     context: PrimaryContext, db: Database, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     async def half_done(ctx: PrimaryContext) -> None:
         ctx.news.add(Event.session("s"), Event.agent("a"))
         raise ValueError("another row")
 
-    told: list[list[set[str]]] = []
+    announced: list[list[set[str]]] = []
 
     async def look(_ctx: PrimaryContext) -> None:
-        told.append(list(db.told))
+        announced.append(list(db.announced))
 
     first, second, *_ = manager_rounds.TASKS
     monkeypatch.setitem(manager_rounds.TASKS, first, half_done)
     monkeypatch.setitem(manager_rounds.TASKS, second, look)
     await PrimaryRounds().run(context)
-    assert told == [[{"lease:1"}, {"session:s", "agent:a"}]]
+    assert announced == [[{"lease:1"}, {"session:s", "agent:a"}]]
 
 
 async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
@@ -136,18 +136,18 @@ async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
 def test_the_back_off_grows_and_is_forgotten_when_the_row_is_gone(monkeypatch: pytest.MonkeyPatch):
     now_s = 0.0
     monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
-    troubles = TaskFailures()
-    backoffs = [troubles.failed("pools", "one") for _ in range(8)]
+    failures = TaskFailures()
+    backoffs = [failures.failed("pools", "one") for _ in range(8)]
     assert backoffs[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S]
     assert max(backoffs) == backoffs[-1] == MAX_BACKOFF_S
-    assert troubles.in_backoff("pools", "one")
-    assert not troubles.in_backoff("pools", "another")
-    assert not troubles.in_backoff("pools")
+    assert failures.in_backoff("pools", "one")
+    assert not failures.in_backoff("pools", "another")
+    assert not failures.in_backoff("pools")
     now_s = MAX_BACKOFF_S
-    assert not troubles.in_backoff("pools", "one")
-    assert troubles.tasks == ["pools"]
+    assert not failures.in_backoff("pools", "one")
+    assert failures.tasks == ["pools"]
     now_s = MAX_BACKOFF_S + isolation.FORGOTTEN_AFTER_S
-    assert troubles.tasks == []
-    assert troubles.failed("pools", "one") == FIRST_BACKOFF_S
-    troubles.done("pools", "one")
-    assert troubles.tasks == []
+    assert failures.tasks == []
+    assert failures.failed("pools", "one") == FIRST_BACKOFF_S
+    failures.done("pools", "one")
+    assert failures.tasks == []

@@ -24,5 +24,5 @@ def test_where_looks_are_quick_they_come_quickly(took_s: float):
     assert pause_s(1.0, took_s) == FAST_S
 
 
-def test_what_does_not_become_usable_is_looked_at_seldom():
+def test_what_does_not_become_usable_is_looked_at_rarely():
     assert pause_s(FAST_FOR_S, 0.01) == SLOW_S

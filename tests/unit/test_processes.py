@@ -39,7 +39,7 @@ def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
     assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
 
 
-def test_one_that_has_ended_is_a_zombie_until_somebody_waits_and_then_nothing(child: subprocess.Popen[bytes]):
+def test_one_that_has_ended_is_a_zombie_until_a_process_waits_and_then_nothing(child: subprocess.Popen[bytes]):
     processes.send(child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     zombie = _find(child.pid)
@@ -62,7 +62,7 @@ def test_a_process_listens_where_it_does_itself(child: subprocess.Popen[bytes]):
     assert not processes.listens(os.getpid(), "127.0.0.1", port)
 
 
-async def test_who_does_not_end_when_told_to_is_killed():
+async def test_a_process_that_does_not_end_on_request_is_killed():
     stubborn = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
         [sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"],
         stdout=subprocess.PIPE,

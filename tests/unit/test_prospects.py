@@ -27,34 +27,34 @@ def agent(cores: float = 4.0, **fields: object) -> AgentView:
     return AgentView(agent_id="a", hostname="vm", cores=cores, memory=1000, **fields)  # pyright: ignore[reportArgumentType]
 
 
-def told(facts: LaunchFacts = ALLOWED, **supply: object) -> Prospect:
+def found(facts: LaunchFacts = ALLOWED, **supply: object) -> Prospect:
     offered = Supply(zones=(HERE, THERE), pools={"i": [POOL]}, **supply)  # pyright: ignore[reportArgumentType]
     return prospect(IMAGE, plan_launch(offered.zones, "here", IMAGE, offered.pools["i"], facts), offered)
 
 
 def test_a_staged_session_is_promised_only_to_those_who_would_get_it():
     supply = {"claimable": {("c", HASH): 1}, "agents": {"here": [agent()]}}
-    assert told(**supply) == Prospect(True, HAND_OVER_S), "from the other zone"
-    assert told(EXCLUDED, **supply) == Prospect(False, START_S)
-    assert told(claimable={("c", "before a change of the workspace"): 1}, agents={"here": [agent()]}).ready is False
+    assert found(**supply) == Prospect(True, HAND_OVER_S), "from the other zone"
+    assert found(EXCLUDED, **supply) == Prospect(False, START_S)
+    assert found(claimable={("c", "before a change of the workspace"): 1}, agents={"here": [agent()]}).ready is False
 
 
 def test_what_was_measured_is_expected():
     measured = {"i": Measured(start_s=7.5, hand_over_s=0.2)}
-    assert told(claimable={("c", HASH): 2}, measured=measured).expected_s == 0.2
-    assert told(agents={"there": [agent()]}, measured=measured).expected_s == 7.5
+    assert found(claimable={("c", HASH): 2}, measured=measured).expected_s == 0.2
+    assert found(agents={"there": [agent()]}, measured=measured).expected_s == 7.5
 
 
 def test_what_cannot_be_launched_now_says_why_without_naming_machines():
     full = agent(cores_allocated=agent().cores)
-    assert told(agents={"here": [full]}) == Prospect(False, None, NOT_NOW["no_capacity"])
-    assert told(agents={"here": [agent(cores=0.5)]}) == Prospect(False, None, NOT_NOW["too_large"])
-    assert told(agents={"here": [agent(cores=0.5), full]}).reason == NOT_NOW["no_capacity"], "waiting helps"
-    away = told(agents={"here": [agent(status="missing")]})
+    assert found(agents={"here": [full]}) == Prospect(False, None, NOT_NOW["no_capacity"])
+    assert found(agents={"here": [agent(cores=0.5)]}) == Prospect(False, None, NOT_NOW["too_large"])
+    assert found(agents={"here": [agent(cores=0.5), full]}).reason == NOT_NOW["no_capacity"], "waiting helps"
+    away = found(agents={"here": [agent(status="missing")]})
     assert away == Prospect(False, None, NOT_NOW["agent_missing"])
     absent = {"desktop": {"a": ImageOnAgent(agent_id="a", image_state="absent")}}
-    assert told(agents={"here": [agent()]}, image_states=absent).reason == NOT_NOW["image_unavailable"]
-    assert told().reason, "no Agent at all"
+    assert found(agents={"here": [agent()]}, image_states=absent).reason == NOT_NOW["image_unavailable"]
+    assert found().reason, "no Agent at all"
     assert not any("vm" in sentence for sentence in NOT_NOW.values())
 
 
@@ -83,5 +83,5 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
 def test_zones_that_are_not_searched_promise_nothing():
     here = LaunchZone(facts=HERE.facts, search_alternate_zones=False)
     supply = Supply(zones=(here, THERE), pools={"i": [POOL]}, agents={"there": [agent()]})
-    found = prospect(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
+    found = found(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
     assert (found.ready, found.expected_s) == (False, None)

@@ -59,16 +59,16 @@ class Process:
         journal.open()
         self.sessions = Sessions(journal)
         self.remembered = Watched(self.sessions, folder, boot_id)
-        self.told: list[str] = []
+        self.changes: list[str] = []
         self.sessions.desired.changed.subscribe(self.remembered.list_changed)
-        self.remembered.authorised_changed.subscribe(self.told.append)
+        self.remembered.authorised_changed.subscribe(self.changes.append)
 
     def sees(self, address: str = "127.0.0.1:32768") -> None:
         state = ContainerState.RUNNING
         self.sessions.observed.saw_all([SeenContainer(session_id=A, container_id="c", state=state, address=address)])
 
     async def live(self, *answers: Answer, last_fresh: float = 7.0) -> None:
-        """Hear answers until the file is written; without a list it is not, however long one waits."""
+        """Receive answers until the file is written; without a list it is not, however long one waits."""
         running = asyncio.create_task(self.remembered.run(lambda: last_fresh))
         for one in answers:
             self.sessions.accept(one)
@@ -80,7 +80,7 @@ class Process:
         running.cancel()
 
 
-async def test_before_the_first_list_a_known_session_is_as_it_was_told_before(tmp_path: Path):
+async def test_before_the_first_list_a_known_session_is_as_it_was_reported_before(tmp_path: Path):
     await Process(tmp_path).live(answer(desired()))
     again = Process(tmp_path)
     again.sees()
@@ -99,7 +99,7 @@ async def test_the_first_list_counts_and_revokes_what_it_does_not_confirm(tmp_pa
     await Process(tmp_path).live(answer(desired(), desired(B)))
     again = Process(tmp_path)
     again.sessions.accept(answer(desired(B)))
-    assert set(again.told) == {A, B}
+    assert set(again.changes) == {A, B}
     assert again.remembered.get(A) is None
     assert again.remembered.get(B) is not None
 

@@ -28,7 +28,7 @@ xkLPFXJg0JMSy8CARHrCkNVL2ySsvGfmG/yHy0LX64coXaCT6xR87TQxOQMnYB/cmE+9Xq
 Bn/FVaQVfZtMMnxQ==
 -----END OPENSSH PRIVATE KEY-----
 """
-"""A key of `ssh-keygen` with a passphrase, of no use to anybody."""
+"""A key of `ssh-keygen` with a passphrase, of no use to anyone."""
 
 ED25519 = ed25519.Ed25519PrivateKey.generate()
 WEAK = rsa.generate_private_key(65537, 1024)  # noqa: S505 -- it is to be refused

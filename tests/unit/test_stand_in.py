@@ -1,4 +1,4 @@
-"""Who answers for a Manager that is frozen: nobody while it beats, the stand-in when it does not."""
+"""Who answers for a Manager that is frozen: the Manager while it beats, the stand-in when it does not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def manager(request: pytest.FixtureRequest) -> Iterator[Manager]:
 
 @pytest.mark.parametrize("manager", [{"beat_s": 0.05, "silent_beats": 2}], indirect=True)
 @pytest.mark.parametrize(("beat", "enabled"), [(b"1", True), (b"10", False), (b"?", None)])
-def test_who_asks_a_frozen_manager_is_told_so_instead_of_waiting(manager: Manager, beat: bytes, enabled: bool | None):
+def test_a_request_to_a_frozen_manager_is_answered_instead_of_waiting(
+    manager: Manager, beat: bytes, enabled: bool | None
+):
     os.write(manager.pulse, beat)
     said = {"ok": False, "status": "unhealthy", "enabled": enabled, "frozen": True}
     assert [manager.ask(), manager.ask()] == [(500, said), (500, said)]

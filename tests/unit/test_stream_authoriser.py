@@ -150,7 +150,7 @@ async def test_the_viewer_is_led_to_the_container_with_its_credential(agent: Age
     assert agent.api.asked[0][0] == "auth.example:8443"
 
 
-async def test_the_page_is_told_how_long_its_viewer_may_be_idle(agent: Agent):
+async def test_the_page_learns_how_long_its_viewer_may_be_idle(agent: Agent):
     agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0))
     reply = await agent.ask(cookie="greenroom_viewer=good")
     assert reply.headers["X-Greenroom-Idle-Disconnect-S"] == "90"
@@ -166,12 +166,12 @@ async def test_an_upload_over_the_limit_of_the_sessions_user_is_refused(
     reply = await agent.ask(
         cookie="greenroom_viewer=good", origin=OK_ORIGIN, websocket=websocket, method="PUT", length=length
     )
-    told = (reply.status_code, reply.headers.get("X-Greenroom-Too-Large"))
-    assert told == ((200, None) if admitted else (403, "1"))
+    answered = (reply.status_code, reply.headers.get("X-Greenroom-Too-Large"))
+    assert answered == ((200, None) if admitted else (403, "1"))
     assert admitted or "up to 2 MB may be uploaded" in reply.json()["error_message"]
 
 
-async def test_the_limit_of_uploads_is_told_to_the_sessions_viewers_alone(agent: Agent):
+async def test_the_limit_of_uploads_is_sent_to_the_sessions_viewers_alone(agent: Agent):
     agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, max_upload_mb=1))
     reply = await agent.ask(cookie="greenroom_viewer=bad", method="PUT", length="2000000")
     assert (reply.status_code, "X-Greenroom-Too-Large" in reply.headers) == (401, False)
@@ -222,7 +222,7 @@ async def test_who_opened_a_stream_from_where_is_written_once_in_ten_minutes(age
         assert await agent.status(**stream) == 200
     assert agent.opened == [(f"The stream of session {A} was opened from 192.0.2.7", A, "u")]
     await agent.status(**stream, client=("192.0.2.9", "2001:db8::7"))
-    await agent.status(**stream, client=("192.0.2.7", "nobody"))
+    await agent.status(**stream, client=("192.0.2.7", "none"))
     assert [sentence.partition("from ")[2] for sentence, _, _ in agent.opened[1:]] == [
         "2001:db8::7 (as 192.0.2.9 says)"
     ]
@@ -237,13 +237,13 @@ async def test_a_foreign_route_or_session_is_403(agent: Agent):
     assert await agent.status(uri="/etc/passwd") == 403
 
 
-async def test_a_staged_session_without_user_shows_itself_to_nobody(agent: Agent):
+async def test_a_staged_session_without_user_is_shown_to_no_viewer(agent: Agent):
     agent.table.put(A, user=None)
     assert await agent.status() == 401
 
 
 async def test_a_session_of_another_user_stays_closed_although_the_api_allows(agent: Agent):
-    agent.table.put(A, user="somebody else")
+    agent.table.put(A, user="another user")
     assert await agent.status() == 401
 
 
@@ -308,7 +308,7 @@ async def test_a_revocation_that_came_while_the_agent_was_down_cuts_too(agent: A
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
-async def test_a_disk_that_cannot_be_written_keeps_nobody_out_and_no_revoked_viewer_in(agent: Agent):
+async def test_a_disk_that_cannot_be_written_keeps_no_viewer_out_and_no_revoked_one_in(agent: Agent):
     (agent.folder / "viewers.json.new").mkdir()
     assert await agent.status() == 200
     agent.table.put(A, epoch=2)

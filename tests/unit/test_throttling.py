@@ -1,4 +1,4 @@
-"""How often somebody may be wrong, whose turn it is, and which rows are evidence."""
+"""How often a user may be wrong, whose turn it is, and which rows are evidence."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_no_address_fails_more_often_than_its_window_allows(pauses: list[float])
     assert all(later - first > 299 for first, later in zip(failed, failed[100:], strict=False))
 
 
-def test_fifty_at_once_then_one_every_six_seconds_and_nobody_else_waits():
+def test_fifty_at_once_then_one_every_six_seconds_and_no_other_waits():
     failures = Failures()
     for _ in range(50):
         assert failures.wait_s("password", "a", 0, **LIMITS) == 0
@@ -59,7 +59,7 @@ class Account:
         return wait_s
 
 
-def test_twelve_addresses_that_go_on_guessing_keep_nobody_else_waiting():
+def test_twelve_addresses_that_go_on_guessing_keep_no_other_waiting():
     account = Account()
     for now in range(0, 1200, 3):
         for guesser in range(12):
@@ -81,7 +81,7 @@ def test_however_many_addresses_guess_an_account_has_few_turns(guessers: list[in
         assert sum(begun <= at < begun + 60 for _, at in account.tried) <= TURNS_FROM + 60 / FIRST_PAUSE_S * 2 + 5
 
 
-def test_a_known_device_has_few_attempts_and_waits_for_nobody():
+def test_a_known_device_has_few_attempts_and_waits_for_no_other():
     account = Account([(f"guesser {number}", 0) for number in range(100)])
     assert account.attempt("a device", 1) > 0
     assert [account.attempt("a device", 1, is_known=True) for _ in range(6)] == [0] * 5 + [WINDOW_S]
@@ -102,7 +102,7 @@ async def test_turns_go_round_by_source():
     assert len(served) == 32
 
 
-async def test_who_leaves_the_queue_loses_nobody_a_turn_and_the_queue_is_bounded():
+async def test_who_leaves_the_queue_costs_no_one_a_turn_and_the_queue_is_bounded():
     turns = Turns(1, most_waiting=3, most_of_one=2)
     async with turns.turn("a"):
         waiting = [asyncio.create_task(turns.turn(source).__aenter__()) for source in ("b", "b", "c")]
@@ -118,7 +118,7 @@ async def test_who_leaves_the_queue_loses_nobody_a_turn_and_the_queue_is_bounded
     await waiting[2]
 
 
-async def test_a_turn_that_came_to_somebody_who_left_goes_on():
+async def test_a_turn_that_came_to_a_request_that_left_goes_on():
     turns = Turns(1, most_waiting=3, most_of_one=2)
     async with turns.turn("a"):
         left = asyncio.create_task(turns.turn("b").__aenter__())

@@ -59,7 +59,7 @@ async def test_a_host_that_becomes_late_during_a_look_is_given_the_time_it_needs
     assert seen.error == "The session's page does not answer.", "it has no container"
 
 
-async def test_work_that_fails_and_work_that_is_given_up_are_told_apart():
+async def test_work_that_fails_and_work_that_is_given_up_are_distinguished():
     async def fails() -> None:
         raise LookupError("gone")
 

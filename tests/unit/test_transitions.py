@@ -21,7 +21,7 @@ def test_a_new_status_has_its_time_and_no_deadline_of_the_one_before(status: Ses
 
 
 @pytest.mark.parametrize("status", TO)
-def test_the_agent_is_told_what_a_status_allows(status: SessionStatus):
+def test_the_agent_is_instructed_what_a_status_allows(status: SessionStatus):
     wanted = re.search(r"want = '(\w+)'", TO[status])
     if wanted is not None:
         assert wanted.group(1) in WANTED_IN[status]

@@ -75,7 +75,7 @@ async def test_of_what_was_never_seen_nothing_is_said():
     assert await played.look() == await played.look(AWAY_S) == []
 
 
-def test_who_comes_while_somebody_looks_has_not_left():
+def test_who_comes_while_another_looks_has_not_left():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", 0.0), FIRST)
     assert visits.looked({FIRST}, set(), 1.0) == []

@@ -30,7 +30,7 @@ PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
         (ActionKind.START, False, REFILL),
     ],
 )
-def test_a_start_is_urgent_where_somebody_waits_for_it(kind: ActionKind, has_user: bool, urgency: Urgency):
+def test_a_start_is_urgent_where_a_user_waits_for_it(kind: ActionKind, has_user: bool, urgency: Urgency):
     assert urgency_of(kind, has_user=has_user) is urgency
 
 
@@ -52,7 +52,7 @@ def _fair(chooser: Chooser, case: Case) -> None:
     assert all(turn in waiting for turn in begun)
     for turn in begun:
         sooner = [other for other in left if (other.urgency, other.number) < (turn.urgency, turn.number)]
-        assert not sooner, "somebody more urgent, or as urgent and here for longer, was passed over"
+        assert not sooner, "a turn more urgent, or as urgent and here for longer, was passed over"
 
 
 def _within_the_slots(chooser: Chooser, case: Case) -> None:
@@ -62,7 +62,7 @@ def _within_the_slots(chooser: Chooser, case: Case) -> None:
         assert place <= slots.ordinary + (slots.for_people if turn.urgency is PERSON else 0)
 
 
-def _nothing_free_while_somebody_waits(chooser: Chooser, case: Case) -> None:
+def _nothing_free_while_a_turn_waits(chooser: Chooser, case: Case) -> None:
     waiting, in_use, slots = case
     begun = chooser(waiting, in_use, slots)
     used = in_use + len(begun)
@@ -83,7 +83,7 @@ def _everybody_has_more(waiting: Iterable[Turn], in_use: int, slots: SlotCount) 
     return next_turns(waiting, in_use, SlotCount(slots.ordinary + slots.for_people))
 
 
-@pytest.mark.parametrize("check", [_fair, _within_the_slots, _nothing_free_while_somebody_waits])
+@pytest.mark.parametrize("check", [_fair, _within_the_slots, _nothing_free_while_a_turn_waits])
 def test_turns_are_fair_within_the_slots_and_leave_none_free(check: Property):
     holds(check, next_turns, CASES)
 
@@ -93,7 +93,7 @@ def test_turns_are_fair_within_the_slots_and_leave_none_free(check: Property):
     [
         (_fair, _first_come),
         (_within_the_slots, _everybody_has_more),
-        (_nothing_free_while_somebody_waits, _people_have_no_more),
+        (_nothing_free_while_a_turn_waits, _people_have_no_more),
     ],
 )
 def test_the_properties_catch_their_mutants(check: Property, mutant: Chooser):
@@ -104,7 +104,7 @@ def test_the_properties_catch_their_mutants(check: Property, mutant: Chooser):
 
 
 class Crowd:
-    """Tasks that hold a slot until they are told to go; `begun` are their names in the order in which they began."""
+    """Tasks that hold a slot until they may go; `begun` are their names in the order in which they began."""
 
     def __init__(self, slots: Slots) -> None:
         self.slots = slots

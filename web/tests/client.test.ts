@@ -44,7 +44,7 @@ describe('an answer', () => {
     });
   });
 
-  test('without a sentence is told by its status; of a gateway, that nobody answers', async () => {
+  test('without a sentence is described by its status; of a gateway, that there is no answer', async () => {
     await expect(dataOf(answered(500, 'oops'))).rejects.toMatchObject({ message: 'The server answered 500.' });
     await expect(dataOf(answered(502, 'oops'))).rejects.toMatchObject({ code: 'unavailable' });
   });

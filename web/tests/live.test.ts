@@ -2,7 +2,7 @@ import { QueryClient } from '@tanstack/react-query';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { followEvents } from '../src/api/live';
 
-/** The browser's end of the stream, which the test speaks for. */
+/** The browser's end of the stream, which the test plays. */
 class Stream {
   static opened: Stream[] = [];
   static newest: Stream;
@@ -22,7 +22,7 @@ class Stream {
   close() {
     this.isClosed = true;
   }
-  tell(topic: string) {
+  send(topic: string) {
     this.onmessage({ data: JSON.stringify({ topic, id: 'x' }) });
   }
   resync() {
@@ -62,16 +62,16 @@ afterEach(() => {
 describe('events', () => {
   test('mark what they are about, once for all that come together', () => {
     const invalidate = vi.spyOn(queries, 'invalidateQueries');
-    Stream.newest.tell('managers');
-    Stream.newest.tell('logs');
+    Stream.newest.send('managers');
+    Stream.newest.send('logs');
     expect(stale()).toEqual([]);
     vi.advanceTimersByTime(GATHERED_MS);
     expect(stale()).toEqual(['zones', 'managers', 'launches', 'logs']);
     expect(invalidate).toHaveBeenCalledTimes(1);
   });
 
-  test('of a newer server, with topics nobody here knows, do no harm', () => {
-    Stream.newest.tell('weather');
+  test('of a newer server, with unknown topics, do no harm', () => {
+    Stream.newest.send('weather');
     vi.advanceTimersByTime(GATHERED_MS);
     expect(stale()).toEqual([]);
   });
@@ -94,7 +94,7 @@ describe('a stream that is lost', () => {
     expect(stale()).toEqual(KEYS);
   });
 
-  test('is tried again more slowly while nobody answers', () => {
+  test('is tried again more slowly while there is no answer', () => {
     Stream.newest.onerror();
     vi.advanceTimersByTime(200);
     Stream.newest.onerror();
@@ -110,8 +110,8 @@ describe('a stream that is lost', () => {
   });
 });
 
-test('a page that is left hears nothing more', () => {
-  Stream.newest.tell('users');
+test('a page that is left receives nothing more', () => {
+  Stream.newest.send('users');
   stop();
   vi.advanceTimersByTime(GATHERED_MS);
   window.dispatchEvent(new Event('offline'));

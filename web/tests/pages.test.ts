@@ -45,7 +45,7 @@ describe('the form of a workspace', () => {
   });
 });
 
-test('settings are told with type, unit, least value and default', () => {
+test('settings are shown with type, unit, least value and default', () => {
   const setting = { kind: 'int', unit: 'minutes', minimum: 1, default: 1 } as Setting;
   expect(factsOf(setting)).toBe('Type: whole number, in minutes, at least 1 · Default: 1 minute');
   expect(factsOf({ ...setting, kind: 'string', unit: '', minimum: null, default: '' })).toBe(

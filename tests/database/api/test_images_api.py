@@ -73,7 +73,7 @@ async def test_a_stored_token_is_not_sent_to_a_registry_that_somebody_else_names
     [
         ({"gpu_count": 1}, "gpu_count: is not known here"),
         ({"name": "No Image"}, "an image is written like"),
-        ({"run_config": {"privileged": True}}, "weakens what keeps sessions apart"),
+        ({"run_config": {"privileged": True}}, "weakens the isolation of sessions"),
         ({"run_config": {"user": "root"}}, "does not run as root"),
         ({"exec_config": {"go": {"cmd": "x", "privileged": True}}}, "no command has more rights"),
         ({"volume_mappings": {"/var/run/docker.sock": {"bind": "/x"}}}, "belongs to the host itself"),

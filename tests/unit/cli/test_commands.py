@@ -297,7 +297,7 @@ def test_a_page_that_is_no_json_is_said_to_be_no_deployment(api: Pretended, gree
         "zones get nowhere",
         "sessions get nothing",
         f"zones get {SESSION}",
-        "agents drain nobody",
+        "agents drain unknown",
         "settings get nothing",
     ],
 )
@@ -325,13 +325,13 @@ def test_an_unknown_id_is_exit_code_1(api: Pretended, greenroom: Greenroom, type
         "sessions freeze x",
     ],
 )
-def test_wrong_usage_is_exit_code_2_and_asks_nobody(api: Pretended, greenroom: Greenroom, typed: str):
+def test_wrong_usage_is_exit_code_2_and_sends_no_request(api: Pretended, greenroom: Greenroom, typed: str):
     done = greenroom(*typed.split())
     assert done.code == 2
     assert not [request for request in api.asked if request.method != "GET"]
 
 
-def test_what_is_no_time_is_told_how_times_are_written(greenroom: Greenroom):
+def test_a_wrong_time_is_answered_with_the_way_to_write_times(greenroom: Greenroom):
     done = greenroom("logs", "list", "--since", "5 moons")
     assert done.code == 2
     assert "'5 moons' is not a time; write 10m (ago), 2027-01-31" in " ".join(done.err.replace("│", " ").split())
@@ -377,10 +377,12 @@ def test_a_deleted_thing_is_confirmed_in_json(api: Pretended, greenroom: Greenro
 
 
 def test_a_warning_of_the_server_goes_to_stderr(api: Pretended, greenroom: Greenroom):
-    api.answers = FOUND | {("PATCH", f"/managers/{MANAGER}"): {"enabled": False, "warning": "Nobody coordinates eu."}}
+    api.answers = FOUND | {
+        ("PATCH", f"/managers/{MANAGER}"): {"enabled": False, "warning": "No Manager coordinates eu."}
+    }
     done = greenroom("managers", "disable", "manager-1")
     assert done.code == 0
-    assert "Nobody coordinates eu." in done.err
+    assert "No Manager coordinates eu." in done.err
 
 
 @pytest.mark.parametrize("counted", [True, False])

@@ -16,7 +16,7 @@ POLICY = "99999999-9999-4999-8999-999999999999"
 STEP = {"order": 1, "step": "staged_here", "zone_name": "eu", "used": True, "code": None, "setting": None}
 
 
-def test_a_launch_is_told_in_steps(api: Pretended, greenroom: Greenroom):
+def test_a_launch_is_shown_in_steps(api: Pretended, greenroom: Greenroom):
     launch = {"launch_id": SESSION, "duration_ms": 11.4478000000418, "steps": [STEP | {"reason": "It was assigned."}]}
     api.answers = {("GET", f"/launches/{SESSION}"): launch}
     shown = greenroom("launches", "get", SESSION).out
@@ -61,7 +61,7 @@ def test_ids_stay_where_the_names_may_not_be_looked_up(group: Pretended, greenro
     assert IMAGE in done.out
 
 
-def test_two_pools_that_differ_in_permissions_can_be_told_apart(api: Pretended, greenroom: Greenroom):
+def test_two_pools_that_differ_in_permissions_can_be_distinguished(api: Pretended, greenroom: Greenroom):
     columns = {column.title: column for column in NOUNS["staging"].columns}
     permissions = {f"allow_kasm_{name}": True for name in ("audio", "uploads", "downloads", "clipboard_down")}
     permissions |= {f"allow_kasm_{name}": True for name in ("clipboard_up", "microphone", "gamepad", "webcam")}
@@ -70,6 +70,6 @@ def test_two_pools_that_differ_in_permissions_can_be_told_apart(api: Pretended, 
 
 
 @pytest.mark.parametrize("noun", ["staging", "join-tokens", "filter-policies"])
-def test_help_speaks_of_things_by_their_names(greenroom: Greenroom, noun: str):
+def test_help_calls_things_by_their_names(greenroom: Greenroom, noun: str):
     assert f"List {NOUNS[noun].many}." in greenroom(noun, "list", "--help").out
     assert NOUNS[noun].many != noun

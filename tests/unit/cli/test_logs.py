@@ -85,7 +85,7 @@ def test_following_the_log_shows_each_row_once_also_a_late_one():
     pages = iter([[at(3, 30), at(2, 20), at(1, 10)], [at(5, 31), at(3, 30)], [at(5, 31), at(4, 29), at(3, 30)]])
     queries: list[dict[str, Any]] = []
 
-    class Told:
+    class Sent:
         def rows(self, path: str, query: dict[str, Any], limit: int | None = None) -> list[dict[str, Any]]:
             queries.append(query)
             return next(pages)
@@ -93,6 +93,6 @@ def test_following_the_log_shows_each_row_once_also_a_late_one():
         def changes(self, topic: str) -> Iterator[None]:
             yield from repeat(None)
 
-    rows = logs.follow_rows(cast("Client", Told()), {"level": "INFO"}, 2)
+    rows = logs.follow_rows(cast("Client", Sent()), {"level": "INFO"}, 2)
     assert [next(rows)["log_id"] for _ in range(4)] == [2, 3, 5, 4]
     assert queries[1] == {"level": "INFO", "since": "2026-01-01T00:00:20+00:00"}

@@ -36,7 +36,7 @@ JSON = st.recursive(
         (0.9, "now"),
     ],
 )
-def test_times_are_told_from_now(seconds: float, shown: str):
+def test_times_are_shown_from_now(seconds: float, shown: str):
     assert relative(NOW - timedelta(seconds=seconds), NOW) == shown
 
 

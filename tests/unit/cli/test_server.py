@@ -21,7 +21,7 @@ Greenroom = Callable[..., Done]
 
 
 @pytest.fixture
-def nobody_named(api: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_server_named(api: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
     """No environment variable names a deployment."""
     for name in NAMED:
         monkeypatch.delenv(name)
@@ -56,7 +56,7 @@ def test_options_go_before_the_environment(api: Pretended, greenroom: Greenroom)
     assert credentials(api) == "a:b"
 
 
-@pytest.mark.usefixtures("nobody_named")
+@pytest.mark.usefixtures("no_server_named")
 def test_without_them_it_is_the_local_instance(api: Pretended, greenroom: Greenroom, instance: Path):
     api.answers = {("GET", "/zones"): []}
     assert greenroom("zones", "list", "--data", str(instance)).code == 0
@@ -66,7 +66,7 @@ def test_without_them_it_is_the_local_instance(api: Pretended, greenroom: Greenr
     assert credentials(api) == "local:hidden"
 
 
-@pytest.mark.usefixtures("nobody_named")
+@pytest.mark.usefixtures("no_server_named")
 def test_a_launch_at_the_local_instance_is_for_its_administrator(api: Pretended, greenroom: Greenroom, instance: Path):
     api.answers = {
         ("GET", "/images"): [{"image_id": "i", "friendly_name": "Desktop"}],
@@ -77,7 +77,7 @@ def test_a_launch_at_the_local_instance_is_for_its_administrator(api: Pretended,
     assert api.last == ("POST", "/sessions", {"image_id": "i", "user_id": "u"})
 
 
-@pytest.mark.usefixtures("nobody_named")
+@pytest.mark.usefixtures("no_server_named")
 @pytest.mark.parametrize(
     "options",
     [
@@ -94,7 +94,7 @@ def test_a_deployment_that_is_not_fully_named_is_wrong_usage(api: Pretended, gre
     assert not api.asked
 
 
-def test_nobody_answers_is_exit_code_1(greenroom: Greenroom):
+def test_no_answer_is_exit_code_1(greenroom: Greenroom):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"https://127.0.0.1:{closed.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""The table of nouns against the document of the api: nothing is missing, nothing is made up."""
+"""The table of nouns against the document of the api: nothing is missing, nothing is invented."""
 
 from __future__ import annotations
 

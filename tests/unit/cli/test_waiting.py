@@ -18,7 +18,7 @@ SESSION = "88888888-8888-4888-8888-888888888888"
 
 
 def connection(status: str, *steps: str) -> httpx.Response:
-    """`GET /sessions/{id}/connection` with these steps taken, a second apart."""
+    """`GET /sessions/{id}/connection` with these steps taken, one each second."""
     shown = [{"name": s, "title": s, "at": f"2026-01-01T00:00:0{n}Z"} for n, s in enumerate(steps)]
     body = {
         "status": status,

@@ -1,12 +1,12 @@
-"""What a refusal tells a user, and what it tells an administrator."""
+"""What a refusal shows a user, and what it shows an administrator."""
 
 from __future__ import annotations
 
 from greenroom.core.errors import NO_RESOURCES, NoResources
 
 
-def test_a_user_is_told_of_no_machines():
+def test_a_user_sees_no_machines():
     error = NoResources("Agent host-1 is full.", for_user="All machines are full.", zone="eu")
-    told = error.without_machines()
-    assert (told.message, told.details) == ("All machines are full.", error.details)
+    shown = error.without_machines()
+    assert (shown.message, shown.details) == ("All machines are full.", error.details)
     assert NoResources("Agent host-1 is full.").without_machines().message == NO_RESOURCES

@@ -1,4 +1,4 @@
-"""Events: their text, and that everybody who sends or hears one knows the same topics."""
+"""Events: their text, and that all who send or receive one know the same topics."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def allowed(subject: Any, pauses_s: list[float]) -> list[float]:
 
 def never_more_often(subject: Any, pauses_s: list[float]) -> None:
     times = allowed(subject, pauses_s)
-    assert len(times) == len(pauses_s) or len(times) >= AT_ONCE, "nobody is refused without reason"
+    assert len(times) == len(pauses_s) or len(times) >= AT_ONCE, "no request is refused without reason"
     for first in range(len(times)):
         for last in range(first, len(times)):
             assert last - first + 1 <= AT_ONCE + (times[last] - times[first]) / EVERY_S + 1e-6

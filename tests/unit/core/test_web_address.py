@@ -1,4 +1,4 @@
-"""Which addresses a session may be told to open."""
+"""Which addresses a session may open on request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_others_are_refused(text: str):
 
 
 @given(st.text(max_size=30))
-def test_whatever_is_said_an_accepted_address_is_one_word(text: str):
+def test_an_accepted_address_is_always_one_word(text: str):
     address = f"https://example.org/{text}"
     if web_address_problem(address) is None:
         assert address.split() == [address]

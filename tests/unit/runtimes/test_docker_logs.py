@@ -30,7 +30,7 @@ class Talkative:
         return ["x" * 16_383 + "\n"] * (tail - 1) + ["the end\n"]
 
 
-async def test_a_container_that_writes_much_does_not_outgrow_the_message_that_tells_of_it(
+async def test_a_container_that_writes_much_does_not_outgrow_the_message_that_reports_it(
     monkeypatch: pytest.MonkeyPatch,
 ):
     runtime = DockerRuntime(OURS, "a", docker_host="unix:///nowhere")

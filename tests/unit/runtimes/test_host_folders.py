@@ -49,12 +49,12 @@ def test_a_profile_is_reset_however_deep_its_folders_lie_in_each_other(profile: 
     with capture_logs() as logs:
         HostFolders(allowed=[str(profile.parent)]).prepare([mount], "s")
     assert list(profile.iterdir()) == []
-    (aside,) = (entry.name for entry in profile.parent.iterdir() if entry != profile)
-    assert aside.startswith(TRASH)
-    assert [(row["log_level"], row["path"]) for row in logs] == [("warning", aside)]
+    (moved,) = (entry.name for entry in profile.parent.iterdir() if entry != profile)
+    assert moved.startswith(TRASH)
+    assert [(row["log_level"], row["path"]) for row in logs] == [("warning", moved)]
 
 
-def test_nothing_is_mounted_that_nobody_named(tmp_path: Path):
+def test_nothing_is_mounted_that_was_not_named(tmp_path: Path):
     mount = Mount(source="/srv/desks", target="/mnt/x", required=True)
     with pytest.raises(StartError) as refused:
         HostFolders(own=f"{tmp_path}/volumes").prepare([mount], "s")

@@ -158,7 +158,7 @@ class Tiles(Server):
 
 
 @given(seed=st.integers(0, 1000), rows=st.integers(1, HEIGHT))
-def test_a_picture_is_the_screen_whatever_the_order_of_its_parts(seed: int, rows: int):
+def test_a_picture_is_the_screen_in_any_order_of_its_parts(seed: int, rows: int):
     order = random.Random(seed)  # noqa: S311 -- a test
     picture = [[order.randbytes(4) for _ in range(WIDTH)] for _ in range(HEIGHT)]
 
@@ -188,7 +188,7 @@ def test_a_rectangle_beside_the_screen_is_refused(place: tuple[int, int, int, in
 
 
 class Hostile(Server):
-    """Shakes hands, claims any size of pixels and of its name, and then says whatever it likes, without end."""
+    """Shakes hands, claims any size of pixels and of its name, and then sends random data, without end."""
 
     def __init__(self, said: bytes, bits: int, name_length: int) -> None:
         super().__init__(blank())
@@ -215,7 +215,7 @@ class Hostile(Server):
 
 
 @given(st.binary(min_size=0, max_size=60), st.integers(0, 255), st.sampled_from([0, 4, 9]))
-def test_whatever_a_server_says_the_look_ends(said: bytes, bits: int, name_length: int):
+def test_the_look_ends_for_any_server(said: bytes, bits: int, name_length: int):
     server = Hostile(said * 100, bits, name_length)
     with contextlib.suppress(RfbError, EOFError):
         look(server)

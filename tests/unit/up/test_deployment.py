@@ -69,7 +69,7 @@ def test_each_role_has_the_secrets_it_needs_and_no_others(deployment: Deployment
     }
 
 
-def test_api_and_managers_log_in_as_the_service_role_and_cannot_tell_the_owners_password(deployment: Deployment):
+def test_api_and_managers_log_in_as_the_service_role_and_cannot_read_the_owners_password(deployment: Deployment):
     owners = (deployment.installation / "database.password").read_text()
     assert (deployment.secrets_of("setup") / "pgpass").read_text() == f"*:*:*:greenroom:{owners}\n"
     service = (deployment.secrets_of("db") / "service_password").read_text()
@@ -90,7 +90,7 @@ def test_the_owners_password_is_removed_when_no_old_container_needs_it(deploymen
     assert not (folder / "pgpass").exists()
 
 
-def test_nobody_else_reads_secrets(deployment: Deployment):
+def test_no_one_else_reads_secrets(deployment: Deployment):
     for folder in (deployment.installation, *(deployment.folder / "secrets").iterdir()):
         assert folder.stat().st_mode & 0o777 == 0o700
         for file in folder.iterdir():
@@ -105,7 +105,7 @@ def test_gateway_and_database_are_known_by_their_names(deployment: Deployment):
     assert general_name("kasm_db") in names_in(database)
 
 
-def test_certificates_are_made_again_for_another_name_and_before_they_lapse(deployment: Deployment):
+def test_certificates_are_made_again_for_another_name_and_before_they_expire(deployment: Deployment):
     file = deployment.secrets_of("proxy") / "server.pem"
     first = file.read_text()
     deployment.lay_out(["other.example"], NOW)

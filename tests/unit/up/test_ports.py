@@ -57,6 +57,6 @@ def test_two_instances_that_start_at_once_do_not_get_the_same_port():
     other.release()
 
 
-def test_a_port_somebody_listens_on_is_not_free():
+def test_a_port_with_a_listener_is_not_free():
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not Reservations().take(server.getsockname()[1])

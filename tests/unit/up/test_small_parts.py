@@ -65,7 +65,9 @@ def test_an_empty_or_absent_folder_is_welcome_and_any_other_is_not(tmp_path: Pat
         check_folder(Layout(tmp_path))
 
 
-def test_who_may_not_read_an_instance_is_told_to_be_its_owner(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+def test_an_instance_that_may_not_be_read_names_its_owner_as_the_remedy(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+):
     write_json(layout.instance, {"format": FORMAT}, 0o600)
 
     def refused(_: Path) -> str:
@@ -76,7 +78,7 @@ def test_who_may_not_read_an_instance_is_told_to_be_its_owner(layout: Layout, mo
         check_folder(layout)
 
 
-def test_who_may_not_make_or_look_at_the_folder_is_told_to_give_another(
+def test_a_folder_that_may_not_be_made_or_read_names_another_as_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def refused(*_: object, **__: object) -> None:
@@ -119,7 +121,7 @@ def test_a_parent_that_blocks_the_account_is_named():
     shutil.rmtree(closed)
 
 
-def test_the_certificate_is_kept_until_it_lapses_or_the_hosts_change(layout: Layout):
+def test_the_certificate_is_kept_until_it_expires_or_the_hosts_change(layout: Layout):
     now = datetime.now(UTC)
     tls.ensure_authority(layout)
     certificate, _ = tls.ensure_certificate(layout, MINE, ["127.0.0.1", "localhost"], now)
@@ -180,8 +182,8 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
 
 
 async def test_an_instance_whose_first_start_was_killed_has_no_sessions_to_end(layout: Layout):
-    nobody: Any = None
-    await end_sessions(nobody, layout, nobody)
+    unused: Any = None
+    await end_sessions(unused, layout, unused)
 
 
 @pytest.mark.parametrize("note", ["{own}", "", None])
@@ -329,7 +331,7 @@ def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch:
         (200, "", "answers"),
     ],
 )
-async def test_the_health_of_a_part_is_said_in_words(status: int, body: str, said: str):
+async def test_the_health_of_a_part_is_a_sentence(status: int, body: str, said: str):
     transport = httpx.MockTransport(lambda request: httpx.Response(status, text=body))
     async with httpx.AsyncClient(transport=transport) as http:
         found = await health.probe(http, "m", "manager", "http://m/")

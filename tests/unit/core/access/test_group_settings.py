@@ -144,7 +144,7 @@ def test_a_mutant_that_merges_only_the_outermost_keys_is_caught(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("interval", "expiration", "said_every"), [(300, 3600, 300), (300, 60, 30), (5, 1, 0.5)])
-def test_an_open_window_is_heard_twice_before_its_session_counts_as_unused(
+def test_an_open_window_reports_twice_before_its_session_counts_as_unused(
     interval: int, expiration: int, said_every: float
 ):
     group = GroupSettings("1", "a", 1, {"keepalive_interval": interval, "keepalive_expiration": expiration})

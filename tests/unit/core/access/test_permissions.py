@@ -32,7 +32,7 @@ def test_the_global_administrator_may_do_everything(required: frozenset[str]):
 
 
 @given(codes, codes)
-def test_nobody_hands_on_more_than_they_have(granted: frozenset[str], given_away: frozenset[str]):
+def test_no_user_hands_on_more_than_they_have(granted: frozenset[str], given_away: frozenset[str]):
     kept = given_away - set(beyond(granted, given_away))
     assert expanded(kept) <= expanded(granted)
 
@@ -70,11 +70,11 @@ def test_a_key_of_a_demoted_administrator_is_no_global_administrator_any_more():
 
 
 @given(codes, codes)
-def test_nobody_is_above_somebody_who_may_as_much(granted: frozenset[str], other: frozenset[str]):
+def test_no_user_is_above_another_with_the_same_permissions(granted: frozenset[str], other: frozenset[str]):
     assert bool(above(granted, other)) == (not expanded(other) - {USER} <= expanded(granted))
 
 
-def test_an_ordinary_user_is_above_nobody_and_an_administrator_above_a_helpdesk():
+def test_an_ordinary_user_is_above_no_one_and_an_administrator_above_a_helpdesk():
     assert not above({"users_modify"}, {USER})
     assert above({"users_modify"}, {USER, GLOBAL_ADMIN})
     assert above({"users_modify"}, {USER, "zones_view"}) == ["zones_view"]

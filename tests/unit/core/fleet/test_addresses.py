@@ -171,7 +171,7 @@ def test_an_address_that_can_be_saved(text: str):
         ("a:٤", "no port"),
     ],
 )
-def test_an_address_that_cannot_be_saved_is_told_why(text: str, problem: str):
+def test_an_address_that_cannot_be_saved_is_refused_with_the_reason(text: str, problem: str):
     assert problem in (host_problem(text) or "")
 
 

@@ -58,7 +58,7 @@ def test_what_is_concluded(before: AgentReport, to: str | None):
     assert [a.to for a in actions if isinstance(a, AgentMove)] == ([to] if to else [])
 
 
-def test_what_is_wrong_with_an_agent_is_said_in_words():
+def test_what_is_wrong_with_an_agent_is_a_sentence():
     well = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
     assert well == ShownStatus("running")
     away = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
@@ -113,10 +113,10 @@ def silence_proves_nothing_while_quiet(subject: Plan, case: Case) -> None:
         assert all(isinstance(a, AgentMove) and a.to == "running" for a in run(subject, case))
 
 
-def who_is_heard_never_gets_worse(subject: Plan, case: Case) -> None:
-    heard = {a.agent_id for a in case[0] if a.silent_s is not None and a.silent_s <= TIMINGS.missing_s}
+def who_reports_never_gets_worse(subject: Plan, case: Case) -> None:
+    reporting = {a.agent_id for a in case[0] if a.silent_s is not None and a.silent_s <= TIMINGS.missing_s}
     for action in run(subject, case):
-        if action.agent_id in heard:
+        if action.agent_id in reporting:
             assert isinstance(action, AgentMove)
             assert action.to == "running"
 
@@ -126,7 +126,7 @@ def who_is_not_enabled_stays_pending(subject: Plan, case: Case) -> None:
     assert not [action for action in run(subject, case) if action.agent_id in waiting]
 
 
-def nobody_dies_without_having_been_missing(subject: Plan, case: Case) -> None:
+def no_agent_dies_without_having_been_missing(subject: Plan, case: Case) -> None:
     for action in run(subject, case):
         if isinstance(action, AgentMove) and action.to != "running":
             assert ORDER.index(action.to) == ORDER.index(action.before) + 1
@@ -152,9 +152,9 @@ def _applied(before: AgentReport, actions: list[AgentMove | SessionsLost]) -> Ag
 
 PROPERTIES = [
     silence_proves_nothing_while_quiet,
-    who_is_heard_never_gets_worse,
+    who_reports_never_gets_worse,
     who_is_not_enabled_stays_pending,
-    nobody_dies_without_having_been_missing,
+    no_agent_dies_without_having_been_missing,
     planning_again_comes_to_rest,
 ]
 
@@ -175,7 +175,7 @@ def promotes_everybody(found: list[AgentReport], timings: FleetTimings, *, quiet
     return plan([replace(a, enabled=True) for a in found], timings, quiet=quiet)
 
 
-def is_impatient(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
+def is_too_early(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     return [
         replace(a, to="dead") if isinstance(a, AgentMove) and a.to == "missing" else a
         for a in plan(found, timings, quiet=quiet)
@@ -189,7 +189,7 @@ def revives_the_silent(found: list[AgentReport], timings: FleetTimings, *, quiet
     ]
 
 
-MUTANTS = [ignores_quiet, judges_the_incomplete, promotes_everybody, is_impatient, revives_the_silent]
+MUTANTS = [ignores_quiet, judges_the_incomplete, promotes_everybody, is_too_early, revives_the_silent]
 
 
 @pytest.mark.parametrize("check", PROPERTIES)
@@ -202,7 +202,7 @@ def test_every_conclusion_keeps_the_rules(check: Callable[[Plan, Case], None]):
     list(
         zip(
             PROPERTIES,
-            [ignores_quiet, judges_the_incomplete, promotes_everybody, is_impatient, revives_the_silent],
+            [ignores_quiet, judges_the_incomplete, promotes_everybody, is_too_early, revives_the_silent],
             strict=True,
         )
     ),

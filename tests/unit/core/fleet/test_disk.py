@@ -40,9 +40,9 @@ def test_who_wrote_more_than_the_workspace_allows_is_stopped_however_much_is_fre
 
 
 def test_before_the_disk_is_full_the_largest_is_stopped():
-    everybody = [written("a", 3, 10), written("b", 8, 10), written("c", 0.2)]
-    assert to_stop(everybody, "vm", free(2)) == (), "no new sessions, and those that run go on"
-    stops = to_stop(everybody, "vm", free(1))
+    sessions = [written("a", 3, 10), written("b", 8, 10), written("c", 0.2)]
+    assert to_stop(sessions, "vm", free(2)) == (), "no new sessions, and those that run go on"
+    stops = to_stop(sessions, "vm", free(1))
     assert [stop.session_id for stop in stops] == ["b"]
     assert "the disk of vm was almost full: it had written 8.0 GB" in stops[0].reason
     assert to_stop([written("c", 0.2)], "vm", free(0)) == (), "it would not help"
@@ -72,23 +72,23 @@ def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
 
 
 def test_a_disk_without_free_inodes_is_full():
-    everybody = [written("a", 8), written("b", 9, files=10), written("c", 0.1, files=300_000)]
-    assert to_stop(everybody, "vm", free(500, 0.07)) == (), "no new sessions, and those that run go on"
-    (stop,) = to_stop(everybody, "vm", free(500, 0.03))
+    sessions = [written("a", 8), written("b", 9, files=10), written("c", 0.1, files=300_000)]
+    assert to_stop(sessions, "vm", free(500, 0.07)) == (), "no new sessions, and those that run go on"
+    (stop,) = to_stop(sessions, "vm", free(500, 0.03))
     assert stop.session_id == "c", "it has most of the files, although another has written more"
     assert to_stop([written("a", 8)], "vm", free(500, 0.03)) == (), "it would not help"
-    (stop,) = to_stop([*everybody, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
-    assert stop.session_id == "d", "nothing can be more than what nobody can count"
+    (stop,) = to_stop([*sessions, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
+    assert stop.session_id == "d", "nothing can be more than what cannot be counted"
 
 
 @given(sessions, st.builds(free, st.none() | st.floats(0, 40), parts))
-def test_nobody_within_the_limit_is_stopped_while_there_is_disk(everybody: list[Written], disk: FreeDisk):
-    stopped = {stop.session_id for stop in to_stop(everybody, "vm", disk)}
-    over = {w.session_id for w in everybody if w.is_over}
+def test_no_session_within_the_limit_is_stopped_while_there_is_disk(sessions: list[Written], disk: FreeDisk):
+    stopped = {stop.session_id for stop in to_stop(sessions, "vm", disk)}
+    over = {w.session_id for w in sessions if w.is_over}
     assert over <= stopped
     if over or not shortage("vm", disk):
         assert stopped == over
-    for w in everybody:
+    for w in sessions:
         if w.session_id in stopped - over:
             assert w.uncounted or w.used.charged_bytes >= WORTH_STOPPING_BYTES
 

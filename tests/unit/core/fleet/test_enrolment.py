@@ -82,7 +82,7 @@ def test_a_token_admits_a_newcomer_of_its_role_and_zone():
     assert "say with --agent-id" in sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None))
 
 
-def test_a_token_makes_nobody_an_agent_that_is_known_but_for_one_made_for_it():
+def test_a_token_admits_no_known_agent_but_the_one_it_was_made_for():
     error = refusal(NEWCOMER, KNOWN, TOKEN)
     assert isinstance(error, IdentityConflict)
     assert refusal(NEWCOMER, KNOWN, replace(TOKEN, agent_id="a1")) is None
@@ -90,13 +90,13 @@ def test_a_token_makes_nobody_an_agent_that_is_known_but_for_one_made_for_it():
     assert isinstance(refusal(moved, KNOWN, replace(TOKEN, zone_id="us-id", zone_name="us")), IdentityConflict)
 
 
-def test_an_answer_that_was_lost_costs_no_second_use_and_nobody_else_can_claim_it():
-    unheard = replace(KNOWN, never_checked_in=True)
-    assert is_shown_again(NEWCOMER, unheard)
-    assert refusal(NEWCOMER, unheard, replace(TOKEN, uses_left=0)) is None
+def test_an_answer_that_was_lost_costs_no_second_use_and_no_other_host_can_claim_it():
+    never_seen = replace(KNOWN, never_checked_in=True)
+    assert is_shown_again(NEWCOMER, never_seen)
+    assert refusal(NEWCOMER, never_seen, replace(TOKEN, uses_left=0)) is None
     for other in (replace(NEWCOMER, place="p2"), replace(NEWCOMER, token_hash=b"other")):
-        assert not is_shown_again(other, unheard)
-        assert refusal(other, unheard, TOKEN) is not None
+        assert not is_shown_again(other, never_seen)
+        assert refusal(other, never_seen, TOKEN) is not None
     assert not is_shown_again(NEWCOMER, KNOWN)
 
 
@@ -152,7 +152,7 @@ NEWCOMERS = st.builds(
 
 
 @given(NEWCOMERS, st.none() | KNOWNS, st.none() | TOKENS)
-def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | None, token: Token | None):
+def test_no_host_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | None, token: Token | None):
     if refusal(newcomer, known, token) is not None:
         return
     if newcomer.token_hash is None:
@@ -173,12 +173,12 @@ def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | N
         assert newcomer.place == known.place or ("" in (newcomer.place, known.place) and same_machine)
 
 
-def test_a_flood_of_refusals_is_few_rows_and_hides_nobody_else():
+def test_a_flood_of_refusals_is_few_rows_and_hides_no_other():
     limiter = JoinAttemptLimiter()
     flood = [limiter.is_written("192.0.2.1", at / 100) for at in range(5900)]
     assert (flood.count(True), flood[:20]) == (20, [True] * 20)
     assert limiter.is_written("192.0.2.2", 30)
-    assert limiter.is_written("192.0.2.1", 60), "a minute later it is told again"
+    assert limiter.is_written("192.0.2.1", 60), "a minute later it is written again"
 
 
 def test_the_address_of_an_edge_gateway():
@@ -192,7 +192,7 @@ def test_the_address_of_an_edge_gateway():
             edge_address(wrong)
     with pytest.raises(Invalid) as caught:
         edge_address("https://" + "a" * 100_000)
-    assert len(caught.value.message) < 100, "anybody can send one, and the sentence is stored"
+    assert len(caught.value.message) < 100, "any client can send one, and the sentence is stored"
 
 
 def test_no_agent_chooses_the_name_of_anothers_edge_gateway_as_its_address():

@@ -41,7 +41,7 @@ def test_timings_that_leave_no_room_for_two_renewals_are_refused_with_the_number
     assert "= 5 s" in problem
 
 
-def test_nobody_believes_without_a_renewal():
+def test_no_manager_believes_without_a_renewal():
     assert not may_act(None, 0)
 
 
@@ -213,20 +213,20 @@ terms = st.tuples(st.integers(0, 100), st.integers(0, 100))
 
 
 def terms_only_grow(raised: Callable[[int, int], int | None], case: tuple[int, int]) -> None:
-    """With what is decided, no Agent has heard a term that is as high as or higher than a raised one."""
-    term, heard = case
-    new_term = raised(term, heard)
-    assert (new_term is None) == (heard <= term)
-    assert new_term is None or new_term > max(term, heard)
+    """With what is decided, no Agent has seen a term that is as high as or higher than a raised one."""
+    term, seen = case
+    new_term = raised(term, seen)
+    assert (new_term is None) == (seen <= term)
+    assert new_term is None or new_term > max(term, seen)
 
 
-def test_a_term_is_raised_above_what_any_agent_has_heard():
+def test_a_term_is_raised_above_what_any_agent_has_seen():
     holds(terms_only_grow, raised_term, terms)
 
 
 def test_the_property_of_terms_catches_its_mutant():
-    def takes_over(term: int, heard: int) -> int | None:
-        return heard if heard > term else None
+    def takes_over(term: int, seen: int) -> int | None:
+        return seen if seen > term else None
 
     catches(terms_only_grow, takes_over, terms)
 

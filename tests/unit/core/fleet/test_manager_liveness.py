@@ -25,7 +25,7 @@ def test_a_manager_that_left_goes_and_the_reason_says_since_when():
     )
 
 
-def test_of_a_zone_that_was_left_the_enabled_one_that_was_heard_of_last_stays():
+def test_of_an_abandoned_zone_the_enabled_one_that_reported_last_stays():
     records = [record("a", 50), record("b", 40), record("c", 35, enabled=False)]
     assert [removal.instance_id for removal in departed(records, 30)] == ["a", "c"]
 

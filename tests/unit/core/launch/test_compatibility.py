@@ -224,7 +224,7 @@ def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFa
         (None, [], False),
     ],
 )
-def test_a_persistent_profile_that_nobody_gets_is_of_no_use(path: str | None, users: list[LaunchFacts], is_said: bool):
+def test_a_persistent_profile_that_no_user_gets_is_of_no_use(path: str | None, users: list[LaunchFacts], is_said: bool):
     assert (
         "No user gets the persistent profile of Desktop" in (unused_profile("Desktop", path, users) or "")
     ) == is_said

@@ -50,7 +50,7 @@ def test_a_replacement_goes_before_what_is_missing_from_a_pool():
     assert ids(room([unready(1, is_replacement=True), unready(2), unready(3)])) == ["s1", "s3"]
 
 
-def test_nobody_yields_in_vain():
+def test_no_session_yields_in_vain():
     assert ids(room([unready(1)])) is None
     assert ids(room([unready(1, cores=2), unready(2)])) == ["s1"], "s2, the newer one, would not have been enough"
 
@@ -139,8 +139,8 @@ def _room_is_enough_and_none_yields_in_vain(make: Maker, case: Case) -> None:
         assert all(u in sessions and u.agent_id == found.agent.agent_id for u in found.yielding)
         assert len(set(found.yielding)) == len(found.yielding)
         assert _fits(found.agent, found.yielding)
-        for spared in found.yielding:
-            assert not _fits(found.agent, [u for u in found.yielding if u is not spared])
+        for without in found.yielding:
+            assert not _fits(found.agent, [u for u in found.yielding if u is not without])
 
 
 def _all_of_them(rejected: Sequence[Rejection], request: PlacementRequest, sessions: Sequence[Unready]) -> Room | None:

@@ -136,7 +136,7 @@ def test_strategies(strategy: Strategy, order: list[str]):
 
 
 @pytest.mark.parametrize("strategy", get_args(Strategy))
-def test_an_agent_that_was_not_heard_of_is_tried_last(strategy: Strategy):
+def test_a_silent_agent_is_tried_last(strategy: Strategy):
     agents = [replace(AGENT, agent_id=name, silent=silent) for name, silent in (("a", True), ("b", False), ("c", True))]
     assert [a.agent_id for a in place(agents, REQUEST, strategy).candidates] == ["b", "a", "c"]
 
@@ -204,9 +204,9 @@ def check(placer: Placer) -> None:
             assert agent.enabled
             assert agent.cores_allocated + 2 * (agent.overcommit if request is QUOTA else 1) <= agent.cores
             assert 0 <= agent.load <= agent.with_one_more(request).load <= 1
-        heard, silent = ([a for a in placement.candidates if a.silent is silent] for silent in (False, True))
-        assert placement.candidates == (*heard, *silent)
-        for group in (heard, silent):
+        reporting, silent = ([a for a in placement.candidates if a.silent is silent] for silent in (False, True))
+        assert placement.candidates == (*reporting, *silent)
+        for group in (reporting, silent):
             figures = [a.load if strategy.endswith("Load") else a.sessions for a in group]
             assert figures == sorted(figures, reverse=strategy.startswith("Most"))
         assert placement == placer(list(reversed(agents)), request, strategy)

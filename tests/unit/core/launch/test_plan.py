@@ -161,7 +161,7 @@ def test_no_resources_says_what_an_administrator_needs():
     )
 
 
-def test_what_a_daemon_said_is_told_once_and_only_what_helps_is_advised():
+def test_the_message_of_a_daemon_is_given_once_and_only_what_helps_is_advised():
     words = "The image desktop could not be fetched: no such host."
     agents = [AgentView(agent_id=n, hostname=n, cores=8, image_state="failed", image_error=words) for n in ("a", "b")]
     request = PlacementRequest(image="desktop", cores=2, memory=1)

@@ -233,5 +233,5 @@ def test_the_property_catches_its_mutants(mutant: Planner):
     catches(every_launch_comes_to_an_end, mutant, lucks)
 
 
-def test_an_agent_that_was_not_heard_of_is_the_cause():
+def test_a_silent_agent_is_the_cause():
     assert went_silent(16.4) == "its Agent has not reported for 16 s"

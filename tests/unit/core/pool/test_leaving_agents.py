@@ -77,7 +77,7 @@ def test_a_draining_agent_does_not_wait_for_one_without_the_image(change: dict[s
     made = plan(snapshot(*LEFT, agents=(without, other(draining=True)), image=image))
     assert ended(made) == ["s1", "s2", "s3"]
     assert made.shortfall is not None
-    assert made.shortfall.code == "no-agent", "nobody fetches anything for it"
+    assert made.shortfall.code == "no-agent", "no Agent fetches anything for it"
 
 
 def test_a_draining_agent_becomes_empty_also_of_a_paused_pool():

@@ -129,8 +129,8 @@ def test_other_reasons_for_a_shortfall(agents: tuple[AgentView, ...], code: str)
 
 def test_sessions_of_a_missing_agent_do_not_count_and_are_replaced():
     gone = replace(BIG, agent_id="a0", hostname="agent-0", status="missing")
-    stranded = session(1, "unreachable", agent_id="a0")
-    made = plan(snapshot(stranded, session(2), session(3), agents=(gone, BIG)))
+    unreachable = session(1, "unreachable", agent_id="a0")
+    made = plan(snapshot(unreachable, session(2), session(3), agents=(gone, BIG)))
     assert made.actions == (Create("a1", "2 of 3 staged; placed on agent-1."),)
 
 

@@ -136,7 +136,7 @@ def test_a_recycled_pool_is_replaced_one_by_one():
     )
 
 
-def test_of_a_recycled_pool_those_that_nobody_could_get_yet_are_made_anew_at_once():
+def test_of_a_recycled_pool_those_not_claimable_yet_are_made_anew_at_once():
     config = replace(CONFIG, recycled=NOW)
     made = plan(snapshot(*(session(n, "starting") for n in range(3)), config=config))
     assert [type(action) for action in made.actions] == [Destroy] * 3 + [Create] * 3

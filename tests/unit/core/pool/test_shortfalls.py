@@ -1,4 +1,4 @@
-"""The sentences of a shortfall, and what a reader is told between two rounds of the Primary."""
+"""The sentences of a shortfall, and what a reader sees between two rounds of the Primary."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, 
         "paused no longer",
         "barred since",
         "barred, with or without a Manager",
-        "nobody fills it",
-        "somebody fills it again",
+        "it is not filled",
+        "it is filled again",
         "barred no longer",
         "not planned yet",
     ],
 )
-def test_a_reader_is_told_what_holds_now(
+def test_a_reader_sees_what_holds_now(
     stored: Shortfall | None, barred: Shortfall | None, current: int, has_manager: bool, shown: Shortfall | None
 ):
-    told = shown_shortfall(
+    seen = shown_shortfall(
         stored, barred=barred, is_paused=False, num_sessions=3, current=current, coming=1, has_manager=has_manager
     )
-    assert told == shown
+    assert seen == shown
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_a_reader_is_told_what_holds_now(
     ],
     ids=["made so", "paused since the last round", "no Manager", "what was begun is all that is missing"],
 )
-def test_a_pause_is_told_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
-    told = shown_shortfall(
+def test_a_pause_is_shown_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
+    seen = shown_shortfall(
         stored, barred=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
     )
-    assert told == shown
+    assert seen == shown
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_what_has_painted_never_ends_at_a_deadline():
     assert plan([waiting(S.STARTING, 90_000, painted=True)], NOW, quiet=False) == []
 
 
-def test_why_it_took_longer_is_told_and_that_it_was_slow_is_kept():
+def test_the_reason_for_slowness_is_given_and_that_it_was_slow_is_kept():
     late = waiting(S.STARTING, 600, lateness=VERY_LATE)
     (action,) = plan([late], NOW, quiet=False)
     assert action.slow

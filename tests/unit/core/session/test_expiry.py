@@ -48,13 +48,13 @@ def test_the_clocks_name_setting_value_and_where_it_comes_from():
 
 
 @pytest.mark.parametrize("action", ["delete", "stop", "pause"])
-def test_a_session_nobody_used_meets_the_action_of_its_owner(action: Any):
+def test_an_unused_session_meets_the_action_of_its_owner(action: Any):
     (expiry,) = plan([lived(action=action)], NOW, quiet=False)
     assert (expiry.action, expiry.setting) == (action, "keepalive_expiration")
     assert expiry.reason == "No user used it for 60 s: K; A."
 
 
-def test_the_time_limit_deletes_whatever_the_action_is():
+def test_the_time_limit_deletes_with_any_action():
     (expiry,) = plan([lived(action="stop", limit=PAST)], NOW, quiet=False)
     assert (expiry.action, expiry.setting, expiry.reason) == (
         "delete",
@@ -83,7 +83,7 @@ def test_a_time_limit_ends_a_session_whose_machine_is_away():
     assert (expiry.action, expiry.setting) == ("delete", "session_time_limit")
 
 
-def test_what_will_happen_is_told_before_it_does():
+def test_what_will_happen_is_shown_before_it_does():
     shown = next_expiry(lived(expires=FUTURE, action="pause", limit=FUTURE + timedelta(hours=1)))
     assert shown is not None
     assert (shown.action, shown.at) == ("pause", FUTURE)

@@ -119,7 +119,7 @@ def test_a_staged_session_that_stopped_working_leaves_its_pool(
 @pytest.mark.parametrize(
     ("before", "observed"),
     [
-        (row(S.RUNNING), seen(Seeing.RUNNING, broken=True)),  # somebody's
+        (row(S.RUNNING), seen(Seeing.RUNNING, broken=True)),  # a user's
         (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, usable=False)),  # not looked at yet
         (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, generation=2, broken=True)),
         (row(S.STARTING), seen(Seeing.RUNNING, broken=True)),  # it may still become usable
@@ -177,14 +177,14 @@ def deciding_again_changes_nothing(subject: Decide, case: Case) -> None:
         assert subject(replace(case[0], status=move.to), case[1]) is None
 
 
-def nobody_is_freed_while_a_container_is_seen(subject: Decide, case: Case) -> None:
+def no_user_is_freed_while_a_container_is_seen(subject: Decide, case: Case) -> None:
     move = subject(*case)
     if move is not None and move.to is S.DELETED:
         assert case[1].state is Seeing.ABSENT
         assert case[0].want is Want.ABSENT
 
 
-def a_container_that_runs_fails_nobody_who_has_it(subject: Decide, case: Case) -> None:
+def a_container_that_runs_fails_no_user_who_has_it(subject: Decide, case: Case) -> None:
     move = subject(*case)
     if move is not None and move.to is S.FAILED and case[1].state is Seeing.RUNNING:
         assert case[0].claimable or move.set_aside
@@ -194,7 +194,7 @@ PROPERTIES = [
     only_allowed_edges,
     another_generation_changes_nothing,
     deciding_again_changes_nothing,
-    nobody_is_freed_while_a_container_is_seen,
+    no_user_is_freed_while_a_container_is_seen,
 ]
 
 
@@ -213,9 +213,9 @@ running = st.tuples(
 )
 
 
-def test_a_container_that_runs_fails_nobody_who_has_it():
-    holds(a_container_that_runs_fails_nobody_who_has_it, decide, running)
-    catches(a_container_that_runs_fails_nobody_who_has_it, fails_what_is_broken, running)
+def test_a_container_that_runs_fails_no_user_who_has_it():
+    holds(a_container_that_runs_fails_no_user_who_has_it, decide, running)
+    catches(a_container_that_runs_fails_no_user_who_has_it, fails_what_is_broken, running)
 
 
 def always_fails(case_row: SessionRow, observed: ObservedFacts) -> Move | None:

@@ -46,7 +46,7 @@ def test_other_statuses(status: SessionStatus, error: str, percent: int, message
     assert (shown.percent, shown.message) == (percent, message)
 
 
-def test_a_failure_is_told_by_how_far_it_had_come():
+def test_a_failure_is_described_by_how_far_it_had_come():
     never, slow, later = failure({"created": 1.0}), failure({"started": 1.0}), failure({"started": 1.0, "ready": 2.0})
     assert "could not be started" in never
     assert "not ready in time" in slow

@@ -50,7 +50,7 @@ def test_a_users_session_is_kept_alive_or_is_stopped_or_paused():
     assert {Want.STOPPED, Want.PAUSED} == {want for status in RESTING for want in WANTED_IN[status]}
 
 
-def test_a_resting_session_may_run_again_whatever_its_agent_does():
+def test_a_stopped_or_paused_session_may_run_again_with_any_agent():
     assert all(may_follow(status, SessionStatus.STARTING) for status in RESTING)
 
 

@@ -183,7 +183,7 @@ def test_the_path_of_a_stream_is_understood_by_the_agent():
     [
         ("https://host-1.example:8445", REQUEST_HOST, "https://host-1.example:8445"),
         ("https://host-1.example:8445", "a.example", "https://a.example"),
-        ("what an Agent told", REQUEST_HOST, "https://desk.example"),
+        ("what an Agent reported", REQUEST_HOST, "https://desk.example"),
     ],
 )
 def test_streams_are_at_the_edge_gateway_of_an_agent_that_has_one(edge_url: str, hostname: str, origin: str):

@@ -1,4 +1,4 @@
-"""What Squid is told of a policy, and what it says in its log."""
+"""What Squid gets of a policy, and what it writes to its log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_deeper_domains_are_asked_first_and_the_default_last():
     ]
 
 
-def test_whatever_is_allowed_was_asked_whether_it_is_private():
+def test_all_that_is_allowed_was_checked_for_private_addresses():
     for default_action in ("allow", "deny"):
         lines = access(policy(default_action=default_action, allow=("a.test", "b.c.test"), deny=("d.test",)))
         for position, line in enumerate(lines):
@@ -106,7 +106,7 @@ def test_other_lines_are_no_refusals(line: str):
     assert parse_denial(line) is None
 
 
-def test_a_refusal_has_bounds_whatever_a_session_asks_for():
+def test_a_refusal_has_bounds_for_any_request():
     denial = parse_denial(f"1 172.20.0.2 TCP_DENIED {'M' * 99} {'h' * 999} -")
     assert denial is not None
     assert (len(denial.method), len(denial.host), denial.port) == (16, 253, 0)

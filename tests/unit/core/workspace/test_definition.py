@@ -102,7 +102,7 @@ def test_a_stored_token_stays_with_its_registry(before: str, after: str, is_kept
 
 
 @pytest.mark.parametrize("registry", ["https://[", "a b", "https://"])
-def test_what_is_no_address_of_a_registry_is_told(registry: str):
+def test_what_is_no_address_of_a_registry_is_refused(registry: str):
     problem = registry_problem("desk:1", registry)
     assert problem is not None
     assert "is no address of a registry; write it like registry.example:5000." in problem

@@ -1,4 +1,4 @@
-"""What an administrator may choose of a container, and what nobody may."""
+"""What an administrator may choose of a container, and what no one may."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_everything_that_may_be_set_is_read():
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"privileged": True}, "weakens what keeps sessions apart; allowed are cap_add"),
+        ({"privileged": True}, "weakens the isolation of sessions; allowed are cap_add"),
         ({"devices": ["/dev/sda"]}, "weakens"),
         ({"pid_mode": "host"}, "weakens"),
         ({"ipc_mode": "host"}, "weakens"),
@@ -115,7 +115,7 @@ tmpfs = st.dictionaries(
     st.dictionaries(st.sampled_from([*ALLOWED, "privileged", "volumes"]) | st.text(max_size=4), values, max_size=4)
     | st.fixed_dictionaries({"tmpfs": tmpfs})
 )
-def test_whatever_is_let_through_is_confined(config: dict[str, Any]):
+def test_all_that_is_let_through_is_confined(config: dict[str, Any]):
     try:
         made = validated(config)
     except Invalid:

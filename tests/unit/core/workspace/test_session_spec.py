@@ -112,7 +112,7 @@ def test_commands_are_split_once():
         {"permissions": {**OFF, "allow_kasm_audio": True}},
     ],
 )
-def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
+def test_the_fingerprint_changes_with_all_that_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
     same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF}
     other: dict[str, Any] = {**same, **changed}
     assert config_hash_of(**same) != config_hash_of(**other)
@@ -134,7 +134,7 @@ def check() -> None:
     run()
 
 
-def test_hostile_usernames_stay_in_their_folder_and_apart():
+def test_hostile_usernames_stay_in_their_own_folder():
     check()
 
 
