@@ -1,7 +1,7 @@
 """From the commit of an instruction (a session is to run) until the Agent has carried it out on its simulated host.
 
 The Agent's part is in it: its container is created and started, which takes the simulated host no time. Beside it what
-PostgreSQL alone needs to tell a listener of a commit.
+PostgreSQL alone needs to notify a listener of a commit.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from bench.line import Events, Line
 
 
 class _Reader:
-    """Bytes of a websocket, whatever its frames."""
+    """Bytes of a websocket, independent of its frames."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket

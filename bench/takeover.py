@@ -1,8 +1,8 @@
 """From a fault of the Primary to the first guarded write of the next one, and until all Agents are with it.
 
 Beside each figure: our own lease with the death-watch switched off, as a plain lease works. For that the function TAKE
-is replaced in the figure's own database: nobody holds the zone's lock, so followers look every 50 ms whether the lease
-has ended, and a holder that died is waited for like one that is frozen.
+is replaced in the figure's own database: no Manager holds the zone's lock, so followers look every 50 ms whether the
+lease has ended, and a holder that died is waited for like one that is frozen.
 
 What is measured is the commit of the first guarded write under a later term (`pg_xact_commit_timestamp`); a trigger
 sees to it that a Primary has something to write in each round (greenroom.testing.history). All is one machine with one

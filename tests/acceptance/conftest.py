@@ -24,7 +24,7 @@ def instance(openbox_image: str) -> Iterator[Instance]:
 
 @pytest.fixture
 def new_instance(openbox_image: str) -> Iterator[Instance]:
-    """An instance of the test's own, not yet started; it is ended and removed whatever happened to it."""
+    """An instance of the test's own, not yet started; it is ended and removed in any case."""
     instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image)
     try:
         yield instance

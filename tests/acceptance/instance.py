@@ -40,7 +40,7 @@ T = TypeVar("T")
 GREENROOM = (sys.executable, "-m", "greenroom")
 RUN_S = 150.0
 """How long a command may take at most."""
-PATIENCE = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIGNED_S": "12"}
+LONGER_LIMITS = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIGNED_S": "12"}
 """A staged session is replaced that its Agent does not acknowledge in time, or whose `assign` it does not report; and a
 machine that is busy with tests may stand still for longer than the 2 s, and the 1 s beyond `assign`, that it has."""
 
@@ -89,7 +89,7 @@ class Instance:
         self.port = free_port()
         self.options = options
         own = {"GREENROOM_STOP_DIR": str(self.stops), "GREENROOM_VOLUME_FOLDERS": str(self.folder)}
-        self.environment = {**own, **PATIENCE, **environment}
+        self.environment = {**own, **LONGER_LIMITS, **environment}
         self.found: dict[str, Any] = {}
 
     # Life -----------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ class Instance:
         return run("down", "--data", str(self.data), **self.environment)
 
     def remove(self) -> None:
-        """Down, whatever state it is in, and its folder away."""
+        """Down, in any state, and its folder removed."""
         if (self.data / "instance.json").exists():
             done = self.down()
             assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ class Instance:
     def healthy(self) -> bool:
         """Whether every part works: what `greenroom status` asks, without the second it takes to start.
 
-        And nobody is to end soon who answered: an nginx that is still to be replaced drops who comes to it just then.
+        And none that answered is to end soon: an nginx that is still to be replaced drops who comes to it just then.
         """
         return self.has_one_nginx() and asyncio.run(self._healthy())
 
@@ -226,7 +226,7 @@ class Instance:
         return answer.json() if answer.content else None
 
     def new_user(self) -> str:
-        """The id of a user nobody used before."""
+        """The id of a new user."""
         return self.call("POST", "/users", json={"username": f"u-{uuid.uuid4().hex[:10]}@example.org"})["user_id"]
 
     def desktop(self) -> str:
@@ -309,7 +309,7 @@ class Instance:
 
 @contextmanager
 def running_instance(*options: str, **environment: str) -> Generator[Instance]:
-    """An instance that was started; it is ended and removed whatever happened to it."""
+    """An instance that was started; it is ended and removed in any case."""
     instance = Instance(*options, **environment)
     try:
         instance.up()
@@ -340,8 +340,8 @@ def networks_left(instance: Instance, label: str, said: str) -> list[str]:
     that nothing is on by its own word, and which the product said that it could not remove, was not left behind.
     """
     files = (instance.data / "logs").glob("*.log")
-    told = [*said.splitlines(), *(line for file in files for line in file.read_text(errors="replace").splitlines())]
-    kept = [line for line in told if KEPT_BY_DOCKER in line]
+    lines = [*said.splitlines(), *(line for file in files for line in file.read_text(errors="replace").splitlines())]
+    kept = [line for line in lines if KEPT_BY_DOCKER in line]
     return [network for network in networks(label) if not _is_kept(network, kept)]
 
 
@@ -352,7 +352,7 @@ def _is_kept(network: str, kept: list[str]) -> bool:
 
 
 def takes_connections(nginx: int) -> bool:
-    """Whether this process of nginx is a worker that was not told to end; it says so in its title."""
+    """Whether this process of nginx is a worker without a signal to end; it says so in its title."""
     try:
         title = Path(f"/proc/{nginx}/cmdline").read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""A desktop somebody looks at: the websocket of a browser through nginx, with RFB spoken over it."""
+"""A desktop with a viewer: the websocket of a browser through nginx, with RFB over it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def open_stream(instance: Front, whole: str, cookie: str) -> Generator[OpenDeskt
         additional_headers={"Cookie": cookie},
         max_size=None,
         proxy=None,
-        ping_interval=None,  # between two questions nobody would read the answer
+        ping_interval=None,  # between two questions the answer would not be read
     )
     with asyncio.Runner() as loop:
         websocket = loop.run(_opened(opening))

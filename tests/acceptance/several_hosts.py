@@ -48,7 +48,7 @@ greenroom.cli.main.app(["gateway"])
 
 
 class Web:
-    """One machine with api, Manager and web gateway, as somebody sees it who comes there with the first key."""
+    """One machine with api, Manager and web gateway, as seen with the first key."""
 
     def __init__(self, deployment: Deployment, machine: Machine) -> None:
         self.deployment = deployment
@@ -195,7 +195,7 @@ class Deployment:
                 "checkin_hold_s": HOLD_S,
                 "agent_missing_s": MISSING_S,
                 "session_lost_s": LOST_S,
-                "handover_received_s": 6,  # PATIENCE of tests.acceptance.instance
+                "handover_received_s": 6,  # LONGER_LIMITS of tests.acceptance.instance
                 "handover_assigned_s": 12,
             },
         )

@@ -18,7 +18,7 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture(scope="module")
 def member(instance: Instance) -> Iterator[Member]:
-    """Somebody."""
+    """A user."""
     with member_of(instance) as found:
         yield found
 
@@ -67,7 +67,7 @@ def test_a_locked_user_gets_no_new_session(instance: Instance, member: Member):
 
 
 def test_a_deleted_user_leaves_no_container(instance: Instance):
-    leaver = Member(instance, instance.new_user(), "somebody who leaves")
+    leaver = Member(instance, instance.new_user(), "a user who leaves")
     session = leaver.launch()
     with instance.http() as client:
         assert client.delete(f"/api/v1/users/{leaver.user_id}").status_code == 409

@@ -59,7 +59,7 @@ def test_a_taken_port(folder: Path):
 
 
 def test_a_wrong_database_url(folder: Path):
-    url = f"postgresql://nobody@127.0.0.1:{free_port()}/nothing"
+    url = f"postgresql://unknown@127.0.0.1:{free_port()}/nothing"
     sentence = refused(folder, "--port", str(free_port()), "--database-url", url)
     assert "The database cannot be reached; check the database URL" in sentence
 

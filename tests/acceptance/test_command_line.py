@@ -18,7 +18,7 @@ NOWHERE = "00000000-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def user(instance: Instance) -> Iterator[str]:
-    """The name of a user nobody used before; deleted with the sessions."""
+    """The name of a new user; deleted with the sessions."""
     name = "command-line@example.org"
     answered(instance, "users", "create", name, "--first-name", "Lin")
     yield name
@@ -139,7 +139,7 @@ def test_an_agent_is_drained_and_enabled_again(instance: Instance):
 
 
 @pytest.mark.parametrize(
-    "typed", ["zones get nowhere", f"zones get {NOWHERE}", f"sessions destroy {NOWHERE}", "agents drain nobody"]
+    "typed", ["zones get nowhere", f"zones get {NOWHERE}", f"sessions destroy {NOWHERE}", "agents drain unknown"]
 )
 def test_an_unknown_id_is_exit_code_1_with_a_sentence(instance: Instance, typed: str):
     done = greenroom(instance, *typed.split(), "--json")

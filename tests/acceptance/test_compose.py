@@ -1,4 +1,4 @@
-"""The deployment in containers, as docs/howto/containers.md tells to make it: two hosts of one zone.
+"""The deployment in containers, as docs/howto/containers.md describes it: two hosts of one zone.
 
 The tests build on each other in this order, because a Manager is disabled for five minutes meanwhile. The commands are
 those of the section "Verifying Manager State" of the page about Managers, word for word.
@@ -141,7 +141,7 @@ def test_no_secret_is_in_what_docker_shows(deployments: Deployments):
         assert file.name.endswith(".pem") or file.stat().st_mode & 0o777 == 0o600, file
 
 
-def test_the_database_takes_nobody_without_tls(deployments: Deployments):
+def test_the_database_refuses_connections_without_tls(deployments: Deployments):
     password = (deployments.first.current / "installation/database.password").read_text()
     address = f"host={deployments.first.machine.address} user=greenroom dbname=greenroom"
     asked = f"import psycopg; psycopg.connect('{address} password={password} sslmode=disable')"
@@ -179,14 +179,14 @@ def test_api_and_managers_read_and_write_rows_and_are_not_the_databases_owner(de
 def test_clients_are_known_by_their_own_address(deployments: Deployments):
     first = deployments.first
     with first.http() as client:
-        body = {"username": "nobody@example.org", "password": "a wrong one"}
+        body = {"username": "unknown@example.org", "password": "a wrong one"}
         assert client.post("/api/v1/login", json=body, auth=httpx.Auth()).status_code == 401
 
     def rows() -> list[str]:
         return [row["message"] for row in deployments.call("GET", "/logs?code=login-failed")]
 
     said = wait_for(rows, "the attempt is in the log")
-    assert said == [f"A log-in as nobody@example.org from {first.machine.address} failed"]
+    assert said == [f"A log-in as unknown@example.org from {first.machine.address} failed"]
 
 
 def test_a_manager_is_not_restarted_while_the_database_is_away(deployments: Deployments):

@@ -1,4 +1,4 @@
-"""One host with two Managers, as docs/howto/containers.md tells to have it.
+"""One host with two Managers, as docs/howto/containers.md describes it.
 
 There the seed page "Managers" can be followed word for word, and every command of that page is run. The tests build on
 each other in this order; at the end the deployment is taken away.

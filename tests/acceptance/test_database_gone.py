@@ -100,11 +100,11 @@ def test_a_minute_without_postgresql_costs_no_session_no_stream_and_no_process(
         known_viewers += 1
         time.sleep(5)
     plain = address.partition("?")[0]
-    known_by_nobody = {"Cookie": "greenroom_viewer=x"}
-    stranger = httpx.get(plain, headers=known_by_nobody, verify=instance.ca(), timeout=HTTP_S, trust_env=False)
-    assert stranger.status_code == 503, "nobody gets in, and nothing is said for good: nobody could be asked"
+    unknown_viewer = {"Cookie": "greenroom_viewer=x"}
+    stranger = httpx.get(plain, headers=unknown_viewer, verify=instance.ca(), timeout=HTTP_S, trust_env=False)
+    assert stranger.status_code == 503, "no viewer gets in, and the answer is not final: the api could not be asked"
     assert set(containers(label)) == there
-    assert {role: instance.pids(role) for role in ROLES} == pids, "nobody is restarted for it"
+    assert {role: instance.pids(role) for role in ROLES} == pids, "no process is restarted for it"
 
     asyncio.run(server.start())
     back_at = time.monotonic()

@@ -38,7 +38,7 @@ READ: Final = tuple(
 
 
 class Reader:
-    """Somebody with a terminal on the machine of an instance, in a folder of their own."""
+    """A user with a terminal on the machine of an instance, in a folder of their own."""
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
@@ -102,7 +102,7 @@ def _manager(number: int) -> Callable[[Instance], str]:
 
 
 def _session(instance: Instance) -> str:
-    """The id of a session of somebody, which is launched where there is none."""
+    """The id of a session of any user, which is launched where there is none."""
     running = [s for s in instance.call("GET", "/sessions?status=running") if s["user_id"]]
     if not running:
         launched = instance.launch(instance.new_user())["session_id"]

@@ -150,7 +150,7 @@ def test_assign_runs_as_its_account_in_its_folder_with_user_and_address(stage: S
     session = stage.handed_over(staged)
     expected = f"blue|{session['username']}|{user}|https://example.org/a?b=c|root|/usr/share"
     assert inside(staged, "cat /var/assigned") == expected
-    assert "KASM_USER" not in inside(staged, "env"), "the container itself was made before anybody asked"
+    assert "KASM_USER" not in inside(staged, "env"), "the container itself was made before any user asked"
     with open_desktop(stage.instance, staged) as desktop:
         assert desktop.goes_on()
     stage.delete(staged)
@@ -167,7 +167,7 @@ def test_the_reply_waits_for_nothing_and_what_still_runs_after_its_deadline_goes
     stage.handed_over(staged)
     assert not has_file(staged, "/var/ended")(), "it counts as assigned while it still runs"
     inside(staged, "echo > /var/gate")
-    wait_for(has_file(staged, "/var/ended"), "nobody ended it")
+    wait_for(has_file(staged, "/var/ended"), "it was not ended")
     stage.delete(staged)
 
 
@@ -194,9 +194,13 @@ def test_after_a_failed_assign_the_user_gets_another_session(stage: Stage, user:
     stage.instance.call("POST", f"/sessions/{first}/keepalives")
     assert stage.instance.session(second["session_id"])["expires"] > before
 
-    aside = stage.very(first)
-    assert (aside["status"], aside["user_id"], aside["staging_config_id"]) == ("failed", None, stage.configs["eu"])
-    assert "exit code 7: no licence left" in aside["set_aside_reason"]
+    row = stage.very(first)
+    assert (row["status"], row["user_id"], row["staging_config_id"]) == (
+        "failed",
+        None,
+        stage.configs["eu"],
+    )
+    assert "exit code 7: no licence left" in row["set_aside_reason"]
     mine = stage.instance.call("GET", f"/sessions?user_id={user}")
     assert [session["session_id"] for session in mine] == [second["session_id"]]
     kept = [session["session_id"] for session in stage.instance.call("GET", "/sessions?set_aside=true")]
@@ -213,7 +217,7 @@ def test_after_a_failed_assign_the_user_gets_another_session(stage: Stage, user:
     wait_for(lambda: not stage.instance.containers_of(second["session_id"]), "the old id destroys the new session")
 
 
-def test_a_container_that_dies_while_it_is_handed_over_is_set_aside(stage: Stage, user: str):
+def test_a_container_that_dies_while_it_is_handed_over_is_quarantined(stage: Stage, user: str):
     first = stage.full("eu", "us")
     stage.behave(first, "sleep 60")
     dies_once_assign_runs(first)
@@ -249,14 +253,14 @@ def test_who_deletes_while_it_is_handed_over_gets_no_other_one(stage: Stage, use
 
 
 def test_an_assign_that_is_refused_costs_no_user_their_session(stage: Stage, user: str):
-    stage.change({"assign": {"cmd": "true", "user": "nobody-there"}})
+    stage.change({"assign": {"cmd": "true", "user": "missing-user"}})
     try:
         first = stage.full("eu", "us")
         stage.launch(user)
         last = stage.handed_over(first)
         assert stage.trace(first)[-1] == ("on_demand_here", "eu", True, None)
         assert last["staging_config_id"] is None
-        assert "nobody-there" in stage.very(first)["set_aside_reason"]
+        assert "missing-user" in stage.very(first)["set_aside_reason"]
     finally:
         stage.change(EXEC_CONFIG)
     stage.delete(first)

@@ -1,7 +1,7 @@
 """The kill table: kill -9 of each role while it is idle, and while a session is launched, claimed, staged, destroyed.
 
 What happens is held at named stops (greenroom.kit.stops), so that the kill falls exactly there: the killed role's own
-stop where it has one in that column, else that of another process in the middle of the work. All the while somebody
+stop where it has one in that column, else that of another process in the middle of the work. All the while a user
 looks at a desktop, over one connection from the first cell to the last: no role is on its path.
 """
 
@@ -72,7 +72,7 @@ def cells(column: str) -> list[tuple[str, str]]:
 
 @dataclass
 class Killing:
-    """Kills roles of an instance and watches them come back; somebody looks at a desktop meanwhile."""
+    """Kills roles of an instance and watches them come back; a user looks at a desktop meanwhile."""
 
     instance: Instance
     desktop: OpenDesktop
@@ -166,7 +166,7 @@ class Doing:
 
 @pytest.fixture(scope="module")
 def desktop(instance: Instance) -> Iterator[OpenDesktop]:
-    """The desktop somebody looks at all the while."""
+    """The desktop a user looks at all the while."""
     session_id = instance.launch(instance.new_user())["session_id"]
     with open_desktop(instance, session_id) as opened:
         yield opened

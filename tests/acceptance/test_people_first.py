@@ -45,7 +45,7 @@ class House:
         return self.configs[-1]
 
     def launch(self, image_id: str) -> str:
-        """Somebody launches it; the session's id."""
+        """A user launches it; the session's id."""
         body = {"image_id": image_id, "user_id": self.instance.new_user()}
         self.sessions.append(self.instance.call("POST", "/sessions", json=body)["session_id"])
         return self.sessions[-1]
@@ -124,7 +124,7 @@ def test_launches_begin_before_the_refills_that_wait(house: House):
         house.runs(session_id)
 
 
-def test_a_launch_takes_the_room_of_what_nobody_can_have_yet(house: House, never_paints_image: str):
+def test_a_launch_takes_the_room_of_what_is_not_claimable_yet(house: House, never_paints_image: str):
     instance = house.instance
     agent_id = instance.found["agents"][0]["agent_id"]
     instance.call("PATCH", f"/agents/{agent_id}", json={"cores_override": 0.3})

@@ -112,7 +112,7 @@ def changed(instance: Instance, path: str, **fields: Any) -> Iterator[None]:
         instance.call("PATCH", path, json={name: before[name] for name in fields})
 
 
-def test_nobody_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance: Instance, pool: Pool):
+def test_no_user_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance: Instance, pool: Pool):
     old = pool.full()
     with pool.watched() as seen:
         # Starts took 60 s here: so it is time to replace both, however long that takes on a busy machine.
@@ -134,7 +134,7 @@ def test_nobody_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance:
     assert instance.broken() == []
 
 
-def test_nobody_sees_a_gap_when_the_workspace_is_changed_and_at_once_changed_back(instance: Instance, pool: Pool):
+def test_no_user_sees_a_gap_when_the_workspace_is_changed_and_at_once_changed_back(instance: Instance, pool: Pool):
     old, before = pool.full(), pool.reserved()
     with pool.watched() as seen:
         with changed(instance, f"/images/{instance.desktop()}", cores=0.15):

@@ -285,7 +285,7 @@ def test_a_session_that_cannot_start_on_one_agent_runs_on_the_other(instance: In
     wait_for(lambda: is_streamed(instance, first), "the stream of the old id shows the new session")
     wait_for(
         lambda: instance.sql("SELECT 1 FROM sessions WHERE session_id = %s AND status = 'deleted'", first),
-        "the first try is put away",
+        "the first try is discarded",
     )
     delete(instance, second)
 

@@ -111,7 +111,7 @@ def is_settled(deployment: Deployment) -> bool:
 
 @contextmanager
 def cut_off(deployment: Deployment, host: Machine, how: str) -> Iterator[None]:
-    """`host` hears nobody meanwhile, or neither hears nor is heard."""
+    """`host` receives nothing meanwhile, or neither receives nor sends."""
     if how == "cable":
         host.pull_cable()
     else:
@@ -148,7 +148,7 @@ def for_any_name(trusted: ssl.SSLContext) -> ssl.SSLContext:
 
 @dataclass(frozen=True)
 class AnyName:
-    """`web` at an address whose certificate is taken whatever its name, as long as the fleet's authority signed it."""
+    """`web` at an address whose certificate is accepted for any name, as long as the fleet's authority signed it."""
 
     url: str
     web: Web
@@ -163,7 +163,7 @@ class AnyName:
 def test_without_proxy_connections_browsers_go_to_the_host_itself(deployed: Deployment, sessions: Sessions):
     web = deployed.webs[0]
     # The fleet's authority signs names of its own alone. Browsers need a certificate of the administrator's; here the
-    # same one stands for it, whatever its name.
+    # same one stands for it, for any name.
     trusting = AnyName(web.url, web)
     zone_path = f"/zones/{web.call('GET', '/zones')[0]['zone_id']}"
     web.call("PATCH", zone_path, json={"proxy_connections": False, "proxy_hostname": "$request_host$"})
@@ -208,7 +208,7 @@ def test_a_host_that_is_cut_off_keeps_its_sessions_and_has_them_again(
             assert launched["agent_id"] == deployed.agent_id(other)
             wait_for(lambda: len(claimable(deployed, pool)) == 2, "the pool is full again, on the other host", 60)
             assert cut.containers() == there, "the host keeps what it runs"
-            assert set(elsewhere) <= set(other.containers()), "nobody destroys anything"
+            assert set(elsewhere) <= set(other.containers()), "no Agent destroys anything"
             assert desktop.goes_on()
         wait_for(lambda: deployed.agent(cut)["status"] == "running", "the Agent is back", 60)
         assert desktop.goes_on()
@@ -279,7 +279,7 @@ def test_a_host_that_is_lost_for_good(deployed: Deployment, sessions: Sessions, 
 
 
 def silence_before_change(deployment: Deployment, session_id: str) -> float:
-    """For how many seconds its Agent had not been heard of when the session became what it is."""
+    """For how many seconds its Agent had not reported when the session became what it is."""
     query = "SELECT extract(epoch FROM s.status_changed - a.last_reported)::double precision AS seconds"
     query += " FROM sessions s JOIN agents a USING (agent_id) WHERE s.session_id = %s"
     return deployment.sql(query, session_id)[0]["seconds"]

@@ -85,8 +85,8 @@ def test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works(instance:
     assert set(states.split()) == {"running"}, "what was frozen goes on"
     (config,) = instance.sql("SELECT failures, next_try FROM staging_configs WHERE staging_config_id = %s", pool)
     assert config == {"failures": 0, "next_try": None}, "no start has failed"
-    told = {killed, without_page, hangs, without_screen} - _claimed(instance)
-    broken = wait_for(lambda: found if told <= (found := _told_broken(instance)).keys() else None, "the log has them")
+    expected = {killed, without_page, hangs, without_screen} - _claimed(instance)
+    broken = wait_for(lambda: found if expected <= (found := _in_log(instance)).keys() else None, "the log has them")
     for session_id in {killed, without_page} - _claimed(instance):
         assert "no user gets it" in broken[session_id]
     for session_id in {hangs, without_screen} - _claimed(instance):
@@ -94,7 +94,7 @@ def test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works(instance:
     assert instance.broken() == []
 
 
-def _told_broken(instance: Instance) -> dict[str, str]:
+def _in_log(instance: Instance) -> dict[str, str]:
     """Session → what the log says of its breaking."""
     return {line["session_id"]: line["message"] for line in instance.call("GET", "/logs?code=staged-session-broken")}
 
@@ -221,9 +221,9 @@ def test_staged_sessions_survive_their_agent(instance: Instance):
         before = instance.sql(changed, session_id)
         pid = instance.kill("agent")
         wait_for(lambda: instance.pids("agent") not in ([], [pid]) and instance.healthy(), "a new Agent works", 60)
-        heard = "SELECT 1 FROM agents a JOIN session_observed o USING (agent_id) WHERE o.session_id = %s"
-        heard += " AND o.usable AND o.incarnation = a.incarnation"
-        wait_for(lambda: instance.sql(heard, session_id), "the new Agent has looked at the session")
+        reported = "SELECT 1 FROM agents a JOIN session_observed o USING (agent_id) WHERE o.session_id = %s"
+        reported += " AND o.usable AND o.incarnation = a.incarnation"
+        wait_for(lambda: instance.sql(reported, session_id), "the new Agent has looked at the session")
         assert in_pool(instance, config_id) == {session_id: instance.found["agents"][0]["agent_id"]}
         assert instance.sql(changed, session_id) == before
         assert instance.containers_of(session_id) == container

@@ -98,7 +98,7 @@ def names_of_people(instance: Instance) -> list[str]:
     return [value for row in users for value in row.values()] + keys
 
 
-def test_there_is_nothing_of_anybody_in_a_staged_session(stage: Stage):
+def test_there_is_nothing_of_any_user_in_a_staged_session(stage: Stage):
     instance, session_id = stage.instance, stage.staged()
     with member_of(instance) as member:
         people = [*names_of_people(instance), member.user_id, member.username]
@@ -110,7 +110,7 @@ def test_there_is_nothing_of_anybody_in_a_staged_session(stage: Stage):
     found = facts(session_id)
     assert found["Mounts"] == []
     labels = found["Config"]["Labels"]
-    assert labels.pop("greenroom.chosen-variables") == "", "nobody has chosen any"
+    assert labels.pop("greenroom.chosen-variables") == "", "none was chosen"
     assert set(labels) == {
         "greenroom.installation",
         "greenroom.session",
@@ -133,9 +133,9 @@ def test_nothing_of_a_session_that_was_used_reaches_the_next_or_stays_on_the_hos
     instance = stage.instance
     own_networks = networks(instance.label())
     with user_of(stage) as (member, used):
-        told = f"{member.username} {member.user_id} https://mark-of-ada.example/"
+        expected = f"{member.username} {member.user_id} https://mark-of-ada.example/"
         # a hand-over does not wait for an `assign` that is slow
-        wait_for(lambda: used.shell("cat ~/assigned 2>/dev/null || true") == told, "`assign` got the user's name")
+        wait_for(lambda: used.shell("cat ~/assigned 2>/dev/null || true") == expected, "`assign` got the user's name")
         used.shell(LEAVE)
         assert MARK in seen_inside(used.session_id, MARK)
         with open_desktop(instance, used.session_id) as desktop:

@@ -1,4 +1,4 @@
-"""A staging config from its creation to its end, and its sessions before and after somebody gets them."""
+"""A staging config from its creation to its end, and its sessions before and after a user gets them."""
 
 from __future__ import annotations
 

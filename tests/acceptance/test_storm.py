@@ -146,7 +146,7 @@ class Storm:
             self.instance.call("DELETE", f"/sessions/{row['session_id']}")
         wait_for(lambda: not self.instance.sql(query, self.people), "their sessions have ended", 120)
 
-    def set_aside(self) -> list[dict[str, Any]]:
+    def quarantined(self) -> list[dict[str, Any]]:
         """What was taken from a user, or from the pool, because it failed."""
         return self.instance.sql(
             "SELECT session_id::text, set_aside_reason, error, broke IS NOT NULL AS broke FROM sessions"
@@ -159,7 +159,7 @@ def test_nothing_healthy_is_thrown_away_in_a_storm(busy: Instance, record_proper
     storm = Storm(busy)
     for come in ("", "started", "answering"):
         staged, others = storm.run(come)
-        assert storm.set_aside() == [], f"nothing healthy is thrown away; {storm.figures}"
+        assert storm.quarantined() == [], f"nothing healthy is thrown away; {storm.figures}"
         for session_id in staged:
             steps = busy.call("GET", f"/sessions/{session_id}/placement")["steps"]
             assert [step["step"] for step in steps if step["used"]] == ["staged_here"], f"no cold start: {steps}"

@@ -266,7 +266,7 @@ def test_the_stream_of_a_filtered_desktop_works(filtering: Instance, desktop: st
         assert stream.goes_on()
 
 
-def test_programs_are_told_of_the_filter(desktop: str):
+def test_programs_know_the_filter(desktop: str):
     proxy = f"http://{attached(desktop)['Gateway']}:{PORT}"
     variables = dict(line.split("=", 1) for line in inside(desktop, "env").splitlines() if "=" in line)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -339,7 +339,7 @@ def test_staged_sessions_are_filtered_from_the_beginning(filtering: Instance, de
     wait_for(rolled_over, "another policy is another container", 60)
     filtering.unstage(config)
     filtering.call("PATCH", f"/images/{filtering.desktop()}", json={"filter_policy_id": policy_id})
-    wait_for(lambda: len(squids(filtering)) == 1, "the filter nobody is under any more is gone")
+    wait_for(lambda: len(squids(filtering)) == 1, "the filter without sessions is gone")
     filtering.call("DELETE", f"/filter-policies/{other}")
 
 

@@ -133,7 +133,7 @@ def test_a_hostile_username_stays_in_its_folder(instance: Instance, folder: Path
         ended(instance, session)
 
 
-def test_a_required_folder_that_is_missing_fails_the_session_with_words(instance: Instance, folder: Path):
+def test_a_required_folder_that_is_missing_fails_the_session_with_a_sentence(instance: Instance, folder: Path):
     image = workspace(instance, volume_mappings={f"{folder}/share": {"bind": "/mnt", "required": True}})
     session = launch(instance, image, instance.new_user())
     wait_for(lambda: instance.session(session)["error"], "the session failed")

@@ -95,7 +95,7 @@ def test_a_zone_may_be_chosen_where_the_groups_allow_it(zones: Instance):
         zones.call("PATCH", f"/groups/{group['group_id']}", json={"settings": {"allow_zone_selection": None}})
 
 
-def test_a_restricted_workspace_starts_in_its_zone_or_is_refused_in_words(zones: Instance):
+def test_a_restricted_workspace_starts_in_its_zone_or_is_refused_with_a_sentence(zones: Instance):
     eu, us = zone_of(zones, "eu"), zone_of(zones, "us")
     image = f"/images/{zones.desktop()}"
     with changed(zones, image, restrict_to_zone=True, zone_id=us["zone_id"]):
@@ -118,7 +118,7 @@ def test_a_restricted_workspace_starts_in_its_zone_or_is_refused_in_words(zones:
     )
 
 
-def test_a_workspace_restricted_to_an_agent_runs_on_that_one_in_whatever_zone_it_is(zones: Instance):
+def test_a_workspace_restricted_to_an_agent_runs_on_that_one_in_any_zone(zones: Instance):
     (agent,) = (a for a in zones.call("GET", "/agents") if a["zone_name"] == "us")
     with changed(zones, f"/images/{zones.desktop()}", restrict_to_server=True, server_id=agent["agent_id"]):
         session_id = launched(zones)["session_id"]
@@ -131,7 +131,7 @@ def test_a_wrong_upstream_auth_address_refuses_new_streams_and_is_named(zones: I
     with changed(zones, f"/zones/{zone_of(zones, 'us')['zone_id']}", upstream_auth_address="127.0.0.1:9"):
         session_id = launched(zones, gateway_of="us")["session_id"]
     page = opened(zones, frame_of(zones, session_id))
-    assert (page.status_code, page.headers["Retry-After"]) == (503, "5"), "nobody could be asked, so it is not for good"
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5"), "the api could not be asked: it is not final"
     assert "text/html" in page.headers["Content-Type"]
     assert "The Upstream Auth Address 127.0.0.1:9 cannot be asked" in page.text
     with pytest.raises((InvalidStatus, KeyError)), open_desktop(zones, session_id):
@@ -173,7 +173,7 @@ def test_without_proxy_connections_streams_are_at_proxy_hostname_and_port(zones:
             other = frame.replace(session_id, session_id[::-1])
             return httpx.get(other, verify=zones.ca(), headers=there, timeout=15, trust_env=False).status_code != 421
 
-        assert wait_for(is_served_there, "also where the nginx of before has not heard yet that it is to end")
+        assert wait_for(is_served_there, "also where the nginx of before has no signal to end yet")
         zones.call("PATCH", address, json={"proxy_hostname": "$request_host$"})
     assert urlsplit(frame_of(zones, session_id)).path.startswith("/desktop/")
 

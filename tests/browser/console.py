@@ -29,7 +29,7 @@ AT_REST = "() => document.getAnimations().every(each => each.effect.getTiming().
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody who is logged in; `page` is their window."""
+    """A user who is logged in; `page` is their window."""
 
     page: Page
     url: str

@@ -21,11 +21,11 @@ PARENT = """<!doctype html><html lang="en"><title>Parent</title><link rel="icon"
 <style>body{margin:0}iframe{border:0;width:100vw;height:100vh}</style>
 <iframe id="frame" title="session" src="%s" allow="clipboard-read; clipboard-write"></iframe>
 <script>
-window.heard = [];
+window.received = [];
 const frame = document.getElementById('frame');
 window.say = (message) => frame.contentWindow.postMessage({greenroom: 1, ...message}, new URL(frame.src).origin);
 addEventListener('message', (event) => {
-  window.heard.push({...event.data, origin: event.origin});
+  window.received.push({...event.data, origin: event.origin});
   if (event.data.type === 'ready') window.say({type: 'hello'});
 });
 </script></html>"""
@@ -72,8 +72,8 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
 
     async def stream(request: web.Request, url: str) -> web.WebSocketResponse:
         browser = web.WebSocketResponse(protocols=["binary"], max_msg_size=0)
-        told = {**headers, "X-Greenroom-Idle-Disconnect-S": f"{gateway.idle_disconnect_s:g}"}
-        async with client.ws_connect(url, headers=told, protocols=["binary"], max_msg_size=0) as session:
+        sent = {**headers, "X-Greenroom-Idle-Disconnect-S": f"{gateway.idle_disconnect_s:g}"}
+        async with client.ws_connect(url, headers=sent, protocols=["binary"], max_msg_size=0) as session:
             await browser.prepare(request)
             gateway.sockets.add(browser)
             ways = {asyncio.create_task(pump(session, browser)), asyncio.create_task(pump(browser, session))}

@@ -120,9 +120,9 @@ def test_who_is_refused_with_an_agents_identity_is_seen_on_its_page(admin: Perso
         admin.open(PAGE)
         expect(admin.row(agent["agent_id"][:8])).to_contain_text("refused")
         admin.row(agent["agent_id"][:8]).get_by_role("link", name=agent["hostname"]).click()
-        told = admin.page.get_by_role("status").filter(has_text="Another host with its identity was refused")
-        expect(told).to_contain_text("a copied identity is refused")
-        expect(told).to_contain_text("from 203.0.113.9")
+        notice = admin.page.get_by_role("status").filter(has_text="Another host with its identity was refused")
+        expect(notice).to_contain_text("a copied identity is refused")
+        expect(notice).to_contain_text("from 203.0.113.9")
         assert violations(admin.page) == []
     finally:
         instance.sql(refusal.format(at="NULL", address="NULL"), None, agent["agent_id"])
@@ -130,23 +130,23 @@ def test_who_is_refused_with_an_agents_identity_is_seen_on_its_page(admin: Perso
 
 def test_an_edge_address_that_waits_is_confirmed_on_the_agents_page(admin: Person, instance: Instance):
     (agent,) = instance.call("GET", "/agents")
-    told = "https://edge-2.example.org:8445"
+    moved = "https://edge-2.example.org:8445"
     wait = "UPDATE agents SET edge_url = '', edge_url_requested = %s WHERE agent_id = %s"
     try:
-        instance.sql(wait, told, agent["agent_id"])
+        instance.sql(wait, moved, agent["agent_id"])
         admin.open(PAGE)
         row = admin.row(agent["agent_id"][:8])
-        expect(row).to_contain_text(f"its edge gateway is at {told} now")
+        expect(row).to_contain_text(f"its edge gateway is at {moved} now")
         row.get_by_role("link", name=agent["hostname"]).click()
         expect(admin.page.get_by_role("button", name="Decline Edge Address")).to_be_visible()
         admin.page.get_by_role("button", name="Confirm Edge Address").click()
         dialogue = admin.page.get_by_role("dialog")
-        expect(dialogue).to_contain_text(f"go to {told} from now on")
+        expect(dialogue).to_contain_text(f"go to {moved} from now on")
         assert violations(admin.page) == []
         dialogue.get_by_role("button", name="Confirm").click()
         expect(dialogue).to_have_count(0)
         expect(admin.page.get_by_role("button", name="Confirm Edge Address")).to_have_count(0)
-        expect(admin.page.get_by_role("row").filter(has_text="Edge gateway")).to_contain_text(told)
+        expect(admin.page.get_by_role("row").filter(has_text="Edge gateway")).to_contain_text(moved)
     finally:
         instance.sql(wait, None, agent["agent_id"])
 

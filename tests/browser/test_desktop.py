@@ -111,7 +111,7 @@ def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: st
 
 
 @pytest.mark.usefixtures("clean")
-def test_the_stream_of_somebody_else_is_not_opened(user: Person, admin: Person):
+def test_the_stream_of_another_user_is_not_opened(user: Person, admin: Person):
     session_id = user.launch("Desktop")
     user.desktop()
     address = user.page.locator("iframe").get_attribute("src") or ""

@@ -168,7 +168,7 @@ def test_a_web_filter_policy_is_made_tried_and_deleted(admin: Person):
     expect(row).to_have_count(0)
 
 
-def test_an_agent_is_drained_and_offers_what_it_is_told(admin: Person, instance: Instance):
+def test_an_agent_is_drained_and_offers_what_is_set(admin: Person, instance: Instance):
     page = admin.page
     admin.open("/admin/infrastructure/agents")
     agent = instance.found["agents"][0]["agent_id"]

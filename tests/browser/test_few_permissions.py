@@ -1,4 +1,4 @@
-"""What the console shows to somebody who may see little, and what a link leads to that was damaged on its way."""
+"""What the console shows to a user with few permissions, and what a link leads to that was damaged on its way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_list_that_is_refused_is_not_shown_as_empty(user: Person, desk: str):
     expect(user.page.get_by_text("This group gives no workspaces")).to_have_count(0)
 
 
-def test_a_page_of_somebody_elses_says_that_it_may_not_be_seen(user: Person, desk: str):
+def test_a_page_of_another_user_says_that_it_may_not_be_seen(user: Person, desk: str):
     user.open("/admin/users/00000000-0000-0000-0000-000000000001")
     expect(user.page.get_by_text("You may not see this")).to_be_visible()
 

@@ -21,11 +21,11 @@ OUT_OF_SIGHT = """() => {
 
 
 @pytest.fixture
-def impatient(user: Person, instance: Instance) -> Iterator[Person]:
+def limited(user: Person, instance: Instance) -> Iterator[Person]:
     """Ada, whose group disconnects idle viewers after `IDLE_S`."""
     user_id = instance.sql("SELECT user_id FROM users WHERE username = %s", user.username)[0]["user_id"]
     settings = {"idle_disconnect": IDLE_S / 60, "keepalive_interval": 5}
-    group = instance.call("POST", "/groups", json={"name": "Impatient", "priority": 1, "settings": settings})
+    group = instance.call("POST", "/groups", json={"name": "Limited", "priority": 1, "settings": settings})
     instance.call("PUT", f"/groups/{group['group_id']}/users/{user_id}")
     yield user
     instance.call("DELETE", f"/groups/{group['group_id']}")
@@ -40,10 +40,10 @@ def signs_of_life(page: Page) -> list[Request]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
-def test_without_input_the_session_counts_as_unused_until_there_is_some(impatient: Person):
-    page = impatient.page
-    impatient.launch("Desktop")
-    frame = impatient.desktop()
+def test_without_input_the_session_counts_as_unused_until_there_is_some(limited: Person):
+    page = limited.page
+    limited.launch("Desktop")
+    frame = limited.desktop()
     frame.wait_for_selector("html[data-state=idle]", state="attached")
     page.locator("iframe[data-state=idle]").wait_for()
     sent = signs_of_life(page)
@@ -51,16 +51,16 @@ def test_without_input_the_session_counts_as_unused_until_there_is_some(impatien
     assert sent == []
     with page.expect_request(lambda request: "keepalive" in request.url):
         page.mouse.click(640, 400)
-    impatient.desktop()
+    limited.desktop()
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
-def test_a_page_that_does_not_count_is_left_when_its_window_is_out_of_sight(impatient: Person):
-    page = impatient.page
+def test_a_page_that_does_not_count_is_left_when_its_window_is_out_of_sight(limited: Person):
+    page = limited.page
     # as a page of others' images
     page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
-    impatient.launch("Desktop")
+    limited.launch("Desktop")
     page.locator("iframe[data-state=silent]").wait_for(timeout=60_000)
     page.evaluate(OUT_OF_SIGHT)
     # A page that says nothing is loaded again after 2.5 s and after 5 s more; only then are the IDLE_S reached

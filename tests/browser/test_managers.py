@@ -34,7 +34,7 @@ def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Per
 
 
 def administrator(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
-    """A window of the administrator in a browser of its own, on the page Managers, told of changes."""
+    """A window of the administrator in a browser of its own, on the page Managers, with live changes."""
     found = instance.found["admin"]
     person = log_in(new_context().new_page(), instance.url, found["username"], found["password"])
     person.open(PAGE)
@@ -149,7 +149,7 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
     assert violations(page) == []
 
 
-def test_who_deletes_a_manager_that_runs_is_told_that_it_comes_back(admin: Person, instance: Instance):
+def test_deleting_a_manager_that_runs_warns_that_it_comes_back(admin: Person, instance: Instance):
     _, other = managers_of(instance, "us")
     page = admin.page
     admin.open(f"{PAGE}/{other['manager_id']}")

@@ -143,7 +143,7 @@ def test_filter_and_order_are_kept_in_the_address(admin: Person):
     expect(admin.page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "ascending")
 
 
-def test_a_change_of_somebody_else_is_seen_without_reload(admin: Person, instance: Instance):
+def test_a_change_of_another_user_is_seen_without_reload(admin: Person, instance: Instance):
     admin.open("/admin/infrastructure/zones")
     expect(admin.page.get_by_test_id("live")).to_have_text("Live")
     zone = instance.found["zones"][0]

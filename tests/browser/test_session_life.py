@@ -137,7 +137,7 @@ def test_a_connect_address_opens_the_desktop_without_a_log_in(
         address = launched.json()["kasm_url"]
     page = new_context().new_page()
     goto(page, f"{instance.url}{address}")
-    Person(page, instance.url, "nobody").desktop()
+    Person(page, instance.url, "unknown").desktop()
     assert violations(page) == []
     expect(page.get_by_role("button", name="Delete")).to_have_count(0)
     goto(page, f"{instance.url}{address[:-4]}AAAA")

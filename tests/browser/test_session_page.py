@@ -44,9 +44,9 @@ class Desk:
     async def state(self, wanted: str) -> None:
         await self.frame.wait_for_selector(f"html[data-state={wanted}]", state="attached", timeout=15_000)
 
-    async def heard(self, condition: str) -> Any:
+    async def received(self, condition: str) -> Any:
         """The first message of the session's page to its parent for which the script `condition` over `m` holds."""
-        found = await self.page.wait_for_function(f"window.heard.find((m) => {condition})", timeout=15_000)
+        found = await self.page.wait_for_function(f"window.received.find((m) => {condition})", timeout=15_000)
         return await found.json_value()
 
     async def say(self, message: dict[str, Any]) -> None:
@@ -128,7 +128,7 @@ async def test_the_screen_takes_the_size_of_the_frame(desk: Desk):
 async def test_clipboard_from_the_session_reaches_parent_and_browser(desk: Desk):
     await desk.page.mouse.click(640, 300)
     await desk.shell("printf 'grün → ✓' | xclip -selection clipboard >/dev/null 2>&1")
-    assert (await desk.heard("m.type === 'clipboard'"))["text"] == "grün → ✓"
+    assert (await desk.received("m.type === 'clipboard'"))["text"] == "grün → ✓"
     await desk.frame.evaluate(CLIPBOARD_IS, "grün → ✓")
 
 
@@ -145,8 +145,8 @@ async def test_clipboard_of_parent_and_browser_reaches_the_session(desk: Desk):
 async def test_a_closed_clipboard_stays_closed(desk: Desk):
     await desk.shell("printf secret | xclip -selection clipboard >/dev/null 2>&1")
     await desk.say({"type": "clipboard", "text": "from the parent"})
-    await desk.heard("m.type === 'latency'")
-    assert await desk.page.evaluate("window.heard.filter((m) => m.type === 'clipboard').length") == 0
+    await desk.received("m.type === 'latency'")
+    assert await desk.page.evaluate("window.received.filter((m) => m.type === 'clipboard').length") == 0
     assert await desk.shell("timeout 1 xclip -o -selection clipboard") == "secret"
 
 
@@ -155,7 +155,7 @@ async def test_a_viewer_without_input_is_disconnected_and_comes_back_with_a_clic
     await desk.gateway.cut()
     await desk.state("idle")
     assert "no input" in await desk.frame.inner_text("#status")
-    await desk.heard("m.type === 'state' && m.state === 'idle'")
+    await desk.received("m.type === 'state' && m.state === 'idle'")
     desk.gateway.idle_disconnect_s = 0
     await desk.page.mouse.click(640, 300)
     await desk.state("connected")
@@ -163,7 +163,7 @@ async def test_a_viewer_without_input_is_disconnected_and_comes_back_with_a_clic
 
 
 async def test_a_file_dropped_on_the_screen_is_in_uploads(desk: Desk):
-    assert (await desk.heard("m.type === 'files'"))["uploads"] is True
+    assert (await desk.received("m.type === 'files'"))["uploads"] is True
     await desk.frame.evaluate("""() => {
         const dataTransfer = new DataTransfer();
         dataTransfer.items.add(new File(['dropped'], 'a note.txt'));
@@ -185,22 +185,22 @@ async def test_the_page_of_files_has_what_is_allowed(desk: Desk, tmp_path: Path)
     assert desk.complaints == []
 
 
-async def test_the_parent_hears_state_quality_and_latency(desk: Desk):
-    said = await desk.heard("m.type === 'state' && m.state === 'connected'")
+async def test_the_parent_receives_state_quality_and_latency(desk: Desk):
+    said = await desk.received("m.type === 'state' && m.state === 'connected'")
     assert said["greenroom"] == 1
     assert desk.gateway.frame_url.startswith(said["origin"] + "/")
     await desk.say({"type": "quality", "level": 3})
-    await desk.heard("m.type === 'quality' && m.level === 3")
-    assert 0 < (await desk.heard("m.type === 'latency'"))["ms"] < 5000
+    await desk.received("m.type === 'quality' && m.level === 3")
+    assert 0 < (await desk.received("m.type === 'latency'"))["ms"] < 5000
 
 
-async def test_nobody_but_the_parent_is_listened_to(desk: Desk):
+async def test_only_the_parent_is_listened_to(desk: Desk):
     await desk.frame.evaluate("postMessage({greenroom: 1, type: 'quality', level: 1}, '*')")
     await desk.say({"type": "quality", "level": 99})
     await desk.say({"type": "constructor"})
     await desk.say({"type": "quality", "level": 2})
-    await desk.heard("m.type === 'quality' && m.level === 2")
-    levels = await desk.page.evaluate("window.heard.filter((m) => m.type === 'quality').map((m) => m.level)")
+    await desk.received("m.type === 'quality' && m.level === 2")
+    levels = await desk.page.evaluate("window.received.filter((m) => m.type === 'quality').map((m) => m.level)")
     assert levels == [6, 2]
 
 
@@ -211,7 +211,7 @@ async def test_a_cut_stream_comes_back_by_itself(desk: Desk):
     assert await desk.frame.locator("#status").inner_text() == "Connection lost. Reconnecting…"
     desk.gateway.status = None
     await desk.state("connected")
-    await desk.heard("m.type === 'state' && m.state === 'reconnecting'")
+    await desk.received("m.type === 'state' && m.state === 'reconnecting'")
 
 
 async def test_a_refused_stream_says_so(desk: Desk):

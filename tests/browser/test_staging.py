@@ -139,7 +139,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     expect(watcher.row("staged, no user yet")).to_have_count(1, timeout=FILL_MS)
     expect(watcher.row(user.username)).to_contain_text("running")
 
-    # Deleting the config destroys what nobody uses
+    # Deleting the config destroys unused sessions
     config.get_by_role("button", name="Delete Desktop in default").click()
     staging.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(staging.get_by_text("No staging configs yet")).to_be_visible()

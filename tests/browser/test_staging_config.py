@@ -92,7 +92,7 @@ def test_whether_a_user_would_get_one_is_answered_and_follows_every_change(
     wait_for(lambda: instance.staged(config_id) == 1, "the pool is full", within_s=60)
     admin.open(f"/admin/staging/{config_id}?tab=explain")
     answer = admin.page.get_by_role("main").get_by_role("status")
-    admin.page.get_by_role("combobox", name="User").fill("nobody@example.org")
+    admin.page.get_by_role("combobox", name="User").fill("unknown@example.org")
     admin.page.get_by_role("button", name="Answer").click()
     expect(answer).to_contain_text("no user")
     admin.page.get_by_role("combobox", name="User").fill(user.username[:3])

@@ -83,5 +83,5 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
 def test_zones_that_are_not_searched_promise_nothing():
     here = LaunchZone(facts=HERE.facts, search_alternate_zones=False)
     supply = Supply(zones=(here, THERE), pools={"i": [POOL]}, agents={"there": [agent()]})
-    found = found(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
+    found = prospect(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
     assert (found.ready, found.expected_s) == (False, None)
