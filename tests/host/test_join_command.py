@@ -227,7 +227,7 @@ async def test_nothing_is_sent_to_a_deployment_with_another_authority(zone: Zone
     command = token["join_command"].partition(" --ca-sha256 ")[0] + " --ca-sha256 " + "ab" * 32
     done = await run(command, "--dir", str(tmp_path / "agent"))
     assert done.code == 1
-    assert "somebody stands in between. Nothing was sent." in done.err
+    assert "another program intercepts it. Nothing was sent." in done.err
     assert not (tmp_path / "agent").exists()
     assert await uses_left(zone, token) == 1
     unpinned = token["join_command"].partition(" --ca-sha256 ")[0]

@@ -54,7 +54,7 @@ async def main() -> None:
 def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) -> Listener:
     """The LISTEN of this process: every event goes to the hub, changed settings are read again."""
 
-    def heard(event: Event) -> None:
+    def received(event: Event) -> None:
         if event.topic is Topic.SETTINGS:
             snapshot.changed()
         hub.publish(event)
@@ -66,6 +66,6 @@ def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) 
     return Listener(
         config.database_session_url or config.database_url,
         application_name="greenroom api listener",
-        on_event=heard,
+        on_event=received,
         on_connect=connected,
     )

@@ -131,10 +131,10 @@ def install(app: FastAPI) -> None:
     """Turn every error of `app` into an answer of the right shape."""
     for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer)
-    app.add_exception_handler(ClientDisconnect, _nobody_listens)
+    app.add_exception_handler(ClientDisconnect, _client_left)
 
 
-async def _nobody_listens(request: Request, _error: Exception) -> Response:
+async def _client_left(request: Request, _error: Exception) -> Response:
     """The client disconnected before the request was read: nothing is wrong here."""
     log.info("the client went away while its request was read", path=request.url.path)
     return Response(status_code=CLIENT_GONE)

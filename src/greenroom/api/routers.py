@@ -1,7 +1,7 @@
 """Where each router is served: `/api/v1`, `/api/internal`, and the published Developer API.
 
 `/api/public/<name>` has the shape that existing clients use (CONTRACT "Two HTTP interfaces"): always POST and JSON,
-whatever the Content-Type; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with and without
+with any Content-Type; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with and without
 dashes are accepted. A wrong key is 401, a missing permission 403, a refused operation HTTP 200, each with
 `{"error_message": …}`; success never has that key.
 """

@@ -42,7 +42,7 @@ def confirm_edge(call: Call) -> None:
 
 @verb("agents")
 def decline_edge(call: Call) -> None:
-    """Go on with the address of an Agent's edge gateway that is in use; the one that it told waits no more."""
+    """Go on with the address of an Agent's edge gateway that is in use; the reported one no longer waits."""
     path, agent = _with_waiting_edge(call)
     call.one(call.client.patch(path, {"edge_url": agent["edge_url"]}))
 

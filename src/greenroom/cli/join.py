@@ -90,7 +90,7 @@ def join(
     secret = _token(token_file)
     home = (folder or FOLDERS[role]).absolute()
     if role == "gateway":
-        told = _join_gateway(deployment, secret, home)
+        joined = _join_gateway(deployment, secret, home)
     else:
         settings = {
             "edge_url": edge_url,
@@ -98,8 +98,8 @@ def join(
             "runtime": runtime,
             "volume_folders": volume_folders,
         }
-        told = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
-    sys.stdout.write((json.dumps(told.facts) if as_json else told.sentence) + "\n")
+        joined = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
+    sys.stdout.write((json.dumps(joined.facts) if as_json else joined.sentence) + "\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _fetched(url: str, ca_sha256: str) -> str:
     if not hmac.compare_digest(found.encode(), wanted.encode()):
         raise SetupError(
             f"The authority of {url} has the fingerprint {found}, and the join command says {wanted}: this is another"
-            " deployment, or somebody stands in between. Nothing was sent."
+            " deployment, or another program intercepts it. Nothing was sent."
         )
     return authority
 
@@ -329,22 +329,22 @@ def _join_gateway(deployment: Deployment, token: str, home: Path) -> _JoinResult
         raise SetupError(f"{home} has joined already. Give another --dir, or remove the folder to join anew.")
     gateway_id = _gateway_id(home)
     body = {"token": token, "hostname": socket.gethostname(), "gateway_id": gateway_id}
-    told = deployment.post("/join/gateway", body)
+    joined = deployment.post("/join/gateway", body)
     values = {
         "gateway_profile": "web",
         "gateway_dir": str(home / "nginx"),
         "gateway_credential_file": str(home / "credential"),
-        "public_url": told["public_url"],
-        "stream_url": told["stream_url"],
+        "public_url": joined["public_url"],
+        "stream_url": joined["stream_url"],
     }
-    file = write_settings(home, "gateway.toml", values, {"credential": told["credential"]})
+    file = write_settings(home, "gateway.toml", values, {"credential": joined["credential"]})
     sentence = (
-        f"This host joined zone {told['zone_name']} as gateway {gateway_id}. Say in {file} which certificate it shows"
+        f"This host joined zone {joined['zone_name']} as gateway {gateway_id}. Say in {file} which certificate it shows"
         " (tls_certificate, tls_key), where it listens (main_listen, stream_listen) and where the api is"
         f" (api_upstream); then start it with the unit of deploy/systemd, or give {home} to an account of its own and"
         f" run there:\n  GREENROOM_CONFIG={file} greenroom gateway"
     )
-    return _JoinResult(sentence, {"gateway_id": gateway_id, "zone_name": told["zone_name"], "config": str(file)})
+    return _JoinResult(sentence, {"gateway_id": gateway_id, "zone_name": joined["zone_name"], "config": str(file)})
 
 
 def _gateway_id(home: Path) -> str:

@@ -65,5 +65,5 @@ def main() -> None:
     try:
         app()
     except GreenroomError as error:
-        print(f"greenroom: {printable(error.message)}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
+        print(f"greenroom: {printable(error.message)}", file=sys.stderr)  # noqa: T201 -- the output of the command line
         raise SystemExit(1) from error

@@ -78,7 +78,7 @@ def _memory(agent: Row) -> str:
     return f"{size(agent['memory_allocated'])} of {size(agent['memory'])}"
 
 
-def _agent_standing(agent: Row) -> str:
+def _agent_enabled(agent: Row) -> str:
     if agent["enabled"]:
         return "draining" if agent["draining"] else "yes"
     return "no"
@@ -166,7 +166,7 @@ NOUNS: Final[dict[str, Noun]] = {
             ),
             columns=columns(
                 "hostname agent_id",
-                Column("Enabled", _agent_standing),
+                Column("Enabled", _agent_enabled),
                 Column("Status", _agent_status),
                 "zone_name manager_instance_id sessions",
                 Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
@@ -222,7 +222,7 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/staging-configs",
             what="staging config",
             many="staging configs",
-            help="Staging configs: pools of sessions that run before anybody asks for them.",
+            help="Staging configs: pools of sessions that run before any user asks for them.",
             key="staging_config_id",
             create=pool_schemas.StagingCreate,
             update=pool_schemas.StagingPatch,

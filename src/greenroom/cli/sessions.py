@@ -42,7 +42,8 @@ Image = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the steps and return when the session runs.")]
 Force = Annotated[
-    bool, typer.Option("--force", help="End its row now, whatever its Agent says; the container goes when it can.")
+    bool,
+    typer.Option("--force", help="End its row now, even without its Agent; the container goes when it can."),
 ]
 SetAside = Annotated[
     bool, typer.Option("--set-aside", help="The very one, whose hand-over to a user failed; the other one lives on.")

@@ -19,7 +19,7 @@ from greenroom.up.deployment import Deployment, FirstHost
 from greenroom.up.docker import remove_all
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
-Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; the first is told to others.")]
+Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; others use the first.")]
 DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help="Of the database.")]
 Zone = Annotated[str, typer.Option(help="Name of the zone.")]
 

@@ -46,7 +46,7 @@ async def installation_id(db: Database) -> str:
 async def ensure_zones(
     db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
 ) -> None:
-    """Make the zones that do not exist; rewrite the values of those that nobody edited since `up` wrote them.
+    """Make the zones that do not exist; rewrite the values of those not edited since `up` wrote them.
 
     A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
     Connections too.

@@ -1,7 +1,7 @@
 """Notifications end waiting early: LISTEN for what others committed, NOTIFY after a commit.
 
-Nothing may depend on them: everything is also polled. Nobody waits for one to be sent: notifications that come together
-are sent in one statement.
+Nothing may depend on them: everything is also polled. No request waits for one to be sent: notifications that come
+together are sent in one statement.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Listener:
                 with reraise_lost_cancellation():
                     if self._connection is None:
                         self._connection = await self._connect()
-                    await self._hear(self._connection)
+                    await self._receive(self._connection)
             except (psycopg.OperationalError, OSError) as error:
                 log.warning("notifications interrupted", reason=str(error).strip())
             finally:
@@ -101,7 +101,7 @@ class Listener:
         self._on_connect()
         return connection
 
-    async def _hear(self, connection: ListenConnection) -> None:
+    async def _receive(self, connection: ListenConnection) -> None:
         async for notification in connection.notifies():
             if (event := Event.parse(notification.payload)) is not None:
                 self._on_event(event)

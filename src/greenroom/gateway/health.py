@@ -1,4 +1,4 @@
-"""Whether nginx answers: a process can exist and serve nobody (frozen, out of files)."""
+"""Whether nginx answers: a process can exist and serve no client (frozen, out of files)."""
 
 from __future__ import annotations
 

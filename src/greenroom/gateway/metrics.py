@@ -34,7 +34,7 @@ class Metrics(RoleMetrics):
         self.starts = self.counter("nginx_starts", "Times an nginx was started, also for a changed plan")
         self.probes = self.counter("nginx_probes", "Times nginx was asked whether it answers", ["outcome"])
         self.gauge("nginx_up", "1 while there is an nginx that serves", lambda: float(nginx() is not None))
-        self.gauge("request_rows_waiting", "Refused requests of Agents not told to the api yet", reporter.waiting)
+        self.gauge("request_rows_waiting", "Refused requests of Agents not reported to the api yet", reporter.waiting)
         self.counted("request_rows_dropped", "Refused requests of Agents that were lost", lambda: reporter.lost)
 
     def app(self) -> Starlette:

@@ -36,13 +36,13 @@ PAGE_IDLE: Final = "5m"
 OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
 """X-Greenroom-… headers with a meaning between our own parts."""
 
-# Tells the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. Sent to any
+# Informs the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. Sent to any
 # parent: it is no secret, and `frame-ancestors` limits the parents.
-_TELL: Final = (
+_NOTIFY: Final = (
     "if(parent!==window)parent.postMessage"
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("p").textContent},"*")'
 )
-_TELL_HASH: Final = base64.b64encode(hashlib.sha256(_TELL.encode()).digest()).decode()
+_NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY.encode()).digest()).decode()
 
 
 def _quoted(path: str) -> str:
@@ -72,6 +72,6 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192) -> str:
         own_headers=OWN_HEADERS,
         reserved_paths=sorted(RESERVED_PATHS),
         viewer_cookie=VIEWER_COOKIE,
-        tell=_TELL,
-        tell_hash=_TELL_HASH,
+        notify=_NOTIFY,
+        notify_hash=_NOTIFY_HASH,
     )

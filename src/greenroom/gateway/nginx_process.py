@@ -1,6 +1,6 @@
 """One nginx: its configuration file, its check, its start on inherited sockets, its log lines, its remains.
 
-The nginx processes of one gateway are found by their working folder, whatever their parent is. kill -9 of nginx's
+The nginx processes of one gateway are found by their working folder, with any parent. kill -9 of nginx's
 master leaves workers that keep serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
 successor serves, then sent QUIT: they stop listening, finish open desktops, and exit.
 """

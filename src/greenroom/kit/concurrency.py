@@ -25,8 +25,8 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
 class Coalesced(Generic[T]):
     """Callers who ask while a reading is under way share the next one, which begins after all of them asked.
 
-    So the number of readings does not grow with the number of callers, and nobody gets an outdated result. An error of
-    `read` is raised for all who share it.
+    So the number of readings does not grow with the number of callers, and no caller gets an outdated result. An error
+    of `read` is raised for all who share it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:

@@ -80,7 +80,7 @@ def _of_processes(proc: Path, name: str, line: str) -> Iterator[int]:
             limits = (comm.parent / "limits").read_text()
         except OSError:  # it has ended, or may not be looked at
             continue
-        for found in limits.splitlines():  # none, if it ended and nobody has waited for it
+        for found in limits.splitlines():  # none, if it ended and no process has waited for it
             if found.startswith(line) and (soft := found[len(line) :].split()[0]) != "unlimited":
                 yield int(soft)
 

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 PATH: Final = "/metrics"
 
-disable_created_metrics()  # a second series for each counter that nobody asks for
+disable_created_metrics()  # a second series for each counter, without use
 
 Value = Callable[[], float]
 Values = Callable[[], Mapping[str, float]]

@@ -27,12 +27,12 @@ def hash_password(password: str) -> str:
 
 class Passwords:
     """Verifies and hashes passwords in threads, at most `CONCURRENT` at once. Sources take turns (`Turns`), so that a
-    flood of log-ins from one address starves nobody at another.
+    flood of log-ins from one address starves no user at another.
     """
 
     def __init__(self) -> None:
         self._turns = Turns(CONCURRENT, most_waiting=MAX_WAITING, most_of_one=MAX_OF_ONE)
-        self._nobody = hash_password(secrets.token_urlsafe(16))
+        self._unknown = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:
         """The stored form of a password.
@@ -55,7 +55,7 @@ class Passwords:
         """
         async with self._turns.turn(source):
             admit()
-            right = await asyncio.to_thread(_matches, stored or self._nobody, password)
+            right = await asyncio.to_thread(_matches, stored or self._unknown, password)
         return right and stored is not None
 
     @staticmethod

@@ -34,7 +34,7 @@ def become_subreaper() -> None:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
     """A process as it was seen. `name` is its program without the path; `parent` may have adopted it; `is_zombie`: it
-    ended and nobody waited for it.
+    ended and no process waited for it.
     """
 
     pid: int

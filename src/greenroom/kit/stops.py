@@ -20,10 +20,10 @@ from typing import Final
 
 STOPS: Final[dict[str, str]] = {
     "launch.before_insert": "api: a launch was decided, its session row is not yet inserted",
-    "launch.after_insert": "api: the session row of an on-demand launch is committed, nobody was told",
+    "launch.after_insert": "api: the session row of an on-demand launch is committed, without a notification yet",
     "claim.after_user_lock": "api: inside the claim's transaction, after the user's row was locked",
-    "claim.after_commit": "api: the claim is committed, nobody was told",
-    "destroy.after_commit": "api: a destroy is recorded, nobody was told",
+    "claim.after_commit": "api: the claim is committed, without a notification yet",
+    "destroy.after_commit": "api: a destroy is recorded, without a notification yet",
     "lease.after_take": "manager: the lease was taken, belief has not begun",
     "lease.before_renew": "manager: about to renew",
     "primary.after_check": "manager: a plan is made, its guarded writes have not begun",

@@ -117,7 +117,7 @@ class Guardian:
             raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
         self._follow(beat)
         if beat.enabled:
-            self._lease.heard(beat.heard_term)
+            self._lease.seen(beat.seen_term)
         fence = self._lease.fence() if beat.enabled else None
         if fence is None:
             self._failures.clear()

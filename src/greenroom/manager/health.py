@@ -10,7 +10,7 @@ from starlette.responses import Response
 from greenroom.manager.status import ManagerStatus
 
 DISABLED_RETRY_S: Final = 30
-"""Fixed by CONTRACT; an administrator who disables a Manager seldom enables it sooner."""
+"""Fixed by CONTRACT; an administrator who disables a Manager rarely enables it sooner."""
 MOMENT_RETRY_S: Final = 1
 """For a Manager that starts or stops: it, or its replacement, answers in a moment."""
 

@@ -43,19 +43,19 @@ class TaskFailures:
 
     @property
     def tasks(self) -> list[str]:
-        return sorted({task for (task, _), trouble in self._found.items() if _is_fresh(trouble)})
+        return sorted({task for (task, _), failure in self._found.items() if _is_fresh(failure)})
 
     def stops(self, task: str) -> bool:
         return (task, "") in self._found
 
     def in_backoff(self, task: str, item: str = "") -> bool:
         """Whether it failed and is not to be tried again yet."""
-        trouble = self._found.get((task, item))
-        return trouble is not None and boottime_s() < trouble.again_at_s
+        failure = self._found.get((task, item))
+        return failure is not None and boottime_s() < failure.again_at_s
 
     def failed(self, task: str, item: str = "") -> float:
         """Record a failure; returns its back-off in seconds."""
-        self._found = {key: trouble for key, trouble in self._found.items() if _is_fresh(trouble)}
+        self._found = {key: failure for key, failure in self._found.items() if _is_fresh(failure)}
         before = self._found.get((task, item))
         backoff_s = FIRST_BACKOFF_S if before is None else min(2 * before.backoff_s, MAX_BACKOFF_S)
         self._found[task, item] = _TaskFailure(backoff_s, boottime_s() + backoff_s)
@@ -74,8 +74,8 @@ def _ends_the_round(error: Exception) -> bool:
     return isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
 
 
-def _is_fresh(trouble: _TaskFailure) -> bool:
-    return boottime_s() < trouble.again_at_s + FORGOTTEN_AFTER_S
+def _is_fresh(failure: _TaskFailure) -> bool:
+    return boottime_s() < failure.again_at_s + FORGOTTEN_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)

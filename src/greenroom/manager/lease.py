@@ -89,7 +89,7 @@ class LeaseKeeper:
         self._belief: Belief | None = None
         self._loss: _Loss | None = None
         self._last_term = 0
-        self._heard_term = 0
+        self._seen_term = 0
         self._wanted = False
         self._stopping = False
         self._changed = asyncio.Event()
@@ -112,17 +112,17 @@ class LeaseKeeper:
         if enabled != self._wanted:
             self._wanted = enabled
             self._changed.set()
-        self._tell_loss()
+        self._log_loss()
 
     def request_stop(self) -> None:
         """Resign at once, for good (SIGTERM)."""
         self._stopping = True
         self._changed.set()
 
-    def heard(self, term: int) -> None:
+    def seen(self, term: int) -> None:
         """An Agent has seen this term; if it is higher than ours, we raise ours (EPOCH)."""
-        if term > self._heard_term:
-            self._heard_term = term
+        if term > self._seen_term:
+            self._seen_term = term
             if self._belief is not None and term > self._belief.term:
                 self._changed.set()
 
@@ -197,9 +197,9 @@ class LeaseKeeper:
             await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
             if not self._may_hold():
                 await self._resign(connection, term)
-            if (heard := core_lease.raised_term(term, self._heard_term)) is not None:
-                reason = f"an Agent had heard term {self._heard_term}, higher than its own {term}"
-                term = await self._raised(connection, term, heard)
+            if (raised := core_lease.raised_term(term, self._seen_term)) is not None:
+                reason = f"an Agent had seen term {self._seen_term}, higher than its own {term}"
+                term = await self._raised(connection, term, raised)
 
     async def _resign(self, connection: LeaseConnection, term: int) -> None:
         self._belief = None
@@ -222,7 +222,7 @@ class LeaseKeeper:
             reason = core_lease.loss_reason(self._belief, boottime_s(), failure)
             self._loss = _Loss(term=self._belief.term, reason=reason, time=datetime.now(UTC))
 
-    def _tell_loss(self) -> None:
+    def _log_loss(self) -> None:
         loss, self._loss = self._loss, None
         if loss is None:
             return

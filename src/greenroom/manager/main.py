@@ -154,7 +154,7 @@ class RunningManager:
         self.listener = Listener(
             dsn,
             application_name=f"greenroom listen {me.instance_id}",
-            on_event=self._heard,
+            on_event=self._on_event,
             on_connect=self._missed,
             prepare=self._hold_instance,
         )
@@ -222,7 +222,7 @@ class RunningManager:
         self.guardian.wake()
         self._watch.wake()
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         wakes = TOPICS[event.topic].wakes
         if Wakes.AGENT in wakes:
             self._wakers.wake(event.id)

@@ -34,7 +34,7 @@ class Metrics(RoleMetrics):
         )
         self.instruction_seconds = self.histogram(
             "instruction_seconds",
-            "From the commit of an instruction until it is told to its Agent",
+            "From the commit of an instruction until it is sent to its Agent",
             ["kind"],
             buckets=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
         )

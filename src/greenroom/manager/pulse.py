@@ -70,7 +70,7 @@ class Pulse:
 
     def _replace(self) -> None:
         if self._process is None or self._listening is None:
-            raise AssertionError("beats for nobody")
+            raise AssertionError("beats without a Manager")
         self.stop()
         log.warning("the stand-in ended; another one is started", exit_code=self._process.wait())
         self.listens(self._listening)

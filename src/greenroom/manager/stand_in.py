@@ -17,7 +17,7 @@ import sys
 BEAT_S = 1.0
 SILENT_BEATS = 10
 """Missing beats in a row; with `GREENROOM_UNHEALTHY_AFTER_S` the time a hanging guardian has."""
-PATIENCE_S = 1.0
+TIMEOUT_S = 1.0
 """Limit of each read and write; clients are answered one after the other."""
 MAX_BYTES = 65536
 
@@ -56,7 +56,7 @@ def _answer(listening: socket.socket, text: bytes) -> None:
     except BlockingIOError:  # the Manager works again, and was quicker
         return
     with client:
-        client.settimeout(PATIENCE_S)
+        client.settimeout(TIMEOUT_S)
         try:
             client.recv(MAX_BYTES)
             client.sendall(text)

@@ -1,7 +1,7 @@
 """Looks at a session's page as a viewer would: is it usable, and what is on its screen?
 
 Usable means (DESIGN §3): the page answered with the session's credential, and the first frame was painted. Frames are
-read through the page's websocket, only of our own image (by its `Server` header); other images speak their own dialects
+read through the page's websocket, only of our own image (by its `Server` header); other images have their own dialects
 of RFB, so there the page decides. Once our page was usable only its websocket is probed, which the same server answers
 with the same credential: that halves the CPU of a probe. The probe joins as one more viewer and disturbs no other.
 
@@ -66,7 +66,7 @@ class Prober:
             return ProbeResult(usable=False, silent=True, error=sentence)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return ProbeResult(usable=False, error=f"The session's page does not answer: {_reason(error)}.")
-        except Exception as error:  # noqa: BLE001 -- what is made up fails in any way, and must not end the Agent
+        except Exception as error:  # noqa: BLE001 -- forged data fails in any way, and must not end the Agent
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
 
     async def screenshot(

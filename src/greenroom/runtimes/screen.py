@@ -33,7 +33,7 @@ READ_COST: Final = 1024
 
 
 class RfbError(Exception):
-    """The server does not speak RFB as expected; the text says how."""
+    """The server does not follow RFB as expected; the text says how."""
 
 
 class Rectangle(NamedTuple):
@@ -63,7 +63,7 @@ class Screen:
         """Shake hands, shared with the session's present viewers.
 
         Raises:
-            RfbError: the server speaks another version, wants a password, or has pixels of an odd size.
+            RfbError: the server has another version, wants a password, or has pixels of an odd size.
         """
         if not (await self._read(12)).startswith(b"RFB 003."):
             raise RfbError("no RFB greeting")

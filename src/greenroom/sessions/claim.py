@@ -28,7 +28,7 @@ async def claim_staged(
         assignment_id=assignment.assignment_id,
         assignment=msgspec.structs.asdict(assignment),
     )
-    reason = wanted.told(f"A staged session of zone {zone.zone_name} was assigned{wanted.instead}.")
+    reason = wanted.reason_of(f"A staged session of zone {zone.zone_name} was assigned{wanted.instead}.")
     steps = (*trace, success_step(attempt, pool.staging_config_id, reason))
     claimed = await writer.claim(claim, zone.zone_id, steps)
     if isinstance(claimed, PoolContents):

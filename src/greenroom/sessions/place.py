@@ -57,7 +57,7 @@ async def place_session(
                 permissions=wanted.permissions,
                 user=wanted.user,
             )
-            reason = wanted.told(room_reason(room, zone.zone_name, wanted.instead))
+            reason = wanted.reason_of(room_reason(room, zone.zone_name, wanted.instead))
             steps = (*trace, *missed_steps(attempt, misses), success_step(attempt, room.agent.hostname, reason))
             if await writer.insert(new, room, steps):
                 return PlacedSession(

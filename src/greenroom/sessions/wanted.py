@@ -44,7 +44,7 @@ class WantedSession:
     keeps_room: bool = False
     """Without room, pools leave free room alone for a while: the user waits, and asks again."""
 
-    def told(self, reason: str) -> str:
+    def reason_of(self, reason: str) -> str:
         """How the user came to the session, as a sentence for trace and log."""
         return f"{reason} {self.remark}".rstrip()
 

@@ -131,7 +131,7 @@ class World:
         observed = self.observed.get(session_id)
         return observed is not None and observed.usable
 
-    def hear(self, message: CheckIn) -> None:
+    def receive(self, message: CheckIn) -> None:
         """Commit a message, unless a newer one was committed before."""
         self.check_ins.append(message)
         if message.incarnation == self.incarnation and message.seq > self.newest_seq:
@@ -245,7 +245,7 @@ class ScriptedManager:
         if message.incarnation != self.world.incarnation:
             return JSONResponse({"code": "identity-conflict", "message": "an old process"}, 409)
         if self.fresh:
-            self.world.hear(message)
+            self.world.receive(message)
             await self.world.notify()
         await self._hold(message)
         if self.status != 200:

@@ -14,8 +14,8 @@ _random = random.Random()  # noqa: S311 -- test runs side by side are to choose 
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on. A port from the kernel may be given out again before its server
-    listens: to the next caller, or to any connection of the machine.
+    """A TCP port on 127.0.0.1 that no process listens on. A port from the kernel may be given out again before its
+    server listens: to the next caller, or to any connection of the machine.
     """
     while True:
         port = _random.choice(_BELOW_EPHEMERAL)

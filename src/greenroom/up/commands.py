@@ -178,11 +178,11 @@ def down(data: Path, *, as_json: bool = False) -> None:
         log.configure("ERROR", "down")
         asyncio.run(instance.clean_up(layout, progress))
     else:
-        print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's own voice
+        print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's output
     docker_pid = _started_docker()
     if docker_pid is not None:
         note = f"The Docker daemon that script/up started (pid {docker_pid}) goes on running."
-        print(note, file=sys.stderr)  # noqa: T201 -- the command's own voice
+        print(note, file=sys.stderr)  # noqa: T201 -- the command's output
     if as_json:
         print(json.dumps({"data": str(data), "stopped": stopped, "docker_pid": docker_pid}))  # noqa: T201 -- its result
 
@@ -336,7 +336,7 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
     check_folder(layout)
     if running_pid(layout) is not None:
         return await _migrate(site_of(layout).dsn, only_pre=only_pre)
-    async with instance.database_of(layout, on_stderr()):  # nobody works with it: everything was applied
+    async with instance.database_of(layout, on_stderr()):  # not in use: everything was applied
         return [], []
 
 

@@ -57,7 +57,7 @@ async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding
             findings.append(await _twice(code, holds, lambda code=code: _part(beside_containers, code)))
         except SetupError as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
-    findings.append(await _twice("I18", "nginx is told which Managers are disabled", lambda: _sentinels(db, here)))
+    findings.append(await _twice("I18", "nginx has the list of disabled Managers", lambda: _sentinels(db, here)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 

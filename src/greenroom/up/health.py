@@ -84,7 +84,7 @@ async def _offices(db: Database) -> dict[str, str]:
     try:
         managers = await list_managers(db)
     except Unavailable as error:
-        log.warning("nobody knows who is Primary", reason=error.message)
+        log.warning("it is unknown which Manager is Primary", reason=error.message)
         return {}
     return {m.instance_id: f"Primary of zone {m.zone_name} with term {m.term}" for m in managers if m.is_primary}
 
@@ -102,8 +102,8 @@ async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office:
     status, text = await status_of(http, url)
     if status == 200:
         failing = _said(text).failing_tasks
-        trouble = f"cannot do {', '.join(failing)}" if failing else ""
-        return Health(name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", trouble, office))))
+        failures = f"cannot do {', '.join(failing)}" if failing else ""
+        return Health(name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", failures, office))))
     if status == 503 and _says_disabled(text):
         return Health(name=name, role=role, ok=True, detail="disabled by an administrator")
     detail = text if status is None else f"answers {status}: {_words(text)}"

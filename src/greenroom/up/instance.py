@@ -229,7 +229,7 @@ class Instance:
         try:
             return self._has_rows and not await live_sessions(self.db, self.here.agent_ids)
         except Unavailable as error:
-            log.warning("nobody knows whether there are sessions", reason=error.message)
+            log.warning("it is unknown whether there are sessions", reason=error.message)
             return False
 
 

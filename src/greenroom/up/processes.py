@@ -126,7 +126,7 @@ class Orphans:
     """Descendants that lost their parent and became children of `up`."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[int, int | None]] = set()
+        self._signalled: set[tuple[int, int | None]] = set()
 
     def retire(self) -> None:
         """Signal each new orphan to end by its policy, and reap those that ended."""
@@ -134,8 +134,8 @@ class Orphans:
             known = seen.pid, started_ticks(seen.pid)
             if seen.is_zombie:
                 _reap(seen.pid)
-            elif known not in self._told:
-                self._told.add(known)
+            elif known not in self._signalled:
+                self._signalled.add(known)
                 number, reason = orphan_policy(seen.name)
                 log.info("orphan adopted", pid=seen.pid, name=seen.name, signal=number and number.name, reason=reason)
                 if number is not None:
@@ -156,7 +156,7 @@ def _reap(pid: int) -> None:
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        log.debug("an orphan was reaped by somebody else", pid=pid)
+        log.debug("an orphan was reaped by another process", pid=pid)
 
 
 MARK: Final = "GREENROOM_INSTANCE_DATA"

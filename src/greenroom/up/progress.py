@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.status import Status
 
-WORTH_TELLING_S: Final = 1.0
+SHOWN_FROM_S: Final = 1.0
 """A step that took longer is shown with its time."""
 
 
@@ -54,7 +54,7 @@ class Lines:
 
     def end(self) -> None:
         took_s = time.monotonic() - self._began_s
-        if self._text and took_s >= WORTH_TELLING_S:
+        if self._text and took_s >= SHOWN_FROM_S:
             self._print(f"{self._text}: {took_s:.1f} s")
         self._text = ""
 
@@ -84,7 +84,7 @@ class Spinner:
         self._status.stop()
         self._status = None
         took_s = time.monotonic() - self._began_s
-        time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= WORTH_TELLING_S else ""
+        time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= SHOWN_FROM_S else ""
         self._console.print(f"[green]✓[/green] {self._text}{time_taken}")
 
 

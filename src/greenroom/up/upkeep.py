@@ -105,7 +105,7 @@ class ManagerWatch(PartWatch):
         try:
             managers = await list_managers(self._db)
         except (GreenroomError, psycopg.Error) as error:
-            log.warning("nobody knows whether a Manager is enabled", reason=str(error).strip())
+            log.warning("it is unknown whether a Manager is enabled", reason=str(error).strip())
             return None
         found = next((found for found in managers if found.instance_id == self._manager.instance_id), None)
         return _Record(found.enabled, found.zone_name) if found else _Record(True, self._manager.zone)

@@ -173,7 +173,7 @@ async def test_a_group_can_forbid_others_to_look(stage: Stage):
         assert (await stage.admin.patch(f"/api/v1/groups/{ALL_USERS}", json=everybody)).status_code == 200
         refused = await stage.admin.get(path)
         assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-        assert "Nobody but ada@example.org may take pictures" in refused.json()["detail"]
+        assert "Only ada@example.org may take pictures" in refused.json()["detail"]
         assert "from group All Users" in refused.json()["detail"]
         assert "allow_kasm_screenshot" in await stage.refused("get_kasm_screenshot")
         assert await stage.watched() is None

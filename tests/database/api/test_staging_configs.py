@@ -99,7 +99,7 @@ async def test_other_settings_that_keep_all_matching_users_away_are_warned_about
     )
     saved = (await stage.admin.patch(path, json={})).json()
     assert saved["matching_users"] == 1
-    assert "Nobody would get these sessions" in saved["warning"]
+    assert "No user would get these sessions" in saved["warning"]
     assert "inject_ssh_keys (group All Users)" in saved["warning"]
     everybody = (await stage.db.fetch("SELECT group_id::text FROM groups WHERE name = 'All Users'"))[0]["group_id"]
     without = await rows.group(stage.db, name="Without", priority=1, inject_ssh_keys=False)

@@ -63,7 +63,7 @@ async def create_group(
     secrets: SecretsDep,
     caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
-    """Create a group; nobody gives it more than they have themselves."""
+    """Create a group; no user gives it more than they have themselves."""
     group = await group_service.create(db, logs, caller, body, secrets=secrets)
     return _view(group, secrets, caller)
 
@@ -116,7 +116,7 @@ async def delete_group(
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
 async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
-    """Make a user a member; nobody gives them more than they have themselves."""
+    """Make a user a member; no user gives them more than they have themselves."""
     await group_service.add_user(db, logs, caller, str(group_id), str(user_id))
 
 

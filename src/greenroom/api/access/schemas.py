@@ -106,7 +106,7 @@ class UserView(View):
 
 
 class UserCreate(Body):
-    """A new user; without a password nobody can log in as them."""
+    """A new user; without a password no one can log in as them."""
 
     username: Username
     password: Secret | None = None
@@ -291,7 +291,7 @@ class KeyCreated(KeyView):
 
 
 class KeyCreate(Body):
-    """A new API key; nobody gives it more than they have themselves."""
+    """A new API key; no user gives it more than they have themselves."""
 
     name: Name
     permissions: Permissions = []

@@ -116,7 +116,7 @@ class Refusals:
             times = "once more" if again.count == 1 else f"{again.count} more times"
             details: LogDetails = {"count": again.count} | ({"names": again.names} if again.names else {})
             if kind is None:
-                message = f"{again.count} refusals of too many kinds to tell apart, the last: {again.latest}"
+                message = f"{again.count} refusals of too many kinds to list, the last: {again.latest}"
                 self._logs.write(LogCode.PERMISSION_DENIED, message, details=details)
             else:
                 message = f"{again.latest} ({times} since the row before)"

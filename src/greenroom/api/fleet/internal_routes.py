@@ -35,7 +35,7 @@ router = APIRouter(include_in_schema=False)
 VIEWER_TTL_S: Final = 600.0
 """How long an Agent may let a viewer return while no Manager can report a revocation."""
 MAX_REPORTED: Final = 500
-_NOBODY: Final = hashed("")
+_UNKNOWN: Final = hashed("")
 
 Body = TypeVar("Body", bound=Message)
 
@@ -116,7 +116,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
         return
     gateway_id, _, credential = bearer.partition(".")
     gateway = await find_asking_gateway(db, gateway_id)
-    known = gateway.credential_hash if gateway else _NOBODY
+    known = gateway.credential_hash if gateway else _UNKNOWN
     if not hmac.compare_digest(known, hashed(credential)) or gateway is None:
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
     await gateway_seen(db, gateway.gateway_id)
@@ -130,7 +130,7 @@ async def _asking_agent(request: Request, db: Database) -> str:
     """
     agent_id, _, credential = _bearer(request).partition(".")
     agent = await find_asking_agent(db, agent_id)
-    known = agent.credential_hash if agent else _NOBODY
+    known = agent.credential_hash if agent else _UNKNOWN
     if not hmac.compare_digest(known, hashed(credential)) or agent is None:
         raise Unauthenticated("The Agent's credential is not valid.")
     return agent.agent_id

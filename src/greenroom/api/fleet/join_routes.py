@@ -50,7 +50,7 @@ async def create_join_token(
     """Make a token with which newcomers join a zone, and the command for it; the token is shown this one time.
 
     With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked. With
-    `enable_agent` Agents that join with it are enabled at once, which otherwise takes somebody with `agents_modify`.
+    `enable_agent` Agents that join with it are enabled at once, which otherwise takes a user with `agents_modify`.
     """
     return await service.create_join_token(db, logs, caller, body, config=config)
 

@@ -152,7 +152,7 @@ class AgentImage(View):
 
 
 class AgentRefused(View):
-    """Somebody with an Agent's identity was refused."""
+    """A host with an Agent's identity was refused."""
 
     reason: str
     at: datetime
@@ -191,11 +191,11 @@ class AgentView(View):
     edge_url: Annotated[str, Field(description="of the edge gateway beside it; empty where there is none")]
     edge_url_requested: Annotated[
         str | None,
-        Field(description="another one that it tells, not used until it is confirmed; null where none waits"),
+        Field(description="another one that it reports, not used until it is confirmed; null where none waits"),
     ]
     credential_revoked: Annotated[bool, Field(description="it has to join again, with a token made for it")]
     refused: Annotated[
-        AgentRefused | None, Field(description="the last refusal of somebody with its id, since it was last admitted")
+        AgentRefused | None, Field(description="the last refusal of a host with its id, since it was last admitted")
     ]
     images: Annotated[list[AgentImage], Field(description="of workspaces; others on the host are not listed")]
 

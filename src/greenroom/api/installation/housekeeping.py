@@ -38,13 +38,13 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
 
 
 UNATTENDED_INTERVAL_S: Final = 5.0
-PATIENCE_S: Final = 15.0
+START_DELAY_S: Final = 15.0
 """Before the first look, so that Managers that start together with this process have reported."""
 
 
 async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
     """Look every `INTERVAL_S`, forever; any number of processes may do so at once."""
-    await asyncio.sleep(PATIENCE_S)
+    await asyncio.sleep(START_DELAY_S)
     while True:
         try:
             await note_unattended_pools(db, logs)

@@ -87,14 +87,14 @@ class Repeats:
     def __init__(self, window_s: float = WINDOW_S, later: Later = call_later) -> None:
         self._window_s = window_s
         self._later = later
-        self._told: set[tuple[str | None, ...]] = set()
+        self._logged: set[tuple[str | None, ...]] = set()
 
     def is_new(self, *key: str | None) -> bool:
         """Whether the key was not logged within the window; it counts as logged from now on."""
-        if key in self._told:
+        if key in self._logged:
             return False
-        self._told.add(key)
-        self._later(self._window_s, lambda: self._told.discard(key))
+        self._logged.add(key)
+        self._later(self._window_s, lambda: self._logged.discard(key))
         return True
 
 

@@ -1,4 +1,4 @@
-"""Staging configs: pools of sessions that run before anybody asks for them."""
+"""Staging configs: pools of sessions that run before any user asks for them."""
 
 from __future__ import annotations
 

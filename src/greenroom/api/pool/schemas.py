@@ -109,7 +109,7 @@ class ExplainView(View):
     step: Annotated[Literal["staged_here", "staged_elsewhere"], Field(description="which would look at this config")]
     would_get: bool
     reasons: list[ExplainReason]
-    notes: Annotated[list[str], Field(description="what is in nobody's way, and not as it seems")]
+    notes: Annotated[list[str], Field(description="what hinders no launch, and is not as it seems")]
 
 
 class Window(View):

@@ -50,7 +50,7 @@ from greenroom.db.pool.history import History, MissReason
 from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 
-HAND_OVER_FAILED: Final = "A session was assigned and set aside: its hand-over failed."
+HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over failed."
 """For callers who may not see sessions."""
 
 
@@ -79,15 +79,15 @@ class Matches:
 
 async def _matches(db: Database, config: StagingConfig) -> Matches:
     """The users who would get sessions of a config, by the present settings of all groups."""
-    number, others, somebody = 0, dict[str, Violation](), False
+    number, others, served = 0, dict[str, Violation](), False
     for users in await plain_launches(db, config.image):
         if differing(permissions_of(users.facts.settings), config.permissions):
             continue
         number += users.number
         found = violations(users.facts, config.permissions)
-        somebody |= not found
+        served |= not found
         others |= {violation.reason: violation for violation in found}
-    return Matches(number, () if somebody else tuple(others.values()))
+    return Matches(number, () if served else tuple(others.values()))
 
 
 async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
@@ -103,13 +103,13 @@ async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
 def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
     if found.number == 0:
         sentence = (
-            f"No user who may use {image.friendly_name} has exactly these permissions, so nobody would get these"
+            f"No user who may use {image.friendly_name} has exactly these permissions, so no user would get these"
             " sessions; permissions must match those of the users' groups."
         )
         return [sentence]
     if found.others:
         reasons = "; ".join(violation.reason for violation in found.others)
-        return [f"Nobody would get these sessions, because of other settings of the users who match: {reasons}."]
+        return [f"No user would get these sessions, because of other settings of the users who match: {reasons}."]
     return []
 
 

@@ -176,7 +176,7 @@ class Screenshots:
     async def _require_allowed(self, session: Session) -> None:
         setting = (await settings_of(self._db, session.user_id))["allow_kasm_screenshot"]
         if not setting.value:
-            raise Forbidden(f"Nobody but {session.username} may take pictures of their sessions: {setting.trace}.")
+            raise Forbidden(f"Only {session.username} may take pictures of their sessions: {setting.trace}.")
 
     def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
         del self._waits[size]

@@ -195,7 +195,7 @@ async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> 
 
 @router.post("/keepalive")
 async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
+    """A user looks at the session: it lives on for `keepalive_expiration` from now."""
     await keep_alive(db, await session_of(db, call))
     return {"usage_reached": False}
 

@@ -66,7 +66,7 @@ async def join_kasm() -> Answer:
 
 @router.post("/get_rdp_client_connection_info", dependencies=[FOR_USERS])
 async def get_rdp_client_connection_info() -> Answer:
-    """Refused: no session speaks RDP."""
+    """Refused: no session has RDP."""
     raise Refused("This session has no RDP connection: all workspaces are containers.")
 
 

@@ -49,7 +49,7 @@ async def _filters(
     staged: Annotated[bool | None, Query(description="true = without a user, false = with one")] = None,
     ended: Annotated[bool, Query(description="also those that ended in the last days")] = False,
     set_aside: Annotated[
-        bool, Query(description="instead those that were set aside because their hand-over to a user failed")
+        bool, Query(description="instead the quarantined ones, whose hand-over to a user failed")
     ] = False,
     session_id: Annotated[list[UUID] | None, Query(max_length=MAX_LIMIT, description="at most these")] = None,
     q: Search = "",
@@ -69,7 +69,7 @@ async def _filters(
 
 
 Follow = Annotated[
-    bool, Query(description="false: the very session, also if another one took its place (one that was set aside)")
+    bool, Query(description="false: the very session, also if another one took its place (a quarantined one)")
 ]
 Filters = Annotated[SessionFilter, Depends(_filters)]
 
@@ -187,12 +187,12 @@ async def delete_session(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, requires_own_or("sessions_delete")],
-    force: Annotated[bool, Query(description="end its row now, whatever its Agent says")] = False,
+    force: Annotated[bool, Query(description="end its row now, even if its Agent does not answer")] = False,
     follow: Follow = True,
 ) -> SessionState:
     """Destroy a session, or the one that took its place; doing so again is a success.
 
-    With `force` its row ends at once and its reservation is given back, in whatever status it is; the container is
+    With `force` its row ends at once and its reservation is given back, in any status; the container is
     removed when its Agent next reports it. That takes `sessions_delete`, or `allow_kasm_force_delete` of one's groups.
     """
     session = await service.session_for(db, caller, str(session_id), "sessions_delete", follow=follow)
@@ -240,7 +240,7 @@ async def get_placement(
 async def keep_session_alive(
     session_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or("sessions_modify")]
 ) -> KeepaliveView:
-    """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
+    """A user looks at the session: it lives on for `keepalive_expiration` from now."""
     session = await service.session_for(db, caller, str(session_id), "sessions_modify")
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 

@@ -32,7 +32,7 @@ def _web_address(text: str) -> str:
 
 LastScreenshot = Annotated[
     datetime | None,
-    Field(description="when somebody other than its user last took a picture of its screen, to a minute; null = never"),
+    Field(description="when a user other than its own last took a picture of its screen, to a minute; null = never"),
 ]
 
 
@@ -70,7 +70,7 @@ class SessionView(View):
         ),
     ]
     expires_action: Annotated[
-        Literal["delete", "stop", "pause"] | None, Field(description="what happens then, unless somebody looks at it")
+        Literal["delete", "stop", "pause"] | None, Field(description="what happens then, unless a user looks at it")
     ]
     expires_reason: Annotated[str | None, Field(description="what will be said then, with setting, value and group")]
     time_limit_ends: Annotated[datetime | None, Field(description="when it is deleted in any case; null = never")]
@@ -87,7 +87,7 @@ class SessionView(View):
     log_tail: str | None
     exit_code: int | None
     set_aside_reason: str | None
-    superseded_by: Annotated[UUID | None, Field(description="the session that took its place when it was set aside")]
+    superseded_by: Annotated[UUID | None, Field(description="the session that took its place when it was quarantined")]
     claimable: Annotated[bool, Field(description="staged, and a launch may get it as it is")]
     replaces: Annotated[UUID | None, Field(description="the staged session whose place it takes before that expires")]
 

@@ -90,7 +90,7 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, r
     await db.notify(*session_events(session_id, agent_id=session.agent_id, zone_key=session.zone_key))
     logs.write(
         LogCode.SESSION_DELETE_REQUESTED,
-        f"The session {session_id}, which was set aside, ends: {reason}",
+        f"The session {session_id}, which was quarantined, ends: {reason}",
         zone_name=session.zone_name,
         session_id=session_id,
         staging_config_id=session.staging_config_id,
@@ -109,5 +109,5 @@ async def require_setting(db: Database, session: Session, name: str, action: str
 
 
 async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
-    """The settings in force for a user; for nobody what they are by default."""
+    """The settings in force for a user; for no user what they are by default."""
     return resolve(await memberships_of(db, user_id) if user_id else [])

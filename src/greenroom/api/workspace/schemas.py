@@ -178,7 +178,7 @@ class ImageFields(Body):
     session_time_limit: Annotated[TimeLimit | None, Field(description="seconds; null = that of the groups")] = None
     filter_policy_id: UUID | None = None
     filter_policy_force_disabled: Annotated[
-        bool, Field(description="no web filter, whatever the groups of a user say")
+        bool, Field(description="no web filter, even if a group of the user has a policy")
     ] = False
     groups: Annotated[list[UUID], Field(description="whose members may use it")] = []
 

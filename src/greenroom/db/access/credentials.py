@@ -2,7 +2,7 @@
 
 A key has a public half that names it and a secret half, of which only the hash is stored. It belongs to the user who
 made it (`created_by`): it may do no more than they may, and nothing while they are disabled or locked. Only the
-installation's first key belongs to nobody.
+installation's first key belongs to no user.
 """
 
 from __future__ import annotations

@@ -248,7 +248,7 @@ async def set_groups(connection: Connection, user_id: str, group_ids: list[str])
 
 
 async def require_an_administrator(connection: Connection) -> None:
-    """Refuse a change after which nobody could administer; call it at the end of the transaction.
+    """Refuse a change after which no user could administer; call it at the end of the transaction.
 
     Raises:
         Refused: no user who can log in has `global_admin` any more.
@@ -260,7 +260,7 @@ async def require_an_administrator(connection: Connection) -> None:
         (GLOBAL_ADMIN,),
     )
     if await cursor.fetchone() is None:
-        raise Refused("After this nobody could administer Greenroom any more; make another user administrator first.")
+        raise Refused("After this no user could administer Greenroom any more; make another user administrator first.")
 
 
 async def revoke_access(connection: Connection, user_id: str) -> set[Event]:

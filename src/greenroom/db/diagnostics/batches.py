@@ -49,7 +49,7 @@ class WaitingRows(Generic[Row]):
         self._what = what
         self._most = most
         self._rows: list[Row] = []
-        self._told = 0
+        self._reported = 0
         self.dropped = 0
 
     def add(self, row: Row) -> None:
@@ -74,7 +74,7 @@ class WaitingRows(Generic[Row]):
         return True
 
     def newly_dropped(self) -> int:
-        number, self._told = self.dropped - self._told, self.dropped
+        number, self._reported = self.dropped - self._reported, self.dropped
         return number
 
 

@@ -105,7 +105,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I11",
-        "no session is stuck on its way, nothing is told again and again in vain, and an ended session says when",
+        "no session is stuck on its way, no instruction is repeated in vain, and an ended session says when",
         # What waits for an Agent that is away goes on when it returns or is dead.
         "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
         " FROM sessions s LEFT JOIN agents a USING (agent_id)"
@@ -131,8 +131,8 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I13",
-        "an Agent is told what a session's status means",
-        "SELECT format('session %%s is %%s, but its Agent is told %%s', session_id, status, want) AS what FROM sessions"
+        "an Agent's instructions match the session's status",
+        "SELECT format('session %%s is %%s, but its Agent has %%s', session_id, status, want) AS what FROM sessions"
         " WHERE NOT (%(wanted)s::jsonb -> status) @> to_jsonb(want)",
         {"wanted": Jsonb({status: sorted(wants) for status, wants in WANTED_IN.items()})},
     ),

@@ -67,7 +67,7 @@ class LogWriter:
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.pressing = False
-        """A queued row must be stored before its change is reported to anybody."""
+        """A queued row must be stored before its change is reported."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
 
     @property

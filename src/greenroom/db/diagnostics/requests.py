@@ -103,7 +103,7 @@ def _params(row: RequestRow) -> dict[str, Any]:
 
 
 async def add_gateway_requests(db: Database, requests: Sequence[RequestRow]) -> None:
-    """Store them for Diagnostics. Their `agent_id` is the caller's claim, which nobody checked."""
+    """Store them for Diagnostics. Their `agent_id` is the caller's claim, which is not checked."""
     await db.write(
         "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms)"
         " SELECT * FROM unnest(%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[],"

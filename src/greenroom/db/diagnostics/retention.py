@@ -1,6 +1,6 @@
 """Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots.
 
-They are deleted in small batches, so that nobody waits for a lock and no statement exceeds its time limit.
+They are deleted in small batches, so that no request waits for a lock and no statement exceeds its time limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 1000
 MAX_BATCHES: Final = 300
-"""Per table and round; more than a Manager can write between two rounds, because anybody in the network can cause rows
+"""Per table and round; more than a Manager can write between two rounds, because any client can cause rows
 of refused requests.
 """
 COMMANDS_KEPT_DAYS: Final = 1
@@ -73,7 +73,7 @@ BY_AGE: Final[dict[str, LiteralString]] = {
 }
 
 # By the newest id, which is known at once; ids have gaps where a transaction was rolled back, so it may be a few less.
-# Security events are counted by code: those that anybody can cause (refusals, log-ins) displace no others.
+# Security events are counted by code: those that any client can cause (refusals, log-ins) displace no others.
 _BY_NUMBER: Final[dict[str, LiteralString]] = {
     "logs": (
         "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"

@@ -18,7 +18,7 @@ from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.session.sessions import end_sessions
 
 ALIVE_WITHIN_S: Final = 15.0
-"""An Agent that checked in within this time is alive: nobody else may use its identity."""
+"""An Agent that checked in within this time is alive: no other host may use its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
 """SQL for an Agent `a` that does not wait for an administrator; one that waits gets no instructions and no streams."""
@@ -158,7 +158,7 @@ async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
 
 
 async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
-    """Store, for administrators, that somebody with this Agent's id was refused; nothing if there is no such Agent."""
+    """Store, for administrators, that a host with this Agent's id was refused; nothing if there is no such Agent."""
     rows = await db.write(
         "UPDATE agents SET refused_reason = %s, refused_at = clock_timestamp(), refused_address = %s"
         " WHERE agent_id = %s RETURNING 1",
@@ -181,7 +181,7 @@ class AgentImage:
 
 @dataclass(frozen=True, slots=True)
 class RefusedAgent:
-    """The last refusal of somebody with an Agent's id."""
+    """The last refusal of a host with an Agent's id."""
 
     reason: str
     at: datetime

@@ -27,7 +27,7 @@ _LOGIN_TO_FETCH: Final = (
     "CASE WHEN a.enabled AND NOT EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id"
     " AND r.name = i.name AND r.state = 'present') THEN i.docker_token_encrypted END"
 )
-"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it; nobody else gets one."""
+"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it; no other Agent gets one."""
 
 WireJson = dict[str, Any]
 """JSON with a shape of `wire.messages`: reports and instructions of an Agent, stored as they are."""
@@ -57,9 +57,9 @@ class CheckInState:
     agent_zone_id: str | None
     cores_reported: float
     memory_reported: int
-    heard_manager_id: str | None
-    """The Manager that the Agent was last recorded with, at `heard_term`."""
-    heard_term: int
+    recorded_manager_id: str | None
+    """The Manager that the Agent was last recorded with, at `recorded_term`."""
+    recorded_term: int
     enabled: bool
     """Of the Manager; so are its zone and the zone's term."""
     zone_id: str
@@ -82,8 +82,8 @@ class CheckInState:
 _STATE: Final = (
     "SELECT a.agent_id IS NOT NULL AS is_known, coalesce(a.credential_hash, ''::bytea) AS credential_hash,"
     " coalesce(a.incarnation, 0) AS incarnation, coalesce(a.seq, 0) AS seq, coalesce(a.complete, false) AS complete,"
-    " a.zone_id::text AS agent_zone_id, a.manager_id::text AS heard_manager_id,"
-    " coalesce(a.manager_term, 0) AS heard_term, coalesce(c.cores_reported, 0) AS cores_reported,"
+    " a.zone_id::text AS agent_zone_id, a.manager_id::text AS recorded_manager_id,"
+    " coalesce(a.manager_term, 0) AS recorded_term, coalesce(c.cores_reported, 0) AS cores_reported,"
     " coalesce(c.memory_reported, 0) AS memory_reported, m.enabled, m.zone_id::text, l.term,"
     " CASE WHEN l.expires_at > clock_timestamp() THEN l.manager_id::text END AS primary_id, " + EPOCH + " AS db_epoch,"
     " (SELECT coalesce(jsonb_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
@@ -155,7 +155,7 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
     """
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
-        # Nobody gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
+        # No user gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
         " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s"
         " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
@@ -322,7 +322,7 @@ class CapacityReport:
 
 async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
     """Store the offers of Agents, if changed: their report times overcommit, or the administrator's override. An Agent
-    that reports nothing, because its runtime does not answer, offers nothing, whatever the override says.
+    that reports nothing, because its runtime does not answer, offers nothing, even with an override.
     """
     await connection.execute(
         "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"

@@ -42,7 +42,7 @@ async def settle_edge(db: Database, agent_id: str, address: str) -> None:
     if not settled:
         raise Refused(
             f"The Agent does not say that its edge gateway is at {address or 'no address'}; look again at what it says."
-            " Another address is told on its host (GREENROOM_EDGE_URL) and confirmed here then."
+            " Set another address on its host (GREENROOM_EDGE_URL), then confirm it here."
         )
     await db.notify(Event(Topic.AGENTS))
 

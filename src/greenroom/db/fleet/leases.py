@@ -1,7 +1,7 @@
 """The lease of a zone in SQL (PROTOCOLS §1).
 
-`LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself tells the
-followers when this process dies. Everything that looks at a lease from outside uses the pool.
+`LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself notifies
+the followers when this process dies. Everything that looks at a lease from outside uses the pool.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ async def set_agent_status(connection: Connection, agent_id: str, before: str, t
 
 
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
-    """Mark an Agent missing, if it is still silent; the sessions changed, or None if it was heard.
+    """Mark an Agent missing, if it is still silent; the sessions changed, or None if it reported.
 
     Its unassigned sessions change with it: `running` ones become `unreachable`, those not yet running are deleted. All
     get a new generation, so that only new observations can bring one back.
@@ -71,7 +71,7 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
 
 
 async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> bool:
-    """Mark a missing Agent dead, if it is still silent; False = it was heard, or is not missing any more."""
+    """Mark a missing Agent dead, if it is still silent; False = it reported, or is not missing any more."""
     cursor = await connection.execute(
         "UPDATE agents SET status = 'dead' WHERE agent_id = %s AND status = 'missing'"
         " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
@@ -113,7 +113,7 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
 
 
 async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
-    """Sessions that are ending and have no Agent, or a dead one: nobody will ever confirm them."""
+    """Sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
         " WHERE s.zone_id = %s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead' LIMIT 500",

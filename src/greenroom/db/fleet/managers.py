@@ -108,7 +108,7 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """The result of a heartbeat. `heard_term` is the highest term that an Agent of the zone has seen; `server_age_s`
+    """The result of a heartbeat. `seen_term` is the highest term that an Agent of the zone has seen; `server_age_s`
     since the start of PostgreSQL.
     """
 
@@ -116,7 +116,7 @@ class Beat:
     zone_id: str
     zone_name: str
     term: int
-    heard_term: int
+    seen_term: int
     server_age_s: float
 
 
@@ -127,7 +127,7 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None)
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
         " FROM zones z JOIN zone_leases l USING (zone_key) WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
         " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term,"
-        " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS heard_term,"
+        " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS seen_term,"
         " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
         (finished_ago_s, manager_id),
     )

@@ -82,10 +82,10 @@ PEOPLE_WAITING: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""Counts users who wait for room in a zone; with the parameters of `patience`."""
+"""Counts users who wait for room in a zone; with the parameters of `waiting`."""
 
 
-def patience(zone_id: str) -> dict[str, Any]:
+def waiting(zone_id: str) -> dict[str, Any]:
     """The parameters of `PEOPLE_WAITING`."""
     return {"zone_id": zone_id, "waiting_s": WAITING_S, "most_waiting_s": MAX_WAITING_S}
 
@@ -94,4 +94,4 @@ async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[Dic
     """How many users wait for room in this zone: refused lately, not for too long, and not served since. Returns the
     cursor of one row with the column `number`, so that it can be read together with others.
     """
-    return await connection.execute(PEOPLE_WAITING, patience(zone_id))
+    return await connection.execute(PEOPLE_WAITING, waiting(zone_id))

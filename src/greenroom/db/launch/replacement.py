@@ -279,7 +279,7 @@ async def destroy_oldest_quarantined(connection: Connection, staging_config_id: 
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"
         "   ORDER BY status_changed DESC, session_id OFFSET %(kept)s) ORDER BY session_id FOR NO KEY UPDATE)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
-        " ended_reason = 'Newer sessions of its config were set aside.'"
+        " ended_reason = 'Newer sessions of its config were quarantined.'"
         " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
         " RETURNING session_id::text, agent_id::text",
         {"config": staging_config_id, "kept": KEPT_PER_CONFIG},

@@ -81,7 +81,7 @@ class StagingConfig(ConfigFields):
 
 
 # Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
-# Without a running Manager nobody fills the pool, whatever the last Primary wrote down.
+# Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
 _SELECT: Final[LiteralString] = (
     "SELECT "
     + selected(FIELDS, "c")

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""On a row of `session_commands k`: somebody may still wait for its result. What was not begun by then never is."""
+"""On a row of `session_commands k`: a caller may still wait for its result. What was not begun by then never is."""
 MAX_OPEN: Final = 8
 """Commands without a result in one session."""
 FRESH_S: Final = 1.0
@@ -122,7 +122,7 @@ async def order_screenshot(
 
 
 async def mark_screenshot(db: Database, session_id: str) -> None:
-    """Store that somebody else saw the screen of a user's session just now."""
+    """Store that another user saw the screen of a user's session just now."""
     await db.write(
         "UPDATE sessions SET last_screenshot_at = clock_timestamp() WHERE session_id = %s AND user_id IS NOT NULL"
         " AND (last_screenshot_at < clock_timestamp() - make_interval(secs => %s)) IS NOT FALSE",

@@ -103,7 +103,7 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[ChangedSes
     cursor = await connection.execute(
         "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
-        " ended_reason = 'It was set aside because it was slow, and answered again.'"
+        " ended_reason = 'It was quarantined because it was slow, and answered again.'"
         " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'" + CHANGED_SESSION,
         (zone_id,),
     )

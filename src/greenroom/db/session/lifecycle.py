@@ -40,7 +40,7 @@ CLOCKS: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
 )
-"""The clocks of a row of `sessions s`; a version that did not write them is told by when the row expires."""
+"""The clocks of a row of `sessions s`; a version that did not write them is recognized by when the row expires."""
 
 # The clocks start anew; the time limit still counts from the assignment.
 _START_CLOCKS: Final[LiteralString] = (

@@ -14,22 +14,22 @@ from greenroom.core.session.states import SessionStatus
 _S = SessionStatus
 
 _CHANGED: Final[LiteralString] = "status_changed = clock_timestamp(), deadline = NULL"
-_TELL_AGENT: Final[LiteralString] = "generation = generation + 1"
+_INSTRUCT_AGENT: Final[LiteralString] = "generation = generation + 1"
 """The Agent's desired list has it anew, and observations of the generation before do not count."""
 _REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
 """Tokens of its stream become invalid, and open streams are cut."""
 
 TO: Final[dict[SessionStatus, LiteralString]] = {
-    _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_TELL_AGENT}",
+    _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_INSTRUCT_AGENT}",
     _S.STARTING: f"status = 'starting', want = 'running', stopped_reason = NULL, error = NULL, {_CHANGED},"
-    f" {_TELL_AGENT}",
-    _S.STOPPING: f"status = 'stopping', want = 'stopped', {_CHANGED}, {_TELL_AGENT}",
-    _S.PAUSING: f"status = 'pausing', want = 'paused', {_CHANGED}, {_TELL_AGENT}",
-    _S.DELETING: f"status = 'deleting', want = 'absent', {_CHANGED}, {_TELL_AGENT}, {_REVOKE_VIEWERS}",
-    _S.DELETED: f"status = 'deleted', want = 'absent', ended = clock_timestamp(), {_CHANGED}, {_TELL_AGENT},"
+    f" {_INSTRUCT_AGENT}",
+    _S.STOPPING: f"status = 'stopping', want = 'stopped', {_CHANGED}, {_INSTRUCT_AGENT}",
+    _S.PAUSING: f"status = 'pausing', want = 'paused', {_CHANGED}, {_INSTRUCT_AGENT}",
+    _S.DELETING: f"status = 'deleting', want = 'absent', {_CHANGED}, {_INSTRUCT_AGENT}, {_REVOKE_VIEWERS}",
+    _S.DELETED: f"status = 'deleted', want = 'absent', ended = clock_timestamp(), {_CHANGED}, {_INSTRUCT_AGENT},"
     f" {_REVOKE_VIEWERS}",
     _S.FAILED: f"status = 'failed', {_CHANGED}",
-    _S.UNREACHABLE: f"status = 'unreachable', {_CHANGED}, {_TELL_AGENT}",
+    _S.UNREACHABLE: f"status = 'unreachable', {_CHANGED}, {_INSTRUCT_AGENT}",
     _S.LOST: f"status = 'lost', {_CHANGED}",
 }
 """New status → the assignments. `claimable` is computed by the database; `retired` is set where it is meant."""

@@ -94,7 +94,7 @@ async def make(
     secrets: Secrets,
     message: CheckIn,
     state: CheckInState,
-    images_told: str,
+    images_sent: str,
 ) -> tuple[Answer, list[Instruction]]:
     """The answer for this state (the whole desired list if the Agent's differs, images and commands if any), and the
     instructions in it.
@@ -107,7 +107,7 @@ async def make(
     if message.full or digest(state.generations) != message.have_digest:
         listed = await checkin.read_desired(db, message.agent_id)
         desired = [_desired(session, secrets) for session in listed]
-    if state.images_digest != images_told:
+    if state.images_digest != images_sent:
         images = [_image(image, secrets) for image in await checkin.read_images(db, message.agent_id, state.zone_id)]
     ordered = await checkin.read_commands(db, message.agent_id) if state.command_ids else []
     commands = [command for order in ordered if (command := _command(order, secrets)) is not None]

@@ -104,9 +104,9 @@ class Enrolment:
             self._logs.write(
                 LogCode.EDGE_ADDRESS_REQUESTED,
                 f"{who} says that its edge gateway is at {edge.requested or 'no address'} now; until an administrator"
-                f" confirms that, {was} stays in use. Confirm it if somebody changed it there (Infrastructure, Docker"
-                f" Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if nobody did, decline it, disable"
-                " the Agent and look after its host",
+                f" confirms that, {was} stays in use. Confirm it if an administrator changed it there (Infrastructure,"
+                f" Docker Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if none did, decline it,"
+                " disable the Agent and look after its host",
             )
 
     def _newcomer(self, message: Register) -> Newcomer:
@@ -190,7 +190,7 @@ class Enrolment:
 def _checked(message: Register) -> Register:
     """Raises Invalid: a text cannot be stored and shown; the sentence names the first."""
     if message.v != VERSION:
-        raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
+        raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
         if len(text) > MAX_NAME_CHARACTERS or not (text.isprintable() and text.isascii()):
             raise Invalid(

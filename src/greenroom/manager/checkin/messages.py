@@ -32,7 +32,7 @@ def checked(message: CheckIn) -> CheckIn:
         Invalid: an id is invalid, something is too large, or it has another version.
     """
     if message.v != VERSION:
-        raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
+        raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     ids = [message.agent_id, *(o.session_id for o in message.sessions), *message.unknown]
     ids += [o.assignment.assignment_id for o in message.sessions if o.assignment]
     ids += [report.command_id for o in message.sessions for report in o.commands]
@@ -86,7 +86,7 @@ def named_sessions(message: CheckIn) -> list[str]:
 
 def agent_rows(message: CheckIn, zone_name: str, own: Mapping[str, str | None]) -> list[LogRow]:
     """The Agent's log lines as rows of Diagnostics. `own` has the user of each of its sessions; a row names no other
-    session, whatever the Agent sends."""
+    session, for any message of the Agent."""
     return [
         LogRow(
             level=line.level,

@@ -87,7 +87,7 @@ def _advances_handover(row: ReportedSession, seen: Observation) -> bool:
 
 def _handover(row: ReportedSession, seen: Observation, config: ManagerConfig) -> HandoverReport:
     if seen.handover is None or seen.assignment_id is None:
-        raise AssertionError("an observation that advances a hand-over tells of one")
+        raise AssertionError("an observation that advances a hand-over reports one")
     return HandoverReport(
         session_id=row.session_id,
         agent_id=row.agent_id,

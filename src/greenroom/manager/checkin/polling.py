@@ -89,7 +89,7 @@ class CheckIns:
         self._wakers = wakers
         self._takeover = takeover
         self._committer = committer
-        self._told: dict[str, _SentState] = {}
+        self._sent: dict[str, _SentState] = {}
         self._last: dict[str, CheckInState] = {}
 
     # Check-in -------------------------------------------------------------------------------------------------------
@@ -175,49 +175,49 @@ class CheckIns:
         """
         if not state.fresh:
             return False
-        told = message.capacity
-        new_capacity = (told.cores, told.memory_bytes) != (state.cores_reported, state.memory_reported)
-        heard_before = (state.heard_manager_id, state.heard_term) == (self._me.manager_id, message.term_seen)
+        reported = message.capacity
+        new_capacity = (reported.cores, reported.memory_bytes) != (state.cores_reported, state.memory_reported)
+        reported_before = (state.recorded_manager_id, state.recorded_term) == (self._me.manager_id, message.term_seen)
         nothing_new = (
             not message.sessions
             and message.images is None
             and not new_capacity
             and (state.complete or not message.inventory_complete)
-            and heard_before
+            and reported_before
         )
         if nothing_new:
             self._committer.beat(message)
             return False
         await self._committer.submit(message, new_capacity=new_capacity)
-        if not heard_before:
+        if not reported_before:
             self._metrics.agents_taken_over.inc()
         return True
 
     def _is_news(self, message: CheckIn, state: CheckInState) -> bool:
         if not state.fresh:
             return False
-        told = self._told_of(message)
+        sent = self._sent_to(message)
         return (
             message.full
             or digest(state.generations) != message.have_digest
             or state.term > message.term_seen
-            or not state.command_ids <= told.command_ids
-            or state.images_digest != told.images_digest
+            or not state.command_ids <= sent.command_ids
+            or state.images_digest != sent.images_digest
             or answers.filter_policies_differ(message, state)
-            or bool(self._ripe(message, told) - told.verdicts)
+            or bool(self._overdue(message, sent) - sent.verdicts)
         )
 
-    def _told_of(self, message: CheckIn) -> _SentState:
-        told = self._told.get(message.agent_id)
-        if told is None or told.incarnation != message.incarnation:
-            told = self._told[message.agent_id] = _SentState(message.incarnation)
-        return told
+    def _sent_to(self, message: CheckIn) -> _SentState:
+        sent = self._sent.get(message.agent_id)
+        if sent is None or sent.incarnation != message.incarnation:
+            sent = self._sent[message.agent_id] = _SentState(message.incarnation)
+        return sent
 
-    def _ripe(self, message: CheckIn, told: _SentState) -> frozenset[str]:
+    def _overdue(self, message: CheckIn, sent: _SentState) -> frozenset[str]:
         """Unknown containers whose grace period is over."""
         now_s = boottime_s()
-        told.asked_at_s = {session_id: told.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
-        return frozenset(s for s, at_s in told.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
+        sent.asked_at_s = {session_id: sent.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
+        return frozenset(s for s, at_s in sent.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
 
     async def _answer(self, message: CheckIn, state: CheckInState) -> Answer:
         answer = await self._made(message, state)
@@ -229,7 +229,7 @@ class CheckIns:
     async def _made(self, message: CheckIn, state: CheckInState) -> Answer:
         if not state.fresh:
             return answers.no_news(state, self._me, self._config)
-        told = self._told_of(message)
+        sent = self._sent_to(message)
         try:
             answer, instructions = await answers.make(
                 db=self._db,
@@ -238,34 +238,34 @@ class CheckIns:
                 secrets=self._secrets,
                 message=message,
                 state=state,
-                images_told=told.images_digest,
+                images_sent=sent.images_digest,
             )
-            verdicts = await self._verdicts(message, told)
+            verdicts = await self._verdicts(message, sent)
         except Unavailable:
             return answers.no_news(state.stale(), self._me, self._config)
-        self._deliver(told, instructions)
-        told.generations = state.generations
-        told.images_digest = state.images_digest
-        told.command_ids = state.command_ids
-        told.verdicts = frozenset(verdicts)
+        self._deliver(sent, instructions)
+        sent.generations = state.generations
+        sent.images_digest = state.images_digest
+        sent.command_ids = state.command_ids
+        sent.verdicts = frozenset(verdicts)
         return answers.with_verdicts(answer, verdicts)
 
-    def _deliver(self, told: _SentState, instructions: Iterable[Instruction]) -> None:
+    def _deliver(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
         """Count instructions that the Agent gets for the first time; what other Managers sent it is not known."""
-        if told.generations is None:
+        if sent.generations is None:
             return
         for one in instructions:
-            is_told = one.key in told.command_ids or told.generations.get(one.key, -1) >= one.generation
-            if not is_told:
+            is_sent = one.key in sent.command_ids or sent.generations.get(one.key, -1) >= one.generation
+            if not is_sent:
                 self._metrics.instruction_seconds.labels(one.kind).observe(max(0.0, one.age_s))
 
-    async def _verdicts(self, message: CheckIn, told: _SentState) -> dict[str, observations.Verdict]:
+    async def _verdicts(self, message: CheckIn, sent: _SentState) -> dict[str, observations.Verdict]:
         if not message.unknown:
             return {}
-        self._ripe(message, told)
+        self._overdue(message, sent)
         living = await checkin.read_living(self._db, message.agent_id, message.unknown)
         now_s = boottime_s()
-        asked_for_s = {session_id: now_s - at_s for session_id, at_s in told.asked_at_s.items()}
+        asked_for_s = {session_id: now_s - at_s for session_id, at_s in sent.asked_at_s.items()}
         return observations.verdicts(message.unknown, living, asked_for_s, self._config.verdict_grace_s)
 
 

@@ -93,8 +93,8 @@ async def run_recovered(ctx: PrimaryContext) -> None:
     for session in ended:
         ctx.news.log(
             LogCode.SET_ASIDE_RECOVERED,
-            f"session {session.session_id}, which was set aside because it was slow, answers again; it ends, so that"
-            " its room is free, because a session that was assigned to somebody never goes back to its pool",
+            f"session {session.session_id}, which was quarantined because it was slow, answers again; it ends, so that"
+            " its room is free, because a session that was assigned to a user never goes back to its pool",
             session_id=session.session_id,
             staging_config_id=session.staging_config_id,
         )
@@ -108,7 +108,7 @@ async def run_cleanup(ctx: PrimaryContext) -> None:
         cleared = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for session in cleared:
-        ctx.news.moved(session, "it failed a while ago and is put away")
+        ctx.news.moved(session, "it failed a while ago and is discarded")
 
 
 _ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}

@@ -159,7 +159,7 @@ def _network(entry: Mapping[str, Any]) -> _Network:
 def behind_filter(config: dict[str, Any], name: str, network: FilterNetwork, page_port: int) -> dict[str, Any]:
     """A container's configuration with the policy's network as its only one, and the filter as its proxy.
 
-    The variables are only a convenience for programs: whatever their values are, only the filter is reachable. DNS is
+    The variables are only a convenience for programs: with any values, only the filter is reachable. DNS is
     set to the host's address, where nothing answers: the filter resolves names.
     """
     proxy = f"http://{network.address}:{PORT}"

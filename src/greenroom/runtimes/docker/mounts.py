@@ -109,14 +109,14 @@ class DockerMounts:
         self._said = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
 
-    async def _aside(self, work: Callable[[], Result]) -> Result:
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def never(self, folder: str) -> None:
         self._folders.private.add(folder)
 
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        await self._aside(partial(self._folders.prepare, mounts, session_id))
+        await self._in_thread(partial(self._folders.prepare, mounts, session_id))
 
     async def put_files(self, found: Mapping[str, Any], files: Sequence[File]) -> list[File]:
         """Write the files that belong into a mounted folder; returns the others.
@@ -144,7 +144,7 @@ class DockerMounts:
                 " config), and no folder of the host is mounted there. Give the user a persistent profile."
             )
         for source, own in inside.items():
-            await self._aside(partial(self._folders.put, source, own))
+            await self._in_thread(partial(self._folders.put, source, own))
         return others
 
     async def checked(self, found: Mapping[str, Any]) -> dict[str, Identity]:
@@ -156,7 +156,7 @@ class DockerMounts:
         places = _places(found)
         if not places or found["State"]["Running"]:
             return {}
-        identities = await self._aside(partial(self._folders.identities, sorted(set(places.values()))))
+        identities = await self._in_thread(partial(self._folders.identities, sorted(set(places.values()))))
         return {place: identities[source] for place, source in places.items()}
 
     async def problem(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
@@ -171,7 +171,7 @@ class DockerMounts:
         return problem
 
     async def _forbid_set_user_id(self, pid: int, targets: Sequence[str]) -> None:
-        cannot = await self._aside(partial(forbid_set_user_id, pid, targets)) if pid else None
+        cannot = await self._in_thread(partial(forbid_set_user_id, pid, targets)) if pid else None
         if cannot and not self._said:
             self._said = True
             log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {cannot}")
@@ -179,7 +179,7 @@ class DockerMounts:
     async def _exchanged(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
         places, pid = _places(found), int(found["State"]["Pid"])
         for place, identity in expected.items():
-            seen = await self._aside(partial(mounted, pid, place)) if pid else None
+            seen = await self._in_thread(partial(mounted, pid, place)) if pid else None
             if seen is not None and seen != identity:
                 return f"{places[place]} was exchanged while the session started; it was stopped."
         return None
@@ -228,7 +228,7 @@ async def _users(container: DockerContainer) -> str:
             content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
             if entry is None or content is None or entry.size > USERS_MAX_BYTES:
                 raise StartError(
-                    f"{USERS_FILE} of the container is a link, or larger than any, so nobody can say who is root in"
+                    f"{USERS_FILE} of the container is a link, or larger than any, so it is unknown who is root in"
                     " it: make it a plain file in the image, or mount the folder with the mode ro."
                 )
             return content.read().decode(errors="replace")
