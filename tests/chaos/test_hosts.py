@@ -86,7 +86,7 @@ class Pool:
         self.web.call("PATCH", f"/agents/{self.deployed.agent_id(host)}", json=fields)
 
     def launch(self) -> str:
-        """The session that a new user is told."""
+        """The session that a new user gets."""
         user = self.web.call("POST", "/users", json={"username": f"u-{uuid.uuid4().hex[:10]}@example.org"})["user_id"]
         (image,) = self.web.call("GET", "/images")
         session = self.web.call("POST", "/sessions", json={"image_id": image["image_id"], "user_id": user})
@@ -139,7 +139,7 @@ def test_a_docker_daemon_that_ends_takes_its_containers_along_and_the_pool_is_ma
     in_use = pool.launch()
     pool.works(in_use)
     staged = pool.full(3, on={host.name})
-    pool.start_clock("the daemon is told to end")
+    pool.start_clock("the daemon has to end")
     host.end_docker(signal.SIGTERM)
     pool.say("it has ended")
     meanwhile = pool.launch()

@@ -1,7 +1,7 @@
 """Random faults on the Managers of a zone, one after the other, and what the Primaries wrote meanwhile (PROTOCOLS §1).
 
 A run is a seed: `CHAOS_SEED=7 CHAOS_S=600 script/test chaos` repeats one, for longer. Random pauses alone prove little;
-the named places are in tests/database and tests/host. This finds combinations nobody thought of.
+the named places are in tests/database and tests/host. This finds further combinations.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ async def chaos(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Chaos, 
 
 
 @pytest.mark.timeout(DURATION_S + 180)
-async def test_whatever_happens_no_write_is_stale_and_no_term_has_two_holders(
+async def test_in_any_case_no_write_is_stale_and_no_term_has_two_holders(
     chaos: tuple[Chaos, Database, Fleet],
 ):
     faults, db, fleet = chaos

@@ -41,7 +41,7 @@ def end_all(instance: Instance) -> None:
 
 
 @pytest.mark.timeout(DURATION_S + 240)
-def test_race_after_race_nobody_gets_what_another_has(stage: Stage):
+def test_race_after_race_no_user_gets_what_another_has(stage: Stage):
     print(f"CHAOS_SEED={SEED} CHAOS_S={DURATION_S:g}")  # noqa: T201 -- shown with a failure, and by -s
     instance, chance = stage.instance, random.Random(SEED)  # noqa: S311 -- a run can be repeated
     end, races = time.monotonic() + DURATION_S, 0

@@ -4,9 +4,9 @@ Two chains per installation, entered by packets from the bridge of its sessions:
 INPUT (to the host). Answers to connections that the host opened pass, or no session could be viewed. Sessions cannot
 reach each other because their network has `enable_icc=false`, and because the bridge's own addresses are private.
 
-From the network of a web filter policy only the filter's port on the host is reachable. The filter itself, whatever a
-name resolves to at the moment of the connection, can be led neither to this host nor to a private network: only to the
-internet, and to the name servers.
+From the network of a web filter policy only the filter's port on the host is reachable. The filter itself reaches
+neither this host nor a private network, for any address that a name resolves to at the moment of the connection: only
+the internet and the name servers.
 """
 
 from __future__ import annotations
