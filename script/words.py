@@ -14,21 +14,65 @@ INSTEAD: Final = {
     "he|him|his|himself|she|her|hers|herself": "they, or the role: the user, the administrator, the caller",
     "whoever|whomever": "anyone who, a user who, the process that",
     "whom": "who, or the role",
+    "somebody|nobody|anybody": "the role: a user, no user, an administrator; no one",
+    "whatever": "any, even if",
+    "told|tell|tells|telling": "sent, reported, answered, notified, known",
+    "hear|hears|heard|unheard": "received, reported, seen",
+    "speak|speaks|spoke|speaking": "report, send, follow a protocol",
     "knock|knocks|knocking": "attempt, request",
     "graver|gravest": "larger, longer",
     "leisure": "wait",
+    "patience|patient|impatient": "time limit, timeout, deadline",
+    "trouble|troubles": "failure, error",
+    "standing": "status",
+    "stranded": "waiting, blocked, unreachable",
+    "lapse|lapses|lapsed": "expire, expired",
+    "ripe": "overdue",
+    "spare|spares|spared": "margin, unused; leave out",
+    "set aside": "quarantined",
+    "left aside|leave aside": "backs off",
+    "put away|puts away": "discarded, removed",
+    "apart": "separate, except",
+    "wander|wanders|wandered": "move, change",
+    "voice": "output, message",
+    "seldom": "rarely",
+    "by and by": "later",
     "foretell": "simulate, forecast",
     "heeding": "reraise",
     "spoken for": "reserved",
     "rests": "backs off, is stopped or paused",
 }
+OLDER: Final = (
+    "told|tell|tells|telling",
+    "hear|hears|heard|unheard",
+    "speak|speaks|spoke|speaking",
+    "somebody|nobody|anybody",
+    "whatever",
+    "patience|patient|impatient",
+    "stranded",
+    "lapse|lapses|lapsed",
+    "spare|spares|spared",
+    "set aside",
+    "left aside|leave aside",
+    "put away|puts away",
+    "apart",
+    "seldom",
+)
+"""Words of texts that are not rewritten, and of tests that are not yet."""
 KEPT: Final = {
     "script/words.py": tuple(INSTEAD),
+    "CHANGELOG.md": OLDER,
     "docs/reference/doctor.md": ("rests",),
-    "src/greenroom/core/access/accounts.py": ("he",),
+    "src/greenroom/core/access/accounts.py": ("he", "whatever"),
+    "src/greenroom/db/migrations/0001_pre_schema.sql": OLDER,
+    "src/greenroom/manager/tasks/": ("stranded",),
     "src/greenroom/up/doctor.py": ("rests",),
+    "tests/database/": OLDER,
+    "tests/host/": OLDER,
+    "tests/support/": ("told", "speaking", "nobody"),
     "web/src/components/AttributesForm.tsx": ("he",),
 }
+"""Path, or the beginning of paths → what may stay there: entries of `INSTEAD`, or single words of one."""
 
 
 def retired(text: str, kept: tuple[str, ...] = ()) -> list[tuple[int, str, str]]:
@@ -58,8 +102,8 @@ def main() -> None:
         path = ROOT / name
         if not path.is_file():
             continue
-        text = path.read_text()
-        places += [f"{name}:{line}: {word!r}: say {say}" for line, word, say in retired(text, KEPT.get(name, ()))]
+        kept = tuple(word for start, words in KEPT.items() if name.startswith(start) for word in words)
+        places += [f"{name}:{line}: {word!r}: say {say}" for line, word, say in retired(path.read_text(), kept)]
     print("\n".join(places), end="\n" if places else "")
     sys.exit(1 if places else 0)
 
