@@ -41,7 +41,7 @@ def running(member: Member) -> Iterator[Running]:
     ],
     ids=["locked", "disabled", "new password", "logged out"],
 )
-def test_a_user_who_is_kept_out_loses_their_streams_but_not_their_session(
+def test_a_disabled_user_loses_the_streams_but_not_the_session(
     instance: Instance, member: Member, running: Running, change: dict[str, Any] | None, undone: dict[str, Any]
 ):
     path = f"/users/{member.user_id}"

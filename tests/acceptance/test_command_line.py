@@ -94,7 +94,7 @@ def test_explain_says_whether_a_user_would_get_one_and_if_not_why(instance: Inst
         instance.unstage(config_id)
 
 
-def test_a_launch_with_wait_shows_its_steps_and_gives_a_running_session(instance: Instance, user: str):
+def test_a_launch_with_wait_shows_steps_and_a_running_session(instance: Instance, user: str):
     done = greenroom(instance, "sessions", "launch", "Desktop", "--user", user, "--wait", "--json")
     assert done.returncode == 0, done.stderr
     session = json.loads(done.stdout)

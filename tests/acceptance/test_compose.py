@@ -165,7 +165,7 @@ with psycopg.connect(os.environ["GREENROOM_DATABASE_URL"], autocommit=True) as c
 """
 
 
-def test_api_and_managers_read_and_write_rows_and_are_not_the_databases_owner(deployments: Deployments):
+def test_api_and_managers_write_rows_and_do_not_own_the_database(deployments: Deployments):
     owners = (deployments.first.current / "installation/database.password").read_text()
     for host in deployments.both:
         for name in ("kasm_api", "kasm_manager"):
@@ -321,7 +321,7 @@ def test_a_disabled_manager_stays_healthy_and_is_not_restarted(deployments: Depl
     assert "503" in first_line(host)
 
 
-def test_a_recreated_disabled_manager_stays_disabled_and_comes_back_when_it_is_enabled(deployments: Deployments):
+def test_a_recreated_disabled_manager_stays_disabled_until_enabled(deployments: Deployments):
     host, before = deployments.disabled, deployments.manager(deployments.disabled)
     host.compose("up", "-d", "--no-deps", "--force-recreate", "kasm_manager")
     assert gateway(host, "/health")[0] == 503

@@ -149,7 +149,7 @@ def test_a_restored_deployment_has_the_users_of_then(host: ComposeHost):
     assert names & {before, later} == {before}
 
 
-def test_what_is_taken_away_leaves_its_data_and_no_container_network_or_rule(host: ComposeHost):
+def test_a_removal_leaves_data_and_no_container_network_or_rule(host: ComposeHost):
     host.session_of("last@example.org")
     assert "GREENROOM" in host.run("iptables-save").stdout
     (commands,) = (block.commands for block in BLOCKS if block.section == "Take it away")

@@ -76,7 +76,7 @@ def has_primary(instance: Instance) -> bool:
 
 
 @pytest.mark.timeout(300)  # a minute of it is the absence itself
-def test_a_minute_without_postgresql_costs_no_session_no_stream_and_no_process(
+def test_a_minute_without_postgresql_ends_no_session_stream_or_process(
     instance: Instance,
     server: Server,
     desktop: tuple[str, OpenDesktop],
@@ -127,7 +127,7 @@ def test_a_minute_without_postgresql_costs_no_session_no_stream_and_no_process(
     assert known_viewers >= GONE_S / 10
 
 
-def test_over_an_immediate_restart_the_term_the_sessions_and_the_streams_stay(
+def test_an_immediate_restart_keeps_term_sessions_and_streams(
     instance: Instance, server: Server, desktop: tuple[str, OpenDesktop], pool: str
 ):
     session_id, stream = desktop

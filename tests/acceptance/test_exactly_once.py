@@ -142,7 +142,7 @@ def test_60_users_for_15_staged_sessions_while_each_role_is_killed(simulated: St
 
 
 @pytest.mark.timeout(300)
-def test_users_for_staged_desktops_while_api_manager_agent_and_database_are_killed(real: Stage):
+def test_users_get_desktops_exactly_once_while_roles_are_killed(real: Stage):
     instance = real.instance
     race = Race(instance, real.second, REAL_USERS)
     race.run([real.second.kill, *(kill_role(instance, role) for role in ("agent", "manager", "postgres"))])

@@ -143,7 +143,7 @@ def frozen(pid: int) -> Generator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_assign_runs_as_its_account_in_its_folder_with_user_and_address(stage: Stage, user: str):
+def test_assign_runs_as_its_account_and_folder_with_user_and_address(stage: Stage, user: str):
     staged = stage.full("eu")
     launched = stage.launch(user, kasm_url="https://example.org/a?b=c")
     assert (launched["session_id"], launched["staged"], launched["status"]) == (staged, True, "assigning")
@@ -156,7 +156,7 @@ def test_assign_runs_as_its_account_in_its_folder_with_user_and_address(stage: S
     stage.delete(staged)
 
 
-def test_the_reply_waits_for_nothing_and_what_still_runs_after_its_deadline_goes_on(stage: Stage, user: str):
+def test_the_reply_waits_for_nothing_and_a_late_assign_goes_on(stage: Stage, user: str):
     staged = stage.full("eu")
     stage.behave(staged, "mkfifo /var/gate; read _ < /var/gate; touch /var/ended")
     with stage.held("eu", "agent.handover_received"):
@@ -228,7 +228,7 @@ def test_a_container_that_dies_while_it_is_handed_over_is_quarantined(stage: Sta
     stage.delete(first)
 
 
-def test_an_agent_that_missed_its_deadline_does_nothing_when_it_is_back(stage: Stage, user: str):
+def test_an_agent_that_missed_its_deadline_does_nothing_on_return(stage: Stage, user: str):
     first = stage.full("eu", "us")
     with frozen(stage.agent_pid("eu")):
         stage.launch(user)

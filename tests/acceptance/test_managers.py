@@ -214,7 +214,7 @@ def test_the_record_of_a_running_manager_that_is_deleted_is_made_anew(managers: 
     assert said in (managers.data / "logs/manager-us-3.log").read_text()
 
 
-def test_an_instance_with_a_disabled_manager_starts_and_nothing_takes_it_for_broken(managers: Instance):
+def test_an_instance_with_a_disabled_manager_starts_and_is_healthy(managers: Instance):
     """Not even the first one, which answers on the main port too."""
     before = shown(managers, "eu-1")
     switch_by_api(managers, "eu-1", enabled=False)

@@ -144,7 +144,7 @@ def test_a_launch_takes_the_room_of_what_is_not_claimable_yet(house: House, neve
         instance.call("PATCH", f"/agents/{agent_id}", json={"cores_override": None})
 
 
-def test_workspaces_that_do_not_start_leave_other_pools_alone_and_recover(
+def test_workspaces_that_do_not_start_spoil_no_other_pool_and_recover(
     house: House, never_paints_image: str, exiting_image: str, vanishing_image: str
 ):
     instance = house.instance

@@ -112,7 +112,7 @@ def changed(instance: Instance, path: str, **fields: Any) -> Iterator[None]:
         instance.call("PATCH", path, json={name: before[name] for name in fields})
 
 
-def test_no_user_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance: Instance, pool: Pool):
+def test_no_gap_is_seen_when_staged_sessions_expire_or_are_recycled(instance: Instance, pool: Pool):
     old = pool.full()
     with pool.watched() as seen:
         # Starts took 60 s here: so it is time to replace both, however long that takes on a busy machine.
@@ -134,7 +134,7 @@ def test_no_user_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance
     assert instance.broken() == []
 
 
-def test_no_user_sees_a_gap_when_the_workspace_is_changed_and_at_once_changed_back(instance: Instance, pool: Pool):
+def test_no_gap_is_seen_when_a_workspace_is_changed_and_changed_back(instance: Instance, pool: Pool):
     old, before = pool.full(), pool.reserved()
     with pool.watched() as seen:
         with changed(instance, f"/images/{instance.desktop()}", cores=0.15):
@@ -145,7 +145,7 @@ def test_no_user_sees_a_gap_when_the_workspace_is_changed_and_at_once_changed_ba
     assert pool.reserved() == before, "nothing of the change in between is left"
 
 
-def test_an_assigned_session_is_replaced_at_once_and_fewer_desired_end_the_oldest(instance: Instance, pool: Pool):
+def test_an_assigned_session_is_replaced_and_a_surplus_ends_the_oldest(instance: Instance, pool: Pool):
     old = pool.full()
     launched = instance.launch(instance.new_user())["session_id"]
     assert launched in old
@@ -158,7 +158,7 @@ def test_an_assigned_session_is_replaced_at_once_and_fewer_desired_end_the_oldes
     pool.full()
 
 
-def test_each_change_of_what_goes_into_a_session_replaces_those_made_before(instance: Instance, pool: Pool):
+def test_each_change_of_a_sessions_contents_replaces_older_ones(instance: Instance, pool: Pool):
     """exec config, permissions, and either value of the zone."""
     zone = instance.found["zones"][0]["zone_id"]
     (found,) = [z for z in instance.call("GET", "/zones") if z["zone_id"] == zone]
@@ -182,7 +182,7 @@ def test_each_change_of_what_goes_into_a_session_replaces_those_made_before(inst
     pool.is_new(old)
 
 
-def test_what_keeps_a_pool_empty_is_said_and_when_it_is_over_the_pool_is_filled(instance: Instance, pool: Pool):
+def test_the_cause_of_an_empty_pool_is_shown_and_then_it_is_filled(instance: Instance, pool: Pool):
     zone = instance.found["zones"][0]
     with changed(instance, f"/zones/{zone['zone_id']}", upstream_auth_address="$request_host$"):
         assert pool.says("zone-request-host").startswith(
@@ -199,7 +199,7 @@ def test_what_keeps_a_pool_empty_is_said_and_when_it_is_over_the_pool_is_filled(
     assert (pool.levels("zone-request-host"), pool.levels("image-disabled")) == (["WARNING"], ["WARNING"])
 
 
-def test_a_pool_that_is_short_says_how_much_is_missing_where_or_what_failed(instance: Instance, pool: Pool):
+def test_a_short_pool_says_how_much_is_missing_where_or_what_failed(instance: Instance, pool: Pool):
     (agent,) = instance.call("GET", "/agents")
     with changed(instance, f"/agents/{agent['agent_id']}", cores_override=0.2):
         instance.resize(pool.config_id, 50)

@@ -89,7 +89,7 @@ def delete(instance: Instance, *session_ids: str) -> None:
         wait_for(lambda s=session_id: not state(s), "its container is gone")
 
 
-def test_a_stopped_session_keeps_its_files_and_comes_back_at_its_address(instance: Instance):
+def test_a_stopped_session_keeps_its_files_and_its_address(instance: Instance):
     session_id = running(instance)
     address = instance.call("GET", f"/sessions/{session_id}/connection")["frame_url"]
     inside(session_id, "echo kept > ~/file; " + COUNT)
@@ -110,7 +110,7 @@ def test_a_stopped_session_keeps_its_files_and_comes_back_at_its_address(instanc
     delete(instance, session_id)
 
 
-def test_a_paused_sessions_programs_freeze_and_go_on_and_so_does_an_open_stream(instance: Instance):
+def test_a_pause_freezes_programs_and_stream_until_a_resume(instance: Instance):
     session_id = running(instance)
     inside(session_id, COUNT)
     wait_for(lambda: inside(session_id, "test -s /tmp/count && echo yes || true"), "the counter has begun")
@@ -183,7 +183,7 @@ def test_a_time_limit_ends_active_stopped_and_paused_sessions(instance: Instance
         assert state(session_id) == {}
 
 
-def test_force_ends_a_session_whose_agent_does_not_answer_and_its_container_follows(instance: Instance):
+def test_force_ends_a_session_at_once_and_its_container_later(instance: Instance):
     session_id = running(instance)
     (agent,) = instance.pids("agent")
     os.kill(agent, signal.SIGSTOP)
@@ -290,9 +290,7 @@ def test_a_session_that_cannot_start_on_one_agent_runs_on_the_other(instance: In
     delete(instance, second)
 
 
-def test_a_session_whose_agent_hangs_while_it_creates_runs_on_the_other(
-    instance: Instance, second_agent: str, tmp_path: Path
-):
+def test_a_session_whose_agent_hangs_in_create_runs_on_the_other(instance: Instance, second_agent: str, tmp_path: Path):
     SimulatedRuntime("", "", folder=tmp_path / "agent").configure(Settings(create_s=3600.0))
     mine = instance.found["agents"][0]["agent_id"]
     instance.call("PATCH", f"/agents/{mine}", json={"enabled": False})

@@ -129,7 +129,7 @@ def test_there_is_nothing_of_any_user_in_a_staged_session(stage: Stage):
     assert (row["files_encrypted"], row["client_settings"], row["kasm_url"]) == (None, {}, "")
 
 
-def test_nothing_of_a_session_that_was_used_reaches_the_next_or_stays_on_the_host(stage: Stage):
+def test_nothing_of_a_used_session_reaches_the_next_or_the_host(stage: Stage):
     instance = stage.instance
     own_networks = networks(instance.label())
     with user_of(stage) as (member, used):
@@ -191,7 +191,7 @@ def _iptables() -> str:
     return found
 
 
-def test_each_session_has_its_own_credential_and_never_returns_to_a_pool(stage: Stage):
+def test_each_session_has_its_own_credential_and_never_goes_back(stage: Stage):
     instance = stage.instance
     credentials = [environment(stage.staged())["VNC_PW"]]
     with user_of(stage) as (_, used):

@@ -110,7 +110,7 @@ def others(instance: Instance, config_id: str, session_id: str) -> list[str]:
     return [] if session_id in found else found
 
 
-def test_a_config_in_a_request_host_zone_stages_nothing_until_corrected(
+def test_a_request_host_zone_stages_nothing_until_corrected(
     instance: Instance,
 ):
     (zone,) = instance.call("GET", "/zones")

@@ -83,7 +83,7 @@ def test_only_agent_and_supervisor_are_root(instance: Instance):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the accounts are made by root")
-def test_who_serves_everybody_reads_no_key_and_has_no_way_to_the_database(instance: Instance):
+def test_the_public_server_reads_no_key_and_cannot_reach_the_database(instance: Instance):
     owners = {
         role: {Path(f"/proc/{pid}").stat().st_uid for pid in instance.pids(role)}
         for role in ("nginx", "gateway", "api", "manager", "postgres")
@@ -187,7 +187,7 @@ def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: I
 
 
 @pytest.mark.timeout(300)
-def test_a_copy_of_data_put_in_its_place_again_is_the_instance_as_it_was(new_instance: Instance):
+def test_a_restored_copy_of_data_is_the_instance_as_it_was(new_instance: Instance):
     """docs/howto/one-machine.md, "Update and back up"."""
     new_instance.up()
     user_id, config = new_instance.new_user(), new_instance.stage(1)

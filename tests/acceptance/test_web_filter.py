@@ -276,7 +276,7 @@ def test_programs_know_the_filter(desktop: str):
     assert f"http_proxy={proxy}".encode() in started
 
 
-def test_a_squid_that_is_killed_comes_back_and_nothing_is_open_meanwhile(
+def test_a_killed_squid_comes_back_and_nothing_is_open_meanwhile(
     filtering: Instance, internet: SmallInternet, desktop: str
 ):
     (before,) = squids(filtering)
@@ -343,7 +343,7 @@ def test_staged_sessions_are_filtered_from_the_beginning(filtering: Instance, de
     filtering.call("DELETE", f"/filter-policies/{other}")
 
 
-def test_the_policy_of_a_group_wins_unless_the_workspace_is_never_filtered(filtering: Instance, desktop: str):
+def test_a_groups_policy_wins_unless_the_workspace_is_never_filtered(filtering: Instance, desktop: str):
     made = filtering.call("POST", "/filter-policies", json={"name": "Group", "allow": ["group.test"]})
     group, image = f"/groups/{ALL_USERS}", f"/images/{filtering.desktop()}"
     filtering.call("PATCH", group, json={"settings": {"web_filter_policy": "Group"}})

@@ -133,7 +133,7 @@ def test_a_hostile_username_stays_in_its_folder(instance: Instance, folder: Path
         ended(instance, session)
 
 
-def test_a_required_folder_that_is_missing_fails_the_session_with_a_sentence(instance: Instance, folder: Path):
+def test_a_missing_required_folder_fails_the_session_with_a_sentence(instance: Instance, folder: Path):
     image = workspace(instance, volume_mappings={f"{folder}/share": {"bind": "/mnt", "required": True}})
     session = launch(instance, image, instance.new_user())
     wait_for(lambda: instance.session(session)["error"], "the session failed")
@@ -207,9 +207,7 @@ def test_a_first_launch_that_fails_fails_the_session_with_its_output(instance: I
     assert "`first_launch` ended with exit code 3: no licence left" in instance.session(session)["error"]
 
 
-def test_an_image_is_fetched_with_the_workspaces_account_and_a_wrong_one_is_said(
-    instance: Instance, registry: Registry
-):
+def test_an_image_is_fetched_with_its_account_or_the_failure_is_shown(instance: Instance, registry: Registry):
     user, name = instance.new_user(), registry.push("team/office:1")
     image = workspace(
         instance, name=name, docker_registry=f"http://{registry.host}", docker_user=USER, docker_token="wrong"
@@ -251,7 +249,7 @@ def test_a_mapping_without_a_user_is_in_staged_containers_too(instance: Instance
     instance.unstage(config)
 
 
-def test_a_session_that_writes_more_than_its_workspace_allows_is_stopped_and_says_so(instance: Instance):
+def test_a_session_that_exceeds_its_disk_limit_is_stopped_and_says_so(instance: Instance):
     image = workspace(instance, disk_limit_bytes=200_000_000)
     session = running(instance, image, instance.new_user())
     inside(session, "fallocate -l 1200M ~/film")

@@ -74,7 +74,7 @@ def test_each_agent_has_the_zone_of_its_manager(zones: Instance):
     assert all(agent["zone_name"] == managers[agent["manager_id"]] for agent in agents)
 
 
-def test_a_launch_begins_in_the_zone_of_its_gateway_and_is_streamed_from_there(zones: Instance):
+def test_a_launch_begins_in_its_gateways_zone_and_streams_from_there(zones: Instance):
     for gateway, expected in ((None, "eu"), ("eu", "eu"), ("us", "us")):
         session_id = launched(zones, gateway_of=gateway)["session_id"]
         assert zones.session(session_id)["zone_name"] == expected
@@ -95,7 +95,7 @@ def test_a_zone_may_be_chosen_where_the_groups_allow_it(zones: Instance):
         zones.call("PATCH", f"/groups/{group['group_id']}", json={"settings": {"allow_zone_selection": None}})
 
 
-def test_a_restricted_workspace_starts_in_its_zone_or_is_refused_with_a_sentence(zones: Instance):
+def test_a_restricted_workspace_starts_in_its_zone_or_is_refused(zones: Instance):
     eu, us = zone_of(zones, "eu"), zone_of(zones, "us")
     image = f"/images/{zones.desktop()}"
     with changed(zones, image, restrict_to_zone=True, zone_id=us["zone_id"]):
@@ -118,7 +118,7 @@ def test_a_restricted_workspace_starts_in_its_zone_or_is_refused_with_a_sentence
     )
 
 
-def test_a_workspace_restricted_to_an_agent_runs_on_that_one_in_any_zone(zones: Instance):
+def test_a_workspace_restricted_to_an_agent_runs_there_in_any_zone(zones: Instance):
     (agent,) = (a for a in zones.call("GET", "/agents") if a["zone_name"] == "us")
     with changed(zones, f"/images/{zones.desktop()}", restrict_to_server=True, server_id=agent["agent_id"]):
         session_id = launched(zones)["session_id"]
@@ -126,7 +126,7 @@ def test_a_workspace_restricted_to_an_agent_runs_on_that_one_in_any_zone(zones: 
     assert ("on_demand_here", "eu", "restricted") in steps(zones, session_id)
 
 
-def test_a_wrong_upstream_auth_address_refuses_new_streams_and_is_named(zones: Instance):
+def test_a_wrong_upstream_auth_address_refuses_streams_and_is_named(zones: Instance):
     before = launched(zones, gateway_of="us")["session_id"]
     with changed(zones, f"/zones/{zone_of(zones, 'us')['zone_id']}", upstream_auth_address="127.0.0.1:9"):
         session_id = launched(zones, gateway_of="us")["session_id"]
@@ -146,7 +146,7 @@ def test_a_wrong_upstream_auth_address_refuses_new_streams_and_is_named(zones: I
         assert desktop.goes_on(), "sessions keep the address they were created with"
 
 
-def test_without_proxy_connections_streams_are_at_proxy_hostname_and_port(zones: Instance):
+def test_without_proxying_streams_are_at_proxy_hostname_and_port(zones: Instance):
     streams: str = zones.found["stream_url"]
     stream_port = urlsplit(streams).port
     address = f"/zones/{zone_of(zones, 'us')['zone_id']}"
@@ -203,7 +203,7 @@ def its_manager_has_looked(instance: Instance, zone: str) -> None:
         )
 
 
-def test_overrides_draining_and_disabling_decide_about_new_sessions_at_once(zones: Instance):
+def test_overrides_drain_and_disable_affect_new_sessions_at_once(zones: Instance):
     (agent,) = (a for a in zones.call("GET", "/agents") if a["zone_name"] == "us")
     path = f"/agents/{agent['agent_id']}"
     for change, code in (
@@ -255,9 +255,7 @@ def came_from(
     return steps(instance, launched(instance, **launch)["session_id"])
 
 
-def test_staged_sessions_of_all_zones_come_before_new_ones_in_the_documented_order(
-    zones: Instance, pools: dict[str, str]
-):
+def test_staged_sessions_of_all_zones_precede_new_ones_in_order(zones: Instance, pools: dict[str, str]):
     eu, us = zone_of(zones, "eu"), zone_of(zones, "us")
     assert came_from(zones, pools) == [("staged_here", "eu", None)]
     assert came_from(zones, pools, gateway_of="us") == [("staged_here", "us", None)]
@@ -276,7 +274,7 @@ def test_staged_sessions_of_all_zones_come_before_new_ones_in_the_documented_ord
         assert came_from(zones, {"us": pools["us"]}, outdated) == restricted
 
 
-def test_of_several_configs_of_a_zone_the_one_with_the_users_permissions_serves(zones: Instance, pools: dict[str, str]):
+def test_of_several_configs_the_one_with_the_users_permissions_serves(zones: Instance, pools: dict[str, str]):
     webcam = not zones.call("GET", f"/staging-configs/{pools['eu']}")["allow_kasm_webcam"]
     other = staged_in(zones, zone_of(zones, "eu")["zone_id"], allow_kasm_webcam=webcam)
     group = zones.call("POST", "/groups", json={"name": "Film", "priority": 1})["group_id"]
@@ -292,7 +290,7 @@ def test_of_several_configs_of_a_zone_the_one_with_the_users_permissions_serves(
         zones.unstage(other)
 
 
-def test_a_pool_is_claimed_from_while_its_zone_has_no_manager_that_answers(zones: Instance, pools: dict[str, str]):
+def test_a_pool_without_an_answering_manager_is_still_claimed_from(zones: Instance, pools: dict[str, str]):
     wait_for(lambda: zones.staged(pools["us"]) == 1, "the pool is full")
     (manager,) = (m for m in zones.found["managers"] if m["zone_name"] == "us")
     os.kill(manager["pid"], signal.SIGSTOP)

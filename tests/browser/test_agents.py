@@ -61,7 +61,7 @@ def join(command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_an_agent_joins_with_the_command_shown_and_again_after_its_credential_was_revoked(
+def test_an_agent_joins_by_the_shown_command_and_after_revocation(
     admin: Person, instance: Instance, known: set[str], tmp_path: Path
 ):
     page = admin.page

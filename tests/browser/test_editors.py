@@ -13,7 +13,7 @@ from tests.acceptance.instance import Instance
 from tests.browser.console import Person, is_change, log_in, violations
 
 
-def test_a_workspace_is_made_edited_and_deleted_and_says_at_the_field_what_cannot_be_used(admin: Person):
+def test_a_workspace_is_made_edited_deleted_and_names_the_wrong_field(admin: Person):
     page = admin.page
     admin.open("/admin/workspaces")
     page.get_by_role("link", name="Add Workspace").click()
@@ -101,7 +101,7 @@ def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person,
     expect(admin.row("Students")).to_have_count(0)
 
 
-def test_a_person_keeps_preferences_and_keys_and_an_administrator_sees_them(admin: Person, user: Person):
+def test_an_administrator_sees_the_preferences_and_keys_of_a_user(admin: Person, user: Person):
     page = user.page
     user.open("/account")
     user.field("Language").fill("klingon")
@@ -190,7 +190,7 @@ def test_an_agent_is_drained_and_offers_what_is_set(admin: Person, instance: Ins
     assert violations(page) == []
 
 
-def test_log_rows_are_found_by_the_address_and_show_what_was_before_and_after(admin: Person, instance: Instance):
+def test_log_rows_are_found_by_address_and_show_before_and_after(admin: Person, instance: Instance):
     zone = instance.found["zones"][0]
     with instance.http() as http:
         for searched in (False, True):
@@ -229,7 +229,7 @@ def test_a_page_that_is_not_there_any_more_says_so(admin: Person):
     expect(admin.page.get_by_text("It is not there any more")).to_be_visible()
 
 
-def test_a_page_of_what_is_deleted_meanwhile_says_so_and_shows_nothing_of_it(admin: Person, instance: Instance):
+def test_the_page_of_a_deleted_thing_says_so_and_shows_nothing_of_it(admin: Person, instance: Instance):
     body = {"username": "leaving@example.org", "password": "correct horse battery"}
     address = f"/users/{instance.call('POST', '/users', json=body)['user_id']}"
     admin.open(f"/admin{address}")

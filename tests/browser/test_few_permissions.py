@@ -21,7 +21,7 @@ def desk(user: Person, instance: Instance) -> Iterator[str]:
     instance.call("DELETE", f"/groups/{group_id}")
 
 
-def test_the_dashboard_has_what_the_person_may_see_and_nothing_that_loads_for_ever(user: Person, desk: str):
+def test_the_dashboard_loads_what_the_user_may_see_and_nothing_else(user: Person, desk: str):
     user.open("/admin")
     expect(user.page.get_by_role("link").filter(has_text="Sessions in use")).to_contain_text("no user is working now")
     for other in ("Staged and ready", "Managers running", "Docker Agents running", "Pools", "Capacity"):

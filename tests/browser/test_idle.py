@@ -40,7 +40,7 @@ def signs_of_life(page: Page) -> list[Request]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
-def test_without_input_the_session_counts_as_unused_until_there_is_some(limited: Person):
+def test_a_session_counts_as_unused_until_there_is_input(limited: Person):
     page = limited.page
     limited.launch("Desktop")
     frame = limited.desktop()
@@ -56,7 +56,7 @@ def test_without_input_the_session_counts_as_unused_until_there_is_some(limited:
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
-def test_a_page_that_does_not_count_is_left_when_its_window_is_out_of_sight(limited: Person):
+def test_a_page_without_input_counts_is_left_when_its_window_is_hidden(limited: Person):
     page = limited.page
     # as a page of others' images
     page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(content_type="text/javascript", body=""))

@@ -41,7 +41,7 @@ def test_logging_out_asks_for_the_password_again(admin: Person):
     expect(admin.page.get_by_label("Username")).to_be_visible()
 
 
-def test_a_user_sees_the_own_workspaces_and_nothing_of_the_administration(user: Person):
+def test_a_user_sees_own_workspaces_and_no_administration(user: Person):
     expect(user.page.get_by_test_id("launch-Desktop")).to_be_visible()
     expect(user.page.get_by_role("link", name="Administration")).to_have_count(0)
     user.open("/admin/users")

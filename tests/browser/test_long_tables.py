@@ -140,7 +140,7 @@ def test_an_event_renews_the_row_it_names_and_reads_no_other(admin: Person, inst
 
 
 @pytest.mark.usefixtures("many")
-def test_the_arrow_keys_walk_down_rows_that_come_into_the_document_on_the_way(admin: Person):
+def test_the_arrow_keys_walk_down_rows_that_are_rendered_on_the_way(admin: Person):
     page = admin.page
     admin.open("/admin/sessions")
     rows = page.locator("tr[data-row]")

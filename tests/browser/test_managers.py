@@ -83,7 +83,7 @@ def unchanged(person: Person) -> Generator[None]:
     assert person.page.evaluate("window.before") == 1
 
 
-def test_disabling_the_primary_asks_first_and_is_seen_in_another_window(
+def test_disabling_the_primary_asks_first_and_shows_in_other_windows(
     admin: Person, instance: Instance, new_context: Callable[..., BrowserContext]
 ):
     primary, other = managers_of(instance, "eu")

@@ -107,7 +107,7 @@ def test_every_page_opens_and_is_accessible_in_light_and_dark(admin: Person, ins
     assert broken == []
 
 
-def test_managers_have_the_columns_of_the_page_and_the_last_one_stays_enabled(admin: Person, instance: Instance):
+def test_managers_have_their_columns_and_the_last_one_stays_enabled(admin: Person, instance: Instance):
     (manager,) = instance.found["managers"]
     admin.open("/admin/infrastructure/managers")
     row = admin.row(manager["instance_id"])

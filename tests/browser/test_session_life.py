@@ -159,9 +159,7 @@ def test_a_link_logs_a_person_in_once(instance: Instance, user: Person, new_cont
 
 
 @pytest.mark.timeout(120)
-def test_several_sessions_are_ended_at_once_after_a_question_that_names_them(
-    admin: Person, user: Person, instance: Instance
-):
+def test_several_sessions_end_at_once_after_a_confirmation_naming_them(admin: Person, user: Person, instance: Instance):
     with instance.http() as http:
         found = next(each for each in http.get("/api/v1/users").json() if each["username"] == user.username)
         image = next(each for each in http.get("/api/v1/images").json() if each["friendly_name"] == "Desktop")
@@ -184,9 +182,7 @@ def test_several_sessions_are_ended_at_once_after_a_question_that_names_them(
 
 
 @pytest.mark.timeout(120)
-def test_a_session_has_a_page_with_its_placement_screen_command_and_log_rows(
-    admin: Person, user: Person, instance: Instance
-):
+def test_a_sessions_page_has_placement_screen_command_and_log_rows(admin: Person, user: Person, instance: Instance):
     session_id = user.launch("Desktop")
     user.desktop()
     page = admin.page

@@ -150,7 +150,7 @@ async def test_a_closed_clipboard_stays_closed(desk: Desk):
     assert await desk.shell("timeout 1 xclip -o -selection clipboard") == "secret"
 
 
-async def test_a_viewer_without_input_is_disconnected_and_comes_back_with_a_click(desk: Desk):
+async def test_a_viewer_without_input_is_disconnected_and_returns_by_a_click(desk: Desk):
     desk.gateway.idle_disconnect_s = 1.5
     await desk.gateway.cut()
     await desk.state("idle")

@@ -177,7 +177,7 @@ def test_pausing_and_resuming(admin: Person, instance: Instance):
 
 
 @pytest.mark.usefixtures("clean")
-def test_what_one_administrator_does_not_edit_stays_as_another_one_left_it(admin: Person, instance: Instance):
+def test_fields_left_unedited_stay_as_another_administrator_set_them(admin: Person, instance: Instance):
     path = f"/staging-configs/{instance.stage(0)}"
     admin.open("/admin/staging")
     admin.row("Desktop").get_by_role("button", name="Edit Desktop in default").click()
@@ -191,7 +191,7 @@ def test_what_one_administrator_does_not_edit_stays_as_another_one_left_it(admin
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_number_that_cannot_be_used_is_refused_at_its_field_and_no_other_is_saved(admin: Person, instance: Instance):
+def test_an_unusable_number_is_refused_at_its_field_and_not_saved(admin: Person, instance: Instance):
     form = of_new_config(admin)
     numbers = {label: form.get_by_label(label) for label in ("Desired Sessions", "Expiration (Hours)")}
     for label, typed in (
@@ -221,7 +221,7 @@ def test_a_second_config_for_the_same_is_refused_in_the_form(admin: Person, inst
 
 
 @pytest.mark.usefixtures("clean", "zone_without_domain")
-def test_a_config_in_a_zone_with_the_request_host_is_saved_and_says_what_keeps_it_empty(admin: Person):
+def test_a_config_in_a_request_host_zone_is_saved_with_a_warning(admin: Person):
     form = of_new_config(admin)
     form.get_by_role("button", name="Submit").click()
     expect(form).to_have_count(0)

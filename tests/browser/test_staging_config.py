@@ -85,9 +85,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
 
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("clean")
-def test_whether_a_user_would_get_one_is_answered_and_follows_every_change(
-    admin: Person, user: Person, instance: Instance
-):
+def test_the_answer_whether_a_user_would_get_one_follows_changes(admin: Person, user: Person, instance: Instance):
     config_id = instance.stage(1)
     wait_for(lambda: instance.staged(config_id) == 1, "the pool is full", within_s=60)
     admin.open(f"/admin/staging/{config_id}?tab=explain")
@@ -115,9 +113,7 @@ def test_whether_a_user_would_get_one_is_answered_and_follows_every_change(
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean", "failing_assign")
-def test_a_quarantined_session_is_shown_with_its_reason_and_can_be_deleted(
-    admin: Person, user: Person, instance: Instance
-):
+def test_a_quarantined_session_shows_its_reason_and_can_be_deleted(admin: Person, user: Person, instance: Instance):
     config_id = instance.stage(1)
     wait_for(lambda: instance.staged(config_id) == 1, "the pool is full", within_s=60)
     found = next(each for each in instance.call("GET", "/users") if each["username"] == user.username)
@@ -144,7 +140,7 @@ def test_a_quarantined_session_is_shown_with_its_reason_and_can_be_deleted(
 
 @pytest.mark.timeout(60)
 @pytest.mark.usefixtures("clean")
-def test_a_deletion_that_is_repeated_because_its_answer_was_lost_is_done(admin: Person, instance: Instance):
+def test_a_deletion_repeated_after_a_lost_answer_succeeds(admin: Person, instance: Instance):
     page = admin.page
     config_id = instance.stage(0)
     answers: list[int] = []

@@ -111,7 +111,7 @@ async def test_a_command_that_was_started_is_unknown_after_a_restart(tmp_path: P
     again.close()
 
 
-async def test_a_hand_over_that_was_received_goes_on_and_one_that_was_started_failed(tmp_path: Path):
+async def test_a_received_hand_over_goes_on_and_a_started_one_failed(tmp_path: Path):
     journal = opened(tmp_path)
     await journal.record(HandoverRecord(assignment_id="a1", session_id="s1", state="received"))
     await journal.record(HandoverRecord(assignment_id="a2", session_id="s2", state="started"))

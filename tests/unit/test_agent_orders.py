@@ -32,7 +32,7 @@ def taken(command_id: str, picture: bytes = b"jpeg") -> CommandReport:
     return CommandReport(command_id=command_id, state="done", picture=picture)
 
 
-def test_a_picture_waits_in_memory_until_the_manager_has_it_and_leaves_no_trace(journal: Journal, tmp_path: Path):
+def test_a_picture_stays_in_memory_until_sent_and_leaves_no_trace(journal: Journal, tmp_path: Path):
     orders = Orders(journal)
     orders.accept([screenshot("c")], {SESSION})
     orders.take(taken("c"))
@@ -43,7 +43,7 @@ def test_a_picture_waits_in_memory_until_the_manager_has_it_and_leaves_no_trace(
     assert (tmp_path / "journal").read_bytes() == b""
 
 
-def test_an_order_for_another_session_and_the_picture_of_one_that_left_are_dropped(journal: Journal):
+def test_orders_of_other_sessions_and_pictures_of_past_ones_drop_out(journal: Journal):
     orders = Orders(journal)
     orders.accept([screenshot("c"), screenshot("d", "elsewhere")], {SESSION})
     assert [order.command_id for order in orders.all()] == ["c"]

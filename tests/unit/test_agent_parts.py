@@ -27,7 +27,7 @@ from greenroom.wire.messages import LogLine, Observed, Registered
 AGENT_ID = "1a2b3c4d-0000-4000-8000-000000000000"
 
 
-def test_the_proposed_id_is_used_and_what_was_registered_is_kept_privately(tmp_path: Path):
+def test_the_proposed_id_is_used_and_the_registration_kept_privately(tmp_path: Path):
     (tmp_path / "agent_id").write_text(AGENT_ID + "\n")
     identity = Identity.load(tmp_path)
     assert (identity.agent_id, identity.route, identity.credential) == (AGENT_ID, "1a2b3c4d", None)
@@ -104,7 +104,7 @@ def test_the_host_keeps_a_tenth_at_most_a_gigabyte(cores: float, memory_bytes: i
     assert capacity.cores == pytest.approx(cores, abs=0.001)
 
 
-async def test_a_host_whose_runtime_is_silent_offers_nothing_until_it_answers(
+async def test_a_host_with_a_silent_runtime_offers_nothing_until_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str]]()
@@ -181,7 +181,7 @@ def test_nothing_is_lost_however_messages_fail(events: list[object]):
     assert outbox.unacknowledged(seq + 1) == []
 
 
-def test_what_was_said_is_not_said_again_unless_it_changed_or_the_manager_is_new():
+def test_a_report_is_repeated_only_if_changed_or_for_a_new_manager():
     outbox = Outbox()
     outbox.put(_observed("s1", 1))
     assert outbox.has_unsent()

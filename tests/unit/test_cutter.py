@@ -93,7 +93,7 @@ async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int]
     writer.close()
 
 
-def test_a_descriptor_that_is_no_socket_meanwhile_is_passed_over_and_its_copy_closed(monkeypatch: pytest.MonkeyPatch):
+def test_a_descriptor_that_is_no_socket_any_more_is_skipped_and_closed(monkeypatch: pytest.MonkeyPatch):
     answers = iter([frozenset({"1"}), frozenset[str]()])
     monkeypatch.setattr(termination, "connections_to", lambda *_: next(answers))
     with Path("/dev/null").open() as file:

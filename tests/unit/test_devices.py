@@ -37,7 +37,7 @@ def test_each_log_in_makes_a_device_of_its_own_known():
     assert first != second
 
 
-def test_a_device_is_known_for_its_user_their_password_and_the_installation_alone():
+def test_a_device_is_known_for_one_user_password_and_installation():
     cookie = cookie_of(user())
     for other in (user("eve"), user(stored="another hash"), user(stored=None), None):
         assert known_device(asking(cookie), SECRETS, other) is None

@@ -38,7 +38,7 @@ def test_a_certificate_is_renewed_by_age_or_for_new_names_or_key():
     assert is_due("damaged", text, NAMES, NOW)
 
 
-def test_a_stolen_authority_of_the_fleet_is_worth_nothing_outside_its_domain():
+def test_a_stolen_fleet_authority_is_worth_nothing_outside_its_domain():
     stolen, key = new_authority("fleet", NOW, domain=EDGE_DOMAIN), new_key()
     root = x509.load_pem_x509_certificate(stolen.certificate.encode())
 
@@ -94,7 +94,7 @@ async def test_the_key_is_made_once_and_the_certificate_follows(tmp_path: Path):
     assert (folder / "edge.pem").read_text() != first
 
 
-async def test_what_the_gateways_account_puts_into_the_folder_leads_the_agent_nowhere(tmp_path: Path):
+async def test_links_of_the_gateways_account_lead_the_agent_nowhere(tmp_path: Path):
     """The folder is that account's, and the Agent is root."""
     folder, roots = tmp_path / "edge", tmp_path / "shadow"
     roots.write_text("root's own")

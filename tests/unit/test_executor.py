@@ -151,7 +151,7 @@ async def test_an_end_is_reported_with_lines_that_come_late(tmp_path: Path):
         assert agent.sessions.observed.memory(session).exit_code == 3
 
 
-async def test_the_reason_of_a_failure_names_the_limit_of_the_host_that_was_met(tmp_path: Path):
+async def test_the_reason_of_a_failure_names_the_hosts_limit_that_was_met(tmp_path: Path):
     error = StartError("Docker refused: adding interface veth1 to bridge gr-1 failed: exchange full.")
     simulated, session = await opened(tmp_path), str(uuid.uuid4())
     async with host(tmp_path, FailingRuntime(simulated, "start", error), [session]) as agent:

@@ -79,7 +79,7 @@ async def test_names_are_not_asked_for_at_every_look(names: tuple[Names, list[st
     assert asked == ["api.internal"]
 
 
-async def test_changes_that_come_very_often_are_followed_in_time_and_the_newest_is_not_lost(
+async def test_frequent_changes_are_followed_in_time_up_to_the_newest(
     names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(keeper, "NAMES_S", 0)

@@ -26,7 +26,7 @@ def test_the_serving_nginx_and_its_workers_stay():
     assert superseded(processes, 10) == []
 
 
-def test_orphaned_workers_are_signalled_themselves_others_by_their_master():
+def test_orphaned_workers_get_the_signal_others_from_their_master():
     processes = [
         nginx(10, 1),
         nginx(11, 10),
@@ -111,7 +111,7 @@ def test_an_address_in_use_is_refused_and_nothing_is_left_open():
         listeners.close()
 
 
-def test_a_configuration_that_cannot_be_written_leaves_the_one_in_force(tmp_path: Path):
+def test_an_unwritable_configuration_leaves_the_one_in_force(tmp_path: Path):
     (tmp_path / "nginx.conf").write_text("the old one")
     (tmp_path / "nginx.conf.new").mkdir()  # cannot be written to, as a full disk cannot
     with pytest.raises(SetupError, match="cannot be written and checked"):

@@ -185,7 +185,7 @@ def test_the_zone_of_the_gateway_addressed_is_sent_to_the_api():
     assert "X-Greenroom-Zone ''" in server(conf, "127.0.0.1:8443")
 
 
-def test_the_path_passed_on_is_the_raw_one_and_only_a_session_is_served():
+def test_the_raw_path_is_passed_on_and_only_a_session_is_served():
     conf = text(PLAN)
     assert "proxy_pass $gr_upstream$gr_rest;" in conf
     assert "map $request_uri $gr_rest" in conf
@@ -193,7 +193,7 @@ def test_the_path_passed_on_is_the_raw_one_and_only_a_session_is_served():
     assert "upstream gr_agent_1a2b3c4d { server 127.0.0.1:4444;" in conf
 
 
-def test_every_temporary_folder_and_nothing_else_is_below_the_gateways_folder():
+def test_only_temporary_folders_are_below_the_gateways_folder():
     conf = text(PLAN)
     assert conf.count('_temp_path "/gw/tmp/') == 5
     assert "/var/" not in conf
@@ -210,7 +210,7 @@ def test_the_edge_profile_has_streams_and_its_health_and_nothing_else():
         assert absent not in conf
 
 
-def test_streams_of_another_host_are_passed_to_its_edge_gateway_verified():
+def test_streams_of_another_host_go_to_its_verified_edge_gateway():
     edge = {"route": "0badcafe", "upstream": "10.0.0.7:8443", "name": "agent-7.internal", "ca_file": "/d/ca.pem"}
     conf = text({**PLAN, "edges": [edge]})
     assert "0badcafe gr_edge_0badcafe;" in conf

@@ -68,7 +68,7 @@ def test_settings_become_a_plan_that_can_be_served():
     assert [(m.name, m.zone, m.upstream) for m in plan.managers] == [("manager-7", "eu", "127.0.0.1:8181")]
 
 
-def test_a_manager_that_never_ran_is_served_under_the_name_it_was_given():
+def test_a_manager_that_never_ran_is_served_under_its_configured_name():
     assert plan_of(config(), Facts(), FOLDER).managers[0].name == "manager"
 
 
@@ -144,7 +144,7 @@ def test_without_an_authority_no_edge_is_trusted():
     assert plan_of(config(), facts, FOLDER).edges == []
 
 
-def test_the_console_may_frame_every_place_where_streams_are_without_proxy_connections():
+def test_the_console_may_frame_all_stream_hosts_without_proxying():
     fleet = Fleet(
         edges=(
             EdgeGateway(route=OTHER, url="https://agent-b.example:9443", direct=True),

@@ -107,7 +107,7 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
     disk.close()
 
 
-async def test_without_assign_a_hand_over_waits_for_no_disk_and_outlives_the_agent(tmp_path: Path):
+async def test_a_hand_over_without_assign_needs_no_disk_nor_the_agent_later(tmp_path: Path):
     async with host(tmp_path, []) as agent:
         await agent.handovers.run(SESSION)
         (reported,) = agent.sessions.outbox.unacknowledged(1)
@@ -144,7 +144,7 @@ async def test_a_look_during_which_the_agent_stood_still_quarantines_nothing(
         assert record.state == "assigned"
 
 
-async def test_a_page_that_never_answers_is_given_two_looks_and_not_handed_over(
+async def test_a_page_that_never_answers_gets_two_looks_and_no_hand_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)

@@ -65,7 +65,7 @@ def test_a_limit_is_known_by_the_words_of_who_met_it(words: str, limit: str | No
     assert (met.name if met else None) == limit
 
 
-def test_a_failure_names_the_limit_that_was_met_or_that_the_host_is_beyond():
+def test_a_failure_names_the_limit_that_was_met_or_exceeded():
     assert named(UNTOUCHED, 3, "it ended") == ""
     assert named(UNTOUCHED, 26, "it ended").startswith(
         "26 sessions are more than this host is good for (25): fs.inotify"
@@ -125,7 +125,7 @@ def test_what_is_there_is_read_and_what_has_no_bound_is_left_out(proc: Path):
     assert containers_here(proc.parent / "sys") == 2
 
 
-def test_no_process_in_a_container_and_none_that_has_ended_is_taken_for_docker(proc: Path):
+def test_no_process_in_a_container_or_ended_one_is_taken_for_docker(proc: Path):
     honest = read(proc, proc.parent / "sys")
     for name, ids in (("51", "51\t7"), ("52", "52")):
         (proc / name).mkdir()

@@ -183,7 +183,7 @@ def test_a_setting_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch):
         load(GatewayConfig)
 
 
-def test_neither_an_agents_files_nor_the_code_it_runs_are_put_into_a_container(tmp_path: Path):
+def test_no_files_or_code_of_the_agent_are_mounted_into_a_container(tmp_path: Path):
     private = AgentConfig(agent_dir=tmp_path / "agent", instance_data=tmp_path / "data").private_folders()
     for folder in (tmp_path / "agent", tmp_path / "data", Path(sys.prefix) / "bin", Path(stops.__file__).parent):
         assert "belongs to the host itself" in (source_problem(str(folder), private) or "")

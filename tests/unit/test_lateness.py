@@ -43,7 +43,7 @@ def longer_on_a_quiet_host(state: Lateness) -> float:
     return min(MAX_TIMES, 1.0 + state.own_s)
 
 
-def test_the_later_the_longer_within_bounds_and_not_at_all_on_a_quiet_host():
+def test_limits_grow_with_lateness_within_bounds_not_on_a_quiet_host():
     holds(bounded_and_growing, times, pairs)
 
 

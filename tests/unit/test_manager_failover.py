@@ -26,7 +26,7 @@ A, B, C = "https://a", "https://b", "https://c"
 REGISTERED = Registered(agent_id="agent", incarnation=1, installation_id="i", db_epoch="e", zone_id="z")
 
 
-def test_the_primary_is_first_and_configured_ones_stay_as_the_last_resort():
+def test_the_primary_is_first_and_configured_ones_are_the_last_resort():
     managers = ManagerFailover([A, B])
     managers.learn([C + "/", A])
     assert managers.urls == [C, A, B]
@@ -47,7 +47,7 @@ def test_a_disabled_one_is_not_asked_before_its_retry_after():
     assert managers.best(30.5) == A
 
 
-def test_while_all_back_off_each_is_tried_in_turn_at_once_and_then_with_pauses():
+def test_with_all_in_back_off_each_is_tried_at_once_then_with_pauses():
     managers = ManagerFailover([A, B, C])
     for second, url in enumerate([A, B, C]):
         managers.failed(url, now=float(second), retry_after_s=30.0, spread=1.0)
@@ -88,7 +88,7 @@ def test_one_that_became_primary_after_a_back_off_is_asked_at_once():
     assert managers.best(1.0) == A
 
 
-def test_while_the_first_backs_off_for_a_moment_no_other_holds_an_answer_longer():
+def test_during_the_firsts_back_off_no_other_holds_an_answer_longer():
     managers = ManagerFailover([A, B, C])
     assert managers.may_hold_s(A, 0.0) == float("inf")
     pause_s = managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
@@ -107,7 +107,7 @@ def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
     assert managers.may_hold_s(A, 3.0 + pause_s) == float("inf")
 
 
-async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
+async def test_frozen_managers_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
     """However long they are waited for: when the second is given up, the first may be tried again."""
     monkeypatch.setattr(manager_client, "ANSWER_S", 0.1)
     monkeypatch.setattr(manager_client, "SILENT_BACKOFF", Backoff(first_s=0.05, max_s=10.0))
@@ -145,7 +145,7 @@ async def test_an_address_that_cannot_be_used_concerns_one_manager(url: str):
         await link.close()
 
 
-def test_one_that_lost_the_database_is_asked_again_only_after_the_others():
+def test_a_manager_without_its_database_is_asked_after_the_others():
     managers = ManagerFailover([A, B])
     assert managers.not_fresh(A, now=0.0, spread=0.0)
     assert managers.best(0.0) == B, "which may have it"
@@ -154,7 +154,7 @@ def test_one_that_lost_the_database_is_asked_again_only_after_the_others():
     assert managers.best(MAX_PAUSE_S) == A
 
 
-def test_while_all_lost_the_database_they_are_asked_in_turn_and_hold_their_answers():
+def test_with_all_without_database_each_is_asked_and_holds_its_answer():
     managers = ManagerFailover([A, B])
     assert managers.not_fresh(A, now=0.0, spread=0.0)
     assert managers.not_fresh(B, now=1.0, spread=0.0)
@@ -173,7 +173,7 @@ def test_one_that_lost_the_database_and_then_fails_backs_off():
     assert managers.best(1.0) == B, "it alone answers"
 
 
-def test_the_other_questions_that_fail_with_it_do_not_shorten_the_pause():
+def test_other_requests_that_fail_with_it_do_not_shorten_the_pause():
     managers = ManagerFailover([A, B])
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
     assert managers.failed(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)

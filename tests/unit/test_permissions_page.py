@@ -10,6 +10,6 @@ from greenroom.core.access.permissions import PERMISSIONS
 PAGE = Path(__file__).parents[2] / "docs/reference/permissions.md"
 
 
-def test_the_page_lists_every_permission_with_its_meaning_in_the_same_order():
+def test_the_page_lists_all_permissions_with_meaning_in_order():
     listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
     assert listed == list(PERMISSIONS.items())

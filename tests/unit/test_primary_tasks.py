@@ -77,7 +77,7 @@ def failing(error: Exception) -> manager_rounds.Task:
 
 
 @pytest.mark.parametrize("error", [ValueError("no such status"), GivenUp("too slow"), KeyError("cores")])
-async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
+async def test_a_failed_task_is_logged_with_its_reason_and_the_others_go_on(
     error: Exception, context: PrimaryContext, logs: Logs, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(manager_rounds.TASKS, "agents", failing(error))
@@ -102,7 +102,7 @@ async def test_the_end_of_the_term_or_of_the_database_ends_the_round(
     assert (done, context.tasks.failures.tasks) == ([], [])
 
 
-async def test_what_a_task_did_is_announced_before_the_next_one_begins_even_if_it_failed_afterwards(
+async def test_a_tasks_work_is_announced_before_the_next_even_if_it_failed(
     context: PrimaryContext, db: Database, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     async def half_done(ctx: PrimaryContext) -> None:
@@ -121,7 +121,7 @@ async def test_what_a_task_did_is_announced_before_the_next_one_begins_even_if_i
     assert announced == [[{"lease:1"}, {"session:s", "agent:a"}]]
 
 
-async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
+async def test_a_primary_that_can_do_nothing_does_not_finish_its_round(
     context: PrimaryContext, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """It hangs then and gives the role to a Manager that may do better, one of the version before."""

@@ -10,7 +10,7 @@ from greenroom.agent.session.prober import FAST_FOR_S, FAST_S, SLOW_S, pause_s
 
 
 @given(age_s=st.floats(0, FAST_FOR_S, exclude_max=True), took_s=st.floats(FAST_S, SLOW_S / 3))
-def test_a_host_spends_at_most_a_quarter_of_the_time_looking_at_a_session_that_starts(age_s: float, took_s: float):
+def test_probing_a_start_takes_a_quarter_of_the_time_at_most(age_s: float, took_s: float):
     assert took_s <= (took_s + pause_s(age_s, took_s)) / 4 + 1e-9
 
 

@@ -39,7 +39,7 @@ def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
     assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
 
 
-def test_one_that_has_ended_is_a_zombie_until_a_process_waits_and_then_nothing(child: subprocess.Popen[bytes]):
+def test_an_ended_process_is_a_zombie_until_waited_for(child: subprocess.Popen[bytes]):
     processes.send(child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     zombie = _find(child.pid)

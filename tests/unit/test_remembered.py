@@ -80,7 +80,7 @@ class Process:
         running.cancel()
 
 
-async def test_before_the_first_list_a_known_session_is_as_it_was_reported_before(tmp_path: Path):
+async def test_before_the_first_list_a_known_session_is_as_before(tmp_path: Path):
     await Process(tmp_path).live(answer(desired()))
     again = Process(tmp_path)
     again.sees()

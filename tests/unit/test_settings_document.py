@@ -70,7 +70,7 @@ SHOWN_BY = {
         "test_a_zone_may_be_chosen_where_the_groups_allow_it": ("allow_zone_selection",),
     },
     "acceptance/test_web_filter.py": {
-        "test_the_policy_of_a_group_wins_unless_the_workspace_is_never_filtered": ("web_filter_policy",),
+        "test_a_groups_policy_wins_unless_the_workspace_is_never_filtered": ("web_filter_policy",),
     },
 }
 """File → test → the settings that it shows on the real thing."""

@@ -177,7 +177,7 @@ async def test_the_limit_of_uploads_is_sent_to_the_sessions_viewers_alone(agent:
     assert (reply.status_code, "X-Greenroom-Too-Large" in reply.headers) == (401, False)
 
 
-async def test_a_first_open_turns_the_token_into_a_cookie_on_the_path_of_the_session(agent: Agent):
+async def test_a_first_open_turns_the_token_into_a_cookie_for_its_path(agent: Agent):
     reply = await agent.ask(f"{PATH}vnc.html?a=1&token=good&b=%20", to="enter")
     assert reply.status_code == 303
     assert reply.headers["Location"] == f"{PATH}vnc.html?a=1&b=%20"
@@ -187,7 +187,7 @@ async def test_a_first_open_turns_the_token_into_a_cookie_on_the_path_of_the_ses
     assert "Set-Cookie" not in refused.headers
 
 
-async def test_programs_bring_the_token_in_a_cookie_with_their_name_or_in_the_address(agent: Agent):
+async def test_programs_send_the_token_in_a_cookie_or_in_the_address(agent: Agent):
     assert await agent.status(cookie="username=ann; session_token=good", websocket=True, origin=OK_ORIGIN) == 200
     assert await agent.status(uri=f"{PATH}websockify?token=good", cookie="", websocket=True, origin=OK_ORIGIN) == 200
     assert await agent.status(cookie="session_token=other; username=bob") == 401
@@ -242,7 +242,7 @@ async def test_a_staged_session_without_user_is_shown_to_no_viewer(agent: Agent)
     assert await agent.status() == 401
 
 
-async def test_a_session_of_another_user_stays_closed_although_the_api_allows(agent: Agent):
+async def test_another_users_session_stays_closed_although_the_api_allows_it(agent: Agent):
     agent.table.put(A, user="another user")
     assert await agent.status() == 401
 
@@ -267,7 +267,7 @@ async def test_equal_questions_at_one_time_are_asked_once(agent: Agent):
     assert len(agent.api.asked) == 1
 
 
-async def test_a_known_viewer_comes_back_for_ten_minutes_while_all_is_away_new_ones_do_not(agent: Agent):
+async def test_without_managers_only_known_viewers_return_for_ten_minutes(agent: Agent):
     assert await agent.status() == 200
     agent.api.away = True
     agent.restart()
@@ -308,7 +308,7 @@ async def test_a_revocation_that_came_while_the_agent_was_down_cuts_too(agent: A
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
-async def test_a_disk_that_cannot_be_written_keeps_no_viewer_out_and_no_revoked_one_in(agent: Agent):
+async def test_a_full_disk_excludes_no_viewer_and_keeps_no_revoked_one(agent: Agent):
     (agent.folder / "viewers.json.new").mkdir()
     assert await agent.status() == 200
     agent.table.put(A, epoch=2)
@@ -322,7 +322,7 @@ async def test_an_unchanged_list_cuts_nothing(agent: Agent):
     assert agent.cuts.cut == []
 
 
-async def test_the_session_that_took_the_place_of_another_is_shown_at_the_old_address(agent: Agent):
+async def test_a_successor_session_is_shown_at_the_old_address(agent: Agent):
     agent.table.put(A, user=None)
     agent.table.put(B, address="127.0.0.1:40000")
     agent.api.shows = B

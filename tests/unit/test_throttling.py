@@ -102,7 +102,7 @@ async def test_turns_go_round_by_source():
     assert len(served) == 32
 
 
-async def test_who_leaves_the_queue_costs_no_one_a_turn_and_the_queue_is_bounded():
+async def test_leaving_the_queue_costs_no_turn_and_the_queue_is_bounded():
     turns = Turns(1, most_waiting=3, most_of_one=2)
     async with turns.turn("a"):
         waiting = [asyncio.create_task(turns.turn(source).__aenter__()) for source in ("b", "b", "c")]
@@ -172,7 +172,7 @@ def test_one_line_is_one_line(text: str):
     assert len(one_line(text).splitlines()) <= 1
 
 
-def test_no_more_sources_are_remembered_than_there_is_room_for_and_the_latest_stay():
+def test_remembered_sources_are_bounded_and_the_latest_stay():
     failures = Failures()
     for number in range(MAX_SOURCES + 1):
         failures.failed("password", f"source {number}", 0, most=1, window_s=WINDOW_S)

@@ -43,7 +43,7 @@ async def test_a_page_that_hangs_is_given_up_within_the_time_of_a_quiet_host(tmp
     assert "quiet host" not in seen.error
 
 
-async def test_a_host_that_becomes_late_during_a_look_is_given_the_time_it_needs_then(tmp_path: Path):
+async def test_a_host_that_becomes_late_during_a_look_gets_more_time(tmp_path: Path):
     runtime: Any = Held(tmp_path)
     asked: list[Lateness] = []
 

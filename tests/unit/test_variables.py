@@ -57,7 +57,7 @@ def test_rows_of_older_versions_are_read_as_they_are():
 
 
 @given(st.text(alphabet=st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])))
-def test_the_same_text_is_sealed_alike_and_opened_by_the_same_key_alone(text: str):
+def test_the_same_text_is_sealed_alike_and_opened_by_one_key_only(text: str):
     assert SECRETS.seal(text) == SECRETS.seal(text)
     assert SECRETS.opened(SECRETS.seal(text)) == text
     with pytest.raises(SetupError, match="another key"):

@@ -121,7 +121,7 @@ def test_what_the_gateway_says_of_a_connection(address: str, port: str, connecti
     assert client_of(address, port, "").connection == connection
 
 
-def test_of_more_visits_than_there_is_room_for_those_that_are_there_go_on():
+def test_with_too_many_visits_those_in_progress_go_on():
     visits = Visits()
     assert not visits.any
     for number in range(MAX_VISITS + 1):

@@ -137,7 +137,7 @@ class Crowd:
         await asyncio.sleep(0)
 
 
-async def test_a_person_overtakes_the_refills_that_wait_and_does_not_wait_for_those_under_way():
+async def test_a_user_overtakes_waiting_and_running_refills():
     crowd = Crowd(Slots(SlotCount(ordinary=2, for_people=1)))
     for name in ("refill-1", "refill-2", "refill-3"):
         await crowd.come(name, REFILL)

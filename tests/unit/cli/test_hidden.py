@@ -19,9 +19,7 @@ class Replaced(BaseException):
 
 
 @pytest.mark.parametrize("typed", [["--database-url", URL], [f"--database-url={URL}"]])
-def test_a_database_password_goes_from_the_command_line_to_the_environment(
-    typed: list[str], monkeypatch: pytest.MonkeyPatch
-):
+def test_a_database_password_moves_from_arguments_to_the_environment(typed: list[str], monkeypatch: pytest.MonkeyPatch):
     begun: list[tuple[list[str], Mapping[str, str]]] = []
 
     def replace(_: str, arguments: list[str], environment: Mapping[str, str]) -> None:

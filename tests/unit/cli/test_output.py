@@ -71,7 +71,7 @@ def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str
     assert cell(value, field, NOW).plain == shown
 
 
-def test_a_time_at_the_end_of_the_calendar_is_shown_where_clocks_are_ahead(monkeypatch: pytest.MonkeyPatch):
+def test_the_last_time_of_the_calendar_is_shown_where_clocks_are_ahead(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -82,7 +82,7 @@ def test_a_time_at_the_end_of_the_calendar_is_shown_where_clocks_are_ahead(monke
     assert shown.startswith("9999-12-31 23:59:59 UTC (in ")
 
 
-def test_a_field_that_an_older_deployment_does_not_send_is_shown_as_nothing():
+def test_a_field_missing_from_an_older_deployment_is_shown_empty():
     text = io.StringIO()
     console = Console(file=text, width=60)
     columns = (Column("Name", "name"), Column("New", "new"))

@@ -111,7 +111,7 @@ def test_the_owner_of_a_listening_socket_is_found():
 @pytest.mark.parametrize(
     ("owners", "mode"), [({os.getuid()}, ssl.CERT_NONE), ({4711}, ssl.CERT_REQUIRED), (set[int](), ssl.CERT_REQUIRED)]
 )
-def test_an_unknown_certificate_is_accepted_only_of_a_trusted_owner_on_this_machine(
+def test_an_unknown_certificate_is_accepted_of_a_local_owner_only(
     monkeypatch: pytest.MonkeyPatch, owners: set[int], mode: ssl.VerifyMode
 ):
     monkeypatch.setattr(server, "owners_of_port", lambda _: owners)

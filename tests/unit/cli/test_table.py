@@ -74,7 +74,7 @@ def test_logs_have_every_filter_of_the_api():
     assert set(LogFilter.model_fields) == parameters_of("/api/v1/logs")
 
 
-def test_requests_of_agents_have_every_filter_and_show_fields_of_the_api():
+def test_requests_of_agents_have_all_filters_and_fields_of_the_api():
     path = "/api/v1/diagnostics/manager-requests"
     assert set(RequestFilter.model_fields) == parameters_of(path)
     assert {column.field for column in fleet.COLUMNS if column.field} <= shown_by(PATHS[path]["get"])

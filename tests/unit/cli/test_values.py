@@ -31,7 +31,7 @@ def taking_numbers() -> dict[str, tuple[Any, str]]:
     }
 
 
-def test_what_is_no_finite_number_is_refused_by_every_option_of_a_number():
+def test_every_numeric_option_refuses_what_is_no_finite_number():
     found = taking_numbers()
     assert {"staging create --expiration", "agents update --cores-override", "sessions launch --within"} <= set(found)
     for name, (command, option) in found.items():

@@ -59,7 +59,7 @@ def test_waiting_shows_each_step_once_and_ends_when_the_session_runs(launching: 
     assert [line.strip() for line in done.err.splitlines()] == ["✓ Requested", "✓ Placed  1.0 s", "✓ Ready  1.0 s"]
 
 
-def test_waiting_for_a_session_that_fails_is_exit_code_1_with_the_reason(launching: Pretended, greenroom: Greenroom):
+def test_waiting_for_a_failing_session_is_exit_code_1_with_the_reason(launching: Pretended, greenroom: Greenroom):
     launching.answers["GET", f"/sessions/{SESSION}/connection"] = connection("failed", "Requested")
     done = greenroom("sessions", "launch", "Desktop", "--wait")
     assert done.code == 1

@@ -33,7 +33,7 @@ def test_a_topic_of_another_version_is_no_event():
     assert Event.parse("weather:1") is None
 
 
-def test_a_session_concerns_its_agent_its_pool_and_its_zone_where_it_has_them():
+def test_a_session_concerns_its_agent_pool_and_zone_where_it_has_them():
     assert session_events("s", agent_id=None, staging_config_id=None) == {Event.session("s")}
     concerned = session_events("s", agent_id="a", staging_config_id="c", zone_key=1)
     assert {str(event) for event in concerned} == {"session:s", "agent:a", "staging:c", "zone:1"}

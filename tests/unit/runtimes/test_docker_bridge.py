@@ -65,7 +65,7 @@ class RefusedNetworks:
         return {"Containers": {str(number): {"Name": name} for number, name in enumerate(self._on_it)}}
 
 
-async def test_a_network_that_nothing_is_on_blocks_nothing_though_docker_keeps_it():
+async def test_an_empty_network_that_docker_keeps_blocks_nothing():
     docker: Any = RefusedNetworks(403)
     with capture_logs() as logs:
         assert await remove_bridge(docker, "n") == []
@@ -77,7 +77,7 @@ async def test_containers_that_keep_a_network_are_named():
     assert await remove_bridge(docker, "n") == ["a", "b"]
 
 
-async def test_a_network_that_is_not_there_counts_as_removed_and_other_refusals_are_reported():
+async def test_an_absent_network_counts_as_removed_not_other_refusals():
     gone: Any = RefusedNetworks(404)
     assert await remove_bridge(gone, "n") == []
     broken: Any = RefusedNetworks(500, "a")

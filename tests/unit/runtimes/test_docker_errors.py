@@ -61,7 +61,7 @@ QUESTIONS: dict[str, Callable[[DockerRuntime], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-async def test_a_daemon_that_fails_when_it_is_asked_does_not_work_at_the_moment(failing: DockerRuntime, question: str):
+async def test_a_daemon_whose_answer_is_an_error_does_not_work_now(failing: DockerRuntime, question: str):
     with pytest.raises(RuntimeUnavailable, match="The Docker daemon answers with an error: layer store"):
         await QUESTIONS[question](failing)
 
@@ -78,7 +78,7 @@ async def test_a_change_that_fails_in_the_daemon_is_refused_with_its_reason(fail
     ("address", "said"),
     [("unix:///nowhere/docker.sock", "no such file or directory"), ("tcp://127.0.0.1:9", "nothing listens there")],
 )
-async def test_a_daemon_that_is_away_is_reported_without_the_text_of_a_library(address: str, said: str):
+async def test_an_absent_daemon_is_reported_without_text_of_a_library(address: str, said: str):
     async with aiodocker.Docker(url=address) as client:
         with pytest.raises(RuntimeUnavailable) as away:
             async with translated():

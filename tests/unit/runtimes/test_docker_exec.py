@@ -27,7 +27,7 @@ def container(user: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("own", "other"), [("1000", "root"), ("1000", "0"), ("1000", "1001"), ("", None), ("0:0", "")])
-def test_a_command_of_another_user_has_nothing_that_the_sessions_user_chose(own: str, other: str | None):
+def test_a_command_of_another_account_gets_none_of_the_users_choices(own: str, other: str | None):
     instead = withheld(Exec(argv=("true",), user=other), container(own), IMAGE)
     assert instead == {"BASH_ENV": None, "LANG": "C.UTF-8"}, "PATH is the workspace's, KASM_ID is ours"
 

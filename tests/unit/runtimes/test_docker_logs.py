@@ -30,7 +30,7 @@ class Talkative:
         return ["x" * 16_383 + "\n"] * (tail - 1) + ["the end\n"]
 
 
-async def test_a_container_that_writes_much_does_not_outgrow_the_message_that_reports_it(
+async def test_much_output_does_not_outgrow_its_message(
     monkeypatch: pytest.MonkeyPatch,
 ):
     runtime = DockerRuntime(OURS, "a", docker_host="unix:///nowhere")

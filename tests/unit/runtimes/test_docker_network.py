@@ -43,7 +43,7 @@ async def test_a_network_that_was_removed_is_made_again_once():
     assert docker.names == ["foreign", IDENTITY.network]
 
 
-async def test_one_that_cannot_be_made_is_refused_and_another_ones_network_is_not_made():
+async def test_a_network_that_cannot_be_made_is_refused_and_no_other_is_made():
     docker: Any = Networks(refuses=True)
     with pytest.raises(aiodocker.DockerError):
         await SessionsNetwork(IDENTITY).require(docker, IDENTITY.network)

@@ -62,7 +62,7 @@ def test_resolvers_are_read_from_resolv_conf():
     assert resolvers([text, "nameserver 10.0.0.2\nnameserver 9.9.9.9\n"]) == ["10.0.0.2", "9.9.9.9"]
 
 
-async def test_where_connections_cannot_be_counted_sessions_are_isolated_all_the_same(
+async def test_sessions_are_isolated_even_if_connections_cannot_be_counted(
     monkeypatch: pytest.MonkeyPatch,
 ):
     restored: list[str] = []

@@ -64,7 +64,7 @@ def test_nothing_is_mounted_that_was_not_named(tmp_path: Path):
     )
 
 
-def test_the_own_folder_may_be_mounted_although_all_around_it_is_private(tmp_path: Path):
+def test_the_own_folder_may_be_mounted_in_private_surroundings(tmp_path: Path):
     folders = HostFolders(private=[str(tmp_path)], own=f"{tmp_path}/volumes")
     folders.prepare([Mount(source=f"{tmp_path}/volumes/ada", target="/mnt/x")], "s")
     assert (tmp_path / "volumes/ada").stat().st_mode & 0o777 == 0o700

@@ -70,7 +70,7 @@ def our_page(websocket: bytes) -> Callable[[bytes], bytes]:
 
 
 @pytest.mark.parametrize("location", [b"mailto:x", b"http://[/", b"ws://a:99999/", b"ws://\xc3\x9f..x/"])
-async def test_nothing_that_a_page_answers_is_more_than_a_page_that_cannot_be_used(location: bytes):
+async def test_a_page_that_answers_nonsense_is_only_unusable(location: bytes):
     prober = Prober()
     async with page(lambda _: moved(location), []) as address:
         await prober.probe(address, SPEC)
@@ -138,7 +138,7 @@ class Desktop(Prober):
         return self.painted
 
 
-async def test_the_page_of_a_usable_desktop_is_not_asked_again_until_a_look_at_its_screen_fails():
+async def test_a_usable_desktops_page_is_read_again_only_if_its_screen_fails():
     prober = Desktop()
     assert [(await prober.probe("h:1", SPEC)).usable for _ in range(3)] == [True] * 3
     assert prober.asked == 1

@@ -44,7 +44,7 @@ def test_a_second_manager_of_the_host_has_folders_of_its_own(deployment: Deploym
         assert (deployment.folder / "tmp" / name).stat().st_mode & 0o777 == 0o755, "kasm_proxy looks for its sentinel"
 
 
-def test_an_agent_that_has_not_joined_gets_a_new_token_when_the_old_one_is_about_to_end(deployment: Deployment):
+def test_an_agent_that_has_not_joined_gets_a_new_token_before_expiry(deployment: Deployment):
     before = deployment.join_token.read_text()
     made = datetime.fromtimestamp(deployment.join_token.stat().st_mtime, UTC)
     deployment.lay_out(["desk.example"], made + timedelta(minutes=25))
@@ -69,7 +69,7 @@ def test_each_role_has_the_secrets_it_needs_and_no_others(deployment: Deployment
     }
 
 
-def test_api_and_managers_log_in_as_the_service_role_and_cannot_read_the_owners_password(deployment: Deployment):
+def test_api_and_managers_have_the_service_role_only(deployment: Deployment):
     owners = (deployment.installation / "database.password").read_text()
     assert (deployment.secrets_of("setup") / "pgpass").read_text() == f"*:*:*:greenroom:{owners}\n"
     service = (deployment.secrets_of("db") / "service_password").read_text()
@@ -105,7 +105,7 @@ def test_gateway_and_database_are_known_by_their_names(deployment: Deployment):
     assert general_name("kasm_db") in names_in(database)
 
 
-def test_certificates_are_made_again_for_another_name_and_before_they_expire(deployment: Deployment):
+def test_certificates_are_renewed_for_another_name_and_before_expiry(deployment: Deployment):
     file = deployment.secrets_of("proxy") / "server.pem"
     first = file.read_text()
     deployment.lay_out(["other.example"], NOW)
@@ -133,9 +133,7 @@ def test_agents_know_who_signed_the_administrators_certificate(deployment: Deplo
 
 
 @pytest.mark.parametrize("password", ["service.password", "database.password"])
-def test_a_host_that_joined_makes_no_authority_and_no_database_of_its_own(
-    deployment: Deployment, tmp_path: Path, password: str
-):
+def test_a_joined_host_makes_no_authority_and_no_database(deployment: Deployment, tmp_path: Path, password: str):
     further = Deployment(tmp_path / "further", services=MINE, database=MINE)
     further.folder.mkdir()
     further.installation.mkdir()

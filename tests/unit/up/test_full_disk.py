@@ -28,7 +28,7 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("not within 20 s")
 
 
-async def test_a_part_that_ends_while_the_state_cannot_be_written_is_started_again(
+async def test_a_part_is_restarted_although_the_state_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def full(*_: Any) -> None:
@@ -56,7 +56,7 @@ async def test_a_part_that_ends_while_the_state_cannot_be_written_is_started_aga
     assert supervised.failed_task() is None
 
 
-def test_a_line_that_cannot_be_written_stops_nothing_and_the_gap_is_in_the_log(tmp_path: Path):
+def test_an_unwritable_line_stops_nothing_and_the_gap_is_logged(tmp_path: Path):
     file = tmp_path / "api.log"
     log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with os.fdopen(os.dup(log), "w") as stream:

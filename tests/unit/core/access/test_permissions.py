@@ -65,7 +65,7 @@ def test_a_key_never_exceeds_its_owner(granted: frozenset[str], owner: frozenset
     assert all(allows(owner, [code]) and allows(granted, [code]) for code in kept)
 
 
-def test_a_key_of_a_demoted_administrator_is_no_global_administrator_any_more():
+def test_a_demoted_administrators_key_is_no_global_administrator():
     assert bounded({GLOBAL_ADMIN}, {USER, "zones_view"}) == {USER, "zones_view"}
 
 
@@ -74,7 +74,7 @@ def test_no_user_is_above_another_with_the_same_permissions(granted: frozenset[s
     assert bool(above(granted, other)) == (not expanded(other) - {USER} <= expanded(granted))
 
 
-def test_an_ordinary_user_is_above_no_one_and_an_administrator_above_a_helpdesk():
+def test_a_user_is_above_no_one_and_an_administrator_above_a_helpdesk():
     assert not above({"users_modify"}, {USER})
     assert above({"users_modify"}, {USER, GLOBAL_ADMIN})
     assert above({"users_modify"}, {USER, "zones_view"}) == ["zones_view"]

@@ -31,7 +31,7 @@ def free(free_gb: float | None = 500, free_inodes: float | None = 0.9) -> FreeDi
     return FreeDisk(free_bytes=free_bytes, kept_bytes=KEPT, free_inodes=free_inodes)
 
 
-def test_who_wrote_more_than_the_workspace_allows_is_stopped_however_much_is_free():
+def test_a_session_over_its_disk_limit_is_stopped_however_much_is_free():
     stops = to_stop([written("a", 11.2, 10), written("b", 10, 10), written("c", 90)], "vm", PLENTY)
     assert [stop.session_id for stop in stops] == ["a"]
     assert stops[0].reason == (

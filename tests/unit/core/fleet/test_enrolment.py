@@ -90,7 +90,7 @@ def test_a_token_admits_no_known_agent_but_the_one_it_was_made_for():
     assert isinstance(refusal(moved, KNOWN, replace(TOKEN, zone_id="us-id", zone_name="us")), IdentityConflict)
 
 
-def test_an_answer_that_was_lost_costs_no_second_use_and_no_other_host_can_claim_it():
+def test_a_lost_answer_costs_no_second_use_and_no_other_host_gets_it():
     never_seen = replace(KNOWN, never_checked_in=True)
     assert is_shown_again(NEWCOMER, never_seen)
     assert refusal(NEWCOMER, never_seen, replace(TOKEN, uses_left=0)) is None
@@ -195,7 +195,7 @@ def test_the_address_of_an_edge_gateway():
     assert len(caught.value.message) < 100, "any client can send one, and the sentence is stored"
 
 
-def test_no_agent_chooses_the_name_of_anothers_edge_gateway_as_its_address():
+def test_no_agent_chooses_anothers_edge_gateway_name_as_its_address():
     """The certificate is for the address, too."""
     for host in (edge_name("0f6e8a52"), "0F6E8A52.Edge.Greenroom.internal:9443", "edge.greenroom.internal"):
         with pytest.raises(Invalid, match="given and not chosen"):
@@ -208,7 +208,7 @@ def test_the_name_of_an_edge_gateway_is_of_one_agent():
         edge_name("x; return")
 
 
-def test_no_more_addresses_are_remembered_than_there_is_room_for_and_the_latest_stay():
+def test_remembered_addresses_are_bounded_and_the_latest_stay():
     limiter = JoinAttemptLimiter()
     for _ in range(MAX_WRITTEN):
         assert limiter.is_written("192.0.2.1", 0)

@@ -34,7 +34,7 @@ def test_the_default_timings_are_allowed():
     assert timings_problem(DEFAULT) is None
 
 
-def test_timings_that_leave_no_room_for_two_renewals_are_refused_with_the_numbers():
+def test_timings_without_room_for_two_renewals_are_refused():
     problem = timings_problem(Timings(ttl_s=6, renew_s=2.1, margin_s=1, statement_timeout_s=0.9))
     assert problem is not None
     assert "5.1 s must be less than" in problem

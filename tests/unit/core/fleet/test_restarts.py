@@ -124,7 +124,7 @@ def waits_for_ever(name: str, before: Suspicion, status: int | None, now_s: floa
     return judged({"now_s": 0.0}, before, status, now_s, enabled)
 
 
-def test_a_manager_is_restarted_at_the_third_500_or_after_two_minutes_of_silence():
+def test_a_manager_is_restarted_after_three_500s_or_two_silent_minutes():
     holds(restarted_for_500_or_for_silence, judge_manager, looks)
 
 
@@ -134,7 +134,7 @@ def test_the_property_of_restarts_catches_its_mutants(mutant: Any):
 
 
 @pytest.mark.parametrize("status", [200, 404, 500, 503])
-def test_of_the_api_and_agents_only_silence_counts_and_any_answer_ends_it(status: int):
+def test_of_api_and_agents_only_silence_counts_and_any_answer_ends_it(status: int):
     silent = judge_silence("api", UNSUSPECTED, None, 0).suspicion
     assert judge_silence("api", silent, None, SILENT_S - 1).restart is None
     assert judge_silence("api", silent, None, SILENT_S).restart == "api answered no health check for 120 s"

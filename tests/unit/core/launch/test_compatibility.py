@@ -239,5 +239,5 @@ def test_a_persistent_profile_that_no_user_gets_is_of_no_use(path: str | None, u
         (facts({"volume_mapping": {"/srv": {"bind": "/mnt"}}}), True),
     ],
 )
-def test_a_launch_writes_to_the_host_through_a_folder_of_workspace_or_group(facts: LaunchFacts, writes: bool):
+def test_a_launch_writes_to_host_folders_of_workspace_or_group(facts: LaunchFacts, writes: bool):
     assert facts.writes_to_the_host() is writes

@@ -139,12 +139,12 @@ def silent_about_settings(*arguments: Any) -> tuple[Attempt, ...]:
 
 
 @pytest.mark.parametrize("mutant", [silent_about_paused, silent_about_settings])
-def test_the_property_catches_a_plan_that_passes_configs_over_in_silence(mutant: Planner):
+def test_the_property_catches_a_plan_that_silently_skips_configs(mutant: Planner):
     with pytest.raises((AssertionError, IndexError)):
         check(mutant)
 
 
-def test_the_property_catches_an_explanation_that_forgets_the_order_of_zones():
+def test_the_property_catches_an_explanation_without_the_zone_order():
     def forgetful(*arguments: Any) -> forecast.SimulatedLaunch:
         return replace(simulate_launch(*arguments), earlier=())
 

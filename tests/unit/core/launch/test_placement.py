@@ -214,7 +214,7 @@ def check(placer: Placer) -> None:
     every_agent_once_and_candidates_have_room()
 
 
-def test_each_agent_is_named_once_and_candidates_have_room_in_any_order():
+def test_each_agent_is_named_once_and_all_candidates_have_room():
     check(place)
 
 

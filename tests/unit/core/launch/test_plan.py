@@ -161,7 +161,7 @@ def test_no_resources_says_what_an_administrator_needs():
     )
 
 
-def test_the_message_of_a_daemon_is_given_once_and_only_what_helps_is_advised():
+def test_a_daemons_message_is_given_once_and_only_useful_advice():
     words = "The image desktop could not be fetched: no such host."
     agents = [AgentView(agent_id=n, hostname=n, cores=8, image_state="failed", image_error=words) for n in ("a", "b")]
     request = PlacementRequest(image="desktop", cores=2, memory=1)
@@ -177,7 +177,7 @@ def test_the_message_of_a_daemon_is_given_once_and_only_what_helps_is_advised():
     )
 
 
-def test_of_many_agents_the_first_are_named_and_each_kind_of_advice_is_given_once():
+def test_of_many_agents_the_first_are_named_and_each_advice_given_once():
     agents = [AgentView(agent_id=f"{n}", hostname=f"agent-{n}", status="missing", cores=8) for n in range(7)]
     agents.append(AgentView(agent_id="x", hostname="agent-10", enabled=False, cores=8))
     attempt = plan_launch([zone("eu")], "id-eu", IMAGE, [], LaunchFacts())[-1]

@@ -80,7 +80,7 @@ def test_a_pool_serves_whose_permissions_are_those_of_the_session():
     assert STAGED_PERMISSIONS[0] in attempts[1].misses[0].reason
 
 
-def test_a_start_goes_on_in_no_pool_and_in_no_zone_where_it_failed_twice():
+def test_a_start_goes_on_in_no_pool_and_no_zone_where_it_failed_twice():
     session = failed(starts={"id-eu": MAX_STARTS_IN_A_ZONE}, tried=2)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", ["start_failed"]), (2, "on_demand_elsewhere", "us", [])]
@@ -148,7 +148,7 @@ def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
     assert [step.order for step in continued([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
 
 
-def test_a_zone_that_asks_for_an_unknown_host_makes_no_session_of_another_zone():
+def test_a_zone_with_an_unknown_request_host_makes_no_successor():
     attempts = plan_successor(failed(handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
     made = {a.zone.zone_name: a for a in with_known_host(attempts, "id-eu", "") if not a.staged}
     assert made["eu"].misses == ()

@@ -25,7 +25,7 @@ def failed(number: int) -> PooledSession:
     return session(number, "failed", was_usable=True, error="it stopped working: No answer.")
 
 
-def test_the_first_that_breaks_is_replaced_at_once_and_is_no_failed_start():
+def test_the_first_broken_one_is_replaced_at_once_and_no_failed_start():
     config = replace(CONFIG, broken=(broken(600, 0),))
     made = plan(snapshot(session(1), session(2), failed(3), config=config))
     assert made.actions[0] == Destroy("s3", "It left the pool: it stopped working: No answer.")
@@ -39,7 +39,7 @@ def test_what_was_made_before_the_first_break_is_replaced_at_once_too():
     assert len(plan(snapshot(config=config)).creates) == 3
 
 
-def test_a_pool_whose_replacements_break_pauses_says_so_and_tries_one_at_a_time():
+def test_a_pool_whose_replacements_break_pauses_and_tries_single_ones():
     config = replace(CONFIG, broken=(broken(600, 60), broken(59, 30), broken(28, 1)))
     made = plan(snapshot(config=config))
     assert made.creates == ()
@@ -79,7 +79,7 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(history: list[Broken])
 
 
 @given(st.integers(1, 8), st.floats(1, 60))
-def test_sessions_that_each_break_soon_pause_their_pool_longer_and_longer(times: int, lives_s: float):
+def test_sessions_that_break_soon_pause_their_pool_longer_each_time(times: int, lives_s: float):
     """Play a pool of one whose sessions all break: each is made when the pause after the one before it is over."""
     history, pauses, now = list[Broken](), list[float](), NOW
     for _ in range(times):

@@ -18,7 +18,7 @@ def places(creates: tuple[Create, ...]) -> list[str]:
     return [create.agent_id for create in creates]
 
 
-def test_where_a_start_failed_lately_is_tried_last_and_the_reason_says_so():
+def test_an_agent_with_a_recent_failure_is_tried_last_with_the_reason():
     made = plan(snapshot(agents=(BIG, OTHER), failed_on=FAILED_ON_1))
     assert places(made.creates) == ["a2", "a2", "a2"]
     assert made.creates[0].reason == (

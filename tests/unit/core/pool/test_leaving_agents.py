@@ -44,7 +44,7 @@ def test_they_end_when_the_pool_is_full_without_them(change: dict[str, object]):
     assert made.creates == ()
 
 
-def test_those_of_a_missing_agent_wait_for_its_return_and_then_the_excess_ends():
+def test_those_of_a_missing_agent_wait_for_it_and_then_the_excess_ends():
     full = [session(number) for number in (4, 5, 6)]
     away = [replace(one, status="unreachable", claimable=False) for one in LEFT]
     assert plan(snapshot(*away, *full, agents=(BIG, other(status="missing")))).actions == ()
@@ -61,7 +61,7 @@ def test_without_room_elsewhere_only_a_draining_agent_becomes_empty():
     assert made.shortfall.code == "no-agent"
 
 
-def test_a_draining_agent_keeps_them_while_another_one_fetches_the_image():
+def test_a_draining_agent_keeps_them_while_another_fetches_the_image():
     fetching = replace(BIG, image_state="pulling")
     assert ended(plan(snapshot(*LEFT, agents=(fetching, other(draining=True))))) == []
 
@@ -86,7 +86,7 @@ def test_a_draining_agent_becomes_empty_also_of_a_paused_pool():
     assert ended(plan(replace(leaving(enabled=False), config=replace(CONFIG, paused=True)))) == []
 
 
-def test_those_of_an_agent_that_was_moved_to_another_zone_end_and_are_replaced():
+def test_those_of_an_agent_moved_to_another_zone_are_replaced():
     made = plan(snapshot(session(1), session(2), session(3, agent_id="elsewhere"), agents=(BIG,)))
     assert made.actions[0] == Retire("s3", "Its Agent is not in zone eu any more.")
     assert len(made.creates) == 1

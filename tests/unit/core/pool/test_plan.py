@@ -63,7 +63,7 @@ def test_sessions_from_before_a_change_are_rolled_over():
         ({"image": replace(IMAGE, only_zone_id="other")}, "image-unavailable"),
     ],
 )
-def test_where_nothing_may_be_staged_the_pool_goes_to_zero_and_says_why(changes: dict[str, object], code: str):
+def test_a_pool_that_may_stage_nothing_goes_to_zero_and_says_why(changes: dict[str, object], code: str):
     made = plan(snapshot(session(1), session(2, "requested"), **changes))
     assert made.shortfall is not None
     assert made.shortfall.code == code
@@ -134,7 +134,7 @@ def test_sessions_of_a_missing_agent_do_not_count_and_are_replaced():
     assert made.actions == (Create("a1", "2 of 3 staged; placed on agent-1."),)
 
 
-def test_sessions_of_a_disabled_agent_go_once_the_pool_is_full_without_them():
+def test_sessions_of_a_disabled_agent_end_once_the_pool_is_full():
     disabled = replace(BIG, agent_id="a0", hostname="agent-0", enabled=False)
     left = session(4, agent_id="a0")
     assert not [a for a in plan(snapshot(left, session(1), agents=(disabled, BIG))).actions if isinstance(a, Retire)]
@@ -152,7 +152,7 @@ def test_a_failed_start_backs_off_and_says_when_it_tries_again():
     )
 
 
-def test_sessions_that_fail_together_are_one_failure_and_a_failed_retry_is_another():
+def test_failures_together_are_one_and_a_failed_retry_is_another():
     config = replace(CONFIG, failures=1, last_error="e", next_try=NOW + timedelta(seconds=1))
     together = plan(snapshot(session(1, "failed", error="e"), config=config))
     assert together.failures == 1
@@ -161,7 +161,7 @@ def test_sessions_that_fail_together_are_one_failure_and_a_failed_retry_is_anoth
     assert (retry.failures, retry.next_try) == (2, NOW + timedelta(seconds=4))
 
 
-def test_after_failures_one_start_is_tried_at_a_time_until_one_succeeds():
+def test_after_failures_starts_are_tried_one_by_one_until_success():
     config = replace(CONFIG, failures=3, last_error="e", next_try=NOW - timedelta(seconds=1))
     assert len(plan(snapshot(config=config)).creates) == 1
     assert plan(snapshot(session(1, "starting"), config=config)).creates == ()
@@ -187,5 +187,5 @@ def test_a_session_created_now_expires_after_the_hours_of_its_config():
     assert expires_at(NOW, replace(CONFIG, expiration=36.5)) == NOW + timedelta(days=1, hours=12, minutes=30)
 
 
-def test_a_config_is_named_by_workspace_zone_and_the_beginning_of_its_id():
+def test_a_config_is_named_by_workspace_zone_and_short_id():
     assert config_title("Desktop", "eu", "12345678-9abc") == "Desktop in zone eu (config 12345678)"

@@ -33,12 +33,12 @@ def born_together(number: int, *, start_s: float = 2.0, expires_in_s: float = 36
 
 
 @pytest.mark.parametrize(("number", "lead_s"), [(1, 16.0), (3, 28.0), (12, 82.0)])
-def test_the_more_expire_together_the_earlier_the_first_one_is_replaced(number: int, lead_s: float):
+def test_the_more_expire_together_the_earlier_the_first_is_replaced(number: int, lead_s: float):
     pool = born_together(number)
     assert rotation.due_at(pool, 2.0) == pool[0].expires - timedelta(seconds=lead_s)
 
 
-def test_those_that_expire_one_after_the_other_are_replaced_one_start_before():
+def test_those_that_expire_in_turn_are_replaced_one_start_before():
     pool = [replace(s, expires=s.expires + timedelta(seconds=7 * n)) for n, s in enumerate(born_together(3))]
     assert rotation.due_at(pool, 2.0) == pool[0].expires - timedelta(seconds=16)
 
@@ -82,7 +82,7 @@ def test_when_the_old_one_was_claimed_its_replacement_is_the_refill():
     assert plan(snapshot(*pool, new)).actions == ()
 
 
-def test_when_another_one_was_claimed_it_is_replaced_beside_the_rotation():
+def test_a_claimed_one_is_replaced_beside_the_rotation():
     pool = born_together(3, expires_in_s=8)[:2]
     new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
     (create,) = plan(snapshot(*pool, new)).actions
@@ -90,7 +90,7 @@ def test_when_another_one_was_claimed_it_is_replaced_beside_the_rotation():
     assert create.replaces is None
 
 
-def test_at_its_expiry_the_old_one_goes_in_any_case_and_what_was_coming_is_its_refill():
+def test_at_expiry_the_old_one_goes_and_the_one_coming_is_its_refill():
     pool = [replace(born_together(1)[0], expires=NOW), *born_together(3)[1:]]
     new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
     made = plan(snapshot(*pool, new))
@@ -99,7 +99,7 @@ def test_at_its_expiry_the_old_one_goes_in_any_case_and_what_was_coming_is_its_r
     assert made.shortfall.code == "starting"
 
 
-def test_without_room_for_one_more_an_expiring_session_stays_until_its_expiry():
+def test_without_room_an_expiring_session_stays_until_its_expiry():
     full = replace(BIG, cores=3, cores_allocated=3)
     assert plan(snapshot(*born_together(3, expires_in_s=1), agents=(full,))).actions == ()
     made = plan(snapshot(*born_together(3, expires_in_s=0), agents=(full,)))
@@ -136,7 +136,7 @@ def test_a_recycled_pool_is_replaced_one_by_one():
     )
 
 
-def test_of_a_recycled_pool_those_not_claimable_yet_are_made_anew_at_once():
+def test_a_recycled_pool_replaces_what_is_not_claimable_yet_at_once():
     config = replace(CONFIG, recycled=NOW)
     made = plan(snapshot(*(session(n, "starting") for n in range(3)), config=config))
     assert [type(action) for action in made.actions] == [Destroy] * 3 + [Create] * 3
@@ -153,7 +153,7 @@ def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
 
 
 @pytest.mark.parametrize("room", [3, 4])
-def test_nothing_is_given_up_for_a_larger_workspace_that_does_not_fit_in_its_place(room: int):
+def test_nothing_is_given_up_for_a_larger_workspace_that_does_not_fit(room: int):
     """As many cores as the Agent will ever have free are not enough for it, or two would have to go for one."""
     full = replace(BIG, cores=room, cores_allocated=3)
     shot = snapshot(*born_together(3, expires_in_s=900), config=replace(CONFIG, recycled=NOW), agents=(full,))
@@ -250,7 +250,7 @@ def test_without_room_a_recycled_pool_is_new_all_the_same(number: int, start_s: 
     assert min(seen) == number - 1, "one at a time"
 
 
-def test_replacements_that_fail_leave_the_pool_as_it_is_and_are_tried_ever_more_rarely():
+def test_failed_replacements_leave_the_pool_and_are_tried_more_rarely():
     starts: list[float | None] = [1.0, 1.0, 1.0]
     simulation = Simulation(3, 300.0, 10, lambda: starts.pop() if starts else None)
     simulation.run(5)

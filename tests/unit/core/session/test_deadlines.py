@@ -103,7 +103,7 @@ def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: Wai
     assert due(session) == session.status_changed + timedelta(seconds=ends_after_s)
 
 
-def test_a_manager_that_is_late_itself_waits_longer_for_an_agent_that_is_not():
+def test_a_late_manager_waits_longer_for_a_punctual_agent():
     watch = Watch(received_s=2.0, lateness=Lateness(own_s=0.2))
     assert due(waiting(S.ASSIGNING, 0), watch) == NOW + timedelta(seconds=8)
 

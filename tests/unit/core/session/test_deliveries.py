@@ -67,7 +67,7 @@ def _holds_for_deliveries(merging: Merge, how: settings = PROVE) -> None:
     run()
 
 
-def test_late_and_repeated_lists_end_in_the_newest_and_no_generation_goes_back():
+def test_late_and_repeated_lists_end_in_the_newest_generation():
     _holds_for_deliveries(merge)
 
 

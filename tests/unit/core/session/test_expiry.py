@@ -32,9 +32,7 @@ def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **
 
 
 @pytest.mark.parametrize(("group_s", "image_s", "limit_s"), [(0, None, 0), (600, 0, 600), (0, 60, 60), (600, 60, 60)])
-def test_the_smaller_time_limit_of_group_and_workspace_counts_and_0_is_none(
-    group_s: int, image_s: int | None, limit_s: float
-):
+def test_the_smaller_of_two_time_limits_counts_and_0_is_none(group_s: int, image_s: int | None, limit_s: float):
     clocks = clocks_of(settings(session_time_limit=group_s), image_s, "Desktop")
     assert clocks.time_limit_s == limit_s
     assert clocks.first_s == (limit_s or 3600)
@@ -71,7 +69,7 @@ def test_at_rest_only_the_time_limit_runs(status: SessionStatus):
     assert expiry.action == "delete"
 
 
-def test_what_does_not_run_yet_is_stopped_when_it_does_but_deleted_at_once():
+def test_what_does_not_run_yet_is_stopped_later_but_deleted_at_once():
     assert plan([lived(S.STARTING, action="stop")], NOW, quiet=False) == []
     assert [e.action for e in plan([lived(S.STARTING)], NOW, quiet=False)] == ["delete"]
 

@@ -20,7 +20,7 @@ COMMANDS = list(TRANSITIONS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_takes_edges_of_the_table_and_wants_what_its_status_means(command: LifecycleCommand):
+def test_every_command_follows_an_edge_and_wants_what_its_status_means(command: LifecycleCommand):
     transition = TRANSITIONS[command]
     assert all(may_follow(source, transition.through) for source in transition.sources)
     assert WANTED_IN[transition.through] == {transition.want}
@@ -29,7 +29,7 @@ def test_every_command_takes_edges_of_the_table_and_wants_what_its_status_means(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_status_obeys_has_nothing_left_to_do_or_is_refused_with_a_sentence(command: LifecycleCommand):
+def test_every_status_obeys_needs_nothing_or_refuses_with_a_sentence(command: LifecycleCommand):
     transition = TRANSITIONS[command]
     for status in S:
         said = refusal(command, status, has_user=True)

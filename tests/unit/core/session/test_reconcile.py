@@ -137,7 +137,7 @@ def test_observed(want: Want, state: ContainerState | None, known: JournalFacts,
     assert observe(wanted(want), seen(state) if state else None, known) == expected
 
 
-def test_a_container_that_may_come_into_being_at_any_moment_is_not_absent():
+def test_a_container_that_is_being_created_is_not_absent():
     assert observe(wanted(Want.ABSENT), None, JournalFacts(), being_created=True) == (ObservedState.CREATING, "")
     assert observe(wanted(Want.ABSENT), None, JournalFacts()) == (ObservedState.ABSENT, "")
 

@@ -126,7 +126,7 @@ def test_a_grant_holds_for_its_user_until_the_epoch_grows(grant: Grant, authoris
         assert not still_holds(grant, replace(authorised, epoch=grant.epoch + 1))
 
 
-def test_the_agent_shows_no_session_without_a_user_and_none_before_it_is_handed_over():
+def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():
     grant = Grant(user_id="u", epoch=1)
     assert refusal_by_agent(session_id="s", authorised=None, handed_over=True, address="a:1") == (
         "Session s was not handed to a user."

@@ -146,7 +146,7 @@ def test_ports_beside_those_of_the_web(default_action: Action, port: int, action
 
 
 @given(st.ip_addresses())
-def test_what_python_calls_no_address_of_the_internet_is_mostly_private_here(address: object):
+def test_what_python_calls_not_global_is_mostly_private_here(address: object):
     """The other way round nothing is missed: loopback, link-local, private networks and multicast."""
     text = str(address)
     if any(getattr(address, f"is_{kind}") for kind in ("loopback", "link_local", "multicast", "unspecified")):

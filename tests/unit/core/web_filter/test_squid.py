@@ -44,7 +44,7 @@ def test_all_that_is_allowed_was_checked_for_private_addresses():
                 assert lines[position - 1].endswith("private")
 
 
-def test_it_listens_on_the_networks_address_alone_and_serves_its_sessions_alone():
+def test_it_listens_on_the_networks_address_for_its_sessions_only():
     text = configuration(policy(), PLACE)
     assert re.findall(r"^http_port .*", text, re.MULTILINE) == [f"http_port 172.20.0.1:{PORT}"]
     assert access(policy())[0] == "http_access deny !sessions"
@@ -62,7 +62,7 @@ def test_an_address_is_never_looked_up_backwards():
     assert {line.split()[3] for line in lines if "dstdomain" in line} == {"-n"}
 
 
-def test_the_page_names_host_policy_and_reason_and_nothing_of_the_name_is_markup():
+def test_the_page_names_host_policy_and_reason_without_markup():
     made = pages(policy(name='<script>alert("100%h")</script>'))
     assert made.keys() == PAGES.keys()
     for page in made.values():

@@ -41,5 +41,5 @@ def test_commands_of_root_are_named():
     assert problem.endswith("name another user, or mount the folder with the mode ro.")
 
 
-def test_a_command_that_cannot_be_understood_is_not_this_ones_to_refuse():
+def test_an_unknown_command_is_left_to_the_command_line_to_refuse():
     assert commands_problem({"go": {"cmd": "'"}, "assign": {"cmd": "x", "user": "kasm-user"}}) is None

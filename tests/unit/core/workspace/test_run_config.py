@@ -93,7 +93,7 @@ def test_everything_that_may_be_set_is_read():
         ({"tmpfs": {"/x": "suid"}}, "options of /x"),
     ],
 )
-def test_what_weakens_the_confinement_or_cannot_be_used_is_refused_with_the_reason(config: dict[str, Any], words: str):
+def test_what_weakens_confinement_or_is_unusable_is_refused(config: dict[str, Any], words: str):
     with pytest.raises(Invalid) as refused:
         validated(config, of="The run config of a test")
     assert words in refused.value.message

@@ -38,7 +38,7 @@ def test_permissions_become_the_images_variables():
     assert len(spec_builder.TOGGLES) == len(STAGED_PERMISSIONS)
 
 
-def test_the_request_host_stands_for_any_port_as_origin_and_for_itself_as_upstream():
+def test_the_request_host_is_any_port_as_origin_and_itself_as_upstream():
     made = on_demand_spec(IMAGE, ZONE, OFF, EXTRAS, session_id="s", credential="c")
     assert (made.allow_origin, made.upstream_auth) == (("desk.example",), "desk.example:8443")
     fixed = ZoneFacts(zone_id="z", zone_name="eu", allow_origin_domain="A.example, b:1", upstream_auth_address="c:2")
@@ -112,7 +112,7 @@ def test_commands_are_split_once():
         {"permissions": {**OFF, "allow_kasm_audio": True}},
     ],
 )
-def test_the_fingerprint_changes_with_all_that_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
+def test_the_fingerprint_changes_with_what_outdates_staged_sessions(changed: dict[str, Any]):
     same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF}
     other: dict[str, Any] = {**same, **changed}
     assert config_hash_of(**same) != config_hash_of(**other)
@@ -157,7 +157,7 @@ def test_a_field_that_came_later_changes_nothing_until_it_is_used():
     assert replace(made, mounts=(Mount(source="/a", target="/b", uid=5),)).hash() != mounted.hash()
 
 
-def test_a_specification_that_is_reissued_has_the_new_id_and_credential_and_is_else_the_same():
+def test_a_reissued_specification_differs_in_id_and_credential_only():
     before = staged_spec(IMAGE, ZONE, OFF, session_id="old", credential="c1")
     after = reissued(before, old_id="old", session_id="new", credential="c2")
     assert after == staged_spec(IMAGE, ZONE, OFF, session_id="new", credential="c2")
