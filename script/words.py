@@ -36,6 +36,7 @@ INSTEAD: Final = {
     "wander|wanders|wandered": "move, change",
     "voice": "output, message",
     "seldom": "rarely",
+    "(?:agent|container|daemon|gateway|runtime|server)'s words": "message, as it reports it",
     "by and by": "later",
     "foretell": "simulate, forecast",
     "heeding": "reraise",

@@ -27,7 +27,7 @@ interface FrameProps<Values, Saved> {
 }
 
 /**
- * The one form of the console: fields, a refusal in the server's words, Cancel and Submit.
+ * The one form of the console: fields, the server's message of a refusal, Cancel and Submit.
  *
  * Warnings of the server about what was saved are shown wherever the form leads. What the server says about a field is shown at that field, the rest above the buttons; nothing typed is lost.
  */

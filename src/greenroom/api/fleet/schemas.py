@@ -147,7 +147,7 @@ class AgentImage(View):
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
     progress: Annotated[int, Field(description="0-100 while it is pulled")]
-    error: Annotated[str, Field(description="why it could not be fetched, in the daemon's words")]
+    error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
     updated: datetime
 
 

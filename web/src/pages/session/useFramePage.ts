@@ -21,7 +21,7 @@ interface FrameMessage {
 
 export interface FramePage {
   state: FrameState;
-  /** Why it was refused, in the gateway's words; null where it says nothing of that. */
+  /** Why it was refused, as the gateway reports it; null where it says nothing of that. */
   reason: string | null;
   /** Whether it has sent any message, in any protocol. */
   received: boolean;
