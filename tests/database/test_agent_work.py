@@ -68,7 +68,7 @@ async def test_assign_runs_for_nobody_who_was_given_another_session_meanwhile(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """An Agent that was frozen finds the order in its socket when it goes on, long after the session was set aside."""
-    session, hear = session_id(), world.hear
+    session, hear = session_id(), world.receive
 
     def set_aside(message: CheckIn) -> None:
         hear(message)
@@ -79,7 +79,7 @@ async def test_assign_runs_for_nobody_who_was_given_another_session_meanwhile(
                 before, generation=generation, assignment=None, authorised=None
             )
 
-    monkeypatch.setattr(world, "hear", set_aside)
+    monkeypatch.setattr(world, "receive", set_aside)
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
