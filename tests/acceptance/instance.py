@@ -153,7 +153,7 @@ class Instance:
         await db.open()
         try:
             async with health.client(site.layout.ca_file) as http:
-                return all(part.ok for part in await health.check_all(http, db, site.endpoints))
+                return all(part.ok for part in await health.check_all(http, db, site))
         finally:
             await db.close()
 
@@ -163,8 +163,8 @@ class Instance:
 
     async def _broken(self) -> list[str]:
         layout = Layout(self.data)
-        async with database_of(layout, Lines(sys.stderr)) as (db, here):
-            return [what for finding in await examine(db, layout, here) for what in finding.broken]
+        async with database_of(layout, Lines(sys.stderr)) as (db, site):
+            return [what for finding in await examine(db, site) for what in finding.broken]
 
     def logs(self, lines: int = 15) -> str:
         """The end of each log, for the message of a failed test."""

@@ -13,7 +13,7 @@ from greenroom.core.fleet.restarts import SILENT_S
 from greenroom.db.database import Database
 from greenroom.testing import rows
 from greenroom.up import health
-from greenroom.up.endpoints import ManagerEndpoint
+from greenroom.up.site import ManagerSite
 from greenroom.up.supervisor import Part
 from greenroom.up.upkeep import ManagerWatch, PartWatch
 
@@ -22,7 +22,7 @@ class Stage:
     """One Manager, whose answers and process are those of the test; times are seconds."""
 
     def __init__(self, db: Database) -> None:
-        endpoint = ManagerEndpoint(
+        endpoint = ManagerSite(
             name="manager-eu-1",
             zone="eu",
             instance_id="manager-eu-1-4d77061a",

@@ -17,7 +17,11 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import KNOWN_VULNERABILITIES, DockerHost, warnings
 from greenroom.up import docker, doctor
-from greenroom.up.layout import Layout, write_json
+from greenroom.up.account import Account, Accounts
+from greenroom.up.layout import Layout
+from greenroom.up.options import Settings
+from greenroom.up.programs import Programs
+from greenroom.up.site import Site
 
 PAGE = Path(__file__).parents[2] / "docs/reference/doctor.md"
 GB = 10**9
@@ -127,12 +131,19 @@ def test_the_page_lists_every_known_hole():
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
+def site(tmp_path: Path) -> Site:
     (tmp_path / "docker").mkdir()
-    layout = Layout(tmp_path / "data")
+    layout, mine = Layout(tmp_path / "data"), Account(None)
     layout.postgres.mkdir(parents=True)
-    write_json(layout.instance, {"runtime": "docker", "database_url": None}, 0o600)
-    return layout
+    return Site(
+        layout=layout,
+        settings=Settings(runtime="docker"),
+        accounts=Accounts(mine, mine, mine),
+        programs=Programs(tmp_path, tmp_path, tmp_path),
+        ports={},
+        managers=(),
+        agents=(),
+    )
 
 
 def daemon(folder: Path) -> Any:
@@ -150,20 +161,20 @@ def daemon(folder: Path) -> Any:
     return connected
 
 
-async def test_it_is_read_of_docker_and_of_the_disk_below_it(layout: Layout, monkeypatch: pytest.MonkeyPatch):
-    folder = layout.data.parent / "docker"
+async def test_it_is_read_of_docker_and_of_the_disk_below_it(site: Site, monkeypatch: pytest.MonkeyPatch):
+    folder = site.layout.data.parent / "docker"
     monkeypatch.setattr(docker, "docker", daemon(folder))
-    read = await docker.read(layout, FreeDisk(free_bytes=7, kept_bytes=5))
+    read = await docker.read(site, FreeDisk(free_bytes=7, kept_bytes=5))
     assert (read.driver, read.file_system, read.folder) == ("overlay2", "extfs", str(folder))
     assert (read.versions, read.disk) == (VERSIONS, FreeDisk(free_bytes=7, kept_bytes=5))
-    assert read.database == str(layout.postgres)
-    write_json(layout.instance, {"runtime": "docker", "database_url": "host=db"}, 0o600)
-    assert not (await docker.read(layout, FreeDisk(free_bytes=7, kept_bytes=5))).database
+    assert read.database == str(site.layout.postgres)
+    elsewhere = replace(site, settings=Settings(runtime="docker", database_url="host=db"))
+    assert not (await docker.read(elsewhere, FreeDisk(free_bytes=7, kept_bytes=5))).database
 
 
-async def test_a_folder_that_is_out_of_sight_shares_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(docker, "docker", daemon(layout.data / "nowhere"))
-    read = await docker.read(layout, FreeDisk())
+async def test_a_folder_that_is_out_of_sight_shares_nothing(site: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(docker, "docker", daemon(site.layout.data / "nowhere"))
+    read = await docker.read(site, FreeDisk())
     assert (read.mount_options, read.database) == (None, "")
 
 
@@ -177,7 +188,7 @@ def test_the_options_of_a_file_system_are_those_of_its_device(tmp_path: Path):
     assert docker.mount_options(os.makedev(9, 9), mounts) == frozenset()
 
 
-async def test_docker_that_stops_answering_is_a_warning_too(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+async def test_docker_that_stops_answering_is_a_warning_too(site: Site, monkeypatch: pytest.MonkeyPatch):
     async def disk(*_: object) -> FreeDisk:
         return FreeDisk()
 
@@ -186,9 +197,9 @@ async def test_docker_that_stops_answering_is_a_warning_too(layout: Layout, monk
 
     monkeypatch.setattr(doctor, "disk_of", disk)
     monkeypatch.setattr(docker, "read", silent)
-    unused: Any = SimpleNamespace(agent_ids=[])
-    assert await doctor.docker_warnings(unused, layout, unused) == [
+    unused: Any = None
+    assert await doctor.docker_warnings(unused, site) == [
         "The disk and the versions of Docker could not be checked: No Docker daemon answers."
     ]
-    write_json(layout.instance, {"runtime": "simulated"}, 0o600)
-    assert await doctor.docker_warnings(unused, layout, unused) == []
+    simulated = replace(site, settings=Settings(runtime="simulated"))
+    assert await doctor.docker_warnings(unused, simulated) == []

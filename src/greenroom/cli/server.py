@@ -21,7 +21,7 @@ import typer
 
 from greenroom.up.account import GATEWAY_ACCOUNT
 from greenroom.up.layout import Layout, read_json
-from greenroom.up.options import Options, default_data, settle
+from greenroom.up.options import default_data, stored_settings
 
 LISTENING: Final = "0A"
 """State of a listening socket in /proc/net/tcp."""
@@ -72,8 +72,7 @@ def _local_url(layout: Layout) -> str | None:
             return None
     except PermissionError:
         return None
-    settings = settle(Options(), read_json(layout.instance))
-    return f"https://{settings.host}:{settings.port}"
+    return stored_settings(layout).url
 
 
 def _checked(text: str) -> httpx.URL:

@@ -15,7 +15,6 @@ from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
 from greenroom.runtimes.docker.inspection import docker, has_image
-from greenroom.up.docker import runtime_name
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
 from greenroom.up.tls import check_pair
@@ -42,7 +41,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
         check_pair(Path(settings.tls_cert), Path(settings.tls_key))
-    if runtime_name() == "docker":
+    if settings.runtime == "docker":
         await check_docker(layout)
     if settings.database_url is not None:
         await check(settings.database_url)

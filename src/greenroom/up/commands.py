@@ -32,7 +32,7 @@ from greenroom.kit.processes import processes
 from greenroom.up import health, instance
 from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
-from greenroom.up.layout import Layout, check_folder, read_json, running_pid
+from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events, step
 from greenroom.up.site import site_of
@@ -216,11 +216,7 @@ def status(data: Path, *, as_json: bool) -> None:
         SetupError: there is no instance.
     """
     log.configure("ERROR", "status")
-    layout = Layout(data)
-    check_folder(layout)
-    if running_pid(layout) is None:
-        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
-    found = asyncio.run(_status(layout))
+    found = asyncio.run(_status(_running(data)))
     if as_json:
         print(json.dumps(found))  # noqa: T201 -- the command's result
     else:
@@ -229,22 +225,30 @@ def status(data: Path, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+def _running(data: Path) -> Layout:
+    layout = Layout(data)
+    check_folder(layout)
+    if running_pid(layout) is None:
+        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
+    return layout
+
+
 async def _status(layout: Layout) -> dict[str, Any]:
     site = site_of(layout)
-    found: dict[str, Any] = {"url": site.endpoints.url, "pids": pids_by_role(layout)}
+    found: dict[str, Any] = {"url": site.url, "pids": pids_by_role(layout)}
     async with AsyncExitStack() as stack:
         db = Database(site.dsn, application_name="greenroom status", max_size=2)
         await db.open()
         stack.push_async_callback(db.close)
         http = await stack.enter_async_context(health.client(layout.ca_file))
-        checks = await health.check_all(http, db, site.endpoints)
+        checks = await health.check_all(http, db, site)
         if next(check.ok for check in checks if check.role == "postgres"):
-            found = await describe(db, layout, site.endpoints)
-    state, ports = State.read(layout.state), read_json(layout.ports)
+            found = await describe(db, site)
+    state = State.read(layout.state)
     parts = {part.name: part for part in state.parts}
     found["phase"] = state.phase
     found["parts"] = [
-        asdict(c) | asdict(parts.get(c.name, PartState(name=c.name, role=c.role))) | {"port": ports.get(c.name)}
+        asdict(c) | asdict(parts.get(c.name, PartState(name=c.name, role=c.role))) | {"port": site.ports.get(c.name)}
         for c in checks
     ]
     return found
@@ -268,11 +272,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
         SetupError: the instance does not run, or is of an older version than this program.
     """
     log.configure("ERROR", "doctor")
-    layout = Layout(data)
-    check_folder(layout)
-    if running_pid(layout) is None:
-        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
-    findings, warned, good = asyncio.run(_doctor(layout))
+    findings, warned, good = asyncio.run(_doctor(_running(data)))
     for sentence in warned:
         print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
     if as_json:
@@ -302,14 +302,14 @@ async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
             f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
             " restart it with greenroom down and greenroom up."
         )
-    async with instance.database_of(layout, on_stderr()) as (db, here):
-        findings, warned = await examine(db, layout, here), await warnings(db)
-        good = await room(db, layout, here)
+    async with instance.database_of(layout, on_stderr()) as (db, site):
+        findings, warned = await examine(db, site), await warnings(db)
+        good = await room(db, site)
         if skipped := [finding for finding in findings if finding.skipped]:
             codes = ", ".join(finding.code for finding in skipped)
             warned += [f"{codes} and the disk and versions of Docker could not be checked: {skipped[0].skipped}"]
         else:
-            warned += await docker_warnings(db, layout, here)
+            warned += await docker_warnings(db, site)
     if good.is_short:
         warned = [*warned, good.sentence]
     return findings, warned, good

@@ -8,36 +8,36 @@ from typing import Any, Final
 from greenroom.db.database import Database
 from greenroom.db.installation import manager_ids, zones_named
 from greenroom.kit.processes import children, started_ticks, title_of
-from greenroom.up.endpoints import Endpoints
 from greenroom.up.first_start import read_credentials
 from greenroom.up.layout import Layout
+from greenroom.up.site import Site
 from greenroom.up.supervisor import State
 
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
 
-async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, Any]:
+async def describe(db: Database, site: Site) -> dict[str, Any]:
     """Addresses, credentials, ids and pids."""
-    managers = await manager_ids(db, [manager.instance_id for manager in here.managers])
-    zones = await zones_named(db, [agent.zone for agent in here.agents])
+    managers = await manager_ids(db, [manager.instance_id for manager in site.managers])
+    zones = await zones_named(db, [agent.zone for agent in site.agents])
 
     def name_of(zone: str) -> str:
         return zones[zone].zone_name if zone in zones else zone
 
-    pids = pids_by_role(layout)
+    layout = site.layout
     pid_of = {part.name: part.pid for part in State.read(layout.state).parts}
     return {
-        "url": here.url,
-        "stream_url": here.stream_url,
+        "url": site.url,
+        "stream_url": site.stream_url,
         "ca_file": str(layout.ca_file),
         **await read_credentials(db, layout),
         "zones": [
             {
                 "zone_id": zones[zone].zone_id if zone in zones else None,
                 "zone_name": name_of(zone),
-                "gateway_url": here.managers_of(zone)[0].gateway_url,
+                "gateway_url": site.managers_of(zone)[0].gateway_url,
             }
-            for zone in dict.fromkeys(agent.zone for agent in here.agents)
+            for zone in dict.fromkeys(agent.zone for agent in site.agents)
         ],
         "managers": [
             {
@@ -49,12 +49,12 @@ async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, A
                 "pid": pid_of.get(manager.name),
                 "sentinel_file": str(manager.sentinel_file),
             }
-            for manager in here.managers
+            for manager in site.managers
         ],
         "agents": [
-            {"agent_id": agent.agent_id, "zone_name": name_of(agent.zone), "port": agent.port} for agent in here.agents
+            {"agent_id": agent.agent_id, "zone_name": name_of(agent.zone), "port": agent.port} for agent in site.agents
         ],
-        "pids": pids,
+        "pids": pids_by_role(layout),
         "data": str(layout.data),
         "database_url": db.dsn,
     }

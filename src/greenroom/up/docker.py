@@ -16,7 +16,7 @@ from greenroom.core.fleet.docker_host import DockerHost
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.inspection import ANSWERS_WITHIN_S, docker, session_containers
 from greenroom.runtimes.registry import open_runtime
-from greenroom.up.layout import Layout, read_json
+from greenroom.up.site import Site
 
 
 async def sessions_of_containers(runtime: str, installation_id: str, folders: Sequence[Path]) -> list[str]:
@@ -58,23 +58,13 @@ async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
         await opened.close()
 
 
-def runtime_name() -> str:
-    """The runtime of the Agents: the setting that `up` passes to them."""
-    return os.environ.get("GREENROOM_RUNTIME", "docker")
-
-
-def runtime_of(layout: Layout) -> str:
-    """The runtime of an instance, recorded at its start for programs that inspect it from outside."""
-    return str(read_json(layout.instance).get("runtime") or runtime_name())
-
-
 MOUNTS: Final = Path("/proc/self/mountinfo")
 _NAMES: Final = {"Engine": "Docker Engine"}
 _DEVICE: Final = 2
 """Column of MOUNTS; the last column has the options of the file system."""
 
 
-async def read(layout: Layout, disk: FreeDisk) -> DockerHost:
+async def read(site: Site, disk: FreeDisk) -> DockerHost:
     """Docker and the disk of this host, for an instance with its database perhaps on the same disk; `disk` is what its
     Agents report.
 
@@ -87,16 +77,15 @@ async def read(layout: Layout, disk: FreeDisk) -> DockerHost:
     storage: dict[str, str] = dict(info["DriverStatus"] or ())
     parts: list[dict[str, Any]] = version.get("Components") or []
     folder = Path(info["DockerRootDir"])
-    is_embedded = read_json(layout.instance).get("database_url") is None
-    device = _device(folder)
-    is_shared = is_embedded and device is not None and device == _device(layout.postgres)
+    device, database = _device(folder), site.layout.postgres
+    is_shared = site.settings.database_url is None and device is not None and device == _device(database)
     return DockerHost(
         driver=info["Driver"],
         file_system=storage.get("Backing Filesystem", ""),
         folder=str(folder),
         mount_options=None if device is None else mount_options(device),
         versions={_NAMES.get(part["Name"], str(part["Name"])): part["Version"] for part in parts},
-        database=str(layout.postgres) if is_shared else "",
+        database=str(database) if is_shared else "",
         disk=disk,
     )
 

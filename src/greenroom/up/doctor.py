@@ -20,9 +20,8 @@ from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.kit import host_limits
 from greenroom.up import docker
-from greenroom.up.docker import runtime_of, sessions_of_containers
-from greenroom.up.endpoints import Endpoints
-from greenroom.up.layout import Layout
+from greenroom.up.docker import sessions_of_containers
+from greenroom.up.site import Site
 
 SETTLE_S: Final = 3.0
 """Only what is still broken after this is reported; the rest was in flight."""
@@ -43,21 +42,21 @@ class Finding:
     """Why it could not be checked; empty when it was."""
 
 
-async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding]:
+async def examine(db: Database, site: Site) -> list[Finding]:
     """Every invariant in order; outside the database only for the Agents and Managers of this machine."""
     findings = [await _twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
-    installation, folders = await installation_id(db), [layout.agent(agent.name) for agent in here.agents]
+    installation, folders = await installation_id(db), [agent.folder for agent in site.agents]
 
     async def beside_containers() -> dict[str, list[str]]:
-        containers = await sessions_of_containers(runtime_of(layout), installation, folders)
-        return compare(await live_sessions(db, here.agent_ids), containers)
+        containers = await sessions_of_containers(site.settings.runtime, installation, folders)
+        return compare(await live_sessions(db, site.agent_ids), containers)
 
     for code, holds in CONTAINER_INVARIANTS.items():
         try:
             findings.append(await _twice(code, holds, lambda code=code: _part(beside_containers, code)))
         except SetupError as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
-    findings.append(await _twice("I18", "nginx has the list of disabled Managers", lambda: _sentinels(db, here)))
+    findings.append(await _twice("I18", "nginx has the list of disabled Managers", lambda: _sentinels(db, site)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 
@@ -78,21 +77,21 @@ async def warnings(db: Database) -> list[str]:
     return failed + ending
 
 
-async def docker_warnings(db: Database, layout: Layout, here: Endpoints) -> list[str]:
+async def docker_warnings(db: Database, site: Site) -> list[str]:
     """Problems with this host's Docker and its disk that break no invariant."""
-    if runtime_of(layout) != "docker":
+    if site.settings.runtime != "docker":
         return []
     try:
-        return of_docker(await docker.read(layout, await disk_of(db, here.agent_ids)))
+        return of_docker(await docker.read(site, await disk_of(db, site.agent_ids)))
     except GreenroomError as error:
         return [f"The disk and the versions of Docker could not be checked: {error.message}"]
 
 
-async def room(db: Database, layout: Layout, here: Endpoints) -> GoodFor:
+async def room(db: Database, site: Site) -> GoodFor:
     """How many sessions this host can run."""
-    if runtime_of(layout) != "docker":
+    if site.settings.runtime != "docker":
         return GoodFor("Sessions are simulated here and take nothing of this host.")
-    return good_for(host_limits.read(), await sessions_that_fit(db, here.agent_ids))
+    return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
 
 
 CONTAINER_INVARIANTS: Final = {
@@ -116,10 +115,10 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
     }
 
 
-async def _sentinels(db: Database, here: Endpoints) -> list[str]:
+async def _sentinels(db: Database, site: Site) -> list[str]:
     """The Managers of this machine whose sentinel file contradicts their flag."""
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
-    wrong = [m for m in here.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
+    wrong = [m for m in site.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
     return [
         f"{m.instance_id} is {'enabled' if enabled[m.instance_id] else 'disabled'}, and its sentinel file"
         f" {m.sentinel_file} is {'there' if enabled[m.instance_id] else 'missing'}"

@@ -1,4 +1,4 @@
-"""What an instance needs once: ids, the installation's key, migrations, first data, and its credentials.
+"""What an instance needs once in its database: first data, zones, join tokens; and its credentials.
 
 `DATA/credentials.json` has the one-time password and the API key of a new instance (CONTRACT, "greenroom up").
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import string
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,9 @@ from greenroom.db.installation import (
     zone_of_agent,
 )
 from greenroom.kit.passwords import hash_password
-from greenroom.kit.secrets import Secrets, hashed, new_secret
-from greenroom.up.account import Accounts
-from greenroom.up.endpoints import Endpoints
-from greenroom.up.layout import Layout, own, read_json, write_json, write_text
-from greenroom.up.options import Settings
+from greenroom.kit.secrets import hashed, new_secret
+from greenroom.up.layout import Layout, read_json, write_json, write_text
+from greenroom.up.site import Site
 
 
 async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
@@ -70,37 +67,18 @@ JOIN_HOURS = 1
 """An Agent that has not joined by then needs another `up`."""
 
 
-def ensure_files(layout: Layout, settings: Settings, accounts: Accounts) -> None:
-    """Make folders and ids of Managers and Agents, sentinel folders and the installation's key; what exists is kept."""
-    account = accounts.services
-    for name, _ in settings.manager_names:
-        folder = layout.manager(name)
-        own(folder, 0o700, account)
-        if not (folder / "instance_id").exists():
-            write_text(folder / "instance_id", f"{name}-{uuid.uuid4().hex[:8]}\n", 0o600, account)
-        own(layout.sentinel((folder / "instance_id").read_text().strip()).parent, 0o755, account)
-    for name, _ in settings.agent_names:
-        own(layout.agent(name), 0o700)
-        if not (layout.agent(name) / "agent_id").exists():
-            write_text(layout.agent(name) / "agent_id", f"{uuid.uuid4()}\n", 0o600)
-    if not layout.key_file.exists():
-        Secrets.create_file(layout.key_file)
-        write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
-    credential = Secrets.from_file(layout.key_file).gateway_credential()
-    write_text(layout.gateway_credential, credential, 0o600, accounts.gateway)
-
-
-async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:
+async def ensure_rows(db: Database, site: Site) -> None:
     """Insert zones, and a join token for each Agent that the database does not know or that lost its credential; write
     the installation's id to a file."""
-    write_text(layout.installation_id, await installation_id(db) + "\n", 0o644)
+    settings = site.settings
+    write_text(site.layout.installation_id, await installation_id(db) + "\n", 0o644)
     origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", settings.host]))
-    await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", here.stream_port)
-    for agent in here.agents:
-        zone_id, identity = await zone_of_agent(db, agent.agent_id), layout.agent(agent.name) / "identity.json"
+    await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", site.ports["stream"])
+    for agent in site.agents:
+        zone_id, identity = await zone_of_agent(db, agent.agent_id), agent.folder / "identity.json"
         if zone_id is not None and identity.exists():
             continue
         token = new_secret()
         await let_join(db, hashed(token), agent.zone, JOIN_HOURS, agent.agent_id if zone_id else None)
-        write_text(layout.agent(agent.name) / "join_token", f"{token}\n", 0o600)
+        write_text(agent.folder / "join_token", f"{token}\n", 0o600)
         identity.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from greenroom.core.fleet.disk import shortage
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import WAITING, AgentState, agent_states
-from greenroom.up.endpoints import Endpoints
+from greenroom.up.site import Site
 
 log = structlog.get_logger(__name__)
 
@@ -64,19 +64,19 @@ async def database_answers(dsn: str) -> str | None:
     return None
 
 
-async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> list[Health]:
+async def check_all(http: httpx.AsyncClient, db: Database, site: Site) -> list[Health]:
     """The health of every part, in start order. A disabled Manager is healthy."""
     problem = await database_answers(db.dsn)
     answers = [Health(name="postgres", role="postgres", ok=problem is None, detail=problem or "answers")]
     offices = await _offices(db) if problem is None else {}
-    probes = [probe(http, "api", "api", here.api_health_url)]
+    probes = [probe(http, "api", "api", site.api_health_url)]
     probes += [
         probe(http, manager.name, "manager", manager.health_url, offices.get(manager.instance_id, ""))
-        for manager in here.managers
+        for manager in site.managers
     ]
-    probes += [probe(http, agent.name, "agent", agent.health_url) for agent in here.agents]
-    answers += await asyncio.gather(*probes, _gateway(http, here))
-    return answers + await _agents(db, here, problem)
+    probes += [probe(http, agent.name, "agent", agent.health_url) for agent in site.agents]
+    answers += await asyncio.gather(*probes, _gateway(http, site))
+    return answers + await _agents(db, site, problem)
 
 
 async def _offices(db: Database) -> dict[str, str]:
@@ -89,11 +89,11 @@ async def _offices(db: Database) -> dict[str, str]:
     return {m.instance_id: f"Primary of zone {m.zone_name} with term {m.term}" for m in managers if m.is_primary}
 
 
-async def _gateway(http: httpx.AsyncClient, here: Endpoints) -> Health:
+async def _gateway(http: httpx.AsyncClient, site: Site) -> Health:
     """Whether it serves every Manager's listener; the detail is of the first that it does not serve."""
-    probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in here.managers)
+    probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in site.managers)
     answers = await asyncio.gather(*probes)
-    failed = [f"for {m.name}: {a.detail}" for m, a in zip(here.managers, answers, strict=True) if not a.ok]
+    failed = [f"for {m.name}: {a.detail}" for m, a in zip(site.managers, answers, strict=True) if not a.ok]
     return Health(name="gateway", role="gateway", ok=not failed, detail=failed[0] if failed else "answers")
 
 
@@ -144,16 +144,16 @@ def _words(text: str) -> str:
     return said.detail or said.runtime_error or (said.status if isinstance(said.status, str) else "") or text
 
 
-async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[Health]:
+async def _agents(db: Database, site: Site, problem: str | None) -> list[Health]:
     """Whether each Agent was promoted or waits for an administrator; unknown while the database has a `problem`."""
     states: dict[str, AgentState] = {}
     unknown = problem or "not registered"
     if problem is None:
         try:
-            states = await agent_states(db, here.agent_ids)
+            states = await agent_states(db, site.agent_ids)
         except Unavailable as error:
             unknown = error.message
-    return [at_the_manager(agent.name, states.get(agent.agent_id), unknown) for agent in here.agents]
+    return [at_the_manager(agent.name, states.get(agent.agent_id), unknown) for agent in site.agents]
 
 
 def at_the_manager(name: str, agent: AgentState | None, unknown: str = "not registered") -> Health:

@@ -13,23 +13,22 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import live_sessions
+from greenroom.db.installation import end_sessions_of
 from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
 from greenroom.up import checks, health, roles
 from greenroom.up.describe import describe
-from greenroom.up.endpoints import Endpoints
+from greenroom.up.docker import remove_all
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
 from greenroom.up.progress import Progress, step
-from greenroom.up.roles import Site
-from greenroom.up.shutdown import end_sessions
-from greenroom.up.site import LEFTOVERS_WITHIN_S, cluster_of, prepared, site_of, stopped
+from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, prepared, site_of, stopped
 from greenroom.up.supervisor import State, Supervisor
 from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep_small
 
@@ -90,10 +89,6 @@ class Instance:
         self._progress = progress
         self._tasks: list[asyncio.Task[None]] = []
 
-    @property
-    def here(self) -> Endpoints:
-        return self.site.endpoints
-
     async def start(self) -> None:
         """Start everything and return when it serves.
 
@@ -113,7 +108,7 @@ class Instance:
                 checks.desktop_image(),
                 reachable=bool(self.site.settings.hostname),
             )
-            await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
+            await ensure_rows(self.db, self.site)
             self._has_rows = True
         with step(self._progress, "Starting api, Managers, Agents and the gateway"):
             async with health.client(self.site.layout.ca_file) as http:
@@ -135,27 +130,27 @@ class Instance:
         """Start the embedded PostgreSQL, created if need be; nothing with an external database."""
         if self.site.settings.database_url is not None:
             return
-        cluster = cluster_of(self.site.layout, self.site.programs, self.site.accounts)
+        cluster = self.site.cluster
         cluster.check_version()
         if not cluster.exists():
             with step(self._progress, "Creating the database"):
                 cluster.create()
         cluster.write_access()
         with step(self._progress, "Starting PostgreSQL"):
-            self.supervisor.run(roles.postgres(self.site, cluster, lambda: clear_after_crash(cluster)))
+            self.supervisor.run(roles.postgres(self.site, lambda: clear_after_crash(cluster)))
             await self._wait_for_database()
             await ensure_service_role(self.site.dsn)
 
     def _start_services(self) -> None:
         self._background(keep_certificates(self.site), "certificates")
         self.supervisor.run(roles.api(self.site))
-        for manager in self.here.managers:
+        for manager in self.site.managers:
             self.supervisor.run(roles.manager(self.site, manager))
         self.supervisor.run(roles.gateway(self.site))
 
     def _start_agents(self) -> None:
         """Agents start last, because one that finds no Manager waits before it retries."""
-        for agent in self.here.agents:
+        for agent in self.site.agents:
             self.supervisor.run(roles.agent(self.site, agent))
 
     async def _wait_for_database(self) -> None:
@@ -167,7 +162,7 @@ class Instance:
     async def _wait_until_healthy(self, http: httpx.AsyncClient, without: frozenset[str] = frozenset()) -> None:
         end = asyncio.get_running_loop().time() + READY_WITHIN_S
         while True:
-            states = await health.check_all(http, self.db, self.here)
+            states = await health.check_all(http, self.db, self.site)
             missing = [state for state in states if not state.ok and state.role not in without]
             if not missing:
                 return
@@ -187,10 +182,10 @@ class Instance:
 
     def _watches(self) -> Iterator[tuple[str, PartWatch]]:
         restart, part_of = self.supervisor.restart, {part.name: part for part in self.supervisor.parts}
-        yield "api", PartWatch(part_of["api"], self.here.api_health_url, restart, self.db)
-        for agent in self.here.agents:
+        yield "api", PartWatch(part_of["api"], self.site.api_health_url, restart, self.db)
+        for agent in self.site.agents:
             yield agent.name, PartWatch(part_of[agent.name], agent.health_url, restart, self.db)
-        for manager in self.here.managers:
+        for manager in self.site.managers:
             yield manager.name, ManagerWatch(manager, part_of[manager.name], restart, self.db)
 
     async def _look(self, watch: PartWatch) -> None:
@@ -198,7 +193,7 @@ class Instance:
             await watch.run(http)
 
     async def describe(self) -> dict[str, Any]:
-        return await describe(self.db, self.site.layout, self.here)
+        return await describe(self.db, self.site)
 
     def _background(self, work: Any, name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
@@ -213,7 +208,7 @@ class Instance:
         if self.ends_sessions or await self._has_no_session():
             try:
                 with step(self._progress, "Ending sessions"):
-                    await end_sessions(self.db, self.site.layout, self.here)
+                    await end_sessions(self.db, self.site)
             except SetupError as error:
                 left = error.message
                 log.error("not everything could be removed", reason=left)
@@ -227,14 +222,14 @@ class Instance:
     async def _has_no_session(self) -> bool:
         """Whether a start that failed may remove the network."""
         try:
-            return self._has_rows and not await live_sessions(self.db, self.here.agent_ids)
+            return self._has_rows and not await live_sessions(self.db, self.site.agent_ids)
         except Unavailable as error:
             log.warning("it is unknown whether there are sessions", reason=error.message)
             return False
 
 
 @asynccontextmanager
-async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tuple[Database, Endpoints]]:
+async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tuple[Database, Site]]:
     """The instance's database, started for the duration of the block when the instance does not run.
 
     Raises:
@@ -247,7 +242,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
         db = Database(site.dsn, application_name="greenroom", max_size=2)
         await db.open()
         try:
-            yield db, site.endpoints
+            yield db, site
         finally:
             await db.close()
         return
@@ -255,7 +250,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
         instance = Instance(site, progress)
         try:
             await instance.start_alone()
-            yield instance.db, instance.here
+            yield instance.db, site
         finally:
             await instance.end()
 
@@ -269,10 +264,38 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
     with step(progress, "Ending the processes that are left"):
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
     if layout.ports.exists():
-        async with database_of(layout, progress) as (db, here):
+        async with database_of(layout, progress) as (db, site):
             with step(progress, "Ending sessions"):
-                await end_sessions(db, layout, here)
+                await end_sessions(db, site)
     layout.state.unlink(missing_ok=True)
+
+
+async def end_sessions(db: Database, site: Site) -> None:
+    """End every session of the instance's Agents, which have stopped: the rows first, then what it made in Docker.
+
+    Without its database the containers are removed all the same; the next `up` corrects the rows. An instance without
+    an installation id never had an Agent, so nothing of it exists.
+
+    Raises:
+        SetupError: Docker does not answer or refuses; says what is left, and how it is removed.
+    """
+    layout = site.layout
+    if not layout.installation_id.exists():
+        return
+    try:
+        await end_sessions_of(db, site.agent_ids, "instance stopped")
+    except Unavailable as error:
+        log.warning("the sessions' rows stay as they are", reason=error.message)
+    installation = layout.installation_id.read_text().strip()
+    try:
+        for agent in site.agents:
+            await remove_all(site.settings.runtime, installation, agent.folder)
+    except GreenroomError as error:
+        raise SetupError(
+            "The instance has ended, but what it made in Docker is left: the containers of its sessions, their network"
+            f" and its firewall rules. {error.message} When Docker answers again, greenroom down --data {layout.data}"
+            " removes them."
+        ) from error
 
 
 async def clear_after_crash(cluster: Cluster) -> None:

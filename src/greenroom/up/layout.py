@@ -19,6 +19,16 @@ SOCKET_PATH_BYTES: Final = 107
 """Longest path of a unix socket on Linux."""
 
 
+class _Below:
+    """The path of a file or folder in DATA."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, layout: Layout, _: type[Layout]) -> Path:
+        return layout.data / self._path
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The paths of one instance.
@@ -30,85 +40,45 @@ class Layout:
 
     data: Path
 
-    @property
-    def lock(self) -> Path:
-        """Held (flock) by the running `up`; contains its pid."""
-        return self.data / "lock"
+    lock = _Below("lock")
+    """Held (flock) by the running `up`; contains its pid."""
+    instance = _Below("instance.json")
+    """The settings of the last start; a folder with this file is an instance."""
+    ports = _Below("ports.json")
+    """Name of a listener → port."""
+    credentials = _Below("credentials.json")
+    """API key, its secret and the one-time password, 0600."""
+    ca_file = _Below("ca.pem")
+    """Certificate of the instance's own certificate authority, readable by all."""
+    installation_id = _Below("installation_id")
+    """The value of its containers' label; also in the database."""
+    state = _Below("run/state.json")
+    """The supervisor's state."""
+    tls = _Below("tls")
+    """The authority's key, readable by the caller only."""
+    keys = _Below("keys")
+    """The installation's key, for api and Managers."""
+    key_file = _Below("keys/installation.key")
+    """32 random bytes (kit.secrets)."""
+    postgres = _Below("postgres")
+    sockets = _Below("tmp/postgres")
+    api = _Below("api")
+    gateway = _Below("gateway")
+    """Prefix of nginx, its plan and certificates."""
+    gateway_credential = _Below("gateway/credential")
+    logs = _Below("logs")
+    runtime = _Below("runtime")
+    """Copies of programs that the service accounts cannot read where they are installed."""
 
     @property
-    def instance(self) -> Path:
-        """The settings of the last start, JSON; a folder with this file is an instance."""
-        return self.data / "instance.json"
+    def certificate(self) -> tuple[Path, Path]:
+        """The gateway's certificate and key."""
+        return self.gateway / "server.pem", self.gateway / "server.key"
 
     @property
-    def ports(self) -> Path:
-        """Name of a listener → port, JSON."""
-        return self.data / "ports.json"
-
-    @property
-    def credentials(self) -> Path:
-        """API key, its secret and the one-time password, JSON, 0600."""
-        return self.data / "credentials.json"
-
-    @property
-    def ca_file(self) -> Path:
-        """Certificate of the instance's own certificate authority, readable by all."""
-        return self.data / "ca.pem"
-
-    @property
-    def installation_id(self) -> Path:
-        """The value of its containers' label; also in the database."""
-        return self.data / "installation_id"
-
-    @property
-    def state(self) -> Path:
-        """The supervisor's state, JSON."""
-        return self.data / "run" / "state.json"
-
-    @property
-    def tls(self) -> Path:
-        """The authority's key, readable by the caller only."""
-        return self.data / "tls"
-
-    @property
-    def keys(self) -> Path:
-        """The installation's key, for api and Managers."""
-        return self.data / "keys"
-
-    @property
-    def key_file(self) -> Path:
-        """32 random bytes (kit.secrets)."""
-        return self.keys / "installation.key"
-
-    @property
-    def postgres(self) -> Path:
-        return self.data / "postgres"
-
-    @property
-    def sockets(self) -> Path:
-        return self.data / "tmp" / "postgres"
-
-    @property
-    def api(self) -> Path:
-        return self.data / "api"
-
-    @property
-    def gateway(self) -> Path:
-        """Prefix of nginx, its plan and certificate."""
-        return self.data / "gateway"
-
-    @property
-    def gateway_credential(self) -> Path:
-        return self.gateway / "credential"
-
-    @property
-    def logs(self) -> Path:
-        return self.data / "logs"
-
-    @property
-    def runtime(self) -> Path:
-        """Copies of programs that the service accounts cannot read where they are installed."""
-        return self.data / "runtime"
+    def given_certificate(self) -> tuple[Path, Path]:
+        """Copies of the certificate and key that the administrator brought for the host name."""
+        return self.gateway / "given.pem", self.gateway / "given.key"
 
     def manager(self, name: str) -> Path:
         """A Manager's permanent folder: its instance id."""

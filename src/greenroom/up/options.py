@@ -9,13 +9,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from greenroom.core.errors import SetupError
-from greenroom.up.layout import FORMAT
+from greenroom.up.layout import FORMAT, Layout, read_json
 
 USUAL: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
 USUAL_MANAGER: Final = 8181
@@ -118,6 +118,11 @@ class Options:
     tls_key: Path | None = None
 
 
+def runtime_name() -> str:
+    """The runtime of the Agents: the setting that `up` passes to them."""
+    return os.environ.get("GREENROOM_RUNTIME", "docker")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The settings of an instance, kept in instance.json so that a later `up` needs no options."""
@@ -131,6 +136,12 @@ class Settings:
     hostname: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
+    runtime: str = field(default_factory=runtime_name)
+    """Recorded at its start for programs that inspect the instance from outside."""
+
+    @property
+    def url(self) -> str:
+        return f"https://{self.host}:{self.port}"
 
     @property
     def host(self) -> str:
@@ -175,6 +186,11 @@ def settle(options: Options, stored: dict[str, Any]) -> Settings:
     if problem := _problem(settings):
         raise SetupError(problem)
     return settings
+
+
+def stored_settings(layout: Layout) -> Settings:
+    """The settings of an instance that was started before."""
+    return settle(Options(), read_json(layout.instance))
 
 
 def _given(options: Options) -> dict[str, Any]:

@@ -6,17 +6,12 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.up.account import Account, Accounts
-from greenroom.up.endpoints import AgentEndpoint, Endpoints, ManagerEndpoint
-from greenroom.up.layout import Layout
-from greenroom.up.options import Settings
-from greenroom.up.postgres import Cluster
+from greenroom.up.account import Account
 from greenroom.up.processes import MARK, Command
-from greenroom.up.programs import Programs
+from greenroom.up.site import AgentSite, ManagerSite, Site
 from greenroom.up.supervisor import Part
 
 _OURS_ALONE: Final = frozenset(
@@ -39,24 +34,7 @@ CALLER: Final = Account(None)
 """The account that started `up`: the Agent needs Docker."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """What all commands are made from: `dsn` is the owner's, `service_dsn` that of api and Managers; the administrator
-    brought `given_certificate` (with its key) for the host name."""
-
-    layout: Layout
-    settings: Settings
-    endpoints: Endpoints
-    programs: Programs
-    accounts: Accounts
-    dsn: str
-    service_dsn: str
-    certificate: Path
-    certificate_key: Path
-    given_certificate: tuple[Path, Path] | None = None
-
-
-def postgres(site: Site, cluster: Cluster, before_start: Callable[[], Awaitable[None]]) -> Part:
+def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
     """The database server."""
     return Part(
         name="postgres",
@@ -64,7 +42,7 @@ def postgres(site: Site, cluster: Cluster, before_start: Callable[[], Awaitable[
         before_start=before_start,
         stop_signal=signal.SIGINT,
         command=lambda: Command(
-            argv=tuple(cluster.command("max_connections=200")),
+            argv=tuple(site.cluster.command("max_connections=200")),
             environment={"LC_ALL": "C", "PATH": os.defpath},
             folder=site.layout.postgres,
             account=site.accounts.database,
@@ -83,50 +61,48 @@ def api(site: Site) -> Part:
         site.layout.api,
         {
             **_database(site),
-            "GREENROOM_API_PORT": str(site.endpoints.api_port),
-            "GREENROOM_PUBLIC_URL": site.endpoints.url,
-            "GREENROOM_STREAM_URL": site.endpoints.stream_url,
-            "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
+            **_addresses(site),
+            "GREENROOM_API_PORT": str(site.ports["api"]),
             **({} if site.given_certificate else {"GREENROOM_CA_FILE": str(site.layout.ca_file)}),
         },
     )
 
 
-def manager(site: Site, endpoint: ManagerEndpoint) -> Part:
+def manager(site: Site, manager: ManagerSite) -> Part:
     """One Manager."""
+    folder = site.layout.manager(manager.name)
     return _role(
         site,
-        endpoint.name,
+        manager.name,
         "manager",
-        site.layout.manager(endpoint.name),
+        folder,
         {
             **_database(site),
-            "GREENROOM_MANAGER_PORT": str(endpoint.port),
-            "GREENROOM_MANAGER_DIR": str(site.layout.manager(endpoint.name)),
-            "GREENROOM_ZONE": endpoint.zone,
-            "GREENROOM_SENTINEL_FILE": str(endpoint.sentinel_file),
-            "GREENROOM_GATEWAY_URL": endpoint.gateway_url,
+            "GREENROOM_MANAGER_PORT": str(manager.port),
+            "GREENROOM_MANAGER_DIR": str(folder),
+            "GREENROOM_ZONE": manager.zone,
+            "GREENROOM_SENTINEL_FILE": str(manager.sentinel_file),
+            "GREENROOM_GATEWAY_URL": manager.gateway_url,
         },
     )
 
 
-def agent(site: Site, endpoint: AgentEndpoint) -> Part:
+def agent(site: Site, agent: AgentSite) -> Part:
     """One Agent; several on one machine share it."""
-    folder = site.layout.agent(endpoint.name)
-    urls = [manager.gateway_url for manager in site.endpoints.managers_of(endpoint.zone)]
+    urls = [manager.gateway_url for manager in site.managers_of(agent.zone)]
     return _role(
         site,
-        endpoint.name,
+        agent.name,
         "agent",
-        folder,
+        agent.folder,
         {
-            "GREENROOM_AGENT_PORT": str(endpoint.port),
-            "GREENROOM_AGENT_DIR": str(folder),
+            "GREENROOM_AGENT_PORT": str(agent.port),
+            "GREENROOM_AGENT_DIR": str(agent.folder),
             "GREENROOM_MANAGER_URLS": ",".join(urls),
             "GREENROOM_CA_FILE": str(site.layout.ca_file),
-            "GREENROOM_JOIN_TOKEN_FILE": str(folder / "join_token"),
-            "GREENROOM_SHARE": str(1 / len(site.endpoints.agents)),
-            "GREENROOM_WEB_FILTER_DIR": str(site.layout.web_filter(endpoint.name)),
+            "GREENROOM_JOIN_TOKEN_FILE": str(agent.folder / "join_token"),
+            "GREENROOM_SHARE": str(1 / len(site.agents)),
+            "GREENROOM_WEB_FILTER_DIR": str(site.layout.web_filter(agent.name)),
         },
         account=CALLER,
     )
@@ -134,7 +110,7 @@ def agent(site: Site, endpoint: AgentEndpoint) -> Part:
 
 def gateway(site: Site) -> Part:
     """The gateway and its nginx; the main port serves the first Manager's zone."""
-    ports = [site.endpoints.main_port, site.endpoints.stream_port]
+    needs_root = min(site.settings.port, site.ports["stream"]) < 1024
     return _role(
         site,
         "gateway",
@@ -142,12 +118,12 @@ def gateway(site: Site) -> Part:
         site.layout.gateway,
         _gateway_settings(site),
         account=site.accounts.gateway,
-        capabilities=("net_bind_service",) if site.accounts.gateway.switches and min(ports) < 1024 else (),
+        capabilities=("net_bind_service",) if site.accounts.gateway.switches and needs_root else (),
     )
 
 
 def _gateway_settings(site: Site) -> dict[str, str]:
-    local, listen, here = "127.0.0.1", site.settings.listen_host, site.endpoints
+    local, listen, ports = "127.0.0.1", site.settings.listen_host, site.ports
     managers = [
         {
             "name": manager.instance_id,
@@ -156,34 +132,37 @@ def _gateway_settings(site: Site) -> dict[str, str]:
             "upstream": f"{local}:{manager.port}",
             "sentinel_file": str(manager.sentinel_file),
         }
-        for manager in here.managers
+        for manager in site.managers
     ]
-    agents = [{"agent_id": agent.agent_id, "upstream": f"{local}:{agent.port}"} for agent in here.agents]
-    named = _named_certificate(site)
-    return {
+    agents = [{"agent_id": agent.agent_id, "upstream": f"{local}:{agent.port}"} for agent in site.agents]
+    certificate, key = site.layout.certificate
+    settings = {
+        **_addresses(site),
         "GREENROOM_GATEWAY_DIR": str(site.layout.gateway),
-        "GREENROOM_PUBLIC_URL": here.url,
-        "GREENROOM_STREAM_URL": here.stream_url,
-        "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
-        "GREENROOM_MAIN_LISTEN": f"{listen}:{here.main_port}",
-        "GREENROOM_STREAM_LISTEN": f"{listen}:{here.stream_port}",
-        "GREENROOM_TLS_CERTIFICATE": str(site.certificate),
-        "GREENROOM_TLS_KEY": str(site.certificate_key),
-        "GREENROOM_API_UPSTREAM": f"{local}:{here.api_port}",
+        "GREENROOM_MAIN_LISTEN": f"{listen}:{site.settings.port}",
+        "GREENROOM_STREAM_LISTEN": f"{listen}:{ports['stream']}",
+        "GREENROOM_TLS_CERTIFICATE": str(certificate),
+        "GREENROOM_TLS_KEY": str(key),
+        "GREENROOM_API_UPSTREAM": f"{local}:{ports['api']}",
         "GREENROOM_GATEWAY_CREDENTIAL_FILE": str(site.layout.gateway_credential),
+        "GREENROOM_GATEWAY_METRICS_PORT": str(ports["gateway-metrics"]),
         "GREENROOM_CONSOLE_DIR": str(site.programs.console),
         "GREENROOM_GATEWAY_MANAGERS": json.dumps(managers),
         "GREENROOM_GATEWAY_AGENTS": json.dumps(agents),
-        **({"GREENROOM_NAMED_CERTIFICATE": json.dumps(named)} if named else {}),
-        **({"GREENROOM_GATEWAY_METRICS_PORT": str(here.gateway_metrics_port)} if here.gateway_metrics_port else {}),
     }
-
-
-def _named_certificate(site: Site) -> dict[str, str] | None:
-    if site.given_certificate is None or site.settings.hostname is None:
-        return None
+    if site.given_certificate is None:
+        return settings
     certificate, key = site.given_certificate
-    return {"host": site.settings.hostname, "certificate": str(certificate), "key": str(key)}
+    named = {"host": site.settings.hostname, "certificate": str(certificate), "key": str(key)}
+    return settings | {"GREENROOM_NAMED_CERTIFICATE": json.dumps(named)}
+
+
+def _addresses(site: Site) -> dict[str, str]:
+    return {
+        "GREENROOM_PUBLIC_URL": site.url,
+        "GREENROOM_STREAM_URL": site.stream_url,
+        "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
+    }
 
 
 def _database(site: Site) -> dict[str, str]:

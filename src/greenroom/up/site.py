@@ -1,29 +1,152 @@
-"""An instance laid out on disk: checked, locked, with ports, ids, certificates and programs; nothing runs yet."""
+"""The one description of an instance: its folder, settings, accounts and programs, and each part with its id, ports and
+files. It is laid out on disk before anything starts, and every command reads it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import uuid
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from greenroom.core.errors import SetupError
 from greenroom.kit.processes import end_all
+from greenroom.kit.secrets import Secrets
 from greenroom.up import checks, tls
 from greenroom.up.account import Accounts, service_accounts
-from greenroom.up.docker import runtime_name
-from greenroom.up.endpoints import endpoints
-from greenroom.up.first_start import ensure_files
-from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, read_json, write_json
-from greenroom.up.options import Options, Reservations, Settings, choose, settle, wanted
+from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, own, read_json, write_json, write_text
+from greenroom.up.options import Options, Reservations, Settings, choose, runtime_name, settle, stored_settings, wanted
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
 from greenroom.up.programs import Programs, current, prepare
 from greenroom.up.progress import Progress, step
-from greenroom.up.roles import Site
 
 LEFTOVERS_WITHIN_S: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerSite:
+    """One Manager; `gateway_port` is that of its own listener of the gateway, on which its sentinel is checked."""
+
+    name: str
+    zone: str
+    instance_id: str
+    port: int
+    gateway_port: int
+    sentinel_file: Path
+
+    @property
+    def gateway_url(self) -> str:
+        return f"https://127.0.0.1:{self.gateway_port}"
+
+    @property
+    def health_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/__healthcheck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSite:
+    """One Agent; `folder` has its identity and journal."""
+
+    name: str
+    zone: str
+    agent_id: str
+    port: int
+    folder: Path
+
+    @property
+    def health_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/__healthcheck"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """An instance whose Managers and Agents have their ids and ports; `ports` is the port of each listener by name."""
+
+    layout: Layout
+    settings: Settings
+    accounts: Accounts
+    programs: Programs
+    ports: Mapping[str, int]
+    managers: tuple[ManagerSite, ...]
+    agents: tuple[AgentSite, ...]
+
+    @classmethod
+    def of(cls, layout: Layout, settings: Settings, accounts: Accounts, programs: Programs) -> Self:
+        """Read the ids and ports from DATA."""
+        ports = read_json(layout.ports)
+        ids = {name: _id_of_manager(layout, name) for name, _ in settings.manager_names}
+        return cls(
+            layout=layout,
+            settings=settings,
+            accounts=accounts,
+            programs=programs,
+            ports=ports,
+            managers=tuple(
+                ManagerSite(
+                    name=name,
+                    zone=zone,
+                    instance_id=ids[name],
+                    port=ports[name],
+                    gateway_port=ports[f"{name}-gateway"],
+                    sentinel_file=layout.sentinel(ids[name]),
+                )
+                for name, zone in settings.manager_names
+            ),
+            agents=tuple(
+                AgentSite(
+                    name=name,
+                    zone=zone,
+                    agent_id=(layout.agent(name) / "agent_id").read_text().strip(),
+                    port=ports[name],
+                    folder=layout.agent(name),
+                )
+                for name, zone in settings.agent_names
+            ),
+        )
+
+    @property
+    def url(self) -> str:
+        return self.settings.url
+
+    @property
+    def stream_url(self) -> str:
+        return f"https://{self.settings.host}:{self.ports['stream']}"
+
+    @property
+    def api_health_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['api']}/api/__healthcheck"
+
+    @property
+    def agent_ids(self) -> list[str]:
+        return [agent.agent_id for agent in self.agents]
+
+    def managers_of(self, zone: str) -> list[ManagerSite]:
+        return [manager for manager in self.managers if manager.zone == zone]
+
+    @property
+    def cluster(self) -> Cluster:
+        """The embedded PostgreSQL; it listens only on a unix socket, so its port is just part of a file name."""
+        layout, accounts = self.layout, self.accounts
+        install = self.programs.postgres
+        return Cluster(install, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)
+
+    @property
+    def dsn(self) -> str:
+        """The database as its owner."""
+        return self.settings.database_url or self.cluster.dsn
+
+    @property
+    def service_dsn(self) -> str:
+        """The database as api and Managers see it."""
+        return self.settings.database_url or self.cluster.service_dsn
+
+    @property
+    def given_certificate(self) -> tuple[Path, Path] | None:
+        """Copies of the certificate and key that the administrator brought for the host name."""
+        return self.layout.given_certificate if self.settings.tls_cert is not None else None
 
 
 @asynccontextmanager
@@ -41,7 +164,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         DataLock.take(layout)
     reservations = Reservations()
     try:
-        settings = settle(options, read_json(layout.instance))
+        settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
         with step(progress, "Checking this machine"):
             await checks.check_machine(layout, settings)
@@ -52,44 +175,43 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         layout.create(accounts)
         if not is_locked:
             DataLock.take(layout)
-        write_json(layout.instance, {**settings.stored(), "runtime": runtime_name()}, 0o600)
+        write_json(layout.instance, settings.stored(), 0o600)
         with step(progress, "Preparing the programs"):
             programs = prepare(layout.runtime, accounts)
-        yield _laid_out(layout, settings, accounts, programs, reservations)
+        _lay_out(layout, settings, accounts, reservations)
+        yield Site.of(layout, settings, accounts, programs)
     finally:
         reservations.release()
 
 
-def _laid_out(
-    layout: Layout, settings: Settings, accounts: Accounts, programs: Programs, reservations: Reservations
-) -> Site:
-    ensure_files(layout, settings, accounts)
+def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:
+    """Make ids of Managers and Agents, sentinel folders, the installation's key, ports and certificates; what exists is
+    kept."""
+    account = accounts.services
+    for name, _ in settings.manager_names:
+        folder = layout.manager(name)
+        own(folder, 0o700, account)
+        if not (folder / "instance_id").exists():
+            write_text(folder / "instance_id", f"{name}-{uuid.uuid4().hex[:8]}\n", 0o600, account)
+        own(layout.sentinel(_id_of_manager(layout, name)).parent, 0o755, account)
+    for name, _ in settings.agent_names:
+        own(layout.agent(name), 0o700)
+        if not (layout.agent(name) / "agent_id").exists():
+            write_text(layout.agent(name) / "agent_id", f"{uuid.uuid4()}\n", 0o600)
+    if not layout.key_file.exists():
+        Secrets.create_file(layout.key_file)
+        write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
+    credential = Secrets.from_file(layout.key_file).gateway_credential()
+    write_text(layout.gateway_credential, credential, 0o600, accounts.gateway)
     names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
     ports = choose(wanted(*names), read_json(layout.ports), settings.port, reservations.take)
     write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
-    return _site(layout, settings, accounts, programs)
-
-
-def _site(layout: Layout, settings: Settings, accounts: Accounts, programs: Programs) -> Site:
     tls.ensure_authority(layout)
-    certificate = tls.ensure_certificate(layout, accounts.gateway, settings.served_hosts, datetime.now(UTC))
-    given = None
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        given = tls.copy_given(layout, accounts.gateway, Path(settings.tls_cert), Path(settings.tls_key))
-    here = endpoints(layout, settings, read_json(layout.ports))
-    cluster = cluster_of(layout, programs, accounts)
-    return Site(
-        layout=layout,
-        settings=settings,
-        endpoints=here,
-        programs=programs,
-        accounts=accounts,
-        dsn=settings.database_url or cluster.dsn,
-        service_dsn=settings.database_url or cluster.service_dsn,
-        certificate=certificate[0],
-        certificate_key=certificate[1],
-        given_certificate=given,
-    )
+    tls.ensure_certificates(layout, settings, accounts.gateway, datetime.now(UTC))
+
+
+def _id_of_manager(layout: Layout, name: str) -> str:
+    return (layout.manager(name) / "instance_id").read_text().strip()
 
 
 @asynccontextmanager
@@ -102,18 +224,12 @@ async def stopped(layout: Layout) -> AsyncGenerator[Site]:
     lock = DataLock.take(layout)
     try:
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        settings, accounts = settle(Options(), read_json(layout.instance)), service_accounts()
-        yield _site(layout, settings, accounts, prepare(layout.runtime, accounts))
+        accounts = service_accounts()
+        yield Site.of(layout, stored_settings(layout), accounts, prepare(layout.runtime, accounts))
     finally:
         lock.release()
 
 
 def site_of(layout: Layout) -> Site:
     """The site of an instance that was started before; changes nothing."""
-    settings, accounts = settle(Options(), read_json(layout.instance)), service_accounts()
-    return _site(layout, settings, accounts, current(layout.runtime))
-
-
-def cluster_of(layout: Layout, programs: Programs, accounts: Accounts) -> Cluster:
-    """The embedded PostgreSQL; it listens only on a unix socket, so its port is just part of a file name."""
-    return Cluster(programs.postgres, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)
+    return Site.of(layout, stored_settings(layout), service_accounts(), current(layout.runtime))

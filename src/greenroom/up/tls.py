@@ -20,6 +20,7 @@ from greenroom.kit.certificates import (
 )
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout, write_text
+from greenroom.up.options import Settings
 
 SERVER_DAYS: Final = 397
 RENEW_DAYS: Final = 30
@@ -36,6 +37,17 @@ def ensure_authority(layout: Layout) -> None:
     write_text(layout.ca_file, authority.certificate, 0o644)
 
 
+def ensure_certificates(layout: Layout, settings: Settings, account: Account, now: datetime) -> None:
+    """Renew the instance's certificate when it expires soon; copy the administrator's when it was replaced.
+
+    Raises:
+        SetupError: a file cannot be read, or certificate and key do not belong together.
+    """
+    ensure_certificate(layout, account, settings.served_hosts, now)
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        copy_given(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
+
+
 def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], now: datetime) -> tuple[Path, Path]:
     """The gateway's certificate (with the authority's) and key, renewed when they expire soon or `hosts` changed.
 
@@ -45,7 +57,7 @@ def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], n
         SetupError: the authority's key cannot be used.
     """
     authority = layout.ca_file, layout.tls / "ca.key"
-    return ensure_pair(authority, layout.gateway / "server", hosts, now, account)
+    return ensure_pair(authority, layout.certificate[0].with_suffix(""), hosts, now, account)
 
 
 def ensure_pair(
@@ -74,15 +86,16 @@ def ensure_pair(
 
 
 def copy_given(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
-    """Copy the administrator's certificate and key to where the gateway can read them.
+    """Copy the administrator's certificate and key to where the gateway can read them, unless they are there already.
 
     Raises:
         SetupError: they cannot be read, or do not belong together.
     """
     check_pair(certificate, key)
-    copies = layout.gateway / "given.pem", layout.gateway / "given.key"
-    write_text(copies[0], certificate.read_text(), 0o644, account)
-    write_text(copies[1], key.read_text(), 0o600, account)
+    copies = layout.given_certificate
+    for original, copy, mode in zip((certificate, key), copies, (0o644, 0o600), strict=True):
+        if not copy.exists() or copy.read_bytes() != original.read_bytes():
+            write_text(copy, original.read_text(), mode, account)
     return copies
 
 

@@ -26,8 +26,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.fleet.managers import list_managers
 from greenroom.up import health, tls
-from greenroom.up.endpoints import ManagerEndpoint
-from greenroom.up.roles import Site
+from greenroom.up.site import ManagerSite, Site
 from greenroom.up.supervisor import Part
 
 log = structlog.get_logger(__name__)
@@ -86,7 +85,7 @@ class _Record:
 class ManagerWatch(PartWatch):
     """Watches one Manager, which may be disabled (as `db` says), and answers 500 when it hangs."""
 
-    def __init__(self, manager: ManagerEndpoint, part: Part, restart: Restart, db: Database) -> None:
+    def __init__(self, manager: ManagerSite, part: Part, restart: Restart, db: Database) -> None:
         super().__init__(part, manager.health_url, restart, db)
         self._manager = manager
         self._db = db
@@ -119,25 +118,9 @@ async def keep_certificates(site: Site) -> None:
     while True:
         await asyncio.sleep(CERTIFICATES_LOOK_S)
         try:
-            renew_certificates(site, datetime.now(UTC))
+            tls.ensure_certificates(site.layout, site.settings, site.accounts.gateway, datetime.now(UTC))
         except (SetupError, OSError) as error:
             log.error("the gateway keeps its certificates", reason=str(error))
-
-
-def renew_certificates(site: Site, now: datetime) -> None:
-    """Renew the instance's certificate when it expires soon; copy the administrator's when it was replaced.
-
-    Raises:
-        SetupError: certificate and key do not belong together.
-        OSError: a file cannot be read.
-    """
-    tls.ensure_certificate(site.layout, site.accounts.gateway, site.settings.served_hosts, now)
-    given = site.settings.tls_cert, site.settings.tls_key
-    if given[0] is not None and given[1] is not None and site.given_certificate is not None:
-        originals = Path(given[0]), Path(given[1])
-        pairs = zip(originals, site.given_certificate, strict=True)
-        if any(original.read_bytes() != copy.read_bytes() for original, copy in pairs):
-            tls.copy_given(site.layout, site.accounts.gateway, *originals)
 
 
 MAX_BYTES: Final = 20 << 20

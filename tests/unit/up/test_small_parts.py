@@ -12,7 +12,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -28,14 +28,13 @@ from greenroom.up import commands, health, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.docker import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
+from greenroom.up.instance import end_sessions
 from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, Ready, show_events, step
-from greenroom.up.roles import Site
-from greenroom.up.shutdown import end_sessions
-from greenroom.up.upkeep import cut_large, renew_certificates
+from greenroom.up.upkeep import cut_large
 
 MINE = Account(None)
 
@@ -179,7 +178,8 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
 
 async def test_an_instance_killed_in_its_first_start_has_no_sessions_to_end(layout: Layout):
     unused: Any = None
-    await end_sessions(unused, layout, unused)
+    site: Any = SimpleNamespace(layout=layout)
+    await end_sessions(unused, site)
 
 
 @pytest.mark.parametrize("note", ["{own}", "", None])
@@ -275,17 +275,13 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
     bring()
     given = tls.copy_given(layout, MINE, *brought)
     settings = Settings(hostname="rooms.example", tls_cert=str(brought[0]), tls_key=str(brought[1]))
-    site = cast(
-        "Site",
-        SimpleNamespace(layout=layout, accounts=Accounts(MINE, MINE, MINE), settings=settings, given_certificate=given),
-    )
     before = own.read_bytes(), given[0].stat().st_mtime_ns
-    renew_certificates(site, now)
+    tls.ensure_certificates(layout, settings, MINE, now)
     assert (own.read_bytes(), given[0].stat().st_mtime_ns) == before
-    renew_certificates(site, now + timedelta(days=380))
+    tls.ensure_certificates(layout, settings, MINE, now + timedelta(days=380))
     assert own.read_bytes() != before[0]
     bring()
-    renew_certificates(site, now)
+    tls.ensure_certificates(layout, settings, MINE, now)
     assert given[0].read_bytes() == own.read_bytes()
 
 
