@@ -1,12 +1,14 @@
 """Start the roles of a running instance again whose code changes: script/reload.py DATA.
 
-Each is asked to end, and `greenroom up` starts it again as it does with every role that ends.
+Each is asked to end, and `greenroom up` starts it again as it does with every role that ends. Where the accounts of the
+services cannot read the checkout or its Python, they run a copy in DATA, into which what changes is copied.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterable
@@ -30,6 +32,18 @@ def roles_of(changed: Iterable[Path]) -> frozenset[str]:
     return frozenset[str]().union(*(ONE_ROLE.get(package, ROLES) for package in packages))
 
 
+def copy(data: Path, changed: Iterable[Path]) -> None:
+    """Bring the files of the package into the copy that an instance runs, if it runs one."""
+    for target in (data / "runtime").glob("*/packages/greenroom"):
+        for path in changed:
+            there = target / path.relative_to(PACKAGE)
+            if path.exists():
+                there.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, there)
+            else:
+                there.unlink(missing_ok=True)
+
+
 def restart(data: Path, roles: frozenset[str]) -> list[str]:
     """Ask the processes of these roles to end; their names. One that is between two starts runs the new code anyway."""
     parts = json.loads((data / "run/state.json").read_text())["parts"]
@@ -49,6 +63,7 @@ def main(data: Path) -> None:
     """Restart what changes until Ctrl-C."""
     for changes in watch(PACKAGE, watch_filter=PythonFilter(extra_extensions=(".sql", ".j2")), raise_interrupt=False):
         changed = sorted(Path(name) for _, name in changes)
+        copy(data, changed)
         names = restart(data, roles_of(changed))
         what = ", ".join(str(path.relative_to(PACKAGE)) for path in changed)
         print(f"{what}: {', '.join(names) or 'no role'} started again", flush=True)

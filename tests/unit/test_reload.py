@@ -40,6 +40,20 @@ def test_a_change_concerns_the_roles_that_run_it(reload: ModuleType, changed: li
     assert reload.roles_of([reload.PACKAGE / name for name in changed]) == roles
 
 
+def test_what_changed_is_brought_into_the_copy_that_the_instance_runs(
+    reload: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package, runs = tmp_path / "src", tmp_path / "data/runtime/0a1b2c/packages/greenroom"
+    for folder in (package / "api", runs / "api"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(reload, "PACKAGE", package)
+    (package / "api/new.py").write_text("new = 1")
+    (runs / "api/gone.py").write_text("gone = 1")
+    reload.copy(tmp_path / "data", [package / "api/new.py", package / "api/gone.py"])
+    assert [file.name for file in (runs / "api").iterdir()] == ["new.py"]
+    reload.copy(tmp_path / "an instance that runs the checkout itself", [package / "api/new.py"])
+
+
 def test_processes_of_the_roles_are_asked_to_end_and_no_others(reload: ModuleType, tmp_path: Path):
     processes = {name: subprocess.Popen(["sleep", "60"]) for name in ("api", "manager-eu-1", "manager-us-1")}
     gone = subprocess.Popen(["true"])
