@@ -85,9 +85,9 @@ async def test_a_token_made_for_an_agent_lets_it_join_again_and_nobody_else(door
 async def test_an_agent_of_up_that_lost_its_credential_joins_its_own_zone_again(door: Door, db: Database):
     agent = await joined(db, door)
     await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # what `up` calls its zone now
-    await let_join(db, hashed("lost"), "eu", 1, agent.agent_id)
+    await let_join(db, hashed("lost"), "eu", agent.agent_id)
     assert (await ToldAgent(door, "lost", agent_id=agent.agent_id).register()).status_code == 200
-    await let_join(db, hashed("new"), "default", 1)
+    await let_join(db, hashed("new"), "default")
     assert (await ToldAgent(door, "new").register()).status_code == 200
 
 

@@ -9,24 +9,10 @@ from uuid import UUID
 from pydantic import Field
 
 from greenroom.api.bodies import Body
+from greenroom.core.session.states import SessionStatus
 
 Outcome = Literal["staged", "on_demand", "failed"]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Status = Literal[
-    "requested",
-    "starting",
-    "running",
-    "assigning",
-    "stopping",
-    "stopped",
-    "pausing",
-    "paused",
-    "deleting",
-    "deleted",
-    "failed",
-    "unreachable",
-    "lost",
-]
 
 
 class UserFilter(Body):
@@ -44,7 +30,7 @@ class SessionFilter(Body):
     image_id: UUID | None = None
     staging_config_id: UUID | None = None
     agent_id: UUID | None = None
-    status: Annotated[Status, Field(description="in this status")] = "running"
+    status: Annotated[SessionStatus, Field(description="in this status")] = SessionStatus.RUNNING
     staged: Annotated[bool, Field(description="without a user; --no-staged: with one")] = False
     ended: Annotated[bool, Field(description="also those that ended in the last days")] = False
     set_aside: Annotated[bool, Field(description="instead those whose hand-over to a user failed")] = False

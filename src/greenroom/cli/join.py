@@ -26,7 +26,6 @@ import typer
 from greenroom.agent.fleet.checkin import REGISTER_PATH
 from greenroom.agent.fleet.identity import Identity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
-from greenroom.cli.join_files import owner_of, write_settings
 from greenroom.cli.values import begin_again_without
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address
@@ -318,7 +317,7 @@ def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]
     values = {"agent_dir": str(home), **{name: value for name, value in settings.items() if value}}
     if deployment.authority:
         values["ca_file"] = str(home / "authority.pem")
-    return write_settings(home, "agent.toml", values, {"authority.pem": deployment.authority})
+    return _write_settings(home, "agent.toml", values, {"authority.pem": deployment.authority})
 
 
 # A gateway ----------------------------------------------------------------------------------------------------------
@@ -337,7 +336,7 @@ def _join_gateway(deployment: Deployment, token: str, home: Path) -> _JoinResult
         "public_url": joined["public_url"],
         "stream_url": joined["stream_url"],
     }
-    file = write_settings(home, "gateway.toml", values, {"credential": joined["credential"]})
+    file = _write_settings(home, "gateway.toml", values, {"credential": joined["credential"]})
     sentence = (
         f"This host joined zone {joined['zone_name']} as gateway {gateway_id}. Say in {file} which certificate it shows"
         " (tls_certificate, tls_key), where it listens (main_listen, stream_listen) and where the api is"
@@ -353,7 +352,33 @@ def _gateway_id(home: Path) -> str:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not file.exists():
-            write_private(file, f"{uuid.uuid4()}\n".encode(), owner_of(home))
+            write_private(file, f"{uuid.uuid4()}\n".encode(), _owner_of(home))
         return str(uuid.UUID(file.read_text().strip()))
     except (OSError, ValueError) as error:
         raise SetupError(f"The folder {home} cannot be used: {error}.") from error
+
+
+# The folder ----------------------------------------------------------------------------------------------------------
+
+
+def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
+    """Write a TOML file of strings and other files beside it, readable by the folder's owner only; returns the TOML
+    file.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    try:
+        for other, content in files.items():
+            if content:
+                write_private(home / other, content.encode(), _owner_of(home))
+        write_private(home / name, text.encode(), _owner_of(home))
+    except OSError as error:
+        raise SetupError(f"The folder {home} cannot be written: {error.strerror}.") from error
+    return home / name
+
+
+def _owner_of(home: Path) -> os.stat_result | None:
+    """The files' owner, if this account can set it: a gateway's folder may belong to its account already."""
+    return home.stat() if os.getuid() == 0 else None

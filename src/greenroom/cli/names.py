@@ -47,10 +47,7 @@ def _names(client: Client, noun: Noun) -> dict[str, str]:
 
 
 def _is_id(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and bool(UUID(value))
-    except ValueError:
-        return False
+    return isinstance(value, str) and _uuid(value) is not None
 
 
 def find_id(client: Client, noun: Noun, given: str) -> str:

@@ -77,12 +77,35 @@ async def ensure_zones(
         )
 
 
-async def let_join(db: Database, token_hash: bytes, zone_name: str, hours: int, agent_id: str | None = None) -> None:
-    """Let one new Agent, enabled at once, join the zone within `hours`; with `agent_id` that known Agent, once more."""
+JOIN_HOURS: Final = 1
+"""An Agent that has not joined by then needs another `up` or `setup`."""
+
+
+async def let_join(
+    db: Database, token_hash: bytes, zone_name: str, agent_id: str | None = None, *, created_by: str = ""
+) -> None:
+    """Let one new Agent, enabled at once, join the zone within JOIN_HOURS; if `agent_id` has registered with this
+    database, that Agent once more, in its own zone.
+
+    Raises:
+        NotFound: there is no such zone.
+    """
     zone_id = await zone_of_agent(db, agent_id) if agent_id else None
+    known_id = agent_id if zone_id else None
     if zone_id is None:
-        zone_id = (await zones_named(db, [zone_name]))[zone_name].zone_id
-    await add_join_token(db, token_hash, zone_id, valid_s=hours * 3600.0, agent_id=agent_id, enable_agent=True)
+        found = (await zones_named(db, [zone_name])).get(zone_name)
+        if found is None:
+            raise NotFound(f"There is no zone {zone_name}; make it first (greenroom zones create).")
+        zone_id = found.zone_id
+    await add_join_token(
+        db,
+        token_hash,
+        zone_id,
+        valid_s=JOIN_HOURS * 3600.0,
+        agent_id=known_id,
+        enable_agent=True,
+        created_by=created_by,
+    )
 
 
 async def zone_of_agent(db: Database, agent_id: str) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
 from greenroom.runtimes.docker.inspection import docker, has_image
 from greenroom.up.layout import Layout
-from greenroom.up.options import Settings
+from greenroom.up.options import Settings, why_not_listenable
 from greenroom.up.tls import check_pair
 
 PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
@@ -108,12 +107,8 @@ def check_programs() -> None:
 
 def check_port(port: int) -> None:
     """Refuse a main port that cannot be listened on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-            probe.listen(1)
-        except PermissionError as error:
-            raise SetupError(f"Port {port} needs root; give a --port from 1024 upwards.") from error
-        except OSError as error:
-            raise SetupError(f"Port {port} is taken by another program; stop that, or give another --port.") from error
+    error = why_not_listenable(port)
+    if isinstance(error, PermissionError):
+        raise SetupError(f"Port {port} needs root; give a --port from 1024 upwards.") from error
+    if error is not None:
+        raise SetupError(f"Port {port} is taken by another program; stop that, or give another --port.") from error

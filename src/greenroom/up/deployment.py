@@ -19,10 +19,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.errors import NotFound, SetupError
+from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
-from greenroom.db.fleet.enrolment import add_join_token, read_token
-from greenroom.db.installation import ensure_zones, has_first_data, zone_of_agent, zones_named
+from greenroom.db.fleet.enrolment import read_token
+from greenroom.db.installation import JOIN_HOURS, ensure_zones, has_first_data, let_join
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority
 from greenroom.kit.secrets import Secrets, hashed, new_secret
@@ -49,8 +49,7 @@ GIVEN: Final = ("given.pem", "given.key")
 SERVICE_FILE: Final = "service.password"
 """On a further host, in `installation/`: the database password of its api and Manager."""
 SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
-JOIN_HOURS: Final = 1
-"""An Agent that has not joined by then needs another `setup`."""
+MADE_BY: Final = "greenroom setup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,29 +263,7 @@ async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> No
     if await read_token(db, token) is not None:
         return
     agent_id = _read(deployment.folder / "agent/agent_id").strip()
-    its_zone = await zone_of_agent(db, agent_id)
-    await _admit(db, token, its_zone or await _zone_id(db, zone), agent_id if its_zone else None)
-
-
-async def _admit(db: Database, token_hash: bytes, zone_id: str, agent_id: str | None = None) -> None:
-    """Let one new host, enabled at once, or the known Agent `agent_id` join once."""
-    valid_s = JOIN_HOURS * 3600.0
-    await add_join_token(
-        db,
-        token_hash,
-        zone_id,
-        valid_s=valid_s,
-        agent_id=agent_id,
-        enable_agent=True,
-        created_by="greenroom setup",
-    )
-
-
-async def _zone_id(db: Database, name: str) -> str:
-    found = (await zones_named(db, [name])).get(name)
-    if found is None:
-        raise NotFound(f"There is no zone {name}; make it first (greenroom zones create).")
-    return found.zone_id
+    await let_join(db, token, zone, agent_id, created_by=MADE_BY)
 
 
 async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
@@ -305,7 +282,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
         raise SetupError(f"{name!r} is no host name.")
     token = new_secret()
     async with opened(dsn) as db:
-        await _admit(db, hashed(token), await _zone_id(db, zone))
+        await let_join(db, hashed(token), zone, created_by=MADE_BY)
     own(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
     own(folder, 0o700)

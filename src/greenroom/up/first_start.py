@@ -63,10 +63,6 @@ async def read_credentials(db: Database, layout: Layout) -> dict[str, Any]:
     }
 
 
-JOIN_HOURS = 1
-"""An Agent that has not joined by then needs another `up`."""
-
-
 async def ensure_rows(db: Database, site: Site) -> None:
     """Insert zones, and a join token for each Agent that the database does not know or that lost its credential; write
     the installation's id to a file."""
@@ -75,10 +71,10 @@ async def ensure_rows(db: Database, site: Site) -> None:
     origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", settings.host]))
     await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", site.ports["stream"])
     for agent in site.agents:
-        zone_id, identity = await zone_of_agent(db, agent.agent_id), agent.folder / "identity.json"
-        if zone_id is not None and identity.exists():
+        identity = agent.folder / "identity.json"
+        if identity.exists() and await zone_of_agent(db, agent.agent_id) is not None:
             continue
         token = new_secret()
-        await let_join(db, hashed(token), agent.zone, JOIN_HOURS, agent.agent_id if zone_id else None)
+        await let_join(db, hashed(token), agent.zone, agent.agent_id)
         write_text(agent.folder / "join_token", f"{token}\n", 0o600)
         identity.unlink(missing_ok=True)

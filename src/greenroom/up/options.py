@@ -71,7 +71,7 @@ class Reservations:
         """Reserve a TCP port if it is neither in use nor reserved; returns whether it is reserved now."""
         if port in self._held:
             return True
-        if not is_listenable(port):
+        if why_not_listenable(port):
             return False
         name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -88,16 +88,16 @@ class Reservations:
         self._held.clear()
 
 
-def is_listenable(port: int) -> bool:
-    """Whether a listener can be opened on this port of all addresses now."""
+def why_not_listenable(port: int) -> OSError | None:
+    """Why no listener can be opened on this port of all addresses now; None = it can."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
             probe.listen(1)
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 _ZONE_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")

@@ -1,6 +1,6 @@
-"""Print docs/reference/command-line.md: `python -m greenroom.cli.reference > docs/reference/command-line.md`.
+"""Print docs/reference/command-line.md: `.venv/bin/python script/command_line.py > docs/reference/command-line.md`.
 
-The introduction and its examples are in `reference.md` beside this file; the commands are read from the program.
+The introduction and its examples are in `command_line.md` beside this file; the commands are read from the program.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VALUES: Final = {
     "float range": "NUMBER",
     "path": "PATH",
 }
-INTRODUCTION: Final = Path(__file__).with_name("reference.md")
+INTRODUCTION: Final = Path(__file__).with_suffix(".md")
 
 
 def document() -> str:
