@@ -65,6 +65,13 @@ def test_every_decision_is_listed_by_its_title():
         assert f"{number}. [{title}]({page.name})" in index, page.name
 
 
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_every_file_named_on_the_way_into_the_code_exists(page: str):
+    named = re.findall(r"(?:`|script/test )([a-z_]+/[\w./-]*\w)/?(?=`| )", (ROOT / page).read_text())
+    assert named
+    assert [path for path in named if not (ROOT / path).exists() and not (ROOT / "src/greenroom" / path).exists()] == []
+
+
 def problem_of(words: list[str]) -> str | None:
     """What `greenroom WORDS…` has that the program does not."""
     command = PROGRAM
