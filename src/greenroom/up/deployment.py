@@ -29,7 +29,7 @@ from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
 from greenroom.up.checks import key_is_missing, opened
 from greenroom.up.first_start import ensure_first_data
-from greenroom.up.layout import own, write_text
+from greenroom.up.layout import own, write_once, write_text
 from greenroom.up.tls import ensure_pair
 
 SERVICES: Final = Account("greenroom")
@@ -116,7 +116,7 @@ class Deployment:
 
     def _name_agent(self) -> None:
         """Copy the Agent's id for the gateway beside it: streams are addressed by it."""
-        _once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
+        write_once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
         write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
 
     def _make_installation(self, hosts: Sequence[str], now: datetime) -> None:
@@ -127,7 +127,7 @@ class Deployment:
                 f"There is a database in {self.folder}/db, but not its {here}; restore that from a backup."
             )
         Secrets.create_file(here / "installation.key")
-        _once(here / "database.password", secrets.token_urlsafe(32))
+        write_once(here / "database.password", secrets.token_urlsafe(32))
         if not self.authority[1].exists():
             made = new_authority("Greenroom installation authority", now)
             write_text(self.authority[0], made.certificate, 0o644)
@@ -246,7 +246,7 @@ def _make_key(key: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o711)
         Secrets.create_file(key)
-        _once(folder / "gateway.credential", Secrets.from_file(key).gateway_credential())
+        write_once(folder / "gateway.credential", Secrets.from_file(key).gateway_credential())
     except OSError as error:
         raise SetupError(f"The folder {folder} cannot be written: {error.strerror}.") from error
 
@@ -301,11 +301,6 @@ def service_password(owners: str) -> str:
 
 def _pgpass(role: str, password: str) -> str:
     return f"*:*:*:{role}:{password}\n"
-
-
-def _once(file: Path, text: str) -> None:
-    if not file.exists():
-        write_text(file, text, 0o600)
 
 
 def _read(file: Path) -> str:

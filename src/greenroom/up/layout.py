@@ -157,6 +157,12 @@ def write_text(path: Path, text: str, mode: int, account: Account | None = None)
     part.replace(path)
 
 
+def write_once(path: Path, text: str, account: Account | None = None) -> None:
+    """`write_text` of a secret or an id, unless there is one."""
+    if not path.exists():
+        write_text(path, text, 0o600, account)
+
+
 def write_json(path: Path, value: Any, mode: int, account: Account | None = None) -> None:
     """`write_text` of a value as JSON."""
     write_text(path, json.dumps(value, indent=2) + "\n", mode, account)

@@ -16,7 +16,17 @@ from greenroom.kit.processes import end_all
 from greenroom.kit.secrets import Secrets
 from greenroom.up import checks, tls
 from greenroom.up.account import Accounts, service_accounts
-from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, own, read_json, write_json, write_text
+from greenroom.up.layout import (
+    DataLock,
+    Layout,
+    check_folder,
+    check_reachable,
+    own,
+    read_json,
+    write_json,
+    write_once,
+    write_text,
+)
 from greenroom.up.options import Options, Reservations, Settings, choose, runtime_name, settle, stored_settings, wanted
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
@@ -191,13 +201,11 @@ def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservation
     for name, _ in settings.manager_names:
         folder = layout.manager(name)
         own(folder, 0o700, account)
-        if not (folder / "instance_id").exists():
-            write_text(folder / "instance_id", f"{name}-{uuid.uuid4().hex[:8]}\n", 0o600, account)
+        write_once(folder / "instance_id", f"{name}-{uuid.uuid4().hex[:8]}\n", account)
         own(layout.sentinel(_id_of_manager(layout, name)).parent, 0o755, account)
     for name, _ in settings.agent_names:
         own(layout.agent(name), 0o700)
-        if not (layout.agent(name) / "agent_id").exists():
-            write_text(layout.agent(name) / "agent_id", f"{uuid.uuid4()}\n", 0o600)
+        write_once(layout.agent(name) / "agent_id", f"{uuid.uuid4()}\n")
     if not layout.key_file.exists():
         Secrets.create_file(layout.key_file)
         write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
