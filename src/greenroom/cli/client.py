@@ -27,7 +27,11 @@ class ApiError(GreenroomError):
 
 
 class Client:
-    """A connection to one deployment, used as a context manager; tests pass their own `transport`."""
+    """A connection to one deployment, used as a context manager; tests pass their own `transport`.
+
+    Paths are those under /api/v1, and a query parameter that is None is left out. Each request raises ApiError when the
+    server does not answer 2xx.
+    """
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
@@ -49,19 +53,10 @@ class Client:
         self._http.close()
 
     def get(self, path: str, query: Row | None = None) -> Any:
-        """The JSON at `path` (under /api/v1); a query parameter that is None is left out.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
         return _json(self._send("GET", PREFIX + path, params=_given(query)))
 
     def rows(self, path: str, query: Row | None = None, limit: int | None = None) -> list[Row]:
-        """All rows of a list, or the first `limit`, page by page.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
+        """All rows of a list, or the first `limit`, page by page."""
         size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
         answer = self._send("GET", PREFIX + path, params={**_given(query), "limit": size})
         rows = cast("list[Row]", _json(answer))
@@ -71,23 +66,18 @@ class Client:
         return rows[:limit]
 
     def download(self, path: str, query: Row | None = None) -> bytes:
-        """Raises ApiError: the server did not answer 2xx."""
         return self._send("GET", PREFIX + path, params=_given(query)).content
 
     def post(self, path: str, body: Row | None = None, timeout_s: float = TIMEOUT_S) -> Row:
-        """Raises ApiError: the server did not answer 2xx."""
         return _json(self._send("POST", PREFIX + path, json=body, timeout=timeout_s))
 
     def patch(self, path: str, body: Row) -> Any:
-        """Raises ApiError: the server did not answer 2xx."""
         return _json(self._send("PATCH", PREFIX + path, json=body))
 
     def put(self, path: str) -> None:
-        """Raises ApiError: the server did not answer 2xx."""
         self._send("PUT", PREFIX + path)
 
     def delete(self, path: str, query: Row | None = None) -> Row | None:
-        """Raises ApiError: the server did not answer 2xx."""
         return _json(self._send("DELETE", PREFIX + path, params=_given(query)))
 
     def changes(self, topic: str) -> Iterator[None]:

@@ -34,7 +34,7 @@ from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
-from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events, step
+from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
 from greenroom.up.site import site_of
 from greenroom.up.supervisor import PartState, State
 
@@ -196,7 +196,7 @@ def _started_docker() -> int | None:
 
 
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
-    with step(progress, "Stopping the instance and ending its sessions"):
+    with progress.step("Stopping the instance and ending its sessions"):
         os.kill(pid, signal.SIGTERM)
         end_s = time.monotonic() + DOWN_WITHIN_S
         while running_pid(layout) == pid:

@@ -27,7 +27,7 @@ from greenroom.up.layout import Layout, running_pid
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
-from greenroom.up.progress import Progress, step
+from greenroom.up.progress import Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, prepared, site_of, stopped
 from greenroom.up.supervisor import State, Supervisor
 from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep_small
@@ -99,7 +99,7 @@ class Instance:
         await self.start_database()
         self._background(self.supervisor.watch(), "supervisor")
         self._background(keep_small(self.site.layout.logs), "logs")
-        with step(self._progress, "Migrating the database"):
+        with self._progress.step("Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
             await ensure_first_data(
@@ -110,7 +110,7 @@ class Instance:
             )
             await ensure_rows(self.db, self.site)
             self._has_rows = True
-        with step(self._progress, "Starting api, Managers, Agents and the gateway"):
+        with self._progress.step("Starting api, Managers, Agents and the gateway"):
             async with health.client(self.site.layout.ca_file) as http:
                 self._start_services()
                 await self._wait_until_healthy(http, frozenset({"agent"}))
@@ -133,10 +133,10 @@ class Instance:
         cluster = self.site.cluster
         cluster.check_version()
         if not cluster.exists():
-            with step(self._progress, "Creating the database"):
+            with self._progress.step("Creating the database"):
                 cluster.create()
         cluster.write_access()
-        with step(self._progress, "Starting PostgreSQL"):
+        with self._progress.step("Starting PostgreSQL"):
             self.supervisor.run(roles.postgres(self.site, lambda: clear_after_crash(cluster)))
             await self._wait_for_database()
             await ensure_service_role(self.site.dsn)
@@ -202,12 +202,12 @@ class Instance:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with step(self._progress, "Stopping the processes"):
+        with self._progress.step("Stopping the processes"):
             await self.supervisor.stop(keep=frozenset({"postgres"}))
         left = ""
         if self.ends_sessions or await self._has_no_session():
             try:
-                with step(self._progress, "Ending sessions"):
+                with self._progress.step("Ending sessions"):
                     await end_sessions(self.db, self.site)
             except SetupError as error:
                 left = error.message
@@ -261,11 +261,11 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
     Raises:
         SetupError: an `up` is running here, or something cannot be ended.
     """
-    with step(progress, "Ending the processes that are left"):
+    with progress.step("Ending the processes that are left"):
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
     if layout.ports.exists():
         async with database_of(layout, progress) as (db, site):
-            with step(progress, "Ending sessions"):
+            with progress.step("Ending sessions"):
                 await end_sessions(db, site)
     layout.state.unlink(missing_ok=True)
 

@@ -10,12 +10,11 @@ import signal
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Final, Protocol, TextIO
 
 import msgspec
 from rich.console import Console
-from rich.status import Status
 
 SHOWN_FROM_S: Final = 1.0
 """A step that took longer is shown with its time."""
@@ -24,19 +23,9 @@ SHOWN_FROM_S: Final = 1.0
 class Progress(Protocol):
     """The display of the steps."""
 
-    def begin(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
-
-
-@contextmanager
-def step(progress: Progress, text: str) -> Generator[None]:
-    """One step as a block."""
-    progress.begin(text)
-    try:
-        yield
-    finally:
-        progress.end()
+    def step(self, text: str) -> AbstractContextManager[None]:
+        """One step, which lasts as long as the block."""
+        ...
 
 
 class Lines:
@@ -44,23 +33,16 @@ class Lines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._text = ""
-        self._began_s = 0.0
 
-    def begin(self, text: str) -> None:
-        self.end()
-        self._text, self._began_s = text, time.monotonic()
-        self._print(f"{text} …")
-
-    def end(self) -> None:
-        took_s = time.monotonic() - self._began_s
-        if self._text and took_s >= SHOWN_FROM_S:
-            self._print(f"{self._text}: {took_s:.1f} s")
-        self._text = ""
-
-    def _print(self, line: str) -> None:
-        self._out.write(line + "\n")
-        self._out.flush()
+    @contextmanager
+    def step(self, text: str) -> Generator[None]:
+        began_s = time.monotonic()
+        print(f"{text} …", file=self._out, flush=True)
+        try:
+            yield
+        finally:
+            if (took_s := time.monotonic() - began_s) >= SHOWN_FROM_S:
+                print(f"{text}: {took_s:.1f} s", file=self._out, flush=True)
 
 
 class Spinner:
@@ -68,24 +50,17 @@ class Spinner:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._status: Status | None = None
-        self._text = ""
-        self._began_s = 0.0
 
-    def begin(self, text: str) -> None:
-        self.end()
-        self._text, self._began_s = text, time.monotonic()
-        self._status = self._console.status(f"{text} …")
-        self._status.start()
-
-    def end(self) -> None:
-        if self._status is None:
-            return
-        self._status.stop()
-        self._status = None
-        took_s = time.monotonic() - self._began_s
-        time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= SHOWN_FROM_S else ""
-        self._console.print(f"[green]✓[/green] {self._text}{time_taken}")
+    @contextmanager
+    def step(self, text: str) -> Generator[None]:
+        began_s = time.monotonic()
+        try:
+            with self._console.status(f"{text} …"):
+                yield
+        finally:
+            took_s = time.monotonic() - began_s
+            time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= SHOWN_FROM_S else ""
+            self._console.print(f"[green]✓[/green] {text}{time_taken}")
 
 
 class Begin(msgspec.Struct, tag=True):
@@ -117,11 +92,13 @@ class Events:
         self._out = out
         self._deaf = False
 
-    def begin(self, text: str) -> None:
+    @contextmanager
+    def step(self, text: str) -> Generator[None]:
         self.send(Begin(text))
-
-    def end(self) -> None:
-        self.send(End())
+        try:
+            yield
+        finally:
+            self.send(End())
 
     def send(self, event: Begin | End | Ready | Failed) -> None:
         """Send an event; when the reader is gone without notice, this process gets SIGTERM."""
@@ -146,13 +123,12 @@ def on_stderr() -> Progress:
 
 def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
     """Show the events from `source`; returns the outcome, None when it ended without one."""
-    for line in source:
-        event = msgspec.json.decode(line, type=Begin | End | Ready | Failed)
-        if isinstance(event, Begin):
-            progress.begin(event.text)
-            continue
-        progress.end()
-        if not isinstance(event, End):
-            return event
-    progress.end()
+    with ExitStack() as running:
+        for line in source:
+            event = msgspec.json.decode(line, type=Begin | End | Ready | Failed)
+            running.close()
+            if isinstance(event, Begin):
+                running.enter_context(progress.step(event.text))
+            elif not isinstance(event, End):
+                return event
     return None

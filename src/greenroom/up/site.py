@@ -31,7 +31,7 @@ from greenroom.up.options import Options, Reservations, Settings, choose, runtim
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
 from greenroom.up.programs import Programs, current, prepare
-from greenroom.up.progress import Progress, step
+from greenroom.up.progress import Progress
 
 LEFTOVERS_WITHIN_S: Final = 8.0
 
@@ -176,7 +176,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
     try:
         settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        with step(progress, "Checking this machine"):
+        with progress.step("Checking this machine"):
             await checks.check_machine(layout, settings)
             if not reservations.take(settings.port):
                 raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
@@ -186,7 +186,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         if not is_locked:
             DataLock.take(layout)
         write_json(layout.instance, settings.stored(), 0o600)
-        with step(progress, "Preparing the programs"):
+        with progress.step("Preparing the programs"):
             programs = prepare(layout.runtime, accounts)
         _lay_out(layout, settings, accounts, reservations)
         yield Site.of(layout, settings, accounts, programs)

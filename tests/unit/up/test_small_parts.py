@@ -33,7 +33,7 @@ from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
-from greenroom.up.progress import Events, Lines, Ready, show_events, step
+from greenroom.up.progress import Events, Lines, Ready, show_events
 from greenroom.up.upkeep import cut_large
 
 MINE = Account(None)
@@ -253,7 +253,7 @@ def test_a_large_log_is_cut_and_its_writer_goes_on(tmp_path: Path):
 def test_steps_reach_another_process_as_events():
     pipe, shown = io.StringIO(), io.StringIO()
     events = Events(pipe)
-    with step(events, "Creating the database"):
+    with events.step("Creating the database"):
         pass
     events.send(Ready({"url": "https://x"}))
     pipe.seek(0)
