@@ -142,7 +142,7 @@ async def test_a_pool_that_nobody_fills_is_logged_once_until_a_primary_fills_it(
     for _ in range(2):
         await asyncio.gather(*(note_unattended_pools(stage.db, logs) for _ in range(3)))
     await logs.flush()
-    reason = "3 of 3 not staged: no Manager of the zone is running, so nobody fills the pool."
+    reason = "3 of 3 not staged: no Manager of the zone is running, so the pool is not filled."
     title = f"Desktop in zone eu (config {stage.config_id[:8]})"
     assert await stage.log_rows("staging-shortfall") == [("ERROR", f"{title}: {reason}")]
     assert (await stage.config())["shortfall_reason"] == reason

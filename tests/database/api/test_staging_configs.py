@@ -293,7 +293,7 @@ async def test_a_profile_that_no_group_lets_take_effect_is_said_wherever_it_is_m
     image = f"/api/v1/images/{stage.image_id}"
     profile = {"persistent_profile_path": "/srv/profiles/{user_id}"}
     (said,) = (await stage.admin.patch(image, json=profile)).json()["warnings"]
-    assert said.startswith("Nobody gets the persistent profile of")
+    assert said.startswith("No user gets the persistent profile of")
     config = await stage.created()
     await stage.staged(config["staging_config_id"], 1)
     path = f"{PATH}/{config['staging_config_id']}/explain"
