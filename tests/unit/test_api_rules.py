@@ -18,8 +18,6 @@ from greenroom.api.pool.schemas import StagingPatch
 from greenroom.api.published.calls import validated
 from greenroom.api.published.shapes import date, hex_id
 from greenroom.core.errors import Invalid
-from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
-from greenroom.core.wording import in_words
 
 HOST = "console.example:8443"
 origins = st.sampled_from(
@@ -106,32 +104,6 @@ def test_a_comma_list_of_hosts():
     assert served(" a.example:1, B.example,,[::1]") == {"a.example", "b.example", "::1"}
 
 
-@given(st.dictionaries(st.sampled_from([*INSTALLATION_SETTINGS, "gone"]), st.integers(-5, 10**7) | st.text(max_size=3)))
-def test_stored_values_that_are_not_allowed_count_as_absent(stored: dict[str, Any]):
-    values, defaults = installation_of(stored), Installation()
-    for name in INSTALLATION_SETTINGS:
-        try:
-            expected = validated_installation(name, stored[name])
-        except (Invalid, KeyError):
-            expected = getattr(defaults, name)
-        assert getattr(values, name) == expected
-
-
-def test_every_field_is_a_setting_and_has_its_default():
-    assert {name: setting.default for name, setting in INSTALLATION_SETTINGS.items()} == {
-        name: getattr(Installation(), name) for name in Installation.__slots__
-    }
-    with pytest.raises(Invalid, match="`nonsense`"):
-        validated_installation("nonsense", 1)
-
-
-@pytest.mark.parametrize(("name", "most"), [("session_lifetime_s", 3_153_600_000), ("log_retention_days", 36_500)])
-def test_a_time_is_a_century_at_most(name: str, most: int):
-    assert validated_installation(name, most) == most
-    with pytest.raises(Invalid, match=rf"must be a whole number from \d+ to {most} \(\w+\), not {most + 1}\."):
-        validated_installation(name, most + 1)
-
-
 @given(st.datetimes(datetime(2000, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])))  # noqa: DTZ001
 def test_published_dates_are_utc_with_microseconds(moment: datetime):
     text = date(moment)
@@ -164,8 +136,3 @@ def test_what_is_wrong_with_a_value_is_explained(body: dict[str, Any], said: str
 def test_a_pattern_is_explained(name: str):
     with pytest.raises(Invalid, match="zone_name: must be 1 to 63 letters, digits, '_', "):
         validated(ZoneCreate, {"zone_name": name})
-
-
-def test_every_verdict_of_a_field_of_ours_is_known_in_words():
-    assert "Value error" not in in_words({"type": "value_error", "msg": "Value error, there is no such zone."})
-    assert in_words({"type": "unknown_type", "msg": "It is odd."}) == "It is odd"

@@ -74,6 +74,14 @@ def test_a_changed_secret_is_named_and_not_shown():
     )
 
 
+def test_what_is_no_secret_is_shown_as_it_is():
+    plain = {"a": [1, {"b": None}], "environment": None, "c": "x"}
+    assert masked("", plain) == plain
+    assert masked("environment", "of an author") == MASK
+    assert masked("settings", [{"password": "x"}, "x"]) == [{"password": MASK}, "x"]
+    assert difference({"a": [1]}, {"a": [1], "b": 2}) == ({"b": None}, {"b": 2})
+
+
 def test_variables_of_an_environment_are_named():
     config = {"hostname": "a", "environment": {"TOKEN": SECRET, "PROXY": "x"}}
     assert masked("run_config", config) == {"hostname": "a", "environment": {"TOKEN": MASK, "PROXY": MASK}}

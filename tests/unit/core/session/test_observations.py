@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -24,63 +25,97 @@ def seen(state: ObservedState, **fields: object) -> ObservedFacts:
     return replace(ObservedFacts(session_id="s", generation=3, state=state), **fields)
 
 
+CREATED = "its container is being created"
+GONE = "its container is gone although its deletion was not requested"
+STARTED = "its container runs and is not usable yet"
+USABLE = "its page answers and its first frame is painted"
+STOPPED = "its container was stopped, as was wanted"
+PAUSED = "its container was paused, as was wanted"
+
+
 @pytest.mark.parametrize(
     ("before", "observed", "after"),
     [
-        (row(S.REQUESTED), seen(Seeing.CREATING), S.STARTING),
-        (row(S.REQUESTED), seen(Seeing.RUNNING), S.STARTING),
-        (row(S.REQUESTED), seen(Seeing.RUNNING, usable=True), S.RUNNING),
+        (row(S.REQUESTED), seen(Seeing.CREATING), (S.STARTING, CREATED)),
+        (row(S.REQUESTED), seen(Seeing.RUNNING), (S.STARTING, STARTED)),
+        (row(S.REQUESTED), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
         (row(S.STARTING), seen(Seeing.RUNNING), None),
-        (row(S.STARTING), seen(Seeing.RUNNING, usable=True), S.RUNNING),
-        (row(S.STARTING), seen(Seeing.FAILED), S.FAILED),
+        (row(S.STARTING), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.STARTING), seen(Seeing.FAILED), (S.FAILED, "its container ended")),
+        (row(S.STARTING), seen(Seeing.FAILED, exit_code=0), (S.FAILED, "its container ended with exit code 0")),
+        (row(S.STARTING), seen(Seeing.FAILED, error="no such image", exit_code=1), (S.FAILED, "no such image")),
         (row(S.STARTING), seen(Seeing.ABSENT), None),
         (row(S.RUNNING), seen(Seeing.RUNNING), None),
-        (row(S.RUNNING), seen(Seeing.ABSENT), S.FAILED),
-        (row(S.RUNNING), seen(Seeing.FAILED), S.FAILED),
+        (
+            row(S.RUNNING),
+            seen(Seeing.ABSENT),
+            (S.FAILED, GONE),
+        ),
+        (row(S.RUNNING), seen(Seeing.FAILED), (S.FAILED, "its container ended")),
         (row(S.STOPPING, Want.STOPPED), seen(Seeing.RUNNING), None),
-        (row(S.STOPPING, Want.STOPPED), seen(Seeing.STOPPED), S.STOPPED),
-        (row(S.PAUSING, Want.PAUSED), seen(Seeing.PAUSED), S.PAUSED),
+        (row(S.STOPPING, Want.STOPPED), seen(Seeing.STOPPED), (S.STOPPED, STOPPED)),
+        (row(S.PAUSING, Want.PAUSED), seen(Seeing.PAUSED), (S.PAUSED, PAUSED)),
         (row(S.DELETING, Want.ABSENT), seen(Seeing.RUNNING, usable=True), None),
         (row(S.DELETING, Want.ABSENT), seen(Seeing.FAILED), None),
-        (row(S.DELETING, Want.ABSENT), seen(Seeing.ABSENT), S.DELETED),
+        (row(S.DELETING, Want.ABSENT), seen(Seeing.ABSENT), (S.DELETED, "its container is gone, as was wanted")),
         (row(S.FAILED), seen(Seeing.RUNNING, usable=True), None),
         (row(S.UNREACHABLE), seen(Seeing.RUNNING), None),
-        (row(S.UNREACHABLE), seen(Seeing.RUNNING, usable=True), S.RUNNING),
-        (row(S.LOST), seen(Seeing.RUNNING, usable=True), S.RUNNING),
-        (row(S.LOST, Want.PAUSED), seen(Seeing.PAUSED), S.PAUSED),
-        (row(S.LOST, Want.STOPPED), seen(Seeing.STOPPED), S.STOPPED),
+        (row(S.UNREACHABLE), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.LOST), seen(Seeing.RUNNING, usable=True), (S.RUNNING, USABLE)),
+        (row(S.LOST), seen(Seeing.PAUSED), None),
+        (row(S.LOST), seen(Seeing.STOPPED), None),
+        (row(S.LOST, Want.PAUSED), seen(Seeing.PAUSED), (S.PAUSED, PAUSED)),
+        (row(S.LOST, Want.STOPPED), seen(Seeing.STOPPED), (S.STOPPED, STOPPED)),
         (row(S.FAILED, set_aside=True), seen(Seeing.FAILED), None),
-        (row(S.FAILED, set_aside=True), seen(Seeing.FAILED, has_container=False), S.DELETING),
+        (
+            row(S.FAILED, set_aside=True),
+            seen(Seeing.FAILED, has_container=False),
+            (S.DELETING, "it was kept for inspection, and its container is gone"),
+        ),
+        (row(S.DELETING, Want.ABSENT, set_aside=True), seen(Seeing.RUNNING, has_container=False), None),
         (row(S.FAILED), seen(Seeing.FAILED, has_container=False), None),
     ],
 )
-def test_what_follows_from_an_observation(before: SessionRow, observed: ObservedFacts, after: SessionStatus | None):
+def test_what_follows_from_an_observation(
+    before: SessionRow, observed: ObservedFacts, after: tuple[SessionStatus, str] | None
+):
     move = decide(before, observed)
-    assert (move.to if move else None) == after
+    assert (move and (move.to, move.reason)) == after
+    assert move is None or (move.session_id == "s" and not (move.set_aside or move.slow or move.leaves_pool))
 
 
 @pytest.mark.parametrize(
-    ("handover", "assignment_id", "after"),
+    ("report", "after"),
     [
-        ("assigned", "a", S.RUNNING),
-        ("failed", "a", S.FAILED),
-        ("received", "a", None),
-        ("assigned", "b", None),
-        (None, None, None),
+        ({"handover": "assigned", "assignment_id": "a"}, (S.RUNNING, "its hand-over was acknowledged by the Agent")),
+        (
+            {"handover": "failed", "assignment_id": "a", "handover_error": "exit 3"},
+            (S.FAILED, "its hand-over failed: exit 3"),
+        ),
+        (
+            {"handover": "failed", "assignment_id": "a"},
+            (S.FAILED, "its hand-over failed: the Agent gave no reason"),
+        ),
+        ({"handover": "received", "assignment_id": "a"}, None),
+        ({"handover": "assigned", "assignment_id": "b"}, None),
+        ({}, None),
     ],
 )
 def test_a_hand_over_ends_as_the_agent_reports_of_this_assignment(
-    handover: object, assignment_id: str | None, after: SessionStatus | None
+    report: dict[str, Any], after: tuple[SessionStatus, str] | None
 ):
-    observed = seen(
-        Seeing.RUNNING, usable=True, handover=handover, assignment_id=assignment_id, handover_error="exit 3"
-    )
+    move = decide(row(S.ASSIGNING, assignment_id="a"), seen(Seeing.RUNNING, usable=True, **report))
+    assert (move and (move.to, move.reason)) == after
+    assert move is None or move.set_aside == (move.to is S.FAILED)
+    assert decide(row(S.ASSIGNING), seen(Seeing.RUNNING, usable=True, **report)) is None, "no user was assigned"
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_hand_over_that_only_took_too_long_says_so(*, slow: bool):
+    observed = seen(Seeing.RUNNING, handover="failed", assignment_id="a", handover_slow=slow)
     move = decide(row(S.ASSIGNING, assignment_id="a"), observed)
-    assert (move.to if move else None) == after
-    if after is S.FAILED:
-        assert move is not None
-        assert move.set_aside
-        assert move.reason == "its hand-over failed: exit 3"
+    assert move is not None
+    assert move.slow is slow
 
 
 @pytest.mark.parametrize("state", [Seeing.FAILED, Seeing.ABSENT])
@@ -93,17 +128,12 @@ def test_a_container_that_ends_during_its_hand_over_is_quarantined(state: Observ
     assert (used.to, used.set_aside) == (S.FAILED, False)
 
 
-def test_the_reason_of_a_failure_is_the_agents_own():
-    move = decide(row(S.STARTING), seen(Seeing.FAILED, error="no such image"))
-    assert move is not None
-    assert move.reason == "no such image"
-
-
 @pytest.mark.parametrize(
     ("before", "observed", "reason"),
     [
-        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, broken=True, probe_error="No answer."), "No answer"),
-        (row(S.RUNNING, claimable=True), seen(Seeing.FAILED, error="It ended."), "It ended"),
+        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, broken=True, probe_error="Silence."), ": Silence."),
+        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, broken=True), ": The Agent gave no reason."),
+        (row(S.RUNNING, claimable=True), seen(Seeing.FAILED, error="It ended."), "It ended."),
         (row(S.RUNNING, claimable=True), seen(Seeing.ABSENT), "is gone"),
     ],
 )
@@ -319,6 +349,12 @@ def nothing_is_destroyed_that_has_a_row_or_was_just_asked_about(
             assert session_id not in living
             assert asked_for_s.get(session_id, 0) >= 10
     assert all(found.get(session_id) == "keep" for session_id in set(unknown) & living)
+
+
+def test_an_unknown_container_is_destroyed_after_its_grace_period():
+    asked_for_s = {"living": 99.0, "old": 10.0, "new": 9.9}
+    found = verdicts(["living", "old", "new", "first"], frozenset({"living"}), asked_for_s, 10.0)
+    assert found == {"living": "keep", "old": "destroy"}
 
 
 def test_nothing_is_destroyed_that_has_a_row_or_was_just_asked_about():

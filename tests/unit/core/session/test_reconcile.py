@@ -100,9 +100,39 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
     assert [action.kind for action in actions] == ([kind] if kind else [])
 
 
-def test_reason_is_a_sentence_about_this_session():
-    (action,) = plan(one(wanted(), seen(EXITED), JournalFacts(ran=True, stopped=True)))
-    assert action.reason == "the session is to be running and its container is exited"
+@pytest.mark.parametrize(
+    ("snapshot", "kind", "reason"),
+    [
+        (one(wanted(Want.ABSENT), seen(RUNNING)), ActionKind.REMOVE, "the session is to be absent"),
+        (one(wanted()), ActionKind.CREATE, "the session is to be running and has no container yet"),
+        (one(wanted(Want.PAUSED), seen(CREATED)), ActionKind.START, "the session is to be paused and its container is"),
+        (one(wanted(), seen(EXITED)), ActionKind.EXAMINE, "the container ended by itself with exit code 3"),
+        (
+            one(wanted(Want.STOPPED), seen(EXITED)),
+            ActionKind.STOP,
+            "the container ended before it was stopped; that is taken for the stop",
+        ),
+        (
+            one(wanted(), seen(RUNNING, spec_hash="")),
+            ActionKind.REPORT_MISMATCH,
+            "the container was made from specification (none), wanted is h; it is left as it is, because",
+        ),
+        (
+            one(None, seen(RUNNING)),
+            ActionKind.REPORT_UNKNOWN,
+            "a container of this installation is in no desired list; it is left alone until there is a verdict",
+        ),
+        (
+            one(None, seen(RUNNING), condemned=frozenset({"s1"})),
+            ActionKind.REMOVE,
+            "the Manager's verdict on this container, which no session accounts for, is destroy",
+        ),
+    ],
+)
+def test_what_is_done_has_its_reason(snapshot: Snapshot, kind: ActionKind, reason: str):
+    (action,) = plan(snapshot)
+    assert (action.kind, action.session_id, action.target_id) == (kind, "s1", None)
+    assert action.reason.startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +159,18 @@ def test_reason_is_a_sentence_about_this_session():
                 "The container is gone although its deletion was not requested; what was in it is lost.",
             ),
         ),
+        (
+            Want.STOPPED,
+            None,
+            JournalFacts(),
+            (ObservedState.FAILED, "The session is to be stopped, but it never had a container here."),
+        ),
+        (Want.PAUSED, CREATED, JournalFacts(), (ObservedState.CREATING, "")),
+        (Want.PAUSED, PAUSED, JournalFacts(ran=True), (ObservedState.PAUSED, "")),
+        (Want.STOPPED, EXITED, JournalFacts(ran=True), (ObservedState.STOPPED, "")),
         (Want.ABSENT, None, JournalFacts(ran=True), (ObservedState.ABSENT, "")),
         (Want.ABSENT, None, JournalFacts(failure="x"), (ObservedState.ABSENT, "")),
+        (Want.ABSENT, EXITED, JournalFacts(failure="x"), (ObservedState.STOPPED, "")),
     ],
 )
 def test_observed(want: Want, state: ContainerState | None, known: JournalFacts, expected: tuple[ObservedState, str]):
@@ -142,34 +182,40 @@ def test_a_container_that_is_being_created_is_not_absent():
     assert observe(wanted(Want.ABSENT), None, JournalFacts()) == (ObservedState.ABSENT, "")
 
 
-def test_another_specification_is_reported_and_left_alone():
-    (action,) = plan(one(wanted(spec_hash="new"), seen(RUNNING), JournalFacts(ran=True)))
-    assert action.kind is ActionKind.REPORT_MISMATCH
-    assert "left as it is" in action.reason
-
-
 def test_hand_over_waits_for_the_container_and_is_begun_once():
     want = wanted(assignment_id="a1")
     assert [a.kind for a in plan(one(want, seen(CREATED)))] == [ActionKind.START]
     (action,) = plan(one(want, seen(RUNNING), JournalFacts(ran=True)))
-    assert (action.kind, action.target_id) == (ActionKind.RUN_ASSIGNMENT, "a1")
+    assert (action.kind, action.session_id, action.target_id) == (ActionKind.RUN_ASSIGNMENT, "s1", "a1")
+    assert action.reason == "the session was handed to a user and the hand-over was not begun"
     assert plan(one(want, seen(RUNNING), JournalFacts(ran=True), begun=frozenset({"a1"}))) == []
 
 
+ORDERED = "the command was ordered and is not in the journal"
+
+
 @pytest.mark.parametrize(
-    ("want", "container", "known", "kind"),
+    ("want", "container", "known", "expected"),
     [
-        (wanted(), seen(RUNNING), JournalFacts(ran=True), ActionKind.RUN_COMMAND),
+        (wanted(), seen(RUNNING), JournalFacts(ran=True), (ActionKind.RUN_COMMAND, ORDERED)),
+        (wanted(), seen(PAUSED), JournalFacts(ran=True), None),
         (wanted(), None, JournalFacts(), None),
-        (wanted(), None, JournalFacts(failure="no image"), ActionKind.REFUSE_COMMAND),
-        (wanted(Want.STOPPED), seen(EXITED), JournalFacts(ran=True, stopped=True), ActionKind.REFUSE_COMMAND),
+        (wanted(), None, JournalFacts(failure="no image"), (ActionKind.REFUSE_COMMAND, "no image")),
+        (
+            wanted(Want.STOPPED),
+            seen(EXITED),
+            JournalFacts(ran=True, stopped=True),
+            (ActionKind.REFUSE_COMMAND, "the session is to be stopped; commands run only in running sessions"),
+        ),
         (None, seen(RUNNING), JournalFacts(ran=True), None),
     ],
 )
-def test_command(want: Wanted | None, container: SeenContainer | None, known: JournalFacts, kind: ActionKind | None):
+def test_a_command_runs_waits_or_is_refused(
+    want: Wanted | None, container: SeenContainer | None, known: JournalFacts, expected: tuple[ActionKind, str] | None
+):
     order = Order(command_id="c1", session_id="s1")
-    actions = plan(one(want, container, known, orders=(order,)))
-    assert [a.kind for a in actions if a.target_id == "c1"] == ([kind] if kind else [])
+    found = [a for a in plan(one(want, container, known, orders=(order,))) if a.target_id == "c1"]
+    assert [(a.session_id, a.kind, a.reason) for a in found] == ([("s1", *expected)] if expected else [])
 
 
 # Properties -------------------------------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ def test_what_is_no_image(name: str):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"restrict_to_zone": True}, "restrict_to_zone needs zone_id"),
-        ({"restrict_to_server": True}, "restrict_to_server needs server_id"),
+        ({"restrict_to_zone": True}, "restrict_to_zone needs zone_id, the zone it is restricted to."),
+        ({"restrict_to_server": True}, "restrict_to_server needs server_id, the Agent it is restricted to."),
         ({"docker_registry": "r.example:5000"}, "write the image as r.example:5000/kasmweb/chrome:1.16.0"),
         ({"docker_registry": "not a host"}, "no address of a registry"),
         ({"exec_config": ROOTS, "volume_mappings": WRITABLE}, "The command first_launch would run as root"),
@@ -51,6 +51,10 @@ def test_contradictions_are_named(change: dict[str, Any], words: str):
     with pytest.raises(Invalid) as refused:
         check(replace(GOOD, **change))
     assert words in refused.value.message
+
+
+def test_a_restriction_with_its_place_is_none():
+    check(replace(GOOD, restrict_to_zone=True, zone_id="z", restrict_to_server=True, server_id="s"))
 
 
 def test_root_may_have_folders_that_it_cannot_write_to():
@@ -74,6 +78,13 @@ def test_root_may_have_folders_that_it_cannot_write_to():
 )
 def test_a_registrys_credentials_go_to_that_registry_alone(name: str, registry: str, fits: bool):
     assert (registry_problem(name, registry) is None) is fits
+
+
+def test_a_refusal_says_how_to_write_the_image():
+    assert registry_problem("r.example/team/desk:1", "https://me@Other.example:5000/v2/") == (
+        "The image r.example/team/desk:1 comes from r.example, so user and token for other.example:5000 would be sent"
+        " there; write the image as other.example:5000/team/desk:1, or change docker_registry."
+    )
 
 
 def test_which_registry_an_image_comes_from():

@@ -8,6 +8,7 @@ import pytest
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.exec_config import command_of, validated
+from greenroom.core.workspace.session_spec import Exec
 
 
 def test_a_command_is_split_once_by_shell_rules():
@@ -32,7 +33,9 @@ def test_a_command_is_split_once_by_shell_rules():
     )
     assert assign is not None
     assert assign.argv == ("printf", "%s", "two words")
+    assert (assign.user, assign.workdir, assign.environment) == (None, None, {})
     assert command_of(config, "first_launch") is None
+    assert command_of({"go": {"cmd": "x", "user": "", "workdir": "", "environment": None}}, "go") == Exec(argv=("x",))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,11 @@ def test_a_command_is_split_once_by_shell_rules():
         ({"go": {"cmd": []}}, "The command go is empty."),
         ({"go": {"cmd": [1]}}, "a list of texts"),
         ({"go": {"cmd": "echo 'open"}}, "cannot be split into words: No closing quotation."),
-        ({"go": {"cmd": "x", "privileged": True}}, "no command has more rights than its session"),
+        (
+            {"go": {"cmd": "x", "privileged": True}},
+            "may not have `privileged`: no command has more rights than its session; it may have cmd, environment,",
+        ),
+        ({"go": {"cmd": ["a\0b"]}}, "The command go must be a text or a list of texts."),
         ({"go": {"cmd": "x", "shell": True}}, "may not have `shell`; it may have cmd, environment, user, workdir."),
         ({"go": {"cmd": "x", "workdir": "tmp"}}, "absolute path"),
         ({"go": {"cmd": "x", "environment": ["A=1"]}}, "must be an object"),

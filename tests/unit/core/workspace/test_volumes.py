@@ -130,9 +130,40 @@ def test_options_of_a_mapping_reach_the_mount():
     )
 
 
+def test_a_plain_mapping_is_writable_and_belongs_to_the_desktops_user():
+    assert mounts({"/srv//a/": {"bind": "/mnt/x"}, "/srv/{user_id}": {"bind": "/y"}}, {"image_id": "i1"}) == (
+        Mount(source="/srv/a", target="/mnt/x", read_only=False, uid=1000, gid=1000, required=False),
+    ), "one of a user is left out where there is none"
+    assert mounts({"/srv": {"bind": "/x", "required": True}}, TOKENS)[0].required
+
+
+def test_a_token_in_a_value_is_not_replaced_again():
+    assert mounts({"/srv/{username}": {"bind": "/x"}}, {"username": "{image_id}", "image_id": "i"})[0].source == (
+        "/srv/{image_id}"
+    )
+
+
+def test_the_installations_own_volumes_may_be_mounted():
+    assert source_problem("/var/lib/greenroom/volumes/profiles") is None
+    assert source_problem("/var/lib/greenroom/volumes") is None
+    assert source_problem("/var/lib/greenroom/volumes2") == (
+        "/var/lib/greenroom/volumes2 may not be put into a container: /var/lib/greenroom belongs to the host itself."
+    )
+    assert source_problem("/data/own/x", ["/data"], "/data/own") is None
+    assert source_problem("/data/x", ["/data"], "/data/own") is not None
+
+
+def test_what_holds_a_folder_of_the_host_is_refused_with_that_folder():
+    assert source_problem("/data", ["/data/instance"]) == (
+        "/data may not be put into a container: it holds /data/instance, which belongs to the host itself."
+    )
+
+
 def test_a_profile_is_always_of_one_user():
     assert profile_mount("/p/{username}/", TOKENS, "Reset") == Mount(source="/p/ada", target=HOME, profile="Reset")
-    assert profile_mount("/p/{image_id}/", TOKENS, "Enabled").source == "/p/i1/u1"
+    assert profile_mount("/p/{image_id}/", TOKENS, "Enabled") == Mount(
+        source="/p/i1/u1", target=HOME, profile="Enabled"
+    )
     assert profile_problem("s3://bucket@endpoint/{username}/") is not None
     assert profile_problem("/etc/{username}") is not None
     assert profile_problem("/p/{username}") is None
@@ -163,6 +194,7 @@ def test_no_username_leaves_its_folder_or_meets_another_one(one: str, other: str
 
 def test_a_name_that_looks_like_anothers_folder_gets_one_of_its_own():
     assert folder_name("ada@example.org") == "ada@example.org"
+    assert [folder_name(name).rpartition("-")[0] for name in ("..a/b", "", "x" * 201)] == ["a_b", "_", "x" * 200]
     taken = folder_name("ädä")
     assert folder_name(taken) != taken
 

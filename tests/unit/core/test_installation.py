@@ -1,0 +1,55 @@
+"""The settings of the installation: their defaults, and which values they take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import Invalid
+from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
+
+
+@given(st.dictionaries(st.sampled_from([*INSTALLATION_SETTINGS, "gone"]), st.integers(-5, 10**7) | st.text(max_size=3)))
+def test_stored_values_that_are_not_allowed_count_as_absent(stored: dict[str, Any]):
+    values, defaults = installation_of(stored), Installation()
+    for name in INSTALLATION_SETTINGS:
+        try:
+            expected = validated_installation(name, stored[name])
+        except (Invalid, KeyError):
+            expected = getattr(defaults, name)
+        assert getattr(values, name) == expected
+
+
+def test_every_field_is_a_setting_and_has_its_default():
+    assert {name: setting.default for name, setting in INSTALLATION_SETTINGS.items()} == {
+        name: getattr(Installation(), name) for name in Installation.__slots__
+    }
+    with pytest.raises(Invalid, match="`nonsense`"):
+        validated_installation("nonsense", 1)
+
+
+@pytest.mark.parametrize(("name", "most"), [("session_lifetime_s", 3_153_600_000), ("log_retention_days", 36_500)])
+def test_a_time_is_a_century_at_most(name: str, most: int):
+    assert validated_installation(name, most) == most
+    with pytest.raises(Invalid, match=rf"must be a whole number from \d+ to {most} \(\w+\), not {most + 1}\."):
+        validated_installation(name, most + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest"), [("session_idle_s", 60), ("min_password_length", 8), ("manager_record_retention_days", 0)]
+)
+def test_a_setting_has_a_lowest_value(name: str, lowest: int):
+    assert validated_installation(name, lowest) == lowest
+    with pytest.raises(Invalid, match=f"from {lowest} to"):
+        validated_installation(name, lowest - 1)
+
+
+def test_of_another_kind_nothing_is_taken():
+    assert validated_installation("auto_agent", value=True) is True
+    assert validated_installation("default_cpu_allocation_method", "Quotas") == "Quotas"
+    for name, wrong in (("auto_agent", 1), ("default_cpu_allocation_method", "Inherit"), ("log_retention_days", "30")):
+        with pytest.raises(Invalid):
+            validated_installation(name, wrong)

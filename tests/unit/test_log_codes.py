@@ -1,0 +1,28 @@
+"""docs/reference/logs.md is the table of codes, and each code is written somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from greenroom.core.log_codes import SECURITY_CODES, SESSION_IS, LogCode
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/reference/logs.md").read_text()
+
+
+def test_the_page_lists_every_code_with_its_meaning_in_the_same_order():
+    rows = re.findall(r"^\| (`.*?) \| (.+) \|$", PAGE.partition("## Codes")[2], re.MULTILINE)
+    listed = [(code, meaning) for codes, meaning in rows for code in re.findall(r"`([^`]+)`", codes)]
+    assert listed == [(code, code.meaning) for code in LogCode]
+
+
+def test_the_page_names_the_security_events():
+    paragraph = PAGE.partition("**Security events**")[2].partition("\n\n")[0].partition("and the codes")[2]
+    assert set(re.findall(r"`([a-z-]+)`", paragraph)) == SECURITY_CODES
+
+
+def test_every_code_is_written_by_something():
+    sources = (ROOT / "src/greenroom").rglob("*.py")
+    named = {name for path in sources for name in re.findall(r"\bLogCode\.([A-Z_]+)", path.read_text())}
+    assert {code.name for code in LogCode} == named | {code.name for code in SESSION_IS.values()}
