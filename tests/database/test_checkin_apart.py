@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
 from psycopg.types.json import Jsonb
-from tests.support.agents import joined, seen, session
+from structlog.testing import capture_logs
+from tests.support.agents import joined, seen, session, user
 from tests.support.managers import Fleet, eventually
 
 from greenroom.db.database import Database
@@ -71,6 +72,25 @@ async def test_secrets_that_cannot_be_read_concern_their_session_and_image_alone
     passwords = {image.name: image.password for image in answer.images or ()}
     assert passwords["a"] == ""
     assert len(passwords) == 2
+
+
+@pytest.mark.parametrize(
+    "ill_typed",
+    ["spec = '[]'", "assignment = '1'", """client_settings = '{"max_upload_mb": "many"}'"""],
+)
+async def test_a_row_that_cannot_be_read_concerns_its_session_alone(
+    ill_typed: LiteralString, door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    """It stays on the list: an Agent whose list differs is answered at once, again and again."""
+    agent = await joined(db, door)
+    user_id = await user(db)
+    unreadable, other = [await session(db, agent, fleet.key_file, user_id=user_id) for _ in range(2)]
+    await db.write(f"UPDATE sessions SET {ill_typed} WHERE session_id = %s", (unreadable,))
+    with capture_logs() as logged:
+        answer = await agent.check_in(full=True)
+    assert [line["session_id"] for line in logged if line["log_level"] == "error"] == [unreadable]
+    read = {one.session_id: (one.generation, one.spec is None, one.authorised is None) for one in answer.desired or ()}
+    assert read == {unreadable: (1, True, True), other: (1, False, False)}
 
 
 async def test_variables_are_opened_on_the_way_to_the_agent_and_old_rows_are_told_as_they_are(

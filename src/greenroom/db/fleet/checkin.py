@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+import msgspec
+import structlog
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.fleet.lateness import Lateness
@@ -19,6 +22,8 @@ from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.fleet.agents import ADMITTED, EPOCH
 from greenroom.db.session.commands import AWAITED
+
+log = structlog.get_logger(__name__)
 
 _ORDERED: Final = "k.state = 'requested' AND " + AWAITED
 """A row of `session_commands k` that the Agent is to begin."""
@@ -137,7 +142,8 @@ class DesiredSession:
     want: Want
     status: SessionStatus
     age_s: float
-    spec: StoredSpec
+    spec: StoredSpec | None
+    """None = the row cannot be read."""
     credential_encrypted: bytes
     files_encrypted: bytes | None
     assignment: WireJson | None
@@ -162,7 +168,20 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
         (agent_id,),
         retry=False,
     )
-    return rows_as(DesiredSession, rows)
+    return [_desired_session(row) for row in rows]
+
+
+def _desired_session(row: DictRow) -> DesiredSession:
+    """JSON in a row that cannot be read leaves its session, on the list, with nothing to run and nobody to view it: the
+    Agent reports that for this session, and gets all others.
+    """
+    try:
+        return msgspec.convert(row, DesiredSession)
+    except msgspec.ValidationError as error:
+        log.error("the row of a session cannot be read", session_id=row["session_id"], reason=str(error))
+        return msgspec.convert(
+            {**row, "spec": None, "assignment": None, "user_id": None, "client_settings": {}}, DesiredSession
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
         session_id=session.session_id,
         generation=session.generation,
         want=session.want.value,
-        spec=None if session.want is Want.ABSENT else _spec(session, secrets),
+        spec=None if session.spec is None or session.want is Want.ABSENT else _spec(session, session.spec, secrets),
         assignment=_assignment(session, session.assignment, secrets) if session.assignment else None,
         authorised=authorised,
     )
@@ -177,10 +177,10 @@ def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     return {name: secrets.opened(value) for name, value in env.items()}
 
 
-def _spec(session: DesiredSession, secrets: Secrets) -> StoredSpec | None:
+def _spec(session: DesiredSession, stored: StoredSpec, secrets: Secrets) -> StoredSpec | None:
     """None if it cannot be decrypted: the Agent reports that for this session, and gets all others."""
     try:
-        return spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
+        return spec_with_secrets(stored, session.credential_encrypted, session.files_encrypted, secrets)
     except (SetupError, ValueError) as error:
         log.error("the specification of a session cannot be read", session_id=session.session_id, reason=str(error))
         return None
