@@ -16,11 +16,12 @@ import pytest
 
 from greenroom.core.errors import IdempotencyMismatch, SessionLimit
 from greenroom.core.launch.plan import PoolContents
+from greenroom.core.launch.request import RepeatedRequest
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session import sessions
-from greenroom.db.session.sessions import NewSession, RepeatedRequest
+from greenroom.db.session.sessions import NewSession
 from greenroom.testing import rows
 
 

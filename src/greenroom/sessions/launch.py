@@ -1,4 +1,4 @@
-"""What is written with the session of a launch: its line in the ledger, within the user's limit."""
+"""What is written of a launch: its line in the ledger, with its session or without, within the user's limit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.plan import PoolContents, TraceStep
+from greenroom.core.launch.request import Launch
 from greenroom.db.database import Database
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import Claim, ClaimedSession, LedgerLine
+from greenroom.db.launch.ledger import record_failed_launch
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session.sessions import NewSession
 from greenroom.kit.stops import hold, stop
@@ -20,14 +22,12 @@ from greenroom.kit.stops import hold, stop
 class LaunchWriter:
     """A `Writer` for one launch that began at `begin_s` (perf_counter).
 
-    Its methods raise SessionLimit (`max_sessions` is reached), RepeatedRequest (the idempotency key was used by another
-    request meanwhile) and IdempotencyMismatch (it was used for a different one).
+    `claim` and `insert` raise SessionLimit (the user's limit is reached), RepeatedRequest (the idempotency key was used
+    by another request meanwhile) and IdempotencyMismatch (it was used for a different one).
     """
 
     db: Database
-    max_sessions: int
-    current_zone_id: str
-    request_host: str
+    launch: Launch
     begin_s: float
 
     async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
@@ -36,7 +36,7 @@ class LaunchWriter:
             self.db,
             claim,
             self._line(steps),
-            max_sessions=self.max_sessions,
+            max_sessions=self.launch.max_sessions,
             after_user_lock=hold("claim.after_user_lock"),
         )
         if isinstance(claimed, ClaimedSession):
@@ -50,17 +50,31 @@ class LaunchWriter:
             self.db,
             new,
             self._line(steps),
-            max_sessions=self.max_sessions,
+            max_sessions=self.launch.max_sessions,
             yielding=[session.session_id for session in room.yielding],
         )
         if placed:
             await stop("launch.after_insert")
         return placed
 
+    async def record_failure(self, steps: Sequence[TraceStep]) -> None:
+        """Nothing could serve it."""
+        await record_failed_launch(
+            self.db,
+            launch_id=self.launch.launch_id,
+            user_id=self.launch.request.user_id,
+            image_id=self.launch.image.image_id,
+            steps=steps,
+            duration_ms=self.duration_s() * 1000,
+        )
+
+    def duration_s(self) -> float:
+        return time.perf_counter() - self.begin_s
+
     def _line(self, steps: Sequence[TraceStep]) -> LedgerLine:
         return LedgerLine(
             steps=steps,
-            duration_ms=(time.perf_counter() - self.begin_s) * 1000,
-            current_zone_id=self.current_zone_id,
-            request_host=self.request_host,
+            duration_ms=self.duration_s() * 1000,
+            current_zone_id=self.launch.current_zone_id,
+            request_host=self.launch.request.request_host,
         )

@@ -6,19 +6,11 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol
 
-from greenroom.core.workspace.session_spec import File, SessionSpec
-from greenroom.db.session.sessions import NewSession, SessionUser, StagedAs
+from greenroom.core.launch.wanted import SessionUser, SpecMaker
+from greenroom.core.workspace.session_spec import File
+from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
-
-
-class SpecMaker(Protocol):
-    """Makes the specification of one session, once its id and its credential are known."""
-
-    def __call__(self, *, session_id: str, credential: str) -> SessionSpec:
-        """May raise a GreenroomError."""
-        ...
 
 
 def new_session(

@@ -20,8 +20,9 @@ from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.placement import PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.replacement import Failed, continued, failure_line, went_silent
+from greenroom.core.launch.wanted import SpecMaker, WantedSession
 from greenroom.core.session.states import SessionStatus
-from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, in_zone, on_demand_spec, reissued
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.leases import Fence, guarded
@@ -31,8 +32,6 @@ from greenroom.db.launch.on_demand import insert_in_room
 from greenroom.db.launch.replacement import WaitingSession
 from greenroom.db.session.sessions import NewSession, lock_sessions, lock_sessions_capacity, lock_user
 from greenroom.kit.secrets import Secrets
-from greenroom.sessions.new_session import SpecMaker
-from greenroom.sessions.wanted import WantedSession
 from greenroom.wire.messages import Assignment
 
 NO_LIMIT: Final = 1_000_000
@@ -88,7 +87,7 @@ def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secre
         user=old.user,
         image=image,
         permissions=old.permissions,
-        assignment=msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment),
+        assign=_assign_of(old),
         request=session_of(image),
         spec_in=partial(_spec_of_launch, old, image),
         last_agent_id=old.agent_id,
@@ -112,6 +111,12 @@ def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secre
         never_on=old.started_on,
         another_agent="other Agent on another machine" if failed.slow else "other Agent",
     )
+
+
+def _assign_of(old: WaitingSession) -> Exec:
+    """What was to hand the failed session over; variables stay sealed."""
+    stored = msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment)
+    return Exec(argv=tuple(stored.argv), user=stored.user, environment=stored.env, workdir=stored.workdir)
 
 
 def _spec_of_launch(old: WaitingSession, image: ImageFacts, zone: LaunchZone) -> SpecMaker:

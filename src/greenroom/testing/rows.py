@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import config_hash_of
@@ -19,7 +20,7 @@ from greenroom.db.columns import inserted
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import Claim
 from greenroom.db.pool.configs import get_config
-from greenroom.db.session.sessions import NewSession, SessionUser
+from greenroom.db.session.sessions import NewSession
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
 

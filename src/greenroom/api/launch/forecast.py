@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenroom.api.launch.plan import LaunchRequest, current_zone_id, launch_facts
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.forecast import LIMIT_REACHED, Prospect, prospect
 from greenroom.core.launch.plan import plan_launch
+from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database

@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.api.launch.plan import Launch
 from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.forecast import not_now
 from greenroom.core.launch.plan import Miss, TraceStep, no_resources_reason
+from greenroom.core.launch.request import Launch
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.sessions.attempts import PassedOver
-from greenroom.sessions.wanted import PlacedSession
+from greenroom.sessions.search import PassedOver, PlacedSession
 
 WINDOW_S: Final = 60.0
 

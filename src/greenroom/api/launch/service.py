@@ -7,27 +7,24 @@ leaves a trace in the ledger, every violated setting a WARNING in the log.
 from __future__ import annotations
 
 import time
+import uuid
 from dataclasses import dataclass, replace
 
 from greenroom.api.diagnostics.metrics import Metrics
 from greenroom.api.launch.log import LaunchLog
-from greenroom.api.launch.plan import Launch, LaunchRequest, planned, repeated_session, wanted_of
 from greenroom.api.security import Caller
-from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse, Refused
+from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
+from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, planned
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.run_config import launch_problem
-from greenroom.core.workspace.session_spec import File
-from greenroom.core.workspace.spec_builder import ssh_files
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.ledger import read_launch, read_ssh_keys, record_failed_launch
+from greenroom.db.launch.ledger import read_launch
 from greenroom.db.notifications import Notifier
-from greenroom.db.session.sessions import RepeatedRequest
 from greenroom.db.session.views import get_session
 from greenroom.kit.secrets import Secrets
-from greenroom.sessions.attempts import Search
 from greenroom.sessions.launch import LaunchWriter
-from greenroom.sessions.wanted import PlacedSession
+from greenroom.sessions.search import Search
 
 __all__ = ["LaunchRequest", "LaunchResult", "Launcher"]
 
@@ -83,35 +80,11 @@ class Launcher:
         begin_s = time.perf_counter()
         request = self._sealed(request)
         snapshot = await read_launch(self._db, request.user_id, request.image_id, request.idempotency_key)
-        if (repeated := repeated_session(snapshot, request)) is not None:
-            return await self._result_of(repeated, request.user_id)
-        launch = planned(request, snapshot, begin_s)
-        search = Search(
-            db=self._db,
-            secrets=self._secrets,
-            wanted=wanted_of(launch, await self._files_of(launch)),
-            writer=LaunchWriter(
-                db=self._db,
-                max_sessions=launch.max_sessions,
-                current_zone_id=launch.current_zone_id,
-                request_host=request.request_host,
-                begin_s=begin_s,
-            ),
-        )
         try:
-            got = await search.run(launch.attempts)
-        except RepeatedRequest as winner:
-            return await self._result_of(winner.session_id, request.user_id)
-        except ProfileInUse as error:
-            self._log.refused(launch, error, search.passed)
-            raise
-        if got is None:
-            raise await self._failed(launch, search)
-        outcome = "staged" if got.attempt.staged else "on_demand"
-        self._metrics.launched(outcome, got.steps, launch.image.friendly_name, launch.elapsed_ms() / 1000)
-        self._log.succeeded(launch, got, search.passed)
-        self._notifier.send(*got.events)
-        return self._succeeded(launch, got)
+            launch = planned(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
+            return await self._carry_out(launch, begin_s)
+        except RepeatedRequest as first:
+            return await self._result_of(first.session_id, request.user_id)
 
     def _sealed(self, request: LaunchRequest) -> LaunchRequest:
         """The request with encrypted variables; the Manager decrypts them for the Agent."""
@@ -120,27 +93,22 @@ class Launcher:
         environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
         return replace(request, environment=environment)
 
-    async def _files_of(self, launch: Launch) -> tuple[File, ...]:
-        """Files for the user's container before its start: their SSH keys, if their groups allow it."""
-        if not launch.facts.value("inject_ssh_keys"):
-            return ()
-        public_key, private_key_encrypted = await read_ssh_keys(self._db, launch.request.user_id)
-        return ssh_files(public_key, self._secrets.decrypt(private_key_encrypted) if private_key_encrypted else None)
-
-    async def _failed(self, launch: Launch, search: Search) -> Refused:
-        trace, duration_ms = search.trace, launch.elapsed_ms()
-        self._metrics.launched("failed", trace, launch.image.friendly_name, duration_ms / 1000)
-        await record_failed_launch(
-            self._db,
-            launch_id=launch.launch_id,
-            user_id=launch.request.user_id,
-            image_id=launch.image.image_id,
-            steps=trace,
-            duration_ms=duration_ms,
-        )
-        return self._log.failed(launch, trace, search.passed)
-
-    def _succeeded(self, launch: Launch, got: PlacedSession) -> LaunchResult:
+    async def _carry_out(self, launch: Launch, begin_s: float) -> LaunchResult:
+        writer = LaunchWriter(db=self._db, launch=launch, begin_s=begin_s)
+        search = Search(db=self._db, secrets=self._secrets, wanted=launch.wanted, writer=writer)
+        try:
+            got = await search.run(launch.attempts)
+        except ProfileInUse as error:
+            self._log.refused(launch, error, search.passed)
+            raise
+        outcome = "failed" if got is None else "staged" if got.attempt.staged else "on_demand"
+        trace = search.trace if got is None else got.steps
+        self._metrics.launched(outcome, trace, launch.image.friendly_name, writer.duration_s())
+        if got is None:
+            await writer.record_failure(trace)
+            raise self._log.failed(launch, trace, search.passed)
+        self._log.succeeded(launch, got, search.passed)
+        self._notifier.send(*got.events)
         user_id, staged = launch.request.user_id, got.attempt.staged
         return LaunchResult(
             session_id=got.session_id,

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.launch.forecast import plain_launches
-from greenroom.api.launch.plan import launch_facts
 from greenroom.api.pool.schemas import (
     ExplainReason,
     ExplainView,
@@ -29,6 +28,7 @@ from greenroom.core.events import Event
 from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
+from greenroom.core.launch.request import LaunchSnapshot, launch_facts
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import ConfigFields, config_title
 from greenroom.core.pool.shortfalls import barrier
@@ -42,7 +42,6 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import zones
 from greenroom.db.launch import ledger
 from greenroom.db.launch.claims import read_contents
-from greenroom.db.launch.ledger import LaunchSnapshot
 from greenroom.db.pool import configs as db_configs
 from greenroom.db.pool import history as db_history
 from greenroom.db.pool.configs import StagingConfig

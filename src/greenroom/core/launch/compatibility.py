@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
+from greenroom.core.workspace.session_spec import Exec
 from greenroom.core.workspace.volumes import USER_TOKENS, is_writable
 
 AT_CREATION: Final = "when a container is created, so a staged one cannot have it"
@@ -21,8 +22,8 @@ class LaunchFacts:
     """What applies to one user, image and launch, after merging.
 
     `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
-    None = Enabled. `image_volume_mappings`: host path → options. `has_assign`: the image has an `assign` command, which
-    can take a `kasm_url` at hand-over. `language` and `timezone` are preferences of user or group, not of a browser.
+    None = Enabled. `image_volume_mappings`: host path → options. `assign`: the image's command, which can take a
+    `kasm_url` at hand-over. `language` and `timezone` are preferences of user or group, not of a browser.
     `filters_disabled`: the image is never filtered, even if a group has a policy.
     """
 
@@ -30,7 +31,7 @@ class LaunchFacts:
     persistent_profile_path: str | None = None
     persistent_profile_mode: str | None = None
     image_volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    has_assign: bool = False
+    assign: Exec | None = None
     language: str | None = None
     timezone: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -180,7 +181,7 @@ def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | Non
         for name, given in (
             ("environment", facts.environment),
             ("network_id", facts.network_id),
-            ("kasm_url", facts.kasm_url if not facts.has_assign else None),
+            ("kasm_url", facts.kasm_url if facts.assign is None else None),
         )
         if given
     ]

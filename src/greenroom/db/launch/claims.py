@@ -15,14 +15,14 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from greenroom.core.launch.plan import PoolContents, TraceStep
+from greenroom.core.launch.request import limit_reached
+from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.session.sessions import (
     COUNTING,
     LOCK_USER,
     NUMBER_OF_USER,
-    SessionUser,
-    limit_reached,
     repeated_request,
 )
 from greenroom.db.session.transitions import TO

@@ -13,12 +13,11 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.access.group_settings import GroupSettings
 from greenroom.core.errors import NotFound
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
+from greenroom.core.launch.plan import TraceStep
+from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import Order, Word
-from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
@@ -64,6 +63,7 @@ _SNAPSHOT: Final[LiteralString] = (
   """
     + TARGETS
     + """,
+  t.ssh_public_key, t.ssh_private_key_encrypted,
   EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
            WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
@@ -108,44 +108,10 @@ AGENTS_OF_ZONE: Final = _AGENTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchingUser:
-    """What holds for all launches of a user. `num_sessions` are those that count towards their limit."""
-
-    username: str
-    disabled: bool
-    locked: bool
-    preferred_language: str | None
-    preferred_timezone: str | None
-    groups: list[GroupSettings]
-    num_sessions: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class UserOfLauncher(LaunchingUser):
     """A user who looks at the launcher: `image_ids` are the workspaces of their groups."""
 
     image_ids: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RepeatedLaunch:
-    """An earlier request with the same idempotency key: its session, and what was asked for."""
-
-    session_id: str
-    body: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchSnapshot(LaunchingUser):
-    """Everything a launch depends on except the Agents, which only a launch on demand needs."""
-
-    image: ImageFacts | None
-    """None = there is no such workspace."""
-    image_allowed: bool
-    zones: list[LaunchZone]
-    """In the order in which they were made."""
-    pools: list[StagedPool]
-    repeated: RepeatedLaunch | None
 
 
 async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> LaunchSnapshot:
@@ -176,14 +142,6 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
 async def read_agents(db: Database, zone_id: str, image: str) -> list[AgentView]:
     """The Agents of a zone, with the state of the image of this name."""
     return await db.fetch_as(AgentView, _AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
-
-
-async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes | None]:
-    """The user's public key, and the encrypted private key; None for a missing one."""
-    row = await db.fetch_one(
-        "SELECT ssh_public_key, ssh_private_key_encrypted FROM user_attributes WHERE user_id = %s", (user_id,)
-    )
-    return (row["ssh_public_key"], row["ssh_private_key_encrypted"]) if row else (None, None)
 
 
 async def record_failed_launch(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import Rollback
 
+from greenroom.core.launch.request import limit_reached
 from greenroom.db.database import Connection, Database
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.eviction import take_room
@@ -18,7 +19,6 @@ from greenroom.db.session.sessions import (
     NUMBER_OF_USER,
     NewSession,
     insert_session,
-    limit_reached,
     lock_user,
     repeated_request,
 )

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
+from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import CpuMode
@@ -22,7 +23,6 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
 from greenroom.db.session.lifecycle import CLOCKS
-from greenroom.db.session.sessions import SessionUser
 from greenroom.db.session.transitions import DETACH_USER, TO
 
 Outcome = Literal["staged", "on_demand"]

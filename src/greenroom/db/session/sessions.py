@@ -10,15 +10,15 @@ and steps, so that a claim skipped a session that an Agent reports, and a batch 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from greenroom.core.access.group_settings import ClientSettings
-from greenroom.core.errors import IdempotencyMismatch, NotFound, SessionLimit
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.errors import IdempotencyMismatch, NotFound
+from greenroom.core.launch.request import RepeatedRequest
+from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Connection, Database, row_as
@@ -43,19 +43,6 @@ _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
 """The first lock of every transaction that gives a user a session: two launches cannot both be the last allowed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionUser:
-    """The user of a session, staged or new, and what it has from the launch. `clocks` begin with it."""
-
-    user_id: str
-    launch_id: str | None
-    clocks: Clocks
-    kasm_url: str = ""
-    client_settings: ClientSettings = field(default_factory=dict[str, bool | int | float])
-    idempotency_key: str | None = None
-    idempotency_body: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +106,6 @@ class NewSession:
             "config_hash": staged.config_hash if staged else "",
             "replaces": staged.replaces if staged else None,
         }
-
-
-class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
-    """Another request with the same idempotency key was first; `session_id` is its session."""
-
-    def __init__(self, session_id: str) -> None:
-        super().__init__(session_id)
-        self.session_id = session_id
 
 
 _RESERVE_AND_INSERT: Final[LiteralString] = (
@@ -351,9 +330,3 @@ async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, 
     if winner["idempotency_body"] != user.idempotency_body:
         raise IdempotencyMismatch
     return RepeatedRequest(winner["session_id"])
-
-
-def limit_reached(max_sessions: int) -> SessionLimit:
-    """The refusal for a user who has reached their limit of sessions."""
-    noun = "session is" if max_sessions == 1 else "sessions are"
-    return SessionLimit(f"{max_sessions} {noun} allowed for this user (max_kasms_per_user); delete a session first.")

@@ -25,7 +25,6 @@ from greenroom.db.fleet.leases import guarded
 from greenroom.db.launch import replacement
 from greenroom.db.launch.replacement import WaitingSession
 from greenroom.manager.tasks.context import PrimaryContext
-from greenroom.sessions.attempts import Search
 from greenroom.sessions.replace import (
     NoLongerWaitingError,
     ReplacementWriter,
@@ -33,7 +32,7 @@ from greenroom.sessions.replace import (
     further_steps,
     wanted_instead,
 )
-from greenroom.sessions.wanted import PlacedSession
+from greenroom.sessions.search import PlacedSession, Search
 
 
 async def run_successors(ctx: PrimaryContext) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
 from greenroom.core.launch import compatibility
 from greenroom.core.launch.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
+from greenroom.core.workspace.session_spec import Exec
 
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 
@@ -109,7 +110,7 @@ def test_every_rule_has_its_case():
             {"staged_session_language_and_timezone_preference_override": True}, language="de-DE", timezone="Asia/Tokyo"
         ),
         facts(language="", timezone=None),
-        facts(kasm_url="https://a.example", has_assign=True),
+        facts(kasm_url="https://a.example", assign=Exec(argv=("welcome",))),
     ],
 )
 def test_what_is_not_applied_does_not_exclude(launch: LaunchFacts):

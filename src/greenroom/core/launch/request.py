@@ -1,31 +1,22 @@
-"""The request of a launch, and all decisions before its first attempt.
-
-Pure but for the launch's new id: from the request and the snapshot of `db.launch.ledger.read_launch` to the attempts
-and to what the container or the hand-over gets.
-"""
+"""The request of a launch, what was read for it, and all decisions before its first attempt."""
 
 from __future__ import annotations
 
 import json
-import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
-from greenroom.core.access.group_settings import client_settings_of, permissions_of, resolve
-from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
+from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
+from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.placement import session_of
-from greenroom.core.launch.plan import Attempt, LaunchZone, plan_launch
+from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
+from greenroom.core.launch.wanted import SessionUser, WantedSession
 from greenroom.core.session.expiry import clocks_of
 from greenroom.core.workspace.exec_config import command_of, commands_problem
-from greenroom.core.workspace.session_spec import File, ProfileMode
-from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec
-from greenroom.db.launch.ledger import LaunchingUser, LaunchSnapshot
-from greenroom.db.session.sessions import SessionUser, limit_reached
-from greenroom.sessions.wanted import WantedSession
-from greenroom.wire.messages import Assignment
+from greenroom.core.workspace.session_spec import Exec, File, ProfileMode
+from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +46,67 @@ class LaunchRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchingUser:
+    """What holds for all launches of a user. `num_sessions` are those that count towards their limit."""
+
+    username: str
+    disabled: bool
+    locked: bool
+    preferred_language: str | None
+    preferred_timezone: str | None
+    groups: list[GroupSettings]
+    num_sessions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedLaunch:
+    """An earlier request with the same idempotency key: its session, and what was asked for."""
+
+    session_id: str
+    body: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSnapshot(LaunchingUser):
+    """Everything a launch depends on except the Agents, which only a launch on demand needs."""
+
+    image: ImageFacts | None
+    """None = there is no such workspace."""
+    image_allowed: bool
+    zones: list[LaunchZone]
+    """In the order in which they were made."""
+    pools: list[StagedPool]
+    ssh_public_key: str | None
+    ssh_private_key_encrypted: bytes | None
+    repeated: RepeatedLaunch | None
+
+
+class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
+    """Another request with the same idempotency key was first; `session_id` is its session."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One launch with everything that was read for it. `current_zone_id` is where it begins, `begin_s` the time of the
-    request (perf_counter)."""
+    """One launch: `wanted` is sought in the order of the `attempts`, which begin in `current_zone_id`."""
 
     request: LaunchRequest
     launch_id: str
     username: str
     image: ImageFacts
-    facts: LaunchFacts
+    max_sessions: int
     current_zone_id: str
     attempts: tuple[Attempt, ...]
-    begin_s: float
+    wanted: WantedSession
 
-    @property
-    def max_sessions(self) -> int:
-        return int(self.facts.value("max_kasms_per_user"))
 
-    def elapsed_ms(self) -> float:
-        """Since the request."""
-        return (time.perf_counter() - self.begin_s) * 1000
+def limit_reached(max_sessions: int) -> SessionLimit:
+    """The refusal for a user who has reached their limit of sessions."""
+    noun = "session is" if max_sessions == 1 else "sessions are"
+    return SessionLimit(f"{max_sessions} {noun} allowed for this user (max_kasms_per_user); delete a session first.")
 
 
 def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest | None = None) -> LaunchFacts:
@@ -85,7 +117,7 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
         persistent_profile_mode=request.persistent_profile_mode if request else None,
         image_volume_mappings=image.volume_mappings,
         filters_disabled=image.filter_policy_force_disabled,
-        has_assign=command_of(image.exec_config, "assign") is not None,
+        assign=command_of(image.exec_config, "assign"),
         language=user.preferred_language or None,
         timezone=user.preferred_timezone or None,
         environment=request.environment if request else {},
@@ -94,24 +126,14 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
     )
 
 
-def repeated_session(snapshot: LaunchSnapshot, request: LaunchRequest) -> str | None:
-    """The session that an earlier request with the same idempotency key made.
+def planned(
+    request: LaunchRequest, snapshot: LaunchSnapshot, *, launch_id: str, decrypt: Callable[[bytes], str]
+) -> Launch:
+    """The launch with its attempts in order, and the session to find.
 
     Raises:
+        RepeatedRequest: an earlier request with the same idempotency key made a session.
         IdempotencyMismatch: it was a different request.
-    """
-    repeated = snapshot.repeated
-    if repeated is None:
-        return None
-    if repeated.body != request.body():
-        raise IdempotencyMismatch
-    return repeated.session_id
-
-
-def planned(request: LaunchRequest, snapshot: LaunchSnapshot, begin_s: float) -> Launch:
-    """The launch with its attempts in order.
-
-    Raises:
         NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
@@ -119,22 +141,45 @@ def planned(request: LaunchRequest, snapshot: LaunchSnapshot, begin_s: float) ->
             can write to.
         NoResources: there is no zone at all.
     """
+    if (repeated := snapshot.repeated) is not None:
+        raise RepeatedRequest(repeated.session_id) if repeated.body == request.body() else IdempotencyMismatch
     image = _allowed_image(request, snapshot)
     facts = launch_facts(snapshot, image, request)
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
-    if snapshot.num_sessions >= int(facts.value("max_kasms_per_user")):
-        raise limit_reached(int(facts.value("max_kasms_per_user")))
+    max_sessions = int(facts.value("max_kasms_per_user"))
+    if snapshot.num_sessions >= max_sessions:
+        raise limit_reached(max_sessions)
     begins_in = current_zone_id(snapshot.zones, request, may_choose=bool(facts.value("allow_zone_selection")))
+    permissions = permissions_of(facts.settings)
+    extras = _extras_of(request, snapshot, facts, decrypt)
+    assign = _with_identity(facts.assign, request, snapshot.username) if facts.assign else Exec(argv=())
     return Launch(
         request=request,
-        launch_id=str(uuid.uuid4()),
+        launch_id=launch_id,
         username=snapshot.username,
         image=image,
-        facts=facts,
+        max_sessions=max_sessions,
         current_zone_id=begins_in,
         attempts=plan_launch(snapshot.zones, begins_in, image, snapshot.pools, facts),
-        begin_s=begin_s,
+        wanted=WantedSession(
+            user=SessionUser(
+                user_id=request.user_id,
+                launch_id=launch_id,
+                clocks=clocks_of(facts.settings, image.session_time_limit, image.friendly_name),
+                kasm_url=request.kasm_url,
+                client_settings=client_settings_of(facts.settings),
+                idempotency_key=request.idempotency_key,
+                idempotency_body=request.body() if request.idempotency_key else None,
+            ),
+            image=image,
+            permissions=permissions,
+            assign=assign,
+            request=session_of(image),
+            spec_in=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
+            remark=facts.missing_profile() or "",
+            keeps_room=True,
+        ),
     )
 
 
@@ -169,53 +214,19 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
     return (addressed or list(zones))[0].zone_id
 
 
-def wanted_of(launch: Launch, files: tuple[File, ...]) -> WantedSession:
-    """The session to find; a container made for this launch gets `files`, and what a staged one never has."""
-    facts, image, request = launch.facts, launch.image, launch.request
-    permissions = permissions_of(facts.settings)
-    extras = _extras_of(launch, files)
-    return WantedSession(
-        user=SessionUser(
-            user_id=request.user_id,
-            launch_id=launch.launch_id,
-            clocks=clocks_of(facts.settings, image.session_time_limit, image.friendly_name),
-            kasm_url=request.kasm_url,
-            client_settings=client_settings_of(facts.settings),
-            idempotency_key=request.idempotency_key,
-            idempotency_body=request.body() if request.idempotency_key else None,
-        ),
-        image=image,
-        permissions=permissions,
-        assignment=_assignment_of(launch),
-        request=session_of(image),
-        spec_in=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
-        remark=facts.missing_profile() or "",
-        keeps_room=True,
-    )
+def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:
+    identity = {"KASM_USER": username, "KASM_USER_ID": request.user_id}
+    url = {"KASM_URL": request.kasm_url} if request.kasm_url else {}
+    return replace(assign, environment={**assign.environment, **identity, **url})
 
 
-def _assignment_of(launch: Launch) -> Assignment:
-    """`assign` of the workspace with the user's identity as its variables."""
-    command = command_of(launch.image.exec_config, "assign")
-    if command is None:
-        return Assignment(assignment_id="")
-    identity = {"KASM_USER": launch.username, "KASM_USER_ID": launch.request.user_id}
-    url = {"KASM_URL": launch.request.kasm_url} if launch.request.kasm_url else {}
-    return Assignment(
-        assignment_id="",
-        argv=list(command.argv),
-        user=command.user,
-        env={**command.environment, **identity, **url},
-        workdir=command.workdir,
-    )
-
-
-def _extras_of(launch: Launch, files: tuple[File, ...]) -> LaunchExtras:
-    facts, request = launch.facts, launch.request
+def _extras_of(
+    request: LaunchRequest, snapshot: LaunchSnapshot, facts: LaunchFacts, decrypt: Callable[[bytes], str]
+) -> LaunchExtras:
     mode: ProfileMode = "Reset" if request.persistent_profile_mode == "Reset" else "Enabled"
     return LaunchExtras(
         request_host=request.request_host,
-        username=launch.username,
+        username=snapshot.username,
         user_id=request.user_id,
         environment=request.environment,
         kasm_url=request.kasm_url,
@@ -226,5 +237,10 @@ def _extras_of(launch: Launch, files: tuple[File, ...]) -> LaunchExtras:
         volume_mapping=facts.value("volume_mapping"),
         filter_policy=facts.value("web_filter_policy") or None,
         profile=mode if facts.profile_is_applied() else None,
-        files=files,
+        files=_ssh_files(snapshot, decrypt) if facts.value("inject_ssh_keys") else (),
     )
+
+
+def _ssh_files(snapshot: LaunchSnapshot, decrypt: Callable[[bytes], str]) -> tuple[File, ...]:
+    private_key = snapshot.ssh_private_key_encrypted
+    return ssh_files(snapshot.ssh_public_key, decrypt(private_key) if private_key else None)

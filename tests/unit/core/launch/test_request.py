@@ -1,0 +1,192 @@
+"""What is decided of a launch before its first attempt, and where in a zone a new session can go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from greenroom.core.access.group_settings import GroupSettings
+from greenroom.core.errors import (
+    Forbidden,
+    GreenroomError,
+    IdempotencyMismatch,
+    Invalid,
+    NoResources,
+    NotFound,
+    SessionLimit,
+)
+from greenroom.core.launch.eviction import Unready
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.plan import LaunchZone
+from greenroom.core.launch.request import (
+    Launch,
+    LaunchRequest,
+    LaunchSnapshot,
+    RepeatedLaunch,
+    RepeatedRequest,
+    launch_facts,
+    planned,
+)
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+
+EU = LaunchZone(facts=ZoneFacts(zone_id="id-eu", zone_name="eu"))
+US = LaunchZone(facts=ZoneFacts(zone_id="id-us", zone_name="us"), former_names=("america",))
+IMAGE = ImageFacts(
+    image_id="i",
+    name="desktop",
+    friendly_name="Desktop",
+    memory=200,
+    cores=2,
+    exec_config={"assign": {"cmd": "welcome --now", "environment": {"A": "1"}, "user": "root"}},
+)
+REQUEST = LaunchRequest(user_id="u", image_id="i", request_host="a.example")
+SNAPSHOT = LaunchSnapshot(
+    username="ann",
+    disabled=False,
+    locked=False,
+    preferred_language=None,
+    preferred_timezone=None,
+    groups=[],
+    num_sessions=0,
+    image=IMAGE,
+    image_allowed=True,
+    zones=[EU, US],
+    pools=[],
+    repeated=None,
+    ssh_public_key=None,
+    ssh_private_key_encrypted=None,
+)
+
+
+def plan(request: LaunchRequest = REQUEST, snapshot: LaunchSnapshot = SNAPSHOT, **settings: Any) -> Launch:
+    groups = [GroupSettings(group_id="g", name="All", priority=1, settings=settings)]
+    return planned(request, replace(snapshot, groups=groups), launch_id="l", decrypt=bytes.decode)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "sentence"),
+    [
+        ({"image": None}, NotFound, "There is no workspace i"),
+        ({"disabled": True}, Forbidden, "ann is disabled or locked"),
+        ({"locked": True}, Forbidden, "ann is disabled or locked"),
+        ({"image_allowed": False}, Forbidden, "ann may not use workspace Desktop"),
+        ({"num_sessions": 5}, SessionLimit, "5 sessions are allowed"),
+        ({"zones": []}, NoResources, "There is no zone yet"),
+        ({"repeated": RepeatedLaunch(session_id="s", body="another")}, IdempotencyMismatch, "used for a different"),
+    ],
+)
+def test_a_launch_is_refused_with_the_reason(changes: dict[str, Any], error: type[GreenroomError], sentence: str):
+    with pytest.raises(error, match=sentence):
+        plan(snapshot=replace(SNAPSHOT, **changes))
+
+
+def test_a_limit_of_one_session_is_said_in_the_singular():
+    with pytest.raises(SessionLimit, match="1 session is allowed"):
+        plan(snapshot=replace(SNAPSHOT, num_sessions=1), max_kasms_per_user=1)
+
+
+def test_a_command_of_root_is_refused_beside_a_writable_folder():
+    with pytest.raises(Invalid, match="Desktop cannot be launched by this user"):
+        plan(volume_mapping={"/data": {"bind": "/data", "mode": "rw"}})
+
+
+def test_a_repeated_request_gives_the_session_of_the_first_whatever_the_gateway():
+    repeated = RepeatedLaunch(session_id="s", body=REQUEST.body())
+    with pytest.raises(RepeatedRequest) as found:
+        plan(replace(REQUEST, request_host="b.example"), replace(SNAPSHOT, repeated=repeated, disabled=True))
+    assert found.value.session_id == "s"
+
+
+@pytest.mark.parametrize(
+    ("request_", "may_choose", "zone_id"),
+    [
+        (REQUEST, True, "id-eu"),
+        (replace(REQUEST, gateway_zone="us"), True, "id-us"),
+        (replace(REQUEST, gateway_zone="america"), True, "id-us"),
+        (replace(REQUEST, gateway_zone="nowhere"), True, "id-eu"),
+        (replace(REQUEST, gateway_zone="us", zone_id="id-eu"), True, "id-eu"),
+        (replace(REQUEST, gateway_zone="us", zone_id="id-eu"), False, "id-us"),
+    ],
+)
+def test_the_launch_begins_in_the_zone_chosen_or_addressed_or_in_the_first(
+    request_: LaunchRequest, may_choose: bool, zone_id: str
+):
+    launch = plan(request_, allow_zone_selection=may_choose)
+    assert (launch.current_zone_id, launch.attempts[0].zone.zone_id) == (zone_id, zone_id)
+
+
+def test_a_zone_that_does_not_exist_cannot_be_chosen():
+    with pytest.raises(Invalid, match="There is no zone nowhere"):
+        plan(replace(REQUEST, zone_id="nowhere"), allow_zone_selection=True)
+
+
+def test_a_staged_session_is_handed_over_with_the_identity_of_its_user():
+    assign = plan(replace(REQUEST, kasm_url="https://b.example")).wanted.assign
+    identity = {"KASM_USER": "ann", "KASM_USER_ID": "u"}
+    assert (assign.argv, assign.user) == (("welcome", "--now"), "root")
+    assert assign.environment == {"A": "1", **identity, "KASM_URL": "https://b.example"}
+    assert plan().wanted.assign.environment == {"A": "1", **identity}
+    assert plan(snapshot=replace(SNAPSHOT, image=replace(IMAGE, exec_config={}))).wanted.assign.argv == ()
+
+
+@pytest.mark.parametrize(("mode", "profile"), [(None, "Enabled"), ("Reset", "Reset"), ("Disabled", None)])
+def test_a_new_session_has_the_settings_keys_and_profile_of_its_user(mode: str | None, profile: str | None):
+    image = replace(IMAGE, exec_config={}, persistent_profile_path="/profiles/{username}")
+    snapshot = replace(SNAPSHOT, image=image, ssh_public_key="ssh-rsa A", ssh_private_key_encrypted=b"secret")
+    request = replace(REQUEST, persistent_profile_mode=mode, environment={"B": "2"}, idempotency_key="k")
+    launch = plan(request, snapshot, inject_ssh_keys=True, allow_persistent_profile=True, session_time_limit=60)
+    spec = launch.wanted.spec_in(EU)(session_id="s", credential="c")
+    assert (spec.environment["B"], len(spec.files)) == ("2", 3)
+    assert [mount.profile for mount in spec.mounts] == ([] if profile is None else [profile])
+    assert launch.wanted.user.clocks.time_limit_s == 60
+    assert launch.wanted.user.idempotency_body == request.body()
+    without = plan(replace(request, idempotency_key=None), replace(snapshot, ssh_private_key_encrypted=None))
+    assert without.wanted.spec_in(EU)(session_id="s", credential="c").files == ()
+    assert without.wanted.user.idempotency_body is None
+    public = plan(request, replace(snapshot, ssh_private_key_encrypted=None), inject_ssh_keys=True)
+    assert len(public.wanted.spec_in(EU)(session_id="s", credential="c").files) == 2
+
+
+def test_what_a_launch_goes_without_is_said_with_its_session():
+    assert plan().wanted.reason_of("It was placed.") == "It was placed."
+    profile = replace(SNAPSHOT, image=replace(IMAGE, persistent_profile_path="/profiles/{username}"))
+    told = plan(snapshot=profile, allow_persistent_profile=False).wanted.reason_of("It was placed.")
+    assert told.startswith("It was placed. The workspace's persistent profile is not used")
+
+
+def test_for_a_plain_launch_nothing_is_requested():
+    facts = launch_facts(SNAPSHOT, IMAGE)
+    assert (facts.environment, facts.kasm_url, facts.network_id, facts.persistent_profile_mode) == (
+        {},
+        None,
+        None,
+        None,
+    )
+
+
+AGENT = AgentView(agent_id="a", hostname="agent-1", cores=4, memory=1000)
+FULL = replace(AGENT, cores_allocated=4, memory_allocated=1000)
+UNREADY = Unready(
+    session_id="s", staging_config_id="c", agent_id="a", cores=2, memory=200, created=datetime(2026, 1, 2, tzinfo=UTC)
+)
+
+
+def test_a_new_session_goes_where_there_is_room_or_where_others_yield():
+    wanted = plan().wanted
+    free = wanted.rooms_in(EU, [AGENT])
+    assert ([room.agent for room in free.rooms], list(free.misses), free.worth_waiting) == ([AGENT], [], False)
+    full = wanted.rooms_in(EU, [FULL])
+    assert (list(full.rooms), [miss.code for miss in full.misses], full.worth_waiting) == ([], ["no_capacity"], True)
+    assert [room.yielding for room in wanted.rooms_in(EU, [FULL], [UNREADY]).rooms] == [(UNREADY,)]
+    assert not replace(wanted, keeps_room=False).rooms_in(EU, [FULL]).worth_waiting
+    assert not wanted.rooms_in(EU, [replace(FULL, enabled=False)]).worth_waiting
+
+
+def test_a_replacement_tries_other_agents_first_and_never_those_where_it_did_not_start():
+    agents = [replace(AGENT, agent_id=agent_id) for agent_id in "abc"]
+    wanted = replace(plan().wanted, last_agent_id="a", never_on=frozenset("b"), another_agent="other Agent")
+    assert [room.agent.agent_id for room in wanted.rooms_in(EU, agents).rooms] == ["c", "a"]
+    assert [miss.reason for miss in wanted.rooms_in(EU, agents[1:2]).misses] == ["Zone eu has no other Agent."]
