@@ -26,9 +26,11 @@ from greenroom.core.launch.plan import (
     success_step,
 )
 from greenroom.core.launch.wanted import WantedSession, ZoneRooms
+from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.claims import Claim, ClaimedSession
 from greenroom.db.launch.eviction import read_unready, remember_refused
 from greenroom.db.launch.ledger import read_agents
@@ -81,6 +83,17 @@ class PlacedSession:
         for gone in self.yielding:
             events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
         return events
+
+    def log_yielding(self, logs: LogWriter, user: str) -> None:
+        """A row for each staged session that made room for `user`, named with why they get a session."""
+        for gone in self.yielding:
+            logs.write(
+                LogCode.STAGED_SESSION_ENDED,
+                f"A staged session ends before it was usable: its room was given to {user}; people go first.",
+                zone_name=self.attempt.zone.zone_name,
+                session_id=gone.session_id,
+                staging_config_id=gone.staging_config_id,
+            )
 
 
 Misses = Sequence[Miss]

@@ -118,16 +118,7 @@ class LaunchLog:
             username=launch.username,
             staging_config_id=attempt.pool.staging_config_id if attempt.pool else None,
         )
-
-        for gone in got.yielding:
-            self._logs.write(
-                LogCode.STAGED_SESSION_ENDED,
-                f"A staged session ends before it was usable: its room was given to {launch.username}, who launched"
-                f" {launch.image.friendly_name} on demand; people go first.",
-                zone_name=attempt.zone.zone_name,
-                session_id=gone.session_id,
-                staging_config_id=gone.staging_config_id,
-            )
+        got.log_yielding(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
     def failed(self, launch: Launch, trace: Sequence[TraceStep], passed: Sequence[PassedOver]) -> Refused:
         """No attempt succeeded; returns the error to raise."""

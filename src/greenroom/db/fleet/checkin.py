@@ -172,8 +172,8 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
 
 
 def _desired_session(row: DictRow) -> DesiredSession:
-    """JSON in a row that cannot be read leaves its session, on the list, with nothing to run and nobody to view it: the
-    Agent reports that for this session, and gets all others.
+    """JSON in a row that cannot be read leaves its session, on the list, without a specification and viewers: the Agent
+    reports that for this session, and gets all others.
     """
     try:
         return msgspec.convert(row, DesiredSession)

@@ -15,6 +15,7 @@ from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S, Unready
 from greenroom.core.pool.model import COMING
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection, Database
+from greenroom.db.session.sessions import RELEASE
 from greenroom.db.session.transitions import TO
 
 _COMING: Final = sorted(map(str, COMING))
@@ -42,22 +43,19 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(
         """
-        WITH locked AS MATERIALIZED (
-            SELECT session_id, memory, cores, cpu_quota FROM sessions WHERE session_id = ANY(%(ids)s::uuid[])
+        WITH ended AS MATERIALIZED (
+            SELECT session_id, agent_id, memory, cores, cpu_quota FROM sessions WHERE session_id = ANY(%(ids)s::uuid[])
                AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(coming)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), released AS (
-            UPDATE agent_capacity SET
-                cores_allocated = GREATEST(0, round((cores_allocated - (SELECT
-                    coalesce(sum(reserved_cores(locked.cores, cpu_quota, overcommit)), 0) FROM locked))::numeric, 6)
-                    ::double precision),
-                memory_allocated = GREATEST(0, memory_allocated - (SELECT coalesce(sum(memory), 0) FROM locked))
-             WHERE agent_id = %(agent_id)s
+            """
+        + RELEASE
+        + """
         )
         UPDATE sessions SET """
         + TO[SessionStatus.DELETING]
         + """, ended_reason = %(reason)s, cores = 0, memory = 0
-         WHERE session_id IN (SELECT session_id FROM locked)
+         WHERE session_id IN (SELECT session_id FROM ended)
         """,
         {"ids": list(session_ids), "agent_id": agent_id, "coming": _COMING, "reason": reason},
     )

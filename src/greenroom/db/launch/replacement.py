@@ -23,7 +23,8 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
 from greenroom.db.session.lifecycle import CLOCKS
-from greenroom.db.session.transitions import DETACH_USER, TO
+from greenroom.db.session.sessions import begin_end
+from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, ChangedSession
 
 Outcome = Literal["staged", "on_demand"]
 
@@ -254,25 +255,11 @@ async def give_up(connection: Connection, old: WaitingSession, error: str, steps
 
 async def destroy_quarantined(connection: Connection, session_id: str, reason: str) -> bool:
     """Delete a quarantined session; False = it is being deleted already."""
-    cursor = await connection.execute(
-        "UPDATE sessions SET "
-        + TO[SessionStatus.DELETING]
-        + ", ended_reason = %s WHERE session_id = %s AND set_aside_for IS NOT NULL"
-        " AND status = 'failed' RETURNING 1",
-        (reason, session_id),
-    )
-    return await cursor.fetchone() is not None
+    only_if = "set_aside_for IS NOT NULL AND status = 'failed'"
+    return await begin_end(connection, session_id, reason, only_if=only_if) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class EndedSession:
-    """A session that ends, and the Agent that ends it."""
-
-    session_id: str
-    agent_id: str | None
-
-
-async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[EndedSession]:
+async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[ChangedSession]:
     """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns those that end."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
@@ -280,8 +267,7 @@ async def destroy_oldest_quarantined(connection: Connection, staging_config_id: 
         "   ORDER BY status_changed DESC, session_id OFFSET %(kept)s) ORDER BY session_id FOR NO KEY UPDATE)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
         " ended_reason = 'Newer sessions of its config were quarantined.'"
-        " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
-        " RETURNING session_id::text, agent_id::text",
+        " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'" + CHANGED_SESSION,
         {"config": staging_config_id, "kept": KEPT_PER_CONFIG},
     )
-    return rows_as(EndedSession, await cursor.fetchall())
+    return rows_as(ChangedSession, await cursor.fetchall())

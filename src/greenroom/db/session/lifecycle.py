@@ -33,7 +33,6 @@ MAX_AT_ONCE: Final = 100
 
 _LIVING: Final = sorted(map(str, COUNTS_FOR_USER))
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
-_DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
 
 CLOCKS: Final[LiteralString] = (
@@ -185,13 +184,3 @@ async def lock_expiring(connection: Connection, zone_id: str, session_ids: Seque
         {"zone_id": zone_id, "living": _LIVING, "ids": list(session_ids)},
     )
     return rows_as(ExpiringSession, await cursor.fetchall())
-
-
-async def expire(connection: Connection, session_id: str, reason: str) -> ChangedSession | None:
-    """Delete a session whose time is over, locked before; the row, or None when it is being deleted."""
-    cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
-        " WHERE session_id = %(id)s AND status = ANY(%(deletable)s)" + CHANGED_SESSION,
-        {"id": session_id, "reason": reason, "deletable": _DELETABLE},
-    )
-    return row_as(ChangedSession, await cursor.fetchone())

@@ -22,7 +22,7 @@ from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.session.transitions import TO
+from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
@@ -187,6 +187,17 @@ UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
 """Statement that ends the commands of the sessions in the common table expression `ended`."""
 
 
+RELEASE: Final[LiteralString] = """
+UPDATE agent_capacity c SET
+    cores_allocated = GREATEST(0, round((c.cores_allocated - e.cores)::numeric, 6)::double precision),
+    memory_allocated = GREATEST(0, c.memory_allocated - e.memory)
+  FROM (SELECT agent_id, sum(reserved_cores(ended.cores, cpu_quota, overcommit)) AS cores, sum(ended.memory) AS memory
+          FROM ended JOIN agent_capacity USING (agent_id) GROUP BY agent_id) e
+ WHERE c.agent_id = e.agent_id
+"""
+"""Statement that frees the reservations of the sessions in the common table expression `ended`."""
+
+
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
     """Mark sessions without a container `deleted` and free their reservation; returns those that were ended.
 
@@ -211,13 +222,9 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
         + END_COMMANDS
         + """
         ), released AS (
-            UPDATE agent_capacity c SET
-                cores_allocated = GREATEST(0, round((c.cores_allocated - e.cores)::numeric, 6)::double precision),
-                memory_allocated = GREATEST(0, c.memory_allocated - e.memory)
-              FROM (SELECT agent_id, sum(reserved_cores(ended.cores, cpu_quota, overcommit)) AS cores,
-                           sum(ended.memory) AS memory
-                      FROM ended JOIN agent_capacity USING (agent_id) GROUP BY agent_id) e
-             WHERE c.agent_id = e.agent_id
+            """
+        + RELEASE
+        + """
         )
         SELECT session_id FROM ended ORDER BY session_id
         """,
@@ -283,15 +290,24 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
     return await cursor.fetchone() is not None
 
 
-async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
-    """End one session without a user that is not claimable; False = it is by now, or has a user, or is gone."""
+async def begin_end(
+    connection: Connection, session_id: str, reason: str, *, only_if: LiteralString = "true"
+) -> ChangedSession | None:
+    """End one session for which the condition `only_if` holds; its Agent confirms. Its row, or None where the condition
+    does not hold, or the session is on its way out already.
+    """
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
-        " WHERE session_id = %(id)s AND user_id IS NULL"
-        " AND NOT claimable AND set_aside_for IS NULL AND status = ANY(%(deletable)s) RETURNING 1",
+        " WHERE session_id = %(id)s AND status = ANY(%(deletable)s) AND " + only_if + CHANGED_SESSION,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
-    return await cursor.fetchone() is not None
+    return row_as(ChangedSession, await cursor.fetchone())
+
+
+async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
+    """End one session without a user that is not claimable; False = it is by now, or has a user, or is gone."""
+    only_if = "user_id IS NULL AND NOT claimable AND set_aside_for IS NULL"
+    return await begin_end(connection, session_id, reason, only_if=only_if) is not None
 
 
 async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> list[str]:

@@ -22,6 +22,7 @@ from greenroom.db.session import lifecycle
 from greenroom.db.session.deadlines import WaitingSession
 from greenroom.db.session.lifecycle import ExpiringSession, take_back
 from greenroom.db.session.observations import read_missed
+from greenroom.db.session.sessions import begin_end
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager import moves
@@ -153,5 +154,5 @@ def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) ->
 
 async def _apply(connection: Connection, expiry: Expiry) -> ChangedSession | None:
     if expiry.action == "delete":
-        return await lifecycle.expire(connection, expiry.session_id, expiry.reason)
+        return await begin_end(connection, expiry.session_id, expiry.reason)
     return await lifecycle.stop_or_pause(connection, expiry.session_id, expiry.action, expiry.reason)

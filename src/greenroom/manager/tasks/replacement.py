@@ -132,19 +132,7 @@ def _log(
         staging_config_id=old.staging_config_id,
     )
     if found is not None:
-        _log_yielding(ctx, old, found)
-
-
-def _log_yielding(ctx: PrimaryContext, old: WaitingSession, found: PlacedSession) -> None:
-    for gone in found.yielding:
-        ctx.logs.write(
-            LogCode.STAGED_SESSION_ENDED,
-            f"A staged session ends before it was usable: its room was given to {old.username}, whose session"
-            f" {old.session_id} failed; people go first.",
-            zone_name=found.attempt.zone.zone_name,
-            session_id=gone.session_id,
-            staging_config_id=gone.staging_config_id,
-        )
+        found.log_yielding(ctx.logs, f"{old.username}, whose session {old.session_id} failed")
 
 
 def _outcome(old: WaitingSession, found: PlacedSession | None, trace: Sequence[TraceStep]) -> str:

@@ -93,7 +93,7 @@ def test_a_command_of_root_is_refused_beside_a_writable_folder():
         plan(volume_mapping={"/data": {"bind": "/data", "mode": "rw"}})
 
 
-def test_a_repeated_request_gives_the_session_of_the_first_whatever_the_gateway():
+def test_a_repeated_request_gives_the_session_of_the_first():
     repeated = RepeatedLaunch(session_id="s", body=REQUEST.body())
     with pytest.raises(RepeatedRequest) as found:
         plan(replace(REQUEST, request_host="b.example"), replace(SNAPSHOT, repeated=repeated, disabled=True))
@@ -111,9 +111,7 @@ def test_a_repeated_request_gives_the_session_of_the_first_whatever_the_gateway(
         (replace(REQUEST, gateway_zone="us", zone_id="id-eu"), False, "id-us"),
     ],
 )
-def test_the_launch_begins_in_the_zone_chosen_or_addressed_or_in_the_first(
-    request_: LaunchRequest, may_choose: bool, zone_id: str
-):
+def test_a_launch_begins_in_the_zone_chosen_addressed_or_first(request_: LaunchRequest, may_choose: bool, zone_id: str):
     launch = plan(request_, allow_zone_selection=may_choose)
     assert (launch.current_zone_id, launch.attempts[0].zone.zone_id) == (zone_id, zone_id)
 
@@ -123,7 +121,7 @@ def test_a_zone_that_does_not_exist_cannot_be_chosen():
         plan(replace(REQUEST, zone_id="nowhere"), allow_zone_selection=True)
 
 
-def test_a_staged_session_is_handed_over_with_the_identity_of_its_user():
+def test_a_staged_session_is_assigned_with_the_identity_of_its_user():
     assign = plan(replace(REQUEST, kasm_url="https://b.example")).wanted.assign
     identity = {"KASM_USER": "ann", "KASM_USER_ID": "u"}
     assert (assign.argv, assign.user) == (("welcome", "--now"), "root")
@@ -133,7 +131,7 @@ def test_a_staged_session_is_handed_over_with_the_identity_of_its_user():
 
 
 @pytest.mark.parametrize(("mode", "profile"), [(None, "Enabled"), ("Reset", "Reset"), ("Disabled", None)])
-def test_a_new_session_has_the_settings_keys_and_profile_of_its_user(mode: str | None, profile: str | None):
+def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, profile: str | None):
     image = replace(IMAGE, exec_config={}, persistent_profile_path="/profiles/{username}")
     snapshot = replace(SNAPSHOT, image=image, ssh_public_key="ssh-rsa A", ssh_private_key_encrypted=b"secret")
     request = replace(REQUEST, persistent_profile_mode=mode, environment={"B": "2"}, idempotency_key="k")
@@ -153,8 +151,8 @@ def test_a_new_session_has_the_settings_keys_and_profile_of_its_user(mode: str |
 def test_what_a_launch_goes_without_is_said_with_its_session():
     assert plan().wanted.reason_of("It was placed.") == "It was placed."
     profile = replace(SNAPSHOT, image=replace(IMAGE, persistent_profile_path="/profiles/{username}"))
-    told = plan(snapshot=profile, allow_persistent_profile=False).wanted.reason_of("It was placed.")
-    assert told.startswith("It was placed. The workspace's persistent profile is not used")
+    reason = plan(snapshot=profile, allow_persistent_profile=False).wanted.reason_of("It was placed.")
+    assert reason.startswith("It was placed. The workspace's persistent profile is not used")
 
 
 def test_for_a_plain_launch_nothing_is_requested():
@@ -174,7 +172,7 @@ UNREADY = Unready(
 )
 
 
-def test_a_new_session_goes_where_there_is_room_or_where_others_yield():
+def test_a_new_session_goes_where_there_is_room_or_others_yield():
     wanted = plan().wanted
     free = wanted.rooms_in(EU, [AGENT])
     assert ([room.agent for room in free.rooms], list(free.misses), free.worth_waiting) == ([AGENT], [], False)
@@ -185,7 +183,7 @@ def test_a_new_session_goes_where_there_is_room_or_where_others_yield():
     assert not wanted.rooms_in(EU, [replace(FULL, enabled=False)]).worth_waiting
 
 
-def test_a_replacement_tries_other_agents_first_and_never_those_where_it_did_not_start():
+def test_a_replacement_tries_other_agents_first_and_some_never():
     agents = [replace(AGENT, agent_id=agent_id) for agent_id in "abc"]
     wanted = replace(plan().wanted, last_agent_id="a", never_on=frozenset("b"), another_agent="other Agent")
     assert [room.agent.agent_id for room in wanted.rooms_in(EU, agents).rooms] == ["c", "a"]
