@@ -19,6 +19,7 @@ from greenroom.core.access.group_settings import (
     keepalive_interval_s,
     permissions_of,
     resolve,
+    shown,
 )
 from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Invalid
@@ -163,9 +164,14 @@ def test_the_eight_permissions_are_booleans(groups: list[GroupSettings]):
 
 def test_what_viewers_obey_stays_as_it_is_at_the_launch():
     kept = client_settings_of(resolve([GroupSettings("1", "A", 1, {"allow_kasm_downloads": True, "max_upload_mb": 5})]))
-    assert (kept["allow_kasm_downloads"], kept["max_upload_mb"]) == (True, 5)
-    assert kept["keepalive_interval"] == keepalive_interval_s(resolve([]))
-    assert "max_kasms_per_user" not in kept
+    assert kept == {
+        **dict.fromkeys(STAGED_PERMISSIONS, False),
+        "allow_kasm_downloads": True,
+        "max_upload_mb": 5,
+        "idle_disconnect": 20.0,
+        "allow_persistent_profile": False,
+        "keepalive_interval": 300.0,
+    }
 
 
 def test_a_group_inherits_from_all_users_and_knows_who_comes_before_it():
@@ -189,6 +195,67 @@ def test_the_trace_is_a_sentence():
     resolved = resolve([GroupSettings("1", "Students", 5, {"idle_disconnect": 20.0}), GroupSettings("2", "All", 1000)])
     assert resolved["idle_disconnect"].trace == "`idle_disconnect` = 20 from group Students, priority 5"
     assert resolved["allow_zone_selection"].trace == "`allow_zone_selection` = false by default"
+    mapping = {"run_config": {"hostname": "desk", "dns": []}}
+    merged = resolve([GroupSettings("1", "A", 1, mapping), GroupSettings("2", "B", 2, mapping)])["run_config"]
+    assert merged.groups == ("A", "B")
+    assert merged.trace.endswith(" from group A, priority 1, group B, priority 2"), "and no value, it may be a secret"
+    assert resolve([])["run_config"].trace == "`run_config` = (empty) by default"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (20.0, "20"),
+        (0.5, "0.5"),
+        (7, "7"),
+        ("stop", "stop"),
+        ("", "(empty)"),
+        ({}, "(empty)"),
+        ({"hostname": "secret", "dns": []}, "hostname, dns"),
+    ],
+)
+def test_a_value_is_shown_without_what_may_be_secret(value: object, text: str):
+    assert shown(value) == text
+
+
+def test_a_value_is_stored_as_its_kind_says():
+    assert isinstance(validated("idle_disconnect", 20), float)
+    assert validated("max_kasms_per_user", 0) == 0
+    assert validated("default_image", "x" * 4096) == "x" * 4096
+    assert validated("keepalive_expiration_action", "stop") == "stop"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("allow_kasm_audio", 1, "`allow_kasm_audio` must be true or false, not 1."),
+        (
+            "keepalive_expiration",
+            0,
+            "`keepalive_expiration` must be a whole number from 1 to 3153600000 (s), not 0.",
+        ),
+        ("idle_disconnect", -1, "`idle_disconnect` must be a number from 0 to 52560000 (min), not -1."),
+        (
+            "max_kasms_per_user",
+            10**12 + 1,
+            "`max_kasms_per_user` must be a whole number from 0 to 1000000000000 (sessions), not 1000000000001.",
+        ),
+        (
+            "keepalive_expiration_action",
+            "kill",
+            "`keepalive_expiration_action` must be one of delete, stop, pause, not 'kill'.",
+        ),
+        ("default_image", 7, "`default_image` must be a text of at most 4096 characters, not 7."),
+        ("run_config", [], "`run_config` must be a JSON object, not []."),
+        ("run_config", {1: 2}, "`run_config` must be a JSON object, not {1: 2}."),
+        ("volume_mapping", {"/srv": {}}, "/srv must be an object with bind, the path in the container."),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_in_words(name: str, value: object, problem: str):
+    with pytest.raises(Invalid) as refused:
+        validated(name, value)
+    assert refused.value.message == problem
 
 
 def test_a_mutant_that_takes_the_highest_number_is_caught(monkeypatch: pytest.MonkeyPatch):

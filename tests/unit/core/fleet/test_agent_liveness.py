@@ -35,27 +35,31 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
 
 
 @pytest.mark.parametrize(
-    ("before", "to"),
+    ("before", "to", "reason"),
     [
-        (agent("pending", None), None),
-        (agent("pending", 1, complete=False), None),
-        (agent("pending", 1), "running"),
-        (agent("pending", 1, enabled=False), None),
-        (agent("missing", 3, enabled=False), "running"),
-        (agent("running", 15), None),
-        (agent("running", 16), "missing"),
-        (agent("running", 16, complete=False), "missing"),
-        (agent("missing", 300), None),
-        (agent("missing", 3), "running"),
-        (agent("missing", 3, complete=False), None),
-        (agent("missing", 3601), "dead"),
-        (agent("dead", 9999), None),
-        (agent("dead", 1), "running"),
+        (agent("pending", None), None, ""),
+        (agent("pending", 1, complete=False), None, ""),
+        (agent("pending", 1), "running", "its first complete check-in arrived"),
+        (agent("pending", 1, enabled=False), None, ""),
+        (agent("pending", 9999), None, ""),
+        (agent("missing", 3, enabled=False), "running", "it checks in again"),
+        (agent("running", 15), None, ""),
+        (agent("running", 16), "missing", "it has not reported for 16 s"),
+        (agent("running", 16, complete=False), "missing", "it has not reported for 16 s"),
+        (agent("missing", 300), None, ""),
+        (agent("missing", 600, has_losable=True), None, ""),
+        (agent("missing", 3), "running", "it checks in again"),
+        (agent("missing", 15), "running", "it checks in again"),
+        (agent("missing", 3, complete=False), None, ""),
+        (agent("missing", 3600), None, ""),
+        (agent("missing", 3601), "dead", "it has not reported for 3601 s"),
+        (agent("dead", 9999, has_losable=True), None, ""),
+        (agent("dead", 1), "running", "it checks in again"),
     ],
 )
-def test_what_is_concluded(before: AgentReport, to: str | None):
-    actions = plan([before], TIMINGS, quiet=False)
-    assert [a.to for a in actions if isinstance(a, AgentMove)] == ([to] if to else [])
+def test_what_is_concluded(before: AgentReport, to: Any, reason: str):
+    expected = [AgentMove(agent_id="a", before=before.status, to=to, reason=reason)] if to else []
+    assert plan([before], TIMINGS, quiet=False) == expected
 
 
 def test_what_is_wrong_with_an_agent_is_a_sentence():
@@ -84,8 +88,7 @@ def test_a_zone_whose_other_managers_do_not_run_is_warned_of(others: int, runnin
 
 def test_users_sessions_are_lost_after_a_longer_silence_once():
     (action,) = plan([agent("missing", 601, has_losable=True)], TIMINGS, quiet=False)
-    assert isinstance(action, SessionsLost)
-    assert action.reason == "its Agent host-1 was lost: it has not reported for 601 s"
+    assert action == SessionsLost(agent_id="a", reason="its Agent host-1 was lost: it has not reported for 601 s")
     assert plan([agent("missing", 601)], TIMINGS, quiet=False) == []
 
 
@@ -262,7 +265,7 @@ def test_the_sentence_has_the_values_before_and_after():
             )
         ]
     )
-    assert "cores 7 → 0.5, memory 0 → 256 MB" in correction.reason
+    assert correction.reason == ("the reserved capacity of Agent h was corrected: cores 7 → 0.5, memory 0 → 256 MB")
 
 
 def test_agents_are_not_missing_while_their_check_in_is_held():

@@ -44,7 +44,13 @@ def test_before_the_disk_is_full_the_largest_is_stopped():
     assert to_stop(sessions, "vm", free(2)) == (), "no new sessions, and those that run go on"
     stops = to_stop(sessions, "vm", free(1))
     assert [stop.session_id for stop in stops] == ["b"]
-    assert "the disk of vm was almost full: it had written 8.0 GB" in stops[0].reason
+    assert stops[0].reason == (
+        "The session was stopped because the disk of vm was almost full: it had written 8.0 GB to its disk, more than"
+        " the others there."
+    )
+    assert to_stop(sessions, "vm", FreeDisk(free_bytes=0)) == (), "nothing is kept free"
+    assert to_stop([written("d", WORTH_STOPPING_BYTES / GB)], "vm", free(0)) != ()
+    assert to_stop([], "vm", free(0)) == ()
     assert to_stop([written("c", 0.2)], "vm", free(0)) == (), "it would not help"
 
 

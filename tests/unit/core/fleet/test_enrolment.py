@@ -14,6 +14,7 @@ from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.core.fleet.enrolment import (
     MAX_ADDRESSES,
     MAX_WRITTEN,
+    NEW_ONE,
     JoinAttemptLimiter,
     KnownAgent,
     Newcomer,
@@ -60,31 +61,43 @@ def sentence(error: GreenroomError | None) -> str:
 @pytest.mark.parametrize(
     ("token", "said"),
     [
-        (None, "is not known here"),
+        (None, "is not known here: it was mistyped, belongs to another installation, or ended long ago. "),
         (replace(TOKEN, revoked=True), "was revoked by an administrator"),
         (replace(TOKEN, expired=True), "expired at 2030-01-02 03:04 UTC"),
         (replace(TOKEN, role="gateway"), "is for the role gateway, not for agent"),
         (replace(TOKEN, uses_left=0), "was used up: it was for use 3 times"),
         (replace(TOKEN, uses=1, uses_left=0), "was used up: it was for use once"),
         (replace(TOKEN, agent_id="a2"), "is for Agent a2 alone, which is to join again; this one is a1"),
-        (replace(TOKEN, zone_id="us-id", zone_name="us"), "is for zone us, and this Manager coordinates zone eu"),
+        (
+            replace(TOKEN, zone_id="us-id", zone_name="us"),
+            "is for zone us, and this Manager coordinates zone eu. Join through a gateway of that zone.",
+        ),
     ],
 )
 def test_a_token_that_does_not_admit_says_why(token: Token | None, said: str):
     error = refusal(NEWCOMER, None, token)
     assert isinstance(error, Unauthenticated)
+    assert error.message.startswith("The join token ")
     assert said in error.message
+    assert token is None or token.zone_id != "eu-id" or error.message.endswith(NEW_ONE)
 
 
 def test_a_token_admits_a_newcomer_of_its_role_and_zone():
     assert refusal(NEWCOMER, None, TOKEN) is None
     assert refusal_of_token(replace(TOKEN, role="gateway"), "gateway") is None
-    assert "say with --agent-id" in sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None))
+    assert sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None)) == (
+        "The join token is for Agent a2 alone, which is to join again; say with --agent-id that this is the one. "
+        + NEW_ONE
+    )
 
 
 def test_a_token_admits_no_known_agent_but_the_one_it_was_made_for():
     error = refusal(NEWCOMER, KNOWN, TOKEN)
     assert isinstance(error, IdentityConflict)
+    assert error.message == (
+        "Agent a1 is known already, and a join token is for newcomers. Delete the Agent, give this machine an Agent"
+        " folder of its own, or make a token for this Agent to join again."
+    )
     assert refusal(NEWCOMER, KNOWN, replace(TOKEN, agent_id="a1")) is None
     moved = replace(NEWCOMER, zone_id="us-id", zone_name="us")
     assert isinstance(refusal(moved, KNOWN, replace(TOKEN, zone_id="us-id", zone_name="us")), IdentityConflict)
@@ -103,16 +116,29 @@ def test_a_lost_answer_costs_no_second_use_and_no_other_host_gets_it():
 def test_a_credential_counts_in_its_zone_alone():
     assert refusal(RETURNING, KNOWN, None) is None
     elsewhere = replace(RETURNING, zone_id="us-id", zone_name="us")
-    assert "is for zone eu, and this Manager coordinates zone us" in sentence(refusal(elsewhere, KNOWN, None))
-    assert "was revoked" in sentence(refusal(RETURNING, replace(KNOWN, credential_hash=b""), None))
-    assert "was deleted" in sentence(refusal(RETURNING, None, None))
+    assert sentence(refusal(elsewhere, KNOWN, None)) == (
+        "The Agent's credential is for zone eu, and this Manager coordinates zone us. To move the Agent, make a join"
+        " token for it in that zone."
+    )
+    invalid = (
+        "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join again, make a"
+        " join token for this Agent."
+    )
+    assert sentence(refusal(RETURNING, replace(KNOWN, credential_hash=b""), None)) == invalid
+    assert sentence(refusal(RETURNING, None, None)) == invalid
 
 
 def test_of_two_that_are_alive_the_one_that_was_there_goes_on():
     alive = replace(KNOWN, alive=True)
     assert refusal(RETURNING, alive, None) is None, "its own process, started again"
     copy = replace(RETURNING, place="p2")
-    assert isinstance(refusal(copy, alive, None), IdentityConflict)
+    refused = refusal(copy, alive, None)
+    assert isinstance(refused, IdentityConflict)
+    assert refused.message == (
+        "A live Agent in another place has this identity; a copied identity is refused. If this is the copy, give it"
+        " an Agent folder of its own and a join token; if the other one just stopped, this one is admitted in some"
+        " seconds."
+    )
     assert refusal(copy, replace(alive, alive=False), None) is None, "a machine that was started again"
     of_an_older_version = replace(RETURNING, place="", machine_id="m2")
     assert isinstance(refusal(of_an_older_version, alive, None), IdentityConflict)

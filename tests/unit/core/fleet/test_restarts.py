@@ -128,6 +128,17 @@ def test_a_manager_is_restarted_after_three_500s_or_two_silent_minutes():
     holds(restarted_for_500_or_for_silence, judge_manager, looks)
 
 
+def test_the_reason_of_a_restart_rules_the_database_out():
+    struck = Suspicion(strikes=STRIKES - 1)
+    assert judge_manager("m", struck, 500, 0, enabled=False) == Verdict(
+        UNSUSPECTED, "m answered 500 to 3 health checks in a row while the database could be reached"
+    )
+    silent = Suspicion(silent_since_s=1.0)
+    assert judge_manager("m", silent, None, 1 + SILENT_S, enabled=True) == Verdict(
+        UNSUSPECTED, "m answered no health check for 120 s while the database could be reached"
+    )
+
+
 @pytest.mark.parametrize("mutant", [counts_503, blames_the_manager, restarts_a_disabled_one, waits_for_ever])
 def test_the_property_of_restarts_catches_its_mutants(mutant: Any):
     catches(restarted_for_500_or_for_silence, mutant, looks)

@@ -79,8 +79,8 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     ),
     (
         "launch_options",
-        facts(environment={"A": "b"}, kasm_url="https://a.example"),
-        f"launch_options: the request asks for environment, kasm_url, set {AT_CREATION}",
+        facts(environment={"A": "b"}, network_id="n", kasm_url="https://a.example"),
+        f"launch_options: the request asks for environment, network_id, kasm_url, set {AT_CREATION}",
     ),
 ]
 
@@ -226,9 +226,11 @@ def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFa
     ],
 )
 def test_a_persistent_profile_that_no_user_gets_is_of_no_use(path: str | None, users: list[LaunchFacts], is_said: bool):
-    assert (
-        "No user gets the persistent profile of Desktop" in (unused_profile("Desktop", path, users) or "")
-    ) == is_said
+    said = (
+        "No user gets the persistent profile of Desktop: allow_persistent_profile is off in the groups of all users who"
+        " may use it, so what people save ends with their sessions. Turn the setting on in one of those groups."
+    )
+    assert unused_profile("Desktop", path, users) == (said if is_said else None)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
     ("changes", "code", "reason"),
     [
         ({"status": "missing"}, "agent_missing", "agent-1 is missing: it has not checked in for some time"),
+        ({"status": "dead"}, "agent_missing", "agent-1 is dead: it has not checked in for a long time"),
         ({"status": "pending"}, "agent_missing", "agent-1 is waiting for its first complete check-in"),
         ({"enabled": False}, "agent_disabled", "agent-1 is disabled"),
         (
@@ -46,6 +47,12 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
             "image_unavailable",
             "agent-1 cannot get image desktop: no such image",
         ),
+        (
+            {"image_state": "failed", "image_error": "The image desktop could not be fetched: it is away."},
+            "image_unavailable",
+            "agent-1 cannot get image desktop: it is away",
+        ),
+        ({"image_state": "failed"}, "image_unavailable", "agent-1 cannot get image desktop: no reason was given"),
         ({"cores_allocated": 7.5}, "no_capacity", "agent-1 has 0.5 of 8 cores free, 2 are needed"),
         (
             {"cores_allocated": 7.5, "set_aside": 2},
@@ -56,6 +63,11 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
             {"memory_allocated": 3_600_000_000},
             "no_capacity",
             "agent-1 has 400 MB of 4000 MB memory free, 500 MB are needed",
+        ),
+        (
+            {"cores_allocated": 7.5, "set_aside": 1},
+            "no_capacity",
+            "agent-1 has 0.5 of 8 cores free, 2 are needed (1 quarantined session can be deleted)",
         ),
     ],
 )
@@ -76,6 +88,11 @@ def test_a_workspace_goes_only_to_agents_that_offer_its_runtime():
         ("restricted", "agent-1 does not offer the runtime runsc of the workspace")
     ]
     assert place([able], REQUEST, "Least Load").candidates == (able,), "one that asks for none goes there, too"
+
+
+def test_what_just_fits_is_placed():
+    full = replace(AGENT, cores_allocated=6.0, memory_allocated=3_500_000_000)
+    assert place([full], REQUEST, "Least Load").candidates == (full,)
 
 
 def test_a_quota_is_refused_in_cores_of_the_host_not_of_the_offer():
@@ -214,7 +231,7 @@ def check(placer: Placer) -> None:
     every_agent_once_and_candidates_have_room()
 
 
-def test_each_agent_is_named_once_and_all_candidates_have_room():
+def test_each_agent_is_named_once_and_candidates_have_room():
     check(place)
 
 

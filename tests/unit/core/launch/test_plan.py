@@ -15,6 +15,7 @@ from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 from greenroom.core.launch.plan import (
     Attempt,
     LaunchZone,
+    Miss,
     PoolContents,
     StagedPool,
     TraceStep,
@@ -24,6 +25,7 @@ from greenroom.core.launch.plan import (
     plan_launch,
     pool_miss,
     room_taken,
+    success_step,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -68,6 +70,8 @@ def test_without_search_alternate_zones_the_others_are_not_searched():
         (3, "on_demand_here", "eu", []),
         (4, "on_demand_elsewhere", "us", ["zone_not_searched"]),
     ]
+    assert attempts[0].misses == (Miss("pool_empty", "No staging config for Desktop in zone eu."),)
+    assert attempts[3].misses == (Miss("zone_not_searched", "Search Alternate Zones is off in zone eu."),)
 
 
 def test_only_the_current_zones_own_switch_counts():
@@ -94,6 +98,8 @@ def test_every_violation_is_a_line_with_the_same_order():
         (1, "inject_ssh_keys", "inject_ssh_keys", "c-eu-1"),
         (1, "permissions", "permissions", "c-eu-1"),
     ]
+    assert [(miss.group, miss.waiting_helps) for miss in attempts[0].misses] == [("Students", True)] * 2
+    assert lines[0].reason.endswith("when a container is created, so a staged one cannot have it.")
 
 
 def test_of_several_configs_of_a_zone_the_matching_one_is_tried_first():
@@ -104,7 +110,8 @@ def test_of_several_configs_of_a_zone_the_matching_one_is_tried_first():
 
 def test_a_disabled_workspace_is_launched_nowhere():
     attempts = plan_launch([zone("eu")], "id-eu", replace(IMAGE, enabled=False), [pool("eu")], LaunchFacts())
-    assert [m.code for a in attempts for m in a.misses] == ["image_disabled", "image_disabled"]
+    disabled = Miss("image_disabled", "Workspace Desktop is disabled.")
+    assert [a.misses for a in attempts] == [(disabled,), (disabled,)]
 
 
 @pytest.mark.parametrize(
@@ -115,6 +122,12 @@ def test_a_disabled_workspace_is_launched_nowhere():
             PoolContents(starting=2, expired=1),
             "pool_empty",
             "No staged session of Desktop in zone eu is free (2 starting, 1 expired).",
+        ),
+        (PoolContents(outdated=4), "pool_empty", "No staged session of Desktop in zone eu is free (4 out of date)."),
+        (
+            PoolContents(claimable=1),
+            "pool_empty",
+            "Of the staged sessions of Desktop in zone eu 1 was being taken by others at the same moment.",
         ),
         (
             PoolContents(on_missing_agents=3),
@@ -161,7 +174,7 @@ def test_no_resources_says_what_an_administrator_needs():
     )
 
 
-def test_a_daemons_message_is_given_once_and_only_useful_advice():
+def test_a_daemons_message_is_given_once_with_advice_that_helps():
     words = "The image desktop could not be fetched: no such host."
     agents = [AgentView(agent_id=n, hostname=n, cores=8, image_state="failed", image_error=words) for n in ("a", "b")]
     request = PlacementRequest(image="desktop", cores=2, memory=1)
@@ -194,6 +207,34 @@ def test_a_restriction_names_the_zone():
     image = replace(IMAGE, only_zone_id="id-us")
     (miss,) = plan_launch([zone("eu"), zone("us")], "id-eu", image, [], LaunchFacts())[0].misses
     assert (miss.code, miss.reason) == ("restricted", "Workspace Desktop is restricted to zone us.")
+    (miss,) = plan_launch([zone("eu")], "id-eu", replace(image, only_zone_id="gone"), [], LaunchFacts())[0].misses
+    assert miss.reason == "Workspace Desktop is restricted to a zone that does not exist."
+
+
+def test_a_paused_pool_is_passed_over_and_says_so():
+    paused = replace(pool("eu"), paused=True)
+    first, second, *_ = plan_launch([zone("eu")], "id-eu", IMAGE, [paused, pool("eu", 2)], LaunchFacts())
+    assert (first.pool, first.misses) == (pool("eu", 2), ())
+    assert second.misses == (Miss("pool_empty", "The staging config is paused.", candidate="c-eu-1"),)
+
+
+def test_a_trace_ends_with_what_the_user_got():
+    (attempt, *_) = plan_launch([zone("eu")], "id-eu", IMAGE, [pool("eu")], LaunchFacts())
+    assert success_step(attempt, "c-eu-1", "It was claimed.") == TraceStep(
+        order=1, step="staged_here", zone_name="eu", candidate="c-eu-1", used=True, code=None, reason="It was claimed."
+    )
+    assert missed_steps(attempt, [Miss("permissions", "They differ.", setting="allow_kasm_audio")]) == [
+        TraceStep(
+            order=1,
+            step="staged_here",
+            zone_name="eu",
+            candidate="c-eu-1",
+            used=False,
+            code="permissions",
+            reason="They differ.",
+            setting="allow_kasm_audio",
+        )
+    ]
 
 
 NAMES = ["a", "b", "c", "d"]

@@ -12,7 +12,7 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
-from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, TraceStep, placement_misses
+from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, placement_misses
 from greenroom.core.launch.replacement import (
     MAX_STARTS,
     MAX_STARTS_IN_A_ZONE,
@@ -77,13 +77,15 @@ def test_a_pool_serves_whose_permissions_are_those_of_the_session():
     other = pool("us", OFF | {STAGED_PERMISSIONS[0]: True})
     attempts = plan_successor(failed(handover=True), [EU, US], "id-eu", IMAGE, [pool("eu"), other])
     assert shape(attempts)[1] == (2, "staged_elsewhere", "us", ["permissions"])
-    assert STAGED_PERMISSIONS[0] in attempts[1].misses[0].reason
+    reason = f"Its permissions are not those of the user's session: {STAGED_PERMISSIONS[0]}."
+    assert attempts[1].misses == (Miss("permissions", reason, candidate="c-us", setting="permissions"),)
 
 
 def test_a_start_goes_on_in_no_pool_and_no_zone_where_it_failed_twice():
     session = failed(starts={"id-eu": MAX_STARTS_IN_A_ZONE}, tried=2)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", ["start_failed"]), (2, "on_demand_elsewhere", "us", [])]
+    assert attempts[0].misses[0].reason == "It could not be started 2 times in zone eu."
 
 
 @pytest.mark.parametrize("handover", [True, False])
@@ -126,6 +128,9 @@ def test_the_last_sentence_has_all_causes_and_why_no_other_agent():
         "still starting on host-1. Before that: host-2: Ended."
     )
     assert final_error(failed(), []) == "Broken."
+    assert (
+        final_error(failed(agent_name="", causes=("a: Ended.",)), []) == "On its Agent: Broken. Before that: a: Ended."
+    )
 
 
 def test_only_slow_starts_back_off_and_do_not_restart_together():
@@ -144,7 +149,9 @@ def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
     line = failure_line(failed(handover=True), "s-1", USED)
     assert (line.order, line.candidate, line.used, line.code) == (3, "c-eu", False, "hand_over_failed")
     assert line.reason == "Session s-1 was quarantined: Broken."
-    assert failure_line(failed(), "s-1", USED).reason == "Session s-1 could not start on host-1: Broken."
+    line = failure_line(failed(), "s-1", USED)
+    assert (line.code, line.reason) == ("start_failed", "Session s-1 could not start on host-1: Broken.")
+    assert "could not start on its Agent" in failure_line(failed(agent_name=""), "s-1", USED).reason
     assert [step.order for step in continued([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
 
 
@@ -152,7 +159,8 @@ def test_a_zone_with_an_unknown_request_host_makes_no_successor():
     attempts = plan_successor(failed(handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
     made = {a.zone.zone_name: a for a in with_known_host(attempts, "id-eu", "") if not a.staged}
     assert made["eu"].misses == ()
-    assert [miss.code for miss in made["us"].misses] == ["no_request_host"]
+    reason = "Zone us asks for the host of the launch, which is not known."
+    assert made["us"].misses == (Miss("no_request_host", reason),)
     assert [a for a in attempts if a.staged] == [a for a in with_known_host(attempts, "id-eu", "") if a.staged]
     assert with_known_host(attempts, "id-eu", "desktops.example") == attempts
     facts = replace(zone("us").facts, allow_origin_domain="a.example", upstream_auth_address="a.example")

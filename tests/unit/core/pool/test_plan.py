@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.pool.model import Create, Destroy, PoolPlan, Retire, config_title, expires_at
+from greenroom.core.pool.model import Create, Destroy, PoolConfig, PoolPlan, Retire, config_title, expires_at
 from greenroom.core.pool.plan import plan
 
 
@@ -52,7 +52,25 @@ def test_an_expired_session_is_replaced():
 
 def test_sessions_from_before_a_change_are_rolled_over():
     made = plan(snapshot(session(1, config_hash="old"), session(2), session(3)))
-    assert [type(a) for a in made.actions] == [Retire, Create]
+    assert made.actions == (
+        Retire("s1", "The workspace, the staging config or the zone was changed after it was created."),
+        Create("a1", "2 of 3 staged; placed on agent-1."),
+    )
+
+
+def test_what_is_still_starting_when_its_pool_is_recycled_ends_at_once():
+    config = replace(CONFIG, recycled=NOW)
+    made = plan(snapshot(session(1, "starting"), session(2), session(3), config=config))
+    assert made.actions[0] == Destroy("s1", "The workspace was changed or the pool recycled before it was usable.")
+    assert not [action for action in made.actions if isinstance(action, Retire)]
+
+
+@pytest.mark.parametrize("config", [replace(CONFIG, deleted=True), replace(CONFIG, num_sessions=0)])
+def test_where_no_session_is_wanted_none_stays_and_none_is_missed(config: PoolConfig):
+    made = plan(snapshot(session(1), session(2, "starting"), config=config))
+    reason = "No session of this staging config is wanted."
+    assert made.actions == (Retire("s1", reason), Destroy("s2", reason))
+    assert made.shortfall is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +102,9 @@ def test_a_paused_pool_keeps_what_it_has_and_creates_nothing():
     assert made.actions == ()
     assert made.shortfall is not None
     assert made.shortfall.code == "paused"
-    assert made.shortfall.reason.startswith("2 of 3 not staged")
+    assert made.shortfall.reason == (
+        "2 of 3 not staged: the config is paused, so it assigns no session and creates none."
+    )
 
 
 def test_missing_capacity_is_given_in_numbers():
@@ -149,6 +169,26 @@ def test_a_failed_start_backs_off_and_says_when_it_tries_again():
     assert made.shortfall is not None
     assert made.shortfall.reason == (
         "1 of 3 not staged: 1 start failed, the last with: X did not start; next try at 03:04:07 UTC."
+    )
+
+
+def test_a_session_that_failed_for_no_known_reason_says_that():
+    made = plan(snapshot(session(1, "failed"), session(2), session(3)))
+    assert made.actions == (Destroy("s1", "The start failed: no reason was given."),)
+    assert made.last_error == "no reason was given"
+
+
+def test_of_sessions_that_failed_together_the_newest_gives_the_reason():
+    made = plan(snapshot(session(1, "failed", error="old"), session(2, "failed", error="new"), session(3)))
+    assert made.last_error == "new"
+
+
+def test_an_attempt_that_is_due_says_that_it_is_made_now():
+    config = replace(CONFIG, failures=2, last_error="X did not start.", next_try=NOW)
+    shortfall = plan(snapshot(session(1), session(2), config=config)).shortfall
+    assert shortfall is not None
+    assert shortfall.reason == (
+        "1 of 3 not staged: 2 starts in a row failed, the last with: X did not start; trying again now."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import strategies as st
@@ -61,6 +61,7 @@ def test_every_transitional_status_has_a_deadline():
             "fail",
             "it was still lost on host-1 after 700 s (last probe: refused)",
         ),
+        (waiting(S.REQUESTED, 60, agent_name=""), "fail", "it was still requested on its Agent after 60 s"),
         (
             waiting(S.DELETING, 61),
             "delete_again",
@@ -70,7 +71,7 @@ def test_every_transitional_status_has_a_deadline():
 )
 def test_what_is_overdue_is_acted_upon_with_a_reason(session: Waiting, kind: str, reason: str):
     (action,) = plan([session], NOW, quiet=False)
-    assert (action.kind, action.reason) == (kind, reason)
+    assert action == Overdue(session_id="s", status=session.status, kind=cast("Any", kind), reason=reason)
 
 
 def test_what_is_lost_may_stay_so_while_its_agent_is_away():
@@ -106,6 +107,10 @@ def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: Wai
 def test_a_late_manager_waits_longer_for_a_punctual_agent():
     watch = Watch(received_s=2.0, lateness=Lateness(own_s=0.2))
     assert due(waiting(S.ASSIGNING, 0), watch) == NOW + timedelta(seconds=8)
+    (action,) = plan([waiting(S.ASSIGNING, 8)], NOW, quiet=False, watch=watch)
+    assert action.slow
+    assert "(this Manager ran 0.20 s late" in action.reason
+    assert due(waiting(S.ASSIGNING, 0), Watch(received_s=3.0)) == NOW + timedelta(seconds=3)
 
 
 def test_what_has_painted_never_ends_at_a_deadline():

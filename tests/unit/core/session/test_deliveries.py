@@ -83,6 +83,16 @@ def test_a_session_that_left_does_not_come_back_with_a_late_list():
     assert held == {}
 
 
+def test_what_did_not_change_stays_the_same_entry():
+    held, marks = merge({}, [Entry("s1", 5), Entry("s2", 1)], {})
+    assert marks == {"s1": 5, "s2": 1}
+    after, marks = merge(held, [Entry("s1", 5), Entry("s2", 2)], marks)
+    assert after["s1"] is held["s1"]
+    assert (after["s2"], marks) == (Entry("s2", 2), {"s1": 5, "s2": 2})
+    late, marks = merge(after, [Entry("s2", 1)], marks)
+    assert (late, marks) == ({"s2": Entry("s2", 2)}, {"s1": 5, "s2": 2}), "the one held stays"
+
+
 @pytest.mark.parametrize(
     ("term", "seen_term", "fresh", "expected"),
     [(3, 3, True, True), (4, 3, True, True), (2, 3, True, False), (3, 3, False, False)],

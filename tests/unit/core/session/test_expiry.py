@@ -36,20 +36,46 @@ def test_the_smaller_of_two_time_limits_counts_and_0_is_none(group_s: int, image
     clocks = clocks_of(settings(session_time_limit=group_s), image_s, "Desktop")
     assert clocks.time_limit_s == limit_s
     assert clocks.first_s == (limit_s or 3600)
+    assert Clocks(keepalive_s=30, time_limit_s=60).first_s == 30
 
 
 def test_the_clocks_name_setting_value_and_where_it_comes_from():
     clocks = clocks_of(settings(keepalive_expiration=90, keepalive_expiration_action="pause"), 60, "Desktop")
+    assert (clocks.keepalive_s, clocks.action) == (90, "pause")
     assert clocks.keepalive_from == "`keepalive_expiration` = 90 from group Students, priority 5"
     assert clocks.action_from == "`keepalive_expiration_action` = pause from group Students, priority 5"
     assert clocks.time_limit_from == "`session_time_limit` = 60 of workspace Desktop"
+    assert clocks_of(settings(), None, "Desktop").time_limit_from == ""
+    of_group = clocks_of(settings(session_time_limit=60), 90, "Desktop")
+    assert of_group.time_limit_from == "`session_time_limit` = 60 from group Students, priority 5"
 
 
 @pytest.mark.parametrize("action", ["delete", "stop", "pause"])
 def test_an_unused_session_meets_the_action_of_its_owner(action: Any):
     (expiry,) = plan([lived(action=action)], NOW, quiet=False)
-    assert (expiry.action, expiry.setting) == (action, "keepalive_expiration")
-    assert expiry.reason == "No user used it for 60 s: K; A."
+    assert expiry == Expiry(
+        session_id="s",
+        status=S.RUNNING,
+        action=action,
+        at=PAST,
+        setting="keepalive_expiration",
+        reason="No user used it for 60 s: K; A.",
+    )
+
+
+def test_where_no_source_is_stored_the_settings_are_named():
+    unnamed = replace(lived(), clocks=Clocks(keepalive_s=60))
+    assert [e.reason for e in plan([unnamed], NOW, quiet=False)] == [
+        "No user used it for 60 s: `keepalive_expiration`."
+    ]
+    ended = replace(unnamed, expires=None, time_limit_ends=NOW)
+    assert [e.reason for e in plan([ended], NOW, quiet=False)] == ["Its time limit is over: `session_time_limit`."]
+
+
+def test_a_clock_is_over_at_its_moment_and_not_before():
+    assert plan([lived(expires=NOW)], NOW, quiet=False)
+    assert not plan([lived(expires=NOW + timedelta(microseconds=1))], NOW, quiet=False)
+    assert plan([lived(S.STARTING, action="stop", limit=NOW)], NOW, quiet=False)
 
 
 def test_the_time_limit_deletes_with_any_action():
@@ -85,10 +111,13 @@ def test_what_will_happen_is_shown_before_it_does():
     shown = next_expiry(lived(expires=FUTURE, action="pause", limit=FUTURE + timedelta(hours=1)))
     assert shown is not None
     assert (shown.action, shown.at) == ("pause", FUTURE)
-    shown = next_expiry(lived(expires=FUTURE, action="pause", limit=FUTURE))
-    assert shown is not None
-    assert shown.action == "delete"
+    for later_s, action in ((0, "delete"), (0.999, "delete"), (1, "pause")):
+        limit = FUTURE + timedelta(seconds=later_s)
+        shown = next_expiry(lived(expires=FUTURE, action="pause", limit=limit))
+        assert shown is not None
+        assert shown.action == action, "nothing is paused just before it is deleted"
     assert next_expiry(lived(S.PAUSED, None)) is None
+    assert next_expiry(lived(S.FAILED, limit=FUTURE)) is None
 
 
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))

@@ -29,7 +29,11 @@ def test_a_start_in_the_middle():
 def test_a_staged_session_shows_the_hand_over_only():
     shown = progress(S.ASSIGNING, {"requested": 1.0, "painted": 2.0, "claimed": 9.0}, staged=True)
     assert (shown.percent, shown.message) == (40, "Handing the session over")
-    assert [step.name for step in shown.steps] == ["claimed", "handed_over", "ready"]
+    assert [(step.name, step.title, step.at) for step in shown.steps] == [
+        ("claimed", "Staged session assigned", 9.0),
+        ("handed_over", "Handed over", None),
+        ("ready", "Ready", None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +43,9 @@ def test_a_staged_session_shows_the_hand_over_only():
         (S.FAILED, "X did not start", 10, "The session could not be started: X did not start"),
         (S.FAILED, "", 10, failure({"placed": 2.0})),
         (S.UNREACHABLE, "", 100, "The machine of this session does not answer at the moment"),
+        (S.LOST, "", 100, core_progress._MESSAGES[S.LOST]),
+        (S.STOPPED, "", 10, "Stopped; resume it to go on"),
+        (S.REQUESTED, "", 10, "Waiting for the machine to take the session over"),
     ],
 )
 def test_other_statuses(status: SessionStatus, error: str, percent: int, message: str):
@@ -47,14 +54,23 @@ def test_other_statuses(status: SessionStatus, error: str, percent: int, message
 
 
 def test_a_failure_is_described_by_how_far_it_had_come():
-    never, slow, later = failure({"created": 1.0}), failure({"started": 1.0}), failure({"started": 1.0, "ready": 2.0})
-    assert "could not be started" in never
-    assert "not ready in time" in slow
-    assert "stopped working" in later
+    ask = "If it happens again, ask an administrator, who can see the cause on the page of the session."
+    never = f"The workspace could not be started on any machine. Try again in a minute. {ask}"
+    slow = f"The workspace started, but it was not ready in time. Try again in a minute. {ask}"
+    later = f"The session stopped working and cannot be opened any more. Start the workspace again. {ask}"
+    assert failure({"created": 1.0}) == never
+    assert failure({"started": 1.0}) == slow
+    assert failure({"started": 1.0, "ready": 2.0}) == later
 
 
 def test_a_resumed_session_is_not_ready_because_it_once_was():
-    assert progress(S.STARTING, {"ready": 1.0}, staged=False).percent < 100
+    shown = progress(S.STARTING, {"ready": 1.0}, staged=False)
+    assert (shown.percent, shown.message) == (50, "Starting again")
+
+
+def test_before_anything_was_recorded_it_is_requested():
+    shown = progress(S.REQUESTED, {}, staged=True)
+    assert (shown.percent, shown.message, {step.at for step in shown.steps}) == (0, "Requested", {None})
 
 
 def check() -> None:

@@ -31,7 +31,13 @@ def test_an_address_names_route_and_session():
     address = parse_address(f"{PATH}a/b?x=1")
     assert address is not None
     assert (address.prefix, address.route, address.session_id) == (PATH, "1a2b3c4d", ID)
-    assert (address.rest, address.query) == ("a/b", "x=1")
+    assert (address.rest, address.query, address.token) == ("a/b", "x=1", "")
+    plain = parse_address(PATH)
+    assert plain is not None
+    assert (plain.rest, plain.query, plain.token, plain.without_token) == ("", "", "", PATH)
+    encoded = parse_address(f"{PATH}?token=a%2Bb+c&token=other")
+    assert encoded is not None
+    assert encoded.token == "a+b c", "the first one counts"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,13 @@ def test_a_session_that_is_not_running_is_refused(status: SessionStatus):
         (replace(FACTS, user_id=None), "This session has no user: it was not handed over."),
         (replace(FACTS, token_is_valid=False), "The token does not open this session; it may have been revoked."),
         (replace(FACTS, username_shown="bob@x"), "The session belongs to another user."),
+        (replace(FACTS, username=None, username_shown="bob@x"), "The session belongs to another user."),
         (replace(FACTS, user_enabled=False), "The user is disabled or locked."),
+        (
+            replace(FACTS, status=SessionStatus.ASSIGNING),
+            "The session is being handed over; try again in a moment.",
+        ),
+        (replace(FACTS, status=SessionStatus.PAUSED), "The session is paused."),
     ],
 )
 def test_every_other_reason_is_a_sentence(facts: StreamFacts, reason: str):
@@ -131,8 +143,12 @@ def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():
     assert refusal_by_agent(session_id="s", authorised=None, handed_over=True, address="a:1") == (
         "Session s was not handed to a user."
     )
-    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=False, address="a:1") is not None
-    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address=None) is not None
+    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=False, address="a:1") == (
+        "The session is being handed over; try again in a moment."
+    )
+    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address=None) == (
+        "The desktop is not running."
+    )
     assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address="a:1") is None
 
 
@@ -142,6 +158,11 @@ def test_a_reason_can_stand_in_a_header_in_json_and_in_a_page(text: str):
     assert all(" " <= c <= "~" for c in made)
     assert not set('"\\<>&') & set(made)
     assert len(made) <= 300
+
+
+def test_what_cannot_stand_there_is_spelled_otherwise():
+    assert printable('Zoë\'s "<b>" \\ R&D\x7f\n') == "Zo?'s '(b)' / R+D"
+    assert printable("x" * 301) == "x" * 300
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from greenroom.core.web_filter.policy import (
     domain,
     domains,
     is_private,
+    name_servers,
     policy_in_force,
     require_disjoint,
 )
@@ -117,32 +118,34 @@ def test_a_decision_says_why(host: str, action: Action, reason: str):
     ],
 )
 def test_a_private_address_is_denied_with_any_default(host: str):
-    assert decision(policy("allow"), host).action == "deny"
-    assert "private" in decision(policy("allow"), host).reason
+    assert decision(policy("allow"), host) == Decision(
+        "deny", f"{host} is a private address, which no session may reach."
+    )
 
 
 def test_an_address_of_the_internet_meets_the_default_action():
-    assert decision(policy("allow"), "198.51.100.7").action == "allow"
+    assert decision(policy("allow"), "198.51.100.7") == Decision(
+        "allow", "198.51.100.7 is in no list, and the default action is to allow."
+    )
     assert decision(policy("allow"), "2001:4860::8888").action == "allow"
 
 
 @pytest.mark.parametrize(
-    ("default_action", "port", "action"),
+    ("default_action", "port", "problem"),
     [
-        ("deny", 80, "allow"),
-        ("deny", 443, "allow"),
-        ("deny", 8443, "deny"),
-        ("deny", 25, "deny"),
-        ("allow", 80, "allow"),
-        ("allow", 8443, "allow"),
-        ("allow", 25, "deny"),
-        ("allow", 22, "deny"),
+        ("deny", 80, None),
+        ("deny", 443, None),
+        ("deny", 1024, "Port 1024 is closed: the default action is deny, so only 80 and 443 are open."),
+        ("deny", 25, "Port 25 is not one of the web; allowed are 80 and 443."),
+        ("allow", 80, None),
+        ("allow", 1024, None),
+        ("allow", 1023, "Port 1023 is not one of the web; allowed are 80 and 443."),
     ],
 )
-def test_ports_beside_those_of_the_web(default_action: Action, port: int, action: str):
+def test_ports_beside_those_of_the_web(default_action: Action, port: int, problem: str | None):
+    allowed = Decision("allow", "example.com is in the allow list.")
     verdict = decision(policy(default_action, allow=("example.com",)), "example.com", port)
-    assert verdict.action == action
-    assert verdict.action == "allow" or f"Port {port}" in verdict.reason
+    assert verdict == (Decision("deny", problem) if problem else allowed)
 
 
 @given(st.ip_addresses())
@@ -174,8 +177,11 @@ def test_a_domain_as_it_is_stored(text: str, stored: str):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("https://example.com", "write the domain alone"),
+        ("https://example.com", "'https://example.com' is an address; write the domain alone, like example.com."),
         ("example.com/path", "write the domain alone"),
+        ("ann@example.com", "write the domain alone"),
+        ("x" * 80 + "/", "'" + "x" * 77 + "…' is an address"),
+        ("x" * 79 + "/", "'" + "x" * 79 + "/' is an address"),
         ("example.com:8080", "write the domain alone"),
         ("*.example.com", "wildcard"),
         (".example.com", "wildcard"),
@@ -188,7 +194,7 @@ def test_a_domain_as_it_is_stored(text: str, stored: str):
         ("a..b", "not a domain"),
         ("-a.example", "not a domain"),
         ("", "not a domain"),
-        ("a" * 64 + ".example", "not a domain"),
+        ("a" * 64 + ".example", "'" + "a" * 64 + ".example' is not a domain; write one like example.com."),
         ("a." * 130 + "example", "not a domain"),
         ("(a|b)+.example", "not a domain"),
         ("bü cher.example", "not a domain"),
@@ -217,6 +223,9 @@ def test_lists_are_sorted_and_have_each_domain_once():
 def test_a_domain_is_not_in_both_lists():
     with pytest.raises(Invalid, match=r"b\.example cannot be both allowed and denied"):
         require_disjoint(["a.example", "b.example"], ["b.example"])
+    many = [f"{letter}.example" for letter in "fedcba"]
+    with pytest.raises(Invalid, match=r"^a\.example, b\.example, c\.example, d\.example, e\.example cannot"):
+        require_disjoint(many, many)
 
 
 @pytest.mark.parametrize(
@@ -239,4 +248,11 @@ def test_whose_policy_a_session_is_under(
 def test_a_list_has_an_end():
     with pytest.raises(Invalid, match=f"at most {MAX_DOMAINS} are possible"):
         domains([f"d{number}.example" for number in range(MAX_DOMAINS + 1)])
+    assert len(domains([f"d{number}.example" for number in range(MAX_DOMAINS)])) == MAX_DOMAINS
     require_disjoint(["a.example"], ["b.example"])
+
+
+def test_name_servers_are_read_once_each():
+    texts = ("# of the host\nnameserver 192.0.2.53\nnameserver\nsearch 192.0.2.1\n", "nameserver fe80::1%eth0")
+    more = "nameserver  2001:DB8::53 # ours\nnameserver none\nnameserver 192.0.2.53"
+    assert name_servers([*texts, more]) == ["192.0.2.53", "2001:db8::53"]

@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.agent.web_filter.configuration import PAGES, Place, configuration, pages
 from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import PORT, Denial, parse_denial
+from greenroom.core.web_filter.squid import PORT, Denial, Level, levels, parse_denial
 
 PLACE = Place(address="172.20.0.1", subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log")
 
@@ -49,6 +49,14 @@ def test_it_listens_on_the_networks_address_for_its_sessions_only():
     assert re.findall(r"^http_port .*", text, re.MULTILINE) == [f"http_port 172.20.0.1:{PORT}"]
     assert access(policy())[0] == "http_access deny !sessions"
     assert "acl sessions src 172.20.0.0/16\n" in text
+
+
+def test_the_lists_are_grouped_by_depth_with_the_deepest_first():
+    subject = policy(allow=("a.test", "b.c.test"), deny=("d.test", "x.d.test"))
+    assert levels(subject) == [
+        Level(depth=3, deny=("x.d.test",), allow=("b.c.test",)),
+        Level(depth=2, deny=("d.test",), allow=("a.test",)),
+    ]
 
 
 @pytest.mark.parametrize(("default_action", "ports"), [("deny", "80 443"), ("allow", "80 443 1024-65535")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.workspace.exec_config import commands_problem, is_root, spells_root
+from greenroom.core.workspace.exec_config import commands_problem, is_root, root_problem, spells_root
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nkasm-user:x:1000:1000::/home/kasm-user:/bin/bash\ntoor:x:00:0::/:/bin/sh\n"
 
@@ -39,6 +39,11 @@ def test_commands_of_root_are_named():
     assert problem is not None
     assert problem.startswith("The command first_launch would run as root (0:0) beside a folder of the host")
     assert problem.endswith("name another user, or mount the folder with the mode ro.")
+
+
+def test_root_is_named_once():
+    assert root_problem("root", "The command go").startswith("The command go would run as root beside a folder")
+    assert root_problem("", "The image").startswith("The image would run as root beside a folder")
 
 
 def test_an_unknown_command_is_left_to_the_command_line_to_refuse():

@@ -44,6 +44,8 @@ def test_everything_that_may_be_set_is_read():
     }
     assert set(given_) == set(ALLOWED)
     assert validated({"privileged": False, "devices": []}) == {}, "asks for nothing"
+    most = {"hostname": "x" * 63, "shm_size": 64 << 30, "user": "ann:staff", "runtime": "r" * 63}
+    assert validated({"privileged": None, **most}) == most
 
 
 @pytest.mark.parametrize(
@@ -60,36 +62,49 @@ def test_everything_that_may_be_set_is_read():
         ({"mem_limit": "1g"}, "fields of the workspace"),
         ({"colour": "blue"}, "may not set `colour`; allowed are cap_add, command"),
         ({"cap_add": ["SYS_ADMIN"]}, "SYS_ADMIN weakens"),
-        ({"user": "root"}, "does not run as root"),
+        (
+            {"user": "root"},
+            "a session does not run as root; an image that must start as root says so in its own recipe.",
+        ),
         ({"user": "0:1000"}, "does not run as root"),
         ({"user": "00"}, "does not run as root"),
         ({"user": 0}, "does not run as root"),
-        ({"user": ""}, "name or number"),
-        ({"user": True}, "name or number"),
+        ({"user": ""}, "it must be the name or number of a user, or user:group."),
+        ({"user": True}, "it must be the name or number of a user, or user:group."),
         ({"environment": {"VNC_PW": "x"}}, "set by Greenroom"),
         ({"environment": {"KASM_SVC_AUDIO": "1"}}, "set by Greenroom"),
         ({"environment": {"A=B": "1"}}, "not a name"),
         ({"environment": {"A": ["1"]}}, "must be a text"),
         ({"environment": {"A": float("nan")}}, "must be a text"),
         ({"environment": {"A": float("inf")}}, "must be a text"),
-        ({"environment": ["A=1"]}, "must be an object"),
-        ({"hostname": "a b"}, "host name"),
+        ({"environment": ["A=1"]}, "it must be an object, name → text."),
+        ({"hostname": "a b"}, "it must be a host name of at most 63 characters."),
+        ({"hostname": "x" * 64}, "host name"),
         ({"hostname": 7}, "hostname"),
         ({"working_dir": "../etc"}, "absolute path"),
-        ({"command": "ls"}, "list of texts"),
-        ({"command": []}, "list of texts"),
+        ({"command": "ls"}, "it must be a list of texts, one a word."),
+        ({"command": ["a\0"]}, "list of texts"),
+        ({"command": []}, "it must be a list of texts, one a word."),
         ({"shm_size": "much"}, "'much' is not a size"),
         ({"shm_size": "1000g"}, "64g at most"),
-        ({"dns": ["localhost"]}, "IP addresses"),
-        ({"dns": [1]}, "IP addresses"),
+        ({"dns": ["localhost"]}, "it must be a list of IP addresses."),
+        ({"dns": [1]}, "it must be a list of IP addresses."),
         ({"tmpfs": {"/proc/x": ""}}, "belongs to the system of the container"),
         ({"tmpfs": {"/etc": ""}}, "belongs to the system of the container"),
         ({"tmpfs": {"/cache/../usr": ""}}, "absolute path"),
         ({"tmpfs": {"tmp": ""}}, "absolute path"),
         ({"tmpfs": {"/x": "size=0"}}, "options of /x"),
         ({"tmpfs": {"/x": 64}}, "options of /x"),
-        ({"read_only": "yes"}, "true or false"),
-        ({"runtime": "/usr/bin/runc"}, "the name of a runtime that Agents offer"),
+        ({"read_only": "yes"}, "it must be true or false."),
+        ({"cap_add": "CHOWN"}, "it must be a list of capabilities."),
+        ({"tmpfs": ["/x"]}, 'it must be an object, path → options, like {"/scratch": "size=64m"}.'),
+        ({"shm_size": (64 << 30) + 1}, "it may be 64g at most."),
+        ({"tmpfs": {"/": ""}}, "belongs to the system of the container"),
+        (
+            {"runtime": "/usr/bin/runc"},
+            "it must be the name of a runtime that Agents offer (GREENROOM_RUNTIME_CLASSES), like runsc.",
+        ),
+        ({"runtime": 7}, "the name of a runtime"),
         ({"tmpfs": {"/x": "suid"}}, "options of /x"),
     ],
 )
@@ -131,18 +146,22 @@ def test_all_that_is_let_through_is_confined(config: dict[str, Any]):
 
 def test_a_group_does_not_choose_the_runtime():
     assert validated_of_group({"hostname": "desk"}) == {"hostname": "desk"}
-    with pytest.raises(Invalid, match="may not set `runtime`: workspaces do"):
+    with pytest.raises(
+        Invalid, match=r"^The run config of a group may not set `runtime`: workspaces do, which are placed by it\.$"
+    ):
         validated_of_group({"runtime": "runsc"})
 
 
 def test_a_group_goes_over_the_workspace_entry_by_entry():
-    image = {"hostname": "a", "environment": {"A": "1", "B": "1"}, "dns": ["1.1.1.1"]}
-    group = {"environment": {"B": "2", "C": "2"}, "dns": ["2.2.2.2"]}
+    image = {"hostname": "a", "environment": {"A": "1", "B": "1"}, "dns": ["1.1.1.1"], "tmpfs": {"/a": ""}}
+    group = {"environment": {"B": "2", "C": "2"}, "dns": ["2.2.2.2"], "tmpfs": {"/b": "exec"}}
     assert merged(image, group) == {
         "hostname": "a",
         "environment": {"A": "1", "B": "2", "C": "2"},
         "dns": ["2.2.2.2"],
+        "tmpfs": {"/a": "", "/b": "exec"},
     }
+    assert merged({"environment": {"A": "1"}}, {"environment": None}) == {"environment": None}
     assert image["environment"] == {"A": "1", "B": "1"}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import spec_builder
-from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.core.workspace.session_spec import Exec, File, Mount, SessionSpec
 from greenroom.core.workspace.spec_builder import (
     ImageFacts,
     LaunchExtras,
@@ -27,6 +27,55 @@ IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", memory
 ZONE = ZoneFacts(zone_id="z", zone_name="eu")
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 EXTRAS = LaunchExtras(request_host="desk.example:8443", username="ada", user_id="u1")
+
+
+def test_a_staged_container_has_all_that_its_workspace_says():
+    image = replace(
+        IMAGE,
+        cores=1.5,
+        disk_limit_bytes=7,
+        cpu_mode="Quotas",
+        port=8080,
+        protocol="http",
+        auth_user="me",
+        volume_mappings={"/s/{image_id}": {"bind": "/s"}},
+        filter_policy="p",
+        exec_config={"first_launch": {"cmd": "x"}, "go": {"cmd": "y"}},
+        run_config={"hostname": "a"},
+    )
+    zone = replace(ZONE, allow_origin_domain="a.example", upstream_auth_address="b.example")
+    made = staged_spec(image, zone, OFF, session_id="s", credential="c")
+    assert made == SessionSpec(
+        image="desktop",
+        image_id="i",
+        credential="c",
+        environment={**spec_builder.toggles(OFF), "KASM_ID": "s"},
+        cores=1.5,
+        memory_bytes=1024,
+        cpu_mode="Quotas",
+        port=8080,
+        protocol="http",
+        auth_user="me",
+        mounts=(Mount(source="/s/i", target="/s"),),
+        filter_policy="p",
+        first_launch=Exec(argv=("x",)),
+        run_config={"hostname": "a"},
+        allow_origin=("a.example",),
+        upstream_auth="b.example",
+        disk_limit_bytes=7,
+    )
+    assert staged_spec(replace(IMAGE, memory_limit=0), ZONE, OFF, session_id="", credential="").memory_bytes == 256
+    assert "KASM_ID" not in staged_spec(IMAGE, ZONE, OFF, session_id="", credential="").environment
+
+
+def test_hashes_stay_the_same_from_version_to_version():
+    """Another `config_hash` ends every staged session, another `spec_hash` disowns every container."""
+    assert config_hash_of(IMAGE, ZONE, OFF) == "c334a724d433138f"
+    assert config_hash_of(replace(IMAGE, only_agent_id="a1"), ZONE, OFF) == "a4c2bbc3c1826fc7"
+    made = staged_spec(
+        replace(IMAGE, volume_mappings={"/s": {"bind": "/s"}}), ZONE, OFF, session_id="s", credential="c"
+    )
+    assert made.hash() == "09b0a24ad3bbce00"
 
 
 def test_permissions_become_the_images_variables():
@@ -73,6 +122,44 @@ def test_the_settings_of_a_user_reach_an_on_demand_container():
         ("/home/ada", "/home/x", False),
     ]
     assert made.run_config == {"shm_size": "1g"}
+    assert made.environment["LC_ALL"] == "de_DE.UTF-8"
+
+
+def test_what_a_launch_does_not_ask_for_is_not_there():
+    made = on_demand_spec(IMAGE, ZONE, OFF, EXTRAS, session_id="s", credential="c")
+    assert made.environment == {**spec_builder.toggles(OFF), "KASM_ID": "s"}
+    assert (made.mounts, made.run_config, made.filter_policy, made.files) == ((), {}, None, ())
+
+
+def test_the_groups_settings_go_over_the_workspaces():
+    image = replace(
+        IMAGE,
+        persistent_profile_path="/p/{username}",
+        filter_policy="of the workspace",
+        run_config={"hostname": "a", "dns": ["192.0.2.1"]},
+    )
+    extras = replace(
+        EXTRAS,
+        username="Ädä",
+        run_config={"hostname": "b"},
+        filter_policy="of the group",
+        profile="Reset",
+        files=(File(path="/k", content="x"),),
+    )
+    made = on_demand_spec(image, ZONE, OFF, extras, session_id="s", credential="c")
+    home = f"/p/{spec_builder.folder_name('Ädä')}"
+    assert made.mounts == (Mount(source=home, target="/home/kasm-user", profile="Reset"),)
+    assert made.run_config == {"hostname": "b", "dns": ["192.0.2.1"]}
+    assert (made.filter_policy, made.files) == ("of the group", extras.files)
+    bare = on_demand_spec(image, ZONE, OFF, EXTRAS, session_id="s", credential="c")
+    assert (bare.mounts, bare.filter_policy) == ((), "of the workspace")
+    unfiltered = replace(image, filter_policy_force_disabled=True)
+    assert on_demand_spec(unfiltered, ZONE, OFF, extras, session_id="s", credential="c").filter_policy is None
+
+
+def test_a_zone_says_which_of_its_settings_need_the_host_of_a_request():
+    assert ZONE.needs_request_host() == ("Allow Origin Domain", "Upstream Auth Address")
+    assert replace(ZONE, allow_origin_domain="a.example").needs_request_host() == ("Upstream Auth Address",)
 
 
 @pytest.mark.parametrize(
