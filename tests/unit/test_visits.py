@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.agent.stream.tcp_table import connected, spelled
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, client_of
-from greenroom.core.session.visits import AWAY_S, MAX_VISITS, Connection, Visit, Visits
+from greenroom.core.session.visits import AWAY_S, Connection
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 
@@ -75,15 +75,6 @@ async def test_of_what_was_never_seen_nothing_is_said():
     assert await played.look() == await played.look(AWAY_S) == []
 
 
-def test_who_comes_while_another_looks_has_not_left():
-    visits = Visits()
-    visits.opened("ada", Visit("s", "ada", "192.0.2.7", 0.0), FIRST)
-    assert visits.looked({FIRST}, set(), 1.0) == []
-    visits.opened("ada", Visit("s", "ada", "192.0.2.7", 2.0), SECOND)
-    assert visits.looked(set(), {FIRST}, AWAY_S + 10) == []
-    assert visits.connections == {SECOND}
-
-
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_the_kernel_knows_who_is_connected(host: str):
     ended = asyncio.Event()
@@ -119,14 +110,3 @@ def test_addresses_are_spelled_as_the_kernel_does():
 )
 def test_what_the_gateway_says_of_a_connection(address: str, port: str, connection: Connection | None):
     assert client_of(address, port, "").connection == connection
-
-
-def test_with_too_many_visits_those_in_progress_go_on():
-    visits = Visits()
-    assert not visits.any
-    for number in range(MAX_VISITS + 1):
-        visits.opened(number, Visit("s", "u", "c", since_s=0), Connection("192.0.2.7", number))
-    assert visits.any
-    assert len(visits.connections) == MAX_VISITS
-    visits.opened(0, Visit("s", "u", "c", since_s=1), Connection("192.0.2.8", 1))
-    assert Connection("192.0.2.8", 1) in visits.connections

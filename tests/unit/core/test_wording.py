@@ -1,12 +1,14 @@
-"""What is said of a wrong value."""
+"""What is said of a wrong value, and texts of strangers inside our sentences."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from greenroom.core.wording import WORDS, in_words
+from greenroom.core.wording import WORDS, in_words, one_line
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,13 @@ def test_what_is_wrong_with_a_value_is_the_rest_of_a_sentence(verdict: dict[str,
 
 def test_the_words_are_no_sentence_of_their_own():
     assert not [words for words in WORDS.values() if words.endswith(".") or words[0].isupper()]
+
+
+def test_a_name_breaks_and_turns_no_line():
+    assert one_line("Zoë\u202egpj.exe\n\x1b[2J\u2028") == "Zoë\\u202egpj.exe\\u000a\\u001b[2J\\u2028"
+    assert one_line("plain — with “quotes” 東京") == "plain — with “quotes” 東京"
+
+
+@given(st.text())
+def test_one_line_is_one_line(text: str):
+    assert len(one_line(text).splitlines()) <= 1

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.forecast import HAND_OVER_S, NOT_NOW, START_S, Measured, Prospect, Supply, prospect
+from greenroom.core.launch.eviction import Unready
+from greenroom.core.launch.forecast import (
+    HAND_OVER_S,
+    NOT_NOW,
+    NOTHING_FITS,
+    START_S,
+    Measured,
+    Prospect,
+    Supply,
+    first_serving,
+    not_now,
+    prospect,
+    simulate_launch,
+)
 from greenroom.core.launch.placement import AgentView, ImageOnAgent
-from greenroom.core.launch.plan import LaunchZone, StagedPool, plan_launch
+from greenroom.core.launch.plan import LaunchZone, Miss, StagedPool, plan_launch
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
-from greenroom.kit.concurrency import Coalesced
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=1.0, memory=100)
 HERE = LaunchZone(facts=ZoneFacts(zone_id="here", zone_name="here"))
 THERE = LaunchZone(facts=ZoneFacts(zone_id="there", zone_name="there"))
@@ -58,30 +74,59 @@ def test_what_cannot_be_launched_now_says_why_without_naming_machines():
     assert not any("vm" in sentence for sentence in NOT_NOW.values())
 
 
-async def test_those_who_ask_during_a_reading_share_the_next_one():
-    number, begun, go = 0, asyncio.Event(), asyncio.Event()
-
-    async def read() -> int:
-        nonlocal number
-        number += 1
-        mine = number
-        begun.set()
-        await go.wait()
-        return mine
-
-    offers = Coalesced(read)
-    first = asyncio.create_task(offers.get())
-    await begun.wait()
-    others = [asyncio.create_task(offers.get()) for _ in range(50)]
-    await asyncio.sleep(0)
-    go.set()
-    assert await first == 1
-    assert set(await asyncio.gather(*others)) == {2}, "begun after all of them had asked"
-    assert await offers.get() == 3
-
-
 def test_zones_that_are_not_searched_promise_nothing():
     here = LaunchZone(facts=HERE.facts, search_alternate_zones=False)
     supply = Supply(zones=(here, THERE), pools={"i": [POOL]}, agents={"there": [agent()]})
     found = prospect(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
     assert (found.ready, found.expected_s) == (False, None)
+
+
+def miss(code: str, *, waiting_helps: bool = True) -> Miss:
+    return Miss(code, "x", waiting_helps=waiting_helps)
+
+
+@pytest.mark.parametrize(
+    ("misses", "sentence"),
+    [
+        ([], NOTHING_FITS),
+        ([miss("pool_empty")], NOTHING_FITS),
+        ([miss("no_capacity", waiting_helps=False)], NOT_NOW["too_large"]),
+        ([miss("no_capacity", waiting_helps=False), miss("no_capacity")], NOT_NOW["no_capacity"]),
+        ([miss("agent_missing", waiting_helps=False), miss("restricted")], NOT_NOW["agent_missing"]),
+        ([miss("restricted"), miss("no_capacity", waiting_helps=False)], NOT_NOW["too_large"]),
+        ([miss("no_capacity"), miss("image_disabled")], NOT_NOW["image_disabled"]),
+    ],
+)
+def test_of_several_obstacles_the_one_most_likely_to_pass_is_found(misses: list[Miss], sentence: str):
+    assert not_now(misses) == sentence
+
+
+def test_room_that_staged_sessions_would_make_counts_as_room():
+    yielding = {"here": [Unready(session_id="s", staging_config_id="c", agent_id="a", cores=4, memory=1, created=NOW)]}
+    full = agent(cores_allocated=4.0)
+    assert found(agents={"here": [full]}, unready=yielding) == Prospect(False, START_S), "a staged one yields to it"
+    assert found(agents={"here": [full]}, unready={"there": yielding["here"]}).expected_s is None
+
+
+def test_a_plan_means_for_a_config_its_attempt_and_those_before_it():
+    pools = [replace(POOL, staging_config_id=name) for name in ("a", "b")]
+    pools.append(replace(POOL, staging_config_id="0", permissions=dict.fromkeys(STAGED_PERMISSIONS, False)))
+    attempts = plan_launch([HERE, THERE], "there", IMAGE, pools, ALLOWED)
+    launch = simulate_launch(attempts, "b", "there")
+    assert (launch.attempt.pool, launch.misses) == (pools[1], ())
+    assert [a.pool for a in launch.earlier] == [pools[0]]
+    other = simulate_launch(attempts, "0", "there")
+    assert [m.code for m in other.misses] == ["permissions"]
+    assert [a.pool for a in other.earlier] == pools[:2]
+    elsewhere = simulate_launch(attempts, "gone", "here")
+    assert (elsewhere.attempt.pool, elsewhere.attempt.zone) == (None, HERE)
+
+
+def test_a_launch_ends_at_the_first_pool_with_a_session_for_it():
+    pools = [replace(POOL, staging_config_id=name) for name in ("a", "b", "c")]
+    attempts = plan_launch([HERE, THERE], "there", IMAGE, pools, ALLOWED)
+    first = first_serving(attempts, lambda attempt: attempt.pool in pools[1:])
+    assert first is not None
+    assert first.pool == pools[1]
+    assert first_serving(plan_launch([HERE, THERE], "there", IMAGE, pools, EXCLUDED), lambda _: True) is None
+    assert first_serving([a for a in attempts if not a.staged], lambda _: True) is None
