@@ -26,12 +26,12 @@ interface Props {
   /** A field of its own kind; `underWay` is what is being saved, undefined = nothing is. */
   editor?: ((save: (value: unknown) => void, underWay: unknown) => ReactNode) | undefined;
   /** At the end of the row; `reset` takes the value away. */
-  besideEditor: (reset: () => void) => ReactNode;
+  beside: (reset: () => void) => ReactNode;
 }
 
 /** One setting: what it means, and the field that saves when it is left; a refusal is shown below it. */
 export function SettingRow(props: Props) {
-  const { setting, value, facts, source, note, badge, save, touched, disabled, known, editor, besideEditor } = props;
+  const { setting, value, facts, source, note, badge, save, touched, disabled, known, editor, beside } = props;
   const queries = useQueryClient();
   const change = useMutation({
     mutationFn: save,
@@ -70,7 +70,7 @@ export function SettingRow(props: Props) {
                 />
               )}
             </div>
-            {besideEditor(() => change.mutate(null))}
+            {beside(() => change.mutate(null))}
           </Group>
           {source && (
             <Text size="xs" c="dimmed">

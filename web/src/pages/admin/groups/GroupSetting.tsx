@@ -52,7 +52,7 @@ export function GroupSetting({ group, setting, inherited, disabled, trace, known
             )
           : undefined
       }
-      besideEditor={(reset) => setting.kind !== 'bool' && <Reset name={setting.name} has={has} {...{ disabled, reset }} />}
+      beside={(reset) => setting.kind !== 'bool' && <Reset name={setting.name} has={has} {...{ disabled, reset }} />}
     />
   );
 }

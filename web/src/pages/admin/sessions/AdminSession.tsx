@@ -91,7 +91,10 @@ function Details({ session }: { session: Session }) {
           ['Usable since', session.started && <TimeAgo key="started" time={session.started} />],
           ['Assigned', session.assigned && <TimeAgo key="assigned" time={session.assigned} />],
           ['Last used', session.keepalive && <TimeAgo key="keepalive" time={session.keepalive} />],
-          ['Expires', kindOf(session) !== 'quarantined' && session.expires && <Expiry key="expires" session={session} />],
+          [
+            'Expires',
+            kindOf(session) !== 'quarantined' && session.expires && <Expiry key="expires" session={session} />,
+          ],
           ['Ends in any case', session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
           ['Permissions', granted.join(', ') || 'none'],
           ['Opened with', session.kasm_url],

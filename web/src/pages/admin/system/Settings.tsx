@@ -27,7 +27,7 @@ export function Settings() {
             save={(value) => changeSettings({ [setting.name]: value })}
             touched="settings"
             disabled={!mayChange}
-            besideEditor={(reset) =>
+            beside={(reset) =>
               JSON.stringify(setting.value) !== JSON.stringify(setting.default) && (
                 <Button
                   size="compact-xs"
