@@ -82,7 +82,7 @@ class Waiting:
 class Overdue:
     """What to do about one session, and why, as a sentence.
 
-    `fail` → `failed`; `quarantine` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
+    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
     `delete_again` → sent to the Agent again, with a new generation.
     """
 
