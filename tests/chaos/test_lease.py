@@ -16,7 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.support.managers import Fleet, eventually, primary_is
+from tests.support.managers import Fleet, primary_is
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event, Topic

@@ -51,6 +51,6 @@ async def _answers(client: httpx.AsyncClient, process: asyncio.subprocess.Proces
         try:
             await client.get("/api/v1/openapi.json")
         except httpx.ConnectError:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # it announces nothing
         else:
             return

@@ -5,6 +5,6 @@ A module with other needs overrides them.
 
 from __future__ import annotations
 
-from tests.support.fixtures import door, fleet, manager, world
+from tests.support.fixtures import agent, door, fleet, manager, world
 
-__all__ = ["door", "fleet", "manager", "world"]
+__all__ = ["agent", "door", "fleet", "manager", "world"]

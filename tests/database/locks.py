@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, Literal, LiteralString
 
+from tests.support.waiting import eventually
+
 from greenroom.db.database import Database
 
 _HOLD: LiteralString = """
@@ -22,10 +24,11 @@ _STATUS: dict[str, LiteralString] = {
 
 async def waiting(db: Database, number: int) -> None:
     """Return when `number` statements of this database wait for a lock."""
-    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(30):
-        while len(await db.fetch(query)) < number:  # noqa: ASYNC110 -- PostgreSQL tells nobody who waits
-            await asyncio.sleep(0.01)
+    query = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        " HAVING count(*) >= %s"
+    )
+    await eventually(lambda: db.fetch(query, (number,)), 30)
 
 
 async def waits_or_ends(db: Database, task: asyncio.Task[Any], number: int) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.real_agents import agent_inside, behave, session_id, simulated, until
+from tests.support.real_agents import agent_inside, behave, session_id, simulated
+from tests.support.waiting import eventually
 
 from greenroom.agent.session import prober
 from greenroom.testing.manager import ScriptedManager, WantText, World, spec
@@ -94,7 +95,7 @@ async def test_while_its_container_is_being_created_a_session_is_not_absent(
     session = session_id()
     reached, release = asyncio.Event(), asyncio.Event()
     async with agent_inside(tmp_path, manager) as agent:
-        await until(lambda: agent.host.runtime)
+        await eventually(lambda: agent.host.runtime)
         runtime = simulated(agent)
         create = runtime.create
 
@@ -123,7 +124,7 @@ async def test_what_does_not_become_usable_tells_its_last_lines(
     behave(tmp_path, paint_s=3600)
     session = session_id()
     async with agent_inside(tmp_path, manager) as agent:
-        await until(lambda: agent.host.runtime)
+        await eventually(lambda: agent.host.runtime)
         monkeypatch.setattr(simulated(agent), "logs", says)
         await world.want(session)
         tail = await world.until(lambda: session in world.observed and world.observed[session].log_tail)
@@ -227,7 +228,7 @@ def _saying(answer: Answer, desired: list[Desired]) -> Answer:
     return msgspec.structs.replace(answer, desired=desired)
 
 
-async def test_a_restored_database_makes_the_agent_register_again_and_destroys_nothing(
+async def test_after_a_restore_the_agent_registers_again_destroying_nothing(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     session = session_id()
@@ -261,7 +262,7 @@ async def test_a_wrong_join_token_is_tried_again_when_the_file_was_corrected(
     wrong = tmp_path / "wrong"
     wrong.write_text("something else")
     async with agent_inside(tmp_path, manager, join_token_file=wrong) as agent:
-        assert await until(lambda: agent.health.manager_error) == "who are you?"
+        assert await eventually(lambda: agent.health.manager_error) == "who are you?"
         wrong.write_text("join-me\n")
         await world.until(lambda: world.check_ins)
 
@@ -282,7 +283,7 @@ async def test_revocation_is_told_to_the_stream_authoriser(world: World, manager
         assert agent.sessions.get(session) is None
 
 
-async def test_another_specification_is_reported_once_and_nothing_is_replaced(
+async def test_another_specification_is_reported_once_and_replaces_nothing(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     session = session_id()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.real_agents import agent_inside, session_id, simulated, until
+from tests.support.real_agents import agent_inside, session_id, simulated
+from tests.support.waiting import eventually
 
 from greenroom.runtimes.contract import Container, RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -45,7 +46,7 @@ async def test_a_runtime_that_is_away_fails_no_session_and_is_asked_again(
     session = session_id()
     async with agent_inside(tmp_path, manager):
         await world.want(session)
-        await until(lambda: runtime.refused)
+        await eventually(lambda: runtime.refused)
         runtime.away = False
         await world.until(lambda: world.is_usable(session))
     assert not any(observed.state == "failed" for observed in world.history)
@@ -60,15 +61,15 @@ async def test_without_an_inventory_nothing_is_done_and_the_check_in_says_so(
     async with agent_inside(tmp_path, manager) as agent:
         await world.until(lambda: world.check_ins)
         assert not world.check_ins[0].inventory_complete
-        await until(lambda: runtime.refused > 1)
+        await eventually(lambda: runtime.refused > 1)
         assert await simulated(agent).inspect(session) is None
-        assert await until(lambda: not agent.health.report(0.0)[0])
+        assert await eventually(lambda: not agent.health.report(0.0)[0])
         runtime.away = False
         await world.until(lambda: world.is_usable(session))
-        assert await until(lambda: world.check_ins[-1].inventory_complete)
+        assert await eventually(lambda: world.check_ins[-1].inventory_complete)
 
 
-async def test_an_agent_that_starts_before_its_runtime_does_not_report_running_sessions_as_gone(
+async def test_an_agent_without_runtime_does_not_report_sessions_as_gone(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     session = session_id()
@@ -77,14 +78,14 @@ async def test_an_agent_that_starts_before_its_runtime_does_not_report_running_s
         await world.until(lambda: world.is_usable(session))
     runtime, before = Away(monkeypatch, "list"), len(world.check_ins)
     async with agent_inside(tmp_path, manager):
-        await until(lambda: runtime.refused > 1 and len(world.check_ins) > before + 1)
+        await eventually(lambda: runtime.refused > 1 and len(world.check_ins) > before + 1)
         runtime.away = False
-        await until(lambda: world.check_ins[-1].inventory_complete)
+        await eventually(lambda: world.check_ins[-1].inventory_complete)
         await world.until(lambda: world.is_usable(session))
     assert not any(observed.state in {"failed", "absent"} for observed in world.history)
 
 
-async def test_a_session_that_is_ended_while_its_runtime_is_away_is_removed_in_the_end(
+async def test_a_session_ended_while_its_runtime_is_away_is_removed(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     session = session_id()
@@ -93,7 +94,7 @@ async def test_a_session_that_is_ended_while_its_runtime_is_away_is_removed_in_t
         await world.until(lambda: world.is_usable(session))
         runtime = Away(monkeypatch, "remove")
         await world.want(session, "absent")
-        await until(lambda: runtime.refused)
+        await eventually(lambda: runtime.refused)
         runtime.away = False
         await world.until(lambda: world.state(session) == "absent")
         assert await simulated(agent).list() == []
@@ -109,7 +110,7 @@ async def test_few_containers_are_changed_at_a_time(
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # others begin meanwhile, unless they wait
         try:
             return await create(*arguments)
         finally:
@@ -135,7 +136,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path, Path]:
     return layout.ca_file, *ensure_certificate(layout, Account(None), ["127.0.0.1"], datetime.now(UTC))
 
 
-async def test_a_certificate_of_the_authority_is_accepted_and_any_other_refused(
+async def test_only_certificates_of_the_authority_are_accepted(
     world: World, tmp_path: Path, certificate: tuple[Path, Path, Path]
 ):
     authority, *pair = certificate
@@ -143,7 +144,7 @@ async def test_a_certificate_of_the_authority_is_accepted_and_any_other_refused(
     await manager.start(certificate=(pair[0], pair[1]))
     try:
         async with agent_inside(tmp_path, manager) as agent:
-            error = await until(lambda: agent.health.manager_error)
+            error = await eventually(lambda: agent.health.manager_error)
             assert "certificate verify failed" in error
             assert manager.requests == 0
         async with agent_inside(tmp_path, manager, ca_file=authority):

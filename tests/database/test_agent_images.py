@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.real_agents import agent_inside, behave, session_id, until
+from tests.support.real_agents import agent_inside, behave, session_id
+from tests.support.waiting import eventually
 
 from greenroom.agent import images
 from greenroom.core.backoff import Backoff
@@ -68,7 +69,7 @@ async def test_an_image_that_cannot_be_fetched_says_why(world: World, manager: S
     assert reports[-1].error == "The image none/such:1 could not be fetched: it does not exist."
 
 
-async def test_an_image_that_cannot_be_fetched_is_tried_again_after_longer_and_longer_pauses(
+async def test_fetching_an_image_is_retried_after_growing_pauses(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(images, "BACKOFF", Backoff(first_s=0.1, max_s=0.4))
@@ -83,7 +84,7 @@ async def test_an_image_that_cannot_be_fetched_is_tried_again_after_longer_and_l
     monkeypatch.setattr(SimulatedRuntime, "pull", counted)
     world.images = [DesiredImage(name="none/such:1")]
     async with agent_inside(tmp_path, manager):
-        await until(lambda: len(tries) >= 5)
+        await eventually(lambda: len(tries) >= 5)
         pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
         assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4, 0.4), strict=False))
         behave(tmp_path, missing_images=["none/such:1"])

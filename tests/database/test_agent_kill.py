@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.real_agents import AgentProcess, behave, containers, session_id
+from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import File
 from greenroom.testing.manager import ScriptedManager, World, spec
@@ -54,7 +54,7 @@ async def test_killed_while_a_session_starts(world: World, agent: AgentProcess, 
 
 
 @pytest.mark.parametrize("name", ["agent.before_create", "agent.after_create"])
-async def test_killed_before_a_session_started_its_files_are_there_all_the_same(
+async def test_files_arrive_even_if_the_agent_is_killed_before_the_start(
     world: World, agent: AgentProcess, tmp_path: Path, name: str
 ):
     session, key = session_id(), File(path="/home/kasm-user/.ssh/id_rsa", content="s3cret")
@@ -126,9 +126,8 @@ async def test_killed_while_assign_runs_the_hand_over_failed(world: World, agent
     agent.start()
     await usable(world, session)
     await world.hand_over(session, ["sleep", "60"], deadline_s=60)
-    async with asyncio.timeout(60):
-        while '"state":"started"' not in (tmp_path / "agent" / "journal.jsonl").read_text():  # noqa: ASYNC110 -- it is another process
-            await asyncio.sleep(0.01)
+    journal = tmp_path / "agent" / "journal.jsonl"
+    await eventually(lambda: '"state":"started"' in journal.read_text())
     agent.kill()
     await agent.ended()
     agent.start()
@@ -176,9 +175,7 @@ async def test_a_restarted_agent_changes_nothing_before_a_fresh_list(
     manager.fresh = False
     asked = manager.requests
     agent.start()
-    async with asyncio.timeout(60):
-        while manager.requests < asked + 5:  # noqa: ASYNC110 -- it is another process
-            await asyncio.sleep(0.05)
+    await eventually(lambda: manager.requests >= asked + 5)
     assert containers(tmp_path)[session]["state"] == "running"
     manager.fresh = True
     await world.until(lambda: world.state(session) == "absent")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.support.real_agents import agent_inside, manager_of, session_id, simulated, until
+from tests.support.real_agents import agent_inside, manager_of, session_id, simulated
+from tests.support.waiting import eventually
 
 from greenroom.testing.manager import ScriptedManager, World
 
@@ -21,7 +22,7 @@ async def test_with_the_database_away_nothing_changes_and_answers_are_held(
         manager.fresh = second.fresh = False
         world.desired.clear()
         begun, requests = time.monotonic(), manager.requests + second.requests
-        await until(lambda: manager.requests + second.requests >= requests + 6)
+        await eventually(lambda: manager.requests + second.requests >= requests + 6)
         assert time.monotonic() - begun > 4 * world.hold_s
         assert [container.state for container in await simulated(agent).list()] == ["running"]
         assert agent.sessions.unknown() == []
@@ -41,7 +42,7 @@ async def test_an_agent_whose_manager_lost_the_database_follows_one_that_has_it(
         assert second.requests > 0
 
 
-async def test_a_refusing_manager_is_left_at_once_and_not_asked_again_too_soon(
+async def test_a_refusing_manager_is_left_at_once_and_not_asked_again_soon(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     world.hold_s = 30

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.real_agents import agent_inside, behave, session_id, until
+from tests.support.real_agents import agent_inside, behave, session_id
+from tests.support.waiting import eventually
 
 from greenroom.agent import reconciler
 from greenroom.agent.concurrency import Slots
@@ -80,7 +81,7 @@ async def test_when_all_slots_are_taken_people_are_next_and_refills_follow(
         await world.until(lambda: len(docker.begun) == SLOTS.ordinary)
         people = [await launch(world, SLOW) for _ in range(SLOTS.for_people + 2)]
         at_once = SLOTS.ordinary + SLOTS.for_people
-        await until(lambda: slots[0].waiting == len(staged) + len(people) - at_once)
+        await eventually(lambda: slots[0].waiting == len(staged) + len(people) - at_once)
         assert len(docker.begun) == at_once
         for _ in range(MANY + len(people)):
             docker.let.release()

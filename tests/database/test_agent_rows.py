@@ -12,7 +12,8 @@ from typing import Any, Final, LiteralString
 import httpx
 import pytest
 from tests.support.agents import ToldAgent, joined, row, seen, session, user
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.wire.messages import AssignmentReport, CommandReport, ImageReport, LogLine, Observed, Step
@@ -68,7 +69,6 @@ async def two(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Two]:
         session_id = await session(
             db,
             victim,
-            fleet.key_file,
             status="assigning",
             user_id=user_id,
             assignment_id=assignment_id,
@@ -108,8 +108,8 @@ async def test_what_is_observed_of_anothers_session_changes_nothing(two: Two, st
     assert (await row(two.db, two.session_id))["status"] == "running", "its own Agent says the same and is believed"
 
 
-async def test_a_command_of_anothers_session_is_not_answered_through_a_session_of_ones_own(two: Two, tmp_path: Path):
-    own = await session(two.db, two.intruder, tmp_path / "key", status="running")
+async def test_a_command_is_answered_only_through_its_own_session(two: Two):
+    own = await session(two.db, two.intruder, status="running")
     before = await two.rows()
     report = CommandReport(command_id=two.command_id, state="done", exit_code=0, output="mine", picture=JPEG)
     handover = AssignmentReport(assignment_id=two.assignment_id, state="assigned", exit_code=0)
@@ -135,8 +135,8 @@ async def test_reports_of_images_and_capacity_are_of_the_one_who_speaks(two: Two
     assert await two.rows() == before
 
 
-async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two, tmp_path: Path):
-    own = await session(two.db, two.intruder, tmp_path / "key", status="running", friendly_name="Other")
+async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two):
+    own = await session(two.db, two.intruder, status="running", friendly_name="Other")
     lines = [
         LogLine(at=1.0, level="ERROR", code="spoofed", message="1", session_id=two.session_id, user_id=two.user_id),
         LogLine(at=1.0, level="ERROR", code="spoofed", message="2", session_id=own, user_id=two.user_id),

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from PIL import Image
-from tests.support.real_agents import agent_inside, behave, containers, session_id, until
+from tests.support.real_agents import agent_inside, behave, containers, session_id
+from tests.support.waiting import eventually
 
 from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import CheckIn, PictureSize
@@ -64,7 +65,7 @@ async def test_hand_over_of_a_session_that_no_longer_answers_fails(
     assert report.error.startswith("The session did not answer its last probe: ")
 
 
-async def test_assign_runs_for_nobody_who_was_given_another_session_meanwhile(
+async def test_assign_does_not_run_for_a_user_who_has_another_session_now(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """An Agent that was frozen finds the order in its socket when it goes on, long after the session was set aside."""
@@ -96,7 +97,7 @@ async def test_assign_runs_for_nobody_who_was_given_another_session_meanwhile(
     assert '"state":"received"' in states[0]
 
 
-async def test_a_command_runs_once_and_its_result_is_kept_until_it_is_committed(
+async def test_a_command_runs_once_and_its_result_is_kept_until_committed(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     session = session_id()
@@ -188,17 +189,17 @@ async def test_a_first_launch_that_fails_fails_the_session(
         await world.until(lambda: world.state(session) == "failed")
         assert world.observed[session].error == words
         assert not any(observed.usable for observed in world.history)
-        await until(lambda: [c["state"] for c in containers(tmp_path).values()] == ["exited"])
+        await eventually(lambda: [c["state"] for c in containers(tmp_path).values()] == ["exited"])
 
 
-async def test_a_first_launch_that_an_end_of_the_agent_interrupted_fails_the_session(
+async def test_a_first_launch_interrupted_with_its_agent_fails_the_session(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     session = session_id()
     wanted = {**msgspec.to_builtins(spec()), "first_launch": {"argv": ["sleep", "20"]}}
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session, spec=wanted)
-        await until(lambda: agent.sessions.observed.memory(session).first_launch == "started")
+        await eventually(lambda: agent.sessions.observed.memory(session).first_launch == "started")
     async with agent_inside(tmp_path, manager):
         await world.until(lambda: world.state(session) == "failed")
     assert "was restarted while `first_launch` ran" in world.observed[session].error

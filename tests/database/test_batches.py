@@ -6,7 +6,7 @@ import asyncio
 from typing import LiteralString
 
 import pytest
-from tests.support.managers import eventually
+from tests.database.locks import waiting
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -15,7 +15,7 @@ from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.testing import rows
 
 
-async def test_a_log_row_with_what_postgresql_cannot_hold_is_written_in_a_storable_form(db: Database):
+async def test_a_log_row_postgresql_cannot_hold_is_written_storably(db: Database):
     logs = LogWriter(db, "api")
     logs.write(LogCode.WEB_FILTER_DENIED, "nul \0, half a pair \ud800", username="a\0b", details={"host\0": ["\0x"]})
     logs.write(LogCode.LOGIN, "p" * 100_000)
@@ -53,7 +53,7 @@ async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: D
     assert [row["code"] for row in written] == ["login", "password-changed", "log-rows-dropped"]
 
 
-async def test_a_request_of_an_agent_without_a_real_id_does_not_hold_up_the_others(db: Database):
+async def test_a_request_of_an_agent_without_a_real_id_delays_no_other(db: Database):
     requests = RequestLog(db, "manager-1", LogWriter(db, "manager"))
     requests.note("x" * 36, "POST", "/manager_api/v1/register", 422, 1.0)
     requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
@@ -114,7 +114,7 @@ async def test_a_row_that_the_database_refuses_does_not_hold_up_the_others(db: D
 
 
 @pytest.mark.parametrize("table", ["logs", "manager_requests"])
-async def test_rows_that_are_being_written_when_the_process_is_stopped_are_not_lost(db: Database, table: LiteralString):
+async def test_log_rows_in_flight_when_the_process_stops_are_not_lost(db: Database, table: LiteralString):
     logs = LogWriter(db, "manager")
     requests = RequestLog(db, "manager-1", logs)
     writer = logs if table == "logs" else requests
@@ -124,12 +124,8 @@ async def test_rows_that_are_being_written_when_the_process_is_stopped_are_not_l
         logs.write(LogCode.LOGIN, "m")
         requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
 
-        async def is_writing() -> bool:
-            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            return bool(await db.fetch(waits))
-
-        await eventually(is_writing)
+        await waiting(db, 1)
         running.cancel()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the cancellation arrives
     await asyncio.gather(running, return_exceptions=True)
     assert len(await db.fetch(f"SELECT 1 FROM {table}")) == 1

@@ -8,16 +8,9 @@ from typing import Any
 
 import pytest
 from tests.support.agents import ToldAgent, joined, row, seen, session, speaking, user
-from tests.support.managers import Fleet, eventually, manager_here
-from tests.support.real_agents import (
-    agent_inside,
-    behave,
-    containers,
-    manager_of,
-    session_id,
-    simulated,
-    until,
-)
+from tests.support.managers import Fleet, manager_here
+from tests.support.real_agents import agent_inside, behave, containers, manager_of, session_id, simulated
+from tests.support.waiting import eventually
 
 from greenroom.agent.session import prober
 from greenroom.core.errors import Invalid
@@ -34,11 +27,10 @@ IMAGE = any_spec().image
 
 async def staged(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -> tuple[str, str]:
     """A claimable session of a pool of one; its id and its config's."""
-    zone = await db.fetch_one("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
-    assert zone is not None
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
     image_id = await rows.image(db)
     config_id = await rows.staging_config(db, zone["zone_id"], image_id, num_sessions=1)
-    made = await session(db, agent, fleet.key_file, staging_config_id=config_id, status="running", **columns)
+    made = await session(db, agent, staging_config_id=config_id, status="running", **columns)
     await db.write(
         "UPDATE sessions SET expires = clock_timestamp() + interval '1 h', started = clock_timestamp(),"
         " config_hash = %s",
@@ -55,9 +47,7 @@ async def claimed(db: Database, config_id: str) -> bool:
     return isinstance(await claim(db, wanted, LedgerLine(), max_sessions=9), ClaimedSession)
 
 
-async def test_a_session_that_stopped_working_is_nobodys_from_the_commit_that_heard_of_it(
-    db: Database, dsn: str, tmp_path: Path
-):
+async def test_a_broken_session_is_unclaimable_from_the_reporting_commit_on(db: Database, dsn: str, tmp_path: Path):
     fleet = await _fleet(db, dsn, tmp_path)
     await primary_is_elsewhere(db)
     async with manager_here(fleet) as door:
@@ -80,7 +70,7 @@ async def test_a_session_that_stopped_working_is_nobodys_from_the_commit_that_he
     assert "no user gets it" in line["message"]
 
 
-async def test_a_broken_session_that_was_claimed_meanwhile_stays_with_its_user(db: Database, dsn: str, tmp_path: Path):
+async def test_a_broken_session_that_was_just_claimed_stays_with_its_user(db: Database, dsn: str, tmp_path: Path):
     """The hand-over probes it once more, and gives the user another one."""
     fleet = await _fleet(db, dsn, tmp_path)
     await primary_is_elsewhere(db)
@@ -94,9 +84,7 @@ async def test_a_broken_session_that_was_claimed_meanwhile_stays_with_its_user(d
 
 
 @pytest.mark.parametrize("how", ["assigned", "set aside"])
-async def test_the_database_refuses_that_a_session_that_had_a_user_is_staged_again(
-    db: Database, dsn: str, tmp_path: Path, how: str
-):
+async def test_the_database_refuses_to_stage_a_used_session_again(db: Database, dsn: str, tmp_path: Path, how: str):
     fleet = await _fleet(db, dsn, tmp_path)
     await primary_is_elsewhere(db)
     async with manager_here(fleet) as door:
@@ -110,9 +98,7 @@ async def test_the_database_refuses_that_a_session_that_had_a_user_is_staged_aga
     assert not await claimed(db, config_id)
 
 
-async def test_a_session_of_an_agent_that_was_moved_is_not_handed_out_in_the_zone_it_left(
-    db: Database, dsn: str, tmp_path: Path
-):
+async def test_a_session_of_a_moved_agent_is_not_handed_out_in_the_old_zone(db: Database, dsn: str, tmp_path: Path):
     fleet = await _fleet(db, dsn, tmp_path)
     other = await rows.zone(db, "other")
     await primary_is_elsewhere(db)
@@ -131,9 +117,7 @@ async def test_a_session_of_an_agent_that_was_moved_is_not_handed_out_in_the_zon
     assert "not in zone default any more" in (await row(db, made))["ended_reason"]
 
 
-async def test_a_session_of_an_agent_that_was_away_is_claimable_again_once_it_was_seen_anew(
-    db: Database, dsn: str, tmp_path: Path
-):
+async def test_a_session_is_claimable_again_once_its_agent_reports_it_anew(db: Database, dsn: str, tmp_path: Path):
     fleet = await _fleet(db, dsn, tmp_path)
     async with manager_here(fleet, **QUICK) as door:
         agent = await joined(db, door)
@@ -213,7 +197,7 @@ async def test_a_session_that_stumbles_for_a_moment_is_not_broken(tmp_path: Path
     assert not any(o.broken for o in world.history)
 
 
-async def test_an_agent_that_was_restarted_says_nothing_of_a_session_before_it_has_looked(tmp_path: Path):
+async def test_a_restarted_agent_calls_nothing_broken_before_it_has_looked(tmp_path: Path):
     world, staged_session = World(), session_id()
     behave(tmp_path)
     async with manager_of(world) as manager:
@@ -236,4 +220,4 @@ async def test_a_staged_container_that_is_frozen_goes_on_at_once(tmp_path: Path)
         await world.until(lambda: world.is_usable(staged_session))
         await simulated(agent).pause(staged_session)
         assert containers(tmp_path)[staged_session]["state"] == "paused"
-        await until(lambda: containers(tmp_path)[staged_session]["state"] == "running")
+        await eventually(lambda: containers(tmp_path)[staged_session]["state"] == "running")

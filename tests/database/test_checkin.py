@@ -10,16 +10,16 @@ from collections.abc import Awaitable
 
 import httpx
 import pytest
-from tests.support.agents import HttpDoor, joined, row, seen, session, term_above, user
-from tests.support.managers import Fleet, eventually
+from tests.support.agents import HttpDoor, ToldAgent, joined, row, seen, session, term_above, user
+from tests.support.managers import Fleet
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_agents
 from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage
 
 
-async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_nonsense_is_answered_422(agent: ToldAgent):
     response = await agent.post("/v1/check-in", {"v": 1})
     assert response.status_code == 422
     response = await agent.post("/v1/check-in", agent.message(seen("not-an-id")))
@@ -30,11 +30,8 @@ async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database)
         assert (response.status_code, "`$.logs[0].at`" in response.json()["message"]) == (422, True)
 
 
-async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, user_id=await user(db))
+async def test_a_session_goes_from_requested_to_running_as_it_is_seen(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, user_id=await user(db))
     answer = await agent.check_in()
     assert answer.desired is not None
     assert [(d.session_id, d.want) for d in answer.desired] == [(session_id, "running")]
@@ -52,8 +49,7 @@ async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
     assert [s["name"] for s in steps] == ["received", "ready"]
 
 
-async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(agent: ToldAgent, db: Database):
     usage = Usage(
         cpu=0.5,
         disk_free_bytes=3_000_000_000,
@@ -75,11 +71,8 @@ async def _is(asked: Awaitable[object], wanted: object) -> bool:
     return await asked == wanted
 
 
-async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, status="deleting", want="absent")
     await agent.check_in()
     answer = await agent.check_in(seen(session_id, "absent"))
     assert (await row(db, session_id))["status"] == "deleted"
@@ -88,11 +81,8 @@ async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
 
 
-async def test_what_is_kept_for_inspection_ends_with_its_container(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file)
+async def test_what_is_kept_for_inspection_ends_with_its_container(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent)
     await agent.check_in()
     await agent.check_in(seen(session_id, "failed", error="it ended", container_id="c1"))
     await db.write("UPDATE sessions SET set_aside_for = %s", (await user(db),))
@@ -107,12 +97,9 @@ async def test_what_is_kept_for_inspection_ends_with_its_container(
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
 
 
-async def test_the_agent_is_told_what_the_settings_of_the_user_leave_to_it(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_the_agent_is_told_what_the_settings_of_the_user_leave_to_it(agent: ToldAgent, db: Database):
     ann = await user(db)
-    ids = [await session(db, agent, fleet.key_file, user_id=ann) for _ in range(2)]
+    ids = [await session(db, agent, user_id=ann) for _ in range(2)]
     kept = json.dumps({"max_upload_mb": 7, "idle_disconnect": 1.5})
     await db.write("UPDATE sessions SET client_settings = %s WHERE session_id = %s", (kept, ids[0]))
     answer = await agent.check_in(full=True)
@@ -123,11 +110,8 @@ async def test_the_agent_is_told_what_the_settings_of_the_user_leave_to_it(
     ]
 
 
-async def test_an_older_generation_and_an_older_message_change_nothing(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, generation=3)
+async def test_an_older_generation_and_an_older_message_change_nothing(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, generation=3)
     await agent.check_in(seen(session_id, "running", generation=2, usable=True))
     assert (await row(db, session_id))["status"] == "requested"
     await agent.check_in(seen(session_id, "creating", generation=3), seq=20)
@@ -136,10 +120,9 @@ async def test_an_older_generation_and_an_older_message_change_nothing(
     assert (await row(db, session_id))["status"] == "starting"
 
 
-async def test_a_message_of_another_database_changes_nothing(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+async def test_a_message_of_another_database_changes_nothing(agent: ToldAgent, db: Database):
     """The database was restored from a backup: what the Agent says was meant for what is lost."""
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file)
+    session_id = await session(db, agent)
     await agent.check_in()
     answer = await agent.check_in(seen(session_id, usable=True), db_epoch="an older one", seq=agent.seq + 1)
     assert (await row(db, session_id))["status"] == "requested"
@@ -150,15 +133,14 @@ async def test_a_message_of_another_database_changes_nothing(door: httpx.ASGITra
 
 async def test_an_agent_cannot_change_the_session_of_another(door: httpx.ASGITransport, db: Database, fleet: Fleet):
     owner, other = await joined(db, door), await joined(db, door)
-    session_id = await session(db, owner, fleet.key_file)
+    session_id = await session(db, owner)
     await other.check_in(seen(session_id, "failed", error="mine"))
     assert (await row(db, session_id))["status"] == "requested"
     assert await db.fetch("SELECT 1 FROM session_observed") == []
 
 
-async def test_a_failure_keeps_its_reason_and_the_last_lines(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file)
+async def test_a_failure_keeps_its_reason_and_the_last_lines(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent)
     await agent.check_in(seen(session_id, "failed", error="no such image", exit_code=125, log_tail="a\0b"))
     found = await row(db, session_id)
     assert (found["status"], found["error"], found["log_tail"], found["exit_code"]) == (
@@ -169,9 +151,8 @@ async def test_a_failure_keeps_its_reason_and_the_last_lines(door: httpx.ASGITra
     )
 
 
-async def test_a_digest_that_differs_brings_the_whole_list(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    ids = {await session(db, agent, fleet.key_file) for _ in range(3)}
+async def test_a_digest_that_differs_brings_the_whole_list(agent: ToldAgent, db: Database):
+    ids = {await session(db, agent) for _ in range(3)}
     await agent.check_in()
     assert set(agent.desired) == ids
     assert (await agent.check_in()).desired is None
@@ -181,12 +162,9 @@ async def test_a_digest_that_differs_brings_the_whole_list(door: httpx.ASGITrans
     assert {d.session_id for d in answer.desired} == ids
 
 
-async def test_a_container_without_a_row_is_condemned_after_a_grace_period_only(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_a_container_without_a_row_is_condemned_only_after_a_grace(agent: ToldAgent, db: Database):
     stranger = str(uuid.uuid4())
-    mine = await session(db, agent, fleet.key_file)
+    mine = await session(db, agent)
     begun = time.monotonic()
     assert (await agent.check_in(unknown=[stranger, mine])).verdicts == {mine: "keep"}
 
@@ -197,8 +175,7 @@ async def test_a_container_without_a_row_is_condemned_after_a_grace_period_only(
     assert time.monotonic() - begun > 0.9
 
 
-async def test_a_heartbeat_is_committed_soon(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_a_heartbeat_is_committed_soon(agent: ToldAgent, db: Database):
     await agent.check_in()
 
     async def recorded() -> bool:
@@ -212,7 +189,7 @@ async def test_many_agents_that_speak_at_once_are_committed_in_groups(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agents = [await joined(db, door) for _ in range(12)]
-    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    ids = [await session(db, agent) for agent in agents]
     before = await db.fetch_one("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
     pairs = zip(agents, ids, strict=True)
     await asyncio.gather(*(agent.check_in(seen(session_id, "creating")) for agent, session_id in pairs))
@@ -226,7 +203,7 @@ async def test_many_agents_that_speak_at_once_are_committed_in_groups(
 
 async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGITransport, db: Database, fleet: Fleet):
     agents = [await joined(db, door) for _ in range(6)]
-    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    ids = [await session(db, agent) for agent in agents]
     told = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
     told[0] = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
     answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, told, strict=True)))
@@ -235,16 +212,14 @@ async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGI
     assert rows == [{"status": "requested", "number": 1}, {"status": "starting", "number": 5}]
 
 
-async def test_a_late_message_does_not_bring_an_old_list_of_images_back(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_a_late_message_does_not_bring_an_old_list_of_images_back(agent: ToldAgent, db: Database):
     late = agent.message(images=[ImageReport(name="a:1", state="pulling")])
     await agent.check_in(images=[ImageReport(name="a:1", state="present")])
     assert (await agent.post("/v1/check-in", late)).status_code == 200
     assert await db.fetch("SELECT name, state FROM agent_images") == [{"name": "a:1", "state": "present"}]
 
 
-async def test_an_agent_hears_of_enabled_images(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_an_agent_hears_of_enabled_images(agent: ToldAgent, db: Database):
     await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A'), ('b:1', 'B')")
     await db.write("UPDATE images SET enabled = false WHERE name = 'b:1'")
     answer = await agent.check_in()
@@ -268,8 +243,7 @@ async def test_an_agent_hears_of_images_that_may_run_on_it_alone(door: httpx.ASG
     assert [i.name for i in (await here.check_in()).images or ()] == ["zone-default"]
 
 
-async def test_refused_requests_are_kept_for_diagnostics(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_refused_requests_are_kept_for_diagnostics(agent: ToldAgent, db: Database):
     agent.credential = "wrong"
     assert (await agent.post("/v1/check-in", agent.message())).status_code == 401
 
@@ -286,12 +260,10 @@ async def test_refused_requests_are_kept_for_diagnostics(door: httpx.ASGITranspo
 
 
 @pytest.mark.parametrize("place", ["checkin.before_commit", "checkin.after_commit"])
-async def test_what_was_said_to_a_manager_that_died_at_the_commit_is_said_again_and_done_once(
-    fleet: Fleet, db: Database, place: str
-):
+async def test_a_report_to_a_manager_that_died_is_repeated_and_counts_once(fleet: Fleet, db: Database, place: str):
     manager = await fleet.start("one")
     agent = await joined(db, HttpDoor(fleet.urls["one"]))
-    session_id = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+    session_id = await session(db, agent, status="deleting", want="absent")
     await agent.check_in()
     await manager.stops.arm(place)
     task = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
@@ -310,10 +282,7 @@ async def test_what_was_said_to_a_manager_that_died_at_the_commit_is_said_again_
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
 
 
-async def test_an_agent_that_heard_a_higher_term_makes_the_primary_raise_its_own(
-    door: httpx.ASGITransport, db: Database
-):
-    agent = await joined(db, door)
+async def test_an_agent_that_knows_a_higher_term_makes_the_primary_raise_its(agent: ToldAgent, db: Database):
     await eventually(lambda: term_above(db, 0))
     await agent.check_in(term_seen=50)
     await eventually(lambda: term_above(db, 50))

@@ -9,8 +9,9 @@ import httpx
 import pytest
 from psycopg.types.json import Jsonb
 from structlog.testing import capture_logs
-from tests.support.agents import joined, seen, session, user
-from tests.support.managers import Fleet, eventually
+from tests.support.agents import ToldAgent, joined, seen, session, user
+from tests.support.managers import Fleet
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
@@ -22,7 +23,7 @@ async def test_a_message_no_manager_can_process_stops_no_other(
 ):
     """The Agent would take it to the next Manager, and the next."""
     agents = [await joined(db, door) for _ in range(3)]
-    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    ids = [await session(db, agent) for agent in agents]
     real = commit.apply
 
     async def apply(connection: Any, messages: Any, config: Any) -> Any:
@@ -42,7 +43,7 @@ async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agents = [await joined(db, door) for _ in range(3)]
-    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    ids = [await session(db, agent) for agent in agents]
     async with db.transaction() as blocking:
         await blocking.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR UPDATE", (agents[0].agent_id,))
         pairs = list(zip(agents, ids, strict=True))
@@ -56,12 +57,9 @@ async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
         ]
 
 
-async def test_secrets_that_cannot_be_read_concern_their_session_and_image_alone(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
+async def test_unreadable_secrets_affect_their_session_and_image_alone(agent: ToldAgent, db: Database):
     """All Agents of the zone are told of the images, and would be refused by every Manager."""
-    agent = await joined(db, door)
-    unreadable, other = [await session(db, agent, fleet.key_file) for _ in range(2)]
+    unreadable, other = [await session(db, agent) for _ in range(2)]
     await db.write("UPDATE sessions SET credential_encrypted = 'x' WHERE session_id = %s", (unreadable,))
     await db.write(
         "INSERT INTO images (friendly_name, name, docker_user, docker_token_encrypted) VALUES ('A', 'a', 'u', 'x')"
@@ -79,12 +77,11 @@ async def test_secrets_that_cannot_be_read_concern_their_session_and_image_alone
     ["spec = '[]'", "assignment = '1'", """client_settings = '{"max_upload_mb": "many"}'"""],
 )
 async def test_a_row_that_cannot_be_read_concerns_its_session_alone(
-    ill_typed: LiteralString, door: httpx.ASGITransport, db: Database, fleet: Fleet
+    ill_typed: LiteralString, agent: ToldAgent, db: Database
 ):
     """It stays on the list: an Agent whose list differs is answered at once, again and again."""
-    agent = await joined(db, door)
     user_id = await user(db)
-    unreadable, other = [await session(db, agent, fleet.key_file, user_id=user_id) for _ in range(2)]
+    unreadable, other = [await session(db, agent, user_id=user_id) for _ in range(2)]
     await db.write(f"UPDATE sessions SET {ill_typed} WHERE session_id = %s", (unreadable,))
     with capture_logs() as logged:
         answer = await agent.check_in(full=True)
@@ -93,13 +90,10 @@ async def test_a_row_that_cannot_be_read_concerns_its_session_alone(
     assert read == {unreadable: (1, True, True), other: (1, False, False)}
 
 
-async def test_variables_are_opened_on_the_way_to_the_agent_and_old_rows_are_told_as_they_are(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_variables_are_decrypted_on_the_way_to_the_agent(agent: ToldAgent, db: Database, fleet: Fleet):
     secrets = Secrets.from_file(fleet.key_file)
     env = {"OLD": "plain", "NEW": secrets.seal("canary")}
-    session_id = await session(db, agent, fleet.key_file)
+    session_id = await session(db, agent)
     await db.write(
         "UPDATE sessions SET spec = spec || %s WHERE session_id = %s",
         (Jsonb({"environment": env, "run_config": {"environment": env}}), session_id),
@@ -117,9 +111,8 @@ async def test_variables_are_opened_on_the_way_to_the_agent_and_old_rows_are_tol
 
 
 async def test_an_answer_that_cannot_be_made_is_kept_for_diagnostics_too(
-    door: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+    agent: ToldAgent, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    agent = await joined(db, door)
 
     async def fails(*_: object, **__: object) -> None:
         raise KeyError("a defect")

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from tests.support.agents import ToldAgent, joined, row, seen, session, term_above
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.core.events import Event
 from greenroom.db.database import Database
@@ -43,7 +44,7 @@ async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> async
         return time.monotonic() - begun
 
     task = asyncio.create_task(poll())
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.4)  # to see that nothing happens
     assert not task.done()
     return task
 
@@ -52,9 +53,9 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
     patient: httpx.ASGITransport, db: Database, fleet: Fleet, told_alone: None
 ):
     agent = await joined(db, patient)
-    first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
+    first = await session(db, agent)  # with its image, which would be news of its own
     task = await _held(db, agent)
-    second = await session(db, agent, fleet.key_file)
+    second = await session(db, agent)
     await db.notify(Event.agent(agent.agent_id))
     assert await task < END_OF_HOLD_S
     assert set(agent.desired) == {first, second}
@@ -64,16 +65,15 @@ async def test_without_a_notification_news_come_at_the_next_look(
     patient: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agent = await joined(db, patient)
-    first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
+    first = await session(db, agent)  # with its image, which would be news of its own
     task = await _held(db, agent)
-    second = await session(db, agent, fleet.key_file)
+    second = await session(db, agent)
     assert await task < END_OF_HOLD_S, "a hand-over must be acknowledged within 2 s"
     assert set(agent.desired) == {first, second}
 
 
-async def test_while_a_poll_is_held_the_agent_can_speak(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file)
+async def test_while_a_poll_is_held_the_agent_can_speak(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent)
     task = await _held(db, agent, hold_s=5)
     answer = await agent.check_in(seen(session_id, "running", usable=True))
     assert not task.done()

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg.rows import DictRow
-from tests.database.full_pool import DESIRED, Stage, filled
+from tests.database.full_pool import DESIRED, FullPool
 from tests.database.locks import ended, held_at_commit, waiting, waits_or_ends
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import SessionLimit
 from greenroom.db.database import Database
@@ -23,7 +22,6 @@ from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.pool import configs
 from greenroom.db.session.sessions import delete_pool
-from greenroom.manager.tasks.pools import run_pools
 from greenroom.manager.tasks.replacement import run_successors
 from greenroom.testing import rows
 
@@ -35,59 +33,55 @@ def db_limits() -> dict[str, Any]:
 
 
 @pytest.fixture
-async def stage(db: Database, tmp_path: Path) -> Stage:
-    return await filled(db, tmp_path)
+async def stage(db: Database) -> FullPool:
+    return await FullPool.filled(db)
 
 
 # What takes sessions out of a pool: each is prepared, which touches no session, and then done.
 
 
-async def _nothing(stage: Stage) -> None:
+async def _nothing(stage: FullPool) -> None:
     del stage
 
 
-async def _plan(stage: Stage) -> None:
-    await run_pools(stage.ctx)
+async def _plan(stage: FullPool) -> None:
+    await stage.plan()
 
 
-async def _expire(stage: Stage) -> None:
-    async def left() -> bool:
-        return bool(await stage.db.fetch("SELECT 1 FROM sessions WHERE claimable AND expires > clock_timestamp()"))
-
-    async with asyncio.timeout(30):
-        while await left():  # noqa: ASYNC110 -- the clock of the database tells nobody
-            await asyncio.sleep(0.02)
+async def _expire(stage: FullPool) -> None:
+    over = "SELECT 1 FROM sessions HAVING count(*) FILTER (WHERE claimable AND expires > clock_timestamp()) = 0"
+    await eventually(lambda: stage.db.fetch(over), 30)
 
 
-async def _delete_config(stage: Stage) -> None:
+async def _delete_config(stage: FullPool) -> None:
     async with stage.db.transaction() as connection:
         await configs.lock_config(connection, stage.config_id)
         await configs.mark_deleted(connection, stage.config_id)
         await delete_pool(connection, stage.config_id, "Its staging config was deleted.")
 
 
-async def _agents_fall_silent(stage: Stage) -> None:
+async def _agents_fall_silent(stage: FullPool) -> None:
     await stage.db.write("UPDATE agents SET last_reported = clock_timestamp() - interval '1 min'")
 
 
-async def _mark_missing(stage: Stage) -> None:
+async def _mark_missing(stage: FullPool) -> None:
     async with guarded(stage.db, stage.ctx.fence) as connection:
-        for agent_id in sorted(stage.agents):
+        for agent_id in sorted(stage.agents.values()):
             await mark_missing(connection, agent_id, 15)
 
 
-async def _disable_an_agent(stage: Stage) -> None:
+async def _disable_an_agent(stage: FullPool) -> None:
     """Its sessions are replaced on the other one; they go in the next plan."""
-    await stage.db.write("UPDATE agents SET enabled = false WHERE agent_id = %s", (stage.agents[0],))
-    await run_pools(stage.ctx)
+    await stage.db.write("UPDATE agents SET enabled = false WHERE agent_id = %s", (stage.agent_id,))
+    await stage.plan()
     await stage.become_usable()
 
 
-def _sql(statement: Any) -> Callable[[Stage], Coroutine[Any, Any, Any]]:
+def _sql(statement: Any) -> Callable[[FullPool], Coroutine[Any, Any, Any]]:
     return lambda stage: stage.db.write(statement)
 
 
-Step = Callable[[Stage], Coroutine[Any, Any, Any]]
+Step = Callable[[FullPool], Coroutine[Any, Any, Any]]
 ENDINGS: dict[str, tuple[Step, Step]] = {
     "expiry": (_expire, _plan),
     "shrink": (_sql("UPDATE staging_configs SET num_sessions = 0"), _plan),
@@ -101,13 +95,13 @@ ENDINGS: dict[str, tuple[Step, Step]] = {
 each_ending = pytest.mark.parametrize("ending", ENDINGS)
 
 
-async def _soon(stage: Stage, ending: str) -> None:
+async def _soon(stage: FullPool, ending: str) -> None:
     """Of an expiry the time is near before the claim begins, which is to begin in time even on a busy host."""
     if ending == "expiry":
         await stage.db.write("UPDATE sessions SET expires = clock_timestamp() + interval '2500 ms'")
 
 
-def given_or_gone(found: dict[str, DictRow]) -> tuple[set[str], set[str]]:
+def given_or_gone(found: dict[str, dict[str, Any]]) -> tuple[set[str], set[str]]:
     """Sessions that have a user, and those that left the pool; no session is both, or half of it."""
     given = {i for i, row in found.items() if row["user_id"] is not None}
     gone = {i for i, row in found.items() if row["status"] in ("deleting", "unreachable")}
@@ -119,7 +113,7 @@ def given_or_gone(found: dict[str, DictRow]) -> tuple[set[str], set[str]]:
 
 
 @each_ending
-async def test_what_is_being_claimed_stays_the_users(stage: Stage, ending: str):
+async def test_what_is_being_claimed_stays_the_users(stage: FullPool, ending: str):
     prepare, act = ENDINGS[ending]
     ada = await stage.user("ada")
     async with held_at_commit(stage.db, "assigning"):
@@ -131,16 +125,16 @@ async def test_what_is_being_claimed_stays_the_users(stage: Stage, ending: str):
         await waits_or_ends(stage.db, acting, 2)
     claimed, _ = await ended(claiming, acting)
     assert claimed is not None
-    given, gone = given_or_gone(await stage.rows())
+    given, gone = given_or_gone(await stage.sessions())
     assert given == {claimed.session_id}
-    await run_pools(stage.ctx)
-    assert given_or_gone(await stage.rows())[0] == given
+    await stage.plan()
+    assert given_or_gone(await stage.sessions())[0] == given
     assert gone, "the others left the pool"
-    await stage.nothing_is_broken()
+    assert await stage.broken() == {}
 
 
 @each_ending
-async def test_what_is_leaving_the_pool_is_given_to_nobody(stage: Stage, ending: str):
+async def test_what_is_leaving_the_pool_is_given_to_nobody(stage: FullPool, ending: str):
     prepare, act = ENDINGS[ending]
     ada = await stage.user("ada")
     await _soon(stage, ending)
@@ -151,18 +145,18 @@ async def test_what_is_leaving_the_pool_is_given_to_nobody(stage: Stage, ending:
         async with asyncio.timeout(30):  # it never waits for what is held
             claimed = await stage.claim(ada)
     await ended(acting)
-    given, gone = given_or_gone(await stage.rows())
+    given, gone = given_or_gone(await stage.sessions())
     assert given == ({claimed.session_id} if claimed else set())
     assert gone
-    await stage.nothing_is_broken()
+    assert await stage.broken() == {}
 
 
 @each_ending
-async def test_all_at_once(stage: Stage, ending: str):
+async def test_all_at_once(stage: FullPool, ending: str):
     prepare, act = ENDINGS[ending]
     users = [await stage.user(f"user-{number}") for number in range(2 * DESIRED)]
     await _soon(stage, ending)
-    before = set(await stage.rows())
+    before = set(await stage.sessions())
 
     async def end() -> None:
         await prepare(stage)
@@ -173,27 +167,29 @@ async def test_all_at_once(stage: Stage, ending: str):
         results = await asyncio.gather(*map(stage.claim, first), end(), *map(stage.claim, last))
     claimed = [row.session_id for row in results if row is not None]
     assert len(claimed) == len(set(claimed))
-    given, gone = given_or_gone(await stage.rows())
+    given, gone = given_or_gone(await stage.sessions())
     assert given == set(claimed)
-    assert before - given - gone == {i for i, row in (await stage.rows()).items() if i in before and row["claimable"]}
-    await stage.nothing_is_broken()
+    assert before - given - gone == {
+        i for i, row in (await stage.sessions()).items() if i in before and row["claimable"]
+    }
+    assert await stage.broken() == {}
 
 
-async def _on_demand(stage: Stage, user_id: str, limit: int) -> bool:
-    new = rows.new_session(stage.ctx.zone_id, stage.image_id, stage.agents[1], rows.session_user(user_id))
+async def _on_demand(stage: FullPool, user_id: str, limit: int) -> bool:
+    new = rows.new_session(stage.zone_id, stage.image_id, stage.agents["agent-2"], rows.session_user(user_id))
     return await insert_for_user(stage.db, new, LedgerLine(), max_sessions=limit)
 
 
-async def test_the_limit_holds_for_staged_and_new_sessions_at_once(stage: Stage):
+async def test_the_limit_holds_for_staged_and_new_sessions_at_once(stage: FullPool):
     ada = await stage.user("ada")
     launches = [stage.claim(ada, max_sessions=3) if n % 2 else _on_demand(stage, ada, 3) for n in range(8)]
     results = await asyncio.gather(*launches, return_exceptions=True)
     assert sum(isinstance(result, SessionLimit) for result in results) == 5
-    found = await stage.rows()
+    found = await stage.sessions()
     assert len([row for row in found.values() if str(row["user_id"]) == ada]) == 3
 
 
-async def failed_hand_over(stage: Stage, user_id: str) -> str:
+async def failed_hand_over(stage: FullPool, user_id: str) -> str:
     """A session whose hand-over failed: the user waits for another one."""
     claimed = await stage.claim(user_id)
     assert claimed is not None
@@ -205,9 +201,9 @@ async def failed_hand_over(stage: Stage, user_id: str) -> str:
     return claimed.session_id
 
 
-async def test_a_successor_and_a_claim_never_get_the_same_session(stage: Stage):
+async def test_a_successor_and_a_claim_never_get_the_same_session(stage: FullPool):
     await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
-    await run_pools(stage.ctx)
+    await stage.plan()
     ada, bob = await stage.user("ada"), await stage.user("bob")
     first = await failed_hand_over(stage, ada)
     async with held_at_commit(stage.db, "assigning"):
@@ -215,14 +211,14 @@ async def test_a_successor_and_a_claim_never_get_the_same_session(stage: Stage):
         await waiting(stage.db, 1)
         assert await stage.claim(bob) is None, "the last one is on its way to Ada"
     await ended(succeeding)
-    found = await stage.rows()
+    found = await stage.sessions()
     successor = str(found[first]["superseded_by"])
     assert str(found[successor]["user_id"]) == ada
     assert [i for i, row in found.items() if str(row["user_id"]) == bob] == []
-    await stage.nothing_is_broken()
+    assert await stage.broken() == {}
 
 
-async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: Stage):
+async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: FullPool):
     """With a limit of one, the user would have two as soon as the successor is there."""
     ada = await stage.user("ada")
     await failed_hand_over(stage, ada)
@@ -230,14 +226,14 @@ async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: 
         with pytest.raises(SessionLimit):
             await launch
     await run_successors(stage.ctx)
-    found = await stage.rows()
+    found = await stage.sessions()
     assert len([row for row in found.values() if str(row["user_id"]) == ada]) == 1
 
 
-async def test_a_session_that_is_held_for_a_moment_is_no_reason_for_a_cold_start(stage: Stage):
+async def test_a_session_held_for_a_moment_is_no_reason_for_a_cold_start(stage: FullPool):
     """A claim passes by rows that others hold; one that was refused gives them back at once."""
     await stage.db.write("UPDATE staging_configs SET num_sessions = 1")
-    await run_pools(stage.ctx)
+    await stage.plan()
     full, *others = [await stage.user(f"user-{number}") for number in range(5)]
     results = await asyncio.gather(
         *(stage.claim(full, max_sessions=0) for _ in range(6)),

@@ -20,7 +20,7 @@ async def pool(dsn: str) -> AsyncIterator[Database]:
     await db.close()
 
 
-async def test_a_process_that_stood_still_inside_a_transaction_finds_the_database_unavailable(pool: Database):
+async def test_after_a_freeze_in_a_transaction_the_database_is_unavailable(pool: Database):
     with pytest.raises(Unavailable, match="idle-in-transaction"):
         await _stand_still_in_a_transaction(pool)
     assert await pool.fetch_one("SELECT 1 AS one") == {"one": 1}
@@ -49,7 +49,7 @@ async def test_a_read_is_repeated_where_there_is_time(pool: Database, retry: boo
     assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": attempts}
 
 
-async def test_a_column_that_a_migration_adds_meanwhile_disturbs_no_statement(dsn: str, db: Database):
+async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db: Database):
     query = "SELECT z.* FROM pg_sleep(0.05) LEFT JOIN zones z ON true"
     several = Database(dsn, application_name="of the version before", max_size=4)
     await several.open()

@@ -61,9 +61,7 @@ async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Databa
     assert await read_token(db, hashed((folder / "join_token").read_text().strip())) is not None
 
 
-async def test_an_installation_that_is_begun_again_leaves_its_secrets_as_they_were_given_away(
-    db: Database, tmp_path: Path
-):
+async def test_beginning_an_installation_again_keeps_its_secrets(db: Database, tmp_path: Path):
     folder = tmp_path / "etc"
     await begin(folder, db.dsn, SITE)
     before = {file: file.stat() for file in folder.iterdir()}

@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from cryptography import x509
 from tests.support.agents import ToldAgent, join_token, joined
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
@@ -70,8 +71,7 @@ ELSEWHERE = "https://www.bank.example"
 
 async def edges(db: Database) -> list[str]:
     """Where streams are passed on to, and what waits."""
-    row = await db.fetch_one("SELECT agent_id::text, edge_url_requested FROM agents")
-    assert row is not None
+    (row,) = await db.fetch("SELECT agent_id::text, edge_url_requested FROM agents")
     used = {edge.edge_url for edge in await read_edges(db)} | {await read_edge_url(db, row["agent_id"])}
     return [*used, row["edge_url_requested"]]
 
@@ -81,7 +81,7 @@ async def warnings(db: Database, code: str) -> list[str]:
     return [row["message"] for row in rows]
 
 
-async def test_an_address_that_a_host_tells_after_it_joined_waits_for_an_administrator(door: Door, db: Database):
+async def test_an_address_reported_after_joining_waits_for_an_administrator(door: Door, db: Database):
     agent = await joined(db, door, edge_url=HERE)
     assert await edges(db) == [HERE, None], "it was told with a token, which an administrator made"
     agent.edge_url = ELSEWHERE
@@ -98,7 +98,7 @@ async def test_an_address_that_a_host_tells_after_it_joined_waits_for_an_adminis
     assert await edges(db) == [HERE, None], "it took that back"
 
 
-async def test_an_agent_that_joins_again_with_a_token_has_its_address_confirmed_by_that(door: Door, db: Database):
+async def test_rejoining_with_a_token_confirms_the_address_of_an_agent(door: Door, db: Database):
     agent = await joined(db, door, edge_url=HERE)
     agent.edge_url = ELSEWHERE
     assert (await agent.register()).status_code == 200
@@ -113,6 +113,5 @@ async def test_an_agent_that_joins_again_with_a_token_has_its_address_confirmed_
 async def test_the_authoritys_key_is_stored_encrypted(door: Door, db: Database):
     agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
     assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200
-    row = await db.fetch_one("SELECT key_encrypted FROM fleet_authority")
-    assert row is not None
+    (row,) = await db.fetch("SELECT key_encrypted FROM fleet_authority")
     assert b"PRIVATE KEY" not in row["key_encrypted"]

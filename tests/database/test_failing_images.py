@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from tests.database.test_pools import Stage, stage
+from tests.database.test_pools import stage
+from tests.support.system import System
 
 from greenroom.db.pool import configs
-from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
 
 __all__ = ["stage"]
@@ -17,7 +17,7 @@ __all__ = ["stage"]
 class Hosts:
     """Two Agents; on `broken` no session of the workspace starts."""
 
-    def __init__(self, stage: Stage, broken: str, sound: str) -> None:
+    def __init__(self, stage: System, broken: str, sound: str) -> None:
         self.stage = stage
         self.broken = broken
         self.sound = sound
@@ -25,13 +25,13 @@ class Hosts:
     async def settle(self) -> None:
         """The Primary's rounds, with as much time between them as a pool may wait."""
         for _ in range(6):
-            await run_pools(self.stage.ctx)
+            await self.stage.plan()
             await self.stage.db.write(
                 "UPDATE sessions SET status = 'failed', error = 'exec format error' WHERE agent_id = %s"
                 " AND status IN ('requested', 'starting')",
                 (self.broken,),
             )
-            await self.stage.agent_does()
+            await self.stage.agents_do()
             await self.stage.db.write(
                 "UPDATE staging_configs SET next_try = clock_timestamp() WHERE next_try > clock_timestamp()"
             )
@@ -47,7 +47,7 @@ class Hosts:
 
 
 @pytest.fixture
-async def hosts(stage: Stage) -> Hosts:
+async def hosts(stage: System) -> Hosts:
     sound = await rows.agent(stage.db, stage.zone_id, cores=20.0, hostname="agent-2")
     # The one on which nothing starts is the one with the least load.
     await stage.db.write("UPDATE agent_capacity SET cores_allocated = 10 WHERE agent_id = %s", (sound,))
@@ -60,34 +60,34 @@ async def test_a_workspace_that_fails_on_one_agent_is_staged_on_another(hosts: H
     assert await hosts.failed() == 3, "those of the first round, and none after them"
     config = await hosts.stage.config()
     assert (config["failures"], config["shortfall_code"]) == (0, None)
-    created = [m for _, m in await hosts.stage.log_rows("staged-session-created") if "not on" in m]
+    created = [row["message"] for row in await hosts.stage.log("staged-session-created") if "not on" in row["message"]]
     assert created[0].endswith("placed on agent-2 and not on agent-1, where a start failed lately.")
 
 
-async def test_it_is_tried_there_again_after_a_while_and_at_once_when_the_pool_is_recycled(hosts: Hosts):
+async def test_a_failed_agent_is_retried_later_and_at_once_when_recycled(hosts: Hosts):
     await hosts.settle()
     await hosts.stage.db.write("UPDATE staging_configs SET num_sessions = 4")
     await hosts.stage.db.write("UPDATE sessions SET created = created - interval '10 min' WHERE error IS NOT NULL")
-    await run_pools(hosts.stage.ctx)
+    await hosts.stage.plan()
     (new,) = await hosts.stage.db.fetch("SELECT agent_id::text FROM sessions WHERE status = 'requested'")
     assert new["agent_id"] == hosts.broken
     await hosts.settle()
     assert await hosts.running() == {hosts.sound: 4}
     async with hosts.stage.db.transaction() as connection:
         await configs.recycle_config(connection, hosts.stage.config_id)
-    await run_pools(hosts.stage.ctx)
+    await hosts.stage.plan()
     (new,) = await hosts.stage.db.fetch("SELECT agent_id::text FROM sessions WHERE status = 'requested'")
     assert new["agent_id"] == hosts.broken
 
 
-async def test_starts_that_never_end_leave_other_pools_alone(stage: Stage):
-    await run_pools(stage.ctx)
+async def test_starts_that_never_end_leave_other_pools_alone(stage: System):
+    await stage.plan()
     await stage.db.write("UPDATE sessions SET status = 'starting'")
     other = await rows.image(stage.db, friendly_name="Other")
     second = await rows.staging_config(stage.db, stage.zone_id, other, num_sessions=2)
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"starting": 3, "requested": 2}
     await stage.db.write("UPDATE sessions SET status = 'running' WHERE staging_config_id = %s", (second,))
     await stage.db.write("UPDATE staging_configs SET num_sessions = 4 WHERE staging_config_id = %s", (second,))
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"starting": 3, "running": 2, "requested": 2}

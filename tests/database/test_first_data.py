@@ -18,11 +18,7 @@ from greenroom.db.workspace.images import list_images
 
 async def make(db: Database, key_id: str = "abcdefghijkl") -> bool:
     return await ensure_first_data(
-        db,
-        image="greenroom/desktop:xfce",
-        admin_password_hash="$argon2id$x",
-        key_id=key_id,
-        key_secret_hash=b"x" * 32,
+        db, image="greenroom/desktop:xfce", admin_password_hash="$argon2id$x", key_id=key_id, key_secret_hash=b"x" * 32
     )
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.managers import STARTED_S, Fleet, eventually
+from tests.support.managers import STARTED_S, Fleet
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.kit.processes import children, is_running
@@ -26,7 +27,7 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
     fleet.close()
 
 
-async def test_a_frozen_manager_answers_500_to_everybody_and_200_when_it_goes_on(fleet: Fleet):
+async def test_a_frozen_manager_answers_500_to_all_and_200_once_it_goes_on(fleet: Fleet):
     manager = await fleet.start("one")
     url = fleet.urls["one"]
     manager.freeze()
@@ -38,7 +39,7 @@ async def test_a_frozen_manager_answers_500_to_everybody_and_200_when_it_goes_on
     await answers(f"{url}/__healthcheck", 200)
 
 
-async def test_a_frozen_one_that_is_killed_and_started_again_serves_on_its_port(fleet: Fleet):
+async def test_a_frozen_manager_killed_and_restarted_serves_on_its_port(fleet: Fleet):
     manager = await fleet.start("one")
     manager.freeze()
     for _ in range(3):
@@ -48,7 +49,7 @@ async def test_a_frozen_one_that_is_killed_and_started_again_serves_on_its_port(
         await answers(f"{fleet.urls['one']}/__healthcheck", 200)
 
 
-async def test_a_stand_in_that_was_killed_is_replaced_and_it_leaves_with_its_manager(fleet: Fleet):
+async def test_a_killed_stand_in_is_replaced_and_leaves_with_its_manager(fleet: Fleet):
     manager = await fleet.start("one")
     assert manager.process is not None
     pid = manager.process.pid

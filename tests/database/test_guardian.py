@@ -11,7 +11,8 @@ import httpx
 import psycopg
 import pytest
 from tests.support.agents import joined
-from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, manager_here, primary_is
+from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, manager_here, primary_is
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import ListedManager, adopt, list_managers, set_enabled
@@ -45,9 +46,7 @@ async def until_sentinel(fleet: Fleet, there: bool) -> None:
     await eventually(look)
 
 
-async def test_disabling_writes_the_sentinel_and_answers_503_and_enabling_undoes_it(
-    fleet: Fleet, db: Database, spare: str
-):
+async def test_disabling_writes_the_sentinel_and_enabling_undoes_it(fleet: Fleet, db: Database, spare: str):
     process = await fleet.start("one")
     await primary_is(db, "one")
     await enable(db, "one", enabled=False)
@@ -141,9 +140,7 @@ async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: F
     fleet.managers["two"].thaw()
 
 
-async def test_enabled_again_it_leaves_the_role_to_its_holder_and_wins_it_when_that_one_goes(
-    fleet: Fleet, db: Database
-):
+async def test_an_enabled_manager_leaves_the_role_to_its_present_holder(fleet: Fleet, db: Database):
     await fleet.start("one", **LONG_LEASE)
     await primary_is(db, "one")
     await fleet.start("two", **LONG_LEASE)
@@ -164,7 +161,7 @@ async def test_enabled_again_it_leaves_the_role_to_its_holder_and_wins_it_when_t
     assert (await primary_is(db, "one"))["term"] == term + 1
 
 
-async def test_a_disabled_manager_stops_also_if_the_sentinel_cannot_be_written(fleet: Fleet, db: Database, spare: str):
+async def test_a_disabled_manager_stops_even_if_it_cannot_write_its_sentinel(fleet: Fleet, db: Database, spare: str):
     process = await fleet.start("one", unhealthy_after_s="1.5")
     await primary_is(db, "one")
     fleet.sentinel("one").parent.write_text("not a folder")
@@ -197,9 +194,7 @@ async def test_each_round_makes_the_sentinel_follow_the_flag(fleet: Fleet, db: D
     await until_sentinel(fleet, there=not enabled)
 
 
-async def test_a_disabled_manager_that_starts_writes_the_sentinel_before_it_listens(
-    fleet: Fleet, db: Database, spare: str
-):
+async def test_a_disabled_manager_writes_its_sentinel_before_it_listens(fleet: Fleet, db: Database, spare: str):
     await adopt(db, "one", "default", "here", "1")
     await enable(db, "one", enabled=False)
     fleet.make("one").start()
@@ -211,7 +206,7 @@ async def test_a_disabled_manager_that_starts_writes_the_sentinel_before_it_list
                     existed = fleet.sentinel("one").exists()
                     break
             except ConnectionRefusedError:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # its port opens without an event
     response = await answers(fleet.urls["one"] + "/health", 503)
     assert response.json()["status"] == "disabled"
     assert existed
@@ -305,7 +300,7 @@ async def test_a_held_check_in_ends_with_503_when_its_manager_is_disabled(fleet:
         await primary_is(db, "one")
         await agent.check_in()  # what it hears of the election would end a hold as well
         task = asyncio.create_task(agent.post("/v1/check-in", agent.message(hold_s=5)))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # to see that nothing happens
         assert not task.done()
         await enable(db, "one", enabled=False)
         response = await task

@@ -74,7 +74,7 @@ class Recorder(Database):
         (read_agents, "sessions_live_by_agent"),
     ],
 )
-async def test_a_plan_that_is_kept_finds_what_the_primary_reads_in_each_round_by_index(
+async def test_a_kept_plan_reads_by_index_what_the_primary_reads_each_round(
     db: Database, read: Callable[[Any, str], Awaitable[Any]], index: str
 ):
     recorder = Recorder()

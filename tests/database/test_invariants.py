@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
 import pytest
-from psycopg.types.json import Jsonb
+from tests.support.system import System
 
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken, sessions_that_fit
+from greenroom.db.diagnostics.invariants import sessions_that_fit
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.installation import end_sessions_of
 from greenroom.db.workspace.images import delete_image
@@ -19,38 +17,23 @@ from greenroom.testing import rows
 from greenroom.up.doctor import warnings
 
 
-@dataclass(frozen=True)
-class Stage:
-    db: Database
-    agent_id: str
-    session_id: str
-
-    async def found(self) -> dict[str, list[str]]:
-        """What is broken: code → sentences. Leases need Managers, which are not here."""
-        asked = [i for i in INVARIANTS if i.code not in ("I2", "I10")]
-        return {i.code: what for i in asked if (what := await broken(self.db, i))}
-
-
 @pytest.fixture
-async def stage(db: Database) -> Stage:
+async def stage(db: Database) -> System:
     """A running session of a user on an Agent that is there."""
-    zone_id = await rows.zone(db)
-    agent_id = await rows.agent(db, zone_id)
-    image_id = await rows.image(db)
-    user_id = await rows.user(db, "ada", await rows.group(db, image_id))
-    config_id = await rows.staging_config(db, zone_id, image_id)
-    (session_id,) = await rows.staged_sessions(db, config_id, agent_id, 1)
+    stage = await System.populate(db, desired=3)
+    await stage.staged()
     await db.write(
-        "UPDATE sessions SET user_id = %s, assigned = clock_timestamp(), keepalive = clock_timestamp()", (user_id,)
+        "UPDATE sessions SET user_id = %s, assigned = clock_timestamp(), keepalive = clock_timestamp()",
+        (stage.user_id,),
     )
-    return Stage(db, agent_id, session_id)
+    return stage
 
 
-async def test_a_healthy_database_breaks_nothing(stage: Stage):
-    assert await stage.found() == {}
+async def test_a_healthy_database_breaks_nothing(stage: System):
+    assert await stage.broken() == {}
 
 
-async def test_as_many_sessions_fit_as_the_smallest_workspace_has_room_for(stage: Stage):
+async def test_as_many_sessions_fit_as_the_smallest_workspace_has_room_for(stage: System):
     await stage.db.write("UPDATE agent_capacity SET cores = 8, memory = 10 * 256000000::bigint")
     await stage.db.write("UPDATE images SET cores = 0.1, memory = 256000000")
     assert await sessions_that_fit(stage.db, [stage.agent_id]) == 10
@@ -89,12 +72,12 @@ DEFECTS: list[tuple[str, LiteralString]] = [
 
 
 @pytest.mark.parametrize(("code", "defect"), DEFECTS)
-async def test_a_defect_is_found(stage: Stage, code: str, defect: LiteralString):
+async def test_a_defect_is_found(stage: System, code: str, defect: LiteralString):
     await stage.db.write(defect)
-    assert list(await stage.found()) == [code]
+    assert list(await stage.broken()) == [code]
 
 
-async def test_managers_that_plain_sql_could_not_have_made_so_are_found(stage: Stage):
+async def test_managers_that_plain_sql_could_not_have_made_so_are_found(stage: System):
     await stage.db.write("ALTER TABLE managers DISABLE TRIGGER USER")
     await stage.db.write(
         "INSERT INTO managers (instance_id, zone_id, enabled) SELECT name, zone_id, name = 'other' FROM zones,"
@@ -104,24 +87,23 @@ async def test_managers_that_plain_sql_could_not_have_made_so_are_found(stage: S
         "UPDATE zone_leases SET holder = gen_random_uuid(), expires_at = 'infinity', backend_pid = pg_backend_pid(),"
         " manager_id = (SELECT manager_id FROM managers WHERE instance_id = 'one')"
     )
-    assert (await stage.found())["I17"] == ["one is disabled and holds a lease"]
+    assert (await stage.broken())["I17"] == ["one is disabled and holds a lease"]
     await stage.db.write("UPDATE managers SET enabled = false")
-    assert "zone eu has Managers and none of them is enabled" in (await stage.found())["I17"]
+    assert "zone eu has Managers and none of them is enabled" in (await stage.broken())["I17"]
 
 
-async def test_a_pool_may_have_one_more_while_it_is_in_place_of_another(stage: Stage):
+async def test_a_pool_may_have_one_more_while_it_is_in_place_of_another(stage: System):
     """The first replacement stayed beside what it replaced, as the refill of another one; the second is coming."""
     await stage.db.write("UPDATE sessions SET user_id = NULL, assigned = NULL")
-    (config,) = await stage.db.write("UPDATE staging_configs SET num_sessions = 2 RETURNING staging_config_id::text")
-    config_id = config["staging_config_id"]
-    (first,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1)
-    (second,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1, status="starting")
+    await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
+    (replaced,) = await stage.sessions()
+    (first,), (second,) = await stage.staged(), await stage.staged(status="starting")
     replaces = "UPDATE sessions SET replaces = %s WHERE session_id = %s"
-    await stage.db.write(replaces, (stage.session_id, first))
+    await stage.db.write(replaces, (replaced, first))
     await stage.db.write(replaces, (first, second))
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
     await stage.db.write("UPDATE staging_configs SET num_sessions = 1")
-    assert list(await stage.found()) == ["I8"]
+    assert list(await stage.broken()) == ["I8"]
 
 
 HARMLESS: list[LiteralString] = [
@@ -132,20 +114,20 @@ HARMLESS: list[LiteralString] = [
 
 
 @pytest.mark.parametrize("change", HARMLESS)
-async def test_what_may_be_so_is_not_found(stage: Stage, change: LiteralString):
+async def test_what_may_be_so_is_not_found(stage: System, change: LiteralString):
     await stage.db.write(change)
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
 
 
-async def test_a_session_that_is_kept_without_a_container_is_found(stage: Stage):
+async def test_a_session_that_is_kept_without_a_container_is_found(stage: System):
     await stage.db.write(
         "INSERT INTO session_observed (session_id, agent_id, incarnation, seq, generation, state)"
         " SELECT session_id, agent_id, 1, 1, generation, 'failed' FROM sessions"
     )
     await stage.db.write("UPDATE sessions SET status = 'failed', set_aside_for = user_id, user_id = NULL")
-    assert list(await stage.found()) == ["I24"]
+    assert list(await stage.broken()) == ["I24"]
     await stage.db.write("UPDATE session_observed SET container_id = 'c1'")
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
 
 
 async def test_an_agent_is_named_so_that_it_is_told_from_others_of_its_host(db: Database):
@@ -161,53 +143,52 @@ async def test_an_agent_is_named_so_that_it_is_told_from_others_of_its_host(db: 
     assert named == {first: f"vm ({first[:8]})", second: "vm (zone west)", third: f"vm ({third[:8]})"}
 
 
-async def test_what_waits_for_an_agent_that_is_away_is_not_stuck(stage: Stage):
+async def test_what_waits_for_an_agent_that_is_away_is_not_stuck(stage: System):
     await stage.db.write("UPDATE agents SET status = 'missing'")
     await stage.db.write(
         "UPDATE sessions SET status = 'stopping', want = 'stopped', deadline = now() - interval '1 hour'"
     )
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
 
 
-async def test_a_command_of_a_session_that_is_over_is_found(stage: Stage):
+async def test_a_command_of_a_session_that_is_over_is_found(stage: System):
     await stage.db.write(
-        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv) VALUES (%s, %s, %s, 1, %s)",
-        (str(uuid.uuid4()), stage.session_id, stage.agent_id, Jsonb(["true"])),
+        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv)"
+        " SELECT gen_random_uuid(), session_id, agent_id, 1, '[\"true\"]' FROM sessions"
     )
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
     await stage.db.write("UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0")
     await stage.db.write("UPDATE sessions SET status = 'deleted', want = 'absent', ended = now()")
-    assert list(await stage.found()) == ["I16"]
+    assert list(await stage.broken()) == ["I16"]
 
 
-async def test_an_instance_that_ends_with_a_command_on_its_way_leaves_nothing_broken(stage: Stage):
+async def test_ending_an_instance_with_an_open_command_breaks_nothing(stage: System):
     await stage.db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, state)"
         " SELECT gen_random_uuid(), session_id, agent_id, generation, '[]', 'started' FROM sessions"
     )
     assert await end_sessions_of(stage.db, [stage.agent_id], "down") == 1
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
 
 
-async def test_an_answered_launch_without_its_session_is_found_unless_the_workspace_was_deleted(stage: Stage):
-    (session,) = await stage.db.fetch("SELECT image_id::text FROM sessions")
+async def test_an_answered_launch_without_its_session_is_a_defect(stage: System):
     await stage.db.write(
         "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps)"
         " SELECT gen_random_uuid(), session_id, user_id, image_id, zone_id, 'staged', '[]' FROM sessions"
     )
-    assert await stage.found() == {}
+    assert await stage.broken() == {}
     await stage.db.write("UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0")
     await stage.db.write("UPDATE sessions SET status = 'deleted', want = 'absent', ended = now()")
     await stage.db.write("UPDATE staging_configs SET deleted = now()")
     async with stage.db.transaction() as connection:
-        await delete_image(connection, session["image_id"])
-    assert await stage.found() == {}
+        await delete_image(connection, stage.image_id)
+    assert await stage.broken() == {}
     image_id = await rows.image(stage.db, friendly_name="Another")
     await stage.db.write("UPDATE launches SET image_id = %s", (image_id,))
-    assert list(await stage.found()) == ["I12"]
+    assert list(await stage.broken()) == ["I12"]
 
 
-async def test_what_a_primary_could_not_do_lately_is_warned_of_in_one_sentence_per_zone(db: Database):
+async def test_recent_failures_of_a_primary_are_one_warning_per_zone(db: Database):
     assert await warnings(db) == []
     logs = LogWriter(db, "manager")
     for minutes, zone, code in ((20, "us", "primary-task-failed"), (1, "us", "primary-lost")):

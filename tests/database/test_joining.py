@@ -12,7 +12,8 @@ import httpx
 import pytest
 from psycopg.types.json import Jsonb
 from tests.support.agents import ToldAgent, join_token, joined
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
@@ -42,8 +43,7 @@ async def silence(db: Database) -> None:
     await db.write("UPDATE agents SET last_reported = now() - interval '1 day'")
 
 
-async def test_a_token_does_not_make_anybody_an_agent_that_is_known(door: Door, db: Database):
-    agent = await joined(db, door)
+async def test_a_token_does_not_make_anybody_an_agent_that_is_known(door: Door, agent: ToldAgent, db: Database):
     await silence(db)
     thief = ToldAgent(door, await join_token(db), agent_id=agent.agent_id, machine_id="machine-2")
     response = await thief.register()
@@ -53,7 +53,7 @@ async def test_a_token_does_not_make_anybody_an_agent_that_is_known(door: Door, 
     assert (await ToldAgent(door, thief.join_token).register()).status_code == 200, "the token was not used up"
 
 
-async def test_the_token_of_another_newcomer_does_not_open_one_that_never_spoke(door: Door, db: Database):
+async def test_a_newcomers_token_does_not_take_over_a_silent_newcomer(door: Door, db: Database):
     agent = ToldAgent(door, await join_token(db, uses=1))
     assert (await agent.register()).status_code == 200
     thief = ToldAgent(door, await join_token(db, uses=1), agent_id=agent.agent_id)
@@ -70,10 +70,8 @@ async def test_a_token_of_another_zone_is_worth_nothing_here(door: Door, db: Dat
     assert (await ToldAgent(door, "of eu", agent_id=agent.agent_id).register()).status_code == 401
 
 
-async def test_a_token_made_for_an_agent_lets_it_join_again_and_nobody_else(door: Door, db: Database):
-    agent = await joined(db, door)
-    zone = await db.fetch_one("SELECT zone_id::text FROM agents")
-    assert zone is not None
+async def test_a_token_made_for_an_agent_lets_it_join_again_and_nobody_else(door: Door, agent: ToldAgent, db: Database):
+    (zone,) = await db.fetch("SELECT zone_id::text FROM agents")
     await add_join_token(db, hashed("again"), zone["zone_id"], uses=2, agent_id=agent.agent_id)
     assert (await ToldAgent(door, "again").register()).status_code == 401
     back = ToldAgent(door, "again", agent_id=agent.agent_id)
@@ -82,8 +80,7 @@ async def test_a_token_made_for_an_agent_lets_it_join_again_and_nobody_else(door
     assert (await agent.post("/v1/check-in", agent.message())).status_code == 401, "its old credential is void"
 
 
-async def test_an_agent_of_up_that_lost_its_credential_joins_its_own_zone_again(door: Door, db: Database):
-    agent = await joined(db, door)
+async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door, agent: ToldAgent, db: Database):
     await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # what `up` calls its zone now
     await let_join(db, hashed("lost"), "eu", agent.agent_id)
     assert (await ToldAgent(door, "lost", agent_id=agent.agent_id).register()).status_code == 200
@@ -141,7 +138,7 @@ async def test_uses_are_counted_and_a_lost_answer_counts_once(door: Door, db: Da
     assert (await ToldAgent(door, token).register()).status_code == 401
 
 
-async def test_of_many_newcomers_at_one_moment_a_token_admits_as_many_as_it_is_for(door: Door, db: Database):
+async def test_a_token_admits_exactly_as_many_newcomers_as_it_is_for(door: Door, db: Database):
     token = await join_token(db, uses=2)
     answers = await asyncio.gather(*(ToldAgent(door, token).register() for _ in range(6)))
     assert sorted(answer.status_code for answer in answers) == [200, 200, 401, 401, 401, 401]
@@ -194,8 +191,9 @@ async def a_primary(db: Database) -> None:
     await eventually(is_elected)
 
 
-async def test_a_revoked_agent_is_out_at_once_and_joins_again_with_a_token_made_for_it(door: Door, db: Database):
-    agent = await joined(db, door)
+async def test_a_revoked_agent_is_out_at_once_and_rejoins_with_its_own_token(
+    door: Door, agent: ToldAgent, db: Database
+):
     await a_primary(db)
     await agent.check_in()  # what it hears of the election would end a hold as well
     held = asyncio.create_task(agent.post("/v1/check-in", agent.message(hold_s=HOLD_S)))
@@ -215,8 +213,7 @@ async def test_a_revoked_agent_is_out_at_once_and_joins_again_with_a_token_made_
     assert found is not None
     assert "was revoked" in found.reason
     await logged(db, "agent-refused", "was revoked")
-    zone = await db.fetch_one("SELECT zone_id::text FROM agents")
-    assert zone is not None
+    (zone,) = await db.fetch("SELECT zone_id::text FROM agents")
     await add_join_token(db, hashed("again"), zone["zone_id"], agent_id=agent.agent_id)
     back = ToldAgent(door, "again", agent_id=agent.agent_id)
     assert (await back.register()).status_code == 200
@@ -228,8 +225,7 @@ async def test_a_revoked_agent_is_out_at_once_and_joins_again_with_a_token_made_
     assert (await back.register()).status_code == 401, "it was used up"
 
 
-async def test_an_agent_does_not_change_its_zone_by_itself(door: Door, db: Database):
-    agent = await joined(db, door)
+async def test_an_agent_does_not_change_its_zone_by_itself(agent: ToldAgent, db: Database):
     zone = (await db.write("INSERT INTO zones (zone_name) VALUES ('eu') RETURNING zone_id::text"))[0]["zone_id"]
     await db.write("UPDATE agents SET zone_id = %s", (zone,))
     assert (await agent.post("/v1/check-in", agent.message())).status_code == 409
@@ -262,8 +258,7 @@ async def test_what_cannot_be_stored_or_reached_is_refused(door: Door, db: Datab
     assert await eventually(logged)
 
 
-async def test_two_agents_never_share_the_beginning_of_their_ids(door: Door, db: Database):
-    agent = await joined(db, door)
+async def test_two_agents_never_share_the_beginning_of_their_ids(door: Door, agent: ToldAgent, db: Database):
     like_it = ToldAgent(door, await join_token(db), agent_id=agent.agent_id[:8] + "-0000-4000-8000-000000000000")
     response = await like_it.register()
     assert response.status_code == 409
@@ -279,8 +274,7 @@ async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Databa
     told = [image.name for image in agent.answer.images or ()]
 
     async def status() -> str:
-        row = await db.fetch_one("SELECT status, enabled FROM agents")
-        assert row is not None
+        (row,) = await db.fetch("SELECT status, enabled FROM agents")
         return f"{row['status']} {row['enabled']}"
 
     async def another_round() -> None:
@@ -311,7 +305,7 @@ async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Databa
     assert told == ["greenroom/desktop:test"]
 
 
-async def test_a_token_or_the_setting_enables_new_agents_and_none_that_is_known(door: Door, db: Database):
+async def test_a_token_or_the_setting_enables_new_agents_only(door: Door, db: Database):
     async def enabled(*, by_token: bool) -> bool:
         agent = ToldAgent(door, await join_token(db, enable_agent=by_token))
         assert (await agent.register()).status_code == 200
@@ -328,9 +322,7 @@ async def test_a_token_or_the_setting_enables_new_agents_and_none_that_is_known(
     assert not agent.registered.enabled, "an administrator disabled it"
 
 
-async def test_a_registrys_password_is_told_to_an_enabled_agent_that_has_to_fetch_the_image(
-    door: Door, db: Database, tmp_path: Path
-):
+async def test_a_registry_password_goes_only_to_enabled_agents_that_pull(door: Door, db: Database, tmp_path: Path):
     secret = Secrets.from_file(tmp_path / "key").encrypt("robot secret")
     await db.write(
         "INSERT INTO images (friendly_name, name, docker_user, docker_token_encrypted) VALUES ('A', 'a:1', 'u', %s)",

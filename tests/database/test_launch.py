@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import LiteralString
 
 import pytest
-from tests.database.launch_stage import SECRETS, Stage, stage_on
+from tests.database.launches import Launches
+from tests.support.system import SECRETS
 
 from greenroom.api.launch.service import LaunchResult
 from greenroom.core.errors import Invalid, NoResources
@@ -17,28 +17,26 @@ from greenroom.testing import rows
 
 
 @pytest.fixture
-async def stage(db: Database) -> Stage:
-    return await stage_on(db)
+async def stage(db: Database) -> Launches:
+    return await Launches.populate(db, cores=10.0)
 
 
-async def test_a_launch_takes_a_staged_session(stage: Stage):
+async def test_a_launch_takes_a_staged_session(stage: Launches):
     config_id = await stage.pool()
     result = await stage.launch()
     assert (result.status, result.staged, result.username) == ("assigning", True, "ada")
     assert SECRETS.is_connect_token(result.token, result.session_id, stage.user_id, 1)
-    assert await stage.steps(result.session_id) == [(1, "staged_here", "eu", True, None)]
-    row = await stage.db.fetch_one("SELECT * FROM sessions")
-    assert row is not None
+    assert await stage.trace(result.session_id) == [(1, "staged_here", "eu", True, None)]
+    (row,) = await stage.db.fetch("SELECT * FROM sessions")
     assert (str(row["session_id"]), str(row["staging_config_id"])) == (result.session_id, config_id)
     assert row["assignment"]["argv"] == []
 
 
-async def test_without_a_pool_a_session_is_made_on_demand_with_its_specification(stage: Stage):
+async def test_without_a_pool_a_session_is_made_with_its_specification(stage: Launches):
     await stage.setting(allow_kasm_audio=True, expose_user_environment_vars=True)
     result = await stage.launch(environment={"A": "b"})
     assert (result.status, result.staged) == ("requested", False)
-    row = await stage.db.fetch_one("SELECT * FROM sessions")
-    assert row is not None
+    (row,) = await stage.db.fetch("SELECT * FROM sessions")
     assert row["spec"]["environment"]["KASM_ID"] == result.session_id
     environment = shown(row["spec"], SECRETS.opened, plain=True)["environment"]
     assert {environment[k] for k in ("A", "KASM_SVC_AUDIO", "KASM_USER")} == {"b", "1", "ada"}
@@ -47,7 +45,7 @@ async def test_without_a_pool_a_session_is_made_on_demand_with_its_specification
     assert len(SECRETS.decrypt(row["credential_encrypted"])) >= 43
     assert row["permissions"]["allow_kasm_audio"] is True
     assert row["launch_id"] is not None
-    assert await stage.steps(result.session_id) == [
+    assert await stage.trace(result.session_id) == [
         (1, "staged_here", "eu", False, "pool_empty"),
         (2, "on_demand_here", "eu", True, None),
     ]
@@ -55,26 +53,25 @@ async def test_without_a_pool_a_session_is_made_on_demand_with_its_specification
     assert [step["name"] for step in steps] == ["placed", "requested"]
 
 
-async def test_the_request_host_is_put_in_where_the_zone_asks_for_it(stage: Stage):
+async def test_the_request_host_is_put_in_where_the_zone_asks_for_it(stage: Launches):
     await stage.db.write("UPDATE zones SET allow_origin_domain = '$request_host$', upstream_auth_address = DEFAULT")
     await stage.launch()
-    row = await stage.db.fetch_one("SELECT spec, allow_origin, upstream_auth FROM sessions")
-    assert row is not None
+    (row,) = await stage.db.fetch("SELECT spec, allow_origin, upstream_auth FROM sessions")
     assert (row["spec"]["allow_origin"], row["spec"]["upstream_auth"]) == (["desk.example"], "desk.example:8443")
     assert (row["allow_origin"], row["upstream_auth"]) == ("desk.example", "desk.example:8443")
 
 
-async def test_every_violation_is_logged_and_traced_and_the_session_is_made_on_demand(stage: Stage):
+async def test_violations_are_logged_and_the_session_is_made_on_demand(stage: Launches):
     config_id = await stage.pool()
     await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"}, allow_kasm_webcam=True)
     result = await stage.launch()
-    assert await stage.steps(result.session_id) == [
+    assert await stage.trace(result.session_id) == [
         (1, "staged_here", "eu", False, "inject_ssh_keys"),
         (1, "staged_here", "eu", False, "run_config"),
         (1, "staged_here", "eu", False, "permissions"),
         (2, "on_demand_here", "eu", True, None),
     ]
-    logged = await stage.rows_of_log("staging-violation")
+    logged = await stage.log("staging-violation")
     assert [(r["level"], r["username"], r["setting"], str(r["staging_config_id"])) for r in logged] == [
         ("WARNING", "ada", setting, config_id) for setting in ("inject_ssh_keys", "run_config", "permissions")
     ]
@@ -85,7 +82,7 @@ async def test_every_violation_is_logged_and_traced_and_the_session_is_made_on_d
     assert {str(row["session_id"]) for row in logged} == {result.session_id}
 
 
-async def test_a_violation_names_the_staging_config_also_when_that_was_deleted(stage: Stage):
+async def test_a_violation_names_its_staging_config_even_once_deleted(stage: Launches):
     config_id = await stage.pool()
     await stage.setting(inject_ssh_keys=True)
     result = await stage.launch()
@@ -97,9 +94,7 @@ async def test_a_violation_names_the_staging_config_also_when_that_was_deleted(s
     assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
 
 
-async def test_repeated_failed_launches_do_not_flood_the_log_or_hide_cold_starts(
-    stage: Stage,
-):
+async def test_repeated_failed_launches_do_not_flood_the_log_or_hide_misses(stage: Launches):
     await stage.pool()
     await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"})
     await stage.db.write("UPDATE agents SET draining = true")
@@ -107,25 +102,14 @@ async def test_repeated_failed_launches_do_not_flood_the_log_or_hide_cold_starts
         with pytest.raises(NoResources):
             await stage.launch()
     settings = ["inject_ssh_keys", "run_config"]
-    assert [row["setting"] for row in await stage.rows_of_log("staging-violation")] == settings
+    assert [row["setting"] for row in await stage.log("staging-violation")] == settings
     await stage.db.write("UPDATE agents SET draining = false")
     result = await stage.launch()
     assert not result.staged
     (launch,) = await stage.db.fetch("SELECT launch_id::text FROM sessions WHERE session_id = %s", (result.session_id,))
-    of_it = (await stage.rows_of_log("staging-violation"))[2:]
+    of_it = (await stage.log("staging-violation"))[2:]
     assert [(row["setting"], row["details"]["launch_id"]) for row in of_it] == [
         (setting, launch["launch_id"]) for setting in settings
-    ]
-
-
-async def test_staged_elsewhere_comes_before_on_demand_here(stage: Stage):
-    us = await rows.zone(stage.db, "us")
-    there = await rows.agent(stage.db, us, hostname="agent-us")
-    await stage.pool(zone_id=us, agent_id=there)
-    result = await stage.launch()
-    assert await stage.steps(result.session_id) == [
-        (1, "staged_here", "eu", False, "pool_empty"),
-        (2, "staged_elsewhere", "us", True, None),
     ]
 
 
@@ -141,24 +125,26 @@ async def test_staged_elsewhere_comes_before_on_demand_here(stage: Stage):
         ("UPDATE agents SET draining = true", "agent_disabled"),
     ],
 )
-async def test_whatever_is_wrong_with_a_pool_here_one_elsewhere_serves(stage: Stage, change: LiteralString, code: str):
+async def test_whatever_is_wrong_with_a_pool_here_one_elsewhere_serves(
+    stage: Launches, change: LiteralString, code: str
+):
     await stage.pool()
     await stage.db.write(change)
     us = await rows.zone(stage.db, "us")
     await stage.pool(zone_id=us, agent_id=await rows.agent(stage.db, us, hostname="agent-us"))
     result = await stage.launch()
-    assert await stage.steps(result.session_id) == [
+    assert await stage.trace(result.session_id) == [
         (1, "staged_here", "eu", False, code),
         (2, "staged_elsewhere", "us", True, None),
     ]
 
 
-async def test_on_demand_elsewhere_is_the_last_step(stage: Stage):
+async def test_on_demand_elsewhere_is_the_last_step(stage: Launches):
     us = await rows.zone(stage.db, "us")
     await rows.agent(stage.db, us, hostname="agent-us")
     await stage.db.write("UPDATE agents SET status = 'missing' WHERE agent_id = %s", (stage.agent_id,))
     result = await stage.launch()
-    assert [step[1:] for step in await stage.steps(result.session_id)] == [
+    assert [step[1:] for step in await stage.trace(result.session_id)] == [
         ("staged_here", "eu", False, "pool_empty"),
         ("staged_elsewhere", "us", False, "pool_empty"),
         ("on_demand_here", "eu", False, "agent_missing"),
@@ -166,15 +152,14 @@ async def test_on_demand_elsewhere_is_the_last_step(stage: Stage):
     ]
 
 
-async def test_the_zone_of_the_gateway_is_the_current_one_and_a_chosen_one_only_if_allowed(stage: Stage):
+async def test_a_launch_begins_in_the_gateways_zone_or_an_allowed_choice(stage: Launches):
     us = await rows.zone(stage.db, "us")
     await rows.agent(stage.db, us, hostname="agent-us")
 
     async def zone_of(result: LaunchResult) -> str:
-        row = await stage.db.fetch_one(
+        (row,) = await stage.db.fetch(
             "SELECT zone_name FROM sessions JOIN zones USING (zone_id) WHERE session_id = %s", (result.session_id,)
         )
-        assert row is not None
         return row["zone_name"]
 
     assert await zone_of(await stage.launch()) == "eu"
@@ -186,23 +171,14 @@ async def test_the_zone_of_the_gateway_is_the_current_one_and_a_chosen_one_only_
         await stage.launch(zone_id=stage.image_id)
 
 
-async def test_sessions_from_before_a_change_are_not_handed_out(stage: Stage):
-    await stage.pool()
-    await stage.db.write("UPDATE images SET revision = revision + 1")
-    result = await stage.launch()
-    assert not result.staged
-    assert await stage.rows_of_log("staging-miss")
-
-
-async def test_assign_gets_the_users_identity(stage: Stage):
+async def test_assign_gets_the_users_identity(stage: Launches):
     await stage.db.write(
         "UPDATE images SET exec_config = %s", ('{"assign": {"cmd": "open \'the page\'", "user": "root"}}',)
     )
     await stage.pool()
     result = await stage.launch(kasm_url="https://a.example")
     assert result.staged
-    row = await stage.db.fetch_one("SELECT assignment FROM sessions")
-    assert row is not None
+    (row,) = await stage.db.fetch("SELECT assignment FROM sessions")
     assert row["assignment"]["argv"] == ["open", "the page"]
     assert row["assignment"]["env"] == {
         "KASM_URL": "https://a.example",
@@ -211,18 +187,7 @@ async def test_assign_gets_the_users_identity(stage: Stage):
     }
 
 
-async def test_100_launches_on_room_for_10_tell_the_other_90_why(stage: Stage):
-    users = [await rows.user(stage.db, f"user-{number}", stage.group_id) for number in range(100)]
-    results = await asyncio.gather(*(stage.launch(user_id=user_id) for user_id in users), return_exceptions=True)
-    errors = [result for result in results if isinstance(result, NoResources)]
-    assert (len(results) - len(errors), len(errors)) == (10, 90)
-    assert all("agent-1" in error.message for error in errors)
-    assert any("agent-1 has 0 of 10 cores free, 1 are needed" in error.message for error in errors)
-    ledger = await stage.db.fetch("SELECT outcome, count(*) AS number FROM launches GROUP BY outcome ORDER BY outcome")
-    assert [(row["outcome"], row["number"]) for row in ledger] == [("failed", 90), ("on_demand", 10)]
-
-
-async def test_everybody_who_waits_is_told_after_the_commit_and_no_whole_round_is_asked_for(stage: Stage):
+async def test_a_launch_notifies_after_its_commit_without_a_whole_round(stage: Launches):
     config_id = await stage.pool()
     async with stage.db.connection() as connection:
         await connection.execute("LISTEN greenroom")

@@ -7,7 +7,8 @@ from typing import LiteralString
 
 import msgspec
 import pytest
-from tests.database.launch_stage import SECRETS, Stage, stage_on
+from tests.database.launches import Launches
+from tests.support.system import SECRETS
 
 from greenroom.core.errors import (
     Forbidden,
@@ -26,11 +27,11 @@ from greenroom.manager.checkin.answers import spec_with_secrets
 
 
 @pytest.fixture
-async def stage(db: Database) -> Stage:
-    return await stage_on(db)
+async def stage(db: Database) -> Launches:
+    return await Launches.populate(db, cores=10.0)
 
 
-async def test_the_limit_comes_first(stage: Stage):
+async def test_the_limit_comes_first(stage: Launches):
     await stage.setting(max_kasms_per_user=1)
     await stage.pool(2)
     await stage.launch()
@@ -39,7 +40,7 @@ async def test_the_limit_comes_first(stage: Stage):
         await stage.launch()
 
 
-async def test_an_idempotency_key_gives_the_same_session_and_token(stage: Stage):
+async def test_an_idempotency_key_gives_the_same_session_and_token(stage: Launches):
     results = await asyncio.gather(*(stage.launch(idempotency_key="k") for _ in range(6)))
     assert len({(result.session_id, result.token) for result in results}) == 1
     assert sum(not result.repeated for result in results) == 1
@@ -58,25 +59,25 @@ async def test_an_idempotency_key_gives_the_same_session_and_token(stage: Stage)
         ("UPDATE agents SET enabled = false", NoResources),
     ],
 )
-async def test_refusals(stage: Stage, change: LiteralString, error: type[GreenroomError]):
+async def test_refusals(stage: Launches, change: LiteralString, error: type[GreenroomError]):
     await stage.db.write(change)
     with pytest.raises(error):
         await stage.launch()
     assert await stage.db.fetch("SELECT 1 FROM sessions") == []
 
 
-async def test_an_unknown_workspace(stage: Stage):
+async def test_an_unknown_workspace(stage: Launches):
     with pytest.raises(NotFound):
         await stage.launch(image_id=stage.zone_id)
 
 
 @pytest.mark.parametrize("name", ["KASM_USER", "KASM_SVC_UPLOADS", "VNC_PW"])
-async def test_a_launch_cannot_set_our_variables(stage: Stage, name: str):
+async def test_a_launch_cannot_set_our_variables(stage: Launches, name: str):
     with pytest.raises(Invalid, match=name):
         await stage.launch(environment={name: "1"})
 
 
-async def test_ssh_keys_travel_encrypted_to_the_agent_alone(stage: Stage):
+async def test_ssh_keys_travel_encrypted_to_the_agent_alone(stage: Launches):
     private = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\n"
     await stage.setting(inject_ssh_keys=True)
     await stage.db.write(
@@ -85,8 +86,7 @@ async def test_ssh_keys_travel_encrypted_to_the_agent_alone(stage: Stage):
     )
     await stage.pool()
     assert not (await stage.launch()).staged
-    row = await stage.db.fetch_one("SELECT s.*, to_jsonb(s)::text AS seen FROM sessions s WHERE user_id IS NOT NULL")
-    assert row is not None
+    (row,) = await stage.db.fetch("SELECT s.*, to_jsonb(s)::text AS seen FROM sessions s WHERE user_id IS NOT NULL")
     assert "PRIVATE KEY" not in row["seen"]
     assert "files" not in row["spec"]
     spec = msgspec.convert(
@@ -101,7 +101,7 @@ async def test_ssh_keys_travel_encrypted_to_the_agent_alone(stage: Stage):
     assert await stage.db.fetch("SELECT 1 FROM logs WHERE message || details::text LIKE '%%PRIVATE%%'") == []
 
 
-async def test_without_the_setting_no_key_leaves_the_attributes(stage: Stage):
+async def test_without_the_setting_no_key_leaves_the_attributes(stage: Launches):
     await stage.db.write(
         "INSERT INTO user_attributes (user_id, ssh_public_key) VALUES (%s, 'ssh-rsa AAAA')", (stage.user_id,)
     )
@@ -111,24 +111,23 @@ async def test_without_the_setting_no_key_leaves_the_attributes(stage: Stage):
 
 
 @pytest.mark.parametrize("staged", [False, True])
-async def test_a_viewer_is_told_when_to_give_a_sign_of_life(stage: Stage, staged: bool):
+async def test_a_viewer_is_told_when_to_give_a_sign_of_life(stage: Launches, staged: bool):
     await stage.setting(keepalive_interval=200, keepalive_expiration=100, idle_disconnect=1.5, max_upload_mb=7)
     if staged:
         await stage.pool()
     session_id = (await stage.launch()).session_id
-    row = await stage.db.fetch_one("SELECT client_settings FROM sessions WHERE session_id = %s", (session_id,))
-    assert row is not None
+    (row,) = await stage.db.fetch("SELECT client_settings FROM sessions WHERE session_id = %s", (session_id,))
     told = row["client_settings"]
     assert (told["keepalive_interval"], told["idle_disconnect"], told["max_upload_mb"]) == (50, 1.5, 7)
 
 
-async def test_a_profile_is_one_sessions_at_a_time(stage: Stage):
+async def test_a_profile_is_one_sessions_at_a_time(stage: Launches):
     await stage.db.write("UPDATE images SET persistent_profile_path = '/profiles/{user_id}'")
     await stage.setting(allow_persistent_profile=True, max_kasms_per_user=9)
     first = await stage.launch()
     results = await asyncio.gather(*(stage.launch() for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [ProfileInUse] * 3
-    assert len(await stage.rows_of_log("launch-refused")) == 1, "the same of the same user is told once a minute"
+    assert len(await stage.log("launch-refused")) == 1, "the same of the same user is told once a minute"
     rows = await stage.db.fetch("SELECT profile_path, persistent_profile_mode, status FROM sessions")
     assert rows == [
         {"profile_path": f"/profiles/{stage.user_id}", "persistent_profile_mode": "Enabled", "status": "requested"}

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from tests.database.pooler import pooled
-from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, primary_is
+from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, primary_is
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import LastEnabledManager, SetupError
 from greenroom.core.fleet.liveness import unattended
@@ -33,8 +34,7 @@ SHORT_LEASE = {"lease_ttl_s": "6"}
 
 
 async def manager_id(db: Database, name: str) -> str:
-    row = await db.fetch_one("SELECT manager_id::text FROM managers WHERE instance_id = %s", (name,))
-    assert row is not None
+    (row,) = await db.fetch("SELECT manager_id::text FROM managers WHERE instance_id = %s", (name,))
     return str(row["manager_id"])
 
 
@@ -55,7 +55,7 @@ async def drift_is_gone(db: Database) -> bool:
 # Becoming Primary -----------------------------------------------------------------------------------------------------
 
 
-async def test_two_managers_that_start_on_an_empty_lease_give_one_primary_with_term_1(fleet: Fleet, db: Database):
+async def test_two_managers_on_an_empty_lease_give_one_primary(fleet: Fleet, db: Database):
     for name in ("one", "two"):
         fleet.make(name, **LONG_LEASE).start()
     assert (await primary_is(db, "one", "two"))["term"] == 1
@@ -67,14 +67,14 @@ async def test_belief_begins_with_the_first_renewal(fleet: Fleet, db: Database):
     one.start()
     await one.stops.reached("lease.after_take")
     await drift(db)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # to see that nothing happens
     assert not await drift_is_gone(db)
     assert (await lease(db))["term"] == 1
     await one.stops.release("lease.after_take")
     await eventually(lambda: drift_is_gone(db))
 
 
-async def test_killed_between_take_and_the_first_renewal_the_next_term_begins_at_once(fleet: Fleet, db: Database):
+async def test_after_a_kill_before_the_first_renewal_the_next_term_begins(fleet: Fleet, db: Database):
     await fleet.start("two", **LONG_LEASE)
     await primary_is(db, "two")
     arm_before_start(fleet.folder, "one", "lease.after_take")
@@ -114,7 +114,7 @@ async def test_on_sigterm_the_primary_resigns_at_once(fleet: Fleet, db: Database
     assert await fleet.managers["one"].ended() == 0
 
 
-async def test_a_frozen_primary_is_replaced_after_its_lease_and_may_not_write_when_it_wakes(fleet: Fleet, db: Database):
+async def test_a_frozen_primary_is_replaced_and_cannot_write_when_it_wakes(fleet: Fleet, db: Database):
     """R4: frozen between check and write, in other words with a plan already made."""
     await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
@@ -137,7 +137,7 @@ async def test_a_frozen_primary_is_replaced_after_its_lease_and_may_not_write_wh
     fleet.managers["two"].thaw()
 
 
-async def test_a_primary_frozen_inside_a_guarded_transaction_does_not_hold_up_its_successor(fleet: Fleet, db: Database):
+async def test_a_primary_frozen_in_a_transaction_does_not_delay_the_next(fleet: Fleet, db: Database):
     await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("primary.in_guard")
@@ -186,7 +186,7 @@ async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fle
     await one.stops.reached("lease.before_renew")
     assert (await primary_is(db, "two"))["term"] == 2
     await one.stops.release("lease.before_renew")
-    await asyncio.sleep(0.7)
+    await asyncio.sleep(0.7)  # to see that nothing happens
     assert (await lease(db))["primary"] == "two"
     assert (await lease(db))["term"] == 2
 
@@ -197,15 +197,15 @@ async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: 
     await primary_is(db, "one")
     await one.stops.arm("lease.before_renew")
     await one.stops.reached("lease.before_renew")
-    await asyncio.sleep(2.7)
+    await asyncio.sleep(2.7)  # the trust window is over, the lease is not
     await drift(db)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # to see that nothing happens
     assert not await drift_is_gone(db)
     await one.stops.release("lease.before_renew")
     await eventually(lambda: drift_is_gone(db))
 
 
-async def test_a_cut_lease_connection_ends_belief_and_the_follower_takes_over(fleet: Fleet, db: Database):
+async def test_a_cut_lease_connection_ends_belief_and_the_follower_leads(fleet: Fleet, db: Database):
     await two(fleet, db)
     await db.write("SELECT pg_terminate_backend(backend_pid) FROM zone_leases")
     assert (await primary_is(db, "two"))["term"] == 2
@@ -238,8 +238,7 @@ async def test_with_listen_cut_a_resignation_is_found_all_the_same(fleet: Fleet,
 
 @pytest.fixture
 async def zone(db: Database, fleet: Fleet) -> int:
-    row = await db.fetch_one("SELECT zone_key FROM zones")
-    assert row is not None
+    (row,) = await db.fetch("SELECT zone_key FROM zones")
     return int(row["zone_key"])
 
 
@@ -253,7 +252,7 @@ async def test_the_last_enabled_manager_of_a_zone_cannot_be_disabled(db: Databas
         await db.write("DELETE FROM managers")
 
 
-async def test_of_two_administrators_who_disable_the_last_two_at_once_one_is_refused(db: Database, zone: int):
+async def test_of_two_concurrent_disables_of_the_last_two_one_is_refused(db: Database, zone: int):
     """R11."""
     managers = [await adopt(db, name, "default", "host", "1") for name in ("one", "two")]
     for _ in range(5):

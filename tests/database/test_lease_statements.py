@@ -7,7 +7,8 @@ import uuid
 
 import psycopg
 import pytest
-from tests.support.managers import eventually, lease
+from tests.support.managers import lease
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.lease import election_reason
@@ -19,14 +20,11 @@ from greenroom.db.fleet.managers import adopt, set_enabled
 @pytest.fixture
 async def zone(db: Database) -> int:
     await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
-    row = await db.fetch_one("SELECT zone_key FROM zones")
-    assert row is not None
+    (row,) = await db.fetch("SELECT zone_key FROM zones")
     return int(row["zone_key"])
 
 
-async def test_renewing_and_resigning_an_old_term_change_nothing_even_for_the_same_holder(
-    db: Database, dsn: str, zone: int
-):
+async def test_renewing_or_resigning_an_old_term_changes_nothing(db: Database, dsn: str, zone: int):
     """R7."""
     holder = str(uuid.uuid4())
     me = await adopt(db, "me", "default", "host", "1")
@@ -53,7 +51,7 @@ async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn
         assert not await second.renew(1, 6)
 
 
-async def test_who_was_cut_off_before_its_election_was_said_took_over_from_nobody(db: Database, dsn: str, zone: int):
+async def test_a_manager_cut_off_before_its_announcement_took_nothing_over(db: Database, dsn: str, zone: int):
     """A PostgreSQL that dies cuts connections one by one: a follower may get the lease in it, and say so nowhere."""
     one, other = [await adopt(db, name, "default", "host", "1") for name in ("one", "other")]
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
@@ -85,7 +83,7 @@ async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone:
                 async with guarded(db, wrong):
                     pass
         assert await connection.renew(1, 0.1)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # so long that the lease is over
         with pytest.raises(LeaseLost, match="Term 1 is over"):
             async with guarded(db, Fence(zone, holder, 1)):
                 pass
@@ -100,9 +98,7 @@ async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Da
         assert await db.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 71") == []
 
 
-async def test_waiting_for_a_manager_that_lives_is_no_error_and_leaves_nothing_behind(
-    db: Database, dsn: str, zone: int
-):
+async def test_waiting_for_a_live_manager_is_no_error(db: Database, dsn: str, zone: int):
     """Errors that reach a client are written to PostgreSQL's log: one each second from every follower."""
     me = await adopt(db, "me", "default", "host", "1")
     other = await adopt(db, "other", "default", "host", "1")
@@ -127,7 +123,7 @@ async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: 
         await connection.take(me.manager_id, 0, 30)
         assert await evict(db, zone) == 0
         assert await connection.renew(1, 0.1)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # so long that the lease is over
         assert await evict(db, zone) == 1
         with pytest.raises(psycopg.OperationalError):
             await connection.renew(1, 6)
@@ -142,10 +138,7 @@ async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Datab
             await blocking.execute("SELECT 1 FROM managers FOR UPDATE")
             taking = asyncio.create_task(connection.take(me.manager_id, 0, 6))
 
-            async def has_lock() -> bool:
-                return bool(await db.fetch("SELECT 1 FROM pg_locks WHERE classid = 71 AND granted"))
-
-            await eventually(has_lock)
+            await eventually(lambda: db.fetch("SELECT 1 FROM pg_locks WHERE classid = 71 AND granted"))
             assert await evict(db, zone) == 0
         assert await taking == 1
 

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from psycopg.types.json import Jsonb
 from tests.support.agents import ToldAgent, joined, row, seen, session, user
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
@@ -59,7 +60,7 @@ class Stubborn:
                 for session_id, generation in self.agent.desired.items()
             ]
             await self.agent.check_in(*reports)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # as an Agent that says it again and again
 
 
 def is_in(db: Database, session_id: str, *wanted: str) -> Callable[[], Awaitable[dict[str, Any] | None]]:
@@ -74,7 +75,7 @@ async def used(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -> 
     """A session that a user has had for an hour, without a clock that runs."""
     owner = await user(db, f"u{uuid.uuid4()}")
     fields: dict[str, Any] = {"status": "running", "user_id": owner}
-    session_id = await session(db, agent, fleet.key_file, **(fields | columns))
+    session_id = await session(db, agent, **(fields | columns))
     clocks = Clocks(keepalive_s=3600, keepalive_from="`keepalive_expiration` = 3600 by default")
     await db.write(
         "UPDATE sessions SET assigned = clock_timestamp() - interval '1 hour', started = clock_timestamp(),"
@@ -93,7 +94,7 @@ async def over(db: Database, session_id: str, clocks: Clocks, *, limit: bool = F
     )
 
 
-async def test_rows_of_a_version_that_wrote_no_clocks_end_as_it_would_have_ended_them(db: Database, fleet: Fleet):
+async def test_rows_without_clocks_end_as_their_version_would_have_it(db: Database, fleet: Fleet):
     async with manager_here(fleet) as door:
         agent = await joined(db, door)
     session_id = await used(db, agent, fleet)
@@ -125,9 +126,8 @@ async def logged(db: Database, code: str) -> list[str]:
 
 @pytest.mark.parametrize(("action", "reached"), [("stop", "stopped"), ("pause", "paused")])
 async def test_a_session_nobody_used_is_put_to_rest_and_stays_there(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet, action: Any, reached: str
+    agent: ToldAgent, db: Database, fleet: Fleet, action: Any, reached: str
 ):
-    agent = await joined(db, door)
     session_id = await used(db, agent, fleet)
     async with Stubborn(agent, **{session_id: reached}):
         clocks = Clocks(keepalive_s=60, action=action, keepalive_from="K", action_from="A")
@@ -135,15 +135,14 @@ async def test_a_session_nobody_used_is_put_to_rest_and_stays_there(
         found = await eventually(is_in(db, session_id, reached))
         assert found["stopped_reason"] == "No user used it for 60 s: K; A."
         assert found["expires"] is None
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # to see that nothing happens
         assert (await row(db, session_id))["status"] == reached
         assert (await list_agents(db))[0].cores_allocated == 0.5
     (message,) = await logged(db, "session-expired")
     assert message.endswith(f"is {reached}: No user used it for 60 s: K; A.")
 
 
-async def test_a_time_limit_deletes_a_stopped_or_paused_session(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
+async def test_a_time_limit_deletes_a_stopped_or_paused_session(agent: ToldAgent, db: Database, fleet: Fleet):
     session_id = await used(db, agent, fleet, status="paused", want="paused")
     async with Stubborn(agent, **{session_id: "paused"}) as stubborn:
         await over(db, session_id, Clocks(keepalive_s=60, action="pause", time_limit_from="L"), limit=True)
@@ -154,9 +153,8 @@ async def test_a_time_limit_deletes_a_stopped_or_paused_session(door: httpx.ASGI
     assert (await list_agents(db))[0].cores_allocated == 0
 
 
-async def test_a_session_without_user_has_no_such_clocks(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running")
+async def test_a_session_without_user_has_no_such_clocks(agent: ToldAgent, db: Database, fleet: Fleet):
+    session_id = await session(db, agent, status="running")
     theirs = await used(db, agent, fleet)
     async with Stubborn(agent):
         for each in (session_id, theirs):
@@ -175,9 +173,7 @@ async def test_a_session_without_user_has_no_such_clocks(door: httpx.ASGITranspo
 
 
 @pytest.mark.parametrize("command", ["stop", "pause"])
-async def test_a_stop_or_pause_that_is_ignored_is_taken_back_and_the_session_runs_on(
-    db: Database, fleet: Fleet, command: Any
-):
+async def test_an_ignored_stop_or_pause_is_taken_back(db: Database, fleet: Fleet, command: Any):
     async with manager_here(fleet, **QUICK) as door:
         agent = await joined(db, door)
         session_id = await used(db, agent, fleet)
@@ -195,7 +191,7 @@ async def test_a_stop_or_pause_that_is_ignored_is_taken_back_and_the_session_run
         assert f"did not {command} it within" in (await logged(db, "session-starting"))[0]
 
 
-async def test_a_session_that_was_ordered_anew_between_plan_and_action_has_its_time_again(
+async def test_a_session_ordered_again_before_the_action_has_its_time_again(
     db: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ):
     planned = asyncio.Event()
@@ -222,15 +218,11 @@ async def test_a_session_that_was_ordered_anew_between_plan_and_action_has_its_t
 
 
 async def rounds(db: Database) -> Any:
-    found = await db.fetch_one("SELECT last_round FROM managers")
-    assert found is not None
+    (found,) = await db.fetch("SELECT last_round FROM managers")
     return found["last_round"]
 
 
-async def test_a_deletion_that_is_ignored_is_told_again_and_the_time_goes_on_counting(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_an_ignored_deletion_is_repeated_and_its_time_goes_on(agent: ToldAgent, db: Database, fleet: Fleet):
     session_id = await used(db, agent, fleet, status="deleting", want="absent")
     since = (await row(db, session_id))["status_changed"]
     async with Stubborn(agent) as stubborn:
@@ -246,10 +238,7 @@ async def test_a_deletion_that_is_ignored_is_told_again_and_the_time_goes_on_cou
         await eventually(is_in(db, session_id, "deleted"))
 
 
-async def test_a_session_that_is_not_created_fails_with_the_reason(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_a_session_that_is_not_created_fails_with_the_reason(agent: ToldAgent, db: Database, fleet: Fleet):
     session_id = await used(db, agent, fleet, status="requested")
     await db.write("UPDATE sessions SET started = NULL")
     async with Stubborn(agent, **{session_id: "creating"}):
@@ -260,10 +249,7 @@ async def test_a_session_that_is_not_created_fails_with_the_reason(
     assert "still starting on host-1" in found["error"]
 
 
-async def test_what_was_lost_is_not_lost_for_ever_once_its_agent_is_back(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_what_was_lost_is_not_lost_for_ever_once_its_agent_is_back(agent: ToldAgent, db: Database, fleet: Fleet):
     broken = await used(db, agent, fleet)
     unstopped = await used(db, agent, fleet, status="stopping", want="stopped")
     await agent.check_in()
@@ -281,10 +267,7 @@ async def test_what_was_lost_is_not_lost_for_ever_once_its_agent_is_back(
         await eventually(is_in(db, unstopped, "running"))
 
 
-async def test_a_session_resumed_while_its_agent_is_away_waits_for_it(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_a_session_resumed_while_its_agent_is_away_waits_for_it(agent: ToldAgent, db: Database, fleet: Fleet):
     session_id = await used(db, agent, fleet, status="starting")
     await agent.check_in()
 
@@ -298,7 +281,7 @@ async def test_a_session_resumed_while_its_agent_is_away_waits_for_it(
         await eventually(is_in(db, session_id, "running"))
 
 
-async def test_an_agent_that_was_away_for_a_while_has_time_to_do_what_was_asked_of_it(db: Database, fleet: Fleet):
+async def test_an_agent_back_from_silence_has_time_to_do_what_was_asked(db: Database, fleet: Fleet):
     patient: dict[str, Any] = {**QUICK, "session_lost_s": 600}
     async with manager_here(fleet, **patient) as door:
         agent = await joined(db, door)
@@ -322,10 +305,9 @@ async def test_an_agent_that_was_away_for_a_while_has_time_to_do_what_was_asked_
             assert {(await row(db, session_id))["status"] for session_id in ids.values()} == set(orders)
 
 
-async def test_a_resumed_session_has_a_new_keepalive_clock_and_its_old_time_limit(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
+async def test_a_resumed_session_has_a_new_keepalive_and_its_old_time_limit(
+    agent: ToldAgent, db: Database, fleet: Fleet
 ):
-    agent = await joined(db, door)
     session_id = await used(db, agent, fleet, status="stopped", want="stopped")
     async with db.transaction() as connection:
         assert await resume(connection, session_id, Clocks(keepalive_s=60, time_limit_s=7200)) is not None
@@ -335,10 +317,7 @@ async def test_a_resumed_session_has_a_new_keepalive_clock_and_its_old_time_limi
     assert (found["time_limit_ends"] - found["assigned"]).total_seconds() == 7200
 
 
-async def test_the_container_of_a_session_that_was_ended_by_force_is_condemned(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_the_container_of_a_force_ended_session_is_condemned(agent: ToldAgent, db: Database, fleet: Fleet):
     session_id = await used(db, agent, fleet)
     command_id = str(uuid.uuid4())
     await db.write(

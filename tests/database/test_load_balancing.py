@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from psycopg.types.json import Jsonb
+from tests.support.system import System
 
-from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.core.errors import NoResources
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.launch.ledger import launch_of_session
-from greenroom.kit.secrets import Secrets
 from greenroom.testing import rows
 
 IMAGE = "greenroom/desktop:test"
 
 
-@dataclass(frozen=True)
-class Stage:
-    db: Database
-    launcher: Launcher
-    zone_id: str
-    image_id: str
-    user_id: str
-    agents: dict[str, str]
-
+class Hosts(System):
     async def host(self) -> str:
         """Where a new session goes."""
-        request = LaunchRequest(user_id=self.user_id, image_id=self.image_id, request_host="desk.example")
-        result = await self.launcher.launch(request)
+        result = await self.launch()
         return next(hostname for hostname, agent_id in self.agents.items() if agent_id == result.agent_id)
 
     async def restrict_to(self, hostname: str) -> None:
@@ -38,30 +24,26 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(db: Database) -> Stage:
-    zone_id = await rows.zone(db)
-    image_id = await rows.image(db)
-    user_id = await rows.user(db, "ada", await rows.group(db, image_id, max_kasms_per_user=99))
-    agents = {name: await rows.agent(db, zone_id, hostname=name, cores=20.0) for name in ("hot", "packed", "idle")}
-    config_id = await rows.staging_config(db, zone_id, await rows.image(db, friendly_name="Other"))
+async def stage(db: Database) -> Hosts:
+    stage = await Hosts.populate(db, agents=("hot", "packed", "idle"), max_kasms_per_user=99)
+    config_id = await rows.staging_config(db, stage.zone_id, await rows.image(db, friendly_name="Other"))
     for hostname, cpu, sessions in (("hot", 0.9, 2), ("packed", 0.1, 4), ("idle", 0.1, 1)):
         usage = {"cpu": cpu, "memory_bytes": 1_000_000_000}
-        await db.write("UPDATE agents SET usage = %s WHERE agent_id = %s", (Jsonb(usage), agents[hostname]))
-        await rows.staged_sessions(db, config_id, agents[hostname], sessions)
-    launcher = Launcher(db, Secrets(b"k" * 32), LogWriter(db, "api"))
-    return Stage(db, launcher, zone_id, image_id, user_id, agents)
+        await db.write("UPDATE agents SET usage = %s WHERE agent_id = %s", (Jsonb(usage), stage.agents[hostname]))
+        await rows.staged_sessions(db, config_id, stage.agents[hostname], sessions)
+    return stage
 
 
 @pytest.mark.parametrize(
     ("strategy", "hostname"),
     [("Least Load", "idle"), ("Most Load", "hot"), ("Least Kasms", "idle"), ("Most Kasms", "packed")],
 )
-async def test_the_strategy_of_the_zone_chooses(stage: Stage, strategy: str, hostname: str):
+async def test_the_strategy_of_the_zone_chooses(stage: Hosts, strategy: str, hostname: str):
     await stage.db.write("UPDATE zones SET load_balancing_strategy = %s", (strategy,))
     assert await stage.host() == hostname
 
 
-async def test_an_agent_that_was_not_heard_of_for_a_while_is_tried_last(stage: Stage):
+async def test_an_agent_that_was_not_heard_of_for_a_while_is_tried_last(stage: Hosts):
     silent = "UPDATE agents SET last_reported = clock_timestamp() - interval '8 s' WHERE agent_id = %s"
     await stage.db.write(silent, (stage.agents["idle"],))
     assert await stage.host() == "packed"
@@ -69,13 +51,13 @@ async def test_an_agent_that_was_not_heard_of_for_a_while_is_tried_last(stage: S
     assert await stage.host() == "idle", "it is better than none"
 
 
-async def test_a_full_agent_is_passed_over_whatever_the_strategy_says(stage: Stage):
+async def test_a_full_agent_is_passed_over_whatever_the_strategy_says(stage: Hosts):
     await stage.db.write("UPDATE zones SET load_balancing_strategy = 'Most Load'")
     await stage.db.write("UPDATE agent_capacity SET cores = 2 WHERE agent_id = %s", (stage.agents["hot"],))
     assert await stage.host() == "packed"
 
 
-async def test_a_workspace_restricted_to_an_agent_goes_there_or_nowhere(stage: Stage):
+async def test_a_workspace_restricted_to_an_agent_goes_there_or_nowhere(stage: Hosts):
     await stage.restrict_to("hot")
     assert await stage.host() == "hot"
     await stage.db.write("UPDATE agents SET draining = true WHERE agent_id = %s", (stage.agents["hot"],))
@@ -85,25 +67,18 @@ async def test_a_workspace_restricted_to_an_agent_goes_there_or_nowhere(stage: S
     assert "idle: the workspace is restricted to Agent hot" in refused.value.message
 
 
-async def test_a_staged_session_on_another_agent_is_not_handed_out_once_there_is_a_restriction(stage: Stage):
+async def test_a_restricted_workspace_uses_no_staged_session_elsewhere(stage: Hosts):
     config_id = await rows.staging_config(stage.db, stage.zone_id, stage.image_id)
     as_it_was = await rows.config_hash(stage.db, config_id)
     await rows.staged_sessions(stage.db, config_id, stage.agents["idle"], 2, config_hash=as_it_was)
     assert await stage.host() == "idle"
     await stage.restrict_to("hot")
     assert await stage.host() == "hot"
-    launch = await launch_of_session(stage.db, await _newest(stage.db))
-    assert launch is not None
-    assert [(s.step, s.used) for s in launch.steps][-1] == ("on_demand_here", True)
+    (newest,) = await stage.db.fetch("SELECT session_id FROM sessions ORDER BY created DESC LIMIT 1")
+    assert (await stage.trace(newest["session_id"]))[-1][1:4] == ("on_demand_here", "eu", True)
 
 
-async def _newest(db: Database) -> str:
-    row = await db.fetch_one("SELECT session_id::text FROM sessions ORDER BY created DESC LIMIT 1")
-    assert row is not None
-    return row["session_id"]
-
-
-async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Stage):
+async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Hosts):
     short = Jsonb({"cpu": 0.1, "memory_bytes": 1, "disk_free_bytes": 3_000_000_000, "disk_kept_bytes": 5_000_000_000})
     await stage.db.write("UPDATE agents SET usage = %s WHERE agent_id = %s", (short, stage.agents["idle"]))
     assert await stage.host() == "packed"
@@ -114,7 +89,7 @@ async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Sta
     assert "Free disk on the Agents' hosts" in refused.value.message
 
 
-async def test_a_workspace_goes_only_where_its_runtime_is_offered(stage: Stage):
+async def test_a_workspace_goes_only_where_its_runtime_is_offered(stage: Hosts):
     await stage.db.write("UPDATE images SET run_config = %s", (Jsonb({"runtime": "runsc"}),))
     with pytest.raises(NoResources) as refused:
         await stage.host()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from tests.database.locks import ended, waiting, waits_or_ends
-from tests.database.primary_here import primary_of
+from tests.support.system import primary_of
 
 from greenroom.db.access import users
 from greenroom.db.database import Connection, Database
@@ -69,8 +69,7 @@ async def test_two_zones_that_take_each_others_former_name(db: Database):
         await rows.zone(db, name)
 
     async def renamed(name: str, to: str, *, locked: asyncio.Event, go_on: asyncio.Event | None = None) -> None:
-        zone = await db.fetch_one("SELECT zone_id::text FROM zones WHERE zone_name = %s", (name,))
-        assert zone is not None
+        (zone,) = await db.fetch("SELECT zone_id::text FROM zones WHERE zone_name = %s", (name,))
         async with db.transaction() as connection:
             before = await zones.lock_zone(connection, zone["zone_id"])
             locked.set()
@@ -88,10 +87,7 @@ async def test_two_zones_that_take_each_others_former_name(db: Database):
     go_on.set()
     await asyncio.gather(first, second)
     found = await db.fetch("SELECT zone_name, former_names FROM zones")
-    assert {zone["zone_name"]: zone["former_names"] for zone in found} == {
-        "eu": ["new-us"],
-        "us": ["new-eu"],
-    }
+    assert {zone["zone_name"]: zone["former_names"] for zone in found} == {"eu": ["new-us"], "us": ["new-eu"]}
 
 
 async def test_a_user_who_is_deleted_while_their_sessions_end(db: Database):
@@ -143,7 +139,7 @@ def said(agent_id: str, *observed: Observed) -> CheckIn:
     )
 
 
-async def test_an_agent_that_tells_of_a_hand_over_and_of_a_session_that_failed(db: Database, tmp_path: Path):
+async def test_a_report_of_a_hand_over_and_a_failure_locks_in_order(db: Database, tmp_path: Path):
     """The one that failed comes first by id, the hand-over is written first."""
     first, second, _, agent_id = await pool_of_two(db)
     user_id, assignment_id = await rows.user(db, "ada"), str(uuid.uuid4())
@@ -207,7 +203,7 @@ async def test_a_session_that_returns_with_its_agent_and_one_that_is_gone(db: Da
         (agent_id,),
     )
     (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
-    ctx = await primary_of(db, zone["zone_id"], tmp_path)
+    ctx = await primary_of(db, zone["zone_id"])
     async with db.transaction() as batch:
         await batch.execute(LOCK, (first,))
         moving = asyncio.create_task(run_missed_moves(ctx))

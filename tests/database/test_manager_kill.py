@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.support.agents import joined, row, seen, session
-from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
+from tests.support.managers import LONG_LEASE, Fleet, primary_is
+from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
@@ -49,7 +50,7 @@ async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(flee
 
 
 @pytest.mark.parametrize("name", ["lease.before_renew", "primary.after_check", "primary.in_guard", "pool.after_count"])
-async def test_killed_as_primary_its_successor_does_what_it_was_about_to_do_once(
+async def test_a_killed_primarys_successor_does_its_pending_work_once(
     fleet: Fleet, db: Database, zone_id: str, name: str
 ):
     one = await fleet.start("one", **LONG_LEASE)
@@ -76,12 +77,12 @@ async def test_killed_as_primary_its_successor_does_what_it_was_about_to_do_once
 
 
 @pytest.mark.parametrize(("name", "is_committed"), [("checkin.before_commit", False), ("checkin.after_commit", True)])
-async def test_killed_around_a_group_commit_the_agent_says_it_again_and_it_counts_once(
+async def test_a_report_killed_around_its_group_commit_counts_once(
     fleet: Fleet, db: Database, name: str, is_committed: bool
 ):
     one = await fleet.start("one")
     agent = await joined(db, _Door(fleet.urls["one"]))
-    session_id = await session(db, agent, fleet.key_file, status="deleting", want="absent", cores=0.5)
+    session_id = await session(db, agent, status="deleting", want="absent", cores=0.5)
     await agent.check_in()
     await one.stops.arm(name)
     told = asyncio.create_task(agent.check_in(seen(session_id, "absent")))

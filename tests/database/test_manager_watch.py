@@ -65,7 +65,7 @@ async def stage(db: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
     return made
 
 
-async def test_a_manager_that_is_silent_for_two_minutes_is_restarted_and_a_log_row_says_why(stage: Stage):
+async def test_a_silent_manager_is_restarted_and_a_log_row_says_why(stage: Stage):
     await stage.look(0, SILENT_S / 2, SILENT_S - 1)
     assert stage.restarted == []
     await stage.look(SILENT_S)
@@ -110,7 +110,7 @@ async def test_while_the_database_is_away_nobody_is_blamed(stage: Stage):
     assert stage.restarted == []
 
 
-async def test_an_api_that_is_silent_for_two_minutes_is_restarted_and_one_that_answers_is_not(stage: Stage):
+async def test_an_api_silent_for_two_minutes_is_restarted(stage: Stage):
     watch = PartWatch(stage.part, "http://127.0.0.1:9", lambda _, reason: stage.restarted.append(reason), stage.db)
     async with httpx.AsyncClient() as http:
         for now_s, status in ((0, None), (SILENT_S - 1, 503), (SILENT_S, None), (2 * SILENT_S - 1, None)):

@@ -12,7 +12,8 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import pytest
-from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
+from tests.support.managers import LONG_LEASE, Fleet, primary_is
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost, ManagerRuns
 from greenroom.db.database import Database
@@ -110,7 +111,7 @@ async def test_the_first_manager_of_a_zone_cannot_be_a_disabled_one(db: Database
     assert await enabled(db) == ["one"]
 
 
-async def test_zones_that_were_emptied_before_the_database_refused_it_get_managers_again(db: Database):
+async def test_zones_emptied_before_the_database_refused_it_get_managers(db: Database):
     for zone in ("default", "us"):
         await record(db, zone, zone)
     await db.write("ALTER TABLE managers DISABLE TRIGGER USER")
@@ -195,7 +196,7 @@ async def test_a_frozen_primary_taken_out_by_plain_sql_is_replaced_at_once(
     await eventually(lets_go)
 
 
-async def test_a_manager_that_is_moved_to_another_zone_starts_anew_in_that_one(fleet: Fleet, db: Database):
+async def test_a_manager_moved_to_another_zone_starts_anew_there(fleet: Fleet, db: Database):
     one = await fleet.start("one")
     await record(db, "spare")
     await db.write(
@@ -267,7 +268,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
 
 
 @pytest.mark.parametrize(("keep_days", "quiet", "goes"), [(30, False, True), (30, True, False), (0, False, False)])
-async def test_records_go_when_an_administrator_wants_it_and_silence_proves_something(
+async def test_records_are_removed_only_if_configured_and_silence_is_proof(
     db: Database, dsn: str, keep_days: int, quiet: bool, goes: bool
 ):
     one = await adopt(db, "one", "default", "host", "1")

@@ -29,7 +29,7 @@ async def test_a_wrong_address_is_one_sentence(tmp_path: object):
         await migrate(f"host={tmp_path} dbname=x")
 
 
-async def test_before_the_new_code_runs_only_what_the_old_code_goes_on_with_is_applied(
+async def test_before_an_update_only_what_the_old_code_can_use_is_applied(
     db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
 ):
     files = [
@@ -52,7 +52,7 @@ async def test_a_new_database_gets_everything_at_once(db: Database, dsn: str, mo
     assert await migrate(dsn, only_pre=True) == [file.name for file in files]
 
 
-async def test_a_database_made_by_the_files_before_the_first_schema_has_that_schema(db: Database, dsn: str):
+async def test_a_database_made_before_the_first_schema_has_that_schema(db: Database, dsn: str):
     await db.write("DELETE FROM schema_migrations WHERE name = %s", (migrations()[0].name,))
     for name in ("0001_pre_initial.sql", LAST_OF_THE_FIRST):
         await db.write("INSERT INTO schema_migrations (name, checksum) VALUES (%s, 'x')", (name,))

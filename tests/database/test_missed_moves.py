@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.database.primary_here import primary_of
 from tests.database.test_lock_order import said
+from tests.support.system import primary_of
 
 from greenroom.db.database import Database
 from greenroom.db.session.observations import write_observations
@@ -34,10 +34,7 @@ def report(**of: Any) -> AssignmentReport:
         ("starting", {"state": "failed", "error": "no such image", "exit_code": 125, "log_tail": "pull: denied"}),
         ("starting", {"state": "failed", "exit_code": 3, "probe_error": "its page did not answer"}),
         ("assigning", {"state": "running", "container_id": "c1", "assignment": report(state="assigned")}),
-        (
-            "assigning",
-            {"state": "running", "container_id": "c1", "assignment": report(state="failed", error="boom")},
-        ),
+        ("assigning", {"state": "running", "container_id": "c1", "assignment": report(state="failed", error="boom")}),
         ("assigning", {"state": "running", "assignment": report(state="failed", error="late", slow=True)}),
         ("assigning", {"state": "failed", "error": "it was killed", "exit_code": 137, "log_tail": "Killed"}),
         ("assigning", {"state": "running", "container_id": "c1", "assignment": report(state="received")}),
@@ -62,7 +59,7 @@ async def test_a_report_and_the_net_under_it_come_to_the_same(
         (status, WANTED.get(status, "running"), user_id, ASSIGNMENT),
     )
     await db.write("UPDATE agents SET status = 'running', complete = true, incarnation = 1")
-    ctx = await primary_of(db, zone_id, tmp_path)
+    ctx = await primary_of(db, zone_id)
     message = said(agent_id, Observed(session_id=by_report, generation=1, **reported))
     async with db.transaction() as connection:
         done = await apply(connection, [message], ctx.config)

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import uuid
 
-import httpx
-from tests.support.agents import joined, row, seen, session, user
-from tests.support.managers import Fleet
+from tests.support.agents import ToldAgent, row, seen, session, user
 
 from greenroom.db.database import Database
 from greenroom.manager.checkin.messages import MAX_PICTURE_BYTES
 from greenroom.wire.messages import AssignmentReport, CommandReport, PictureSize
 
 
-async def test_a_hand_over_is_received_then_assigned(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
+async def test_a_hand_over_is_received_then_assigned(agent: ToldAgent, db: Database):
     assignment_id = str(uuid.uuid4())
     session_id = await session(
         db,
         agent,
-        fleet.key_file,
         status="assigning",
         generation=2,
         user_id=await user(db),
@@ -40,11 +36,8 @@ async def test_a_hand_over_is_received_then_assigned(door: httpx.ASGITransport, 
     assert (found["status"], found["assignment_state"], found["deadline"]) == ("running", "assigned", None)
 
 
-async def test_a_command_is_told_until_it_has_begun_and_its_result_is_kept(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running")
+async def test_a_command_is_told_until_it_has_begun_and_its_result_is_kept(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, status="running")
     await agent.check_in()
     command_id = str(uuid.uuid4())
     await db.write(
@@ -62,11 +55,8 @@ async def test_a_command_is_told_until_it_has_begun_and_its_result_is_kept(
     assert rows == [{"state": "done", "exit_code": 0, "output": "hello"}]
 
 
-async def test_a_command_that_nobody_waits_for_any_more_is_not_begun(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running")
+async def test_a_command_that_nobody_waits_for_any_more_is_not_begun(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, status="running")
     await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, deadline_s, created)"
         """ VALUES (gen_random_uuid(), %s, %s, 1, '["true"]', 30, clock_timestamp() - interval '41 s')""",
@@ -77,11 +67,8 @@ async def test_a_command_that_nobody_waits_for_any_more_is_not_begun(
     assert [c.argv for c in (await agent.check_in()).commands] == [["true"]]
 
 
-async def test_a_screenshot_is_told_while_somebody_waits_and_only_a_jpeg_is_kept(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running")
+async def test_a_screenshot_is_ordered_while_awaited_and_only_a_jpeg_is_kept(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, status="running")
     await agent.check_in()
 
     async def ordered(age_s: float) -> str:
@@ -113,12 +100,9 @@ async def test_a_screenshot_is_told_while_somebody_waits_and_only_a_jpeg_is_kept
     assert await kept(jpeg + bytes(MAX_PICTURE_BYTES)) is None
 
 
-async def test_output_of_a_hand_over_may_hold_anything(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
+async def test_output_of_a_hand_over_may_hold_anything(agent: ToldAgent, db: Database):
     handover = str(uuid.uuid4())
-    session_id = await session(
-        db, agent, fleet.key_file, status="assigning", user_id=await user(db), assignment_id=handover
-    )
+    session_id = await session(db, agent, status="assigning", user_id=await user(db), assignment_id=handover)
     report = AssignmentReport(assignment_id=handover, state="failed", exit_code=1, error="binary \0 output")
     await agent.check_in(seen(session_id, "running", usable=True, assignment=report))
     found = await row(db, session_id)

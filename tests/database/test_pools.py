@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import LiteralString
 
 import pytest
-from tests.database.pool_stage import Stage, staged
-from tests.database.primary_here import SECRETS
+from tests.support.system import SECRETS, System
 
 from greenroom.api.installation.housekeeping import note_unattended_pools
 from greenroom.core.errors import LeaseLost, Refused
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.agents import delete_agent
 from greenroom.db.session.deadlines import clear_failed
 from greenroom.manager.tasks.deadlines import run_expiry
@@ -24,12 +20,12 @@ from greenroom.testing import rows
 
 
 @pytest.fixture
-async def stage(db: Database, tmp_path: Path) -> Stage:
-    return await staged(db, tmp_path)
+async def stage(db: Database) -> System:
+    return await System.populate(db, desired=3)
 
 
-async def test_a_new_config_is_filled_with_complete_rows(stage: Stage):
-    await run_pools(stage.ctx)
+async def test_a_new_config_is_filled_with_complete_rows(stage: System):
+    await stage.plan()
     found = await stage.db.fetch("SELECT * FROM sessions")
     assert len(found) == 3
     for row in found:
@@ -42,24 +38,23 @@ async def test_a_new_config_is_filled_with_complete_rows(stage: Stage):
     await stage.settle()
     assert await stage.statuses() == {"running": 3}
     assert (await stage.config())["shortfall_code"] is None
-    capacity = await stage.db.fetch_one("SELECT cores_allocated FROM agent_capacity")
-    assert capacity == {"cores_allocated": 3.0}
+    assert await stage.reserved() == {"agent-1": (3.0, 300_000_000)}
 
 
-async def test_a_workspace_that_no_container_can_be_made_of_does_not_stop_other_pools(stage: Stage):
+async def test_an_unusable_workspace_does_not_stop_other_pools(stage: System):
     for number in range(2):  # one of them comes before the good one or after it
         broken = await rows.image(stage.db, friendly_name=f"Broken {number}")
         await stage.db.write(
             "UPDATE images SET exec_config = %s WHERE image_id = %s", ('{"first_launch": {"cmd": ""}}', broken)
         )
         await rows.staging_config(stage.db, stage.zone_id, broken)
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"requested": 3}
 
 
-async def test_what_was_set_aside_goes_with_its_config(stage: Stage):
+async def test_what_was_set_aside_goes_with_its_config(stage: System):
     await stage.settle()
-    ada = await rows.user(stage.db, "ada")
+    ada = stage.user_id
     await stage.db.write(
         "UPDATE sessions SET status = 'failed', set_aside_for = %s, status_changed = now() - interval '1 day'", (ada,)
     )
@@ -71,25 +66,18 @@ async def test_what_was_set_aside_goes_with_its_config(stage: Stage):
     assert await stage.statuses() == {"deleting": 3}
 
 
-async def test_an_assigned_session_is_replaced(stage: Stage):
+async def test_fewer_desired_destroys_the_excess_and_never_an_assigned_one(stage: System):
     await stage.settle()
-    assert await stage.claim(await rows.user(stage.db, "ada"))
-    await run_pools(stage.ctx)
-    assert await stage.statuses() == {"assigning": 1, "running": 2, "requested": 1}
-
-
-async def test_fewer_desired_destroys_the_excess_and_never_an_assigned_one(stage: Stage):
-    await stage.settle()
-    assert await stage.claim(await rows.user(stage.db, "ada"))
+    assert await stage.claim(stage.user_id)
     await stage.db.write("UPDATE staging_configs SET num_sessions = 1")
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"assigning": 1, "running": 1, "deleting": 1}
 
 
-async def test_expired_sessions_are_destroyed_and_made_again(stage: Stage):
+async def test_expired_sessions_are_destroyed_and_made_again(stage: System):
     await stage.settle()
     await stage.db.write("UPDATE sessions SET expires = clock_timestamp()")
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"deleting": 3, "requested": 3}
     row = await stage.db.fetch_one("SELECT DISTINCT ended_reason, retired FROM sessions WHERE status = 'deleting'")
     assert row == {"ended_reason": "Its expiration of 1 h has passed.", "retired": True}
@@ -102,7 +90,7 @@ async def test_expired_sessions_are_destroyed_and_made_again(stage: Stage):
         ("UPDATE zones SET allow_origin_domain = '$request_host$'", "zone-request-host"),
     ],
 )
-async def test_where_nothing_may_be_staged_the_pool_goes_to_zero(stage: Stage, change: LiteralString, code: str):
+async def test_where_nothing_may_be_staged_the_pool_goes_to_zero(stage: System, change: LiteralString, code: str):
     await stage.settle()
     await stage.db.write(change)
     await stage.settle()
@@ -110,7 +98,7 @@ async def test_where_nothing_may_be_staged_the_pool_goes_to_zero(stage: Stage, c
     assert (await stage.config())["shortfall_code"] == code
 
 
-async def test_a_shortfall_is_logged_once_per_cause(stage: Stage):
+async def test_a_shortfall_is_logged_once_per_cause(stage: System):
     await stage.db.write("UPDATE agent_capacity SET cores = 1")
     await stage.settle()
     await stage.settle()
@@ -122,40 +110,39 @@ async def test_a_shortfall_is_logged_once_per_cause(stage: Stage):
             " (agent-1 has 0 of 1 cores free, 1 are needed)."
         ),
     )
-    assert [level for level, _ in await stage.log_rows("staging-shortfall")] == ["WARNING"]
+    assert [row["level"] for row in await stage.log("staging-shortfall")] == ["WARNING"]
     await stage.db.write("UPDATE agent_capacity SET cores = 9")
     await stage.settle()
-    assert len(await stage.log_rows("staging-recovered")) == 1
+    assert len(await stage.log("staging-recovered")) == 1
 
 
-async def test_the_next_primary_does_not_log_a_shortfall_again_that_is_known(stage: Stage):
+async def test_the_next_primary_does_not_log_a_shortfall_again_that_is_known(stage: System):
     await stage.db.write("UPDATE agent_capacity SET cores = 1")
     await stage.settle()
     await stage.db.write("UPDATE zone_leases SET term = 8")
-    stage = replace(stage, ctx=replace(stage.ctx, fence=replace(stage.ctx.fence, term=8)))
+    stage.primaries["eu"] = replace(stage.ctx, fence=replace(stage.ctx.fence, term=8))
     await stage.settle()
-    assert len(await stage.log_rows("staging-shortfall")) == 1
+    assert len(await stage.log("staging-shortfall")) == 1
 
 
-async def test_a_pool_that_nobody_fills_is_logged_once_until_a_primary_fills_it(stage: Stage):
-    logs = LogWriter(stage.db, "api")
+async def test_a_pool_nobody_fills_is_logged_once_until_a_primary_fills_it(stage: System):
     for _ in range(2):
-        await asyncio.gather(*(note_unattended_pools(stage.db, logs) for _ in range(3)))
-    await logs.flush()
+        await asyncio.gather(*(note_unattended_pools(stage.db, stage.logs) for _ in range(3)))
     reason = "3 of 3 not staged: no Manager of the zone is running, so the pool is not filled."
     title = f"Desktop in zone eu (config {stage.config_id[:8]})"
-    assert await stage.log_rows("staging-shortfall") == [("ERROR", f"{title}: {reason}")]
+    (logged,) = await stage.log("staging-shortfall")
+    assert (logged["level"], logged["message"]) == ("ERROR", f"{title}: {reason}")
     assert (await stage.config())["shortfall_reason"] == reason
     await stage.settle()
-    assert len(await stage.log_rows("staging-recovered")) == 1
-    await note_unattended_pools(stage.db, logs)
+    assert len(await stage.log("staging-recovered")) == 1
+    await note_unattended_pools(stage.db, stage.logs)
     assert (await stage.config())["shortfall_code"] is None, "a full pool is not short, no matter who is there"
 
 
-async def test_failing_starts_back_off_are_cleaned_up_and_recover(stage: Stage):
-    await run_pools(stage.ctx)
+async def test_failing_starts_back_off_are_cleaned_up_and_recover(stage: System):
+    await stage.plan()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'X did not start'")
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"deleting": 3}
     config = await stage.config()
     assert (config["failures"], config["last_error"], config["shortfall_code"]) == (
@@ -164,24 +151,24 @@ async def test_failing_starts_back_off_are_cleaned_up_and_recover(stage: Stage):
         "start-failing",
     )
     assert config["next_try"] is not None
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"deleting": 3}, "nothing is tried before its time"
-    assert [level for level, _ in await stage.log_rows("staged-session-failed")] == ["ERROR"] * 3
+    assert [row["level"] for row in await stage.log("staged-session-failed")] == ["ERROR"] * 3
     await stage.db.write("UPDATE staging_configs SET next_try = clock_timestamp() - interval '1 s'")
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.statuses() == {"deleting": 3, "requested": 1}, "one at a time until one succeeds"
     await stage.settle()
     assert await stage.statuses() == {"deleted": 3, "running": 3}
     assert (await stage.config())["failures"] == 0
 
 
-async def test_a_failing_pool_leaves_another_one_alone(stage: Stage):
+async def test_a_failing_pool_leaves_another_one_alone(stage: System):
     image_id = await rows.image(stage.db, friendly_name="Other", name="greenroom/desktop:other")
     await stage.db.write(
         "INSERT INTO agent_images VALUES (%s, 'greenroom/desktop:other', 'present')", (stage.agent_id,)
     )
     other = await rows.staging_config(stage.db, stage.zone_id, image_id)
-    await run_pools(stage.ctx)
+    await stage.plan()
     await stage.db.write("UPDATE sessions SET status = 'failed' WHERE staging_config_id = %s", (stage.config_id,))
     await stage.settle()
     found = await stage.db.fetch_one(
@@ -190,13 +177,13 @@ async def test_a_failing_pool_leaves_another_one_alone(stage: Stage):
     assert found == {"number": 3}
 
 
-async def test_a_lost_agent_is_deleted_and_the_pool_filled_elsewhere(stage: Stage):
+async def test_a_lost_agent_is_deleted_and_the_pool_filled_elsewhere(stage: System):
     await stage.settle()
-    assert await stage.claim(await rows.user(stage.db, "ada"))
+    assert await stage.claim(stage.user_id)
     await stage.db.write(
         "UPDATE sessions SET status = 'failed', set_aside_for = user_id, user_id = NULL WHERE status = 'assigning'"
     )
-    assert await stage.claim(await rows.user(stage.db, "grace"))
+    assert await stage.claim(await stage.user("grace"))
     other = await rows.agent(stage.db, stage.zone_id, hostname="agent-2")
     with pytest.raises(Refused, match="has 3 sessions"):
         await delete_agent(stage.db, stage.agent_id, force=False)
@@ -210,64 +197,62 @@ async def test_a_lost_agent_is_deleted_and_the_pool_filled_elsewhere(stage: Stag
     assert await stage.db.fetch("SELECT DISTINCT agent_id::text FROM sessions WHERE status = 'running'") == [
         {"agent_id": other}
     ]
-    rules = [invariant for invariant in INVARIANTS if invariant.code != "I2"]  # this test is Primary without a lock
-    assert [what for rule in rules for what in await broken(stage.db, rule)] == []
+    assert await stage.broken() == {}
 
 
-async def test_a_deleted_config_is_emptied(stage: Stage):
+async def test_a_deleted_config_is_emptied(stage: System):
     await stage.settle()
     await stage.db.write("UPDATE staging_configs SET deleted = now()")
     await stage.settle()
     assert await stage.statuses() == {"deleted": 3}
 
 
-async def test_a_pool_that_needs_nothing_is_not_written(stage: Stage):
+async def test_a_pool_that_needs_nothing_is_not_written(stage: System):
     await stage.settle()
     before = await stage.db.fetch_one("SELECT xmin::text FROM staging_configs")
-    await run_pools(stage.ctx)
+    await stage.plan()
     assert await stage.db.fetch_one("SELECT xmin::text FROM staging_configs") == before
 
 
-async def test_two_plans_at_once_never_exceed_desired(stage: Stage):
+async def test_two_plans_at_once_never_exceed_desired(stage: System):
     """R15: locking and counting in one statement would give six of three."""
     await asyncio.gather(*(run_pool(stage.ctx, stage.config_id) for _ in range(6)))
     assert await stage.statuses() == {"requested": 3}
 
 
-async def test_claims_and_plans_at_once_keep_the_pool_at_desired(stage: Stage):
+async def test_claims_and_plans_at_once_keep_the_pool_at_desired(stage: System):
     await stage.db.write("UPDATE staging_configs SET num_sessions = 5")
     await stage.settle()
-    users = [await rows.user(stage.db, f"user-{number}") for number in range(8)]
+    users = [await stage.user(f"user-{number}") for number in range(8)]
 
     async def plans() -> None:
         for _ in range(6):
-            await run_pools(stage.ctx)
+            await stage.plan()
 
     given = await asyncio.gather(*(stage.claim(user_id) for user_id in users), plans(), plans())
     await stage.settle()
     assigned = await stage.db.fetch_one("SELECT count(*) AS number FROM sessions WHERE user_id IS NOT NULL")
     pooled = await stage.db.fetch_one("SELECT count(*) AS number FROM sessions WHERE claimable")
-    assert assigned == {"number": sum(result is True for result in given)}
+    assert assigned == {"number": sum(result is not None for result in given)}
     assert pooled == {"number": 5}
 
 
-async def test_a_primary_whose_term_is_over_writes_nothing(stage: Stage):
+async def test_a_primary_whose_term_is_over_writes_nothing(stage: System):
     old = replace(stage.ctx, fence=replace(stage.ctx.fence, term=6))
     with pytest.raises(LeaseLost):
         await run_pools(old)
     assert await stage.statuses() == {}
 
 
-async def test_a_session_nobody_kept_alive_ends(stage: Stage):
+async def test_a_session_nobody_kept_alive_ends(stage: System):
     await stage.settle()
-    assert await stage.claim(await rows.user(stage.db, "ada"))
-    await stage.agent_does()
+    assert await stage.claim(stage.user_id)
+    await stage.agents_do()
     await stage.db.write("UPDATE sessions SET expires = clock_timestamp() WHERE user_id IS NOT NULL")
     await run_expiry(replace(stage.ctx, quiet=True))
     assert await stage.statuses() == {"running": 3}
     await run_expiry(stage.ctx)
-    row = await stage.db.fetch_one("SELECT want, ended_reason FROM sessions WHERE status = 'deleting'")
-    assert row is not None
+    (row,) = await stage.db.fetch("SELECT want, ended_reason FROM sessions WHERE status = 'deleting'")
     assert row["want"] == "absent"
     assert row["ended_reason"].startswith("No user used it for 3600 s")
-    assert len(await stage.log_rows("session-expired")) == 1
+    assert len(await stage.log("session-expired")) == 1

@@ -11,7 +11,8 @@ from typing import Any, LiteralString, cast
 import httpx
 import pytest
 from tests.support.agents import ToldAgent, join_token, joined, row, seen, session, speaking, user
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import AgentRow, list_agents, update_agent
@@ -71,7 +72,7 @@ async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: http
     agent = ToldAgent(door, await join_token(db))
     await agent.register()
     await agent.check_in(inventory_complete=False)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # to see that nothing happens
     assert await agent_is(db, "pending")()
     await agent.check_in()
     found = await eventually(agent_is(db, "running"))
@@ -79,14 +80,11 @@ async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: http
 
 
 @pytest.mark.parametrize("timings", [SOON_MISSING], ids=["soon missing"])
-async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_it(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
+async def test_staged_sessions_of_a_missing_agent_leave_and_return_with_it(agent: ToldAgent, db: Database):
     await eventually(agent_is(db, "running"))
-    staged = await session(db, agent, fleet.key_file, status="running")
-    coming = await session(db, agent, fleet.key_file)
-    used = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+    staged = await session(db, agent, status="running")
+    coming = await session(db, agent)
+    used = await session(db, agent, status="running", user_id=await user(db))
     await agent.check_in()
     usable: list[Observed] = [seen(s, usable=True) for s in (staged, used)]
     await agent.check_in(*usable)
@@ -103,11 +101,8 @@ async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_
 
 
 @pytest.mark.parametrize("timings", [SOON_LOST], ids=["soon lost"])
-async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+async def test_a_lost_session_of_a_user_comes_back_with_its_agent(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, status="running", user_id=await user(db))
     await agent.check_in()
     await agent.check_in(seen(session_id, usable=True))
     found = await eventually(status_is(db, session_id, "lost"))
@@ -118,11 +113,8 @@ async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
 
 
 @pytest.mark.parametrize("timings", [SOON_DEAD], ids=["soon dead"])
-async def test_a_dead_agents_sessions_are_ended_and_their_reservation_is_given_back(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+async def test_a_dead_agents_sessions_end_and_release_their_reservation(agent: ToldAgent, db: Database):
+    session_id = await session(db, agent, status="running", user_id=await user(db))
     await eventually(agent_is(db, "dead"), 20)
     found = await eventually(status_is(db, session_id, "deleted"))
     assert "is dead" in found["ended_reason"]
@@ -141,10 +133,9 @@ async def test_an_agent_that_was_heard_after_all_is_not_dead(db: Database, fleet
 async def test_what_an_agent_that_is_away_was_to_stop_or_delete_waits_for_it(db: Database, fleet: Fleet):
     async with manager_here(fleet) as door:
         agent = await joined(db, door)
-    zone = await db.fetch_one("SELECT zone_id::text FROM zones")
-    assert zone is not None
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
     for status in ("starting", "assigning", "stopping", "pausing", "deleting"):
-        await session(db, agent, fleet.key_file, status=status)
+        await session(db, agent, status=status)
     await db.write("UPDATE agents SET status = 'missing'")
     assert {waiting.status for waiting in await read_waiting(db, zone["zone_id"])} == {"starting", "assigning"}
     await db.write("UPDATE agents SET status = 'running'")
@@ -158,22 +149,16 @@ async def test_silence_proves_nothing_right_after_an_election(db: Database, flee
         await eventually(agent_is(db, "running"))
     await db.write("UPDATE agents SET last_reported = clock_timestamp() - interval '1 min'")
     async with manager_here(fleet, **patient):
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.5)  # to see that nothing happens
         assert await agent_is(db, "running")()
         await eventually(agent_is(db, "missing"))
 
 
-async def test_nothing_stays_in_a_transitional_status(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    starting = await session(db, agent, fleet.key_file, status="starting", user_id=await user(db))
-    deleting = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+async def test_nothing_stays_in_a_transitional_status(agent: ToldAgent, db: Database):
+    starting = await session(db, agent, status="starting", user_id=await user(db))
+    deleting = await session(db, agent, status="deleting", want="absent")
     assigning = await session(
-        db,
-        agent,
-        fleet.key_file,
-        status="assigning",
-        user_id=await user(db, "bob"),
-        assignment_id=str(uuid.uuid4()),
+        db, agent, status="assigning", user_id=await user(db, "bob"), assignment_id=str(uuid.uuid4())
     )
     async with speaking(agent):
         await db.write("UPDATE sessions SET deadline = clock_timestamp() + interval '2.2 seconds'")
@@ -194,11 +179,8 @@ async def test_nothing_stays_in_a_transitional_status(door: httpx.ASGITransport,
     await eventually(logged)
 
 
-async def test_drift_of_the_counts_is_corrected_with_before_and_after_in_the_log(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    await session(db, agent, fleet.key_file, cores=0.5)
+async def test_drift_of_the_counts_is_corrected_and_logged(agent: ToldAgent, db: Database):
+    await session(db, agent, cores=0.5)
     await db.write("UPDATE agent_capacity SET cores_allocated = 7, memory_allocated = 0")
 
     async def corrected() -> bool:
@@ -234,10 +216,7 @@ async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door:
     await eventually(restored)
 
 
-async def test_a_host_that_reports_nothing_offers_nothing_whatever_the_override_says(
-    door: httpx.ASGITransport, db: Database
-):
-    agent = await joined(db, door)
+async def test_a_host_that_reports_nothing_offers_nothing_even_if_overridden(agent: ToldAgent, db: Database):
     await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
 
     async def offers() -> tuple[float, int]:
@@ -279,11 +258,10 @@ async def health(door: httpx.ASGITransport) -> tuple[int, Any]:
 
 
 async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
+    door: httpx.ASGITransport, agent: ToldAgent, db: Database
 ):
     """Otherwise each Manager of the zone would meet it in turn, and end."""
-    agent = await joined(db, door)
-    poison, other = [await session(db, agent, fleet.key_file, status="requested") for _ in range(2)]
+    poison, other = [await session(db, agent, status="requested") for _ in range(2)]
     await refuse_changes_of(db, poison)
     await db.write("UPDATE sessions SET deadline = clock_timestamp() WHERE session_id = %s", (other,))
     await db.write("ALTER TABLE sessions DISABLE TRIGGER refuse")

@@ -16,7 +16,8 @@ import httpx
 import psycopg
 import pytest
 from tests.support.agents import ToldAgent, join_token, joined, row, seen, session, speaking, user
-from tests.support.managers import Fleet, eventually, lease, manager_here
+from tests.support.managers import Fleet, lease, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.testing import rows
@@ -102,9 +103,9 @@ async def test_all_of_it_waits_for_the_primary_and_is_done_by_it(
     counted = await joined(db, door)
     await db.write("UPDATE agents SET status = 'running' WHERE agent_id = %s", (counted.agent_id,))
     await db.write("UPDATE agents SET draining = agent_id <> %s", (host,))  # the pool has one place to go to
-    expired = await session(db, counted, fleet.key_file, status="running", user_id=await user(db))
-    overdue = await session(db, counted, fleet.key_file, status="starting", user_id=await user(db, "bob"))
-    failed = await session(db, counted, fleet.key_file, status="failed", want="absent")
+    expired = await session(db, counted, status="running", user_id=await user(db))
+    overdue = await session(db, counted, status="starting", user_id=await user(db, "bob"))
+    failed = await session(db, counted, status="failed", want="absent")
     await db.write("UPDATE sessions SET expires = now() - interval '1 minute' WHERE session_id = %s", (expired,))
     await db.write(
         "UPDATE sessions SET deadline = now() - interval '1 minute', status_changed = now() - interval '1 hour'"
@@ -167,13 +168,10 @@ async def session_is(db: Database, session_id: str, status: str) -> bool:
     return (await row(db, session_id))["status"] == status
 
 
-async def test_what_agents_saw_moves_sessions_while_the_zone_has_no_primary(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
+async def test_what_agents_saw_moves_sessions_while_the_zone_has_no_primary(agent: ToldAgent, db: Database):
     """A row whose container is gone, and the log row with its status before and after."""
-    agent = await joined(db, door)
-    launched = await session(db, agent, fleet.key_file)
-    broken = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+    launched = await session(db, agent)
+    broken = await session(db, agent, status="running", user_id=await user(db))
     await agent.check_in()
     await agent.check_in(seen(launched, usable=True), seen(broken, "absent"))
     assert (await row(db, launched))["status"] == "running"
@@ -188,9 +186,7 @@ async def test_what_agents_saw_moves_sessions_while_the_zone_has_no_primary(
     assert await eventually(said)
 
 
-async def test_a_container_nobody_knows_is_condemned_by_any_manager_after_its_grace(
-    door: httpx.ASGITransport, db: Database
-):
+async def test_any_manager_condemns_an_unknown_container_after_its_grace(door: httpx.ASGITransport, db: Database):
     agent, stranger = await joined(db, door), str(uuid.uuid4())
     assert (await agent.check_in(unknown=[stranger])).verdicts == {}
 
@@ -200,9 +196,7 @@ async def test_a_container_nobody_knows_is_condemned_by_any_manager_after_its_gr
     await eventually(condemned)
 
 
-async def test_a_new_primary_is_announced_so_that_agents_others_answer_come_at_once(
-    door: httpx.ASGITransport, db: Database
-):
+async def test_a_new_primary_announces_itself_to_agents_of_other_managers(door: httpx.ASGITransport, db: Database):
     del door
     async with await psycopg.AsyncConnection.connect(db.dsn, autocommit=True) as listening:
         await listening.execute("LISTEN greenroom")

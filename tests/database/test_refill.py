@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.database.pool_stage import staged
-from tests.support.managers import Fleet, eventually, manager_here, primary_is, told
+from tests.support.managers import Fleet, manager_here, primary_is, told
+from tests.support.system import System
+from tests.support.waiting import eventually
 
 from greenroom.core.events import Event
 from greenroom.core.session.observations import Move
@@ -47,8 +48,8 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
             await eventually(lambda: pooled("requested"))
 
 
-async def test_a_plan_is_followed_by_another_one_only_where_that_may_find_more_to_do(db: Database, tmp_path: Path):
-    stage = await staged(db, tmp_path)
+async def test_a_plan_is_repeated_only_where_it_may_find_more_to_do(db: Database, tmp_path: Path):
+    stage = await System.populate(db, desired=3)
     named = f"staging:{stage.config_id}"
     heard = await told(db, run_pools(stage.ctx))
     assert "staging:" in heard, "pages look again"
@@ -62,10 +63,10 @@ async def test_a_plan_is_followed_by_another_one_only_where_that_may_find_more_t
     assert named in await told(db, run_pools(stage.ctx)), "more than are created at once are missing"
 
 
-async def test_a_plan_that_hangs_is_given_up_and_the_pool_is_planned_when_it_is_named_again(
+async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    stage = await staged(db, tmp_path)
+    stage = await System.populate(db, desired=3)
     hangs = asyncio.Event()
 
     async def hang_once(name: str) -> None:

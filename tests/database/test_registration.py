@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 from tests.support.agents import ToldAgent, join_token, joined
-from tests.support.managers import eventually
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import list_agents
@@ -68,10 +68,7 @@ async def test_an_agent_whose_first_answer_was_lost_may_use_its_token_again(door
     assert (await agent.register()).status_code == 401
 
 
-async def test_a_restarted_agent_gets_the_next_incarnation_and_the_old_process_is_refused(
-    door: httpx.ASGITransport, db: Database
-):
-    agent = await joined(db, door)
+async def test_a_restarted_agent_gets_a_new_incarnation_and_voids_the_old(agent: ToldAgent):
     old = agent.message()
     assert (await agent.register()).status_code == 200
     assert agent.registered is not None
@@ -80,8 +77,7 @@ async def test_a_restarted_agent_gets_the_next_incarnation_and_the_old_process_i
     await agent.check_in()
 
 
-async def test_a_copied_identity_on_another_machine_is_refused(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_a_copied_identity_on_another_machine_is_refused(door: httpx.ASGITransport, agent: ToldAgent):
     copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, machine_id="machine-2")
     response = await copy.register()
     assert response.status_code == 409
@@ -99,8 +95,7 @@ async def test_a_credential_opens_only_its_own_agent(door: httpx.ASGITransport, 
     assert (await other.post("/v1/check-in", message)).status_code == 401
 
 
-async def test_that_docker_does_not_answer_is_shown_at_the_agent_until_it_does(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
+async def test_an_unresponsive_docker_is_shown_at_the_agent(agent: ToldAgent, db: Database):
     await db.write("UPDATE agents SET status = 'running'")
     for error, reason in (("Docker is away.", "It can start nothing: Docker is away."), ("", None)):
         await agent.check_in(runtime_error=error)

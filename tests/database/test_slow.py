@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from psycopg.types.json import Jsonb
-from tests.database.failing_launches import Stage, staged_in
+from tests.database.failing_launches import Failing
 from tests.support.agents import joined
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.db.database import Database
@@ -21,11 +22,11 @@ LATE = Lateness(own_s=0.4, queue=20.0)
 
 
 @pytest.fixture
-async def stage(db: Database, tmp_path: Path) -> Stage:
-    return await staged_in(db, tmp_path, "eu")
+async def stage(db: Database) -> Failing:
+    return await Failing.filled(db, "eu")
 
 
-async def agents_say(stage: Stage, lateness: Lateness, ago_s: float = 0.0) -> None:
+async def agents_say(stage: Failing, lateness: Lateness, ago_s: float = 0.0) -> None:
     """What all Agents said of themselves, and when they last checked in."""
     await stage.db.write(
         "UPDATE agents SET lateness = %s, last_reported = clock_timestamp() - make_interval(secs => %s)",
@@ -33,7 +34,7 @@ async def agents_say(stage: Stage, lateness: Lateness, ago_s: float = 0.0) -> No
     )
 
 
-async def waited(stage: Stage, session_id: str, seconds: float) -> dict[str, Any]:
+async def waited(stage: Failing, session_id: str, seconds: float) -> dict[str, Any]:
     """What becomes of a session that has been what it is for so long."""
     await stage.db.write(
         "UPDATE sessions SET status_changed = clock_timestamp() - make_interval(secs => %s) WHERE session_id = %s",
@@ -43,7 +44,7 @@ async def waited(stage: Stage, session_id: str, seconds: float) -> dict[str, Any
     return await stage.row(session_id)
 
 
-async def recover(stage: Stage) -> None:
+async def recover(stage: Failing) -> None:
     await run_recovered(stage.ctx)
 
 
@@ -60,7 +61,7 @@ async def test_an_agent_says_how_late_it_is(db: Database, dsn: str, tmp_path: Pa
         await eventually(stored)
 
 
-async def test_a_hand_over_has_more_time_on_an_agent_that_is_late_and_is_heard_of(stage: Stage):
+async def test_a_hand_over_has_more_time_on_an_agent_that_reports_it_is_late(stage: Failing):
     first = (await stage.launch()).session_id
     await agents_say(stage, LATE)
     assert (await waited(stage, first, 19))["status"] == "assigning"
@@ -70,7 +71,7 @@ async def test_a_hand_over_has_more_time_on_an_agent_that_is_late_and_is_heard_o
     assert frozen["set_aside_reason"].endswith("did not acknowledge the hand-over within 3.0 s")
 
 
-async def test_what_took_too_long_even_so_was_slow(stage: Stage):
+async def test_what_took_too_long_even_so_was_slow(stage: Failing):
     first = (await stage.launch()).session_id
     await agents_say(stage, LATE)
     late = await waited(stage, first, 21)
@@ -78,7 +79,7 @@ async def test_what_took_too_long_even_so_was_slow(stage: Stage):
     assert "10.0 times as long as on a quiet host" in late["set_aside_reason"]
 
 
-async def test_a_start_has_its_time_from_its_last_step_on_and_none_that_painted_is_thrown_away(stage: Stage):
+async def test_a_start_is_timed_from_its_last_step_and_kept_once_it_painted(stage: Failing):
     session_id = await stage.launch_on_demand()
     await agents_say(stage, ON_TIME)
     step = "INSERT INTO session_steps (session_id, name) VALUES (%s, %s)"
@@ -90,7 +91,7 @@ async def test_a_start_has_its_time_from_its_last_step_on_and_none_that_painted_
     assert (await waited(stage, session_id, 3600))["status"] == "failed", "its Agent is away"
 
 
-async def test_a_slow_start_backs_off_and_does_not_restart_on_the_same_machine(stage: Stage):
+async def test_a_slow_start_backs_off_and_does_not_restart_on_its_machine(stage: Failing):
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET machine_id = 'one'")
     await agents_say(stage, LATE)
@@ -104,7 +105,7 @@ async def test_a_slow_start_backs_off_and_does_not_restart_on_the_same_machine(s
     assert "Zone eu has no other Agent on another machine" in row["error"]
 
 
-async def test_a_slow_start_begins_anew_on_another_machine(stage: Stage):
+async def test_a_slow_start_begins_anew_on_another_machine(stage: Failing):
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET machine_id = hostname")
     await agents_say(stage, LATE)
@@ -117,7 +118,7 @@ async def test_a_slow_start_begins_anew_on_another_machine(stage: Stage):
 
 
 @pytest.mark.parametrize("slow", [True, False])
-async def test_what_was_set_aside_for_slowness_ends_when_it_answers_again(stage: Stage, slow: bool):
+async def test_what_was_set_aside_for_slowness_ends_when_it_answers_again(stage: Failing, slow: bool):
     first = (await stage.launch()).session_id
     await stage.fails(first)
     await stage.db.write("UPDATE sessions SET slow = %s WHERE session_id = %s", (slow, first))

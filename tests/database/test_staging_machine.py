@@ -17,7 +17,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
-from tests.database.primary_here import SECRETS, primary_of
+from tests.support.system import SECRETS, WITHOUT_MANAGERS, primary_of
 
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.core.errors import NoResources, Refused, SessionLimit
@@ -34,7 +34,6 @@ from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observe
 USERS, LIMIT, CORES_OF_AGENT = 4, 1, 5
 AFTER_A_PLAN = ("I8",)
 """An administrator may shrink a pool at any time; the next plan has to follow."""
-WITHOUT_MANAGERS = ("I2", "I10")
 EXAMPLES = int(os.environ.get("STAGING_MACHINE_EXAMPLES", "6"))
 STEPS = 40
 
@@ -59,7 +58,7 @@ class World:
         group_id = await rows.group(self.db, self.image_id, max_kasms_per_user=LIMIT)
         self.users = [await rows.user(self.db, f"user-{n}", group_id) for n in range(USERS)]
         self.config_id = await rows.staging_config(self.db, zone_id, self.image_id, num_sessions=2)
-        self.ctx = await primary_of(self.db, zone_id, self._folder)
+        self.ctx = await primary_of(self.db, zone_id)
         self.rounds = PrimaryRounds()
         self.launcher = Launcher(self.db, SECRETS, LogWriter(self.db, "api"))
         await self.round()
@@ -150,7 +149,7 @@ class World:
         """The process that does it ends somewhere in the middle; its connections with it."""
         task = asyncio.create_task(act())
         for _ in range(after):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # one step of the loop
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -336,9 +335,7 @@ def test_staging_as_a_state_machine(dsn: str, tmp_path: Path):
             run_state_machine_as_test(
                 machine,
                 settings=settings(
-                    max_examples=EXAMPLES,
-                    stateful_step_count=STEPS,
-                    suppress_health_check=[HealthCheck.too_slow],
+                    max_examples=EXAMPLES, stateful_step_count=STEPS, suppress_health_check=[HealthCheck.too_slow]
                 ),
             )
         finally:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import LiteralString
 
 import pytest
 from psycopg.types.json import Jsonb
-from tests.database.failing_launches import Stage, staged_in
-from tests.database.primary_here import SECRETS
+from tests.database.failing_launches import Failing
+from tests.support.system import SECRETS
 
-from greenroom.api.launch.service import LaunchRequest
 from greenroom.core.masking import shown
 from greenroom.db.database import Connection, Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.session import views
 from greenroom.db.session.sessions import lock_user
@@ -24,11 +21,11 @@ from greenroom.manager.tasks.rounds import PrimaryRounds
 
 
 @pytest.fixture
-async def stage(db: Database, tmp_path: Path) -> Stage:
-    return await staged_in(db, tmp_path, "eu")
+async def stage(db: Database) -> Failing:
+    return await Failing.filled(db, "eu")
 
 
-async def strand(stage: Stage, status: LiteralString = "requested") -> str:
+async def strand(stage: Failing, status: LiteralString = "requested") -> str:
     """A session for the user, whose Agent is not heard any more; its id."""
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = %s WHERE session_id = %s", (status, session_id))
@@ -36,7 +33,7 @@ async def strand(stage: Stage, status: LiteralString = "requested") -> str:
     return session_id
 
 
-async def silence(stage: Stage, session_id: str) -> None:
+async def silence(stage: Failing, session_id: str) -> None:
     await stage.db.write(
         "UPDATE agents SET status = 'missing', last_reported = clock_timestamp() - interval '17 seconds'"
         " WHERE agent_id = (SELECT agent_id FROM sessions WHERE session_id = %s)",
@@ -44,14 +41,14 @@ async def silence(stage: Stage, session_id: str) -> None:
     )
 
 
-async def is_where_it_was(stage: Stage, session_id: str) -> bool:
+async def is_where_it_was(stage: Failing, session_id: str) -> bool:
     row = await stage.row(session_id)
     made = await stage.db.fetch("SELECT 1 FROM sessions WHERE launch_id = %s", (row["launch_id"],))
     return row["superseded_by"] is None and str(row["user_id"]) == stage.user_id and len(made) == 1
 
 
 @pytest.mark.parametrize("status", ["requested", "starting"])
-async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stage: Stage, status: LiteralString):
+async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stage: Failing, status: LiteralString):
     first = await strand(stage, status)
     before = await stage.hostname_of(first)
     await run_orphaned_starts(stage.ctx)
@@ -65,22 +62,19 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert json.dumps(new["client_settings"]) == json.dumps(old["client_settings"]) != "{}", "an integer stays one"
     assert await read_desired(stage.db, str(new["agent_id"]))
     assert (await views.get_session(stage.db, first)).session_id == str(new["session_id"])
-    assert [step[1:] for step in (await stage.steps(str(new["session_id"])))[-3:]] == [
+    assert [(step.candidate, step.used, step.code) for step in (await stage.steps(str(new["session_id"])))[-3:]] == [
         (before, True, None),
         (before, False, "start_failed"),
         (await stage.hostname_of(str(new["session_id"])), True, None),
     ]
-    assert [what for one in INVARIANTS if one.code != "I2" for what in await broken(stage.db, one)] == []
+    assert await stage.broken() == {}
     await run_orphaned_starts(stage.ctx)
     assert (await stage.row(str(new["session_id"])))["superseded_by"] is None
 
 
-async def test_the_variables_of_a_launch_stay_encrypted_in_the_session_that_takes_its_place(stage: Stage):
+async def test_variables_of_a_launch_stay_encrypted_in_its_successor(stage: Failing):
     await stage.db.write("UPDATE staging_configs SET deleted = clock_timestamp()")
-    request = LaunchRequest(
-        user_id=stage.user_id, image_id=stage.image_id, request_host="x", environment={"TOKEN": "plain-to-read"}
-    )
-    first = (await stage.launcher.launch(request)).session_id
+    first = (await stage.launch(environment={"TOKEN": "plain-to-read"})).session_id
     await silence(stage, first)
     await run_orphaned_starts(stage.ctx)
     new = await stage.successor_of(first)
@@ -88,14 +82,14 @@ async def test_the_variables_of_a_launch_stay_encrypted_in_the_session_that_take
     assert shown(new["spec"], SECRETS.opened, plain=True)["environment"]["TOKEN"] == "plain-to-read"
 
 
-async def test_a_round_finds_the_agent_missing_and_starts_the_session_elsewhere(stage: Stage):
+async def test_a_round_finds_the_agent_missing_and_starts_elsewhere(stage: Failing):
     first = await strand(stage)
     await stage.db.write("UPDATE agents SET status = 'running'")
     await PrimaryRounds().run(stage.ctx)
     assert (await stage.successor_of(first))["status"] == "requested"
 
 
-async def test_a_start_nobody_else_takes_waits_for_its_agent_until_its_deadline(stage: Stage):
+async def test_a_start_nobody_else_takes_waits_for_its_agent(stage: Failing):
     first = await strand(stage)
     await stage.db.write("UPDATE agents SET draining = true WHERE status = 'running'")
     await run_orphaned_starts(stage.ctx)
@@ -106,7 +100,7 @@ async def test_a_start_nobody_else_takes_waits_for_its_agent_until_its_deadline(
     assert (await stage.row(first))["gave_up"]
 
 
-async def test_its_silence_is_among_the_causes_where_the_other_start_fails_too(stage: Stage):
+async def test_the_silence_of_the_first_agent_is_among_the_causes(stage: Failing):
     first = await strand(stage)
     before = await stage.hostname_of(first)
     await run_orphaned_starts(stage.ctx)
@@ -131,14 +125,14 @@ PROFILE = Jsonb([{"source": "/profiles/ada", "target": "/home/kasm-user", "profi
     ],
     ids=["it is resumed, its disk is there", "it is used", "its Agent is heard", "its profile may be open there"],
 )
-async def test_it_stays_where_it_is(stage: Stage, change: LiteralString, values: tuple[Jsonb, ...]):
+async def test_it_stays_where_it_is(stage: Failing, change: LiteralString, values: tuple[Jsonb, ...]):
     first = await strand(stage, "starting")
     await stage.db.write(change, (*values, first))
     await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
 
 
-async def test_nothing_is_concluded_while_it_is_quiet(stage: Stage):
+async def test_nothing_is_concluded_while_it_is_quiet(stage: Failing):
     first = await strand(stage)
     await run_orphaned_starts(replace(stage.ctx, quiet=True))
     assert await is_where_it_was(stage, first)
@@ -154,7 +148,7 @@ async def test_nothing_is_concluded_while_it_is_quiet(stage: Stage):
     ids=["it is usable after all", "its user deleted it", "its Agent is back"],
 )
 async def test_a_start_that_changed_meanwhile_is_not_replaced(
-    stage: Stage, change: LiteralString, monkeypatch: pytest.MonkeyPatch
+    stage: Failing, change: LiteralString, monkeypatch: pytest.MonkeyPatch
 ):
     first = await strand(stage)
     reserved = await stage.reserved()

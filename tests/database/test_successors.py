@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from psycopg.types.json import Jsonb
-from tests.database.failing_launches import Stage, staged_in
-from tests.database.primary_here import SECRETS
-from tests.support.managers import eventually, told
+from tests.database.failing_launches import Failing
+from tests.database.locks import waiting
+from tests.support.managers import told
+from tests.support.system import SECRETS
 
 from greenroom.api.session.service import destroy, progress_of
 from greenroom.core.errors import LeaseLost
@@ -17,7 +17,6 @@ from greenroom.db.access.users import revoke_access
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent
 from greenroom.db.launch import replacement
-from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session import views
 from greenroom.db.session.deadlines import clear_failed
 from greenroom.db.session.sessions import end_sessions
@@ -26,11 +25,11 @@ from greenroom.manager.tasks.replacement import run_successors
 
 
 @pytest.fixture
-async def stage(db: Database, tmp_path: Path) -> Stage:
-    return await staged_in(db, tmp_path, "eu")
+async def stage(db: Database) -> Failing:
+    return await Failing.filled(db, "eu")
 
 
-async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: Stage):
+async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.fails(first)
     await run_successors(stage.ctx)
@@ -46,17 +45,15 @@ async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: S
     listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id))
     assert [each.row.session_id for each in listed] == [str(new["session_id"])]
     assert (await stage.launch()).session_id == str(new["session_id"])
-    launch = await launch_of_session(stage.db, str(new["session_id"]))
-    assert launch is not None
-    assert [(step.order, step.used, step.code) for step in launch.steps] == [
+    assert [(step.order, step.used, step.code) for step in await stage.steps(str(new["session_id"]))] == [
         (1, True, None),
         (1, False, "hand_over_failed"),
         (2, True, None),
     ]
 
 
-async def test_the_agent_of_the_successor_is_told_also_where_the_term_ends_right_after_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+async def test_the_successors_agent_is_notified_even_if_the_term_ends_then(
+    stage: Failing, monkeypatch: pytest.MonkeyPatch
 ):
     first = (await stage.launch()).session_id
     await stage.fails(first)
@@ -75,17 +72,17 @@ async def test_the_agent_of_the_successor_is_told_also_where_the_term_ends_right
     assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}"} <= heard
 
 
-async def test_without_another_staged_session_one_is_made(stage: Stage):
+async def test_without_another_staged_session_one_is_made(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.fails(first)
     await run_successors(stage.ctx)
-    new = await stage.row(str((await stage.row(first))["superseded_by"]))
+    new = await stage.successor_of(first)
     assert (new["status"], str(new["user_id"]), new["staging_config_id"]) == ("requested", stage.user_id, None)
     assert (new["idempotency_key"], new["spec"]["environment"]["KASM_ID"]) == ("k", str(new["session_id"]))
 
 
-async def test_where_nothing_can_take_its_place_the_user_keeps_the_reason(stage: Stage):
+async def test_where_nothing_can_take_its_place_the_user_keeps_the_reason(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.db.write("UPDATE agents SET enabled = false")
@@ -98,7 +95,7 @@ async def test_where_nothing_can_take_its_place_the_user_keeps_the_reason(stage:
     assert len(found) == 1
 
 
-async def test_after_four_hand_overs_a_session_is_made_for_the_user(stage: Stage):
+async def test_after_four_hand_overs_a_session_is_made_for_the_user(stage: Failing):
     session_id = (await stage.launch()).session_id
     for _ in range(4):
         await stage.fill()
@@ -109,7 +106,7 @@ async def test_after_four_hand_overs_a_session_is_made_for_the_user(stage: Stage
     assert (last["status"], str(last["user_id"]), last["staging_config_id"]) == ("requested", stage.user_id, None)
 
 
-async def test_only_the_newest_three_are_kept_for_inspection(stage: Stage):
+async def test_only_the_newest_three_are_kept_for_inspection(stage: Failing):
     for _ in range(5):
         session_id = (await stage.launch()).session_id
         await stage.fails(session_id)
@@ -125,7 +122,7 @@ async def test_only_the_newest_three_are_kept_for_inspection(stage: Stage):
     assert found == {"kept": 3, "gone": 2}
 
 
-async def test_a_session_deleted_meanwhile_gets_no_successor(stage: Stage):
+async def test_a_session_deleted_meanwhile_gets_no_successor(stage: Failing):
     first = (await stage.launch()).session_id
     await stage.fails(first)
     await destroy(stage.db, stage.ctx.logs, await views.get_session(stage.db, first), "done")
@@ -136,7 +133,7 @@ async def test_a_session_deleted_meanwhile_gets_no_successor(stage: Stage):
 # A start that failed ------------------------------------------------------------------------------------------------
 
 
-async def test_a_session_that_cannot_start_is_started_once_more_on_another_agent(stage: Stage):
+async def test_a_session_that_cannot_start_is_retried_on_another_agent(stage: Failing):
     first = await stage.launch_on_demand()
     before = await stage.hostname_of(first)
     await stage.start_fails(first)
@@ -155,7 +152,7 @@ async def test_a_session_that_cannot_start_is_started_once_more_on_another_agent
     assert (new["expires"] - new["keepalive"]).total_seconds() == pytest.approx(3600, abs=1)
     shown = await views.get_session(stage.db, first)
     assert shown.session_id == str(new["session_id"])
-    steps = await stage.steps(str(new["session_id"]))
+    steps = [(step.order, step.candidate, step.used, step.code) for step in await stage.steps(str(new["session_id"]))]
     order = steps[-1][0]
     assert steps[-3:] == [
         (order - 1, before, True, None),
@@ -164,7 +161,7 @@ async def test_a_session_that_cannot_start_is_started_once_more_on_another_agent
     ]
 
 
-async def test_a_second_failure_is_final_and_tells_both_causes(stage: Stage):
+async def test_a_second_failure_is_final_and_tells_both_causes(stage: Failing):
     first = await stage.launch_on_demand()
     before = await stage.hostname_of(first)
     await stage.start_fails(first, "No such file.")
@@ -178,7 +175,7 @@ async def test_a_second_failure_is_final_and_tells_both_causes(stage: Stage):
     )
     shown = await views.get_session(stage.db, first)
     assert (shown.status, shown.awaits_successor) == ("failed", False)
-    assert [step[1:] for step in (await stage.steps(second))[-2:]] == [
+    assert [(step.candidate, step.used, step.code) for step in (await stage.steps(second))[-2:]] == [
         (after, False, "start_failed"),
         (None, False, "start_failed"),
     ]
@@ -187,7 +184,7 @@ async def test_a_second_failure_is_final_and_tells_both_causes(stage: Stage):
     assert count == {"made": 2}
 
 
-async def test_without_another_agent_the_reason_and_why_no_other_are_told(stage: Stage):
+async def test_without_another_agent_the_reason_and_why_no_other_are_told(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET enabled = false")
     await stage.start_fails(first)
@@ -195,13 +192,13 @@ async def test_without_another_agent_the_reason_and_why_no_other_are_told(stage:
     assert failed["status"] == "failed"
     assert failed["error"].startswith("The container ended by itself with exit code 3. It was not tried on another")
     assert failed["error"].endswith("is disabled.")
-    assert [step[2:] for step in (await stage.steps(first))[-2:]] == [
+    assert [(step.used, step.code) for step in (await stage.steps(first))[-2:]] == [
         (False, "start_failed"),
         (False, "agent_disabled"),
     ]
 
 
-async def test_a_workspace_that_is_restricted_to_one_agent_is_not_tried_elsewhere(stage: Stage):
+async def test_a_workspace_restricted_to_one_agent_is_not_tried_elsewhere(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write(
         "UPDATE images SET restrict_to_server = true, server_id = (SELECT agent_id FROM sessions"
@@ -212,7 +209,7 @@ async def test_a_workspace_that_is_restricted_to_one_agent_is_not_tried_elsewher
     assert "restricted to Agent agent-" in (await stage.row(first))["error"]
 
 
-async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: Stage):
+async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     shown = await views.get_session(stage.db, first)
@@ -223,7 +220,7 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
         assert len(await list_sessions(stage.db, SessionFilter(status=status))) == number, "it is found as it is shown"
 
 
-async def test_a_session_that_was_usable_once_is_not_started_elsewhere(stage: Stage):
+async def test_a_session_that_was_usable_once_is_not_started_elsewhere(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET started = clock_timestamp() WHERE session_id = %s", (first,))
     await stage.start_fails(first)
@@ -231,7 +228,7 @@ async def test_a_session_that_was_usable_once_is_not_started_elsewhere(stage: St
     assert (failed["status"], failed["superseded_by"]) == ("failed", None)
 
 
-async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Stage):
+async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     await destroy(stage.db, stage.ctx.logs, await views.get_session(stage.db, first), "done")
@@ -239,7 +236,7 @@ async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Stage):
     assert (await stage.row(first))["superseded_by"] is None
 
 
-async def test_only_the_newest_failed_session_stays_and_none_count(stage: Stage):
+async def test_only_the_newest_failed_session_stays_and_none_count(stage: Failing):
     ids: list[str] = []
     for _ in range(3):
         ids.append(await stage.launch_on_demand())
@@ -248,25 +245,24 @@ async def test_only_the_newest_failed_session_stays_and_none_count(stage: Stage)
         await stage.start_fails(ids[-1])
         await stage.db.write("UPDATE agents SET enabled = true")
     async with stage.db.transaction() as connection:
-        gone = await clear_failed(connection, stage.ctx.zone_id, 3600, 300)
+        gone = await clear_failed(connection, stage.zone_id, 3600, 300)
         assert {session.session_id for session in gone} == set(ids[:2])
         await connection.execute("UPDATE sessions SET status_changed = now() - interval '2 hours'")
-        gone = await clear_failed(connection, stage.ctx.zone_id, 3600, 300)
+        gone = await clear_failed(connection, stage.zone_id, 3600, 300)
         assert [session.session_id for session in gone] == ids[2:]
         await end_sessions(connection, ids, "gone")
-    pool = await stage.db.fetch_one("SELECT count(*) AS left FROM sessions WHERE status <> 'deleted'")
-    assert pool is not None
-    assert sum((await stage.reserved()).values()) == pool["left"]
+    (pool,) = await stage.db.fetch("SELECT count(*) AS left FROM sessions WHERE status <> 'deleted'")
+    assert sum(cores for cores, _ in (await stage.reserved()).values()) == pool["left"]
 
 
-async def test_a_specification_that_cannot_be_read_is_given_up_and_stops_nobody(stage: Stage):
+async def test_an_unreadable_specification_is_given_up_and_stops_nobody(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write('UPDATE sessions SET spec = spec || \'{"cores": "many"}\' WHERE session_id = %s', (first,))
     await stage.start_fails(first)
     assert "its specification cannot be read by this version" in (await stage.row(first))["error"]
 
 
-async def test_a_session_whose_secrets_cannot_be_read_is_given_up(stage: Stage):
+async def test_a_session_whose_secrets_cannot_be_read_is_given_up(stage: Failing):
     """Its user would wait for ever for another one."""
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET credential_encrypted = 'x' WHERE session_id = %s", (first,))
@@ -276,7 +272,7 @@ async def test_a_session_whose_secrets_cannot_be_read_is_given_up(stage: Stage):
     assert not found["awaits_successor"]
 
 
-async def test_a_start_is_given_up_when_its_user_opened_the_profile_elsewhere(stage: Stage):
+async def test_a_start_is_given_up_when_the_profile_was_opened_elsewhere(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken', idempotency_key = NULL")
     await stage.launch_on_demand()
@@ -290,31 +286,23 @@ async def test_a_start_is_given_up_when_its_user_opened_the_profile_elsewhere(st
     assert "The profile is in use by another session" in old["error"]
 
 
-async def test_who_deletes_a_session_while_it_is_replaced_deletes_the_one_in_its_place(stage: Stage):
+async def test_deleting_a_session_being_replaced_deletes_its_successor(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     shown = await views.get_session(stage.db, first)
     async with stage.db.transaction() as held:
         await held.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR NO KEY UPDATE", (first,))
         replaced = asyncio.create_task(run_successors(stage.ctx))
-        await eventually(lambda: waiting_for_a_lock(stage.db, 1))
+        await waiting(stage.db, 1)
         deleted = asyncio.create_task(destroy(stage.db, stage.ctx.logs, shown, "done"))
-        await eventually(lambda: waiting_for_a_lock(stage.db, 2))
+        await waiting(stage.db, 2)
     await replaced
     await deleted
     successor = (await stage.row(first))["superseded_by"]
     assert (await stage.row(str(successor)))["status"] == "deleting"
 
 
-async def waiting_for_a_lock(db: Database, number: int) -> bool:
-    found = await db.fetch_one(
-        "SELECT count(DISTINCT pid) AS number FROM pg_locks WHERE NOT granted AND pid IN"
-        " (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
-    )
-    return found == {"number": number}
-
-
-async def test_an_agent_that_is_deleted_by_force_takes_no_successor_elsewhere_with_it(stage: Stage):
+async def test_force_deleting_an_agent_spares_successors_elsewhere(stage: Failing):
     first = await stage.launch_on_demand()
     agent_id = str((await stage.row(first))["agent_id"])
     await stage.start_fails(first)
@@ -325,21 +313,21 @@ async def test_an_agent_that_is_deleted_by_force_takes_no_successor_elsewhere_wi
     assert (old["status"], new["status"], str(new["user_id"])) == ("deleted", "requested", stage.user_id)
 
 
-async def test_a_token_that_was_revoked_opens_no_successor(stage: Stage):
+async def test_a_token_that_was_revoked_opens_no_successor(stage: Failing):
     started = await stage.launch_on_demand()
     async with stage.db.transaction() as connection:
         await revoke_access(connection, stage.user_id)
     await stage.start_fails(started)
-    successor = await stage.row(str((await stage.row(started))["superseded_by"]))
+    successor = await stage.successor_of(started)
     assert successor["auth_epoch"] == 2
 
 
-async def test_a_token_that_was_revoked_opens_no_session_made_after_a_hand_over(stage: Stage):
+async def test_a_revoked_token_opens_no_session_made_after_a_hand_over(stage: Failing):
     staged = (await stage.launch()).session_id
     async with stage.db.transaction() as connection:
         await revoke_access(connection, stage.user_id)
     await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
     await stage.fails(staged)
     await run_successors(stage.ctx)
-    successor = await stage.row(str((await stage.row(staged))["superseded_by"]))
+    successor = await stage.successor_of(staged)
     assert (successor["staging_config_id"], successor["auth_epoch"]) == (None, 2)

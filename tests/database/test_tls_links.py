@@ -133,7 +133,7 @@ async def test_a_new_host_that_knows_no_authority_is_told_how_to_name_one(tmp_pa
         await served.stop()
 
 
-async def test_an_interceptor_adds_no_authority_to_the_one_of_the_fingerprint(tmp_path: Path):
+async def test_an_interceptor_adds_no_authority_beside_the_fingerprint(tmp_path: Path):
     """It presents our authority first, which is public, then its own, which issued its certificate."""
     heard: list[str] = []
 
@@ -172,7 +172,7 @@ async def test_words_of_an_unknown_server_do_not_reach_the_terminal(tmp_path: Pa
     assert "evil" not in caught.value.message
 
 
-async def test_a_certificate_of_the_system_is_not_enough_where_an_authority_is_given(tmp_path: Path):
+async def test_a_given_authority_replaces_the_certificates_of_the_system(tmp_path: Path):
     with pytest.raises(SetupError, match="cannot be used"):
         ManagerClient(ManagerFailover([]), tmp_path / "missing.pem")
     (tmp_path / "empty.pem").write_text("nothing\n")

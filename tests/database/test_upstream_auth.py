@@ -27,7 +27,7 @@ ANSWERS = {
 
 async def answer(request: Request) -> Response:
     token = (await request.json())["token"]
-    await asyncio.sleep(DELAYS_S.get(token, 0))
+    await asyncio.sleep(DELAYS_S.get(token, 0))  # as an api that is slow
     return ANSWERS.get(token, ANSWERS["good"])
 
 
@@ -76,7 +76,7 @@ async def test_a_silent_api_costs_five_seconds(api: Served, tmp_path: Path):
     await asker.close()
 
 
-async def test_an_unknown_authority_another_name_and_an_unusable_address_are_refused(api: Served, tmp_path: Path):
+async def test_unknown_authorities_other_names_and_bad_addresses_are_refused(api: Served, tmp_path: Path):
     strangers, known = UpstreamAuth(None), UpstreamAuth(tmp_path / "cert.pem")
     for asker, address in (
         (strangers, api.address),

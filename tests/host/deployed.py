@@ -19,9 +19,10 @@ import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.agents import join_token
 from tests.support.gateways import STARTED_S, World, make_world
-from tests.support.managers import Fleet, eventually, lease, primary_is
+from tests.support.managers import Fleet, lease, primary_is
 from tests.support.played import serve
 from tests.support.real_agents import agent_inside, simulated
+from tests.support.waiting import eventually
 
 from greenroom.agent.fleet.manager_client import NoManager
 from greenroom.agent.main import Agent
@@ -83,7 +84,7 @@ class Host:
         """Inside, no Manager hears of the Agent, nor it of any."""
 
         async def unheard(*_: Any, **__: Any) -> Any:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # as a link that answers nothing
             raise NoManager("the cable is pulled")
 
         link = self.agent.check_in._link
@@ -137,8 +138,7 @@ class Zone:
 
     async def manager_id(self, name: str) -> str:
         """The id of the record of a Manager."""
-        row = await self.db.fetch_one("SELECT manager_id::text FROM managers WHERE instance_id = %s", (name,))
-        assert row is not None
+        (row,) = await self.db.fetch("SELECT manager_id::text FROM managers WHERE instance_id = %s", (name,))
         return str(row["manager_id"])
 
     async def enable(self, name: str, enabled: bool) -> None:
@@ -245,8 +245,7 @@ class Zone:
         """Wait until it is usable; its row."""
 
         async def look() -> dict[str, Any] | None:
-            row = await self.db.fetch_one("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
-            assert row is not None
+            (row,) = await self.db.fetch("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
             assert row["status"] != "failed", row["error"]
             return row if row["status"] == "running" else None
 
@@ -256,10 +255,9 @@ class Zone:
         """Wait until another session takes its place; the id of that one."""
 
         async def look() -> str | None:
-            row = await self.db.fetch_one(
+            (row,) = await self.db.fetch(
                 "SELECT superseded_by::text FROM sessions WHERE session_id = %s", (session_id,)
             )
-            assert row is not None
             return row["superseded_by"]
 
         return await eventually(look, timeout_s)
@@ -319,11 +317,7 @@ async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGene
         " VALUES ('default', '127.0.0.1', '127.0.0.1:443')"
     )
     await ensure_first_data(
-        db,
-        image=IMAGE,
-        admin_password_hash=hash_password("unused"),
-        key_id=KEY[0],
-        key_secret_hash=hashed(KEY[1]),
+        db, image=IMAGE, admin_password_hash=hash_password("unused"), key_id=KEY[0], key_secret_hash=hashed(KEY[1])
     )
     async with AsyncExitStack() as stack:
         world = await make_world()

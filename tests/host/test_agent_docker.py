@@ -154,7 +154,7 @@ def _handed_over(world: World, session: str) -> str:
     return report.state if report else ""
 
 
-async def test_a_container_that_was_killed_or_removed_by_hand_is_failed_and_stays_away(
+async def test_a_container_killed_or_removed_by_hand_fails_and_stays_away(
     world: World, agent: AgentProcess, openbox_image: str
 ):
     killed = await want_desktop(world, openbox_image)
@@ -167,7 +167,7 @@ async def test_a_container_that_was_killed_or_removed_by_hand_is_failed_and_stay
     await world.until(lambda: world.state(killed) == "failed" and world.state(removed) == "failed")
     assert world.observed[killed].exit_code == 137
     assert world.observed[killed].error == "The container ended by itself with exit code 137."
-    await asyncio.sleep(1)
+    await asyncio.sleep(1)  # to see that neither comes back
     assert inspect(killed)["State"]["Running"] is False
     assert inspect(removed) == {}
 

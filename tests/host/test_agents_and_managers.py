@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import pytest_asyncio
 from tests.host.deployed import Zone, deployed_zone, own_database
-from tests.support.managers import eventually
-from tests.support.real_agents import simulated, until
+from tests.support.real_agents import simulated
+from tests.support.waiting import eventually
 
 from greenroom.agent.fleet.checkin import MAX_QUICK
 from greenroom.runtimes.simulated import Settings
@@ -36,7 +36,7 @@ async def zone(shared_zone: Zone) -> Zone:
 
 
 @pytest.mark.timeout(400)
-async def test_after_each_fault_all_agents_report_to_the_new_primary_with_its_term(zone: Zone, record_property: Record):
+async def test_after_each_fault_all_agents_report_to_the_new_primary(zone: Zone, record_property: Record):
     """Disabled, ended, killed, frozen: and each comes back without taking the role."""
     session_id = await zone.launch()
     await zone.running(session_id)
@@ -89,13 +89,13 @@ async def test_a_launch_and_a_command_at_the_end_of_a_manager_happen_once(zone: 
     assert sum(host.failed_calls for host in zone.hosts) == 0
 
 
-async def test_the_result_of_a_command_whose_manager_died_meanwhile_is_told_to_the_next(zone: Zone):
+async def test_a_command_result_of_a_dead_manager_reaches_the_next(zone: Zone):
     session_id = await zone.launch()
     await zone.running(session_id)
     await zone.all_report_to_primary()
     manager = await zone.primary()
     commanding = asyncio.create_task(zone.command(session_id, "sleep", "1"))
-    await until(lambda: any(host.commands["sleep 1"] for host in zone.hosts))
+    await eventually(lambda: any(host.commands["sleep 1"] for host in zone.hosts))
     manager.kill()
     assert (await commanding)["exit_code"] == 0
     assert sum(host.commands["sleep 1"] for host in zone.hosts) == 1
@@ -119,7 +119,7 @@ async def test_commands_in_a_row_make_no_agent_pause(zone: Zone):
     await zone.end(session_id)
 
 
-async def test_without_any_manager_sessions_run_on_and_agents_come_back_without_harm(zone: Zone):
+async def test_without_managers_sessions_run_on_and_agents_return_unharmed(zone: Zone):
     session_ids = [await zone.launch() for _ in range(3)]
     for session_id in session_ids:
         await zone.running(session_id)
@@ -129,7 +129,7 @@ async def test_without_any_manager_sessions_run_on_and_agents_come_back_without_
     for manager in zone.fleet.managers.values():
         await manager.ended()
     tried = [host.failed_calls for host in zone.hosts]
-    await until(lambda: all(h.failed_calls > n + 1 for h, n in zip(zone.hosts, tried, strict=True)))
+    await eventually(lambda: all(h.failed_calls > n + 1 for h, n in zip(zone.hosts, tried, strict=True)))
     assert await zone.containers() == before
     late = await zone.launch()
     await asyncio.gather(*(zone.start_manager(name) for name in zone.fleet.managers))
@@ -150,7 +150,7 @@ async def test_a_start_on_a_host_that_is_cut_off_moves_to_another(zone: Zone):
     runtime.configure(Settings(paint_s=3600))
     await zone.drain(other, True)
     session_id = await zone.launch()
-    await until(lambda: first.creations[session_id])
+    await eventually(lambda: first.creations[session_id])
     await zone.drain(other, False)
     with first.cut_off():
         successor = await zone.successor(session_id)

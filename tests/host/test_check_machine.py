@@ -37,7 +37,7 @@ async def test_a_new_instance_is_not_begun_on_the_database_of_another(
     await check_machine(layout, settings)
 
 
-async def test_data_of_one_installation_does_not_go_on_with_the_database_of_another(
+async def test_data_of_one_installation_refuses_the_database_of_another(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("GREENROOM_RUNTIME", "simulated")

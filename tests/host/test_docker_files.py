@@ -49,9 +49,7 @@ async def test_files_go_into_a_mounted_home_and_follow_no_link_in_it(host: Host,
     assert list(elsewhere.iterdir()) == []
 
 
-async def test_files_go_nowhere_else_when_the_home_is_exchanged_before_they_are_put_in(
-    host: Host, runtime: Runtime, tmp_path: Path
-):
+async def test_files_are_not_written_elsewhere_when_the_home_is_exchanged(host: Host, runtime: Runtime, tmp_path: Path):
     """Or a user with the folder above in another session would get their keys added to those of the host's accounts."""
     home, of_somebody = tmp_path / "data/home", tmp_path / "somebody"
     for folder in (home, of_somebody):

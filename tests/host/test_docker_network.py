@@ -12,7 +12,8 @@ from pathlib import Path
 import aiodocker
 import pytest
 from aiodocker.networks import DockerNetworks
-from tests.support.runtime_hosts import Host, eventually, new_id, run, shell, spec, usable
+from tests.support.runtime_hosts import Host, new_id, run, shell, spec, usable
+from tests.support.waiting import eventually
 
 from greenroom.core.web_filter.squid import PORT as FILTER_PORT
 from greenroom.runtimes.contract import FilterAccount, HostRuntime, StartError

@@ -10,7 +10,8 @@ from typing import Any
 
 import aiodocker
 import pytest
-from tests.support.runtime_hosts import Host, eventually, new_id, shell, spec, usable
+from tests.support.runtime_hosts import Host, new_id, shell, spec, usable
+from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import File
 from greenroom.runtimes.contract import ContainerConflict, Runtime, RuntimeUnavailable, StartError

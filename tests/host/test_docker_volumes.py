@@ -10,7 +10,8 @@ from typing import Any
 
 import aiodocker
 import pytest
-from tests.support.runtime_hosts import OPENBOX, Host, eventually, new_id, spec
+from tests.support.runtime_hosts import OPENBOX, Host, new_id, spec
+from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import Exec, File, Mount
 from greenroom.core.workspace.volumes import HOME
@@ -40,9 +41,7 @@ def owner(path: Path) -> tuple[int, int, str]:
     return found.st_uid, found.st_gid, oct(found.st_mode & 0o777)
 
 
-async def test_a_missing_folder_is_made_for_its_owner_and_what_is_in_it_stays(
-    host: Host, runtime: Runtime, tmp_path: Path
-):
+async def test_a_missing_folder_is_made_for_its_owner_and_kept(host: Host, runtime: Runtime, tmp_path: Path):
     folder = tmp_path / "data" / "ada" / "files"
     mounts = (
         Mount(source=str(folder), target="/mnt/files"),

@@ -14,7 +14,8 @@ import httpx
 import pytest
 from tests.support.gateways import World, served_world, the_way_to_cut
 from tests.support.played import ANN
-from tests.support.runtime_hosts import Host, eventually
+from tests.support.runtime_hosts import Host
+from tests.support.waiting import eventually
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 

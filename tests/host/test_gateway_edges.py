@@ -98,7 +98,7 @@ async def test_an_upload_over_the_limit_is_refused_by_the_agent_of_that_host(hos
     assert "up to 1 MB may be uploaded" in over.json()["error_message"]
 
 
-async def test_a_host_that_was_taken_over_gets_no_api_key_and_gives_no_cookie_but_the_viewers(hosts: Hosts):
+async def test_a_host_that_was_taken_over_gets_no_api_key_and_sets_no_cookie(hosts: Hosts):
     """Its edge shows the right certificate, and answers what it likes."""
     world, folder, route = hosts.world, hosts.folder("hostile"), "99999999"
     path = f"/desktop/{route}/{ANN}/"
@@ -142,7 +142,7 @@ async def test_a_host_that_was_taken_over_gets_no_api_key_and_gives_no_cookie_bu
     assert given == ["", "", "", f"greenroom_viewer=mine; Path={path}; HttpOnly; Secure; SameSite=Strict"]
 
 
-async def test_an_agent_that_moves_or_goes_is_followed_and_open_streams_go_on(hosts: Hosts):
+async def test_an_agent_that_moves_or_goes_is_followed_and_streams_go_on(hosts: Hosts):
     world = hosts.world
     async with world.websocket(world.stream, token="token-ann") as websocket:
         await said(websocket)
@@ -198,7 +198,7 @@ async def test_without_proxy_connections_the_edge_is_opened_itself(hosts: Hosts)
     await world.until(is_framed)
 
 
-async def test_an_edge_serves_streams_of_its_own_agent_under_its_own_names_alone(hosts: Hosts):
+async def test_an_edge_serves_only_its_own_agent_under_its_own_names(hosts: Hosts):
     client = hosts.direct()
     assert (await client.get(f"{hosts.edge_url}/api/v1/sessions")).status_code == 404
     assert (await client.get(f"{hosts.edge_url}/desktop/99999999/{ANN}/")).status_code == 404
@@ -219,7 +219,7 @@ async def test_the_last_word_of_the_api_counts_while_it_is_away(own_hosts: Hosts
     await hosts.world.until(hosts.is_passed_on, STARTED_S)  # Ann is known to the Agent
 
 
-async def test_only_the_agents_own_certificate_of_the_fleets_authority_is_trusted(own_hosts: Hosts):
+async def test_only_the_agents_own_certificate_is_trusted(own_hosts: Hosts):
     hosts = own_hosts
     world = hosts.world
     hosts.name_agent()

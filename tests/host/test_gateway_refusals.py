@@ -51,7 +51,7 @@ async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, he
         assert reply.text.count("<script>") == 1, "the gateway's own, which tells the console"
 
 
-async def test_while_nobody_can_be_asked_it_is_503_and_the_page_is_loaded_again(world: World):
+async def test_without_an_answer_the_page_is_503_and_loaded_again(world: World):
     world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
     for path, cookie in ((f"{world.path(BOB)}?token=token-bob", ""), (world.path(BOB), "greenroom_viewer=token-bob")):
         for accept in ("text/html", "application/json"):

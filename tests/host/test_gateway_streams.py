@@ -38,7 +38,7 @@ async def test_an_unknown_session_is_told_in_json(world: World):
         assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
 
 
-async def test_a_first_open_ends_at_the_page_with_a_cookie_and_without_the_token(world: World):
+async def test_the_first_open_ends_at_the_page_with_a_cookie_and_no_token(world: World):
     client = world.client()
     first = await client.get(f"{world.stream}{world.path()}?token=token-ann&x=1")
     assert first.status_code == 303
@@ -52,7 +52,7 @@ async def test_a_first_open_ends_at_the_page_with_a_cookie_and_without_the_token
     ]
 
 
-async def test_the_container_gets_its_own_credential_no_cookie_and_no_header_made_up_as_ours(world: World):
+async def test_the_container_gets_its_credential_and_no_forged_header(world: World):
     made_up = {
         "Cookie": "greenroom_viewer=token-ann; __Host-greenroom=secret; other=1",
         "Authorization": "Basic dXNlcjpwYXNz",
@@ -107,7 +107,7 @@ async def test_programs_open_the_websocket_on_both_ports(world: World):
             assert await answers(websocket)
 
 
-async def test_the_agent_hears_from_where_a_stream_is_opened_and_nothing_a_viewer_made_up(world: World):
+async def test_the_agent_receives_the_real_address_of_a_viewer(world: World):
     headers = {"X-Original-Client": "6.6.6.6", "X-Original-Forwarded-For": "6.6.6.6", "X-Forwarded-For": "6.6.6.6"}
     async with world.websocket(world.stream, token="token-ann", **headers) as websocket:
         await said(websocket)
@@ -129,7 +129,7 @@ async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatc
     assert re.fullmatch(rf"The stream of session {ANN}, opened from 127.0.0.1, was left after \d+ s", of_ann)
 
 
-async def test_a_program_may_bring_the_sessions_token_in_a_cookie_or_in_the_address(world: World):
+async def test_a_program_may_send_the_token_in_a_cookie_or_in_the_address(world: World):
     world.api.tokens[ANN, "t2"] = "user-ann"
     async with world.websocket(world.main, Cookie="username=ann%40x; session_token=t2") as websocket:
         await said(websocket)
@@ -145,7 +145,7 @@ async def test_a_websocket_of_a_foreign_missing_or_null_origin_is_403(world: Wor
         assert await status_of(world.websocket(address, token="token-ann", origin=origin)) == 403, origin
 
 
-async def test_without_a_token_or_with_that_of_another_session_it_is_401_and_no_redirect(world: World):
+async def test_a_missing_or_foreign_token_is_401_without_a_redirect(world: World):
     for base in (world.stream, world.main):
         assert await status_of(world.websocket(base)) == 401
         assert await status_of(world.websocket(base, BOB, token="token-ann")) == 401
@@ -155,7 +155,7 @@ async def test_without_a_token_or_with_that_of_another_session_it_is_401_and_no_
     assert "token" in reply.json()["error_message"]
 
 
-async def test_any_proxy_path_leads_to_the_session_and_its_cookie_is_for_that_path(world: World):
+async def test_any_proxy_path_leads_to_the_session_and_scopes_its_cookie(world: World):
     path = f"/screens-of_eu/{ROUTE}/{ANN}/"
     client = world.client()
     first = await client.get(f"{world.stream}{path}?token=token-ann")
@@ -173,7 +173,7 @@ async def test_a_session_without_user_shows_itself_to_nobody(world: World):
         assert await status_of(world.websocket(world.stream, token=token)) == 401
 
 
-async def test_on_the_main_port_pages_and_frames_are_sent_to_the_stream_origin(world: World):
+async def test_pages_and_frames_on_the_main_port_go_to_the_stream_origin(world: World):
     for dest in ["document", "iframe", "frame", "object", "embed", "script", "worker"]:
         reply = await world.client().get(
             f"{world.main}{world.path()}x?token=token-ann", headers={"Sec-Fetch-Dest": dest}
@@ -182,9 +182,7 @@ async def test_on_the_main_port_pages_and_frames_are_sent_to_the_stream_origin(w
         assert reply.headers["Location"] == f"{world.stream}{world.path()}x?token=token-ann"
 
 
-async def test_on_the_main_port_a_page_of_a_container_is_sandboxed_for_old_browsers(
-    world: World,
-):
+async def test_a_container_page_on_the_main_port_is_sandboxed(world: World):
     reply = await world.client().get(f"{world.main}{world.path()}", headers={"Cookie": "greenroom_viewer=token-ann"})
     assert reply.status_code == 200
     assert reply.headers["Content-Security-Policy"].startswith("sandbox")
@@ -267,7 +265,7 @@ async def in_pieces(size: int) -> AsyncIterator[bytes]:
     yield b"x" * size
 
 
-async def test_an_upload_over_the_limit_is_told_so_and_none_of_it_reaches_the_container(world: World):
+async def test_an_upload_over_the_limit_is_refused_before_the_container(world: World):
     world.table.limit_uploads(ANN, 1)
     client = world.client(cookies={"greenroom_viewer": "token-ann"})
     for base in (world.stream, world.main):
@@ -295,7 +293,7 @@ async def test_the_limit_is_that_of_the_sessions_user(world: World):
     assert (reply.status_code, reply.json()) == (200, {"bytes": 1_000_001})
 
 
-async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not(monkeypatch: pytest.MonkeyPatch):
+async def test_an_unresponsive_page_is_given_up_but_not_a_silent_desktop(monkeypatch: pytest.MonkeyPatch):
     quick = "import greenroom.gateway.nginx as nginx; nginx.PAGE_IDLE = '1s'"
     monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
     async with served_world() as world, world.websocket(world.stream, token="token-ann") as desktop:
@@ -303,7 +301,7 @@ async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not
         client = world.client(cookies={"greenroom_viewer": "token-ann"})
         reply = await client.get(f"{world.stream}{world.path()}silent")
         assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.5)  # to see that it is not cut
         assert await answers(desktop)
 
 

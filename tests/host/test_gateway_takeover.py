@@ -80,9 +80,9 @@ async def test_new_connections_do_not_notice_that_a_plan_is_taken_over(world: Wo
         nonlocal answered
         while changing:
             reader, writer = await connected(world)
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s)  # see `pause_s`
             writer.write(REQUEST[:20])
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s)  # see `pause_s`
             writer.write(REQUEST[20:] % b"Connection: close\r\n")
             assert await asyncio.wait_for(status(reader), 10) == 200
             writer.close()

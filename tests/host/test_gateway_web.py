@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DRAINING = {"ok": False, "status": "disabled", "enabled": False}
 
 
-async def test_the_sentinel_decides_every_request_both_ways_on_one_kept_connection(world: World):
+async def test_the_sentinel_decides_each_request_of_a_kept_connection(world: World):
     client = world.client()
     master = await world.master()
     for _ in range(3):
@@ -38,14 +38,14 @@ async def test_the_sentinel_decides_every_request_both_ways_on_one_kept_connecti
     assert await world.master() == master
 
 
-async def test_each_manager_has_its_own_sentinel_and_the_first_is_also_on_the_main_port(world: World):
+async def test_each_manager_has_its_own_sentinel_and_the_main_port_the_first(world: World):
     client = world.client()
     world.sentinel(0).touch()
     status = {base: (await client.get(f"{base}/health")).status_code for base in (world.main, world.manager(1))}
     assert status == {world.main: 503, world.manager(1): 200}
 
 
-async def test_a_manager_that_does_not_answer_is_502_and_metrics_are_not_for_outside(own_world: World):
+async def test_an_unresponsive_manager_is_502_and_metrics_stay_inside(own_world: World):
     client = own_world.client()
     assert (await client.get(f"{own_world.manager()}/manager_api/metrics")).status_code == 404
     await own_world.served["manager0"].stop()
@@ -160,7 +160,7 @@ async def test_events_arrive_one_by_one(world: World):
         assert await asyncio.wait_for(anext(chunks), 30) == b"data: second\n\n"
 
 
-async def test_of_the_internal_interface_only_the_question_about_streams_is_reachable(world: World):
+async def test_only_the_stream_question_of_the_internal_interface_is_public(world: World):
     client = world.client()
     assert (await client.post(f"{world.main}/api/internal/manager-requests", json={})).status_code == 404
     question = {"session_id": "s", "token": "t"}

@@ -23,7 +23,7 @@ import pytest
 import pytest_asyncio
 from tests.host.deployed import Zone, deployed_zone, own_database
 from tests.support.gateways import account, give
-from tests.support.managers import eventually
+from tests.support.waiting import eventually
 
 from greenroom.agent.fleet.identity import Identity
 from greenroom.core.fleet.addresses import edge_name

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.managers import LONG_LEASE, Fleet, eventually, lease, primary_is
+from tests.support.managers import LONG_LEASE, Fleet, lease, primary_is
+from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
@@ -76,7 +77,7 @@ async def provoke(db: Database, rounds: int = 10) -> None:
     """Have every Manager do some rounds: what believes that it is Primary tries to write."""
     for _ in range(rounds):
         await db.notify(Event(Topic.ZONE))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # one round after the other
 
 
 async def log_rows(db: Database, code: str) -> list[str]:
@@ -93,9 +94,7 @@ async def disable(db: Database, name: str, enabled: bool = False) -> None:
 # Becoming Primary -----------------------------------------------------------------------------------------------------
 
 
-async def test_of_four_managers_that_start_on_an_empty_lease_one_becomes_primary_with_term_1(
-    fleet: Fleet, db: Database
-):
+async def test_of_four_managers_one_becomes_primary_with_term_1(fleet: Fleet, db: Database):
     names = ("one", "two", "three", "four")
     for name in names:
         fleet.make(name, **LONG_LEASE).start()
@@ -112,7 +111,7 @@ async def test_of_four_managers_that_start_on_an_empty_lease_one_becomes_primary
 # Held still at named places -------------------------------------------------------------------------------------------
 
 
-async def test_frozen_between_take_and_the_first_renewal_it_never_acts_under_that_term(fleet: Fleet, db: Database):
+async def test_a_manager_frozen_before_its_first_renewal_never_acts(fleet: Fleet, db: Database):
     arm_before_start(fleet.folder, "one", "lease.after_take")
     one = fleet.make("one")
     one.start()
@@ -155,7 +154,7 @@ async def test_a_primary_frozen_past_its_lease_writes_nothing_and_follows(fleet:
     await eventually(writes_more(db, "one", before))
 
 
-async def test_killed_again_and_again_by_turns_every_term_begins_at_once_and_has_one_holder(fleet: Fleet, db: Database):
+async def test_after_repeated_kills_every_term_has_one_holder(fleet: Fleet, db: Database):
     await one_of_two(fleet, db, **LONG_LEASE)
     for term in (2, 3, 4):
         now, following = ("one", "two") if term % 2 == 0 else ("two", "one")
@@ -169,9 +168,7 @@ async def test_killed_again_and_again_by_turns_every_term_begins_at_once_and_has
 # A bad line -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_renewal_that_is_answered_after_the_lease_does_not_extend_belief(
-    fleet: Fleet, db: Database, line: BadLine
-):
+async def test_a_renewal_answered_after_the_lease_does_not_extend_belief(fleet: Fleet, db: Database, line: BadLine):
     """R5: the database renewed, and says so when another term has begun."""
     await one_of_two(fleet, db, line)
     assert line.hold("greenroom lease one", "answers") == 1
@@ -185,9 +182,7 @@ async def test_a_renewal_that_is_answered_after_the_lease_does_not_extend_belief
     assert (await lease(db))["term"] == 2
 
 
-async def test_a_lease_connection_that_swallows_everything_is_given_up_for_another(
-    fleet: Fleet, db: Database, line: BadLine
-):
+async def test_a_lease_connection_that_answers_nothing_is_replaced(fleet: Fleet, db: Database, line: BadLine):
     await fleet.start("one", database_url=line.dsn)
     first = await primary_is(db, "one")
     assert line.hold("greenroom lease one", "questions") == line.hold("greenroom lease one", "answers") == 1
@@ -202,9 +197,7 @@ async def test_a_lease_connection_that_swallows_everything_is_given_up_for_anoth
     assert await says(fleet, "one", "no answer on the lease connection; it is cut")
 
 
-async def test_a_primary_whose_line_swallows_everything_is_replaced_after_its_lease(
-    fleet: Fleet, db: Database, line: BadLine
-):
+async def test_a_primary_with_a_dead_line_is_replaced_after_its_lease(fleet: Fleet, db: Database, line: BadLine):
     """A partition without RST, as the database and the process see it: all its connections are open and dead."""
     await one_of_two(fleet, db, line)
     for name in line.names():
@@ -293,7 +286,7 @@ async def test_silence_is_measured_by_the_databases_clock(fleet: Fleet, db: Data
 
     for _ in range(20):
         await db.write("UPDATE agents SET last_reported = clock_timestamp() WHERE hostname = 'host-1'")
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.25)  # four check-ins a second
         assert await status() == "running"
 
     async def is_missing() -> bool:

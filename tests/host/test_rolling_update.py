@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 from tests.host.deployed import Host, Zone, deployed_zone, own_database
 from tests.support.agents import joined
-from tests.support.managers import Fleet, eventually, manager_here
+from tests.support.managers import Fleet, manager_here
+from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError
 from greenroom.db.database import Database
@@ -165,10 +166,7 @@ async def test_an_agent_of_a_later_version_is_understood_by_a_manager(cluster: C
             registration = extended(
                 msgspec.to_builtins(
                     Register(
-                        machine_id=agent.machine_id,
-                        hostname="h",
-                        agent_id=agent.agent_id,
-                        credential=agent.credential,
+                        machine_id=agent.machine_id, hostname="h", agent_id=agent.agent_id, credential=agent.credential
                     )
                 )
             )

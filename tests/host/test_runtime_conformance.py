@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.support.runtime_hosts import OPENBOX, Host, eventually, listening, new_id, spec, usable
+from tests.support.runtime_hosts import OPENBOX, Host, listening, new_id, spec, usable
+from tests.support.waiting import eventually
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File
@@ -348,7 +349,7 @@ async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: H
     assert await runtime.filter_networks() == []
 
 
-async def test_a_new_process_starts_nothing_behind_a_network_it_has_not_made_tight(host: Host, runtime: HostRuntime):
+async def test_a_new_process_starts_nothing_on_a_network_it_has_not_secured(host: Host, runtime: HostRuntime):
     policy_id = new_id()
     await runtime.open_filter_network(policy_id, FILTERS)
     session, _, _ = await host.started(runtime, filter_policy=policy_id)

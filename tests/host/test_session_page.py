@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.support.runtime_hosts import Host, eventually
+from tests.support.runtime_hosts import Host
+from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import Runtime

@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.real_agents import agent_inside, manager_of, session_id
-from tests.support.runtime_hosts import OPENBOX, Host, eventually, new_id, run
+from tests.support.runtime_hosts import OPENBOX, Host, new_id, run
+from tests.support.waiting import eventually
 
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
@@ -108,12 +109,7 @@ async def test_squid_decides_as_the_policy_says(open_folder: Path):
     squid = Squid(open_folder / "policy", owner, lambda: None)
     cases: list[tuple[FilterPolicy, list[tuple[str, int]]]] = []
 
-    @settings(
-        max_examples=25,
-        deadline=None,
-        database=None,
-        suppress_health_check=HEALTH_CHECKS,
-    )
+    @settings(max_examples=25, deadline=None, database=None, suppress_health_check=HEALTH_CHECKS)
     @given(policies(), st.lists(st.tuples(HOSTS, PORTS), min_size=12, max_size=20))
     def collect(policy: FilterPolicy, hosts: list[tuple[str, int]]) -> None:
         cases.append((policy, hosts))

@@ -8,16 +8,16 @@ import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
+from tests.support.managers import SECRETS
 
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import add_join_token
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import hashed
 from greenroom.wire.messages import Answer, Capacity, CheckIn, Observed, Register, Registered, digest
 
 TRIES = 20
@@ -141,7 +141,7 @@ async def speaking(*agents: ToldAgent) -> AsyncGenerator[None]:
         while True:
             for agent in agents:
                 await agent.check_in()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # ten times a second
 
     task = asyncio.create_task(report())
     try:
@@ -163,13 +163,12 @@ async def joined(db: Database, door: httpx.AsyncBaseTransport, **fields: Any) ->
 
 async def join_token(db: Database, uses: int = 1, valid_s: float = 600, *, enable_agent: bool = True) -> str:
     token = uuid.uuid4().hex
-    zone = await db.fetch_one("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
-    assert zone is not None
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
     await add_join_token(db, hashed(token), zone["zone_id"], uses=uses, valid_s=valid_s, enable_agent=enable_agent)
     return token
 
 
-async def session(db: Database, agent: ToldAgent, key_file: Path, **columns: Any) -> str:
+async def session(db: Database, agent: ToldAgent, **columns: Any) -> str:
     """A session row on this Agent with its reservation; `columns` replace the usual values."""
     image = await db.write(
         "INSERT INTO images (name, friendly_name) VALUES ('greenroom/test', %s)"
@@ -185,7 +184,7 @@ async def session(db: Database, agent: ToldAgent, key_file: Path, **columns: Any
         "cores": 0.5,
         "memory": 256 << 20,
         "spec": json.dumps({k: v for k, v in msgspec.to_builtins(spec).items() if k != "credential"}),
-        "credential_encrypted": Secrets.from_file(key_file).encrypt("pass word"),
+        "credential_encrypted": SECRETS.encrypt("pass word"),
         "user_id": None,
         "staging_config_id": None,
         "assignment_id": None,
@@ -217,8 +216,7 @@ async def user(db: Database, name: str = "ann") -> str:
 
 async def row(db: Database, session_id: str) -> dict[str, Any]:
     """The session's row."""
-    found = await db.fetch_one("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
-    assert found is not None
+    (found,) = await db.fetch("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.agents import ToldAgent, joined
 from tests.support.managers import Fleet, manager_here
 from tests.support.real_agents import manager_of
 
@@ -31,6 +32,12 @@ async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
     """A Manager's side for Agents, in this process."""
     async with manager_here(fleet, verdict_grace_s=1) as transport:
         yield transport
+
+
+@pytest.fixture
+async def agent(db: Database, door: httpx.ASGITransport) -> ToldAgent:
+    """An Agent of zone `default` that has made its first complete check-in at `door`."""
+    return await joined(db, door)
 
 
 @pytest.fixture

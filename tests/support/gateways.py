@@ -27,19 +27,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
-from tests.support.played import (
-    ANN,
-    BOB,
-    ROUTE,
-    Api,
-    Served,
-    Table,
-    Who,
-    container,
-    echo,
-    make_certificate,
-    serve,
-)
+from tests.support.played import ANN, BOB, ROUTE, Api, Served, Table, Who, container, echo, make_certificate, serve
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
@@ -187,7 +175,7 @@ class World:
             if await value if asyncio.iscoroutine(value) else value:
                 return
             assert time.monotonic() < end, f"not within {within_s} s; the gateway said:\n{self.log()}"
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # nginx announces nothing
 
     def masters(self) -> list[int]:
         """Masters of nginx, with any parent; a worker just forked still has its master's title for a moment."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import base64
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
+from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.kit.config import ManagerConfig
@@ -19,6 +21,9 @@ from greenroom.manager.main import Manager
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess, answers
 
+KEY = b"k" * 32
+SECRETS = Secrets(KEY)
+"""Of every installation in these tests."""
 STARTED_S = 60.0
 """A process on a busy machine has started, or refused to, within this."""
 SOON_S = 15.0
@@ -37,7 +42,8 @@ class Fleet:
         self.managers: dict[str, RoleProcess] = {}
         self.urls: dict[str, str] = {}
         self.key_file = folder / "key"
-        Secrets.create_file(self.key_file)
+        self.key_file.write_bytes(base64.b64encode(KEY))
+        self.key_file.chmod(0o600)
 
     def make(self, name: str, *prefix: str, **settings: str) -> RoleProcess:
         """A Manager that is not started yet, run by `prefix`; `settings` are GREENROOM_* in small letters."""
@@ -78,22 +84,13 @@ class Fleet:
 
 async def lease(db: Database) -> dict[str, Any]:
     """The lease of zone `default`, with the instance id of who holds it now (None = none)."""
-    row = await db.fetch_one(
+    (row,) = await db.fetch(
         "SELECT l.term, l.holder::text, l.manager_id::text, l.backend_pid,"
         " CASE WHEN l.expires_at > clock_timestamp() THEN m.instance_id END AS primary"
         " FROM zones z JOIN zone_leases l USING (zone_key) LEFT JOIN managers m USING (manager_id)"
         " WHERE z.zone_name = 'default'"
     )
-    assert row is not None
     return row
-
-
-async def eventually(condition: Callable[[], Awaitable[Any]], timeout_s: float = 30.0) -> Any:
-    """Wait until `condition` gives something true; its value."""
-    async with asyncio.timeout(timeout_s):
-        while not (value := await condition()):  # noqa: ASYNC110 -- what is waited for is in another process
-            await asyncio.sleep(0.02)
-        return value
 
 
 async def told(db: Database, act: Awaitable[None]) -> set[str]:

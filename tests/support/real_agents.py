@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,6 @@ async def agent_inside(folder: Path, *managers: ScriptedManager, **changes: Any)
         await agent.close()
     broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
     assert broken == []
-
-
-async def until(what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Wait for something that no event announces."""
-    async with asyncio.timeout(timeout_s):
-        while not (found := what()):  # noqa: ASYNC110 -- there is nothing to be woken by
-            await asyncio.sleep(0.02)
-    return found
 
 
 def simulated(agent: Agent) -> SimulatedRuntime:

@@ -53,7 +53,7 @@ class Registry:
             except OSError:  # also a silence of 2 s
                 assert self._process.poll() is None, "docker-registry ended"
                 assert time.monotonic() < end, "docker-registry does not answer"
-                time.sleep(0.05)
+                time.sleep(0.05)  # it announces nothing
 
     def push(self, name: str) -> str:
         """A new image of one file in the registry, and not on this host; returns its whole name."""

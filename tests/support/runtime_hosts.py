@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from tests.support.waiting import eventually
+
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import Container, Event, HostRuntime, Runtime
 from greenroom.runtimes.host_folders import HostFolders
@@ -28,14 +30,6 @@ def spec(image: str = OPENBOX, **changes: Any) -> SessionSpec:
     return SessionSpec(
         **{"image": image, "image_id": new_id(), "credential": uuid.uuid4().hex, "memory_bytes": 512 << 20, **changes}
     )
-
-
-async def eventually(check: Callable[[], Awaitable[Any]], timeout_s: float = 60.0) -> Any:
-    """The first true value of `check`."""
-    async with asyncio.timeout(timeout_s):
-        while not (value := await check()):  # noqa: ASYNC110 -- what is waited for is in another process
-            await asyncio.sleep(0.03)
-    return value
 
 
 @dataclass
@@ -107,7 +101,7 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
         marker = new_id()
         await runtime.create(marker, spec())
         await runtime.remove(marker)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # its events arrive
         return bool(received)
 
     task = asyncio.create_task(listen())

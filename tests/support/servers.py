@@ -50,7 +50,7 @@ class Server:
                     await (await psycopg.AsyncConnection.connect(self.cluster.dsn)).close()
                     return
                 except psycopg.OperationalError:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.05)  # it announces nothing
 
     def stop(self, number: int = signal.SIGQUIT) -> None:
         """SIGQUIT is `-m immediate`: as after a crash."""

@@ -54,8 +54,8 @@ SHOWN_BY = {
         "test_a_group_can_forbid_deleting": ("allow_kasm_delete",),
     },
     "database/api/test_session_lifecycle.py": {
-        "test_force_is_for_administrators_and_for_owners_whose_groups_allow_it": ("allow_kasm_force_delete",),
-        "test_stop_and_pause_are_subject_to_the_owners_groups_and_resume_is_not": (
+        "test_force_is_for_administrators_and_for_owners_who_may": ("allow_kasm_force_delete",),
+        "test_stop_and_pause_follow_the_owners_groups_and_resume_does_not": (
             "allow_kasm_stop",
             "allow_kasm_pause",
         ),

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.database.api.staging import Stage
+from tests.database.api.client import (
+    ADA,
+    ADMIN,
+    KEY,
+    PASSWORD,
+    PASSWORD_HASH,
+    SAME_ORIGIN,
+    USER,
+    USERS_PASSWORD,
+    Client,
+    MakeClient,
+)
+from tests.database.api.staging import Session, Stage
 
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
-
-ADMIN = "admin@greenroom.local"
-PASSWORD = "one-time secret"
-KEY = ("abcdefghijkl", "the secret half")
-SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
-
-PASSWORD_HASH = hash_password(PASSWORD)
-
-Client = httpx.AsyncClient
-MakeKey = Callable[..., Awaitable[Client]]
-MakeUser = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture
@@ -48,48 +48,44 @@ async def app(db: Database, dsn: str) -> FastAPI:
 
 
 @pytest.fixture
-async def connect(app: FastAPI) -> AsyncIterator[Callable[..., Awaitable[Client]]]:
+async def connect(app: FastAPI) -> AsyncIterator[MakeClient]:
     """Makes clients; the address given is the one the api sees."""
     async with AsyncExitStack() as stack:
 
         async def make(auth: tuple[str, str] | None = None, address: str = "192.0.2.1") -> Client:
             transport = httpx.ASGITransport(app, client=(address, 50000), raise_app_exceptions=False)
-            client = httpx.AsyncClient(
-                transport=transport,
-                base_url="https://127.0.0.1:8443",
-                auth=httpx.BasicAuth(*auth) if auth else None,
-            )
+            basic = httpx.BasicAuth(*auth) if auth else None
+            client = Client(transport=transport, base_url="https://127.0.0.1:8443", auth=basic)
             return await stack.enter_async_context(client)
 
         yield make
 
 
 @pytest.fixture
-async def anonymous(connect: MakeKey) -> Client:
+async def anonymous(connect: MakeClient) -> Client:
     """Without a credential."""
     return await connect()
 
 
 @pytest.fixture
-async def admin(connect: MakeKey) -> Client:
+async def admin(connect: MakeClient) -> Client:
     """With the installation's first key: every permission."""
     return await connect(KEY)
 
 
 @pytest.fixture
-def with_key(connect: MakeKey, admin: Client) -> MakeKey:
+def with_key(connect: MakeClient, admin: Client) -> MakeClient:
     """Makes a client with a new key that has the permissions given."""
 
     async def make(*permissions: str, **fields: object) -> Client:
-        body = {"name": "test", "permissions": list(permissions), **fields}
-        created = (await admin.post("/api/v1/api-keys", json=body)).json()
+        created = await admin.make("/api/v1/api-keys", name="test", permissions=list(permissions), **fields)
         return await connect((created["api_key"], created["api_key_secret"]))
 
     return make
 
 
 @pytest.fixture
-def logged_in(connect: MakeKey) -> MakeUser:
+def logged_in(connect: MakeClient) -> MakeClient:
     """Makes a browser in which a user is logged in."""
 
     async def make(username: str = ADMIN, password: str = PASSWORD) -> Client:
@@ -103,30 +99,44 @@ def logged_in(connect: MakeKey) -> MakeUser:
 
 
 @pytest.fixture
-async def user(admin: Client, logged_in: MakeUser) -> Client:
-    """A browser in which an ordinary user, `user@greenroom.local`, is logged in."""
-    body = {"username": "user@greenroom.local", "password": "quite ordinary"}
-    assert (await admin.post("/api/v1/users", json=body)).status_code == 201
-    return await logged_in("user@greenroom.local", "quite ordinary")
-
-
-@pytest.fixture
-def with_user(admin: Client, logged_in: MakeUser) -> MakeUser:
+def with_user(admin: Client, logged_in: MakeClient) -> MakeClient:
     """Creates an ordinary user and a browser in which they are logged in."""
 
     async def make(username: str) -> Client:
-        body = {"username": username, "password": "quite ordinary"}
-        assert (await admin.post("/api/v1/users", json=body)).status_code == 201
-        return await logged_in(username, "quite ordinary")
+        await admin.make("/api/v1/users", username=username, password=USERS_PASSWORD)
+        return await logged_in(username, USERS_PASSWORD)
 
     return make
 
 
 @pytest.fixture
-async def stage(app: FastAPI, db: Database, admin: Client) -> Stage:
-    """What staging configs need: a zone with fixed addresses, a workspace, an Agent."""
+async def user(with_user: MakeClient) -> Client:
+    """A browser in which an ordinary user, `user@greenroom.local`, is logged in."""
+    return await with_user(USER)
+
+
+@pytest.fixture
+async def ada(with_user: MakeClient) -> Client:
+    """A browser of another ordinary user."""
+    return await with_user(ADA)
+
+
+@pytest.fixture
+async def agent(app: FastAPI, db: Database) -> str:
+    """A running Agent with room and the image."""
+    del app
+    (row,) = await db.fetch("SELECT z.zone_id::text, i.name FROM zones z, images i")
+    return await rows.agent(db, row["zone_id"], hostname="agent-1", image=row["name"])
+
+
+@pytest.fixture
+async def stage(app: FastAPI, db: Database, admin: Client, agent: str) -> Stage:
+    """A zone with fixed addresses, a workspace, an Agent."""
     await db.write("UPDATE zones SET allow_origin_domain = '127.0.0.1', upstream_auth_address = '127.0.0.1:8443'")
-    zone_id = (await db.fetch("SELECT zone_id::text FROM zones"))[0]["zone_id"]
-    image = (await db.fetch("SELECT image_id::text, name FROM images"))[0]
-    agent_id = await rows.agent(db, zone_id, hostname="agent-1", image=image["name"])
-    return Stage(db, admin, app.state.logs, zone_id, image["image_id"], image["name"], agent_id)
+    (row,) = await db.fetch("SELECT z.zone_id::text, image_id::text, i.name FROM zones z, images i")
+    return Stage(db, app, admin, row["zone_id"], row["image_id"], row["name"], agent)
+
+
+@pytest.fixture
+async def session(stage: Stage, ada: Client) -> Session:
+    return Session(stage, ada, await ada.own_id(), await stage.launched(ada))

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
-from tests.database.api.conftest import KEY
+from tests.database.api.client import KEY, Client, MakeClient
 
 from greenroom.api.access.accounts import forget_anonymous_users
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
-
-ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 
 
 async def request_kasm(admin: Client, **body: Any) -> dict[str, Any]:
@@ -28,21 +22,9 @@ async def request_kasm(admin: Client, **body: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def anonymous_id(admin: Client, db: Database, app: FastAPI) -> str:
+async def anonymous_id(admin: Client, agent: str) -> str:
     """The user of a session that was launched without one, on an Agent with room, without a workspace named."""
-    (row,) = await db.write(
-        "INSERT INTO agents (zone_id, hostname, credential_hash, status, complete, last_reported)"
-        " SELECT zone_id, 'host-1', '', 'running', true, now() FROM zones RETURNING agent_id"
-    )
-    await db.write(
-        "INSERT INTO agent_capacity (agent_id, cores, memory) VALUES (%s, 8, 8000000000)", (row["agent_id"],)
-    )
-    await db.write(
-        "INSERT INTO agent_images (agent_id, name, state) VALUES (%s, 'greenroom/desktop:xfce', 'present')",
-        (row["agent_id"],),
-    )
-    settings = {"settings": {"default_image": "Desktop"}}
-    assert (await admin.patch(f"/api/v1/groups/{ALL_USERS}", json=settings)).status_code == 200
+    await admin.change(f"/api/v1/groups/{ALL_USERS}", settings={"default_image": "Desktop"})
     return (await request_kasm(admin))["user_id"]
 
 
@@ -57,7 +39,7 @@ async def left(db: Database, app: FastAPI, retention_s: float) -> int:
 async def test_an_anonymous_user_is_marked_in_all_users_and_cannot_log_in(
     admin: Client, anonymous_id: str, anonymous: Client
 ):
-    shown = (await admin.get(f"/api/v1/users/{anonymous_id}")).json()
+    shown = await admin.read(f"/api/v1/users/{anonymous_id}")
     assert (shown["anonymous"], shown["groups"]) == (True, [{"group_id": ALL_USERS, "name": "All Users"}])
     body = {"username": shown["username"], "password": ""}
     refused = await anonymous.post("/api/v1/login", json=body, headers={"Sec-Fetch-Site": "same-origin"})
@@ -80,17 +62,14 @@ async def test_an_anonymous_user_is_deleted_some_time_after_the_last_session(
     assert (await admin.get(f"/api/v1/users/{anonymous_id}")).status_code == 404
     (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'user-deleted'", {})
     assert "left with their last session" in row["message"]
-    assert len((await admin.get("/api/v1/users")).json()) == 1, "nobody else left"
+    assert len(await admin.read("/api/v1/users")) == 1, "nobody else left"
 
 
 async def test_somebody_without_a_session_who_is_not_anonymous_stays(admin: Client, db: Database, app: FastAPI):
     await admin.post("/api/v1/users", json={"username": "anonymous-fan"})
     await db.write("UPDATE users SET created = now() - interval '1 day'")
     await left(db, app, 0)
-    assert {u["username"] for u in (await admin.get("/api/v1/users")).json()} == {
-        "admin@greenroom.local",
-        "anonymous-fan",
-    }
+    assert {u["username"] for u in await admin.read("/api/v1/users")} == {"admin@greenroom.local", "anonymous-fan"}
 
 
 async def test_without_any_workspace_nobody_is_left_behind(admin: Client, db: Database):
@@ -100,7 +79,7 @@ async def test_without_any_workspace_nobody_is_left_behind(admin: Client, db: Da
 
 
 async def test_a_repeated_request_gives_the_same_user_and_session(
-    admin: Client, anonymous_id: str, db: Database, with_key: Make
+    admin: Client, anonymous_id: str, db: Database, with_key: MakeClient
 ):
     async def launch(client: Client) -> dict[str, Any]:
         answer = await client.post("/api/public/request_kasm", json={}, headers={"Idempotency-Key": "7"})
@@ -115,9 +94,7 @@ async def test_a_repeated_request_gives_the_same_user_and_session(
     assert len(await db.fetch("SELECT 1 FROM anonymous_users", {})) == 3
 
 
-async def test_a_different_request_under_a_used_key_is_refused_and_leaves_the_first(
-    admin: Client, anonymous_id: str, db: Database
-):
+async def test_a_different_request_under_a_used_key_is_refused(admin: Client, anonymous_id: str, db: Database):
     headers = {"Idempotency-Key": "7"}
     first = (await admin.post("/api/public/request_kasm", json={}, headers=headers)).json()
     other = await admin.post("/api/public/request_kasm", json={"environment": {"A": "b"}}, headers=headers)
@@ -125,7 +102,7 @@ async def test_a_different_request_under_a_used_key_is_refused_and_leaves_the_fi
     assert (await admin.get(f"/api/v1/users/{first['user_id']}")).status_code == 200
 
 
-async def test_nobody_becomes_the_user_of_a_launch_to_come(admin: Client, anonymous_id: str, with_key: Make):
+async def test_nobody_becomes_the_user_of_a_launch_to_come(admin: Client, anonymous_id: str, with_key: MakeClient):
     name = f"anonymous-{hashlib.sha256(f'{KEY[0]}|order-7'.encode()).hexdigest()[:16]}"
     clerk = await with_key("users_create")
     body = {"username": name, "password": "known to the clerk"}

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
 
-import httpx
 import pytest
+from tests.database.api.client import Client, MakeClient
 
 from greenroom.api.access.accounts import default_image_of
 from greenroom.core.errors import Invalid
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.ssh_keys import new_pair, pair_of, same_key
 
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
-
-ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 OWN = "/api/v1/me/attributes"
 PAIR, OTHER = new_pair("ada"), new_pair("bob")
 
@@ -28,14 +24,14 @@ async def stored_key(db: Database) -> str | None:
 
 
 async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
-    begin = (await user.get(OWN)).json()
+    begin = await user.read(OWN)
     assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 5
     changed = await user.patch(OWN, json={"preferred_language": "de_DE.UTF-8", "theme": "dark"})
     assert changed.status_code == 200, changed.text
-    assert (await user.patch(OWN, json={"preferred_timezone": "Europe/Berlin"})).status_code == 200
-    now = (await user.get(OWN)).json()
+    await user.change(OWN, preferred_timezone="Europe/Berlin")
+    now = await user.read(OWN)
     assert (now["preferred_language"], now["preferred_timezone"], now["theme"]) == ("de-DE", "Europe/Berlin", "dark")
-    cleared = (await user.patch(OWN, json={"theme": None})).json()
+    cleared = await user.change(OWN, theme=None)
     assert (cleared["theme"], cleared["preferred_language"]) == (None, "de-DE")
 
 
@@ -86,12 +82,12 @@ async def test_both_keys_are_one_pair(user: Client, db: Database):
     await user.patch(OWN, json={"ssh_private_key": PAIR.private})
     refused = await user.patch(OWN, json={"ssh_public_key": OTHER.public})
     assert (refused.status_code, "belongs to another" in refused.json()["detail"]) == (422, True)
-    renamed = (await user.patch(OWN, json={"ssh_public_key": PAIR.public + " renamed"})).json()
+    renamed = await user.change(OWN, ssh_public_key=PAIR.public + " renamed")
     assert (renamed["ssh_public_key"].endswith("renamed"), renamed["has_ssh_private_key"]) == (True, True)
-    public_only = (await user.patch(OWN, json={"ssh_public_key": OTHER.public, "ssh_private_key": None})).json()
+    public_only = await user.change(OWN, ssh_public_key=OTHER.public, ssh_private_key=None)
     assert (public_only["ssh_public_key"], public_only["has_ssh_private_key"]) == (OTHER.public, False)
     await user.patch(OWN, json={"ssh_private_key": PAIR.private})
-    gone = (await user.patch(OWN, json={"ssh_public_key": None})).json()
+    gone = await user.change(OWN, ssh_public_key=None)
     assert (gone["ssh_public_key"], gone["has_ssh_private_key"]) == (None, False)
     assert await stored_key(db) is None
 
@@ -108,10 +104,10 @@ async def test_a_pair_is_made_for_a_user_without_one(user: Client, admin: Client
 
 
 async def test_others_need_the_permission_and_nobody_changes_somebody_above(
-    user: Client, admin: Client, with_key: Make
+    user: Client, admin: Client, with_key: MakeClient
 ):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
-    boss = next(u for u in (await admin.get("/api/v1/users")).json() if u["user_id"] != me)["user_id"]
+    me = await user.own_id()
+    boss = next(u for u in await admin.read("/api/v1/users") if u["user_id"] != me)["user_id"]
     helpdesk = await with_key("users_view", "users_modify")
     assert (await user.get(f"/api/v1/users/{boss}/attributes")).status_code == 403
     changed = await helpdesk.patch(f"/api/v1/users/{me}/attributes", json={"preferred_language": "fr"})
@@ -124,7 +120,7 @@ async def test_others_need_the_permission_and_nobody_changes_somebody_above(
 
 
 async def test_attributes_leave_with_their_user(user: Client, admin: Client, db: Database):
-    me = (await user.patch(OWN, json={"theme": "light"})).json()["user_id"]
+    me = (await user.change(OWN, theme="light"))["user_id"]
     assert (await admin.delete(f"/api/v1/users/{me}")).status_code == 204
     assert await db.fetch("SELECT 1 FROM user_attributes", {}) == []
     assert (await admin.get(f"/api/v1/users/{me}/attributes")).status_code == 404
@@ -134,52 +130,35 @@ async def test_attributes_leave_with_their_user(user: Client, admin: Client, db:
 
 
 async def test_the_own_default_workspace_comes_before_that_of_the_groups(user: Client, admin: Client, db: Database):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    me = await user.own_id()
     with pytest.raises(Invalid, match="no default workspace"):
         await default_image_of(db, me)
-    desktop = (await admin.get("/api/v1/images")).json()[0]["image_id"]
-    other = (await admin.post("/api/v1/images", json={"name": "editor:1", "friendly_name": "Editor"})).json()[
-        "image_id"
-    ]
+    desktop = (await admin.read("/api/v1/images"))[0]["image_id"]
+    other = (await admin.make("/api/v1/images", name="editor:1", friendly_name="Editor"))["image_id"]
     settings = {"settings": {"default_image": "Editor"}}
     saved = await admin.patch(f"/api/v1/groups/{ALL_USERS}", json=settings)
     assert saved.json()["settings"]["default_image"] == other, "stored by id: a renamed workspace stays the default"
     assert await default_image_of(db, me) == other
-    assert (await user.patch(OWN, json={"default_image": desktop})).status_code == 200
+    await user.change(OWN, default_image=desktop)
     assert await default_image_of(db, me) == desktop
-    refused = await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": {"default_image": "Nonsense"}})
-    assert (refused.status_code, "Nonsense" in refused.json()["detail"]) == (422, True)
+    assert "Nonsense" in await admin.refused(
+        422, f"PATCH /api/v1/groups/{ALL_USERS}", {"settings": {"default_image": "Nonsense"}}
+    )
 
 
 async def test_a_deleted_default_workspace_is_none(user: Client, admin: Client, db: Database):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
-    other = (await admin.post("/api/v1/images", json={"name": "editor:1", "friendly_name": "Editor"})).json()[
-        "image_id"
-    ]
+    me = await user.own_id()
+    other = (await admin.make("/api/v1/images", name="editor:1", friendly_name="Editor"))["image_id"]
     await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": {"default_image": other}})
     await user.patch(OWN, json={"default_image": other})
     assert (await admin.delete(f"/api/v1/images/{other}")).status_code == 204
-    assert (await user.get(OWN)).json()["default_image"] is None
+    assert (await user.read(OWN))["default_image"] is None
     with pytest.raises(Invalid, match="was deleted"):
         await default_image_of(db, me)
 
 
-async def test_a_launch_without_a_workspace_starts_the_default_one(user: Client, admin: Client, db: Database):
-    refused = await user.post("/api/v1/sessions", json={})
-    assert (refused.status_code, "no default workspace" in refused.json()["detail"]) == (422, True)
-    desktop = (await admin.get("/api/v1/images")).json()[0]["image_id"]
+async def test_a_launch_without_a_workspace_starts_the_default_one(user: Client, admin: Client, agent: str):
+    assert "no default workspace" in await user.refused(422, "POST /api/v1/sessions", {})
+    desktop = (await admin.read("/api/v1/images"))[0]["image_id"]
     await user.patch(OWN, json={"default_image": desktop})
-    (agent,) = await db.write(
-        "INSERT INTO agents (zone_id, hostname, credential_hash, status, complete, last_reported)"
-        " SELECT zone_id, 'host-1', '', 'running', true, now() FROM zones RETURNING agent_id"
-    )
-    await db.write(
-        "INSERT INTO agent_capacity (agent_id, cores, memory) VALUES (%s, 8, 8000000000)", (agent["agent_id"],)
-    )
-    await db.write(
-        "INSERT INTO agent_images (agent_id, name, state) VALUES (%s, 'greenroom/desktop:xfce', 'present')",
-        (agent["agent_id"],),
-    )
-    launched = await user.post("/api/v1/sessions", json={})
-    assert launched.status_code == 202, launched.text
-    assert launched.json()["image_id"] == desktop
+    assert (await user.launch())["image_id"] == desktop

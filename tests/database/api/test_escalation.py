@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
+from tests.database.api.client import Client, MakeClient
 
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
-
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
-
-ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 
 
 async def id_of(admin: Client, username: str) -> str:
-    users = (await admin.get("/api/v1/users", params={"q": username})).json()
+    users = await admin.read("/api/v1/users", q=username)
     return next(user["user_id"] for user in users if user["username"] == username)
 
 
 async def new_group(
     admin: Client, name: str, *permissions: str, members: tuple[str, ...] = (), **fields: object
 ) -> str:
-    made = await admin.post("/api/v1/groups", json={"name": name, "permissions": list(permissions), **fields})
-    assert made.status_code == 201, made.text
-    group_id = made.json()["group_id"]
+    group_id = (await admin.make("/api/v1/groups", name=name, permissions=list(permissions), **fields))["group_id"]
     for user_id in members:
         assert (await admin.put(f"/api/v1/groups/{group_id}/users/{user_id}")).status_code == 204
     return group_id
@@ -42,12 +35,12 @@ async def boss(admin: Client) -> str:
 # Users ------------------------------------------------------------------------------------------------------------
 
 
-async def test_users_modify_is_enough_for_ordinary_users_and_not_for_those_above(
-    admin: Client, with_key: Make, user: Client, boss: str
+async def test_users_modify_is_enough_for_ordinary_users_only(
+    admin: Client, with_key: MakeClient, user: Client, boss: str
 ):
     helpdesk = await with_key("users_view", "users_modify", "users_delete")
     ordinary = await id_of(admin, "user@greenroom.local")
-    assert (await helpdesk.patch(f"/api/v1/users/{ordinary}", json={"locked": True})).status_code == 200
+    await helpdesk.change(f"/api/v1/users/{ordinary}", locked=True)
     for refused in (
         await helpdesk.patch(f"/api/v1/users/{boss}", json={"password": "taken over!!"}),
         await helpdesk.patch(f"/api/v1/users/{boss}", json={"locked": True}),
@@ -56,10 +49,12 @@ async def test_users_modify_is_enough_for_ordinary_users_and_not_for_those_above
     ):
         assert (refused.status_code, refused.json()["required"]) == (403, ["users_modify_admin"])
     chief = await with_key("users_view", "users_modify", "users_modify_admin")
-    assert (await chief.patch(f"/api/v1/users/{boss}", json={"notes": "x"})).status_code == 200
+    await chief.change(f"/api/v1/users/{boss}", notes="x")
 
 
-async def test_permission_to_change_users_does_not_put_them_into_groups(admin: Client, with_key: Make, user: Client):
+async def test_permission_to_change_users_does_not_put_them_into_groups(
+    admin: Client, with_key: MakeClient, user: Client
+):
     viewers = await new_group(admin, "Viewers", "zones_view")
     ordinary = await id_of(admin, "user@greenroom.local")
     users_only = await with_key("users_view", "users_create", "users_modify", "zones_view")
@@ -69,20 +64,21 @@ async def test_permission_to_change_users_does_not_put_them_into_groups(admin: C
     assert refused.status_code == 403
     assert (await users_only.post("/api/v1/users", json={"username": "x", "groups": [ALL_USERS]})).status_code == 201
     both = await with_key("users_view", "users_modify", "groups_modify", "zones_view")
-    assert (await both.patch(f"/api/v1/users/{ordinary}", json={"groups": [viewers]})).status_code == 200
+    await both.change(f"/api/v1/users/{ordinary}", groups=[viewers])
     assert (await user.get("/api/v1/zones")).status_code == 200
 
 
-async def test_nobody_gives_a_permission_they_do_not_have(admin: Client, with_key: Make, user: Client):
+async def test_nobody_gives_a_permission_they_do_not_have(admin: Client, with_key: MakeClient, user: Client):
     viewers = await new_group(admin, "Viewers", "zones_view")
     ordinary = await id_of(admin, "user@greenroom.local")
-    groups = await with_key("users_view", "users_modify", "groups_view", "groups_create", "groups_modify")
+    groups = await with_key("users_create", "users_modify", "groups_view", "groups_create", "groups_modify")
     empty = (await groups.post("/api/v1/groups", json={"name": "Empty"})).json()["group_id"]
     for refused in (
         await groups.post("/api/v1/groups", json={"name": "x", "permissions": ["zones_view"]}),
         await groups.patch(f"/api/v1/groups/{empty}", json={"permissions": ["global_admin"]}),
         await groups.put(f"/api/v1/groups/{viewers}/users/{ordinary}"),
         await groups.patch(f"/api/v1/users/{ordinary}", json={"groups": [viewers]}),
+        await groups.post("/api/v1/users", json={"username": "x", "groups": [viewers]}),
     ):
         assert refused.status_code == 403, refused.text
     assert (await user.get("/api/v1/zones")).status_code == 403
@@ -92,7 +88,7 @@ async def test_nobody_gives_a_permission_they_do_not_have(admin: Client, with_ke
 # Groups -----------------------------------------------------------------------------------------------------------
 
 
-async def test_groups_above_oneself_and_system_groups_need_more(admin: Client, with_key: Make, boss: str):
+async def test_groups_above_oneself_and_system_groups_need_more(admin: Client, with_key: MakeClient, boss: str):
     admins = await new_group(admin, "Admins too", "global_admin")
     groups = await with_key("groups_view", "groups_modify", "groups_delete")
     for refused in (
@@ -104,15 +100,14 @@ async def test_groups_above_oneself_and_system_groups_need_more(admin: Client, w
     ):
         assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify_system"])
     system = await with_key("groups_view", "groups_modify", "groups_modify_system")
-    assert (await system.patch(f"/api/v1/groups/{ALL_USERS}", json={"priority": 900})).status_code == 200
+    await system.change(f"/api/v1/groups/{ALL_USERS}", priority=900)
     assert (await system.put(f"/api/v1/groups/{admins}/users/{boss}")).status_code == 403, "it has not what it gives"
 
 
 async def test_names_of_system_groups_are_fixed(admin: Client):
-    refused = await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"name": "Everybody"})
-    assert (refused.status_code, "name" in refused.json()["detail"]) == (409, True)
+    assert "name" in await admin.refused(409, f"PATCH /api/v1/groups/{ALL_USERS}", {"name": "Everybody"})
     same = {"name": "All Users", "description": "All of them"}
-    assert (await admin.patch(f"/api/v1/groups/{ALL_USERS}", json=same)).status_code == 200
+    await admin.change(f"/api/v1/groups/{ALL_USERS}", **same)
 
 
 async def test_a_member_may_be_given_only_the_own_groups(admin: Client, user: Client):
@@ -120,26 +115,24 @@ async def test_a_member_may_be_given_only_the_own_groups(admin: Client, user: Cl
     codes = ("groups_view_ifmember", "groups_modify_ifmember")
     team = await new_group(admin, "Team", *codes, members=(ordinary,))
     other = await new_group(admin, "Other")
-    assert {group["name"] for group in (await user.get("/api/v1/groups")).json()} == {"All Users", "Team"}
+    assert {group["name"] for group in await user.read("/api/v1/groups")} == {"All Users", "Team"}
     assert (await user.get(f"/api/v1/groups/{team}")).status_code == 200
     assert (await user.get(f"/api/v1/groups/{other}")).status_code == 404
-    assert (await user.patch(f"/api/v1/groups/{team}", json={"description": "ours"})).status_code == 200
+    await user.change(f"/api/v1/groups/{team}", description="ours")
     assert (await user.patch(f"/api/v1/groups/{other}", json={"description": "ours"})).status_code == 403
     assert (await user.patch(f"/api/v1/groups/{ALL_USERS}", json={"description": "ours"})).status_code == 403
     assert (await user.patch(f"/api/v1/groups/{team}", json={"permissions": ["zones_view"]})).status_code == 403
     assert (await user.delete(f"/api/v1/groups/{team}")).status_code == 403
-    assert (await user.patch(f"/api/v1/groups/{team}", json={"settings": {"idle_disconnect": 5}})).status_code == 200
+    await user.change(f"/api/v1/groups/{team}", settings={"idle_disconnect": 5})
     assert (await user.put(f"/api/v1/groups/{other}/users/{ordinary}")).status_code == 403
 
 
-async def test_who_may_not_change_all_groups_does_not_say_how_containers_are_made(
-    admin: Client, user: Client, with_key: Make
-):
+async def test_only_editors_of_all_groups_configure_containers(admin: Client, user: Client, with_key: MakeClient):
     """Or the user could mount the folder that holds the profiles of all users."""
     ordinary = await id_of(admin, "user@greenroom.local")
     team = await new_group(admin, "Team", "groups_modify_ifmember", members=(ordinary,))
     mapping = {"/srv/profiles": {"bind": "/mnt/profiles"}}
-    assert (await admin.patch(f"/api/v1/groups/{team}", json={"settings": {"volume_mapping": mapping}})).is_success
+    await admin.change(f"/api/v1/groups/{team}", settings={"volume_mapping": mapping})
     for settings in ({"volume_mapping": mapping}, {"volume_mapping": None}, {"run_config": {"user": "1001"}}):
         refused = await user.patch(f"/api/v1/groups/{team}", json={"settings": settings})
         assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify"])
@@ -161,9 +154,9 @@ async def test_a_member_given_the_own_groups_lifts_no_rule_of_others(admin: Clie
         await admin.post("/api/v1/images", json={"name": "hr:1", "friendly_name": "HR only", "groups": []})
     ).json()
     body = {"username": "pupil", "password": "quite ordinary"}
-    pupil = (await admin.post("/api/v1/users", json=body)).json()["user_id"]
-    class_, desktop = f"/api/v1/groups/{own}", (await admin.get("/api/v1/images")).json()
-    before = (await user.get("/api/v1/me")).json()["settings"]
+    pupil = (await admin.make("/api/v1/users", **body))["user_id"]
+    class_, desktop = f"/api/v1/groups/{own}", await admin.read("/api/v1/images")
+    before = (await user.read("/api/v1/me"))["settings"]
     for refused in (
         await user.patch(class_, json={"priority": 1}),
         await user.patch(class_, json={"priority": 1, "settings": {"allow_kasm_downloads": True}}),
@@ -174,16 +167,16 @@ async def test_a_member_given_the_own_groups_lifts_no_rule_of_others(admin: Clie
         await user.put(f"{class_}/images/{hidden['image_id']}"),
     ):
         assert refused.status_code == 403, refused.text
-    assert (await user.get("/api/v1/me")).json()["settings"] == before
+    assert (await user.read("/api/v1/me"))["settings"] == before
     tighter = {"settings": {"idle_disconnect": 5, "allow_kasm_uploads": False}}
-    assert (await user.patch(class_, json=tighter)).status_code == 200
+    await user.change(class_, **tighter)
     assert (await user.put(f"{class_}/users/{pupil}")).status_code == 204
     own_image = next(image for image in desktop if image["friendly_name"] == "Desktop")
     assert (await user.put(f"{class_}/images/{own_image['image_id']}")).status_code == 204
     assert (await admin.patch(class_, json={"priority": 1, "settings": {"allow_kasm_downloads": True}})).is_success
 
 
-async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key: Make, user: Client, boss: str):
+async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key: MakeClient, user: Client, boss: str):
     ordinary = await id_of(admin, "user@greenroom.local")
     program = await with_key("users_auth_session", "user")
 
@@ -195,27 +188,29 @@ async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key
     assert (await user.get("/api/v1/me")).status_code == 401
 
 
-async def test_the_last_administrator_cannot_be_lost_through_a_group(admin: Client, boss: str):
-    administrators = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Administrators")
-    address = f"/api/v1/groups/{administrators['group_id']}"
-    for refused in (
-        await admin.patch(address, json={"permissions": ["user"]}),
-        await admin.delete(f"{address}/users/{boss}"),
-        await admin.delete(address),
+async def test_the_last_administrator_cannot_be_lost(admin: Client, boss: str):
+    administrators = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Administrators")
+    group, user = f"/api/v1/groups/{administrators['group_id']}", f"/api/v1/users/{boss}"
+    for what, body in (
+        (f"DELETE {user}", None),
+        (f"PATCH {user}", {"disabled": True}),
+        (f"PATCH {user}", {"groups": []}),
+        (f"DELETE {group}/users/{boss}", None),
+        (f"PATCH {group}", {"permissions": ["user"]}),
     ):
-        assert refused.status_code == 409, refused.text
+        assert "administer" in await admin.refused(409, what, body)
+    await admin.refused(409, f"DELETE {group}")
     second = await new_group(admin, "Second", "global_admin", members=(boss,))
-    assert (await admin.delete(f"{address}/users/{boss}")).status_code == 204
-    refused = await admin.delete(f"/api/v1/groups/{second}")
-    assert (refused.status_code, "administer" in refused.json()["detail"]) == (409, True)
+    assert (await admin.delete(f"{group}/users/{boss}")).status_code == 204
+    assert "administer" in await admin.refused(409, f"DELETE /api/v1/groups/{second}")
 
 
 async def test_two_administrators_cannot_remove_each_other_at_the_same_time(admin: Client, boss: str):
-    administrators = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Administrators")
+    administrators = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Administrators")
     address = f"/api/v1/groups/{administrators['group_id']}/users"
     for round_ in range(5):
         body = {"username": f"second{round_}", "password": "quite ordinary", "groups": [administrators["group_id"]]}
-        second = (await admin.post("/api/v1/users", json=body)).json()["user_id"]
+        second = (await admin.make("/api/v1/users", **body))["user_id"]
         answers = await asyncio.gather(admin.delete(f"{address}/{boss}"), admin.delete(f"{address}/{second}"))
         assert sorted(answer.status_code for answer in answers) == [204, 409]
         await admin.put(f"{address}/{boss}")
@@ -225,10 +220,9 @@ async def test_two_administrators_cannot_remove_each_other_at_the_same_time(admi
 # API keys ---------------------------------------------------------------------------------------------------------
 
 
-async def own_key(browser: Client, connect: Make, *permissions: str, **fields: object) -> Client:
-    made = await browser.post("/api/v1/api-keys", json={"name": "mine", "permissions": list(permissions), **fields})
-    assert made.status_code == 201, made.text
-    return await connect((made.json()["api_key"], made.json()["api_key_secret"]))
+async def own_key(browser: Client, connect: MakeClient, *permissions: str, **fields: object) -> Client:
+    made = await browser.make("/api/v1/api-keys", name="mine", permissions=list(permissions), **fields)
+    return await connect((made["api_key"], made["api_key_secret"]))
 
 
 @pytest.fixture
@@ -240,18 +234,18 @@ async def maker(admin: Client, user: Client) -> Client:
     return user
 
 
-async def test_a_key_may_never_more_than_who_made_it(admin: Client, maker: Client, connect: Make):
+async def test_a_key_may_never_more_than_who_made_it(admin: Client, maker: Client, connect: MakeClient):
     refused = await maker.post("/api/v1/api-keys", json={"name": "x", "permissions": ["zones_view", "zones_modify"]})
     assert (refused.status_code, refused.json()["required"]) == (403, ["zones_modify"])
     key = await own_key(maker, connect, "zones_view")
     assert (await key.get("/api/v1/zones")).status_code == 200
-    makers = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Makers")
+    makers = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Makers")
     codes = {"permissions": ["devapi_create"]}
-    assert (await admin.patch(f"/api/v1/groups/{makers['group_id']}", json=codes)).status_code == 200
+    await admin.change(f"/api/v1/groups/{makers['group_id']}", **codes)
     assert (await key.get("/api/v1/zones")).status_code == 403, "what its owner lost, the key lost"
 
 
-async def test_a_key_made_by_a_key_belongs_to_the_same_user(admin: Client, maker: Client, connect: Make):
+async def test_a_key_made_by_a_key_belongs_to_the_same_user(admin: Client, maker: Client, connect: MakeClient):
     key = await own_key(maker, connect, "devapi_create", "zones_view")
     refused = await key.post("/api/v1/api-keys", json={"name": "x", "permissions": ["devapi_view"]})
     assert refused.status_code == 403
@@ -262,7 +256,7 @@ async def test_a_key_made_by_a_key_belongs_to_the_same_user(admin: Client, maker
     assert (await child.get("/api/v1/zones")).status_code == 401
 
 
-async def test_keys_stop_with_their_owner(admin: Client, maker: Client, connect: Make):
+async def test_keys_stop_with_their_owner(admin: Client, maker: Client, connect: MakeClient):
     key = await own_key(maker, connect, "zones_view")
     ordinary = await id_of(admin, "user@greenroom.local")
     for change, status in (({"locked": True}, 401), ({"locked": False}, 200), ({"disabled": True}, 401)):
@@ -270,14 +264,14 @@ async def test_keys_stop_with_their_owner(admin: Client, maker: Client, connect:
         assert (await key.get("/api/v1/zones")).status_code == status, change
     assert (await admin.delete(f"/api/v1/users/{ordinary}")).status_code == 204
     assert (await key.get("/api/v1/zones")).status_code == 401
-    left = next(k for k in (await admin.get("/api/v1/api-keys")).json() if k["name"] == "mine")
+    left = next(k for k in await admin.read("/api/v1/api-keys") if k["name"] == "mine")
     assert (left["enabled"], left["owner"], left["valid"]) == (False, None, False)
 
 
 async def test_only_who_has_them_enables_a_key_with_permissions(
-    admin: Client, maker: Client, connect: Make, with_key: Make
+    admin: Client, maker: Client, connect: MakeClient, with_key: MakeClient
 ):
-    strong = (await admin.post("/api/v1/api-keys", json={"name": "s", "permissions": ["zones_modify"]})).json()
+    strong = await admin.make("/api/v1/api-keys", name="s", permissions=["zones_modify"])
     address = f"/api/v1/api-keys/{strong['key_id']}"
     assert (await maker.patch(address, json={"enabled": False})).status_code == 200, "taking away is allowed"
     for change in ({"enabled": True}, {"name": "mine"}, {"expires": "2999-01-01T00:00:00Z"}, {"read_only": False}):
@@ -285,7 +279,7 @@ async def test_only_who_has_them_enables_a_key_with_permissions(
         assert refused.status_code == (200 if change == {"read_only": False} else 403), change
 
 
-async def test_a_key_that_ends_makes_none_that_lives_longer(admin: Client, connect: Make):
+async def test_a_key_that_ends_makes_none_that_lives_longer(admin: Client, connect: MakeClient):
     end = datetime.now(UTC) + timedelta(hours=1)
     made = await admin.post(
         "/api/v1/api-keys",
@@ -303,17 +297,17 @@ async def test_a_key_that_ends_makes_none_that_lives_longer(admin: Client, conne
 
 
 async def test_the_first_key_belongs_to_nobody_and_keeps_every_permission(
-    admin: Client, db: Database, boss: str, logged_in: Make
+    admin: Client, db: Database, boss: str, logged_in: MakeClient
 ):
     await admin.post("/api/v1/users", json={"username": "second", "password": "quite ordinary"})
     second = await id_of(admin, "second")
-    administrators = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Administrators")
+    administrators = next(g for g in await admin.read("/api/v1/groups") if g["name"] == "Administrators")
     await admin.put(f"/api/v1/groups/{administrators['group_id']}/users/{second}")
     assert (await admin.delete(f"/api/v1/users/{boss}")).status_code == 204
     assert (await admin.get("/api/v1/zones")).status_code == 200
 
 
-async def test_last_used_is_written_once_a_minute(admin: Client, db: Database, with_key: Make):
+async def test_last_used_is_written_once_a_minute(admin: Client, db: Database, with_key: MakeClient):
     async def used() -> object:
         return await db.fetch_one("SELECT last_used, xmin::text FROM api_keys WHERE name = 'test'")
 

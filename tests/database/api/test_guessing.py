@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
-from tests.database.api.conftest import ADMIN, KEY, PASSWORD, SAME_ORIGIN
+from tests.database.api.client import ADMIN, KEY, PASSWORD, SAME_ORIGIN, Client, MakeClient
 
 from greenroom.api.diagnostics.audit import REPEAT_S
 from greenroom.api.events.hub import MAX_SUBSCRIPTIONS
 from greenroom.db.database import Database
 from greenroom.kit.passwords import CONCURRENT, Passwords
-
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
 
 WRONG = "wrong"
 
@@ -31,7 +26,7 @@ async def guess(client: Client, username: str, password: str = WRONG) -> int:
 @pytest.fixture
 async def strict(admin: Client) -> None:
     """Ten failures of one address are too many."""
-    assert (await admin.patch("/api/v1/settings", json={"max_login_attempts_per_address": 10})).status_code == 200
+    await admin.change("/api/v1/settings", max_login_attempts_per_address=10)
 
 
 async def rows_of(db: Database, app: FastAPI, code: str) -> list[dict[str, Any]]:
@@ -40,7 +35,7 @@ async def rows_of(db: Database, app: FastAPI, code: str) -> list[dict[str, Any]]
 
 
 @pytest.mark.usefixtures("strict")
-async def test_one_password_at_many_accounts_is_throttled_by_address(connect: Make):
+async def test_one_password_at_many_accounts_is_throttled_by_address(connect: MakeClient):
     attacker, elsewhere = await connect(address="203.0.113.9"), await connect(address="192.0.2.7")
     answers = [await guess(attacker, f"user-{number}") for number in range(12)]
     assert answers == [401] * 10 + [429] * 2
@@ -49,14 +44,14 @@ async def test_one_password_at_many_accounts_is_throttled_by_address(connect: Ma
 
 
 @pytest.mark.usefixtures("strict")
-async def test_guesses_that_wait_for_their_turn_count_before_they_are_looked_at(connect: Make):
+async def test_waiting_guesses_count_before_they_are_checked(connect: MakeClient):
     attacker = await connect(address="203.0.113.9")
     answers = await asyncio.gather(*(guess(attacker, f"user-{number}") for number in range(40)))
     assert answers.count(401) <= 10 + CONCURRENT - 1
 
 
 @pytest.mark.usefixtures("strict")
-async def test_an_address_that_is_right_is_never_throttled(connect: Make, admin: Client):
+async def test_an_address_that_is_right_is_never_throttled(connect: MakeClient, admin: Client):
     hall = await connect(address="198.51.100.4")
     for number in range(12):
         body = {"username": f"user-{number}", "password": "quite ordinary"}
@@ -66,13 +61,13 @@ async def test_an_address_that_is_right_is_never_throttled(connect: Make, admin:
 
 
 @pytest.mark.usefixtures("strict")
-async def test_all_addresses_of_one_customer_count_together(connect: Make):
+async def test_all_addresses_of_one_customer_count_together(connect: MakeClient):
     clients = [await connect(address=f"2001:db8:1:2::{number:x}") for number in range(1, 12)]
     answers = [await guess(client, f"user-{number}") for number, client in enumerate(clients)]
     assert answers == [401] * 10 + [429]
 
 
-async def test_all_addresses_of_one_customer_are_one_for_an_account_too(connect: Make, db: Database):
+async def test_all_addresses_of_one_customer_are_one_for_an_account_too(connect: MakeClient, db: Database):
     clients = [await connect(address=f"2001:db8:1:2::{number:x}") for number in range(1, 9)]
     assert await guess(clients[0], ADMIN, PASSWORD) == 200
     await db.write(
@@ -85,7 +80,7 @@ async def test_all_addresses_of_one_customer_are_one_for_an_account_too(connect:
 
 
 @pytest.mark.usefixtures("strict")
-async def test_links_and_keys_are_throttled_by_address_and_the_right_key_never(connect: Make):
+async def test_links_and_keys_are_throttled_but_the_right_key_never(connect: MakeClient):
     attacker = await connect(address="203.0.113.9")
     for wanted in [401] * 10 + [429]:
         answer = await attacker.post("/api/v1/login/link", json={"token": "wrong"}, headers=SAME_ORIGIN)
@@ -98,7 +93,7 @@ async def test_links_and_keys_are_throttled_by_address_and_the_right_key_never(c
     assert (await right.get("/api/v1/zones")).status_code == 200
 
 
-async def test_twelve_addresses_that_guess_keep_nobody_out(connect: Make, db: Database):
+async def test_twelve_addresses_that_guess_keep_nobody_out(connect: MakeClient, db: Database):
     known = await connect(address="192.0.2.50")
     assert await guess(known, ADMIN, PASSWORD) == 200
     await db.write("DELETE FROM login_sessions")
@@ -117,7 +112,7 @@ async def test_twelve_addresses_that_guess_keep_nobody_out(connect: Make, db: Da
     assert await guess(moved, ADMIN, PASSWORD) == 200, "even where somebody guesses: the device is known"
 
 
-async def test_those_who_never_failed_take_turns_with_each_other(connect: Make, db: Database):
+async def test_those_who_never_failed_take_turns_with_each_other(connect: MakeClient, db: Database):
     await db.write(
         "INSERT INTO login_failures (username_lower, client_ip)"
         " SELECT %s, '203.0.113.' || n FROM generate_series(1, 22) n",
@@ -129,7 +124,7 @@ async def test_those_who_never_failed_take_turns_with_each_other(connect: Make, 
     assert (refused.status_code, 1 <= int(refused.headers["retry-after"]) <= 5) == (429, True)
 
 
-async def test_a_known_device_has_few_attempts_of_its_own_until_the_password_changes(connect: Make, user: Client):
+async def test_a_known_device_has_few_attempts_until_the_password_changes(connect: MakeClient, user: Client):
     name, password = "user@greenroom.local", "quite ordinary"
     elsewhere = await connect(address="192.0.2.50")
     assert await guess(elsewhere, name, password) == 200
@@ -145,8 +140,8 @@ async def test_a_known_device_has_few_attempts_of_its_own_until_the_password_cha
     assert await guess(user, name, new) == 200
 
 
-async def test_sixty_strangers_with_ever_new_names_do_not_starve_a_right_log_in(
-    connect: Make, monkeypatch: pytest.MonkeyPatch
+async def test_sixty_guessing_strangers_do_not_starve_a_right_log_in(
+    connect: MakeClient, monkeypatch: pytest.MonkeyPatch
 ):
     checked: list[str] = []
     begun = asyncio.Event()
@@ -172,7 +167,7 @@ async def test_sixty_strangers_with_ever_new_names_do_not_starve_a_right_log_in(
     assert before < len(checked) - 20, "it did not have to wait for all of them"
 
 
-async def test_a_flood_of_wrong_log_ins_is_two_rows_with_their_number(connect: Make, db: Database, app: FastAPI):
+async def test_a_flood_of_wrong_log_ins_is_two_rows_with_their_number(connect: MakeClient, db: Database, app: FastAPI):
     attacker = await connect(address="203.0.113.9")
     for number in range(5):
         await guess(attacker, f"user-{number}\u202e\n")
@@ -191,11 +186,10 @@ async def test_a_flood_of_wrong_log_ins_is_two_rows_with_their_number(connect: M
 
 
 async def test_one_user_follows_events_twenty_times_at_most(app: FastAPI, user: Client):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    me = await user.own_id()
     following = [app.state.hub.subscription(me) for _ in range(MAX_SUBSCRIPTIONS)]
     for one in following:
         one.__enter__()
-    refused = await user.get("/api/v1/events")
-    assert (refused.status_code, "close other windows" in refused.json()["detail"]) == (429, True)
+    assert "close other windows" in await user.refused(429, "GET /api/v1/events")
     for one in following:
         one.__exit__(None, None, None)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import Any
 
-import pytest
-from tests.database.api.conftest import KEY, Client
+from tests.database.api.client import Client
+from tests.database.api.staging import Stage, bare_session
 
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_launch
@@ -36,9 +35,9 @@ WHOLE: dict[str, Any] = {
 }
 
 
-async def test_a_workspace_is_stored_as_it_was_given_and_its_token_never_shown(admin: Client, db: Database):
-    made = (await admin.post("/api/v1/images", json=WHOLE)).json()
-    shown = (await admin.get(f"/api/v1/images/{made['image_id']}")).json()
+async def test_a_workspace_is_stored_as_given_and_its_token_never_shown(admin: Client, db: Database):
+    made = await admin.make("/api/v1/images", **WHOLE)
+    shown = await admin.read(f"/api/v1/images/{made['image_id']}")
     assert {name: shown[name] for name in WHOLE if name != "docker_token"} == {
         name: value for name, value in WHOLE.items() if name != "docker_token"
     }
@@ -48,51 +47,38 @@ async def test_a_workspace_is_stored_as_it_was_given_and_its_token_never_shown(a
     assert b"very secret" not in bytes(rows[0]["docker_token_encrypted"])
 
 
-async def test_a_stored_token_is_not_sent_to_a_registry_that_somebody_else_names(admin: Client, db: Database):
+async def test_a_stored_token_is_not_sent_to_a_registry_named_later(admin: Client, db: Database):
     async def tokens() -> list[bytes | None]:
         rows = await db.fetch("SELECT docker_token_encrypted FROM images WHERE friendly_name = 'Desk'")
         return [row["docker_token_encrypted"] for row in rows]
 
-    image_id = (await admin.post("/api/v1/images", json=WHOLE)).json()["image_id"]
+    image_id = (await admin.make("/api/v1/images", **WHOLE))["image_id"]
     address, stored = f"/api/v1/images/{image_id}", await tokens()
     elsewhere = {"name": "evil.example/team/desk:1", "docker_registry": ""}
     for change in (elsewhere, elsewhere | {"docker_registry": "evil.example"}):
-        refused = await admin.patch(address, json=change)
-        assert (refused.status_code, "give docker_token for evil.example" in refused.json()["detail"]) == (422, True)
+        assert "give docker_token for evil.example" in await admin.refused(422, f"PATCH {address}", change)
     assert await tokens() == stored
-    assert (await admin.patch(address, json={"name": "r.example:5000/team/desk:2"})).status_code == 200
+    await admin.change(address, name="r.example:5000/team/desk:2")
     assert await tokens() == stored
     assert (await admin.patch(address, json=elsewhere | {"docker_token": None})).status_code == 200
     assert await tokens() == [None]
-    rows = (await admin.get("/api/v1/logs", params={"code": "workspace-changed"})).json()
+    rows = await admin.read("/api/v1/logs", code="workspace-changed")
     assert "docker_token (secret) → (none)" in rows[0]["message"], rows[0]["message"]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"gpu_count": 1}, "gpu_count: is not known here"),
-        ({"name": "No Image"}, "an image is written like"),
-        ({"run_config": {"privileged": True}}, "weakens the isolation of sessions"),
-        ({"run_config": {"user": "root"}}, "does not run as root"),
-        ({"exec_config": {"go": {"cmd": "x", "privileged": True}}}, "no command has more rights"),
-        ({"volume_mappings": {"/var/run/docker.sock": {"bind": "/x"}}}, "belongs to the host itself"),
-        ({"volume_mappings": {"/{username}": {"bind": "/x"}}}, "must begin with a fixed folder"),
-        ({"persistent_profile_path": "s3://bucket/{username}"}, "not a folder of the host"),
-        ({"persistent_profile_path": "/etc/{username}"}, "belongs to the host itself"),
-        ({"restrict_to_zone": True}, "needs zone_id"),
-        ({"restrict_to_server": True, "server_id": str(uuid.uuid4())}, "There is no Agent"),
-        ({"docker_registry": "r.example:5000"}, "write the image as r.example:5000/greenroom/desktop:xfce"),
-    ],
-)
-async def test_what_cannot_be_is_refused_with_the_reason_and_nothing_is_changed(
-    admin: Client, change: dict[str, Any], words: str
-):
-    (image,) = (await admin.get("/api/v1/images")).json()
-    answer = await admin.patch(f"/api/v1/images/{image['image_id']}", json=change)
-    assert answer.status_code == 422
-    assert words in answer.json()["detail"]
-    assert (await admin.get("/api/v1/images")).json() == [image]
+async def test_a_hidden_workspace_is_not_offered(admin: Client, user: Client):
+    made = await admin.make("/api/v1/images", name="kasmweb/chrome:1.18", friendly_name="Chrome")
+    mine = await user.read("/api/v1/me/images")
+    assert [(image["friendly_name"], image["ready"]) for image in mine] == [("Chrome", False), ("Desktop", False)]
+    await admin.change(f"/api/v1/images/{made['image_id']}", hidden=True)
+    assert [image["friendly_name"] for image in await user.read("/api/v1/me/images")] == ["Desktop"]
+
+
+async def test_a_change_inside_the_container_outdates_staged_sessions(admin: Client, db: Database):
+    image = await admin.only("/api/v1/images")
+    for change, revision in (({"description": "x"}, 1), ({"cores": 1}, 1), ({"run_config": {"hostname": "a"}}, 2)):
+        await admin.change(f"/api/v1/images/{image['image_id']}", **change)
+        assert await db.fetch_one("SELECT revision FROM images") == {"revision": revision}, change
 
 
 async def test_changes_of_one_workspace_at_the_same_time_are_all_kept(admin: Client):
@@ -100,51 +86,37 @@ async def test_changes_of_one_workspace_at_the_same_time_are_all_kept(admin: Cli
     changes: dict[str, Any] = {"enabled": True, "description": "new", "notes": "new", "cores": 2.5, "hidden": False}
     answers = await asyncio.gather(*(admin.patch(address, json={name: value}) for name, value in changes.items()))
     assert {answer.status_code for answer in answers} == {200}
-    shown = (await admin.get(address)).json()
+    shown = await admin.read(address)
     assert {name: shown[name] for name in changes} == changes
 
 
-async def test_deleting_names_what_is_in_the_way(admin: Client, db: Database):
-    (image,) = (await admin.get("/api/v1/images")).json()
-    (zone,) = (await admin.get("/api/v1/zones")).json()
-    config = {"zone_id": zone["zone_id"], "image_id": image["image_id"], "num_sessions": 1, "expiration": 1}
-    assert (await admin.post("/api/v1/staging-configs", json=config)).status_code == 201
-    await db.write(
-        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
-        " cores, memory) SELECT gen_random_uuid(), %s, %s, user_id, 'running', '{}', '', '', 1, 1 FROM users",
-        (zone["zone_id"], image["image_id"]),
-    )
-    answer = await admin.delete(f"/api/v1/images/{image['image_id']}")
-    assert answer.status_code == 409
-    assert "1 session (admin@greenroom.local), 1 staging config (zone default)" in answer.json()["detail"]
+async def test_deleting_names_what_is_in_the_way(stage: Stage):
+    delete = f"DELETE /api/v1/images/{stage.image_id}"
+    await bare_session(stage.db)
+    assert "1 session " in await stage.admin.refused(409, delete)
+    await stage.db.write("DELETE FROM sessions")
+    await stage.created()
+    boss = await stage.admin.only("/api/v1/users")
+    await bare_session(stage.db, boss["user_id"])
+    in_the_way = "1 session (admin@greenroom.local), 1 staging config (zone default)"
+    assert in_the_way in await stage.admin.refused(409, delete)
 
 
-async def test_it_is_said_how_far_each_agent_is(admin: Client, db: Database):
-    (image,) = (await admin.get("/api/v1/images")).json()
-    rows = await db.write(
-        "INSERT INTO agents (zone_id, hostname, credential_hash) SELECT zone_id, 'host-1', '' FROM zones"
-        " RETURNING agent_id::text"
-    )
-    agent_id = rows[0]["agent_id"]
-    for name, state, progress, error in (
-        (image["name"], "failed", 0, "The image could not be fetched: unauthorized."),
-        ("somebody/elses:1", "present", 0, ""),
-    ):
-        await db.write(
-            "INSERT INTO agent_images (agent_id, name, state, progress, error) VALUES (%s, %s, %s, %s, %s)",
-            (agent_id, name, state, progress, error),
-        )
-    told = {"state": "failed", "progress": 0, "error": "The image could not be fetched: unauthorized."}
-    (shown,) = (await admin.get("/api/v1/images")).json()
-    assert shown["agents"] == [{"agent_id": agent_id, "hostname": "host-1", **told}]
-    agent = (await admin.get(f"/api/v1/agents/{agent_id}")).json()
+async def test_each_agent_says_how_far_it_is(stage: Stage):
+    state = {"state": "failed", "progress": 0, "error": "The image could not be fetched: unauthorized."}
+    await stage.db.write("UPDATE agent_images SET state = %(state)s, progress = %(progress)s, error = %(error)s", state)
+    another = "INSERT INTO agent_images (agent_id, name, state) VALUES (%s, 'another:1', 'present')"
+    await stage.db.write(another, (stage.agent_id,))
+    image = await stage.admin.only("/api/v1/images")
+    assert image["agents"] == [{"agent_id": stage.agent_id, "hostname": "agent-1", **state}]
+    agent = await stage.admin.read(f"/api/v1/agents/{stage.agent_id}")
     assert [{k: v for k, v in entry.items() if k != "updated"} for entry in agent["images"]] == [
-        {"name": image["name"], **told}
+        {"name": image["name"], **state}
     ]
 
 
 async def test_inherit_is_what_the_installation_says(admin: Client, db: Database):
-    (image,) = (await admin.get("/api/v1/images")).json()
+    (image,) = await admin.read("/api/v1/images")
     (user,) = await db.fetch("SELECT user_id::text FROM users")
 
     async def mode() -> str:
@@ -153,21 +125,11 @@ async def test_inherit_is_what_the_installation_says(admin: Client, db: Database
         return snapshot.image.cpu_mode
 
     assert await mode() == "Shares"
-    answer = await admin.patch("/api/v1/settings", json={"default_cpu_allocation_method": "Quotas"})
-    assert answer.status_code == 200
+    await admin.change("/api/v1/settings", default_cpu_allocation_method="Quotas")
     assert await mode() == "Quotas"
     await admin.patch(f"/api/v1/images/{image['image_id']}", json={"cpu_allocation_method": "Shares"})
     assert await mode() == "Shares"
-    refused = await admin.patch("/api/v1/settings", json={"default_cpu_allocation_method": "Inherit"})
-    assert refused.status_code == 422
-
-
-async def call(client: Client, name: str, **body: Any) -> dict[str, Any]:
-    """A call of the published interface with the first key."""
-    keys = {"api_key": KEY[0], "api_key_secret": KEY[1]}
-    answer = await client.post(f"/api/public/{name}", json={**keys, **body})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    await admin.refused(422, "PATCH /api/v1/settings", {"default_cpu_allocation_method": "Inherit"})
 
 
 async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous: Client, db: Database):
@@ -184,15 +146,12 @@ async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous:
         "gpu_count": 0,
         "image_type": "Container",
     }
-    made = (await call(anonymous, "create_image", target_image=target))["image"]
-    assert (made["run_config"], made["exec_config"], made["volume_mappings"]) == (
-        {"hostname": "kasm"},
-        {"go": {"cmd": "go"}},
-        {},
-    )
+    made = (await anonymous.published("create_image", target_image=target))["image"]
+    parsed = {"run_config": {"hostname": "kasm"}, "exec_config": {"go": {"cmd": "go"}}, "volume_mappings": {}}
+    assert {name: made[name] for name in parsed} == parsed
     assert len(made["image_id"]) == 32
     change = {"image_id": made["image_id"], "enabled": False, "volume_mappings": '{"/srv": {"bind": "/x"}}'}
-    changed = (await call(anonymous, "update_image", target_image=change))["image"]
+    changed = (await anonymous.published("update_image", target_image=change))["image"]
     assert (changed["enabled"], changed["volume_mappings"], changed["name"]) == (
         False,
         {"/srv": {"bind": "/x"}},
@@ -203,9 +162,10 @@ async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous:
         ({"run_config": '{"privileged": true}'}, "weakens"),
         ({"zone_id": "x"}, "zone_id is not an id"),
     ):
-        refused = await call(anonymous, "update_image", target_image={"image_id": made["image_id"], **wrong})
-        assert words in refused["error_message"]
-    assert (await call(anonymous, "get_image", target_image={"image_id": made["image_id"]}))["image"] == changed
-    assert changed in (await call(anonymous, "get_images"))["images"]
-    assert await call(anonymous, "delete_image", target_image={"image_id": made["image_id"]}) == {}
+        assert words in await anonymous.published_refusal(
+            "update_image", target_image={"image_id": made["image_id"], **wrong}
+        )
+    assert (await anonymous.published("get_image", target_image={"image_id": made["image_id"]}))["image"] == changed
+    assert changed in (await anonymous.published("get_images"))["images"]
+    assert await anonymous.published("delete_image", target_image={"image_id": made["image_id"]}) == {}
     assert [image.friendly_name for image in await images.list_images(db)] == ["Desktop"]

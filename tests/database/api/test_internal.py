@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.database.api.client import Client, MakeClient
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority
@@ -18,14 +18,13 @@ from greenroom.db.session.streams import find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
 
-Connect = Callable[..., Awaitable[httpx.AsyncClient]]
 SECRETS = Secrets(bytes(32))
 
 
 @dataclass
 class Stage:
     db: Database
-    client: httpx.AsyncClient
+    client: Client
     agent_id: str
     other_agent_id: str
     ann: str
@@ -58,7 +57,7 @@ class Stage:
 
 
 @pytest.fixture
-async def stage(app: FastAPI, db: Database, connect: Connect) -> Stage:
+async def stage(app: FastAPI, db: Database, connect: MakeClient) -> Stage:
     zone_id = await rows.zone(db, "eu")
     image_id = await rows.image(db, friendly_name="Test")
     agent, other = await rows.agent(db, zone_id), await rows.agent(db, zone_id)
@@ -102,7 +101,7 @@ async def test_tokens_of_other_sessions_and_users_do_not_count(stage: Stage):
     assert "another user" in (await stage.verdict(mine, token, username="bob@x"))["reason"]
 
 
-async def test_a_successor_on_another_agent_is_named_with_its_path_behind_the_gateway(stage: Stage):
+async def test_a_successor_elsewhere_is_named_with_its_path_at_the_gateway(stage: Stage):
     old, new = await stage.session(stage.ann), await stage.session(stage.ann, agent_id=stage.other_agent_id)
     await stage.supersede(old, new)
     token = SECRETS.connect_token(old, stage.ann, 1)
@@ -138,7 +137,7 @@ async def test_a_session_opens_at_assigned_and_closes_with_its_end(stage: Stage)
         assert (await stage.verdict(session_id, SECRETS.connect_token(session_id, stage.ann, 1)))["allow"]
 
 
-async def test_the_token_of_a_launch_opens_the_session_that_took_the_place_of_its_first(stage: Stage):
+async def test_the_token_of_a_launch_opens_its_final_successor(stage: Stage):
     first, second, third = [await stage.session(stage.ann) for _ in range(3)]
     await stage.supersede(first, second)
     await stage.supersede(second, third)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any, LiteralString
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, MakeClient
 
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
 from greenroom.kit.passwords import Passwords
-
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
-
-ADMIN, PASSWORD = "admin@greenroom.local", "one-time secret"
-SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 async def log_in(client: Client, username: str = ADMIN, password: str = PASSWORD) -> httpx.Response:
@@ -34,9 +28,9 @@ async def test_the_cookie_is_out_of_reach_of_pages(anonymous: Client):
         assert "Domain" not in cookie
 
 
-async def test_me_says_who_and_what_and_why(logged_in: Make):
+async def test_me_says_who_and_what_and_why(logged_in: MakeClient):
     browser = await logged_in()
-    me = (await browser.get("/api/v1/me")).json()
+    me = await browser.read("/api/v1/me")
     assert me["user"]["username"] == ADMIN
     assert me["user"]["password_once"]
     assert "global_admin" in me["permissions"]
@@ -66,7 +60,7 @@ async def test_an_unknown_name_costs_a_password_check_too(anonymous: Client, mon
     assert verified == [None]
 
 
-async def test_five_failures_throttle_one_account_from_one_address(connect: Make):
+async def test_five_failures_throttle_one_account_from_one_address(connect: MakeClient):
     attacker, elsewhere = await connect(address="203.0.113.9"), await connect(address="192.0.2.7")
     for _ in range(5):
         assert (await log_in(attacker, password="wrong")).status_code == 401
@@ -91,7 +85,7 @@ async def test_a_success_forgets_the_failures_before(anonymous: Client):
         assert (await log_in(anonymous)).status_code == 200
 
 
-async def test_logging_in_again_ends_the_log_in_before(logged_in: Make, connect: Make):
+async def test_logging_in_again_ends_the_log_in_before(logged_in: MakeClient, connect: MakeClient):
     browser = await logged_in()
     old = browser.cookies["__Host-greenroom"]
     await log_in(browser)
@@ -109,14 +103,14 @@ async def test_logging_in_again_ends_the_log_in_before(logged_in: Make, connect:
         "UPDATE users SET locked = true",
     ],
 )
-async def test_a_log_in_ends(logged_in: Make, db: Database, ended: LiteralString):
+async def test_a_log_in_ends(logged_in: MakeClient, db: Database, ended: LiteralString):
     browser = await logged_in()
     assert (await browser.get("/api/v1/me")).status_code == 200
     await db.write(ended)
     assert (await browser.get("/api/v1/me")).status_code == 401
 
 
-async def test_log_out_ends_the_log_in_and_raises_the_epoch(logged_in: Make, db: Database):
+async def test_log_out_ends_the_log_in_and_raises_the_epoch(logged_in: MakeClient, db: Database):
     browser = await logged_in()
     before = await db.fetch_one("SELECT auth_epoch FROM users WHERE username = %s", (ADMIN,))
     assert (await browser.post("/api/v1/logout")).status_code == 204
@@ -128,14 +122,14 @@ async def test_log_out_ends_the_log_in_and_raises_the_epoch(logged_in: Make, db:
 
 
 async def test_a_disabled_user_is_told_only_with_the_right_password(admin: Client, user: Client, anonymous: Client):
-    me = (await user.get("/api/v1/me")).json()["user"]
-    assert (await admin.patch(f"/api/v1/users/{me['user_id']}", json={"disabled": True})).status_code == 200
+    me = (await user.read("/api/v1/me"))["user"]
+    await admin.change(f"/api/v1/users/{me['user_id']}", disabled=True)
     assert (await user.get("/api/v1/me")).status_code == 401, "the user's log-ins ended"
     assert (await log_in(anonymous, me["username"], "quite ordinary")).status_code == 403
     assert (await log_in(anonymous, me["username"], "wrong")).status_code == 401
 
 
-async def test_changing_the_own_password(logged_in: Make, anonymous: Client):
+async def test_changing_the_own_password(logged_in: MakeClient, anonymous: Client):
     browser, other = await logged_in(), await logged_in()
     change = {"password": "wrong", "new_password": "correct horse battery"}
     assert (await browser.post("/api/v1/me/password", json=change)).status_code == 403
@@ -144,7 +138,7 @@ async def test_changing_the_own_password(logged_in: Make, anonymous: Client):
     change = {"password": PASSWORD, "new_password": "correct horse battery"}
     assert (await browser.post("/api/v1/me/password", json=change)).status_code == 204
     assert (await other.get("/api/v1/me")).status_code == 401, "other log-ins ended"
-    assert not (await browser.get("/api/v1/me")).json()["user"]["password_once"]
+    assert not (await browser.read("/api/v1/me"))["user"]["password_once"]
     assert (await log_in(anonymous)).status_code == 401
     assert (await log_in(anonymous, password="correct horse battery")).status_code == 200
 
@@ -161,7 +155,7 @@ async def test_half_a_character_is_no_secret_and_no_defect(anonymous: Client, us
         assert (answer.status_code, "half of a character" in answer.json()["detail"]) == (422, True), path
 
 
-async def test_a_password_that_is_stored_anew_at_a_log_in_does_not_bring_an_old_one_back(
+async def test_rehashing_a_password_at_a_log_in_does_not_revive_an_old_one(
     anonymous: Client, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
     weaker = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -185,11 +179,11 @@ async def test_a_password_that_is_stored_anew_at_a_log_in_does_not_bring_an_old_
 async def test_no_log_in_under_way_outlives_a_change_of_its_account(
     admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
 ):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    me = await user.own_id()
     clear = credentials.clear_attempts
 
     async def meanwhile(*args: Any) -> None:
-        assert (await admin.patch(f"/api/v1/users/{me}", json=change)).status_code == 200
+        await admin.change(f"/api/v1/users/{me}", **change)
         await clear(*args)
 
     monkeypatch.setattr(credentials, "clear_attempts", meanwhile)
@@ -199,14 +193,14 @@ async def test_no_log_in_under_way_outlives_a_change_of_its_account(
     assert (await anonymous.get("/api/v1/me")).status_code == 401
 
 
-async def test_a_change_of_the_own_password_does_not_replace_one_given_meanwhile(
+async def test_changing_ones_password_does_not_overwrite_a_concurrent_reset(
     admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch
 ):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    me = await user.own_id()
     clear = credentials.clear_attempts
 
     async def meanwhile(*args: Any) -> None:
-        assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "given by another"})).status_code == 200
+        await admin.change(f"/api/v1/users/{me}", password="given by another")
         await clear(*args)
 
     monkeypatch.setattr(credentials, "clear_attempts", meanwhile)
@@ -216,11 +210,11 @@ async def test_a_change_of_the_own_password_does_not_replace_one_given_meanwhile
     assert (await log_in(anonymous, "user@greenroom.local", "given by another")).status_code == 200
 
 
-async def test_log_ins_work_with_the_longest_times_that_can_be_set(admin: Client, logged_in: Make):
+async def test_log_ins_work_with_the_longest_times_that_can_be_set(admin: Client, logged_in: MakeClient):
     changes = {"session_lifetime_s": 3_153_600_000, "session_idle_s": 3_153_600_000, "login_window_s": 3_153_600_000}
-    assert (await admin.patch("/api/v1/settings", json=changes)).status_code == 200
+    await admin.change("/api/v1/settings", **changes)
     browser = await logged_in()
-    assert len((await browser.get("/api/v1/me/logins")).json()) == 1
+    assert len(await browser.read("/api/v1/me/logins")) == 1
 
 
 async def test_no_password_reaches_log_or_answer(anonymous: Client, db: Database, app: object, user: Client):
@@ -229,7 +223,7 @@ async def test_no_password_reaches_log_or_answer(anonymous: Client, db: Database
     assert "12345678901" not in answer.text
 
 
-async def test_wrong_present_passwords_are_throttled_like_log_ins(logged_in: Make):
+async def test_wrong_present_passwords_are_throttled_like_log_ins(logged_in: MakeClient):
     browser = await logged_in()
     wrong = {"password": "wrong", "new_password": "correct horse battery"}
     for _ in range(5):
@@ -243,9 +237,9 @@ async def test_wrong_present_passwords_are_throttled_like_log_ins(logged_in: Mak
 # Log-ins of a user ------------------------------------------------------------------------------------------------
 
 
-async def test_log_ins_are_listed_and_ended_one_by_one(logged_in: Make, db: Database):
+async def test_log_ins_are_listed_and_ended_one_by_one(logged_in: MakeClient, db: Database):
     here, there = await logged_in(), await logged_in()
-    listed = (await here.get("/api/v1/me/logins")).json()
+    listed = await here.read("/api/v1/me/logins")
     assert sorted(login["current"] for login in listed) == [False, True]
     assert {login["client_ip"] for login in listed} == {"192.0.2.1"}
     assert "token" not in str(listed)
@@ -258,13 +252,13 @@ async def test_log_ins_are_listed_and_ended_one_by_one(logged_in: Make, db: Data
     assert (await here.delete(f"/api/v1/me/logins/{other}")).status_code == 404
 
 
-async def test_an_administrator_sees_and_ends_log_ins_of_others(admin: Client, user: Client, logged_in: Make):
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+async def test_an_administrator_sees_and_ends_log_ins_of_others(admin: Client, user: Client, logged_in: MakeClient):
+    me = await user.own_id()
     address = f"/api/v1/users/{me}/logins"
-    (login,) = (await admin.get(address)).json()
+    (login,) = await admin.read(address)
     assert login["current"] is False
     boss = await logged_in()
-    own = (await boss.get("/api/v1/me/logins")).json()[0]["login_id"]
+    own = (await boss.read("/api/v1/me/logins"))[0]["login_id"]
     assert (await admin.delete(f"{address}/{own}")).status_code == 404, "somebody else's"
     assert (await admin.delete(f"{address}/{login['login_id']}")).status_code == 204
     assert (await user.get("/api/v1/me")).status_code == 401
@@ -274,7 +268,7 @@ async def test_an_administrator_sees_and_ends_log_ins_of_others(admin: Client, u
     assert (await boss.get("/api/v1/me")).status_code == 200
 
 
-async def test_nobody_sees_log_ins_of_others_without_the_permission(user: Client, logged_in: Make):
+async def test_nobody_sees_log_ins_of_others_without_the_permission(user: Client, logged_in: MakeClient):
     boss = (await (await logged_in()).get("/api/v1/me")).json()["user"]["user_id"]
     assert (await user.get(f"/api/v1/users/{boss}/logins")).status_code == 403
 
@@ -291,7 +285,7 @@ async def use(client: Client, url: str) -> httpx.Response:
     return await client.post("/api/v1/login/link", json={"token": token}, headers=SAME_ORIGIN)
 
 
-async def test_a_link_logs_in_once(admin: Client, user: Client, anonymous: Client, connect: Make, db: Database):
+async def test_a_link_logs_in_once(admin: Client, user: Client, anonymous: Client, connect: MakeClient, db: Database):
     url = (await link_for(admin, "user@greenroom.local")).json()["url"]
     assert url.startswith("https://")
     assert "/#/connect/login/" in url
@@ -323,8 +317,8 @@ async def test_a_link_does_not_outlive_its_user(
 
 async def test_a_new_password_ends_links_that_wait(admin: Client, user: Client, anonymous: Client):
     url = (await link_for(admin, "user@greenroom.local")).json()["url"]
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
-    assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "another one!"})).status_code == 200
+    me = await user.own_id()
+    await admin.change(f"/api/v1/users/{me}", password="another one!")
     assert (await use(anonymous, url)).status_code == 401
 
 
@@ -332,12 +326,12 @@ async def test_a_link_in_use_does_not_outlive_a_new_password(
     admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch
 ):
     url = (await link_for(admin, "user@greenroom.local")).json()["url"]
-    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    me = await user.own_id()
     redeem = credentials.use_login_link
 
     async def meanwhile(*args: Any) -> Any:
         used = await redeem(*args)
-        assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "another one!"})).status_code == 200
+        await admin.change(f"/api/v1/users/{me}", password="another one!")
         return used
 
     monkeypatch.setattr(credentials, "use_login_link", meanwhile)
@@ -345,7 +339,7 @@ async def test_a_link_in_use_does_not_outlive_a_new_password(
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 
 
-async def test_a_program_gets_no_link_to_somebody_above_it(with_key: Make, user: Client):
+async def test_a_program_gets_no_link_to_somebody_above_it(with_key: MakeClient, user: Client):
     key = await with_key("users_auth_session", "user")
     assert (await link_for(key, "user@greenroom.local")).status_code == 200
     refused = await link_for(key, ADMIN)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-import httpx
 import pytest
-from tests.database.api.conftest import KEY, PASSWORD
+from tests.database.api.client import KEY, PASSWORD, Client, MakeClient
 
 from greenroom.db.database import Database
 from greenroom.db.installation import ensure_first_data, stored_settings
-
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture
 async def strict(admin: Client) -> None:
     """The change is required."""
-    assert (await admin.patch("/api/v1/settings", json={"require_password_change": True})).status_code == 200
+    await admin.change("/api/v1/settings", require_password_change=True)
 
 
 @pytest.mark.usefixtures("strict")
-async def test_nothing_but_the_change_is_answered_before_it(logged_in: Make):
+async def test_nothing_but_the_change_is_answered_before_it(logged_in: MakeClient):
     browser = await logged_in()
-    assert (await browser.get("/api/v1/me")).json()["password_change_required"] is True
+    assert (await browser.read("/api/v1/me"))["password_change_required"] is True
     for method, path in (
         ("GET", "/api/v1/users"),
         ("POST", "/api/v1/groups"),
@@ -37,20 +31,22 @@ async def test_nothing_but_the_change_is_answered_before_it(logged_in: Make):
         assert (refused.status_code, refused.json()["code"]) == (403, "password-change-required"), path
     change = {"password": PASSWORD, "new_password": "correct horse battery"}
     assert (await browser.post("/api/v1/me/password", json=change)).status_code == 204
-    assert (await browser.get("/api/v1/me")).json()["password_change_required"] is False
+    assert (await browser.read("/api/v1/me"))["password_change_required"] is False
     assert (await browser.get("/api/v1/users")).status_code == 200
 
 
 @pytest.mark.usefixtures("strict")
-async def test_one_may_also_leave_and_keys_and_other_people_do_not_notice(logged_in: Make, user: Client, admin: Client):
+async def test_one_may_also_leave_and_keys_and_other_people_do_not_notice(
+    logged_in: MakeClient, user: Client, admin: Client
+):
     assert (await (await logged_in()).post("/api/v1/logout")).status_code == 204
     assert (await user.get("/api/v1/me/images")).status_code == 200
     assert (await admin.get("/api/v1/users")).status_code == 200
 
 
-async def test_on_one_machine_alone_it_is_not_required(logged_in: Make):
+async def test_on_one_machine_alone_it_is_not_required(logged_in: MakeClient):
     browser = await logged_in()
-    assert (await browser.get("/api/v1/me")).json()["password_change_required"] is False
+    assert (await browser.read("/api/v1/me"))["password_change_required"] is False
     assert (await browser.get("/api/v1/users")).status_code == 200
 
 

@@ -4,40 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 from fastapi import FastAPI
+from tests.database.api.client import KEYS, Client, MakeClient
+from tests.database.api.staging import bare_session
 
 from greenroom.api.published.calls import RequiresKey
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
 
-Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
-
-KEYS = {"api_key": "abcdefghijkl", "api_key_secret": "the secret half"}
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
-
-
-async def call(client: Client, name: str, **body: Any) -> httpx.Response:
-    return await client.post(f"/api/public/{name}", json={**KEYS, **body})
-
-
-async def ok(client: Client, name: str, **body: Any) -> dict:
-    answer = await call(client, name, **body)
-    assert answer.status_code == 200, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    assert "error_message" not in answer.json(), answer.text
-    return answer.json()
-
-
-async def refused(client: Client, name: str, **body: Any) -> str:
-    answer = await call(client, name, **body)
-    assert answer.status_code == 200, answer.text
-    assert set(answer.json()) == {"error_message"}
-    return answer.json()["error_message"]
 
 
 async def test_the_body_is_json_whatever_its_type_says(anonymous: Client):
@@ -52,17 +29,17 @@ async def test_basic_authentication_works_too(admin: Client):
     assert (await admin.post("/api/public/get_zones", content=b"[1]")).json().keys() == {"error_message"}
 
 
-async def test_a_cookie_does_not_count_and_does_not_disturb(logged_in: Make):
+async def test_a_cookie_does_not_count_and_does_not_disturb(logged_in: MakeClient):
     browser = await logged_in()
     del browser.headers["Sec-Fetch-Site"]
     assert (await browser.post("/api/public/get_zones")).status_code == 401
-    assert await ok(browser, "get_zones")
+    assert await browser.published("get_zones")
     cross_site = {"Sec-Fetch-Site": "cross-site"}
     assert (await browser.post("/api/public/get_zones", json=KEYS, headers=cross_site)).status_code == 403
 
 
 async def test_unknown_keys_are_ignored(anonymous: Client):
-    assert await ok(anonymous, "get_zones", nonsense={"a": 1})
+    assert await anonymous.published("get_zones", nonsense={"a": 1})
 
 
 async def test_a_wrong_key_is_401_everywhere(app: FastAPI, anonymous: Client):
@@ -81,7 +58,7 @@ async def test_a_wrong_key_is_401_everywhere(app: FastAPI, anonymous: Client):
 
 
 async def test_a_missing_permission_is_403_everywhere(app: FastAPI, admin: Client, anonymous: Client):
-    made = (await admin.post("/api/v1/api-keys", json={"name": "none"})).json()
+    made = await admin.make("/api/v1/api-keys", name="none")
     keys = {"api_key": made["api_key"], "api_key_secret": made["api_key_secret"]}
     checked = 0
     for route in access_of(app):
@@ -103,7 +80,7 @@ async def test_text_that_is_no_text_is_refused_without_a_defect(anonymous: Clien
 
 
 async def test_what_is_not_there_is_json_too(anonymous: Client):
-    answer = await call(anonymous, "no_such_call")
+    answer = await anonymous.post("/api/public/no_such_call", json=KEYS)
     assert answer.status_code == 404
     assert set(answer.json()) == {"error_message"}
     answer = await anonymous.get("/api/public/get_zones")
@@ -112,7 +89,7 @@ async def test_what_is_not_there_is_json_too(anonymous: Client):
 
 
 async def test_images_are_there_with_hex_ids(anonymous: Client):
-    (image,) = (await ok(anonymous, "get_images"))["images"]
+    (image,) = (await anonymous.published("get_images"))["images"]
     assert re.fullmatch("[0-9a-f]{32}", image["image_id"])
     assert (image["friendly_name"], image["name"], image["enabled"]) == ("Desktop", "greenroom/desktop:xfce", True)
     assert isinstance(image["memory"], int)
@@ -121,10 +98,10 @@ async def test_images_are_there_with_hex_ids(anonymous: Client):
 
 
 async def test_zones_full_and_brief(anonymous: Client):
-    (zone,) = (await ok(anonymous, "get_zones"))["zones"]
+    (zone,) = (await anonymous.published("get_zones"))["zones"]
     assert zone["allow_origin_domain"] == "$request_host$"
     assert zone["load_balancing_strategy"] == "Least Load"
-    (brief,) = (await ok(anonymous, "get_zones", brief=True))["zones"]
+    (brief,) = (await anonymous.published("get_zones", brief=True))["zones"]
     assert set(brief) == {"zone_id", "zone_name"}
 
 
@@ -136,23 +113,26 @@ async def test_a_user_lives(anonymous: Client, db: Database):
         "locked": False,
         "disabled": False,
     }
-    user = (await ok(anonymous, "create_user", target_user=target))["user"]
+    user = (await anonymous.published("create_user", target_user=target))["user"]
     assert user["groups"] == [{"name": "All Users", "group_id": "68d557ac4cac42cca9f31c7c853de0f3"}]
     assert (user["realm"], user["last_session"], user["notes"], user["kasms"]) == ("local", None, None, [])
     assert "-" in user["user_id"]
     assert DATE.fullmatch(user["created"])
     hex_id = user["user_id"].replace("-", "")
     for target in ({"user_id": hex_id}, {"user_id": user["user_id"]}, {"username": "ADA"}):
-        assert (await ok(anonymous, "get_user", target_user=target))["user"]["user_id"] == user["user_id"]
+        assert (await anonymous.published("get_user", target_user=target))["user"]["user_id"] == user["user_id"]
     change = {"user_id": hex_id, "last_name": "Lovelace", "password": "", "authorized_images": None, "first_name": None}
     before = await db.fetch_one("SELECT password_hash FROM users WHERE username = 'ada'")
-    changed = (await ok(anonymous, "update_user", target_user=change))["user"]
+    changed = (await anonymous.published("update_user", target_user=change))["user"]
     assert (changed["first_name"], changed["last_name"]) == ("Ada", "Lovelace")
     assert await db.fetch_one("SELECT password_hash FROM users WHERE username = 'ada'") == before
-    assert {u["username"] for u in (await ok(anonymous, "get_users"))["users"]} == {"ada", "admin@greenroom.local"}
-    assert await ok(anonymous, "logout_user", target_user={"user_id": hex_id}) == {}
-    assert await ok(anonymous, "delete_user", target_user={"user_id": hex_id}, force=False) == {}
-    assert "no user" in await refused(anonymous, "get_user", target_user={"user_id": hex_id})
+    assert {u["username"] for u in (await anonymous.published("get_users"))["users"]} == {
+        "ada",
+        "admin@greenroom.local",
+    }
+    assert await anonymous.published("logout_user", target_user={"user_id": hex_id}) == {}
+    assert await anonymous.published("delete_user", target_user={"user_id": hex_id}, force=False) == {}
+    assert "no user" in await anonymous.published_refusal("get_user", target_user={"user_id": hex_id})
 
 
 async def test_a_refusal_is_a_sentence(anonymous: Client, app: FastAPI):
@@ -167,19 +147,14 @@ async def test_a_refusal_is_a_sentence(anonymous: Client, app: FastAPI):
         ("delete_user", {"target_user": {}}, "user_id is missing"),
         ("get_zones", {"brief": "perhaps"}, "true or false"),
     ):
-        assert words in await refused(anonymous, name, **body)
+        assert words in await anonymous.published_refusal(name, **body)
 
 
 async def test_a_user_with_sessions_stays_without_force(anonymous: Client, db: Database):
-    user = (await ok(anonymous, "create_user", target_user={"username": "busy"}))["user"]
-    await db.write(
-        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
-        " cores, memory) SELECT gen_random_uuid(), z.zone_id, i.image_id, %s, 'running', '{}', '', '', 1, 1"
-        " FROM zones z, images i",
-        (user["user_id"],),
-    )
+    user = (await anonymous.published("create_user", target_user={"username": "busy"}))["user"]
+    await bare_session(db, user["user_id"])
     target = {"user_id": user["user_id"]}
-    (kasm,) = (await ok(anonymous, "get_user", target_user=target))["user"]["kasms"]
+    (kasm,) = (await anonymous.published("get_user", target_user=target))["user"]["kasms"]
     assert kasm["user"]["username"] == "busy"
-    assert "still has 1 session;" in await refused(anonymous, "delete_user", target_user=target)
-    assert await ok(anonymous, "delete_user", target_user=target, force=True) == {}
+    assert "still has 1 session;" in await anonymous.published_refusal("delete_user", target_user=target)
+    assert await anonymous.published("delete_user", target_user=target, force=True) == {}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.database.api.client import Client
+from tests.database.api.staging import bare_session
 from tests.database.api_process import KEY, api_process
 
 from greenroom.api.events.hub import MAX_WAITING, RESYNC, Hub
@@ -103,26 +108,21 @@ async def test_a_slow_subscriber_is_told_to_look_again():
 @pytest.mark.parametrize(
     ("topic", "seen"), [(Topic.SESSION, False), (Topic.IMAGES, True), (Topic.LOGS, False), (Topic.USERS, False)]
 )
-async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: httpx.AsyncClient, topic: Topic, seen: bool):
-    me = (await user.get("/api/v1/me")).json()
+async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: Client, topic: Topic, seen: bool):
+    me = await user.read("/api/v1/me")
     caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
     assert await _sees(app.state.db, caller, Event(topic, "x")) is seen
 
 
-async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: httpx.AsyncClient, db: Database):
-    me = (await user.get("/api/v1/me")).json()["user"]
-    (row,) = await db.write(
-        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
-        " cores, memory) SELECT gen_random_uuid(), z.zone_id, i.image_id, %s, 'running', '{}', '', '', 1, 1"
-        " FROM zones z, images i RETURNING session_id::text",
-        (me["user_id"],),
-    )
+async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: Client, db: Database):
+    me = (await user.read("/api/v1/me"))["user"]
+    session_id = await bare_session(db, me["user_id"])
     own, other = (
         Caller("user", frozenset({"user"}), user_id)
         for user_id in (me["user_id"], "00000000-0000-0000-0000-000000000001")
     )
-    assert await _sees(db, own, Event.session(row["session_id"]))
-    assert not await _sees(db, other, Event.session(row["session_id"]))
+    assert await _sees(db, own, Event.session(session_id))
+    assert not await _sees(db, other, Event.session(session_id))
 
 
 async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app: FastAPI, dsn: str):
@@ -135,3 +135,12 @@ async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app:
             topics.add(json.loads(frame["data"]).get("topic", ""))
         rows = (await client.get("/api/v1/logs", params={"code": "zone-created"})).json()
         assert len(rows) == 1, "who is told finds it"
+
+
+@pytest.mark.timeout(400)
+async def test_generated_requests_are_answered_as_the_document_describes(tmp_path: Path, app: FastAPI, dsn: str):
+    async with running(tmp_path, dsn) as client:
+        program = [sys.executable, "-m", "tests.database.api.explore", str(client.base_url).rstrip("/"), *KEY]
+        called = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=300)
+    assert called.returncode == 0, called.stderr
+    assert {"/api/v1/zones", "/api/v1/logs", "/api/v1/users/{user_id}"} <= set(called.stdout.split())

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
+from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.forecast import NOT_NOW
+from greenroom.db.access.users import ALL_USERS
 from greenroom.testing import rows
 
-Make = Callable[..., Awaitable[httpx.AsyncClient]]
 
-
-async def test_a_new_config_takes_the_permissions_of_all_users_and_counts_who_matches(stage: Stage):
+async def test_a_new_config_takes_default_permissions_and_counts_matches(stage: Stage):
     config = await stage.created()
     assert all(config[name] is True for name in STAGED_PERMISSIONS)
     assert (config["num_sessions"], config["expiration"], config["zone_name"]) == (2, 0.5, "default")
@@ -24,7 +22,7 @@ async def test_a_new_config_takes_the_permissions_of_all_users_and_counts_who_ma
     other = await stage.created(allow_kasm_audio=False)
     assert other["matching_users"] == 0
     assert "No user" in other["warning"]
-    assert len((await stage.admin.get(PATH)).json()) == 2
+    assert len(await stage.admin.read(PATH)) == 2
 
 
 async def test_a_duplicate_is_refused(stage: Stage):
@@ -32,7 +30,7 @@ async def test_a_duplicate_is_refused(stage: Stage):
     response = await stage.admin.post(PATH, json=stage.body(num_sessions=9))
     assert (response.status_code, response.json()["code"]) == (409, "duplicate")
     assert "zone, image and set of permissions exists already" in response.json()["detail"]
-    assert len((await stage.admin.get(PATH)).json()) == 1
+    assert len(await stage.admin.read(PATH)) == 1
 
 
 async def test_values_that_cannot_be_used_are_named(stage: Stage):
@@ -59,18 +57,16 @@ async def test_values_that_cannot_be_used_are_named(stage: Stage):
     for needed in ("zone_id", "image_id", "num_sessions", "expiration"):
         answer = await stage.admin.post(PATH, json={k: v for k, v in stage.body().items() if k != needed})
         assert (answer.status_code, needed in answer.text) == (422, True), needed
-    assert (await stage.admin.get(PATH)).json() == []
+    assert await stage.admin.read(PATH) == []
 
 
 async def test_users_match_by_the_precedence_of_their_groups(stage: Stage):
     """The lower priority number wins, whatever the order of ids; only who may launch the workspace counts."""
-    config = await stage.created()
-    path = f"{PATH}/{config['staging_config_id']}"
+    path = f"{PATH}/{await stage.config()}"
     allowing = await rows.group(stage.db, name="Allowing", priority=5, allow_kasm_audio=True)
     refusing = await rows.group(stage.db, name="Refusing", priority=6, allow_kasm_audio=False)
-    everybody = (await stage.db.fetch("SELECT group_id::text FROM groups WHERE name = 'All Users'"))[0]["group_id"]
     for number, groups in enumerate(
-        [(everybody, allowing, refusing), (everybody, refusing), (everybody,), (refusing,)]
+        [(ALL_USERS, allowing, refusing), (ALL_USERS, refusing), (ALL_USERS,), (refusing,)]
     ):
         await rows.user(stage.db, f"user-{number}", *groups)
 
@@ -90,59 +86,54 @@ async def test_users_match_by_the_precedence_of_their_groups(stage: Stage):
     assert (await stage.created(allow_kasm_audio=False))["matching_users"] == 2
 
 
-async def test_other_settings_that_keep_all_matching_users_away_are_warned_about(stage: Stage):
-    config = await stage.created()
-    path = f"{PATH}/{config['staging_config_id']}"
-    await stage.db.write(
-        "INSERT INTO group_settings (group_id, name, value)"
-        " SELECT group_id, 'inject_ssh_keys', 'true' FROM groups WHERE name = 'All Users'"
-    )
-    saved = (await stage.admin.patch(path, json={})).json()
+async def test_settings_that_keep_all_matching_users_away_are_warned_about(stage: Stage):
+    path = f"{PATH}/{await stage.config()}"
+    await stage.everybody(inject_ssh_keys=True)
+    saved = await stage.admin.change(path)
     assert saved["matching_users"] == 1
     assert "No user would get these sessions" in saved["warning"]
     assert "inject_ssh_keys (group All Users)" in saved["warning"]
-    everybody = (await stage.db.fetch("SELECT group_id::text FROM groups WHERE name = 'All Users'"))[0]["group_id"]
     without = await rows.group(stage.db, name="Without", priority=1, inject_ssh_keys=False)
-    await rows.user(stage.db, "bob", everybody, without)
-    assert (await stage.admin.patch(path, json={})).json()["warning"] is None, "one of them gets them"
+    await rows.user(stage.db, "bob", ALL_USERS, without)
+    assert (await stage.admin.change(path))["warning"] is None, "one of them gets them"
 
 
-async def test_pausing_and_resuming(stage: Stage, with_user: Make):
-    config = await stage.created()
-    path = f"{PATH}/{config['staging_config_id']}"
-    await stage.staged(config["staging_config_id"], 1)
-    ada = await with_user("ada@example.org")
-    assert (await stage.admin.patch(path, json={"paused": True})).json()["paused"] is True
+async def test_pausing_and_resuming(stage: Stage, ada: Client):
+    config_id = await stage.config()
+    path = f"{PATH}/{config_id}"
+    await stage.staged(config_id, 1)
+    assert (await stage.admin.change(path, paused=True))["paused"] is True
     assert (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()["staged"] is False
-    assert (await stage.admin.patch(path, json={"paused": False})).json()["num_current_sessions"] == 1
+    assert (await stage.admin.change(path, paused=False))["num_current_sessions"] == 1
     assert (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()["staged"] is True
 
 
-async def test_a_config_that_is_made_paused_says_so_before_a_primary_has_looked(stage: Stage):
+async def test_a_config_created_paused_says_so_before_the_first_round(stage: Stage):
     assert (await stage.created(paused=True))["shortfall"]["code"] == "paused"
 
 
-async def test_a_workspace_is_ready_for_those_who_would_get_a_staged_session_of_it(stage: Stage, with_user: Make):
-    ada = await with_user("ada@example.org")
+async def test_a_workspace_is_ready_for_those_who_would_get_a_staged_session(
+    stage: Stage, ada: Client, with_user: MakeClient
+):
     without = await rows.group(stage.db, name="Exposed", priority=1, expose_user_environment_vars=True)
     bob = await with_user("bob@example.org")
     await stage.db.write(
         "INSERT INTO user_groups SELECT user_id, %s FROM users WHERE username = 'bob@example.org'", (without,)
     )
 
-    async def told(user: httpx.AsyncClient) -> dict[str, Any]:
-        (image,) = (await user.get("/api/v1/me/images")).json()
+    async def told(user: Client) -> dict[str, Any]:
+        (image,) = await user.read("/api/v1/me/images")
         return image
 
-    config_id = (await stage.created())["staging_config_id"]
+    config_id = await stage.config()
     await stage.staged(config_id, 1)
     assert (await told(ada))["ready"]
     assert not (await told(bob))["ready"], "a launch of theirs starts on demand"
     assert (await told(bob))["expected_s"] is not None
     path = f"{PATH}/{config_id}/explain"
     for client in (ada, bob):
-        user_id = (await client.get("/api/v1/me")).json()["user"]["user_id"]
-        explained = (await stage.admin.get(path, params={"user": user_id})).json()
+        user_id = await client.own_id()
+        explained = await stage.admin.read(path, user=user_id)
         assert explained["would_get"] is (await told(client))["ready"]
     await stage.db.write("UPDATE agents SET draining = true")
     image = await told(ada)
@@ -159,39 +150,35 @@ async def test_a_zone_with_the_request_host_is_saved_and_warned_about(stage: Sta
         "UPDATE zones SET allow_origin_domain = '127.0.0.1', upstream_auth_address = '$request_host$:8443'"
     )
     path = f"{PATH}/{config['staging_config_id']}"
-    saved = (await stage.admin.patch(path, json={"num_sessions": 3})).json()
+    saved = await stage.admin.change(path, num_sessions=3)
     assert "Upstream Auth Address of zone default contains $request_host$," in saved["warning"]
     await stage.db.write("UPDATE zones SET upstream_auth_address = '127.0.0.1:8443'")
-    assert (await stage.admin.patch(path, json={"num_sessions": 3})).json()["warning"] is None
+    assert (await stage.admin.change(path, num_sessions=3))["warning"] is None
 
 
 async def test_the_shortfall_is_always_explained(stage: Stage):
-    config = await stage.created()
-    path = f"{PATH}/{config['staging_config_id']}"
+    config_id = await stage.config()
+    path = f"{PATH}/{config_id}"
 
-    async def shortfall() -> dict[str, str] | None:
-        return (await stage.admin.get(path)).json()["shortfall"]
+    async def shortfall() -> Any:
+        return (await stage.admin.read(path))["shortfall"]
 
-    found = await shortfall()
-    assert found is not None
-    assert found["code"] == "no-running-manager"
+    assert (await shortfall())["code"] == "no-running-manager"
     await stage.manager()
-    found = await shortfall()
-    assert found is not None
-    assert found["code"] == "starting"
+    assert (await shortfall())["code"] == "starting"
     await stage.db.write("UPDATE staging_configs SET shortfall_code = 'no-agent', shortfall_reason = 'none there'")
     assert await shortfall() == {"code": "no-agent", "reason": "none there"}
-    await stage.staged(config["staging_config_id"], 2)
+    await stage.staged(config_id, 2)
     assert await shortfall() is None
 
 
 async def test_current_counts_claimable_sessions_on_agents_that_are_there(stage: Stage):
-    config_id = (await stage.created())["staging_config_id"]
+    config_id = await stage.config()
     await stage.staged(config_id, 2)
     await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1, status="starting")
 
     async def counts() -> tuple[int, int]:
-        config = (await stage.admin.get(f"{PATH}/{config_id}")).json()
+        config = await stage.admin.read(f"{PATH}/{config_id}")
         return config["num_current_sessions"], config["num_starting_sessions"]
 
     assert await counts() == (2, 1)
@@ -200,16 +187,15 @@ async def test_current_counts_claimable_sessions_on_agents_that_are_there(stage:
 
 
 async def test_a_change_leaves_omitted_fields_and_names_what_cannot_change(stage: Stage):
-    config = await stage.created()
-    path = f"{PATH}/{config['staging_config_id']}"
-    changed = (await stage.admin.patch(path, json={"num_sessions": 5, "zone_id": stage.zone_id})).json()
+    path = f"{PATH}/{await stage.config()}"
+    changed = await stage.admin.change(path, num_sessions=5, zone_id=stage.zone_id)
     assert (changed["num_sessions"], changed["expiration"], changed["allow_kasm_audio"]) == (5, 0.5, True)
     assert changed["matching_users"] == 1
     other = await rows.zone(stage.db, "other")
     assert (await stage.admin.patch(path, json={"zone_id": other})).status_code == 422
     assert (await stage.admin.patch(path, json={"num_sessions": None})).status_code == 422
     await stage.created(allow_kasm_audio=False)
-    assert (await stage.admin.patch(path, json={"allow_kasm_audio": False})).json()["code"] == "duplicate"
+    assert (await stage.admin.refused(409, f"PATCH {path}", {"allow_kasm_audio": False})).startswith("duplicate: ")
 
 
 async def test_recycling_marks_the_staged_sessions_as_to_be_replaced(stage: Stage):
@@ -228,7 +214,7 @@ async def test_another_expiration_holds_for_what_is_staged_already(stage: Stage)
     young, old = await stage.staged(config["staging_config_id"], 2)
     await stage.db.write("UPDATE sessions SET created = now() - interval '5 h' WHERE session_id = %s", (old,))
     path = f"{PATH}/{config['staging_config_id']}"
-    assert (await stage.admin.patch(path, json={"expiration": 2})).status_code == 200
+    await stage.admin.change(path, expiration=2)
     hours = {
         row["session_id"]: round(row["left"].total_seconds() / 3600, 1)
         for row in await stage.db.fetch("SELECT session_id::text, expires - clock_timestamp() AS left FROM sessions")
@@ -236,11 +222,10 @@ async def test_another_expiration_holds_for_what_is_staged_already(stage: Stage)
     assert hours == {young: 2.0, old: 1.0}, "those that are too old have time to be replaced one by one"
 
 
-async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage: Stage, with_user: Make):
-    config = await stage.created()
-    path = f"{PATH}/{config['staging_config_id']}"
-    await stage.staged(config["staging_config_id"], 2)
-    ada = await with_user("ada@example.org")
+async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage: Stage, ada: Client):
+    config_id = await stage.config()
+    path = f"{PATH}/{config_id}"
+    await stage.staged(config_id, 2)
     launched = (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()
     assert launched["staged"] is True
     assert (await stage.admin.delete(path)).status_code == 204
@@ -248,65 +233,51 @@ async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage:
     assert [row["status"] for row in found] == ["assigning", "deleting"]
     assert (await stage.admin.get(path)).status_code == 404
     assert (await stage.admin.delete(path)).status_code == 404
-    session = (await stage.admin.get(f"/api/v1/sessions/{launched['session_id']}")).json()
-    assert (session["staging_config_id"], session["username"]) == (config["staging_config_id"], "ada@example.org")
+    session = await stage.admin.read(f"/api/v1/sessions/{launched['session_id']}")
+    assert (session["staging_config_id"], session["username"]) == (config_id, "ada@example.org")
     assert (await stage.created())["num_sessions"] == 2
 
 
-async def test_permissions(stage: Stage, with_key: Make):
-    config_id = (await stage.created())["staging_config_id"]
-    viewer = await with_key("staging_view")
-    assert (await viewer.get(PATH)).status_code == 200
-    assert (await viewer.post(PATH, json=stage.body())).status_code == 403
-    assert (await viewer.patch(f"{PATH}/{config_id}", json={})).status_code == 403
-    assert (await viewer.delete(f"{PATH}/{config_id}")).status_code == 403
-    nobody = await with_key("sessions_view")
-    assert (await nobody.get(PATH)).status_code == 403
-
-
-async def test_an_expiration_that_is_too_short_is_warned_about_wherever_the_config_is_shown(stage: Stage):
+async def test_too_short_an_expiration_is_warned_about_everywhere(stage: Stage):
     config = await stage.created(expiration=0.001)
     path = f"{PATH}/{config['staging_config_id']}"
     assert "Set Expiration (Hours) to 0.08 or more" in config["warning"], "nobody knows how long its starts take"
     await stage.staged(config["staging_config_id"], 2)
     await stage.db.write("UPDATE sessions SET started = created + interval '2 s'")
-    for shown in ((await stage.admin.get(path)).json(), *(await stage.admin.get(PATH)).json()):
+    for shown in (await stage.admin.read(path), *await stage.admin.read(PATH)):
         assert "(2 desired, a start takes 2 s)" in shown["warning"]
-    explained = (await stage.admin.get(f"{path}/explain", params={"user": "admin@greenroom.local"})).json()
+    explained = await stage.admin.read(f"{path}/explain", user="admin@greenroom.local")
     assert any("Staged sessions expire after 3.6 s" in note for note in explained["notes"])
-    assert (await stage.admin.patch(path, json={"expiration": 1})).json()["warning"] is None
+    assert (await stage.admin.change(path, expiration=1))["warning"] is None
 
 
-async def test_a_zone_that_goes_back_to_the_request_host_is_warned_about_its_pools(stage: Stage):
+async def test_returning_to_the_request_host_warns_about_the_zones_pools(stage: Stage):
     path = f"/api/v1/zones/{stage.zone_id}"
     back = {"allow_origin_domain": "$request_host$"}
-    assert (await stage.admin.patch(path, json=back)).json()["warning"] is None, "nothing is staged there"
+    assert (await stage.admin.change(path, **back))["warning"] is None, "nothing is staged there"
     await stage.created()
-    said = (await stage.admin.patch(path, json=back)).json()["warning"]
+    said = (await stage.admin.change(path, **back))["warning"]
     assert said.startswith("Allow Origin Domain of zone default contains $request_host$, which cannot be used")
     assert "what was ends (Desktop)" in said
-    assert (await stage.admin.patch(path, json={"allow_origin_domain": "127.0.0.1"})).json()["warning"] is None
+    assert (await stage.admin.change(path, allow_origin_domain="127.0.0.1"))["warning"] is None
 
 
-async def test_a_profile_that_no_group_lets_take_effect_is_said_wherever_it_is_missed(stage: Stage, with_user: Make):
-    ada = await with_user("ada@example.org")
+async def test_a_profile_no_group_allows_is_reported_wherever_it_is_missed(stage: Stage, ada: Client):
     image = f"/api/v1/images/{stage.image_id}"
     profile = {"persistent_profile_path": "/srv/profiles/{user_id}"}
-    (said,) = (await stage.admin.patch(image, json=profile)).json()["warnings"]
+    (said,) = (await stage.admin.change(image, **profile))["warnings"]
     assert said.startswith("No user gets the persistent profile of")
     config = await stage.created()
     await stage.staged(config["staging_config_id"], 1)
     path = f"{PATH}/{config['staging_config_id']}/explain"
-    explained = (await stage.admin.get(path, params={"user": "ada@example.org"})).json()
+    explained = await stage.admin.read(path, user="ada@example.org")
     assert explained["would_get"]
     assert "The workspace's persistent profile is not used" in explained["notes"][0]
     session = (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()["session_id"]
-    (step,) = (await ada.get(f"/api/v1/sessions/{session}/placement")).json()["steps"]
+    (step,) = (await ada.read(f"/api/v1/sessions/{session}/placement"))["steps"]
     assert "The workspace's persistent profile is not used: allow_persistent_profile is off" in step["reason"]
-    settings = {"settings": {"allow_persistent_profile": True}}
-    (everybody,) = [g for g in (await stage.admin.get("/api/v1/groups")).json() if g["name"] == "All Users"]
-    assert (await stage.admin.patch(f"/api/v1/groups/{everybody['group_id']}", json=settings)).status_code == 200
-    assert (await stage.admin.get(image)).json()["warnings"] == []
+    await stage.everybody(allow_persistent_profile=True)
+    assert (await stage.admin.read(image))["warnings"] == []
 
 
 @pytest.mark.parametrize(
@@ -318,12 +289,12 @@ async def test_a_profile_that_no_group_lets_take_effect_is_said_wherever_it_is_m
         ({"enabled": False}, 2),
     ],
 )
-async def test_a_changed_workspace_keeps_staged_sessions_that_are_still_right(
+async def test_a_changed_workspace_keeps_staged_sessions_that_still_fit(
     stage: Stage, change: dict[str, Any], left: int
 ):
     config = await stage.created()
     staged = await stage.staged(config["staging_config_id"], 2)
-    assert (await stage.admin.patch(f"/api/v1/images/{stage.image_id}", json=change)).status_code == 200
+    await stage.admin.change(f"/api/v1/images/{stage.image_id}", **change)
     of_today = await rows.config_hash(stage.db, config["staging_config_id"])
     kept = await stage.db.fetch("SELECT session_id::text, created FROM sessions WHERE config_hash = %s", (of_today,))
     assert {row["session_id"] for row in kept} == (set(staged) if left else set())

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
-import httpx
 import pytest
+from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
 
 from greenroom.core.launch.compatibility import AT_CREATION
 from greenroom.testing import rows
 
-Make = Callable[..., Awaitable[httpx.AsyncClient]]
 ADA = "ada@example.org"
 
 
 async def explained(stage: Stage, config_id: str, user: str = ADA, **query: str) -> dict[str, Any]:
-    answer = await stage.admin.get(f"{PATH}/{config_id}/explain", params={"user": user, **query})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
+    return await stage.admin.read(f"{PATH}/{config_id}/explain", user=user, **query)
 
 
 async def codes(stage: Stage, config_id: str, user: str = ADA, **query: str) -> list[str]:
@@ -81,10 +77,9 @@ SITUATIONS = {
 
 
 @pytest.mark.parametrize("situation", SITUATIONS.values(), ids=list(SITUATIONS))
-async def test_it_says_what_a_launch_then_does(stage: Stage, with_user: Make, situation: Situation):
-    config_id = (await stage.created())["staging_config_id"]
-    ada = await with_user(ADA)
-    user_id = (await ada.get("/api/v1/me")).json()["user"]["user_id"]
+async def test_it_says_what_a_launch_then_does(stage: Stage, ada: Client, situation: Situation):
+    config_id = await stage.config()
+    user_id = await ada.own_id()
     await rows.zone(stage.db, "elsewhere")
     group_id = await rows.group(stage.db, name="Students", priority=2, **situation.settings)
     await stage.db.write("INSERT INTO user_groups VALUES (%s, %s)", (user_id, group_id))
@@ -102,7 +97,7 @@ async def test_it_says_what_a_launch_then_does(stage: Stage, with_user: Make, si
     answer = await stage.admin.post("/api/v1/sessions", json=body)
     if answer.status_code == 202:
         session_id = answer.json()["session_id"]
-        steps = (await stage.admin.get(f"/api/v1/sessions/{session_id}/placement")).json()["steps"]
+        steps = (await stage.admin.read(f"/api/v1/sessions/{session_id}/placement"))["steps"]
         of_config = [s for s in steps if s["step"] == "staged_here"]
         assert answer.json()["staged"] is (situation.codes == [])
         assert [s["code"] for s in of_config if s["code"]] == situation.codes
@@ -110,8 +105,8 @@ async def test_it_says_what_a_launch_then_does(stage: Stage, with_user: Make, si
         assert situation.codes in (["restricted"], ["image_disabled"], ["agent_missing"], ["agent_disabled"])
 
 
-async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_user: Make):
-    config_id = (await stage.created())["staging_config_id"]
+async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_user: MakeClient):
+    config_id = await stage.config()
     user_id = (await (await with_user(ADA)).get("/api/v1/me")).json()["user"]["user_id"]
     group_id = await rows.group(stage.db, name="Students", priority=2, inject_ssh_keys=True, max_kasms_per_user=0)
     await stage.db.write("INSERT INTO user_groups VALUES (%s, %s)", (user_id, group_id))
@@ -128,11 +123,11 @@ async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_
     assert (found[3]["setting"], found[3]["group"]) == ("inject_ssh_keys", "Students")
 
 
-async def test_where_the_launch_begins_counts(stage: Stage, with_user: Make):
+async def test_where_the_launch_begins_counts(stage: Stage, with_user: MakeClient):
     await with_user(ADA)
     other_id = await rows.zone(stage.db, "other")
-    here = (await stage.created())["staging_config_id"]
-    there = (await stage.created(zone_id=other_id))["staging_config_id"]
+    here = await stage.config()
+    there = await stage.config(zone_id=other_id)
     await stage.staged(there, 1, await rows.agent(stage.db, other_id, hostname="agent-2", image=stage.image_name))
     from_here = await explained(stage, there, zone="default")
     assert (from_here["zone_name"], from_here["step"], from_here["would_get"]) == ("default", "staged_elsewhere", True)
@@ -147,12 +142,10 @@ async def test_where_the_launch_begins_counts(stage: Stage, with_user: Make):
 
 
 async def test_who_is_not_there(stage: Stage):
-    config_id = (await stage.created())["staging_config_id"]
+    config_id = await stage.config()
     path = f"{PATH}/{config_id}/explain"
-    nobody = await stage.admin.get(path, params={"user": "nobody"})
-    assert (nobody.status_code, "There is no user nobody" in nobody.json()["detail"]) == (404, True)
+    assert "There is no user nobody" in await stage.admin.refused(404, f"GET {path}", user="nobody")
     assert (await stage.admin.get(path)).status_code == 422
     for name in ("user", "zone"):
-        unusable = await stage.admin.get(path, params={"user": ADA, name: "a\0"})
-        assert (unusable.status_code, f"{name}: a NUL character" in unusable.json()["detail"]) == (422, True)
+        assert f"{name}: a NUL character" in await stage.admin.refused(422, f"GET {path}", **{"user": ADA, name: "a\0"})
     assert (await stage.admin.get(path.replace(config_id, stage.zone_id), params={"user": ADA})).status_code == 404

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any, LiteralString
 
-import httpx
 from psycopg.types.json import Jsonb
+from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
-from tests.database.api.test_metrics_api import values
+from tests.database.api.test_diagnostics_api import values
 
 from greenroom.core.launch.outcomes import outcomes
 from greenroom.core.launch.plan import TraceStep
@@ -19,21 +18,9 @@ from greenroom.db.database import Database
 from greenroom.db.pool import history as db_history
 from greenroom.testing import rows
 
-Make = Callable[..., Awaitable[httpx.AsyncClient]]
 
-
-async def history(
-    stage: Stage, config_id: str, client: httpx.AsyncClient | None = None, **query: Any
-) -> dict[str, Any]:
-    answer = await (client or stage.admin).get(f"{PATH}/{config_id}/history", params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-async def launched(client: httpx.AsyncClient, image_id: str, **request: Any) -> dict[str, Any]:
-    answer = await client.post("/api/v1/sessions", json={"image_id": image_id, **request})
-    assert answer.status_code == 202, answer.text
-    return answer.json()
+async def history(stage: Stage, config_id: str, client: Client | None = None, **query: Any) -> dict[str, Any]:
+    return await (client or stage.admin).read(f"{PATH}/{config_id}/history", **query)
 
 
 async def test_a_config_that_nobody_asked_for_has_an_empty_history(stage: Stage):
@@ -44,19 +31,16 @@ async def test_a_config_that_nobody_asked_for_has_an_empty_history(stage: Stage)
     assert (found["reasons"], found["recent_misses"]) == ([], [])
     assert [hour["hits"] + hour["misses"] for hour in found["by_hour"]] == [0] * 168
     assert (config["hits_24h"], config["misses_24h"]) == (0, 0)
-    gone = await stage.admin.get(f"{PATH}/68d557ac-4cac-42cc-a9f3-1c7c853de0f3/history")
-    assert gone.status_code == 404
+    await stage.admin.refused(404, f"GET {PATH}/68d557ac-4cac-42cc-a9f3-1c7c853de0f3/history")
 
 
-async def test_launches_are_hits_or_misses_with_their_reasons(
-    stage: Stage, with_user: Make, anonymous: httpx.AsyncClient
-):
-    config_id = (await stage.created())["staging_config_id"]
+async def test_launches_are_hits_or_misses_with_their_reasons(stage: Stage, with_user: MakeClient, anonymous: Client):
+    config_id = await stage.config()
     ada, bob = await with_user("ada@example.org"), await with_user("bob@example.org")
     await stage.staged(config_id, 1)
-    assert (await launched(ada, stage.image_id))["staged"] is True
-    missed = await launched(ada, stage.image_id)
-    option = await launched(bob, stage.image_id, environment={"A": "b"})
+    assert (await ada.launch(stage.image_id))["staged"] is True
+    missed = await ada.launch(stage.image_id)
+    option = await bob.launch(stage.image_id, environment={"A": "b"})
     found = await history(stage, config_id)
     assert found["windows"][0] == {"hours": 1, "hits": 1, "misses": 2, "served_elsewhere": 0, "hit_rate": 1 / 3}
     assert (
@@ -73,7 +57,7 @@ async def test_launches_are_hits_or_misses_with_their_reasons(
     ]
     assert "No staged session of Desktop in zone default is free" in found["recent_misses"][1]["reasons"][0]["reason"]
     assert len((await history(stage, config_id, limit=1))["recent_misses"]) == 1
-    listed = (await stage.admin.get(PATH)).json()[0]
+    listed = (await stage.admin.read(PATH))[0]
     assert (listed["hits_24h"], listed["misses_24h"]) == (1, 2)
     counted = await values(anonymous)
     of = ("default", "Desktop")
@@ -83,9 +67,9 @@ async def test_launches_are_hits_or_misses_with_their_reasons(
     assert counted["greenroom_api_staging_shortfall", "no-running-manager", config_id, *of[1:], of[0]] == 1
 
 
-async def test_who_missed_is_for_those_who_may_see_sessions(stage: Stage, with_user: Make, with_key: Make):
-    config_id = (await stage.created())["staging_config_id"]
-    await launched(await with_user("ada@example.org"), stage.image_id)
+async def test_who_missed_is_for_those_who_may_see_sessions(stage: Stage, with_user: MakeClient, with_key: MakeClient):
+    config_id = await stage.config()
+    await (await with_user("ada@example.org")).launch(stage.image_id)
     (seen,) = (await history(stage, config_id, await with_key("staging_view", "sessions_view")))["recent_misses"]
     assert seen["username"] == "ada@example.org"
     (hidden,) = (await history(stage, config_id, await with_key("staging_view")))["recent_misses"]
@@ -94,8 +78,8 @@ async def test_who_missed_is_for_those_who_may_see_sessions(stage: Stage, with_u
     assert other.status_code == 403
 
 
-async def test_what_assign_printed_is_for_those_who_may_see_sessions(stage: Stage, with_key: Make):
-    config_id = (await stage.created())["staging_config_id"]
+async def test_what_assign_printed_is_for_those_who_may_see_sessions(stage: Stage, with_key: MakeClient):
+    config_id = await stage.config()
     step = {"order": 1, "step": "staged_here", "zone_name": "default", "candidate": config_id, "used": False}
     failed = step | {"code": "hand_over_failed", "reason": "`assign` ended with exit code 3: no licence for ada."}
     await stage.db.write(
@@ -110,33 +94,32 @@ async def test_what_assign_printed_is_for_those_who_may_see_sessions(stage: Stag
         assert ("ada" in str(found["reasons"]), "ada" in str(miss["reasons"])) == (is_told, is_told)
 
 
-async def test_another_pool_that_served_makes_it_no_miss(stage: Stage, with_user: Make):
-    here = (await stage.created())["staging_config_id"]
+async def test_another_pool_that_served_makes_it_no_miss(stage: Stage, with_user: MakeClient):
+    here = await stage.config()
     other_zone = await rows.zone(stage.db, "other")
-    there = (await stage.created(zone_id=other_zone))["staging_config_id"]
+    there = await stage.config(zone_id=other_zone)
     await stage.staged(there, 1, await rows.agent(stage.db, other_zone, hostname="agent-2", image=stage.image_name))
-    assert (await launched(await with_user("ada@example.org"), stage.image_id))["staged"] is True
+    assert (await (await with_user("ada@example.org")).launch(stage.image_id))["staged"] is True
     of_here, of_there = (await history(stage, here))["windows"][0], (await history(stage, there))["windows"][0]
     assert (of_here["hits"], of_here["misses"], of_here["served_elsewhere"]) == (0, 0, 1)
     assert (of_there["hits"], of_there["misses"], of_there["hit_rate"]) == (1, 0, 1.0)
 
 
-async def test_a_config_for_other_users_missed_nothing(stage: Stage, with_user: Make):
-    for_ada = (await stage.created())["staging_config_id"]
-    for_others = (await stage.created(allow_kasm_audio=False))["staging_config_id"]
-    assert (await launched(await with_user("ada@example.org"), stage.image_id))["staged"] is False
+async def test_a_config_for_other_users_missed_nothing(stage: Stage, with_user: MakeClient):
+    for_ada = await stage.config()
+    for_others = await stage.config(allow_kasm_audio=False)
+    assert (await (await with_user("ada@example.org")).launch(stage.image_id))["staged"] is False
     assert (await history(stage, for_ada))["windows"][0]["misses"] == 1
     found = await history(stage, for_others)
     assert (found["windows"][0]["misses"], found["reasons"], found["recent_misses"]) == (0, [], [])
     await stage.admin.delete(f"{PATH}/{for_ada}")
-    await launched(await with_user("bob@example.org"), stage.image_id)
+    await (await with_user("bob@example.org")).launch(stage.image_id)
     assert [m["username"] for m in (await history(stage, for_others))["recent_misses"]] == ["bob@example.org"]
 
 
-async def test_every_cold_start_leaves_a_row_that_names_user_config_and_reason(stage: Stage, with_user: Make):
+async def test_every_cold_start_logs_user_config_and_reason(stage: Stage, ada: Client):
     """Whatever kept each config from serving: paused, empty, out of date, its Agent away, a setting."""
-    config_id = (await stage.created())["staging_config_id"]
-    ada = await with_user("ada@example.org")
+    config_id = await stage.config()
     agents = "UPDATE agents SET {} WHERE hostname = 'agent-1'"
     await rows.agent(stage.db, stage.zone_id, hostname="agent-2", image=stage.image_name)
     changes: list[tuple[LiteralString, LiteralString, str]] = [
@@ -154,7 +137,7 @@ async def test_every_cold_start_leaves_a_row_that_names_user_config_and_reason(s
     for change, back, code in changes:
         await stage.staged(config_id, 1)
         await stage.db.write(change)
-        got = await launched(ada, stage.image_id)
+        got = await ada.launch(stage.image_id)
         await stage.db.write(back)
         assert got["staged"] is False, change
         await stage.logs.flush()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
-import httpx
 from psycopg import sql
-from tests.database.api.conftest import MakeKey
+from tests.database.api.client import Client, MakeClient
 
 from greenroom.core.masking import MASK
 from greenroom.db.access.users import ALL_USERS
@@ -32,7 +31,7 @@ async def in_tables(db: Database, text: str) -> list[str]:
     return found
 
 
-async def make_image(admin: httpx.AsyncClient) -> dict[str, Any]:
+async def make_image(admin: Client) -> dict[str, Any]:
     body = {
         "name": "a:1",
         "friendly_name": "A",
@@ -44,14 +43,13 @@ async def make_image(admin: httpx.AsyncClient) -> dict[str, Any]:
     return made.json()
 
 
-async def test_no_variable_stands_in_the_database(admin: httpx.AsyncClient, db: Database):
+async def test_no_variable_stands_in_the_database(admin: Client, db: Database):
     image = await make_image(admin)
     group = await admin.post("/api/v1/groups", json={"name": "Lab", "settings": {"run_config": VARIABLES}})
     assert group.json()["settings"]["run_config"] == VARIABLES
-    zone = await db.fetch_one("SELECT zone_id::text FROM zones")
-    assert zone is not None
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
     await rows.agent(db, zone["zone_id"], image="a:1")
-    user_id = (await admin.get("/api/v1/users")).json()[0]["user_id"]
+    user_id = (await admin.read("/api/v1/users"))[0]["user_id"]
     asked = {"user_id": user_id, "image_id": image["image_id"], **VARIABLES}
     key = {"Idempotency-Key": "again"}
     launched = [await admin.post("/api/v1/sessions", json=asked, headers=key) for _ in range(2)]
@@ -64,8 +62,8 @@ async def test_no_variable_stands_in_the_database(admin: httpx.AsyncClient, db: 
     assert {"images", "group_settings", "sessions"} <= set(await in_tables(db, SEALED))
 
 
-async def test_values_are_shown_to_who_may_change_them_and_stay_where_they_come_back_masked(
-    admin: httpx.AsyncClient, with_key: MakeKey, db: Database
+async def test_values_are_shown_to_editors_and_a_returned_mask_keeps_them(
+    admin: Client, with_key: MakeClient, db: Database
 ):
     image = await make_image(admin)
     path = f"/api/v1/images/{UUID(image['image_id'])}"
@@ -76,20 +74,18 @@ async def test_values_are_shown_to_who_may_change_them_and_stay_where_they_come_
     revision = "SELECT revision, run_config FROM images WHERE image_id = %s"
     before = await db.fetch_one(revision, (image["image_id"],))
     again = {"run_config": seen["run_config"], "exec_config": seen["exec_config"]}
-    assert (await admin.patch(path, json=again)).json()["run_config"] == VARIABLES
-    assert (await admin.patch(path, json={"run_config": VARIABLES})).json()["run_config"] == VARIABLES
+    assert (await admin.change(path, **again))["run_config"] == VARIABLES
+    assert (await admin.change(path, run_config=VARIABLES))["run_config"] == VARIABLES
     assert await db.fetch_one(revision, (image["image_id"],)) == before, "no staged session is replaced"
     more = {"environment": {"TOKEN": MASK, "NEW": MASK}}
-    assert "give its value" in (await admin.patch(path, json={"run_config": more})).json()["detail"]
+    assert "give its value" in await admin.refused(422, f"PATCH {path}", {"run_config": more})
 
 
-async def test_members_of_all_users_do_not_see_how_everybodys_containers_are_run(
-    admin: httpx.AsyncClient, db: Database, user: httpx.AsyncClient
-):
+async def test_members_of_all_users_do_not_see_container_settings(admin: Client, db: Database, user: Client):
     await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": {"run_config": VARIABLES, "idle_disconnect": 7}})
     await db.write(
         "UPDATE groups SET permissions = permissions || '{groups_view_ifmember}' WHERE group_id = %s", (ALL_USERS,)
     )
-    (group,) = (await user.get("/api/v1/groups")).json()
+    (group,) = await user.read("/api/v1/groups")
     assert group["settings"]["idle_disconnect"] == 7
     assert "run_config" not in group["settings"]

@@ -1,0 +1,170 @@
+"""Long lists: ordered, filtered, counted and read page by page by the server."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import httpx
+import pytest
+from tests.database.api.client import Client
+from tests.database.test_indexes import Recorder, plan
+
+from greenroom.db.access.users import USERS
+from greenroom.db.database import Database
+from greenroom.db.launch.ledger import LAUNCHES
+from greenroom.db.session.views import SESSIONS, SessionFilter, list_sessions
+from greenroom.testing import rows
+
+PATH = "/api/v1/sessions"
+
+
+@pytest.fixture
+async def shown(admin: Client, db: Database) -> list[dict[str, Any]]:
+    """Eleven sessions of three users and a pool in two zones, several made in the same moment."""
+    zones = [row["zone_id"] for row in await db.fetch("SELECT zone_id::text FROM zones")]
+    zones.append(await rows.zone(db, "west"))
+    image = (await db.fetch("SELECT image_id::text, name FROM images"))[0]
+    users = [await rows.user(db, f"{name}@example.com") for name in ("ada", "Ben", "carla")]
+    agents = [await rows.agent(db, zone, hostname=f"host-{zone[:4]}", image=image["name"]) for zone in zones]
+    for number in range(11):
+        await db.write(
+            "INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, status, spec,"
+            " credential_encrypted, spec_hash, cores, memory, created, expires)"
+            " VALUES (%s, %s, %s, %s, %s, %s, '{}', '', '', 1, 1,"
+            " timestamptz '2026-11-21 12:00:00.25Z' + make_interval(secs => %s),"
+            " CASE WHEN %s THEN clock_timestamp() END)",
+            (
+                uuid.uuid4(),
+                zones[number % 2],
+                image["image_id"],
+                agents[number % 2] if number % 4 else None,
+                users[number % 3],
+                ("running", "stopped")[number % 2],
+                number // 3,
+                number % 2 == 0,
+            ),
+        )
+    return await admin.read(PATH)
+
+
+def _step(reason: str) -> dict[str, Any]:
+    step = {"order": 1, "step": "on_demand_here", "zone_name": "default", "candidate": None, "used": False}
+    return {**step, "code": None, "reason": reason}
+
+
+@pytest.fixture
+async def stored(admin: Client, db: Database) -> None:
+    """Users with and without names, groups and log-ins; launches of some, of deleted ones and of none."""
+    del admin
+    group = await rows.group(db, name="Students", priority=5)
+    names = ["ada", "Ben", "carla", "dan", "eve"]
+    users = [await rows.user(db, f"{name}@example.org", *([group] if name != "dan" else [])) for name in names]
+    await db.write(
+        "UPDATE users SET first_name = 'Ada', locked = true, last_session = now() WHERE user_id = %s", (users[0],)
+    )
+    for number in range(7):
+        await db.write(
+            "INSERT INTO launches (launch_id, user_id, outcome, steps, duration_ms, at) VALUES (%s, %s, %s, %s::jsonb,"
+            " %s, timestamptz '2026-11-21 12:00Z' + make_interval(secs => %s))",
+            (
+                uuid.uuid4(),
+                users[number % 3] if number else None,
+                ("staged", "on_demand", "failed")[number % 3],
+                json.dumps([_step("first"), _step("No Agent has room")] if number % 2 else []),
+                0.5 * (number % 4),
+                number // 2,
+            ),
+        )
+
+
+async def ids(admin: Client, path: str, key: str, **question: Any) -> list[str]:
+    """Of a list that is read two rows at a time."""
+    return [row[key] for row in await admin.pages(path, limit=2, **question)]
+
+
+@pytest.mark.usefixtures("shown", "stored")
+@pytest.mark.parametrize(
+    ("path", "key", "columns"),
+    [
+        (PATH, "session_id", SESSIONS.columns),
+        ("/api/v1/users", "user_id", USERS.columns),
+        ("/api/v1/launches", "launch_id", LAUNCHES.columns),
+    ],
+)
+async def test_the_pages_of_every_order_have_each_row_once(admin: Client, path: str, key: str, columns: list[str]):
+    everything = sorted(row[key] for row in await admin.read(path))
+    assert len(everything) > 5
+    for column in columns:
+        ascending = await ids(admin, path, key, sort=column)
+        assert sorted(ascending) == everything, column
+        assert await ids(admin, path, key, sort=f"-{column}") == ascending[::-1], column
+
+
+async def test_an_order_is_that_of_its_column(admin: Client, shown: list[dict[str, Any]]):
+    by_id = {row["session_id"]: row for row in shown}
+
+    async def ordered(**question: Any) -> list[str]:
+        return await ids(admin, PATH, "session_id", **question)
+
+    assert await ordered() == [row["session_id"] for row in shown] == await ordered(sort="-created")
+    names = [by_id[each]["username"] for each in await ordered(sort="user")]
+    assert names == sorted(names, key=str.lower)
+    ends = [by_id[each]["expires"] for each in await ordered(sort="expires")]
+    assert ends[-5:] == [None] * 5, "what does not end comes last"
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("path", "words", "number"),
+    [
+        ("/api/v1/users", "BEN", 1),
+        ("/api/v1/users", "status:locked", 1),
+        ("/api/v1/users", "groups:students example", 4),
+        ("/api/v1/launches", "user:carla", 2),
+        ("/api/v1/launches", "outcome:on demand", 2),
+        ("/api/v1/launches", "agent room", 3),
+        ("/api/v1/launches", "first", 0),
+    ],
+)
+async def test_words_choose_and_the_number_of_all_pages_is_said(admin: Client, path: str, words: str, number: int):
+    for limit in (100, 1):
+        answer = await admin.get(path, params={"q": words, "count": True, "limit": limit})
+        assert (len(answer.json()), answer.headers["x-total-count"]) == (min(limit, number), str(number))
+
+
+async def test_words_and_conditions_choose_and_all_matches_are_counted(admin: Client, shown: list[dict[str, Any]]):
+    async def found(**question: Any) -> tuple[set[str], int]:
+        answer = await admin.get(PATH, params={"limit": 100, "count": True, **question})
+        return {row["session_id"] for row in answer.json()}, int(answer.headers["x-total-count"])
+
+    def which(name: str, value: str) -> set[str]:
+        return {row["session_id"] for row in shown if value in str(row[name]).lower()}
+
+    of_ben, in_west = which("username", "ben"), which("zone_name", "west")
+    assert await found(q="BEN") == (of_ben, len(of_ben))
+    assert await found(q="zone:west user:ben") == (of_ben & in_west, len(of_ben & in_west))
+    assert await found(q="user:west") == (set(), 0)
+    assert await found(q="100%_") == (set(), 0), "no patterns"
+    two = {row["session_id"] for row in shown[:2]}
+    assert await found(session_id=list(two)) == (two, 2)
+    assert (await admin.get(PATH, params={"limit": 1, "count": True})).headers["x-total-count"] == "11"
+    assert "x-total-count" not in (await admin.get(PATH)).headers
+
+
+async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin: Client, shown: list[dict[str, Any]]):
+    del shown
+    first = await admin.get(PATH, params={"limit": 2, "sort": "zone"})
+    cursor = httpx.URL(first.links["next"]["url"]).params["cursor"]
+    for question in ({"cursor": cursor}, {"cursor": cursor, "sort": "-zone"}, {"sort": "memory"}, {"q": "a " * 9}):
+        answer = await admin.get(PATH, params=question)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text
+
+
+async def test_the_newest_are_read_from_an_index(db: Database):
+    recorder = Recorder()
+    await list_sessions(recorder, SessionFilter(), limit=100)  # type: ignore[arg-type]  -- it only notes the query
+    found = await plan(db, recorder.query, recorder.params)
+    assert "sessions_shown" in found, found
+    assert "Sort" not in found, found
