@@ -39,9 +39,7 @@ async def _run() -> list[Figure]:
         for _ in range(SAMPLES):
             await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311 -- anywhere in a round, all polls held again
             agent_id = random.choice(rows)["agent_id"]  # noqa: S311
-            session_id = await session(
-                made.db, ToldAgent(httpx.AsyncHTTPTransport(), agent_id=agent_id), made.fleet.key_file
-            )
+            session_id = await session(made.db, ToldAgent(httpx.AsyncHTTPTransport(), agent_id=agent_id))
             await made.db.notify(Event.agent(agent_id))
             (row,) = await made.db.fetch(
                 "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin))::double precision AS at"

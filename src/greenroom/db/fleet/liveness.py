@@ -137,7 +137,7 @@ class ChangedOffer:
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
     """Agents with an offer that differs from report, overcommit and overrides (as in
-    `db.fleet.checkin.write_capacity`).
+    `db.fleet.reports.write_capacity`).
     """
     return await db.fetch_as(
         ChangedOffer,

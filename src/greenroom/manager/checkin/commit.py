@@ -20,7 +20,7 @@ from greenroom.core.events import Event
 from greenroom.core.fleet.liveness import DELAY_S
 from greenroom.core.session.observations import is_newer
 from greenroom.db.database import Database
-from greenroom.db.fleet import checkin
+from greenroom.db.fleet import reports
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
@@ -137,30 +137,30 @@ class Committer:
         await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
         async with self._db.transaction() as connection:
-            newer = await checkin.advance(connection, self._me.manager_id, [_progress(message) for message in messages])
+            newer = await reports.advance(connection, self._me.manager_id, [_progress(message) for message in messages])
             for message in messages:
                 # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
                 if message.images is not None and message.agent_id in newer:
-                    images = msgspec.convert(message.images, list[checkin.ReportedImage], from_attributes=True)
-                    await checkin.write_images(connection, message.agent_id, images)
+                    images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
+                    await reports.write_images(connection, message.agent_id, images)
             return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
         """In its own transaction, because of the lock order; a difference is reported again with every message."""
-        reports = [
-            checkin.CapacityReport(
+        capacities = [
+            reports.CapacityReport(
                 agent_id=agent_id, cores=p.message.capacity.cores, memory_bytes=p.message.capacity.memory_bytes
             )
             for agent_id, p in sorted(batch.items())
             if p.new_capacity
         ]
-        if reports:
+        if capacities:
             async with self._db.transaction() as connection:
-                await checkin.write_capacity(connection, reports, self._config.cpu_overcommit)
+                await reports.write_capacity(connection, capacities, self._config.cpu_overcommit)
 
 
-def _progress(message: CheckIn) -> checkin.AgentProgress:
-    return checkin.AgentProgress(
+def _progress(message: CheckIn) -> reports.AgentProgress:
+    return reports.AgentProgress(
         agent_id=message.agent_id,
         incarnation=message.incarnation,
         seq=message.seq,

@@ -9,7 +9,7 @@ from greenroom.core.session.deadlines import HANDOVER_SLACK_S
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Connection
-from greenroom.db.fleet.checkin import CommandResult, write_command_results
+from greenroom.db.fleet.reports import CommandResult, write_command_results
 from greenroom.db.session import observations
 from greenroom.db.session.observations import HandoverReport, Observation, ReportedSession, StartStep
 from greenroom.kit.config import ManagerConfig

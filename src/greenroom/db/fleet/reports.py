@@ -1,0 +1,140 @@
+"""What a Manager commits of Agents' check-ins, in SQL; `checkin` reads.
+
+The group commit follows the lock order of PROTOCOLS §3: agents, then what `end_sessions` locks (agent_capacity,
+sessions), then sessions by id. Observations have a table of their own, so that claims never meet their updates; rows
+that did not change are not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.fleet.lateness import Lateness
+from greenroom.db.database import Connection
+from greenroom.db.fleet.checkin import WireJson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProgress:
+    """What a message says of its Agent as such."""
+
+    agent_id: str
+    incarnation: int
+    seq: int
+    complete: bool
+    term_seen: int
+    usage: WireJson
+    lateness: Lateness
+    runtime_error: str | None
+
+
+async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
+    """Store the newest message of each Agent; returns the Agents whose message is newer than the last applied."""
+    if len(messages) > 1:
+        await connection.execute(
+            "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
+            ([message.agent_id for message in messages],),
+        )
+    cursor = await connection.execute(
+        "UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
+        " manager_id = %s, manager_term = m.term_seen, usage = m.usage,"
+        " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, '')"
+        " FROM jsonb_to_recordset(%s) AS m(agent_id uuid, incarnation bigint, seq bigint, complete boolean,"
+        " term_seen bigint, usage jsonb, lateness jsonb, runtime_error text)"
+        " WHERE a.agent_id = m.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
+        " RETURNING a.agent_id::text",
+        (manager_id, Jsonb(list(messages))),
+    )
+    return frozenset(row["agent_id"] for row in await cursor.fetchall())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityReport:
+    """The resources of an Agent's host."""
+
+    agent_id: str
+    cores: float
+    memory_bytes: int
+
+
+async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
+    """Store the offers of Agents, if changed: their report times overcommit, or the administrator's override. An Agent
+    that reports nothing, because its runtime does not answer, offers nothing, even with an override.
+    """
+    await connection.execute(
+        "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
+        " SELECT r.agent_id, r.cores, r.memory_bytes,"
+        " CASE WHEN r.cores > 0 THEN coalesce(a.cores_override, r.cores * %(overcommit)s) ELSE 0 END,"
+        " CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END,"
+        " CASE WHEN r.memory_bytes > 0 THEN coalesce(a.memory_override, r.memory_bytes) ELSE 0 END"
+        " FROM jsonb_to_recordset(%(reports)s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
+        " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
+        " ON CONFLICT (agent_id) DO UPDATE SET cores_reported = excluded.cores_reported,"
+        " memory_reported = excluded.memory_reported, cores = excluded.cores,"
+        " overcommit = excluded.overcommit, memory = excluded.memory"
+        " WHERE (c.cores_reported, c.memory_reported) IS DISTINCT FROM"
+        " (excluded.cores_reported, excluded.memory_reported)",
+        {"overcommit": cpu_overcommit, "reports": Jsonb(list(reports))},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedImage:
+    """An image as an Agent sees it; `progress` is 0-100 while it is pulled."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    digest: str
+    progress: int
+    error: str
+
+
+async def write_images(connection: Connection, agent_id: str, images: Sequence[ReportedImage]) -> None:
+    """Store the whole list of images that an Agent reports."""
+    await connection.execute(
+        "DELETE FROM agent_images WHERE agent_id = %s AND NOT name = ANY(%s)",
+        (agent_id, [image.name for image in images]),
+    )
+    await connection.execute(
+        "INSERT INTO agent_images AS old (agent_id, name, state, digest, progress, error)"
+        " SELECT DISTINCT ON (name) %s::uuid, name, state, digest, progress, error FROM jsonb_to_recordset(%s)"
+        " AS i(name text, state text, digest text, progress integer, error text) ORDER BY name"
+        " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, digest = excluded.digest,"
+        " progress = excluded.progress, error = excluded.error, updated = clock_timestamp()"
+        " WHERE (old.state, old.digest, old.progress, old.error) IS DISTINCT FROM"
+        " (excluded.state, excluded.digest, excluded.progress, excluded.error)",
+        (agent_id, Jsonb(list(images))),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """The result of a command, or of a screenshot: `picture` is its JPEG, empty where there is none."""
+
+    agent_id: str
+    command_id: str
+    state: Literal["started", "done", "unknown"]
+    exit_code: int | None
+    output: str
+    output_complete: bool
+    picture: bytes
+
+
+async def write_command_results(connection: Connection, results: Sequence[CommandResult]) -> list[str]:
+    """Store results of commands and screenshots; a finished one never changes. Returns the sessions of the commands."""
+    cursor = await connection.execute(
+        "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
+        " output_complete = coalesce(r.output_complete, true),"
+        " picture = decode(nullif(r.picture, ''), 'base64'),"
+        " finished = CASE WHEN r.state = 'started' THEN NULL ELSE clock_timestamp() END"
+        " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, command_id uuid, state text, exit_code integer, output text,"
+        " output_complete boolean, picture text) WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
+        " AND (k.state = 'requested' OR k.state = 'started' AND r.state <> 'started')"
+        " RETURNING k.session_id::text, k.screenshot IS NULL AS is_command",
+        (Jsonb(list(results)),),  # bytes are base64 in JSON
+    )
+    return [row["session_id"] for row in await cursor.fetchall() if row["is_command"]]
