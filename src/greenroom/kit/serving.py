@@ -67,9 +67,7 @@ async def serve(
     gc.freeze()
     listening = await _listen(host, port)
     on_listening(listening)
-    server = _Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False)
-    )
+    server = _Server(_configured(app, timeout_graceful_shutdown=GRACE_S))
 
     def stop() -> None:
         on_stop()
@@ -96,9 +94,12 @@ async def serve_beside(app: Any, host: str, port: int) -> None:
         SetupError: the address cannot be listened on.
     """
     listening = await _listen(host, port)
-    await _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)).serve(
-        sockets=[listening]
-    )
+    await _Server(_configured(app, lifespan="off")).serve(sockets=[listening])
+
+
+def _configured(app: Any, **options: Any) -> uvicorn.Config:
+    """No role serves websockets itself, so that their library is never imported."""
+    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none", **options)
 
 
 async def _forever(name: str, loop: Loop) -> None:

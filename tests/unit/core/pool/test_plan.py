@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import Create, Destroy, PoolConfig, PoolPlan, Retire, config_title, expires_at
 from greenroom.core.pool.plan import plan
@@ -18,6 +19,12 @@ def test_an_empty_pool_is_filled_and_says_that_it_is_starting():
     assert [type(a) for a in made.actions] == [Create, Create, Create]
     assert made.shortfall is not None
     assert (made.shortfall.code, made.shortfall.reason) == ("starting", "3 of 3 not staged yet: they are starting.")
+
+
+@pytest.mark.parametrize("name", STAGED_PERMISSIONS)
+def test_the_permissions_of_a_config_are_its_switches(name: str):
+    config = replace(CONFIG, **{name: True})
+    assert config.permissions == dict.fromkeys(STAGED_PERMISSIONS, False) | {name: True}
 
 
 def test_a_full_pool_has_nothing_to_do_and_nothing_to_say():
