@@ -16,7 +16,7 @@ import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 
-pytestmark = [pytest.mark.docker, pytest.mark.storm, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.timeout(900)]
 
 POOL = 8
 ON_DEMAND = 12

@@ -168,6 +168,7 @@ def left(instance: Instance, label: str, said: str) -> tuple[list[str], list[str
     return processes_of(instance.data), containers(label), networks_left(instance, label, said)
 
 
+@pytest.mark.alone
 def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: Instance):
     first = new_instance.up()
     session, label = running_session(new_instance), new_instance.label()
