@@ -165,6 +165,13 @@ def test_with_all_without_database_each_is_asked_and_holds_its_answer():
     assert managers.may_hold_s(B, 2.0) > 1.0
 
 
+def test_the_only_manager_is_not_left_when_it_loses_the_database():
+    managers = ManagerFailover([A])
+    assert not managers.not_fresh(A, now=0.0, spread=0.0)
+    assert managers.best(0.0) == A
+    assert managers.may_hold_s(A, 0.0) == float("inf")
+
+
 def test_one_that_lost_the_database_and_then_fails_backs_off():
     managers = ManagerFailover([A, B])
     managers.not_fresh(A, now=0.0, spread=0.0)

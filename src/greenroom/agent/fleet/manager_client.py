@@ -132,11 +132,11 @@ class ManagerFailover:
         return pause
 
     def not_fresh(self, url: str, now: float, spread: float) -> bool:
-        """Record an answer of a Manager that cannot read the database; True when it could until then."""
+        """Record an answer of a Manager that cannot read the database; True when it is left for another now."""
         before = self._bars.get(url)
         pause = SILENT_BACKOFF.delay_s(1, spread)
         self._bars[url] = _Bar(0, now + pause, now, self._term, answers=True)
-        return before is None or not before.answers
+        return len(self.urls) > 1 and (before is None or not before.answers)
 
     def answered(self, url: str) -> None:
         self._bars.pop(url, None)
