@@ -103,7 +103,11 @@ class ClaimedSession:
 
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
 """Condition on `agents a`: staged sessions there can be handed out."""
-FREE: Final[LiteralString] = "s.claimable AND s.expires > clock_timestamp()"
+COMING: Final[LiteralString] = "s.status IN ('requested', 'starting')"
+"""Condition on the staged `sessions s`: it is on its way to be claimable."""
+CLAIMABLE: Final[LiteralString] = "s.claimable"
+"""Condition on `sessions s`: it is staged and usable, whether expired or not."""
+FREE: Final[LiteralString] = CLAIMABLE + " AND s.expires > clock_timestamp()"
 """Condition on `sessions s`: it can be handed out, if its Agent serves and is in its zone."""
 CLAIMABLE_NOW: Final[LiteralString] = FREE + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
 """Condition on `sessions s` and its `agents a`: a claim would find it."""
@@ -181,9 +185,15 @@ WITH s AS (
     SELECT """
     + FREE
     + """ AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS good,
-           s.claimable AND s.expires <= clock_timestamp() AS expired,
-           s.claimable AND s.config_hash <> %(config_hash)s AS outdated,
-           s.status IN ('requested', 'starting') AS starting,
+           """
+    + CLAIMABLE
+    + """ AND s.expires <= clock_timestamp() AS expired,
+           """
+    + CLAIMABLE
+    + """ AND s.config_hash <> %(config_hash)s AS outdated,
+           """
+    + COMING
+    + """ AS starting,
            s.status, a.status AS agent_status, a.enabled AND NOT a.draining AS agent_enabled
       FROM sessions s JOIN agents a USING (agent_id)
      WHERE s.staging_config_id = %(staging_config_id)s AND s.user_id IS NULL AND s.status <> 'deleted' AND NOT s.retired

@@ -15,7 +15,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.launch.claims import CLAIMABLE_NOW
+from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)
@@ -96,7 +96,9 @@ _SELECT: Final[LiteralString] = (
     + CLAIMABLE_NOW
     + """) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
-           AND s.status IN ('requested', 'starting')) AS num_starting_sessions,
+           AND """
+    + COMING
+    + """) AS num_starting_sessions,
        (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
           FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
        EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND """

@@ -19,7 +19,7 @@ from greenroom.core.pool.model import Broken, ConfigFields, PooledSession, Short
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.columns import as_json, assigned, columns_of, selected, values_of
 from greenroom.db.database import Connection, returned, row_as, rows_as
-from greenroom.db.launch.claims import FRESH_AGENT_S
+from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
 from greenroom.db.launch.eviction import count_waiting
 from greenroom.db.launch.ledger import AGENTS_OF_ZONE
 from greenroom.db.workspace.images import IMAGE_FACTS
@@ -71,13 +71,17 @@ _IMAGES: Final[LiteralString] = (
 )
 
 # Without a user, not being deleted, not quarantined for inspection.
-_SESSIONS: Final[LiteralString] = """
-SELECT staging_config_id::text, session_id::text, agent_id::text, status, claimable, created, expires, started,
+_SESSIONS: Final[LiteralString] = (
+    """
+SELECT staging_config_id::text, session_id::text, agent_id::text, status, """
+    + CLAIMABLE
+    + """ AS claimable, created, expires, started,
        replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
-  FROM sessions WHERE staging_config_id = ANY(%(configs)s::uuid[]) AND user_id IS NULL
+  FROM sessions s WHERE staging_config_id = ANY(%(configs)s::uuid[]) AND user_id IS NULL
    AND status NOT IN ('deleting', 'deleted') AND set_aside_for IS NULL
  ORDER BY created, session_id
 """
+)
 
 _TOTALS: Final[LiteralString] = """
 SELECT staging_config_id::text, max(created) FILTER (WHERE started IS NOT NULL) AS last_success,
