@@ -140,14 +140,10 @@ async def test_the_desktop_is_usable_soon(
     container_s = time.monotonic() - begun
     await usable(runtime, started.address, wanted)
     frame_s = time.monotonic() - begun
-    usage = await runtime.usage(session_id)
-    assert usage is not None
     record_property("container_s", round(container_s, 2))
     record_property("first_frame_s", round(frame_s, 2))
     with capsys.disabled():
-        sys.stdout.write(
-            f" [container {container_s:.2f} s, first frame {frame_s:.2f} s, {usage.memory_bytes >> 20} MiB] "
-        )
+        sys.stdout.write(f" [container {container_s:.2f} s, first frame {frame_s:.2f} s] ")
     assert frame_s < 30
 
 

@@ -41,7 +41,6 @@ from greenroom.runtimes.contract import (
     PullError,
     ScreenshotError,
     StartError,
-    Usage,
 )
 from greenroom.runtimes.screen import jpeg
 
@@ -329,12 +328,6 @@ class SimulatedRuntime:
         settings = self.settings
         cores, memory_bytes = settings.cores * self._share, int(settings.memory_bytes * self._share)
         return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes)
-
-    async def usage(self, session_id: str) -> Usage | None:
-        stored = self._containers.get(session_id)
-        if stored is None or stored.state is not ContainerState.RUNNING:
-            return None
-        return Usage(cpu_s=(time.time() - stored.started) / 100, memory_bytes=MEMORY_BYTES)
 
     async def disk_usage(self, session_id: str) -> Use | None:
         """It writes nothing."""

@@ -55,7 +55,6 @@ QUESTIONS: dict[str, Callable[[DockerRuntime], Awaitable[object]]] = {
     "images": lambda runtime: runtime.images(),
     "image": lambda runtime: runtime.image("desk:1"),
     "capacity": lambda runtime: runtime.capacity(),
-    "usage": lambda runtime: runtime.usage(SESSION),
     "filter networks": lambda runtime: runtime.filter_networks(),
 }
 

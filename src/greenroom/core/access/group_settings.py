@@ -264,11 +264,6 @@ class Resolved:
     groups: tuple[str, ...]
     trace: str
 
-    @property
-    def explicit(self) -> bool:
-        """Whether a group sets it; False = it is the default."""
-        return bool(self.groups)
-
 
 def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
     """The settings that apply to a user in these groups, in any order."""

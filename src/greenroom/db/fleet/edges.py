@@ -45,9 +45,3 @@ async def settle_edge(db: Database, agent_id: str, address: str) -> None:
             " Set another address on its host (GREENROOM_EDGE_URL), then confirm it here."
         )
     await db.notify(Event(Topic.AGENTS))
-
-
-async def read_edge_url(db: Database, agent_id: str) -> str:
-    """Address of the edge gateway of an Agent; empty without one."""
-    row = await db.fetch_one("SELECT edge_url FROM agents WHERE agent_id = %s", (agent_id,))
-    return row["edge_url"] if row else ""

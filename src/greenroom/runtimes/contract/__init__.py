@@ -25,7 +25,6 @@ from greenroom.runtimes.contract.containers import (
     EventKind,
     ExecResult,
     ProbeResult,
-    Usage,
     cut_output,
 )
 from greenroom.runtimes.contract.errors import (
@@ -47,8 +46,7 @@ __all__ = [
     "SPEC_HASH", "Capacity", "Container", "ContainerConflict", "ContainerMissing", "Containers", "Credentials",
     "DiskCountError", "Event", "EventKind", "ExecResult", "FilterAccount", "FilterHost", "FilterNetwork",
     "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "ProbeResult",
-    "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError", "SharedKernel", "StartError", "Usage",
-    "cut_output",
+    "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError", "SharedKernel", "StartError", "cut_output",
 ]  # fmt: skip
 
 

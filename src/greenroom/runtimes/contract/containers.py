@@ -80,14 +80,6 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What a container has used: CPU seconds since its start (only grows), and memory without reclaimable cache."""
-
-    cpu_s: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
     """The result of a probe.
 
@@ -203,10 +195,6 @@ class Containers(Protocol):
         Raises:
             RuntimeUnavailable: the connection was lost; call it again after a pause.
         """
-        ...
-
-    async def usage(self, session_id: str) -> Usage | None:
-        """What a running session has used; None if it does not run. Cheap (some 0.1 ms), may be called often."""
         ...
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:

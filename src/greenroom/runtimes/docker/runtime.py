@@ -37,7 +37,6 @@ from greenroom.runtimes.contract import (
     ProbeResult,
     RuntimeUnavailable,
     StartError,
-    Usage,
     cut_output,
 )
 from greenroom.runtimes.docker import daemon
@@ -96,7 +95,6 @@ class DockerRuntime:
         self._prober = Prober()
         self._mounts = DockerMounts(folders or HostFolders())
         self._disk = DockerDisk(*([folder] if folder else []))
-        self._pids: dict[str, int] = {}
         self._network = SessionsNetwork(self._identity, connections_max)
         self._filter_networks = FilterNetworks(self._identity)
 
@@ -211,7 +209,6 @@ class DockerRuntime:
             except ContainerMissing:
                 return
             await self._delete(found["Id"])
-            self._pids.pop(session_id, None)
 
     async def _delete(self, container_id: str) -> None:
         """Kill and delete, and wait until it is gone, also when another removal is under way."""
@@ -325,16 +322,6 @@ class DockerRuntime:
         async with translated(asks=True):
             info: dict[str, Any] = await self._docker.system.info()
         return daemon.capacity(info, self._share, self._runtime_classes)
-
-    async def usage(self, session_id: str) -> Usage | None:
-        if (known := self._pids.get(session_id)) and (usage := docker_usage.usage_of(known)):
-            return usage
-        try:
-            pid = (await self._own(session_id))["State"]["Pid"]
-        except (ContainerMissing, ContainerConflict):
-            return None
-        self._pids[session_id] = pid
-        return docker_usage.usage_of(pid) if pid else None
 
     async def disk_usage(self, session_id: str) -> Use | None:
         try:

@@ -1,7 +1,6 @@
-"""What a container uses: CPU and memory from its cgroup, and what it writes to the host's disk.
+"""What the host uses, and what sessions write to its disk.
 
-cgroups, v1 and v2, are read in 80 µs; Docker's own figures take 1-2 s. Disk is limited by a quota if Docker's storage
-has one, else measured.
+A quota limits that if Docker's storage has quotas; otherwise it is measured.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -18,54 +16,8 @@ import aiodocker
 import structlog
 
 from greenroom.core.fleet.disk import Use
-from greenroom.runtimes.contract import DiskCountError, HostUsage, Usage
+from greenroom.runtimes.contract import DiskCountError, HostUsage
 from greenroom.runtimes.docker.unlinked_files import unlinked
-
-ROOT: Final = Path("/sys/fs/cgroup")
-NANOSECONDS: Final = 1_000_000_000
-MICROSECONDS: Final = 1_000_000
-
-
-def membership(text: str) -> dict[str, str]:
-    """Controller → path, from the text of /proc/<pid>/cgroup; the key of v2 is the empty string."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        _, _, rest = line.partition(":")
-        names, _, path = rest.partition(":")
-        found |= dict.fromkeys(names.split(","), path)
-    return found
-
-
-def usage_of(pid: int, root: Path = ROOT, proc: Path = Path("/proc")) -> Usage | None:
-    """Usage of the cgroup of process `pid`; None if it has ended or the files are not found."""
-    try:
-        groups = membership((proc / str(pid) / "cgroup").read_text())
-        if "memory" in groups:
-            return _version_1(root, groups)
-        return _version_2(root / groups[""].lstrip("/"))
-    except (OSError, KeyError, ValueError):
-        return None
-
-
-def _version_1(root: Path, groups: Mapping[str, str]) -> Usage:
-    memory = root / "memory" / groups["memory"].lstrip("/")
-    cpu = root / "cpuacct" / groups["cpuacct"].lstrip("/")
-    used = int((memory / "memory.usage_in_bytes").read_text())
-    reclaimable = _table(memory / "memory.stat")["total_inactive_file"]
-    nanoseconds = int((cpu / "cpuacct.usage").read_text())
-    return Usage(cpu_s=nanoseconds / NANOSECONDS, memory_bytes=max(0, used - reclaimable))
-
-
-def _version_2(group: Path) -> Usage:
-    used = int((group / "memory.current").read_text())
-    reclaimable = _table(group / "memory.stat")["inactive_file"]
-    microseconds = _table(group / "cpu.stat")["usage_usec"]
-    return Usage(cpu_s=microseconds / MICROSECONDS, memory_bytes=max(0, used - reclaimable))
-
-
-def _table(path: Path) -> dict[str, int]:
-    pairs = (line.split() for line in path.read_text().splitlines())
-    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
 
 
 def containers_here(sys: Path = Path("/sys")) -> int:

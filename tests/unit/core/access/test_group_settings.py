@@ -81,7 +81,7 @@ def lowest_priority_number_wins(groups: list[GroupSettings]) -> None:
         having = [group for group in groups if name in group.settings]
         if not having:
             assert resolved[name].value == setting.default
-            assert not resolved[name].explicit
+            assert resolved[name].groups == ()
         elif setting.kind != "mapping":
             winner = min(having, key=lambda group: (group.priority, group.name, group.group_id))
             assert resolved[name].value == winner.settings[name]
