@@ -17,6 +17,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost, ManagerRuns
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence, LeaseConnection, lease_connection
 from greenroom.db.fleet.managers import (
     ManagerRow,
@@ -33,7 +34,6 @@ from greenroom.kit.secrets import Secrets
 from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.retention import run_records
-from greenroom.manager.zone_log import ZoneLog
 
 
 @pytest.fixture(autouse=True)
@@ -300,7 +300,7 @@ async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[t
     async with lease_connection(dsn, "lease", me.zone_key, holder) as connection:
         term = await connection.take(me.manager_id, 0, 30)
         assert term is not None
-        logs = ZoneLog(db, me.zone_name)
+        logs = LogWriter(db, "manager", me.zone_name)
         yield (
             PrimaryContext(
                 db=db,

@@ -14,13 +14,13 @@ from greenroom.core.events import Event
 from greenroom.core.session.observations import Move
 from greenroom.core.session.states import ObservedState, SessionStatus, Want, sources_of
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session.observations import Observation, ReportedSession
 from greenroom.manager.moves import Decision, announce
 from greenroom.manager.tasks import pools
 from greenroom.manager.tasks.context import RoundEvents
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.manager.tasks.rounds import Refill
-from greenroom.manager.zone_log import ZoneLog
 from greenroom.testing import rows
 
 
@@ -115,6 +115,6 @@ async def test_the_primary_is_told_of_what_it_may_act_on(
     )
     seen = Observation(session_id="s", generation=1, state=ObservedState.RUNNING, agent_id="a", incarnation=1, seq=1)
     move = Move(session_id="s", to=to, sources=sources_of(to), reason="it is so")
-    news = RoundEvents(db, ZoneLog(db, "eu"))
+    news = RoundEvents(db, LogWriter(db, "manager", "eu"))
     announce([Decision(before, seen, move)], news, zone_key=1)
     assert await told(db, news.send()) == expected | {"session:s"}

@@ -27,7 +27,7 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.pools import run_pools
-from greenroom.manager.zone_log import ZoneLog
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.testing import rows
 
 WITHOUT_MANAGERS = ("I2", "I10")
@@ -42,7 +42,7 @@ async def primary_of(db: Database, zone_id: str) -> PrimaryContext:
         " WHERE z.zone_key = l.zone_key AND z.zone_id = %s RETURNING l.zone_key, z.zone_name",
         (holder, zone_id),
     )
-    logs, nowhere = ZoneLog(db, zone["zone_name"]), Path("nothing-is-written-here")
+    logs, nowhere = LogWriter(db, "manager", zone["zone_name"]), Path("nothing-is-written-here")
     return PrimaryContext(
         db=db,
         fence=Fence(zone["zone_key"], holder, 7),

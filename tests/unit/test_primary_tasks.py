@@ -10,12 +10,12 @@ import pytest
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.manager import isolation
 from greenroom.manager.isolation import FIRST_BACKOFF_S, MAX_BACKOFF_S, TaskFailures, Tasks
 from greenroom.manager.tasks import rounds as manager_rounds
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.rounds import PrimaryRounds
-from greenroom.manager.zone_log import ZoneLog
 
 
 class Logs:
@@ -46,8 +46,8 @@ def logs() -> Logs:
 
 @pytest.fixture
 def context(db: Database, logs: Logs) -> PrimaryContext:
-    separate = Tasks(TaskFailures(), cast("ZoneLog", logs))
-    fence, news = SimpleNamespace(term=1, zone_key=1), RoundEvents(cast("Any", db), cast("ZoneLog", logs))
+    separate = Tasks(TaskFailures(), cast("LogWriter", logs))
+    fence, news = SimpleNamespace(term=1, zone_key=1), RoundEvents(cast("Any", db), cast("LogWriter", logs))
     made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=separate)
     return cast("PrimaryContext", made)
 

@@ -17,6 +17,7 @@ from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
@@ -27,7 +28,6 @@ from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
 from greenroom.manager.status import GuardianStatus, Takeover, Wakers
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
-from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +49,7 @@ class Guardian:
         me: ManagerRow,
         config: ManagerConfig,
         secrets: Secrets,
-        logs: ZoneLog,
+        logs: LogWriter,
         lease: LeaseKeeper,
         watch: LeaseWatch,
         wakers: Wakers,
@@ -151,7 +151,7 @@ class Guardian:
         Raises:
             SetupError: the sentinel cannot be written; all else was applied.
         """
-        self._logs.renamed(beat.zone_name)
+        self._logs.zone_name = beat.zone_name
         try:
             files.match_sentinel(self._config.sentinel_file, beat.enabled)
         finally:

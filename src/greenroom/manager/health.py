@@ -3,50 +3,47 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
 from starlette.responses import Response
 
 from greenroom.manager.status import ManagerStatus
 
-DISABLED_RETRY_S: Final = 30
-"""Fixed by CONTRACT; an administrator who disables a Manager rarely enables it sooner."""
-MOMENT_RETRY_S: Final = 1
-"""For a Manager that starts or stops: it, or its replacement, answers in a moment."""
+Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
 
-
-def body_and_status(manager: ManagerStatus) -> tuple[dict[str, Any], int]:
-    """The Manager's health. A disabled Manager is healthy, unless it hangs."""
-    if manager.starting:
-        return {"ok": False, "status": "starting", "enabled": None}, 503
-    if not manager.healthy:
-        return {"ok": False, "status": "unhealthy", "enabled": manager.enabled}, 500
-    if not manager.enabled:
-        return {"ok": False, "status": "disabled", "enabled": False}, 503
-    # a task that fails is the zone's problem: another Manager would fail too, so no Agent is sent elsewhere
-    failing = {"failing_tasks": tasks} if (tasks := manager.guardian.failing_tasks) else {}
-    return {"ok": True, "status": "running", "enabled": True, **failing}, 200
+RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
+"""A Manager that starts or stops, or its replacement, answers in a moment. The 30 s are fixed by CONTRACT: an
+administrator who disables a Manager rarely enables it sooner."""
 
 
 def answer(manager: ManagerStatus) -> Response:
-    """The reply to a health request."""
-    body, status = body_and_status(manager)
-    moment = MOMENT_RETRY_S if body["status"] == "starting" else DISABLED_RETRY_S
-    return _response(body, status, moment if status == 503 else None)
+    """The reply to a health request. A disabled Manager is healthy, unless it hangs."""
+    if manager.starting:
+        return _response("starting", manager.enabled)
+    if not manager.healthy:
+        return _response("unhealthy", manager.enabled)
+    if not manager.enabled:
+        return _response("disabled", manager.enabled)
+    # a task that fails is the zone's problem: another Manager would fail too, so no Agent is sent elsewhere
+    return _response("running", manager.enabled, manager.guardian.failing_tasks)
 
 
 def elsewhere(manager: ManagerStatus) -> Response:
     """The reply that sends an Agent to another Manager: why, and when it may come back."""
     if manager.stopping or manager.enabled is None:
-        status = "stopping" if manager.stopping else "starting"
-        return _response({"ok": False, "status": status, "enabled": manager.enabled}, 503, MOMENT_RETRY_S)
+        return _response("stopping" if manager.stopping else "starting", manager.enabled)
     if manager.hangs:
         return answer(manager)
     # A held check-in may learn of the flag before the guardian's next round does.
-    return _response({"ok": False, "status": "disabled", "enabled": False}, 503, DISABLED_RETRY_S)
+    return _response("disabled", enabled=False)
 
 
-def _response(body: dict[str, Any], status: int, retry_after_s: int | None) -> Response:
-    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+def _response(health: Health, enabled: bool | None, failing_tasks: Sequence[str] = ()) -> Response:
+    body = {"ok": health == "running", "status": health, "enabled": enabled}
+    if failing_tasks:
+        body |= {"failing_tasks": failing_tasks}
+    status = 200 if health == "running" else 500 if health == "unhealthy" else 503
+    headers = {"Retry-After": str(RETRY_AFTER_S[health])} if health in RETRY_AFTER_S else {}
     # spaces as in the documentation and the gateway: scripts compare it
     return Response(json.dumps(body), status, headers, media_type="application/json")

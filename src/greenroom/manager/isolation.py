@@ -17,8 +17,8 @@ import structlog
 from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.clock import boottime_s
-from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class Tasks:
     """Isolates tasks from each other; `failures` persists from round to round."""
 
     failures: TaskFailures
-    logs: ZoneLog
+    logs: LogWriter
 
     @asynccontextmanager
     async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:

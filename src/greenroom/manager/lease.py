@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, Unpack
 
 import psycopg
 import structlog
@@ -23,12 +23,12 @@ from greenroom.core.fleet import lease as core_lease
 from greenroom.core.fleet.lease import Belief, Timings
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
-from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class LeaseKeeper:
         me: ManagerRow,
         *,
         timings: Timings,
-        logs: ZoneLog,
+        logs: LogWriter,
         on_taken: Callable[[], None],
         on_elected: Callable[[], None],
         hangs: Callable[[], bool],
@@ -232,11 +232,11 @@ class LeaseKeeper:
             term = f"of zone {self._logs.zone_name} with term {loss.term}"
             self._write(LogCode.PRIMARY_LOST, f"is no longer Primary {term} because {loss.reason}", time=loss.time)
 
-    def _write_resigned(self, why: str, **fields: Any) -> None:
+    def _write_resigned(self, why: str, **fields: Unpack[LogFields]) -> None:
         sentence = f"is no longer Primary of zone {self._logs.zone_name} because {why}"
         self._write(LogCode.PRIMARY_RESIGNED, sentence, **fields)
 
-    def _write(self, code: LogCode, sentence: str, **fields: Any) -> None:
+    def _write(self, code: LogCode, sentence: str, **fields: Unpack[LogFields]) -> None:
         self._logs.write(code, f"{self._me.instance_id} {sentence}", **fields)
 
 

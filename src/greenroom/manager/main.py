@@ -14,6 +14,7 @@ from greenroom.core.events import TOPICS, Event, Wakes
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import silence_problem
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.leases import refuse_pooler
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
@@ -38,7 +39,6 @@ from greenroom.manager.pulse import Pulse
 from greenroom.manager.status import GuardianStatus, ManagerStatus, Takeover, Wakers
 from greenroom.manager.tasks.retention import Retention
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill
-from greenroom.manager.zone_log import ZoneLog
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +148,7 @@ class RunningManager:
         self._me = me
         self._metrics = process.metrics
         self._wakers = process.wakers
-        self._logs = ZoneLog(db, me.zone_name)
+        self._logs = LogWriter(db, "manager", me.zone_name)
         takeover = Takeover()
         lateness = LatenessMeter(proc=None)
         self.listener = Listener(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Annotated, Any, Final
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from greenroom.api.deps import Db, Logs
-from greenroom.api.diagnostics.audit import audit
 from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import (
     AgentPatch,
@@ -25,14 +23,7 @@ from greenroom.api.fleet.schemas import (
 )
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
-from greenroom.core.errors import NotFound
-from greenroom.core.events import Event, Topic
-from greenroom.core.fleet.liveness import unattended
-from greenroom.core.log_codes import LogCode
-from greenroom.core.pool.shortfalls import emptied
-from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrolment, managers, zones
-from greenroom.db.pool import configs
 
 agent_router = APIRouter(tags=["agents"])
 
@@ -95,7 +86,7 @@ async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
 @manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view")])
 async def get_manager(manager_id: str, db: Db) -> ManagerView:
     """One Manager, by its id or instance id."""
-    return ManagerView.model_validate(await _manager(db, manager_id))
+    return ManagerView.model_validate(await service.find_manager(db, manager_id))
 
 
 @manager_router.patch("/managers/{manager_id}")
@@ -107,15 +98,7 @@ async def update_manager(
     caller: Annotated[Caller, requires("managers_modify")],
 ) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would be left without an enabled one."""
-    before = await _manager(db, manager_id)
-    change = await managers.set_enabled(db, before.manager_id, body.enabled)
-    await db.notify(Event(Topic.MANAGERS))
-    after = await _manager(db, before.manager_id)
-    old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
-    name, zone = after.instance_id, after.zone_name
-    audit(logs, caller, LogCode.MANAGER_CHANGED, name, before=old, after=new, zone_name=zone)
-    warning = None if body.enabled else unattended(change.zone_name, change.others, change.running_others)
-    return ManagerChanged.model_validate(asdict(after) | {"warning": warning})
+    return await service.update_manager(db, logs, caller, manager_id, body)
 
 
 @manager_router.delete("/managers/{manager_id}", status_code=204)
@@ -127,24 +110,10 @@ async def delete_manager(
     force: Annotated[bool, Query(description="although it runs and registers again, as a new record")] = False,
 ) -> None:
     """Delete the record of a Manager; 409 `manager-running` while it runs, `last-enabled-manager` as above."""
-    manager = await _manager(db, manager_id)
-    await managers.delete_manager(db, manager.manager_id, force=force)
-    await db.notify(Event(Topic.MANAGERS))
-    zone = manager.zone_name
-    audit(logs, caller, LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
-
-
-async def _manager(db: Database, name: str) -> managers.ListedManager:
-    manager_id = await managers.find_manager(db, name.replace("\0", ""))
-    rows = await managers.list_managers(db, manager_id) if manager_id else []
-    if not rows:
-        raise NotFound(f"There is no Manager {name}; it may have been deleted.")
-    return rows[0]
+    await service.delete_manager(db, logs, caller, manager_id, force=force)
 
 
 zone_router = APIRouter(tags=["zones"])
-
-_FIELDS: Final = tuple(ZonePatch.model_fields)
 
 
 @zone_router.get("/zones", dependencies=[requires("zones_view")])
@@ -159,12 +128,7 @@ async def create_zone(
     body: ZoneCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_create")]
 ) -> ZoneView:
     """Create a zone; Managers and Agents join it on their own."""
-    async with db.transaction() as connection:
-        zone_id = await zones.insert_zone(connection, zones.ZoneSettings(**body.model_dump()))
-    zone = await zones.get_zone(db, zone_id)
-    name = zone.zone_name
-    audit(logs, caller, LogCode.ZONE_CREATED, name, after=_settable(zone), zone_name=name)
-    return ZoneView.model_validate(zone)
+    return ZoneView.model_validate(await service.create_zone(db, logs, caller, body))
 
 
 @zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view")])
@@ -178,29 +142,13 @@ async def update_zone(
     zone_id: UUID, body: ZonePatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_modify")]
 ) -> ZoneChanged:
     """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with."""
-    async with db.transaction() as connection:
-        before = await zones.lock_zone(connection, str(zone_id))
-        await zones.update_zone(connection, replace(before, **body.sent()))
-    after = await zones.get_zone(db, str(zone_id))
-    await db.notify(Event.zone(after.zone_key))
-    old, new, name = _settable(before), _settable(after), after.zone_name
-    audit(logs, caller, LogCode.ZONE_CHANGED, name, before=old, after=new, zone_name=name)
-    pools = await configs.staged_in_zone(db, str(zone_id))
-    return ZoneChanged.model_validate(asdict(after) | {"warning": emptied(after.facts, pools)})
+    return await service.update_zone(db, logs, caller, str(zone_id), body)
 
 
 @zone_router.delete("/zones/{zone_id}", status_code=204)
 async def delete_zone(zone_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_delete")]) -> None:
     """Delete a zone; 409 while Managers, Agents, sessions or staging configs belong to it."""
-    zone = await zones.get_zone(db, str(zone_id))
-    async with db.transaction() as connection:
-        await zones.delete_zone(connection, zone)
-    name = zone.zone_name
-    audit(logs, caller, LogCode.ZONE_DELETED, name, before=_settable(zone), zone_name=name)
-
-
-def _settable(zone: zones.ZoneSettings) -> dict[str, Any]:
-    return {name: getattr(zone, name) for name in _FIELDS}
+    await service.delete_zone(db, logs, caller, str(zone_id))
 
 
 gateway_router = APIRouter(tags=["gateways"])
@@ -218,7 +166,7 @@ async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
 @gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view")])
 async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
     """One gateway."""
-    return GatewayView.model_validate(await _gateway(db, gateway_id))
+    return GatewayView.model_validate(await service.get_gateway(db, str(gateway_id)))
 
 
 @gateway_router.delete("/gateways/{gateway_id}", status_code=204)
@@ -226,14 +174,4 @@ async def delete_gateway(
     gateway_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_delete")]
 ) -> None:
     """Remove a gateway: its credential is refused from its next question on. What it serves it serves until then."""
-    gateway = await _gateway(db, gateway_id)
-    await enrolment.delete_gateway(db, str(gateway_id))
-    zone = gateway.zone_name
-    audit(logs, caller, LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)
-
-
-async def _gateway(db: Database, gateway_id: UUID) -> enrolment.GatewayRow:
-    rows = await enrolment.list_gateways(db, str(gateway_id))
-    if not rows:
-        raise NotFound("There is no such gateway; it may have been removed.")
-    return rows[0]
+    await service.delete_gateway(db, logs, caller, str(gateway_id))

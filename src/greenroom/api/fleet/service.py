@@ -1,21 +1,36 @@
-"""Agents by name, changes of Agents, and join tokens; each change in the name of a caller."""
+"""Agents, Managers, zones, gateways and join tokens by name, and their changes, each on behalf of a caller."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from greenroom.api.diagnostics.audit import audit
-from greenroom.api.fleet.schemas import AgentPatch, JoinToken, JoinTokenCreate
+from greenroom.api.fleet.schemas import (
+    AgentPatch,
+    JoinToken,
+    JoinTokenCreate,
+    ManagerChanged,
+    ManagerPatch,
+    ZoneChanged,
+    ZoneCreate,
+    ZonePatch,
+)
 from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, NotFound
-from greenroom.core.log_codes import LogCode
+from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.liveness import unattended
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.pool.shortfalls import emptied
+from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet import agents, enrolment, zones
+from greenroom.db.fleet import agents, enrolment, managers, zones
 from greenroom.db.fleet.edges import settle_edge
+from greenroom.db.fleet.zones import ListedZone, ZoneSettings
+from greenroom.db.pool import configs
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import hashed, new_secret
@@ -69,6 +84,93 @@ async def delete_agent(db: Database, logs: LogWriter, caller: Caller, name: str,
     audit(logs, caller, LogCode.AGENT_DELETED, agent.hostname, before={"zone_name": zone}, zone_name=zone)
 
 
+async def find_manager(db: Database, name: str) -> managers.ListedManager:
+    """A Manager by its id or instance id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    manager_id = await managers.find_manager(db, name.replace("\0", ""))
+    rows = await managers.list_managers(db, manager_id) if manager_id else []
+    if not rows:
+        raise NotFound(f"There is no Manager {name}; it may have been deleted.")
+    return rows[0]
+
+
+async def update_manager(
+    db: Database, logs: LogWriter, caller: Caller, name: str, body: ManagerPatch
+) -> ManagerChanged:
+    """Enable or disable a Manager; with a warning if nothing coordinates its zone then."""
+    before = await find_manager(db, name)
+    change = await managers.set_enabled(db, before.manager_id, body.enabled)
+    await db.notify(Event(Topic.MANAGERS))
+    after = await find_manager(db, before.manager_id)
+    old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
+    audit(logs, caller, LogCode.MANAGER_CHANGED, after.instance_id, before=old, after=new, zone_name=after.zone_name)
+    warning = None if body.enabled else unattended(change.zone_name, change.others, change.running_others)
+    return ManagerChanged.of(after, warning=warning)
+
+
+async def delete_manager(db: Database, logs: LogWriter, caller: Caller, name: str, *, force: bool) -> None:
+    """Delete the record of a Manager; one that runs only with `force`."""
+    manager = await find_manager(db, name)
+    await managers.delete_manager(db, manager.manager_id, force=force)
+    await db.notify(Event(Topic.MANAGERS))
+    zone = manager.zone_name
+    audit(logs, caller, LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
+
+
+async def create_zone(db: Database, logs: LogWriter, caller: Caller, body: ZoneCreate) -> ListedZone:
+    """Create a zone."""
+    async with db.transaction() as connection:
+        zone_id = await zones.insert_zone(connection, ZoneSettings(**body.model_dump()))
+    zone = await zones.get_zone(db, zone_id)
+    name = zone.zone_name
+    audit(logs, caller, LogCode.ZONE_CREATED, name, after=values_of(ZoneSettings, zone), zone_name=name)
+    return zone
+
+
+async def update_zone(db: Database, logs: LogWriter, caller: Caller, zone_id: str, body: ZonePatch) -> ZoneChanged:
+    """Change a zone; with a warning if nothing can be staged there then."""
+    async with db.transaction() as connection:
+        before = await zones.lock_zone(connection, zone_id)
+        await zones.update_zone(connection, replace(before, **body.sent()))
+    after = await zones.get_zone(db, zone_id)
+    await db.notify(Event.zone(after.zone_key))
+    old, new = values_of(ZoneSettings, before), values_of(ZoneSettings, after)
+    audit(logs, caller, LogCode.ZONE_CHANGED, after.zone_name, before=old, after=new, zone_name=after.zone_name)
+    return ZoneChanged.of(after, warning=emptied(after.facts, await configs.staged_in_zone(db, zone_id)))
+
+
+async def delete_zone(db: Database, logs: LogWriter, caller: Caller, zone_id: str) -> None:
+    """Delete a zone that nothing belongs to."""
+    zone = await zones.get_zone(db, zone_id)
+    async with db.transaction() as connection:
+        await zones.delete_zone(connection, zone)
+    name = zone.zone_name
+    audit(logs, caller, LogCode.ZONE_DELETED, name, before=values_of(ZoneSettings, zone), zone_name=name)
+
+
+async def get_gateway(db: Database, gateway_id: str) -> enrolment.GatewayRow:
+    """One web gateway that joined with a token.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = await enrolment.list_gateways(db, gateway_id)
+    if not rows:
+        raise NotFound("There is no such gateway; it may have been removed.")
+    return rows[0]
+
+
+async def delete_gateway(db: Database, logs: LogWriter, caller: Caller, gateway_id: str) -> None:
+    """Remove a gateway; its credential is worthless from then on."""
+    gateway = await get_gateway(db, gateway_id)
+    await enrolment.delete_gateway(db, gateway_id)
+    zone = gateway.zone_name
+    audit(logs, caller, LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)
+
+
 _SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
 
@@ -112,7 +214,7 @@ async def create_join_token(
     row = await get_join_token(db, join_token_id)
     purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
     audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
-    return JoinToken.model_validate(asdict(row) | {"token": token, "uses": body.uses, "join_command": command})
+    return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
 
 
 async def revoke_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
@@ -123,7 +225,7 @@ async def revoke_join_token(db: Database, logs: LogWriter, caller: Caller, join_
     audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
 
 
-def _of_token(row: enrolment.JoinTokenRow) -> dict[str, Any]:
+def _of_token(row: enrolment.JoinTokenRow) -> LogDetails:
     return {name: value for name in _SHOWN_OF_TOKEN if (value := getattr(row, name)) is not None}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 
 import structlog
 from psycopg.types.json import Jsonb
@@ -58,12 +58,27 @@ class LogRow:
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-class LogWriter:
-    """Collects rows and writes them every `FLUSH_S`; while the database is away at most `MAX_QUEUED` are kept."""
+class LogFields(TypedDict, total=False):
+    """What a row is about, with the names of `LogRow`."""
 
-    def __init__(self, db: Database, component: str) -> None:
+    zone_name: str | None
+    session_id: str | None
+    user_id: str | None
+    username: str | None
+    staging_config_id: str | None
+    setting: str | None
+    details: LogDetails
+    time: datetime
+
+
+class LogWriter:
+    """Collects rows and writes them every `FLUSH_S`; while the database is away at most `MAX_QUEUED` are kept. Rows
+    that name no zone are about `zone_name`, if there is one."""
+
+    def __init__(self, db: Database, component: str, zone_name: str | None = None) -> None:
         self._db = db
         self._component = component
+        self.zone_name = zone_name
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.pressing = False
@@ -75,14 +90,21 @@ class LogWriter:
         return self._rows.dropped
 
     def write(
-        self, code: LogCode, message: str, *, level: Level | None = None, pressing: bool = False, **fields: Any
+        self,
+        code: LogCode,
+        message: str,
+        *,
+        level: Level | None = None,
+        pressing: bool = False,
+        **fields: Unpack[LogFields],
     ) -> None:
         """Queue one row and print it as a log line. `level` replaces the code's; `pressing`: it must be stored before
-        its change is reported; `fields` are those of `LogRow`.
+        its change is reported.
         """
         level = level or code.level
         self.pressing |= pressing
         message = one_line(message)
+        fields.setdefault("zone_name", self.zone_name)
         getattr(log, level.lower())(message, code=str(code), **{k: v for k, v in fields.items() if v is not None})
         self.add(LogRow(level=level, component=self._component, code=str(code), message=message, **fields))
 

@@ -9,7 +9,7 @@ from typing import Final, LiteralString
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ZoneFacts
-from greenroom.db.columns import as_json, columns_of
+from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
 
@@ -69,11 +69,9 @@ class ListedZone(Zone):
     num_sessions: int
 
 
-_COLUMNS: Final[LiteralString] = (
-    "SELECT z.zone_id::text, z.zone_key, z.created, z.zone_name, z.allow_origin_domain, z.upstream_auth_address,"
-    " z.load_balancing_strategy, z.search_alternate_zones, z.proxy_connections, z.proxy_hostname, z.proxy_path,"
-    " z.proxy_port"
-)
+_SETTABLE: Final = columns_of(ZoneSettings)
+
+_COLUMNS: Final[LiteralString] = "SELECT z.zone_id::text, z.zone_key, z.created, " + selected(_SETTABLE, "z")
 _SELECT: Final[LiteralString] = (
     _COLUMNS + ","
     " (SELECT count(*) FROM managers m WHERE m.zone_id = z.zone_id) AS num_managers,"
@@ -128,14 +126,7 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
         Invalid: a value is not allowed.
     """
     await lock_zones(connection)
-    cursor = await connection.execute(
-        "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, load_balancing_strategy,"
-        " search_alternate_zones, proxy_connections, proxy_hostname, proxy_path, proxy_port)"
-        " VALUES (%(zone_name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(load_balancing_strategy)s,"
-        " %(search_alternate_zones)s, %(proxy_connections)s, %(proxy_hostname)s, %(proxy_path)s, %(proxy_port)s)"
-        " RETURNING zone_id",
-        asdict(new),
-    )
+    cursor = await connection.execute("INSERT INTO zones " + inserted(_SETTABLE) + " RETURNING zone_id", asdict(new))
     zone_id = str((await returned(cursor))["zone_id"])
     await _take_name(connection, new.zone_name)
     return zone_id
@@ -150,11 +141,9 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
         Invalid: a value is not allowed.
     """
     cursor = await connection.execute(
-        "UPDATE zones SET zone_name = %(zone_name)s, allow_origin_domain = %(allow_origin_domain)s,"
-        " upstream_auth_address = %(upstream_auth_address)s, load_balancing_strategy = %(load_balancing_strategy)s,"
-        " search_alternate_zones = %(search_alternate_zones)s, proxy_connections = %(proxy_connections)s,"
-        " proxy_hostname = %(proxy_hostname)s, proxy_path = %(proxy_path)s, proxy_port = %(proxy_port)s,"
-        " former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
+        "UPDATE zones SET "
+        + assigned(_SETTABLE)
+        + ", former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
         "  ELSE array_append(former_names, zone_name) END"
         " WHERE zone_id = %(zone_id)s RETURNING 1",
         asdict(zone),

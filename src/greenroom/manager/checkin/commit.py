@@ -20,6 +20,7 @@ from greenroom.core.events import Event
 from greenroom.core.fleet.liveness import DELAY_S
 from greenroom.core.session.observations import is_newer
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import reports
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
@@ -27,7 +28,6 @@ from greenroom.kit.stops import stop
 from greenroom.manager import moves
 from greenroom.manager.checkin.observations import Applied, apply
 from greenroom.manager.tasks.context import RoundEvents
-from greenroom.manager.zone_log import ZoneLog
 from greenroom.wire.messages import CheckIn
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,9 @@ class _Pending:
 class Committer:
     """Commits messages; `seconds` gets the duration of every commit."""
 
-    def __init__(self, db: Database, me: ManagerRow, config: ManagerConfig, logs: ZoneLog, seconds: Histogram) -> None:
+    def __init__(
+        self, db: Database, me: ManagerRow, config: ManagerConfig, logs: LogWriter, seconds: Histogram
+    ) -> None:
         self._db = db
         self._me = me
         self._config = config

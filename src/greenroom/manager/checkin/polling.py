@@ -18,6 +18,7 @@ import structlog
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
 from greenroom.core.session import observations
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import CheckInState
 from greenroom.db.fleet.managers import ManagerRow
@@ -31,7 +32,6 @@ from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.status import ManagerStatus, Takeover, Wakers
-from greenroom.manager.zone_log import ZoneLog
 from greenroom.wire.messages import Answer, CheckIn, digest
 
 log = structlog.get_logger(__name__)
@@ -72,7 +72,7 @@ class CheckIns:
         me: ManagerRow,
         config: ManagerConfig,
         secrets: Secrets,
-        logs: ZoneLog,
+        logs: LogWriter,
         status: Callable[[], ManagerStatus],
         wakers: Wakers,
         takeover: Takeover,

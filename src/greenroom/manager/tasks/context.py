@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.isolation import Tasks
-from greenroom.manager.zone_log import ZoneLog
 
 
 class RoundEvents:
     """Announces what was done, after its commit: log rows at once, notifications together with `send`."""
 
-    def __init__(self, db: Database, logs: ZoneLog) -> None:
+    def __init__(self, db: Database, logs: LogWriter) -> None:
         self._db = db
         self._logs = logs
         self._events: set[Event] = set()
 
-    def log(self, code: LogCode, sentence: str, **fields: Any) -> None:
-        self._logs.write(code, sentence[:1].upper() + sentence[1:], **fields)
+    def log(self, code: LogCode, sentence: str, *, level: Level | None = None, **fields: Unpack[LogFields]) -> None:
+        self._logs.write(code, sentence[:1].upper() + sentence[1:], level=level, **fields)
 
     def add(self, *events: Event) -> None:
         self._events.update(events)
@@ -64,7 +64,7 @@ class PrimaryContext:
     zone_id: str
     config: ManagerConfig
     secrets: Secrets
-    logs: ZoneLog
+    logs: LogWriter
     news: RoundEvents
     quiet: bool
     tasks: Tasks
