@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -15,7 +14,7 @@ from greenroom.api.diagnostics.metrics import Measured, Metrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events.hub import Hub
 from greenroom.api.hardening import Hardening, served
-from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.routers import PUBLIC_ROUTERS, ROUTERS, UNPREFIXED_ROUTERS
 from greenroom.api.security import check_declared
@@ -81,7 +80,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
 class _Documented(FastAPI):
     """The OpenAPI document includes the shape of problems, which every route may answer."""
 
-    def openapi(self) -> dict[str, Any]:
+    def openapi(self) -> problems.OpenApi:
         document = super().openapi()
         document["components"]["schemas"].setdefault("Problem", problems.PROBLEM_SCHEMA)
         return document

@@ -17,6 +17,9 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+Json = dict[str, Any]
+"""A JSON object of a client: as it was sent, or as it was stored once it was checked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
@@ -28,7 +31,7 @@ class Shaped:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> Json:
         """The schema shows the pattern."""
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
@@ -52,7 +55,7 @@ def _encoded(text: str) -> bytes:
         raise ValueError("it has half of a character") from error
 
 
-def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+def _storable_json(value: Json) -> Json:
     def check(part: object) -> None:
         if isinstance(part, str):
             _storable(part)
@@ -79,7 +82,7 @@ Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storab
 """A string, may be empty."""
 Secret = Annotated[SecretStr, AfterValidator(_encodable)]
 """A string that is neither logged nor shown."""
-JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+JsonObject = Annotated[Json, AfterValidator(_storable_json)]
 """Any JSON object that PostgreSQL can store."""
 
 
@@ -88,8 +91,8 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    def sent(self) -> dict[str, Any]:
-        """The fields in the request, including those set to null."""
+    def sent(self) -> Json:
+        """The checked fields of the request, including those set to null."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.events.hub import Hub
-from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.session.commands import Screenshots
 from greenroom.db.database import Database

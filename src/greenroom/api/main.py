@@ -5,7 +5,7 @@ from __future__ import annotations
 from greenroom.api.app import create_app
 from greenroom.api.events.hub import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
-from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.installation.service import Snapshot
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from greenroom.api.app import create_app
+from greenroom.api.problems import OpenApi
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
 
-def document() -> dict[str, object]:
+def document() -> OpenApi:
     """The document that the api serves at `/api/v1/openapi.json`."""
     config = ApiConfig(database_url="", secret_key_file=Path())
     db = Database("", application_name="greenroom openapi")

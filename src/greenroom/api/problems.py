@@ -34,6 +34,9 @@ OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
 """Everything else below `/api/` has the published shape: `/api/public/`, and calls of clients that omit it."""
 
 
+OpenApi = dict[str, Any]
+"""JSON in the words of OpenAPI 3.1."""
+
 _DECLARED: Final = {
     401: "No valid credential came with the request.",
     403: "The permission is missing, or the request comes from another site.",
@@ -45,7 +48,7 @@ _DECLARED: Final = {
     429: "Too many; wait for Retry-After.",
     503: "A part cannot be reached; repeat after Retry-After.",
 }
-PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+PROBLEMS: Final[dict[int | str, OpenApi]] = {
     status: {
         "description": sentence,
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -53,7 +56,9 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     for status, sentence in _DECLARED.items()
 }
 """What every route may answer instead, for the OpenAPI document."""
-PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+Problem = dict[str, Any]
+"""A document of `PROBLEM_SCHEMA`."""
+PROBLEM_SCHEMA: Final[OpenApi] = {
     "title": "Problem",
     "description": "RFC 9457; `code` is stable, `detail` is a sentence for people. Further members say more.",
     "type": "object",
@@ -93,9 +98,9 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
     return _Json(problem(error), error.http_status, headers, media_type="application/problem+json")
 
 
-def problem(error: GreenroomError) -> dict[str, Any]:
+def problem(error: GreenroomError) -> Problem:
     """The problem document; `code` is stable, `detail` is the sentence for the user, details are added."""
-    document: dict[str, Any] = jsonable_encoder(error.details)
+    document: Problem = jsonable_encoder(error.details)
     return document | {
         "type": f"urn:greenroom:problem:{error.code}",
         "title": error.code.replace("-", " ").capitalize(),

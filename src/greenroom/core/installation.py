@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from greenroom.core.access.group_settings import Setting
+from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.setting_checks import checked
 from greenroom.core.errors import Invalid
 
@@ -95,16 +95,14 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
 """name → setting, in the order in which they are shown."""
 
 
-def installation_of(stored: Mapping[str, Any]) -> Installation:
+def installation_of(stored: SettingValues) -> Installation:
     """The values in force; a stored value that is no longer allowed counts as absent."""
-    values: dict[str, Any] = {}
-    for field in fields(Installation):
-        if field.name in stored:
-            try:
-                values[field.name] = checked(INSTALLATION_SETTINGS[field.name], stored[field.name])
-            except Invalid:
-                continue
-    return Installation(**values)
+    found = Installation()
+    for name, setting in INSTALLATION_SETTINGS.items():
+        if name in stored:
+            with suppress(Invalid):
+                found = replace(found, **{name: checked(setting, stored[name])})
+    return found
 
 
 def validated_installation(name: str, value: object) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
+from greenroom.core.log_codes import LogDetails
 
 SECRETS: Final = frozenset(
     {
@@ -46,7 +47,7 @@ def masked(name: str, value: object) -> Any:
     return MASK if name == ENVIRONMENT else value
 
 
-def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def difference(before: LogDetails, after: LogDetails) -> tuple[LogDetails, LogDetails]:
     """The changed fields with old and new values, masked; only fields of `after` count. Objects are compared inside:
     `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`. A value that one side lacks is None.
     """

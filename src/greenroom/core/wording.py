@@ -68,8 +68,12 @@ WORDS: Final = {
 """Type of error → words; in braces values of its context."""
 
 
-def in_words(verdict: Mapping[str, Any]) -> str:
-    """One error (`type`, `msg`, `ctx`) in words; our own validators' messages, and types not listed, as they are."""
+PydanticError = Mapping[str, Any]
+"""What Pydantic says of one value: `type`, `msg`, `ctx`."""
+
+
+def in_words(verdict: PydanticError) -> str:
+    """One error in words; our own validators' messages, and types not listed, as they are."""
     words = WORDS.get(verdict["type"])
     if words is None:
         return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")

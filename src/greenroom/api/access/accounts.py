@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Final
 
@@ -89,10 +88,11 @@ async def change_user(
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user_id)
         caller.require_not_above(current.permissions)
-        await users.update_user(connection, replace(current, **changes))
+        changed = replace(current, **changes)
+        await users.update_user(connection, changed)
         if group_ids is not None:
             await users.set_groups(connection, user_id, sorted(group_ids))
-        events = await _revoke_if(connection, current, changes)
+        events = await _revoke_if(connection, current, changed)
         await users.require_an_administrator(connection)
     await db.notify(Event(Topic.USERS), *events)
     after = await users.get_user(db, user_id)
@@ -161,10 +161,10 @@ def _visible(user: users.User) -> LogDetails:
     return values | {"groups": [group.name for group in user.groups]}
 
 
-async def _revoke_if(connection: Connection, before: users.User, changes: Mapping[str, object]) -> set[Event]:
+async def _revoke_if(connection: Connection, before: users.UserFields, after: users.UserFields) -> set[Event]:
     """Revoke what was granted when the change takes access away; returns the events to notify."""
-    barred = any(changes.get(name) and not getattr(before, name) for name in ("disabled", "locked"))
-    if not barred and "password_hash" not in changes:
+    barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
+    if not barred and after.password_hash == before.password_hash:
         return set()
     await credentials.delete_logins_of(connection, before.user_id)
     return await users.revoke_access(connection, before.user_id)

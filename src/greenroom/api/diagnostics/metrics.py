@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
@@ -108,12 +108,13 @@ class Measured:
             await self._app(scope, receive, send)
             return
         begun_s = time.perf_counter()
-        seen: dict[str, Any] = {"status": 500, "is_stream": False}
+        status, is_stream = 500, False
 
         async def noting(message: Message) -> None:
+            nonlocal status, is_stream
             if message["type"] == "http.response.start":
-                seen["status"] = message["status"]
-                seen["is_stream"] = (b"content-type", b"text/event-stream; charset=utf-8") in message["headers"]
+                status = message["status"]
+                is_stream = (b"content-type", b"text/event-stream; charset=utf-8") in message["headers"]
             await send(message)
 
         try:
@@ -121,8 +122,8 @@ class Measured:
         finally:
             route = _template(scope)
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._metrics.requests.labels(method, route, str(seen["status"])).inc()
-            if not seen["is_stream"]:
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            if not is_stream:
                 self._metrics.request_seconds.labels(route).observe(time.perf_counter() - begun_s)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import structlog
 
 from greenroom.api.access.accounts import forget_anonymous_users
-from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.installation.service import Snapshot
 from greenroom.api.pool.service import title
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event

@@ -10,13 +10,12 @@ from typing import Any, TypeVar, cast
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
+from greenroom.api.bodies import Json
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.core.wording import in_words
 
 Fields = TypeVar("Fields", bound=BaseModel)
-Sent = dict[str, Any]
-"""JSON as a client sent it."""
 Answer = dict[str, Any]
 """JSON in the shape of the published interface (CONTRACT), not that of our rows."""
 
@@ -24,7 +23,7 @@ Answer = dict[str, Any]
 class Call:
     """The body of a call: a JSON object, empty if there was none."""
 
-    def __init__(self, caller: Caller, body: Sent, headers: Mapping[str, str]) -> None:
+    def __init__(self, caller: Caller, body: Json, headers: Mapping[str, str]) -> None:
         self.caller = caller
         self.body = body
         self.headers = headers
@@ -34,9 +33,9 @@ class Call:
         value = self.body.get(name)
         if not isinstance(value, dict):
             raise Invalid(f"{name} is missing, or is not an object.")
-        return Call(self.caller, cast("Sent", value), self.headers)
+        return Call(self.caller, cast("Json", value), self.headers)
 
-    def given(self, *names: str) -> Sent:
+    def given(self, *names: str) -> Json:
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
@@ -92,7 +91,7 @@ class RequiresKey(Declared):
         """
         raw = await request.body()
         authorization = request.headers.get("authorization", "")
-        body: Sent = {}
+        body: Json = {}
         if authorization:
             key_id, secret = basic_credentials(authorization)
         else:
@@ -116,7 +115,7 @@ def requires_key_one_of(*codes: str) -> Any:
     return Depends(RequiresKey(one_of=codes))
 
 
-def validated(kind: type[Fields], values: Sent) -> Fields:
+def validated(kind: type[Fields], values: Json) -> Fields:
     """The values as a body of `/api/v1`, by the same rules.
 
     Raises:
@@ -131,7 +130,7 @@ def validated(kind: type[Fields], values: Sent) -> Fields:
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error
 
 
-def _object(raw: bytes) -> Sent:
+def _object(raw: bytes) -> Json:
     if not raw.strip():
         return {}
     try:
@@ -141,4 +140,4 @@ def _object(raw: bytes) -> Sent:
         raise Invalid("The body of the request is not JSON.") from error
     if not isinstance(value, dict):
         raise Invalid("The body of the request must be a JSON object.")
-    return cast("Sent", value)
+    return cast("Json", value)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 
+from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import image_shape, zone_shape
@@ -83,7 +84,7 @@ def _id(call: Call) -> str:
     return call.part(TARGET).id("image_id")
 
 
-def _fields(target: Call) -> dict[str, Any]:
+def _fields(target: Call) -> Json:
     """The given fields of a workspace, as in `/api/v1`.
 
     Raises:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from greenroom.api.bodies import Body, JsonObject, Name, Shaped, Text, View
+from greenroom.api.bodies import Body, Json, JsonObject, Name, Shaped, Text, View
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, run_config
@@ -68,9 +68,9 @@ class ImageView(View):
     port: int
     protocol: str
     auth_user: str
-    run_config: dict[str, Any]
-    exec_config: dict[str, Any]
-    volume_mappings: dict[str, Any]
+    run_config: Json
+    exec_config: Json
+    volume_mappings: Json
     categories: list[str]
     persistent_profile_path: str | None
     restrict_to_zone: bool
@@ -87,10 +87,10 @@ class ImageView(View):
     created: datetime
 
 
-def _checked(check: Callable[[dict[str, Any]], Any]) -> AfterValidator:
+def _checked(check: Callable[[Json], Any]) -> AfterValidator:
     """Let a check of `core` refuse a field, with its own sentence."""
 
-    def refuse(value: dict[str, Any]) -> dict[str, Any]:
+    def refuse(value: Json) -> Json:
         try:
             check(value)
         except Invalid as error:
@@ -106,7 +106,7 @@ def _reference(name: str) -> str:
     return name
 
 
-def _volume_mappings(mappings: dict[str, Any]) -> None:
+def _volume_mappings(mappings: Json) -> None:
     if problem := mappings_problem(mappings):
         raise Invalid(problem)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
+from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.security import Caller
@@ -13,7 +14,7 @@ from greenroom.api.workspace.schemas import FilterPolicyCreate, FilterPolicyPatc
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.launch.compatibility import unused_profile
-from greenroom.core.log_codes import LogCode
+from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import sealed, shown
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.web_filter.policy import require_disjoint
@@ -59,7 +60,7 @@ async def create_image(
         Invalid: its fields contradict each other, or name something that does not exist.
         Duplicate: the friendly name exists.
     """
-    fields = Definition(**_fields(body.model_dump(exclude={"groups"}), secrets))
+    fields = _definition(body.model_dump(exclude={"groups"}), secrets)
     groups = [str(group) for group in body.groups] if "groups" in body.model_fields_set else list(default_groups)
     check(fields)
     await _require_agent(db, fields.server_id)
@@ -93,7 +94,7 @@ async def update_image(
     async with db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         stored = Definition(**values_of(Definition, before))
-        fields = replace(stored, **_fields(changes, secrets, stored))
+        fields = _definition(changes, secrets, stored)
         check(fields)
         keeps_token = stored.docker_token_encrypted is not None and "docker_token" not in changes
         if keeps_token and (problem := token_problem(stored.name, fields.name)):
@@ -133,20 +134,19 @@ async def _require_agent(db: Database, agent_id: object) -> None:
         raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another one.")
 
 
-def _fields(sent: dict[str, Any], secrets: Secrets, stored: Definition | None = None) -> dict[str, Any]:
-    """The sent fields as fields of `Definition`: the registry's token and variables encrypted, ids as text."""
-    before = None if stored is None else values_of(Definition, stored)
-    fields: dict[str, Any] = sealed(sent, before, secrets.seal)
+def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) -> Definition:
+    """A new workspace, or `stored` with the sent fields: the registry's token and variables encrypted, ids as text."""
+    fields: Json = sealed(sent, None if stored is None else values_of(Definition, stored), secrets.seal)
     for name in _IDS:
         if fields.get(name) is not None:
             fields[name] = str(fields[name])
     if "docker_token" in fields:
         token = fields.pop("docker_token")
         fields["docker_token_encrypted"] = secrets.encrypt(token) if token else None
-    return fields
+    return Definition(**fields) if stored is None else replace(stored, **fields)
 
 
-def _visible(image: Image) -> dict[str, Any]:
+def _visible(image: Image) -> LogDetails:
     hidden = "docker_token_encrypted"
     values = {name: value for name, value in values_of(Definition, image).items() if name != hidden}
     return values | {"groups": image.groups}

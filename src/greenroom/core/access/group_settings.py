@@ -248,7 +248,7 @@ class GroupSettings:
     group_id: str
     name: str
     priority: int
-    settings: SettingValues = field(default_factory=dict[str, Any])
+    settings: SettingValues = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

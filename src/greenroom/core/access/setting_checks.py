@@ -7,7 +7,9 @@ from typing import Any, Final, cast
 
 from greenroom.core.access.group_settings import SETTINGS, Kind, Setting, shown
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace import run_config, volumes
+from greenroom.core.workspace import run_config
+from greenroom.core.workspace.run_config import RunConfig
+from greenroom.core.workspace.volumes import VolumeMappings, mappings_problem
 
 
 def validated(name: str, value: object) -> Any:
@@ -31,7 +33,7 @@ def checked(setting: Setting, value: object) -> Any:
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
     if setting.name in _USABLE:
-        _USABLE[setting.name](cast("dict[str, Any]", value))
+        _USABLE[setting.name](cast("RunConfig | VolumeMappings", value))
     return float(cast("float", value)) if setting.kind == "float" else value
 
 
@@ -50,12 +52,12 @@ def _upper_bound(setting: Setting) -> int:
     return _UPPER_BOUNDS.get(setting.unit, 10**12)
 
 
-def _volumes(value: dict[str, Any]) -> None:
-    if problem := volumes.mappings_problem(value):
+def _volumes(value: VolumeMappings) -> None:
+    if problem := mappings_problem(value):
         raise Invalid(problem)
 
 
-_USABLE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
+_USABLE: Final[dict[str, Callable[[RunConfig | VolumeMappings], object]]] = {
     "run_config": run_config.validated_of_group,
     "volume_mapping": _volumes,
 }

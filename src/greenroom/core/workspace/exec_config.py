@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
@@ -20,13 +19,13 @@ from greenroom.core.workspace.run_config import environment_problem
 from greenroom.core.workspace.session_spec import Exec
 
 ExecConfig = dict[str, Any]
-"""JSON of an administrator: commands that `validated` allows."""
+"""JSON of an administrator: commands that `validated` allows, or a part of one."""
 
 COMMANDS: Final = ("first_launch", "go", "assign")
 KEYS: Final = ("cmd", "environment", "user", "workdir")
 
 
-def validated(config: Mapping[str, Any]) -> ExecConfig:
+def validated(config: ExecConfig) -> ExecConfig:
     """The config, checked that every command can run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`.
 
     Raises:
@@ -47,7 +46,7 @@ def validated(config: Mapping[str, Any]) -> ExecConfig:
     return dict(config)
 
 
-def command_of(config: Mapping[str, Any], name: str) -> Exec | None:
+def command_of(config: ExecConfig, name: str) -> Exec | None:
     """The command `first_launch`, `go` or `assign` of a workspace, or None.
 
     Raises:
@@ -87,7 +86,7 @@ def _words(cmd: object, name: str) -> tuple[str, ...]:
     return tuple(cast("list[str]", words))
 
 
-def _command_text(entry: Mapping[str, Any], key: str, name: str) -> str | None:
+def _command_text(entry: ExecConfig, key: str, name: str) -> str | None:
     value = entry.get(key)
     if value is None or value == "":
         return None
@@ -96,10 +95,10 @@ def _command_text(entry: Mapping[str, Any], key: str, name: str) -> str | None:
     return value
 
 
-def _object(value: object, title: str) -> dict[str, Any]:
+def _object(value: object, title: str) -> ExecConfig:
     if not isinstance(value, dict):
         raise Invalid(f"{title} must be an object.")
-    return cast("dict[str, Any]", value)
+    return cast("ExecConfig", value)
 
 
 def spells_root(user: str) -> bool:
@@ -129,7 +128,7 @@ def root_problem(user: str, who: str) -> str:
     )
 
 
-def commands_problem(exec_config: Mapping[str, Any]) -> str | None:
+def commands_problem(exec_config: ExecConfig) -> str | None:
     """Why these commands are not allowed beside a writable folder, as a sentence; None = they are."""
     for name in COMMANDS:
         try:

@@ -19,6 +19,8 @@ from greenroom.core.errors import Invalid
 
 RunConfig = dict[str, Any]
 """JSON of an administrator: options of Docker that `validated` allows."""
+Variables = Mapping[str, Any]
+"""JSON of whoever sets variables in a container: name → value, a text if `environment_problem` finds nothing."""
 
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
@@ -57,7 +59,7 @@ _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name i
 """Well-known options → why they are refused."""
 
 
-def validated(config: Mapping[str, Any], *, of: str = "The run config") -> RunConfig:
+def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
     """The options as they are used: sizes in bytes, variables as text.
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
@@ -83,7 +85,7 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> RunCo
     return made
 
 
-def validated_of_group(config: Mapping[str, Any]) -> RunConfig:
+def validated_of_group(config: RunConfig) -> RunConfig:
     """As `validated`, without the runtime, because only a workspace may decide on which hosts a session can be.
 
     Raises:
@@ -94,18 +96,18 @@ def validated_of_group(config: Mapping[str, Any]) -> RunConfig:
     return validated(config)
 
 
-def merged(*configs: Mapping[str, Any]) -> RunConfig:
+def merged(*configs: RunConfig) -> RunConfig:
     """One run config of several: a later one wins; `environment` and `tmpfs` are merged by entry."""
     made: RunConfig = {}
     for config in configs:
         for name, value in config.items():
             before = made.get(name)
             both = name in _MERGED and isinstance(before, dict) and isinstance(value, dict)
-            made[name] = {**cast("dict[str, Any]", before), **value} if both else value
+            made[name] = {**cast("RunConfig", before), **value} if both else value
     return made
 
 
-def environment_problem(environment: Mapping[str, Any]) -> str | None:
+def environment_problem(environment: Variables) -> str | None:
     """Why these variables cannot be set in a container, as a sentence; None = they can."""
     for name, value in environment.items():
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -171,7 +173,7 @@ def _command(value: object) -> list[str]:
 def _environment(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Invalid("it must be an object, name → text.")
-    variables = cast("dict[str, Any]", value)
+    variables = cast("Variables", value)
     if problem := environment_problem(variables):
         raise Invalid(problem)
     return {name: str(text) for name, text in variables.items()}
@@ -218,7 +220,7 @@ def _tmpfs(value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
     made: dict[str, str] = {}
-    for path, options in cast("dict[str, object]", value).items():
+    for path, options in cast("Variables", value).items():
         where = _path(path)
         if where == "/" or where.split("/")[1] in _SYSTEM:
             raise Invalid(f"{path} belongs to the system of the container, which a tmpfs would hide.")
@@ -286,7 +288,7 @@ NAMES: Final = frozenset(
 """Others of shells, interpreters and toolkits, and those that redirect connections and names; in capitals."""
 
 
-def launch_problem(environment: Mapping[str, Any]) -> str | None:
+def launch_problem(environment: Variables) -> str | None:
     """Why a launch may not set these variables, as a sentence; None = it may."""
     if problem := environment_problem(environment):
         return problem

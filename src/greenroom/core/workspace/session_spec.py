@@ -65,6 +65,10 @@ class File:
     gid: int = 1000
 
 
+StoredSpec = dict[str, Any]
+"""A `SessionSpec` as JSON, perhaps of another version; from a session row without the secrets."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSpec:
     """Everything a runtime needs to create a session; fixed when the session row is inserted.
@@ -101,13 +105,13 @@ class SessionSpec:
         """16 hex digits that change with any field; stored as label of the container (`spec_hash`)."""
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def parts(self) -> dict[str, Any]:
+    def parts(self) -> StoredSpec:
         """All fields as JSON; later fields only where they are used. So a container made before a field existed still
         has the hash of the same specification.
         """
         return _plain(self)
 
-    def stored(self) -> dict[str, Any]:
+    def stored(self) -> StoredSpec:
         """The fields as they are in a session row: without secrets, which have encrypted columns."""
         return {name: value for name, value in self.parts().items() if name not in SECRET}
 

@@ -13,13 +13,13 @@ import locale
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from greenroom.core.web_filter.policy import policy_in_force
-from greenroom.core.workspace.exec_config import command_of
-from greenroom.core.workspace.run_config import merged
+from greenroom.core.workspace.exec_config import ExecConfig, command_of
+from greenroom.core.workspace.run_config import RunConfig, merged
 from greenroom.core.workspace.session_spec import CpuMode, File, ProfileMode, Protocol, SessionSpec
-from greenroom.core.workspace.volumes import folder_name, laid_over, mounts, profile_mount
+from greenroom.core.workspace.volumes import VolumeMappings, folder_name, laid_over, mounts, profile_mount
 
 REQUEST_HOST: Final = "$request_host$"
 
@@ -52,9 +52,9 @@ class ImageFacts:
     port: int = 6901
     protocol: Protocol = "https"
     auth_user: str = "kasm_user"
-    run_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    exec_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    run_config: RunConfig = field(default_factory=RunConfig)
+    exec_config: ExecConfig = field(default_factory=ExecConfig)
+    volume_mappings: VolumeMappings = field(default_factory=VolumeMappings)
     persistent_profile_path: str | None = None
     filter_policy: str | None = None
     filter_policy_force_disabled: bool = False
@@ -99,8 +99,8 @@ class LaunchExtras:
     language: str | None = None
     timezone: str | None = None
     expose_user: bool = False
-    run_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    volume_mapping: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    run_config: RunConfig = field(default_factory=RunConfig)
+    volume_mapping: VolumeMappings = field(default_factory=VolumeMappings)
     filter_policy: str | None = None
     profile: ProfileMode | None = None
     files: tuple[File, ...] = ()

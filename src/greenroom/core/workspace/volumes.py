@@ -25,7 +25,7 @@ TOKENS: Final = (*USER_TOKENS, "{image_id}")
 """Placeholders in a path for the launching user (`{username}` as one folder name) and for the workspace."""
 
 VolumeMappings = dict[str, Any]
-"""JSON of an administrator: folder of the host → how Docker mounts it, as `mappings_problem` allows it."""
+"""JSON of an administrator: folder of the host → how Docker mounts it, as `mappings_problem` allows it; or a part."""
 
 OWNER: Final = 1000
 """User and group of session images: the owner of new folders where a mapping names no other."""
@@ -97,7 +97,7 @@ def is_within(path: str, folder: str) -> bool:
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
-def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
+def mappings_problem(mappings: VolumeMappings) -> str | None:
     """What is wrong with volume mappings, as a sentence, or None.
 
     `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a new folder,
@@ -105,9 +105,9 @@ def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
     """
     places: dict[str, str] = {}
     for source, value in mappings.items():
-        if not isinstance(value, dict) or not isinstance(cast("dict[str, object]", value).get("bind"), str):
+        if not isinstance(value, dict) or not isinstance(cast("VolumeMappings", value).get("bind"), str):
             return f"{source} must be an object with bind, the path in the container."
-        options = cast("dict[str, object]", value)
+        options = cast("VolumeMappings", value)
         problem = _path_problem(source) or _place_problem(options["bind"]) or _options_problem(source, options)
         if problem:
             return problem
@@ -118,7 +118,7 @@ def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
     return None
 
 
-def is_writable(mappings: Mapping[str, Any]) -> bool:
+def is_writable(mappings: VolumeMappings) -> bool:
     """Whether one of these volume mappings lets a session write to a folder of the host."""
     return any(options.get("mode") != "ro" for options in mappings.values())
 
@@ -150,7 +150,7 @@ def _place_problem(bind: object) -> str | None:
     return f"bind {path} belongs to the container itself." if is_own else None
 
 
-def _options_problem(source: str, options: Mapping[str, object]) -> str | None:
+def _options_problem(source: str, options: VolumeMappings) -> str | None:
     if unknown := sorted(options.keys() - set(_OPTIONS)):
         return f"{source} may not have {', '.join(unknown)}; it may have {', '.join(_OPTIONS)}."
     if options.get("mode", "rw") not in ("rw", "ro"):
@@ -165,7 +165,7 @@ def _options_problem(source: str, options: Mapping[str, object]) -> str | None:
     return None
 
 
-def merged(*mappings: Mapping[str, Any]) -> VolumeMappings:
+def merged(*mappings: VolumeMappings) -> VolumeMappings:
     """One volume mapping of several; a later one wins where two have the same folder of the host, or the same place."""
     made: VolumeMappings = {}
     for mapping in mappings:
@@ -177,11 +177,11 @@ def merged(*mappings: Mapping[str, Any]) -> VolumeMappings:
 
 def _place(options: object) -> str | None:
     """Its place in the container; None = the entry has none, for which `mounts` refuses it."""
-    bind = cast("dict[str, object]", options).get("bind") if isinstance(options, dict) else None
+    bind = cast("VolumeMappings", options).get("bind") if isinstance(options, dict) else None
     return _normal(bind) if isinstance(bind, str) else None
 
 
-def mounts(mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Mount, ...]:
+def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, ...]:
     """Folders of the host inside the container; mappings with a user's token that is not in `tokens` are left out.
 
     Raises:

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database, row_as, rows_as
 from greenroom.db.fleet.agents import ADMITTED, EPOCH
 from greenroom.db.session.commands import AWAITED
@@ -29,8 +30,6 @@ _LOGIN_TO_FETCH: Final = (
 
 WireJson = dict[str, Any]
 """JSON with a shape of `wire.messages`: reports and instructions of an Agent, stored as they are."""
-StoredSpec = dict[str, Any]
-"""A `core.workspace.session_spec.SessionSpec` as JSON, its secrets encrypted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.session.states import SessionStatus
-from greenroom.core.workspace.session_spec import CpuMode
+from greenroom.core.workspace.session_spec import CpuMode, StoredSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
@@ -65,8 +65,7 @@ class WaitingSession:
     cores: float
     memory: int
     cpu_mode: CpuMode
-    spec: dict[str, Any]
-    """`SessionSpec.stored()`, perhaps of another version."""
+    spec: StoredSpec
     credential_encrypted: bytes
     files_encrypted: bytes | None
     clocks: Clocks

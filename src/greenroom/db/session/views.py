@@ -153,6 +153,14 @@ _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NUL
 """As in the index sessions_shown."""
 
 
+async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
+    """Whether the session is this user's."""
+    row = await db.fetch_one(
+        "SELECT 1 FROM sessions WHERE session_id::text = %s AND user_id = %s", (session_id, user_id)
+    )
+    return row is not None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
     """Which sessions a list shows; None = any.

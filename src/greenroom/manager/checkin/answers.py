@@ -14,6 +14,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.masking import shown
 from greenroom.core.session.observations import Verdict
 from greenroom.core.session.states import SessionStatus, Want
+from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import (
@@ -21,7 +22,6 @@ from greenroom.db.fleet.checkin import (
     DesiredSession,
     OrderedCommand,
     RegistryImage,
-    StoredSpec,
     WireJson,
 )
 from greenroom.db.fleet.managers import ManagerRow

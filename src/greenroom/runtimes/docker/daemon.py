@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import aiodocker
 import aiohttp
 
 from greenroom.runtimes.contract import Capacity, RuntimeUnavailable
+
+DockerJson = dict[str, Any]
+"""JSON in the words of Docker's API: what the daemon answers, and what it is sent."""
 
 CALL_TIMEOUT_S: Final = 60.0
 
@@ -27,7 +30,7 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
         raise RuntimeUnavailable(f"There is no Docker daemon{where}; start one, or set DOCKER_HOST.") from error
 
 
-def capacity(info: Mapping[str, Any], share: float, runtime_classes: Sequence[str]) -> Capacity:
+def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:
     """What the host offers by its answer to `GET /info`; only runtime classes that it has."""
     return Capacity(
         cores=info["NCPU"] * share,
@@ -36,6 +39,6 @@ def capacity(info: Mapping[str, Any], share: float, runtime_classes: Sequence[st
     )
 
 
-def missing(info: Mapping[str, Any], runtime_classes: Sequence[str]) -> list[str]:
+def missing(info: DockerJson, runtime_classes: Sequence[str]) -> list[str]:
     """The wanted runtime classes that the daemon lacks."""
     return [name for name in runtime_classes if name not in info["Runtimes"]]

@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
 from greenroom.runtimes.contract import Event, EventKind, RuntimeUnavailable
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.spec import SESSION
 
@@ -61,7 +62,7 @@ class Progress:
         self._sizes: dict[str, int] = {}
         self._percent = 0
 
-    def after(self, line: Mapping[str, Any]) -> int:
+    def after(self, line: DockerJson) -> int:
         """The percentage (0-99) after one line of the stream."""
         layer, status = line.get("id"), line.get("status", "")
         detail: dict[str, int] = line.get("progressDetail") or {}

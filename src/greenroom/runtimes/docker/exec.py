@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from typing import Any, Final
 
 from aiodocker.containers import DockerContainer
@@ -12,6 +11,7 @@ from aiodocker.containers import DockerContainer
 from greenroom.core.workspace.exec_config import spells_root
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, StartError, cut_output
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.mounts import refuse_root
 from greenroom.runtimes.docker.spec import CHOSEN
 
@@ -80,7 +80,7 @@ async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) 
             await asyncio.sleep(0.01)
 
 
-async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> ExecResult:
+async def run_exec(docker: Any, found: DockerJson, command: Exec) -> ExecResult:
     """Implements `Containers.exec`. A command ends with its process, even if a child of it keeps the output open.
 
     `VNC_PW` is emptied: Docker gives a command the environment of the container, with the page's password. `found` is
@@ -93,7 +93,7 @@ async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> Exec
         raise StartError(f"The command was not run: the session is {status}.")
     container: DockerContainer = docker.containers.container(found["Id"])
     await refuse_root(container, found, command.user, "The command")
-    image: dict[str, Any] = await docker.images.inspect(found["Image"]) if chosen(found) else {}
+    image: DockerJson = await docker.images.inspect(found["Image"]) if chosen(found) else {}
     variables: dict[str, str | None] = {**withheld(command, found, image), **command.environment, "VNC_PW": ""}
     # a name without value removes the variable
     environment = [name if value is None else f"{name}={value}" for name, value in variables.items()]
@@ -103,7 +103,7 @@ async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> Exec
     return await collect_output(execution, command)
 
 
-def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, str | None]:
+def withheld(command: Exec, found: DockerJson, image: DockerJson) -> dict[str, str | None]:
     """The variables that the session's user chose, for another's command: as in the image, or removed.
 
     They would make the command run that user's code (BASH_ENV, LD_PRELOAD, …), in most cases as root. `found` and
@@ -116,6 +116,6 @@ def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) 
     return {name: of_image.get(name) for name in chosen(found)}
 
 
-def chosen(found: Mapping[str, Any]) -> list[str]:
+def chosen(found: DockerJson) -> list[str]:
     """Names of the variables that the session's user chose."""
     return [name for name in found["Config"]["Labels"].get(CHOSEN, "").split(",") if name]

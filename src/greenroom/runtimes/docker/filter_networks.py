@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import aiodocker
 
@@ -17,6 +17,7 @@ from greenroom.core.web_filter.squid import PORT
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
 from greenroom.runtimes.docker import firewall
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES
 from greenroom.runtimes.docker.firewall import account_rules, network_rules
 from greenroom.runtimes.docker.networks import OPTION, create_bridge, remove_bridge
@@ -87,7 +88,7 @@ class FilterNetworks:
                 raise StartError(f"The network {network.name} still has containers; remove those first.")
         await _take(account_rules(self._identity))
 
-    def applied(self, spec: SessionSpec, config: dict[str, Any]) -> dict[str, Any]:
+    def applied(self, spec: SessionSpec, config: DockerJson) -> DockerJson:
         """A container's configuration, behind the filter if its specification has a policy.
 
         Raises:
@@ -130,7 +131,7 @@ class FilterNetworks:
 
 
 async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
-    entries: list[dict[str, Any]] = await docker.networks.list(filters={"label": [*labels, POLICY]})
+    entries: list[DockerJson] = await docker.networks.list(filters={"label": [*labels, POLICY]})
     return [_network(entry) for entry in entries]
 
 
@@ -150,13 +151,13 @@ async def _take(all_rules: list[firewall.Rules]) -> None:
         raise StartError(f"The firewall rules of the web filter cannot be removed: {error}.") from error
 
 
-def _network(entry: Mapping[str, Any]) -> _Network:
+def _network(entry: DockerJson) -> _Network:
     address: dict[str, str] = entry["IPAM"]["Config"][0]
     seen = FilterNetwork(policy_id=entry["Labels"][POLICY], address=address["Gateway"], subnet=address["Subnet"])
     return _Network(entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], seen)
 
 
-def behind_filter(config: dict[str, Any], name: str, network: FilterNetwork, page_port: int) -> dict[str, Any]:
+def behind_filter(config: DockerJson, name: str, network: FilterNetwork, page_port: int) -> DockerJson:
     """A container's configuration with the policy's network as its only one, and the filter as its proxy.
 
     The variables are only a convenience for programs: with any values, only the filter is reachable. DNS is

@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import aiodocker
 import structlog
@@ -28,6 +28,7 @@ from aiodocker.containers import DockerContainer
 from greenroom.core.workspace.exec_config import is_root, root_problem
 from greenroom.core.workspace.session_spec import File, Mount
 from greenroom.runtimes.contract import StartError
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.host_folders import HostFolders, Identity, mounted
 
 _MOUNT_SETATTR: Final = 442
@@ -118,7 +119,7 @@ class DockerMounts:
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
         await self._in_thread(partial(self._folders.prepare, mounts, session_id))
 
-    async def put_files(self, found: Mapping[str, Any], files: Sequence[File]) -> list[File]:
+    async def put_files(self, found: DockerJson, files: Sequence[File]) -> list[File]:
         """Write the files that belong into a mounted folder; returns the others.
 
         The daemon would resolve the folder's path once more, before anything can be compared.
@@ -147,7 +148,7 @@ class DockerMounts:
             await self._in_thread(partial(self._folders.put, source, own))
         return others
 
-    async def checked(self, found: Mapping[str, Any]) -> dict[str, Identity]:
+    async def checked(self, found: DockerJson) -> dict[str, Identity]:
         """What must be at each place in the container `found` (Docker's inspection), read just before its start.
 
         Raises:
@@ -159,7 +160,7 @@ class DockerMounts:
         identities = await self._in_thread(partial(self._folders.identities, sorted(set(places.values()))))
         return {place: identities[source] for place, source in places.items()}
 
-    async def problem(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
+    async def problem(self, found: DockerJson, expected: Mapping[str, Identity]) -> str | None:
         """Why the started container must not run on, as a sentence; None = it may. Something other than `expected` was
         mounted, or a mount cannot be inspected or made `nosuid,nodev`."""
         try:
@@ -176,7 +177,7 @@ class DockerMounts:
             self._said = True
             log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {cannot}")
 
-    async def _exchanged(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
+    async def _exchanged(self, found: DockerJson, expected: Mapping[str, Identity]) -> str | None:
         places, pid = _places(found), int(found["State"]["Pid"])
         for place, identity in expected.items():
             seen = await self._in_thread(partial(mounted, pid, place)) if pid else None
@@ -185,14 +186,14 @@ class DockerMounts:
         return None
 
 
-def _places(found: Mapping[str, Any]) -> dict[str, str]:
+def _places(found: DockerJson) -> dict[str, str]:
     """Place in the container → folder of the host."""
     return {bind["Target"]: bind["Source"] for bind in binds(found)}
 
 
-def binds(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def binds(found: DockerJson) -> list[DockerJson]:
     """The requested host folders of the container `found` (Docker's inspection)."""
-    mounts: list[dict[str, Any]] = found["HostConfig"].get("Mounts") or []
+    mounts: list[DockerJson] = found["HostConfig"].get("Mounts") or []
     return [mount for mount in mounts if mount["Type"] == "bind"]
 
 
@@ -200,7 +201,7 @@ USERS_FILE: Final = "/etc/passwd"
 USERS_MAX_BYTES: Final = 1 << 20
 
 
-async def refuse_root(container: DockerContainer, found: Mapping[str, Any], user: str | None, who: str) -> None:
+async def refuse_root(container: DockerContainer, found: DockerJson, user: str | None, who: str) -> None:
     """Refuse what would run as root in a container that writes to a folder of the host.
 
     `found` is Docker's inspection of the container, `user` the user of the process (None = the container's own), `who`

@@ -21,6 +21,7 @@ import structlog
 
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker import firewall
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import NO_ADDRESSES
 from greenroom.runtimes.docker.spec import INSTALLATION, Identity
 
@@ -43,7 +44,7 @@ async def create_bridge(
     Raises:
         aiodocker.DockerError: Docker refuses.
     """
-    config: dict[str, Any] = {
+    config: DockerJson = {
         "Name": name,
         "Driver": "bridge",
         "CheckDuplicate": True,
@@ -96,11 +97,11 @@ async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
 
 async def _containers_on(docker: aiodocker.Docker, name: str) -> list[str]:
     network: Any = await docker.networks.get(name)
-    facts: dict[str, Any] = await network.show()
+    facts: DockerJson = await network.show()
     return sorted(str(each["Name"]) for each in facts["Containers"].values())
 
 
-async def _create_in_reserve(docker: aiodocker.Docker, config: Mapping[str, Any]) -> bool:
+async def _create_in_reserve(docker: aiodocker.Docker, config: DockerJson) -> bool:
     for subnet in free_subnets(ROUTES.read_text()):
         pool = {"Subnet": str(subnet), "Gateway": str(subnet[1])}
         try:
@@ -238,7 +239,7 @@ class SessionsNetwork:
             raise StartError(f"The network {found['Name']} still has containers: {names}. Remove those first.")
 
 
-async def _find(docker: aiodocker.Docker, identity: Identity) -> dict[str, Any] | None:
+async def _find(docker: aiodocker.Docker, identity: Identity) -> DockerJson | None:
     label = f"{INSTALLATION}={identity.installation_id}"
-    found: list[dict[str, Any]] = await docker.networks.list(filters={"label": [label]})
+    found: list[DockerJson] = await docker.networks.list(filters={"label": [label]})
     return next((network for network in found if network["Name"] == identity.network), None)

@@ -41,6 +41,7 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker import usage as docker_usage
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.events import Progress, container_events, with_registry
 from greenroom.runtimes.docker.exec import run_exec
@@ -104,7 +105,7 @@ class DockerRuntime:
         self._client = daemon.connect(self._docker_host)
         async with translated(asks=True):
             await self._network.ensure(self._docker)
-            info: dict[str, Any] = await self._docker.system.info()
+            info: DockerJson = await self._docker.system.info()
             root: str = info["DockerRootDir"]
             self._mounts.never(root)
             self._disk.lies_in(root)
@@ -158,7 +159,7 @@ class DockerRuntime:
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         """The container with this name, if it is this session with this specification."""
         async with translated(asks=True):
-            found: dict[str, Any] = await self._handle(session_id).show()
+            found: DockerJson = await self._handle(session_id).show()
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         name = container_name(session_id)
         if labels.get(INSTALLATION) != self._identity.installation_id or labels.get(SESSION) != session_id:
@@ -226,7 +227,7 @@ class DockerRuntime:
                 else:
                     return
 
-    async def _own(self, session_id: str) -> dict[str, Any]:
+    async def _own(self, session_id: str) -> DockerJson:
         """Docker's inspection of the session's container.
 
         Raises:
@@ -234,7 +235,7 @@ class DockerRuntime:
             ContainerConflict: it is not of this installation.
         """
         async with translated(asks=True):
-            found: dict[str, Any] = await self._handle(session_id).show()
+            found: DockerJson = await self._handle(session_id).show()
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         if labels.get(INSTALLATION) != self._identity.installation_id:
             raise ContainerConflict
@@ -290,8 +291,8 @@ class DockerRuntime:
 
     async def images(self) -> list[Image]:
         async with translated(asks=True):
-            found: list[dict[str, Any]] = await self._docker.images.list()
-        tags: list[tuple[str, dict[str, Any]]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
+            found: list[DockerJson] = await self._docker.images.list()
+        tags: list[tuple[str, DockerJson]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
         return [
             Image(name=tag, digest=entry["Id"], size_bytes=entry["Size"])
             for tag, entry in tags
@@ -320,7 +321,7 @@ class DockerRuntime:
 
     async def capacity(self) -> Capacity:
         async with translated(asks=True):
-            info: dict[str, Any] = await self._docker.system.info()
+            info: DockerJson = await self._docker.system.info()
         return daemon.capacity(info, self._share, self._runtime_classes)
 
     async def disk_usage(self, session_id: str) -> Use | None:

@@ -11,15 +11,16 @@ import posixpath
 import tarfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from greenroom.core.errors import Invalid
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.run_config import chosen_by_users
+from greenroom.core.workspace.run_config import RunConfig, chosen_by_users
 from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
+from greenroom.runtimes.docker.daemon import DockerJson
 
 CHOSEN: Final = "greenroom.chosen-variables"
 """Label with the comma-separated names of the variables that the session's user chose; see `exec`."""
@@ -65,7 +66,7 @@ def container_config(
     identity: Identity,
     labels: Mapping[str, str] | None = None,
     runtime_classes: Collection[str] = (),
-) -> dict[str, Any]:
+) -> DockerJson:
     """The body of `POST /containers/create`.
 
     It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
@@ -90,7 +91,7 @@ def container_config(
         SPEC_HASH: spec.hash(),
         CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in of_workspace),
     }
-    host: dict[str, Any] = {
+    host: DockerJson = {
         "CapDrop": ["ALL"],
         "CapAdd": override.pop("cap_add", []),
         "SecurityOpt": ["no-new-privileges"],
@@ -147,7 +148,7 @@ def _runtime(name: str, offered: Collection[str]) -> dict[str, str]:
 _FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}
 
 
-def _allowed(config: Mapping[str, Any]) -> dict[str, Any]:
+def _allowed(config: RunConfig) -> RunConfig:
     """The administrator's override, checked again where it is used: other programs can write rows."""
     try:
         return run_config.validated(config)
@@ -163,15 +164,15 @@ _STATES: Final = {
 }
 
 
-def seen_in_list(entry: Mapping[str, Any]) -> Container:
+def seen_in_list(entry: DockerJson) -> Container:
     """An entry of `GET /containers/json`, which lacks the exit code."""
-    published: list[dict[str, Any]] = entry.get("Ports") or []
+    published: list[DockerJson] = entry.get("Ports") or []
     ports = [p["PublicPort"] for p in published if p.get("IP") == "127.0.0.1" and p.get("PublicPort")]
     address = _address(ports, entry["Labels"], entry.get("NetworkSettings") or {})
     return _container(entry["Id"], entry["Labels"], entry["State"], address, None)
 
 
-def seen_in_inspect(data: Mapping[str, Any]) -> Container:
+def seen_in_inspect(data: DockerJson) -> Container:
     """The answer of `GET /containers/<id>/json`."""
     settings = data["NetworkSettings"]
     bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}
@@ -181,7 +182,7 @@ def seen_in_inspect(data: Mapping[str, Any]) -> Container:
     return _container(data["Id"], labels, state["Status"], address, state.get("ExitCode"))
 
 
-def _address(ports: list[int], labels: Mapping[str, str], settings: Mapping[str, Any]) -> str | None:
+def _address(ports: list[int], labels: Mapping[str, str], settings: DockerJson) -> str | None:
     """Where this host reaches the page: its published port, or under a web filter the container's own address."""
     if ports:
         return f"127.0.0.1:{ports[0]}"

@@ -17,6 +17,7 @@ import structlog
 
 from greenroom.core.fleet.disk import Use
 from greenroom.runtimes.contract import DiskCountError, HostUsage
+from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.unlinked_files import unlinked
 
 
@@ -65,7 +66,7 @@ class DockerDisk:
         free_bytes = min((disk.f_bavail * disk.f_frsize for disk in disks), default=None)
         return free_bytes, min((disk.f_favail / disk.f_files for disk in disks if disk.f_files), default=None)
 
-    async def create(self, docker: Any, config: dict[str, Any], name: str, limit_bytes: int) -> Any:
+    async def create(self, docker: Any, config: DockerJson, name: str, limit_bytes: int) -> Any:
         """Make a container, with a quota of `limit_bytes` if possible; 0 = none.
 
         Raises:
@@ -92,8 +93,8 @@ class DockerDisk:
             aiodocker.DockerError: it is not there.
             DiskCountError: it is too much to be counted in time.
         """
-        facts: dict[str, Any] = await container.show()
-        storage: dict[str, Any] = facts.get("GraphDriver") or {}
+        facts: DockerJson = await container.show()
+        storage: DockerJson = facts.get("GraphDriver") or {}
         folders: dict[str, str] = storage.get("Data") or {}
         upper = folders.get("UpperDir", "")
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
