@@ -11,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from greenroom.api.access.guesses import Guesses
-from greenroom.api.events.hub import Hub
+from greenroom.api.events.service import Hub
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.session.commands import Screenshots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from greenroom.api.app import create_app
-from greenroom.api.events.hub import Hub
+from greenroom.api.events.service import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.service import Snapshot
 from greenroom.core.events import Event, Topic

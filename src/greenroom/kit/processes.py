@@ -1,11 +1,13 @@
-"""Processes of this machine, and signals to those that may have ended meanwhile."""
+"""Processes of this machine, signals to those that may have ended meanwhile, and the system accounts they run as."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import os
+import pwd
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -154,3 +156,27 @@ async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) ->
         if not found:
             return
     raise SetupError(f"Processes cannot be ended: {', '.join(f'{seen.name} (pid {seen.pid})' for seen in find())}")
+
+
+def system_account(name: str) -> pwd.struct_passwd:
+    """The account `name`, created without home, shell and password when it does not exist.
+
+    Raises:
+        SetupError: it could not be created.
+    """
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        _create(name)
+    return pwd.getpwnam(name)
+
+
+def _create(name: str) -> None:
+    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    command = ["useradd", *options, "--shell", "/usr/sbin/nologin", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
+    if done.returncode not in {0, 9}:  # 9: another process made it meanwhile
+        raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")

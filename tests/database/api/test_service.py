@@ -17,8 +17,7 @@ from tests.database.api.client import Client
 from tests.database.api.staging import bare_session
 from tests.database.api_process import KEY, api_process
 
-from greenroom.api.events.hub import MAX_WAITING, RESYNC, Hub
-from greenroom.api.events.service import _sees
+from greenroom.api.events.service import MAX_WAITING, RESYNC, Hub, _sees
 from greenroom.api.security import Caller
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database

@@ -24,8 +24,8 @@ from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy, name_servers
-from greenroom.kit.accounts import system_account
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.processes import system_account
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, RuntimeUnavailable
 from greenroom.wire.messages import LogLine
 

@@ -9,8 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from greenroom.api.access.accounts import end_login
-from greenroom.api.access.devices import known_device, remember_device
-from greenroom.api.access.guesses import Guesses
+from greenroom.api.access.guesses import Guesses, known_device, remember_device
 from greenroom.api.access.schemas import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
 from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.hardening import COOKIE

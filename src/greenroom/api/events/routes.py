@@ -1,4 +1,4 @@
-"""`GET /events`: what changed, as server-sent events (`hub`)."""
+"""`GET /events`: what changed, as server-sent events (`service`)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from greenroom.api.deps import Db, EventHub
-from greenroom.api.events.hub import RESYNC
-from greenroom.api.events.service import feed
+from greenroom.api.events.service import RESYNC, feed
 from greenroom.api.security import Caller, authenticated, requires
 from greenroom.core.access.permissions import USER
 
