@@ -27,7 +27,9 @@ GreenroomError
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeVar
+
+T = TypeVar("T")
 
 NO_RESOURCES: Final = (
     "No resources are available to create the requested session; try again later or contact an administrator."
@@ -74,6 +76,17 @@ class NotFound(GreenroomError):
 
     code = "not-found"
     http_status = 404
+
+
+def found(row: T | None, what: str, name: str) -> T:
+    """What was looked for by this name or id.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if row is None:
+        raise NotFound(f"There is no {what} {name}; it may have been deleted.")
+    return row
 
 
 class Refused(GreenroomError):

@@ -11,7 +11,7 @@ from typing import Final
 from greenroom.api.access.schemas import KeyCreate, KeyPatch
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
-from greenroom.core.errors import Forbidden, Invalid, NotFound
+from greenroom.core.errors import Forbidden, Invalid, found
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials
 from greenroom.db.access.credentials import ApiKey
@@ -29,10 +29,7 @@ async def get_key(db: Database, key_id: str) -> ApiKey:
     Raises:
         NotFound: there is none.
     """
-    key = await credentials.find_key(db, key_id.replace("\0", ""))
-    if key is None:
-        raise NotFound(f"There is no API key {key_id}; it may have been deleted.")
-    return key
+    return found(await credentials.find_key(db, key_id.replace("\0", "")), "API key", key_id)
 
 
 async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCreate) -> tuple[ApiKey, str]:

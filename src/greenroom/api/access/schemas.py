@@ -201,16 +201,6 @@ class GroupView(View):
     num_users: int
 
 
-class GroupCreate(Body):
-    """A new group."""
-
-    name: Name
-    description: Text = ""
-    priority: Priority = 100
-    permissions: Permissions = []
-    settings: Annotated[JsonObject, Field(description="settings of its members; null removes one")] = {}
-
-
 class GroupPatch(Body):
     """Changes of a group; omitted fields stay, a setting set to null is removed."""
 
@@ -219,6 +209,12 @@ class GroupPatch(Body):
     priority: Priority = 100
     permissions: Permissions = []
     settings: Annotated[JsonObject, Field(description="settings of its members; null removes one")] = {}
+
+
+class GroupCreate(GroupPatch):
+    """A new group."""
+
+    name: Name = Field(...)
 
 
 class SettingView(View):

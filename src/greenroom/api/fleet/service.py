@@ -19,7 +19,7 @@ from greenroom.api.fleet.schemas import (
     ZonePatch,
 )
 from greenroom.api.security import Caller
-from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.errors import Invalid, NotFound, found
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.liveness import unattended
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -45,14 +45,12 @@ async def find_agent(db: Database, name: str) -> agents.AgentRow:
     Raises:
         NotFound: there is none, or several have this hostname.
     """
-    found = await agents.find_agents(db, name.replace("\0", ""))
-    if len(found) > 1:
-        ids = ", ".join(agent_id[:8] for agent_id in found)
-        raise NotFound(f"{len(found)} Agents are called {name}; use the id of one: {ids}.")
-    rows = await agents.list_agents(db, found[0]) if found else []
-    if not rows:
-        raise NotFound(f"There is no Agent {name}; it may have been deleted.")
-    return rows[0]
+    agent_ids = await agents.find_agents(db, name.replace("\0", ""))
+    if len(agent_ids) > 1:
+        ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
+        raise NotFound(f"{len(agent_ids)} Agents are called {name}; use the id of one: {ids}.")
+    rows = await agents.list_agents(db, agent_ids[0]) if agent_ids else []
+    return found(next(iter(rows), None), "Agent", name)
 
 
 async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str, body: AgentPatch) -> agents.AgentRow:
@@ -92,9 +90,7 @@ async def find_manager(db: Database, name: str) -> managers.ListedManager:
     """
     manager_id = await managers.find_manager(db, name.replace("\0", ""))
     rows = await managers.list_managers(db, manager_id) if manager_id else []
-    if not rows:
-        raise NotFound(f"There is no Manager {name}; it may have been deleted.")
-    return rows[0]
+    return found(next(iter(rows), None), "Manager", name)
 
 
 async def update_manager(

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, LiteralString, cast
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import NotFound, found
 from greenroom.core.rate_limits import Failure, account_wait_s
 from greenroom.core.security_events import source_of
 from greenroom.db.database import Connection, Database, row_as
@@ -261,10 +261,7 @@ async def lock_key(connection: Connection, key_id: str) -> ApiKey:
     """
     await connection.execute("SELECT 1 FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,))
     cursor = await connection.execute(_SELECT + " WHERE k.key_id = %s", (key_id,))
-    key = row_as(ApiKey, await cursor.fetchone())
-    if key is None:
-        raise NotFound(f"There is no API key {key_id}; it may have been deleted.")
-    return key
+    return found(row_as(ApiKey, await cursor.fetchone()), "API key", key_id)
 
 
 async def list_keys(db: Database) -> list[ApiKey]:
@@ -325,5 +322,5 @@ async def delete_key(db: Database, key_id: str) -> None:
     Raises:
         NotFound: there is no such key.
     """
-    if not await db.write("DELETE FROM api_keys WHERE key_id = %s RETURNING 1", (key_id,)):
-        raise NotFound(f"There is no API key {key_id}; it may have been deleted.")
+    deleted = await db.write("DELETE FROM api_keys WHERE key_id = %s RETURNING 1", (key_id,))
+    found(deleted or None, "API key", key_id)

@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
-from greenroom.core.errors import NotFound, Refused
+from greenroom.core.errors import Refused, found
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import policy_named
@@ -51,7 +51,7 @@ async def get_group(db: Database, group_id: str) -> Group:
     Raises:
         NotFound: there is none with this id.
     """
-    return _found(await db.fetch_one_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,)), group_id)
+    return found(await db.fetch_one_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,)), "group", group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
@@ -62,13 +62,7 @@ async def lock_group(connection: Connection, group_id: str) -> Group:
     """
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
     cursor = await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))
-    return _found(row_as(Group, await cursor.fetchone()), group_id)
-
-
-def _found(group: Group | None, group_id: str) -> Group:
-    if group is None:
-        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
-    return group
+    return found(row_as(Group, await cursor.fetchone()), "group", group_id)
 
 
 def settings_of(group: Group) -> GroupSettings:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from greenroom.core.errors import NotFound, Refused
+from greenroom.core.errors import Refused, found
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ZoneFacts
 from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected
@@ -81,10 +81,6 @@ _SELECT: Final[LiteralString] = (
 )
 
 
-def _missing(zone_id: str) -> NotFound:
-    return NotFound(f"There is no zone {zone_id}; it may have been deleted.")
-
-
 async def list_zones(db: Database) -> list[ListedZone]:
     """All zones by name."""
     return await db.fetch_as(ListedZone, _SELECT + " ORDER BY z.zone_name")
@@ -96,10 +92,7 @@ async def get_zone(db: Database, zone_id: str) -> ListedZone:
     Raises:
         NotFound: there is none with this id.
     """
-    zone = await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,))
-    if zone is None:
-        raise _missing(zone_id)
-    return zone
+    return found(await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,)), "zone", zone_id)
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
@@ -112,10 +105,7 @@ async def lock_zone(connection: Connection, zone_id: str) -> Zone:
     """
     await lock_zones(connection)
     cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
-    zone = row_as(Zone, await cursor.fetchone())
-    if zone is None:
-        raise _missing(zone_id)
-    return zone
+    return found(row_as(Zone, await cursor.fetchone()), "zone", zone_id)
 
 
 async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
@@ -148,8 +138,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
         " WHERE zone_id = %(zone_id)s RETURNING 1",
         asdict(zone),
     )
-    if await cursor.fetchone() is None:
-        raise _missing(zone.zone_id)
+    found(await cursor.fetchone(), "zone", zone.zone_id)
     await _take_name(connection, zone.zone_name)
 
 

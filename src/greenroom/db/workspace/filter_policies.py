@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
-from psycopg.rows import DictRow
-
-from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.errors import Invalid, Refused, found
 from greenroom.core.web_filter.policy import Action, FilterPolicy
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
@@ -40,7 +38,13 @@ class StoredPolicy(PolicyFields):
 
     @property
     def policy(self) -> FilterPolicy:
-        return policy_of(values_of(StoredPolicy, self))
+        return FilterPolicy(
+            filter_policy_id=self.filter_policy_id,
+            name=self.name,
+            default_action=self.default_action,
+            allow=tuple(self.allow),
+            deny=tuple(self.deny),
+        )
 
 
 SETTING: Final = "web_filter_policy"
@@ -57,17 +61,6 @@ _SELECT: Final[LiteralString] = (
 )
 
 
-def policy_of(row: DictRow) -> FilterPolicy:
-    """A row as `core.web_filter.policy` decides on it."""
-    return FilterPolicy(
-        filter_policy_id=str(row["filter_policy_id"]),
-        name=row["name"],
-        default_action=row["default_action"],
-        allow=tuple(row["allow"]),
-        deny=tuple(row["deny"]),
-    )
-
-
 async def list_filter_policies(db: Database) -> list[StoredPolicy]:
     """All policies by name, with how many workspaces, groups and sessions use each."""
     return await db.fetch_as(StoredPolicy, _SELECT + " ORDER BY lower(p.name), p.name")
@@ -80,13 +73,7 @@ async def get_filter_policy(db: Database, filter_policy_id: str) -> StoredPolicy
         NotFound: there is none with this id.
     """
     policy = await db.fetch_one_as(StoredPolicy, _SELECT + " WHERE p.filter_policy_id = %s", (filter_policy_id,))
-    if policy is None:
-        raise _not_found(filter_policy_id)
-    return policy
-
-
-def _not_found(filter_policy_id: str) -> NotFound:
-    return NotFound(f"There is no web filter policy {filter_policy_id}; it may have been deleted.")
+    return found(policy, "web filter policy", filter_policy_id)
 
 
 async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> str:
@@ -112,10 +99,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
         "SELECT " + ", ".join(FIELDS) + " FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE",
         (filter_policy_id,),
     )
-    policy = row_as(PolicyFields, await cursor.fetchone())
-    if policy is None:
-        raise _not_found(filter_policy_id)
-    return policy
+    return found(row_as(PolicyFields, await cursor.fetchone()), "web filter policy", filter_policy_id)
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:

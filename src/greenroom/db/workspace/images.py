@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import found
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -91,7 +91,7 @@ async def get_image(db: Database, image_id: str) -> Image:
     Raises:
         NotFound: there is none with this id.
     """
-    return _found(await db.fetch_one_as(Image, _SELECT + " WHERE i.image_id = %s", (image_id,)), image_id)
+    return found(await db.fetch_one_as(Image, _SELECT + " WHERE i.image_id = %s", (image_id,)), "workspace", image_id)
 
 
 async def lock_image(connection: Connection, image_id: str) -> Image:
@@ -102,17 +102,7 @@ async def lock_image(connection: Connection, image_id: str) -> Image:
     """
     await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
     cursor = await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))
-    return _found(row_as(Image, await cursor.fetchone()), image_id)
-
-
-def _found(image: Image | None, image_id: str) -> Image:
-    if image is None:
-        raise _not_found(image_id)
-    return image
-
-
-def _not_found(image_id: str) -> NotFound:
-    return NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+    return found(row_as(Image, await cursor.fetchone()), "workspace", image_id)
 
 
 async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
@@ -150,8 +140,7 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
     """
     step = int(staged is Rollover.END)
     cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
-    if await cursor.fetchone() is None:
-        raise _not_found(image_id)
+    found(await cursor.fetchone(), "workspace", image_id)
     if staged is Rollover.REPLACE:
         await connection.execute(
             "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
@@ -193,8 +182,7 @@ async def delete_image(connection: Connection, image_id: str) -> None:
         (image_id,),
     )
     cursor = await connection.execute("DELETE FROM images WHERE image_id = %s RETURNING 1", (image_id,))
-    if await cursor.fetchone() is None:
-        raise _not_found(image_id)
+    found(await cursor.fetchone(), "workspace", image_id)
 
 
 def _values(fields: Definition) -> dict[str, Any]:
@@ -221,8 +209,8 @@ async def users_of_image(db: Database, image_id: str) -> str:
         "   WHERE c.image_id = %(id)s AND c.deleted IS NULL ORDER BY 1) AS configs",
         {"id": image_id},
     )
-    found: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
-    return ", ".join(f"{_counted(names, what)} ({_some(names)})" for what, names in found.items() if names)
+    users: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
+    return ", ".join(f"{_counted(names, what)} ({_some(names)})" for what, names in users.items() if names)
 
 
 def _counted(names: list[str], noun: str) -> str:
