@@ -126,17 +126,33 @@ async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: st
     audit(logs, caller, LogCode.USER_DELETED, user.username, before=_visible(user))
 
 
-async def log_out(db: Database, user_id: str) -> None:
+async def log_out(db: Database, logs: LogWriter, caller: Caller, user_id: str) -> None:
     """End all log-ins of a user and cut their streams; their sessions go on.
 
     Raises:
         NotFound: there is no such user.
+        Forbidden: the user has more permissions than the caller.
     """
     async with db.transaction() as connection:
-        await users.lock_user(connection, user_id)
+        user = await users.lock_user(connection, user_id)
+        caller.require_not_above(user.permissions)
         await credentials.delete_logins_of(connection, user_id)
         events = await users.revoke_access(connection, user_id)
     await db.notify(Event(Topic.USERS), *events)
+    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
+
+
+async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: str, login_id: str) -> None:
+    """`end_login` of somebody else.
+
+    Raises:
+        NotFound: there is no such user or log-in.
+        Forbidden: the user has more permissions than the caller.
+    """
+    user = await users.get_user(db, user_id)
+    caller.require_not_above(user.permissions)
+    ended = await end_login(db, user.user_id, login_id)
+    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.LoginView:

@@ -20,13 +20,11 @@ from greenroom.api.access.schemas import (
     UserView,
 )
 from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot
-from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import SETTINGS, Resolved, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.listing import order_of, words_of
-from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import shown
 from greenroom.db.access import attributes, credentials, users
 from greenroom.db.access.groups import memberships_of
@@ -125,10 +123,7 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) ->
 @router.delete("/users/{user_id}/logins", status_code=204)
 async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]) -> None:
     """End all log-ins of a user and cut their streams; their sessions go on."""
-    user = await users.get_user(db, str(user_id))
-    caller.require_not_above(user.permissions)
-    await accounts.log_out(db, user.user_id)
-    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
+    await accounts.log_out(db, logs, caller, str(user_id))
 
 
 @router.delete("/users/{user_id}/logins/{login_id}", status_code=204)
@@ -136,10 +131,7 @@ async def end_user_login(
     user_id: UUID, login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]
 ) -> None:
     """End one log-in of a user, and cut their streams; their sessions go on."""
-    user = await users.get_user(db, str(user_id))
-    caller.require_not_above(user.permissions)
-    ended = await accounts.end_login(db, user.user_id, str(login_id))
-    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
+    await accounts.end_login_of(db, logs, caller, str(user_id), str(login_id))
 
 
 attribute_router = APIRouter(tags=["attributes"])
