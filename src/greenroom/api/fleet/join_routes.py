@@ -5,14 +5,14 @@ The host asks which authority to trust, and uses a join token to join as an Agen
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from greenroom.api.deps import Config, Db, Logs
-from greenroom.api.fleet import service
+from greenroom.api.fleet import joining
+from greenroom.api.fleet.joining import JoinAttempt
 from greenroom.api.fleet.schemas import (
     JoinAgent,
     JoinedGateway,
@@ -24,13 +24,8 @@ from greenroom.api.fleet.schemas import (
 )
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, client_address, public_route, requires
-from greenroom.core.errors import GreenroomError, IdentityConflict, NotFound, Unauthenticated
-from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
-from greenroom.core.log_codes import LogCode
-from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.core.errors import NotFound
 from greenroom.db.fleet import enrolment
-from greenroom.db.fleet.enrolment import manager_urls, read_token, register_gateway
-from greenroom.kit.secrets import hashed, new_secret
 
 token_router = APIRouter(tags=["agents"])
 
@@ -52,13 +47,13 @@ async def create_join_token(
     With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked. With
     `enable_agent` Agents that join with it are enabled at once, which otherwise takes a user with `agents_modify`.
     """
-    return await service.create_join_token(db, logs, caller, body, config=config)
+    return await joining.create_join_token(db, logs, caller, body, config=config)
 
 
 @token_router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
 async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
     """One join token, without the token itself."""
-    return JoinTokenView.model_validate(await service.get_join_token(db, str(join_token_id)))
+    return JoinTokenView.model_validate(await joining.get_join_token(db, str(join_token_id)))
 
 
 @token_router.delete("/join-tokens/{join_token_id}", status_code=204)
@@ -66,34 +61,14 @@ async def revoke_join_token(
     join_token_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
 ) -> None:
     """Make a join token worthless. Who joined with it stays."""
-    await service.revoke_join_token(db, logs, caller, str(join_token_id))
+    await joining.revoke_join_token(db, logs, caller, str(join_token_id))
 
 
 router = APIRouter(tags=["joining"])
 
 
-class JoinAttempt:
-    """A request to join. A refusal is logged for administrators; of a flood only the beginning."""
-
-    def __init__(self, request: Request, logs: LogWriter) -> None:
-        self._address = client_address(request)
-        self._logs = logs
-        self._limiter: JoinAttemptLimiter = request.app.state.join_attempts
-
-    def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
-        if not self._limiter.is_written(self._address, time.monotonic()):
-            return error
-        self._logs.write(
-            LogCode.JOIN_REFUSED,
-            f"A newcomer ({role}) on host {hostname or 'unknown'} at {self._address} was refused: {error.message}",
-            zone_name=zone_name,
-            details={"role": role, "hostname": hostname, "address": self._address},
-        )
-        return error
-
-
 async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
-    return JoinAttempt(request, logs)
+    return JoinAttempt(client_address(request), logs, request.app.state.join_attempts)
 
 
 JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]
@@ -107,40 +82,16 @@ async def get_authority(config: Config) -> Response:
     """
     if config.ca_file is None:
         raise NotFound("The gateways' certificate is of an authority that every system knows.")
-    return Response(service.authority(config.ca_file), media_type="application/x-pem-file")
+    return Response(joining.authority(config.ca_file), media_type="application/x-pem-file")
 
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
 async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
     """Where an Agent with this join token registers. The token is not used up by asking."""
-    token = await read_token(db, hashed(body.token))
-    agent_id = str(body.agent_id) if body.agent_id else None
-    if problem := refusal_of_agents_token(token, agent_id):
-        raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
-    assert token is not None, "there is a refusal without one"  # noqa: S101
-    return JoinPlace.model_validate(
-        {
-            "zone_id": token.zone_id,
-            "zone_name": token.zone_name,
-            "manager_urls": await manager_urls(db, token.zone_id),
-            "public_url": config.public_url,
-        }
-    )
+    return await joining.place_of_agent(db, body, attempt, config=config)
 
 
 @router.post("/join/gateway", dependencies=[public_route("the join token is checked here")])
 async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinedGateway:
     """Admit a web gateway on a host of its own; its credential is shown this one time."""
-    secret, gateway_id = new_secret(), str(body.gateway_id)
-    try:
-        zone = await register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
-    except (Unauthenticated, IdentityConflict) as error:
-        raise attempt.refused("gateway", body.hostname, error) from error
-    return JoinedGateway(
-        gateway_id=body.gateway_id,
-        credential=f"{gateway_id}.{secret}",
-        zone_id=UUID(zone.zone_id),
-        zone_name=zone.zone_name,
-        public_url=config.public_url,
-        stream_url=config.stream_url,
-    )
+    return await joining.admit_gateway(db, body, attempt, config=config)

@@ -1,17 +1,13 @@
-"""Agents, Managers, zones, gateways and join tokens by name, and their changes, each on behalf of a caller."""
+"""Agents, Managers, zones and gateways by name, and their changes, each on behalf of a caller."""
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.fleet.schemas import (
     AgentPatch,
-    JoinToken,
-    JoinTokenCreate,
     ManagerChanged,
     ManagerPatch,
     ZoneChanged,
@@ -19,10 +15,10 @@ from greenroom.api.fleet.schemas import (
     ZonePatch,
 )
 from greenroom.api.security import Caller
-from greenroom.core.errors import Invalid, NotFound, found
+from greenroom.core.errors import NotFound, found
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.liveness import unattended
-from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
@@ -31,9 +27,6 @@ from greenroom.db.fleet import agents, enrolment, managers, zones
 from greenroom.db.fleet.edges import settle_edge
 from greenroom.db.fleet.zones import ListedZone, ZoneSettings
 from greenroom.db.pool import configs
-from greenroom.kit.certificates import fingerprint
-from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import hashed, new_secret
 
 _OVERRIDES: Final = ("cores_override", "memory_override")
 _SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
@@ -165,88 +158,3 @@ async def delete_gateway(db: Database, logs: LogWriter, caller: Caller, gateway_
     await enrolment.delete_gateway(db, gateway_id)
     zone = gateway.zone_name
     audit(logs, caller, LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)
-
-
-_SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
-
-
-async def get_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
-    """One join token, without the token itself.
-
-    Raises:
-        NotFound: there is none.
-    """
-    rows = await enrolment.list_join_tokens(db, join_token_id)
-    if not rows:
-        raise NotFound("There is no such join token; it may have ended days ago.")
-    return rows[0]
-
-
-async def create_join_token(
-    db: Database, logs: LogWriter, caller: Caller, body: JoinTokenCreate, *, config: ApiConfig
-) -> JoinToken:
-    """Make a join token and the command for it; a token that enables Agents needs `agents_modify`."""
-    if body.agent_id and body.role != "agent":
-        raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
-    if body.enable_agent:
-        if body.agent_id or body.role != "agent":
-            raise Invalid("enable_agent is for tokens with which new Agents join.")
-        caller.require("agents_modify")
-    await zones.get_zone(db, str(body.zone_id))
-    again = await find_agent(db, str(body.agent_id)) if body.agent_id else None
-    token, agent_id = new_secret(), again.agent_id if again else None
-    command = _join_command(config, body.role, token, agent_id)
-    join_token_id = await enrolment.add_join_token(
-        db,
-        hashed(token),
-        str(body.zone_id),
-        role=body.role,
-        uses=body.uses,
-        valid_s=body.hours * 3600.0,
-        agent_id=agent_id,
-        enable_agent=body.enable_agent,
-        created_by=caller.name,
-    )
-    row = await get_join_token(db, join_token_id)
-    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
-    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
-    return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
-
-
-async def revoke_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
-    """Make a join token worthless."""
-    row = await get_join_token(db, join_token_id)
-    await enrolment.revoke_join_token(db, join_token_id)
-    purpose = f"for role {row.role} in zone {row.zone_name}"
-    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
-
-
-def _of_token(row: enrolment.JoinTokenRow) -> LogDetails:
-    return {name: value for name in _SHOWN_OF_TOKEN if (value := getattr(row, name)) is not None}
-
-
-def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
-    """The command to run as root on the new host.
-
-    It has the authority's fingerprint if the gateways' certificate is not publicly trusted.
-    """
-    words = ["greenroom", "join", config.public_url, "--token", token]
-    if role != "agent":
-        words += ["--role", role]
-    if config.ca_file is not None:
-        words += ["--ca-sha256", fingerprint(authority(config.ca_file))]
-    if agent_id is not None:
-        words += ["--agent-id", agent_id]
-    return shlex.join(words)
-
-
-def authority(file: Path) -> str:
-    """The certificate (PEM) of the authority that verifies the gateways' certificates.
-
-    Raises:
-        NotFound: it cannot be read.
-    """
-    try:
-        return file.read_text()
-    except OSError as error:
-        raise NotFound(f"The authority's certificate {file} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,162 @@
+"""How hosts join: tokens, made and revoked on behalf of a caller, and what newcomers with one are told."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import Final
+
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.fleet.schemas import JoinAgent, JoinedGateway, JoinGateway, JoinPlace, JoinToken, JoinTokenCreate
+from greenroom.api.fleet.service import find_agent
+from greenroom.api.security import Caller
+from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
+from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet import enrolment, zones
+from greenroom.kit.certificates import fingerprint
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import hashed, new_secret
+
+_SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
+
+
+async def get_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
+    """One join token, without the token itself.
+
+    Raises:
+        NotFound: there is none.
+    """
+    rows = await enrolment.list_join_tokens(db, join_token_id)
+    if not rows:
+        raise NotFound("There is no such join token; it may have ended days ago.")
+    return rows[0]
+
+
+async def create_join_token(
+    db: Database, logs: LogWriter, caller: Caller, body: JoinTokenCreate, *, config: ApiConfig
+) -> JoinToken:
+    """Make a join token and the command for it; a token that enables Agents needs `agents_modify`."""
+    if body.agent_id and body.role != "agent":
+        raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
+    if body.enable_agent:
+        if body.agent_id or body.role != "agent":
+            raise Invalid("enable_agent is for tokens with which new Agents join.")
+        caller.require("agents_modify")
+    await zones.get_zone(db, str(body.zone_id))
+    again = await find_agent(db, str(body.agent_id)) if body.agent_id else None
+    token, agent_id = new_secret(), again.agent_id if again else None
+    command = _join_command(config, body.role, token, agent_id)
+    join_token_id = await enrolment.add_join_token(
+        db,
+        hashed(token),
+        str(body.zone_id),
+        role=body.role,
+        uses=body.uses,
+        valid_s=body.hours * 3600.0,
+        agent_id=agent_id,
+        enable_agent=body.enable_agent,
+        created_by=caller.name,
+    )
+    row = await get_join_token(db, join_token_id)
+    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
+    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
+    return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
+
+
+async def revoke_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
+    """Make a join token worthless."""
+    row = await get_join_token(db, join_token_id)
+    await enrolment.revoke_join_token(db, join_token_id)
+    purpose = f"for role {row.role} in zone {row.zone_name}"
+    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
+
+
+def _of_token(row: enrolment.JoinTokenRow) -> LogDetails:
+    return {name: value for name in _SHOWN_OF_TOKEN if (value := getattr(row, name)) is not None}
+
+
+def _join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
+    """The command to run as root on the new host.
+
+    It has the authority's fingerprint if the gateways' certificate is not publicly trusted.
+    """
+    words = ["greenroom", "join", config.public_url, "--token", token]
+    if role != "agent":
+        words += ["--role", role]
+    if config.ca_file is not None:
+        words += ["--ca-sha256", fingerprint(authority(config.ca_file))]
+    if agent_id is not None:
+        words += ["--agent-id", agent_id]
+    return shlex.join(words)
+
+
+def authority(file: Path) -> str:
+    """The certificate (PEM) of the authority that verifies the gateways' certificates.
+
+    Raises:
+        NotFound: it cannot be read.
+    """
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise NotFound(f"The authority's certificate {file} cannot be read: {error.strerror}.") from error
+
+
+class JoinAttempt:
+    """A request to join. A refusal is logged for administrators; of a flood only the beginning."""
+
+    def __init__(self, address: str, logs: LogWriter, limiter: JoinAttemptLimiter) -> None:
+        self._address = address
+        self._logs = logs
+        self._limiter = limiter
+
+    def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
+        if not self._limiter.is_written(self._address, time.monotonic()):
+            return error
+        self._logs.write(
+            LogCode.JOIN_REFUSED,
+            f"A newcomer ({role}) on host {hostname or 'unknown'} at {self._address} was refused: {error.message}",
+            zone_name=zone_name,
+            details={"role": role, "hostname": hostname, "address": self._address},
+        )
+        return error
+
+
+async def place_of_agent(db: Database, body: JoinAgent, attempt: JoinAttempt, *, config: ApiConfig) -> JoinPlace:
+    """Where an Agent with this join token registers.
+
+    Raises:
+        Unauthenticated: the token does not admit it.
+    """
+    token = await enrolment.read_token(db, hashed(body.token))
+    agent_id = str(body.agent_id) if body.agent_id else None
+    if problem := refusal_of_agents_token(token, agent_id):
+        raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
+    assert token is not None, "there is a refusal without one"  # noqa: S101
+    urls = await enrolment.manager_urls(db, token.zone_id)
+    return JoinPlace.of(token, manager_urls=urls, public_url=config.public_url)
+
+
+async def admit_gateway(db: Database, body: JoinGateway, attempt: JoinAttempt, *, config: ApiConfig) -> JoinedGateway:
+    """Admit a web gateway; its credential is not kept.
+
+    Raises:
+        Unauthenticated: the token does not admit it.
+        IdentityConflict: another gateway has its id.
+    """
+    secret, gateway_id = new_secret(), str(body.gateway_id)
+    try:
+        zone = await enrolment.register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
+    except (Unauthenticated, IdentityConflict) as error:
+        raise attempt.refused("gateway", body.hostname, error) from error
+    return JoinedGateway.of(
+        zone,
+        gateway_id=body.gateway_id,
+        credential=f"{gateway_id}.{secret}",
+        public_url=config.public_url,
+        stream_url=config.stream_url,
+    )
