@@ -9,7 +9,7 @@ import pytest
 from greenroom.runtimes.docker.usage import host_usage
 
 
-def test_load_and_memory_of_the_host_are_those_the_kernel_tells(tmp_path: Path):
+def test_load_and_memory_of_the_host_are_those_of_the_kernel(tmp_path: Path):
     files = {
         "loadavg": "1.50 1.00 0.50 1/2 3\n",
         "cpuinfo": "processor\t: 0\nmodel name\t: x\n\nprocessor\t: 1\n",

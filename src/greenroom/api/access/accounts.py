@@ -143,7 +143,7 @@ async def log_out(db: Database, logs: LogWriter, caller: Caller, user_id: str) -
 
 
 async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: str, login_id: str) -> None:
-    """`end_login` of somebody else.
+    """`end_login`, by an administrator.
 
     Raises:
         NotFound: there is no such user or log-in.

@@ -1,4 +1,4 @@
-"""What happened, told to who follows it: one LISTEN per process, a bounded queue per subscriber.
+"""What happened, sent to each subscriber: one LISTEN per process, a bounded queue per subscriber.
 
 An event says only *what changed* (`topic`, `id`); the console then fetches it anew. So equal waiting events are one,
 and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything again". All

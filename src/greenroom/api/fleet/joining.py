@@ -1,4 +1,4 @@
-"""How hosts join: tokens, made and revoked on behalf of a caller, and what newcomers with one are told."""
+"""How hosts join: tokens, made and revoked on behalf of a caller, and what newcomers with one get."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from greenroom.core.errors import Invalid
 RunConfig = dict[str, Any]
 """JSON of an administrator: options of Docker that `validated` allows."""
 Variables = Mapping[str, Any]
-"""JSON of whoever sets variables in a container: name → value, a text if `environment_problem` finds nothing."""
+"""JSON of an administrator or of a user who launches: name → value, a text if `environment_problem` finds nothing."""
 
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
