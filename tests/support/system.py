@@ -27,7 +27,6 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.pools import run_pools
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.testing import rows
 
 WITHOUT_MANAGERS = ("I2", "I10")

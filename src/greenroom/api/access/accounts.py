@@ -177,7 +177,7 @@ def _visible(user: users.User) -> LogDetails:
     return values | {"groups": [group.name for group in user.groups]}
 
 
-async def _revoke_if(connection: Connection, before: users.UserFields, after: users.UserFields) -> set[Event]:
+async def _revoke_if(connection: Connection, before: users.User, after: users.User) -> set[Event]:
     """Revoke what was granted when the change takes access away; returns the events to notify."""
     barred = (after.disabled and not before.disabled) or (after.locked and not before.locked)
     if not barred and after.password_hash == before.password_hash:

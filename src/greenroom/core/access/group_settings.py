@@ -248,7 +248,7 @@ class GroupSettings:
     group_id: str
     name: str
     priority: int
-    settings: SettingValues = field(default_factory=dict)
+    settings: SettingValues = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

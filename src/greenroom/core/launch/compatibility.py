@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.core.workspace.volumes import USER_TOKENS, is_writable
+from greenroom.core.workspace.volumes import USER_TOKENS, VolumeMappings, is_writable
 
 AT_CREATION: Final = "when a container is created, so a staged one cannot have it"
 
@@ -30,7 +30,7 @@ class LaunchFacts:
     settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
     persistent_profile_path: str | None = None
     persistent_profile_mode: str | None = None
-    image_volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    image_volume_mappings: VolumeMappings = field(default_factory=VolumeMappings)
     assign: Exec | None = None
     language: str | None = None
     timezone: str | None = None

@@ -75,7 +75,7 @@ class LogWriter:
     """Collects rows and writes them every `FLUSH_S`; while the database is away at most `MAX_QUEUED` are kept. Rows
     that name no zone are about `zone_name`, if there is one."""
 
-    def __init__(self, db: Database, component: str, zone_name: str | None = None) -> None:
+    def __init__(self, db: Database, component: str, zone_name: str = "") -> None:
         self._db = db
         self._component = component
         self.zone_name = zone_name
@@ -104,7 +104,7 @@ class LogWriter:
         level = level or code.level
         self.pressing |= pressing
         message = one_line(message)
-        fields.setdefault("zone_name", self.zone_name)
+        fields.setdefault("zone_name", self.zone_name or None)
         getattr(log, level.lower())(message, code=str(code), **{k: v for k, v in fields.items() if v is not None})
         self.add(LogRow(level=level, component=self._component, code=str(code), message=message, **fields))
 

@@ -84,7 +84,7 @@ def named_sessions(message: CheckIn) -> list[str]:
     return sorted({session_id for line in message.logs if (session_id := _id(line.session_id))})
 
 
-def agent_rows(message: CheckIn, zone_name: str | None, own: Mapping[str, str | None]) -> list[LogRow]:
+def agent_rows(message: CheckIn, zone_name: str, own: Mapping[str, str | None]) -> list[LogRow]:
     """The Agent's log lines as rows of Diagnostics. `own` has the user of each of its sessions; a row names no other
     session, for any message of the Agent."""
     return [
