@@ -25,6 +25,7 @@ def test_another_order_is_refused_with_those_there_are(text: str):
 def test_a_word_is_searched_in_its_named_column_or_in_all():
     assert words_of("  Ada zone:EU z:us ", COLUMNS) == [Word("ada"), Word("eu", "zone"), Word("us", "zone")]
     assert words_of("12:30 :x memory:1", COLUMNS) == [Word("12:30"), Word(":x"), Word("memory:1")], "no such column"
+    assert words_of("user:a:b", COLUMNS) == [Word("a:b", "user")]
     assert words_of("", COLUMNS) == []
 
 

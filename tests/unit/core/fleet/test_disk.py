@@ -84,6 +84,7 @@ def test_a_disk_without_free_inodes_is_full():
     assert stop.session_id == "c", "it has most of the files, although another has written more"
     assert to_stop([written("a", 8)], "vm", free(500, 0.03)) == (), "it would not help"
     (stop,) = to_stop([*sessions, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
+    assert "so many files on its disk that they could not be counted in time, more than" in stop.reason
     assert stop.session_id == "d", "nothing can be more than what cannot be counted"
 
 

@@ -38,6 +38,17 @@ def test_a_visit_ends_when_its_connections_are_gone_for_a_while():
     assert not visits.any
 
 
+def test_each_visit_ends_for_itself():
+    visits = Visits()
+    visits.opened("ada", Visit("s", "ada", "192.0.2.7", since_s=0.0), FIRST)
+    visits.opened("bob", Visit("s", "bob", "192.0.2.8", since_s=0.0), SECOND)
+    assert visits.looked({FIRST, SECOND}, set(), 1.0) == []
+    assert visits.looked({FIRST}, {SECOND}, 2.0) == []
+    (ended,) = visits.looked({FIRST}, set(), 1.0 + AWAY_S)
+    assert (ended.user_id, ended.seen_s) == ("bob", 1.0)
+    assert visits.connections == {FIRST}
+
+
 def test_of_a_visit_that_was_never_seen_no_end_is_known():
     visits = Visits()
     visits.opened("ada", Visit("s", "ada", "192.0.2.7", since_s=10.0), FIRST)

@@ -98,6 +98,7 @@ def test_a_mapping_says_where_it_goes():
         ("/srv", {"bind": "/x", "propagation": "shared"}, "/srv may not have propagation; it may have bind, gid"),
         ("/srv", {"bind": "/x", "skip_check": 1}, "skip_check of /srv must be true or false"),
         ("/srv/{nickname}", {"bind": "/x"}, "has a token that does not exist; there are {username}"),
+        ("/srv/{", {"bind": "/x"}, "has a token that does not exist"),
         ("/{username}", {"bind": "/x"}, "must begin with a fixed folder"),
         ("/srv\n/x", {"bind": "/x"}, "must be an absolute path"),
         ("/usr/local/share", {"bind": "/x"}, "/usr belongs to the host itself"),
