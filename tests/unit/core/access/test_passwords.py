@@ -28,6 +28,7 @@ GUESSED_FIRST = (
     "xyzwxyzwxyzwx",
     "pa$$word-dr4gon",
     "monkey!!monkey",
+    "k7k7x9kx79xk77",
     "12345678dragon$$",
     "iloveyou-forever",
     "!!!!1111!!!!1111",

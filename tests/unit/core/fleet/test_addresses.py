@@ -192,3 +192,9 @@ def test_what_can_be_saved_is_understood_later(host: str, port: int | None):
     text = text_of(host, port)
     assert host_problem(text) is None
     assert parse_entry(text) is not None
+
+
+@pytest.mark.parametrize(("port", "is_one"), [(0, False), (1, True), (65535, True), (65536, False)])
+def test_ports_go_from_1_to_65535(port: int, *, is_one: bool):
+    assert (parse_entry(f"a.example:{port}") is not None) is is_one
+    assert (parse_origin(f"https://a.example:{port}") is not None) is is_one

@@ -78,3 +78,4 @@ def test_why_there_was_more_time_names_who_measured_it():
         ", 4.0 times as long as on a quiet host (its Agent ran 0.20 s late, 3 tasks wanted each core)"
     )
     assert "(host-1 ran 0.20 s late" in because(state, "host-1")
+    assert because(Lateness(queue=1.5)).startswith(", 1.5 times as long")

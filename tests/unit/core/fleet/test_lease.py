@@ -250,3 +250,11 @@ def test_the_property_of_rhythm_catches_a_pause_after_the_answer():
         return timings.renew_s
 
     catches(renewals_keep_their_rhythm, after_the_answer, rhythms)
+
+
+def test_a_belief_is_of_one_term_and_over_at_its_last_moment():
+    belief = renewed(7, 100.0, DEFAULT)
+    assert belief.term == 7
+    assert may_act(belief, belief.trusted_until_s - 0.001)
+    assert not may_act(belief, belief.trusted_until_s)
+    assert not may_act(None, 0.0)

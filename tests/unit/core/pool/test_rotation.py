@@ -294,3 +294,10 @@ def test_the_expiration_that_is_asked_for_is_enough():
         " Set Expiration (Hours) to 0.05 or more."
     )
     assert expiration_problem(0.05, 3, 12.0) is None
+
+
+def test_a_session_of_the_moment_of_the_recycling_is_new():
+    recycled = snapshot(config=replace(CONFIG, recycled=NOW))
+    assert recycled.predates_recycling(session(1, created=NOW - timedelta(microseconds=1)))
+    assert not recycled.predates_recycling(session(1, created=NOW))
+    assert not snapshot().predates_recycling(session(1))

@@ -90,6 +90,8 @@ def test_a_mapping_says_where_it_goes():
         ("/srv", {"bind": "/a/../.."}, "absolute path of the container"),
         ("/srv", {"bind": "/"}, "belongs to the container itself"),
         ("/srv", {"bind": "/proc/1"}, "belongs to the container itself"),
+        ("/srv", {"bind": "/sys"}, "belongs to the container itself"),
+        ("/srv", {"bind": "/dev/x"}, "belongs to the container itself"),
         ("/srv", {"bind": "//etc/"}, "belongs to the container itself"),
         ("/srv", {"bind": "/etc/passwd"}, "belongs to the container itself"),
         ("/srv", {"bind": "/x", "uid": -1}, "The uid of /srv must be a number"),
