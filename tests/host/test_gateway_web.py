@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import warnings
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 from tests.support.gateways import World, raw
 from tests.support.world_fixtures import own_world, shared_world, world
+
+from greenroom.api.app import create_app
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.processes import listens
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.serving import serve_beside
 
 __all__ = ["own_world", "shared_world", "world"]
 
@@ -52,6 +64,46 @@ async def test_an_unresponsive_manager_is_502_and_metrics_stay_inside(own_world:
     reply = await client.get(f"{own_world.manager()}/health")
     assert reply.status_code == 502
     assert reply.json()["code"] == "unavailable"
+
+
+async def test_the_request_after_one_that_failed_is_answered(own_world: World):
+    """The api raises an error again that it answered; by then nginx may have sent the next request on the same
+    connection."""
+    config = ApiConfig(database_url="host=nowhere", secret_key_file=Path("unused"))
+    db = Database(config.database_url, application_name="test")
+    api = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
+    following, raised = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    async def follows() -> str:
+        following.set()
+        await raised.wait()
+        return "answered"
+
+    async def raising_late(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await api(scope, receive, send)
+        except ZeroDivisionError:
+            await following.wait()
+            raised.set()
+            raise
+
+    api.add_api_route("/api/fails", fails)
+    api.add_api_route("/api/follows", follows)
+    replaced, client = own_world.served["api"], own_world.client()
+    await replaced.stop()
+    serving = asyncio.create_task(serve_beside(raising_late, "127.0.0.1", replaced.port))
+    try:
+        await own_world.until(lambda: listens(os.getpid(), "127.0.0.1", replaced.port))
+        with capture_logs() as lines:
+            got = [(await client.get(f"{own_world.main}/api/{path}")).status_code for path in ("fails", "follows")]
+    finally:
+        serving.cancel()
+        await asyncio.wait([serving])
+    assert got == [500, 200]
+    assert [(line["event"], line["path"]) for line in lines] == [("request failed", "/api/fails")]
 
 
 async def test_what_nginx_answers_for_a_manager_is_reported_to_the_api(world: World):

@@ -151,8 +151,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         return _routing_response(request, error)
     if isinstance(error, RequestValidationError):
         return error_response(path, invalid_request(error))
-    if not isinstance(error, GreenroomError):
-        log.error("request failed", path=path, exc_info=error)
+    if not isinstance(error, GreenroomError):  # raised again, and logged, by what serves the api
         return error_response(path, GreenroomError())
     if error.http_status >= 500:
         log.warning("request failed", path=path, code=error.code, reason=error.message)

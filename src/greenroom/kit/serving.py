@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.core.errors import SetupError
 
@@ -45,7 +46,7 @@ class _Server(uvicorn.Server):
 
 
 async def serve(
-    app: Any,
+    app: ASGIApp,
     host: str,
     port: int,
     loops: Sequence[tuple[str, Loop]] = (),
@@ -87,7 +88,7 @@ async def serve(
         task.result()
 
 
-async def serve_beside(app: Any, host: str, port: int) -> None:
+async def serve_beside(app: ASGIApp, host: str, port: int) -> None:
     """Serve `app` on host:port until cancelled, in a process that handles its signals itself.
 
     Raises:
@@ -97,9 +98,33 @@ async def serve_beside(app: Any, host: str, port: int) -> None:
     await _Server(_configured(app, lifespan="off")).serve(sockets=[listening])
 
 
-def _configured(app: Any, **options: Any) -> uvicorn.Config:
+def _configured(app: ASGIApp, **options: Any) -> uvicorn.Config:
     """No role serves websockets itself, so that their library is never imported."""
-    return uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none", **options)
+    return uvicorn.Config(_Settled(app), log_config=None, access_log=False, server_header=False, ws="none", **options)
+
+
+class _Settled:
+    """Logs what an application raises after its whole answer, and keeps the connection: Starlette raises every error
+    again that it answered with 500, and uvicorn would close the connection over which nginx sends the next request.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_answered = False
+
+        async def noting(message: Message) -> None:
+            nonlocal is_answered
+            await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body")
+
+        try:
+            await self._app(scope, receive, noting)
+        except Exception:
+            if not is_answered:
+                raise
+            log.exception("request failed", path=scope["path"])
 
 
 async def _forever(name: str, loop: Loop) -> None:
