@@ -1,4 +1,4 @@
-"""The process `greenroom api`, and a program that speaks to it with an API key."""
+"""The process `greenroom api`, and a program that calls it with an API key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def api_process(key_file: Path, dsn: str, timeout_s: float = 20) -> AsyncG
 
 
 async def _answers(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    """Return when it listens; nobody tells when."""
+    """Return when it listens."""
     while True:
         assert process.returncode is None
         try:

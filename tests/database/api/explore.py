@@ -1,8 +1,8 @@
 """Call every reading route of a running api with generated parameters, as the OpenAPI document describes them.
 
 A program of its own: `python -m tests.database.api.explore ADDRESS KEY SECRET` prints the routes it called. Inside
-pytest the library's modules would go through the rewriting of assertions, in whatever thread imports them first, which
-some releases of CPython answer with "AST constructor recursion depth mismatch" now and then (CPython issue 106905).
+pytest the library's modules would go through the rewriting of assertions, in the thread that imports them first. Some
+releases of CPython then fail now and then with "AST constructor recursion depth mismatch" (CPython issue 106905).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ async def test_users_come_in_pages(admin: Client):
     assert [user["username"] for user in await admin.read("/api/v1/users?q=CAR")] == ["carol"]
 
 
-async def test_case_does_not_tell_names_apart_in_any_alphabet(admin: Client):
+async def test_names_that_differ_only_in_case_are_equal_in_any_alphabet(admin: Client):
     await new_user(admin, "Öztürk")
     assert (await admin.post("/api/v1/users", json={"username": "öZTÜRK"})).status_code == 409
     assert [user["username"] for user in await admin.read("/api/v1/users?q=ÖZT")] == ["Öztürk"]

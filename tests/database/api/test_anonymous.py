@@ -62,17 +62,17 @@ async def test_an_anonymous_user_is_deleted_some_time_after_the_last_session(
     assert (await admin.get(f"/api/v1/users/{anonymous_id}")).status_code == 404
     (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'user-deleted'", {})
     assert "left with their last session" in row["message"]
-    assert len(await admin.read("/api/v1/users")) == 1, "nobody else left"
+    assert len(await admin.read("/api/v1/users")) == 1, "the administrator stays"
 
 
-async def test_somebody_without_a_session_who_is_not_anonymous_stays(admin: Client, db: Database, app: FastAPI):
+async def test_a_user_without_a_session_who_is_not_anonymous_stays(admin: Client, db: Database, app: FastAPI):
     await admin.post("/api/v1/users", json={"username": "anonymous-fan"})
     await db.write("UPDATE users SET created = now() - interval '1 day'")
     await left(db, app, 0)
     assert {u["username"] for u in await admin.read("/api/v1/users")} == {"admin@greenroom.local", "anonymous-fan"}
 
 
-async def test_without_any_workspace_nobody_is_left_behind(admin: Client, db: Database):
+async def test_a_launch_without_any_workspace_leaves_no_user_behind(admin: Client, db: Database):
     refused = await request_kasm(admin)
     assert "no default workspace" in refused["error_message"]
     assert await db.fetch("SELECT 1 FROM anonymous_users", {}) == []
@@ -90,7 +90,7 @@ async def test_a_repeated_request_gives_the_same_user_and_session(
     assert first == again
     assert first["user_id"] != anonymous_id
     others = await launch(await with_key("users_auth_session", "user"))
-    assert others["user_id"] != first["user_id"], "keys are told apart"
+    assert others["user_id"] != first["user_id"], "an Idempotency-Key counts within one API key"
     assert len(await db.fetch("SELECT 1 FROM anonymous_users", {})) == 3
 
 
@@ -102,7 +102,9 @@ async def test_a_different_request_under_a_used_key_is_refused(admin: Client, an
     assert (await admin.get(f"/api/v1/users/{first['user_id']}")).status_code == 200
 
 
-async def test_nobody_becomes_the_user_of_a_launch_to_come(admin: Client, anonymous_id: str, with_key: MakeClient):
+async def test_a_launch_refuses_a_user_who_was_created_under_its_name(
+    admin: Client, anonymous_id: str, with_key: MakeClient
+):
     name = f"anonymous-{hashlib.sha256(f'{KEY[0]}|order-7'.encode()).hexdigest()[:16]}"
     clerk = await with_key("users_create")
     body = {"username": name, "password": "known to the clerk"}

@@ -103,7 +103,7 @@ async def test_a_pair_is_made_for_a_user_without_one(user: Client, admin: Client
     assert second["ssh_public_key"] != first["ssh_public_key"]
 
 
-async def test_others_need_the_permission_and_nobody_changes_somebody_above(
+async def test_others_need_the_permission_and_cannot_change_users_above_them(
     user: Client, admin: Client, with_key: MakeClient
 ):
     me = await user.own_id()

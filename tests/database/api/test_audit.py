@@ -341,7 +341,7 @@ async def test_a_wrong_secret_of_an_api_key_is_a_row(connect: MakeClient, db: Da
     wrong = await connect(("abcdefghijkl", "wrong"))
     for _ in range(3):
         assert (await wrong.get("/api/v1/zones")).status_code == 401
-    unknown = await connect(("nobody", "wrong"))
+    unknown = await connect(("unknown", "wrong"))
     assert (await unknown.get("/api/v1/zones")).status_code == 401
     ((code, message),) = await refusals(db, app)
     assert code == "api-key-refused"

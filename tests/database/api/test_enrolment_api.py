@@ -133,7 +133,7 @@ async def test_asking_where_to_join_uses_nothing_up(admin: Client, anonymous: Cl
         )
     place = (await anonymous.post("/api/v1/join/agent", json={"token": made["token"], "hostname": "h"})).json()
     assert place["zone_name"] == "default"
-    assert place["manager_urls"] == ["https://m2:1", "https://m1:1"], "the one that was heard of lately first"
+    assert place["manager_urls"] == ["https://m2:1", "https://m1:1"], "the one that reported last comes first"
     assert (await listed(admin, made))["uses_left"] == 1
 
 
@@ -187,7 +187,7 @@ async def test_a_gateway_joins_with_a_token_and_has_a_credential_of_its_own(
 
     other = await make(admin, zone_id, role="gateway", uses=2)
     answer = await anonymous.post("/api/v1/join/gateway", json={**body, "token": other["token"]})
-    assert answer.status_code == 409, "nobody becomes a gateway that is known"
+    assert answer.status_code == 409, "no host joins as a gateway that is known"
     assert (await admin.delete(f"/api/v1/gateways/{row['gateway_id']}")).status_code == 204
     assert await asks(credential) == 401
 

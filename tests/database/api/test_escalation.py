@@ -1,4 +1,4 @@
-"""Nobody gives or takes more than they have: users, groups and keys of people with less permissions than others."""
+"""No user grants or revokes more than they have: users, groups and keys of users with fewer permissions."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_permission_to_change_users_does_not_put_them_into_groups(
     assert (await user.get("/api/v1/zones")).status_code == 200
 
 
-async def test_nobody_gives_a_permission_they_do_not_have(admin: Client, with_key: MakeClient, user: Client):
+async def test_no_user_grants_a_permission_they_do_not_have(admin: Client, with_key: MakeClient, user: Client):
     viewers = await new_group(admin, "Viewers", "zones_view")
     ordinary = await id_of(admin, "user@greenroom.local")
     groups = await with_key("users_create", "users_modify", "groups_view", "groups_create", "groups_modify")
@@ -176,7 +176,7 @@ async def test_a_member_given_the_own_groups_lifts_no_rule_of_others(admin: Clie
     assert (await admin.patch(class_, json={"priority": 1, "settings": {"allow_kasm_downloads": True}})).is_success
 
 
-async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key: MakeClient, user: Client, boss: str):
+async def test_a_program_cannot_log_out_a_user_above_it(admin: Client, with_key: MakeClient, user: Client, boss: str):
     ordinary = await id_of(admin, "user@greenroom.local")
     program = await with_key("users_auth_session", "user")
 
@@ -296,7 +296,7 @@ async def test_a_key_that_ends_makes_none_that_lives_longer(admin: Client, conne
     assert own.status_code == 403
 
 
-async def test_the_first_key_belongs_to_nobody_and_keeps_every_permission(
+async def test_the_first_key_has_no_owner_and_keeps_every_permission(
     admin: Client, db: Database, boss: str, logged_in: MakeClient
 ):
     await admin.post("/api/v1/users", json={"username": "second", "password": "quite ordinary"})

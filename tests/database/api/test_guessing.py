@@ -1,4 +1,4 @@
-"""Guessing passwords, links and keys: throttled by address and by account, without locking anybody out."""
+"""Guessing passwords, links and keys: throttled by address and by account, without locking users out."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_links_and_keys_are_throttled_but_the_right_key_never(connect: Mak
     assert (await right.get("/api/v1/zones")).status_code == 200
 
 
-async def test_twelve_addresses_that_guess_keep_nobody_out(connect: MakeClient, db: Database):
+async def test_twelve_addresses_that_guess_lock_no_user_out(connect: MakeClient, db: Database):
     known = await connect(address="192.0.2.50")
     assert await guess(known, ADMIN, PASSWORD) == 200
     await db.write("DELETE FROM login_sessions")
@@ -109,7 +109,7 @@ async def test_twelve_addresses_that_guess_keep_nobody_out(connect: MakeClient, 
     moved = await connect(address="203.0.113.1")
     assert await guess(moved, ADMIN, PASSWORD) == 429
     moved.cookies.update(known.cookies)
-    assert await guess(moved, ADMIN, PASSWORD) == 200, "even where somebody guesses: the device is known"
+    assert await guess(moved, ADMIN, PASSWORD) == 200, "the device is known, even at an address that guesses"
 
 
 async def test_those_who_never_failed_take_turns_with_each_other(connect: MakeClient, db: Database):

@@ -90,7 +90,7 @@ async def test_a_pending_edge_address_is_confirmed_or_declined_by_naming_it(admi
     assert "does not say that its edge gateway is at https://edge-3.example.org" in await admin.refused(
         409, f"PATCH {address}", {"edge_url": "https://edge-3.example.org"}
     )
-    assert (await admin.read(address))["edge_url_requested"] == there, "nobody's choice but that of these two"
+    assert (await admin.read(address))["edge_url_requested"] == there, "only these two can be chosen"
 
 
 async def test_no_agent_hides_another_by_calling_its_host_like_that_ones_id(admin: Client, db: Database):
@@ -104,11 +104,11 @@ async def test_no_agent_hides_another_by_calling_its_host_like_that_ones_id(admi
 async def test_a_name_that_several_agents_have_is_answered_with_their_ids(admin: Client, db: Database):
     ids = sorted([await new_agent(db), await new_agent(db)])
     await db.write("UPDATE agents SET hostname = 'twins'")
-    several, none = await admin.get("/api/v1/agents/twins"), await admin.get("/api/v1/agents/nobody")
+    several, none = await admin.get("/api/v1/agents/twins"), await admin.get("/api/v1/agents/agent-9")
     assert (several.status_code, none.status_code) == (404, 404)
     named = ", ".join(agent_id[:8] for agent_id in ids)
     assert several.json()["detail"] == f"2 Agents are called twins; use the id of one: {named}."
-    assert none.json()["detail"] == "There is no Agent nobody; it may have been deleted."
+    assert none.json()["detail"] == "There is no Agent agent-9; it may have been deleted."
 
 
 async def test_an_agent_with_sessions_is_deleted_only_when_it_is_gone(admin: Client, db: Database):

@@ -42,7 +42,7 @@ async def test_me_says_who_and_what_and_why(logged_in: MakeClient):
 
 async def test_wrong_name_and_wrong_password_look_the_same(anonymous: Client):
     first = await log_in(anonymous, password="wrong")
-    second = await log_in(anonymous, username="nobody")
+    second = await log_in(anonymous, username="unknown")
     assert first.status_code == second.status_code == 401
     assert first.json()["detail"] == second.json()["detail"]
 
@@ -56,7 +56,7 @@ async def test_an_unknown_name_costs_a_password_check_too(anonymous: Client, mon
         return await verify(self, stored, *args, **more)
 
     monkeypatch.setattr(Passwords, "verify", counting)
-    await log_in(anonymous, username="nobody")
+    await log_in(anonymous, username="unknown")
     assert verified == [None]
 
 
@@ -121,7 +121,9 @@ async def test_log_out_ends_the_log_in_and_raises_the_epoch(logged_in: MakeClien
     assert (await browser.get("/api/v1/me")).status_code == 401
 
 
-async def test_a_disabled_user_is_told_only_with_the_right_password(admin: Client, user: Client, anonymous: Client):
+async def test_a_log_in_names_a_disabled_user_only_with_the_right_password(
+    admin: Client, user: Client, anonymous: Client
+):
     me = (await user.read("/api/v1/me"))["user"]
     await admin.change(f"/api/v1/users/{me['user_id']}", disabled=True)
     assert (await user.get("/api/v1/me")).status_code == 401, "the user's log-ins ended"
@@ -259,7 +261,7 @@ async def test_an_administrator_sees_and_ends_log_ins_of_others(admin: Client, u
     assert login["current"] is False
     boss = await logged_in()
     own = (await boss.read("/api/v1/me/logins"))[0]["login_id"]
-    assert (await admin.delete(f"{address}/{own}")).status_code == 404, "somebody else's"
+    assert (await admin.delete(f"{address}/{own}")).status_code == 404, "another user's"
     assert (await admin.delete(f"{address}/{login['login_id']}")).status_code == 204
     assert (await user.get("/api/v1/me")).status_code == 401
     again = await logged_in("user@greenroom.local", "quite ordinary")
@@ -268,7 +270,7 @@ async def test_an_administrator_sees_and_ends_log_ins_of_others(admin: Client, u
     assert (await boss.get("/api/v1/me")).status_code == 200
 
 
-async def test_nobody_sees_log_ins_of_others_without_the_permission(user: Client, logged_in: MakeClient):
+async def test_log_ins_of_others_are_shown_only_with_the_permission(user: Client, logged_in: MakeClient):
     boss = (await (await logged_in()).get("/api/v1/me")).json()["user"]["user_id"]
     assert (await user.get(f"/api/v1/users/{boss}/logins")).status_code == 403
 
@@ -339,7 +341,7 @@ async def test_a_link_in_use_does_not_outlive_a_new_password(
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 
 
-async def test_a_program_gets_no_link_to_somebody_above_it(with_key: MakeClient, user: Client):
+async def test_a_program_gets_no_link_that_logs_in_a_user_above_it(with_key: MakeClient, user: Client):
     key = await with_key("users_auth_session", "user")
     assert (await link_for(key, "user@greenroom.local")).status_code == 200
     refused = await link_for(key, ADMIN)

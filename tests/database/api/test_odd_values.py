@@ -1,4 +1,4 @@
-"""Whatever a field of a request holds, the answer is a success or says what is wrong with it; never a defect."""
+"""With any value in a field, a request succeeds or is refused with what is wrong; none causes an internal error."""
 
 from __future__ import annotations
 

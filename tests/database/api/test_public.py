@@ -17,7 +17,7 @@ from greenroom.db.database import Database
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 
-async def test_the_body_is_json_whatever_its_type_says(anonymous: Client):
+async def test_the_body_is_read_as_json_with_any_content_type(anonymous: Client):
     for headers in ({"Content-Type": "text/plain"}, {"Content-Type": "application/x-www-form-urlencoded"}, {}):
         answer = await anonymous.post("/api/public/get_zones", content=json.dumps(KEYS), headers=headers)
         assert answer.status_code == 200
@@ -143,7 +143,7 @@ async def test_a_refusal_is_a_sentence(anonymous: Client, app: FastAPI):
         ("create_user", {"target_user": {"username": 5}}, "username"),
         ("create_user", {"target_user": []}, "target_user"),
         ("get_user", {"target_user": {"user_id": "xyz"}}, "user_id is not an id"),
-        ("get_user", {"target_user": {"username": "nobody"}}, "no user nobody"),
+        ("get_user", {"target_user": {"username": "unknown"}}, "no user unknown"),
         ("delete_user", {"target_user": {}}, "user_id is missing"),
         ("get_zones", {"brief": "perhaps"}, "true or false"),
     ):

@@ -11,7 +11,7 @@ from tests.database.api.client import Client
 
 from greenroom.db.access.users import ALL_USERS
 
-NOBODY = str(uuid.UUID(int=1))
+UNKNOWN_ID = str(uuid.UUID(int=1))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ USERS = Resource(
         *refuses("password", "short", words="at least 12"),
         *refuses("first_name", None, "x\0"),
         *refuses("is_admin", True),
-        *refuses("groups", [NOBODY], words="group"),
+        *refuses("groups", [UNKNOWN_ID], words="group"),
     ],
 )
 GROUPS = Resource(
@@ -96,7 +96,7 @@ GROUPS = Resource(
         *refuses("settings", {"max_kasms_per_user": -1}, words="max_kasms_per_user"),
         *refuses("settings", {"run_config": {"privileged": True}}, words="weakens the isolation of sessions"),
         *refuses("settings", {"volume_mapping": {"/etc": {"bind": "/x"}}}, words="belongs to the host itself"),
-        *refuses("settings", {"web_filter_policy": NOBODY}, words=NOBODY),
+        *refuses("settings", {"web_filter_policy": UNKNOWN_ID}, words=UNKNOWN_ID),
         *refuses("settings", {"default_image": "Nonsense"}, words="Nonsense"),
     ],
 )
@@ -158,11 +158,11 @@ IMAGES = Resource(
         *refuses("run_config", {"user": "root"}, words="does not run as root"),
         *refuses("persistent_profile_path", "s3://bucket/{username}", words="not a folder of the host"),
         *refuses("persistent_profile_path", "/etc/{username}", words="belongs to the host itself"),
-        *refuses("zone_id", NOBODY, words="zone"),
+        *refuses("zone_id", UNKNOWN_ID, words="zone"),
         *refuses("restrict_to_zone", True, words="needs zone_id"),
-        ({"restrict_to_server": True, "server_id": NOBODY}, "There is no Agent"),
+        ({"restrict_to_server": True, "server_id": UNKNOWN_ID}, "There is no Agent"),
         *refuses("docker_registry", "r.example:5000", words="write the image as r.example:5000/greenroom/desktop"),
-        *refuses("filter_policy_id", NOBODY, words="There is no such web filter policy."),
+        *refuses("filter_policy_id", UNKNOWN_ID, words="There is no such web filter policy."),
     ],
 )
 RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES]

@@ -70,7 +70,7 @@ async def test_nothing_without_a_credential(app: FastAPI, anonymous: Client):
         assert answer.json()["code"] == "unauthenticated"
 
 
-async def test_what_needs_no_permission_is_about_oneself_or_about_nobody(app: FastAPI):
+async def test_what_needs_no_permission_shows_nothing_of_other_users(app: FastAPI):
     free = {
         f"{r.method} {r.path}" for r in access_of(app) if r.declared and r.declared.codes == () == r.declared.one_of
     }
@@ -180,7 +180,7 @@ async def test_another_origin_cannot_act_with_the_cookie(logged_in: MakeClient):
             assert (await browser.get("/api/v1/me")).status_code == 200, "still logged in"
 
 
-async def test_nobody_can_be_logged_in_from_another_site(anonymous: Client):
+async def test_a_log_in_from_another_site_is_refused(anonymous: Client):
     body = {"username": "admin@greenroom.local", "password": "one-time secret"}
     answer = await anonymous.post("/api/v1/login", json=body, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == 403

@@ -1,4 +1,4 @@
-"""The process `greenroom api`: it starts without a database, and tells of what happens."""
+"""The process `greenroom api`: it starts without a database, and streams events."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ async def test_an_open_stream_does_not_keep_it_from_stopping(tmp_path: Path, app
         assert [line async for line in lines if line] == []
 
 
-async def test_a_slow_subscriber_is_told_to_look_again():
+async def test_a_slow_subscriber_gets_a_resync_instead_of_what_it_missed():
     hub = Hub()
     with hub.subscription() as subscriber:
         for number in range(MAX_WAITING + 5):
@@ -124,7 +124,7 @@ async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: Clie
     assert not await _sees(db, other, Event.session(session_id))
 
 
-async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app: FastAPI, dsn: str):
+async def test_users_who_may_see_the_log_get_an_event_for_a_new_row(tmp_path: Path, app: FastAPI, dsn: str):
     async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
         stream = frames(answer.aiter_lines())
         assert (await client.post("/api/v1/zones", json={"zone_name": "eu"})).status_code == 201
@@ -133,7 +133,7 @@ async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app:
             frame = await anext(stream)
             topics.add(json.loads(frame["data"]).get("topic", ""))
         rows = (await client.get("/api/v1/logs", params={"code": "zone-created"})).json()
-        assert len(rows) == 1, "who is told finds it"
+        assert len(rows) == 1, "the row is there when its event arrives"
 
 
 @pytest.mark.timeout(400)

@@ -61,7 +61,7 @@ def asked_for_pictures(session: Session, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 async def watched(session: Session) -> Any:
-    """When Ada was notified that somebody looked at the screen, on both pages that show it."""
+    """When another user last looked at Ada's screen: the same on both pages that show it."""
     of_session, of_connection = [
         (await session.ada.read(f"{session.path}{page}"))["last_screenshot_at"] for page in ("", "/connection")
     ]
@@ -149,7 +149,7 @@ async def test_a_group_can_forbid_others_to_look(session: Session):
         assert (await session.ada.get(path)).status_code == 200, "the own one is always shown"
 
 
-async def test_who_is_looked_at_is_told(session: Session):
+async def test_a_user_sees_when_another_user_looked_at_their_screen(session: Session):
     path = f"{session.path}/screenshot"
     async with agent(session, picture=JPEG):
         assert (await session.ada.get(path)).status_code == 200
@@ -252,7 +252,7 @@ async def test_commands_that_have_no_result_do_not_pile_up(session: Session):
 
 
 async def test_no_command_runs_in_a_staged_session(session: Session):
-    """Nothing of anybody is in it when it is handed to its user, not even an administrator's."""
+    """It holds no data of anyone, not even of an administrator, when its user gets it."""
     (row,) = await session.db.fetch("SELECT zone_id, image_id, agent_id FROM sessions")
     config_id = await rows.staging_config(session.db, row["zone_id"], row["image_id"])
     (staged,) = await rows.staged_sessions(session.db, config_id, row["agent_id"], 1)

@@ -109,7 +109,7 @@ async def test_a_program_launches_for_a_user_with_the_permission(stage: Stage, w
     assert (await stage.admin.read(path))["frame_url"] is not None
 
 
-async def test_a_launch_that_nobody_can_serve_says_why(stage: Stage, ada: Client):
+async def test_a_launch_that_no_agent_can_serve_says_why(stage: Stage, ada: Client):
     await stage.db.write("UPDATE agents SET enabled = false")
     body = {"image_id": stage.image_id}
     response = await ada.post("/api/v1/sessions", json=body)
@@ -117,8 +117,8 @@ async def test_a_launch_that_nobody_can_serve_says_why(stage: Stage, ada: Client
     assert (response.status_code, problem["code"]) == (409, "no-resources")
     assert problem["detail"] == NOT_NOW["agent_disabled"]
     assert "agent-1" not in response.text
-    told = (await stage.admin.post("/api/v1/sessions", json=body | {"user_id": await ada.own_id()})).json()["detail"]
-    assert told.endswith("Zone default: agent-1 is disabled. Enable an Agent or end its draining.")
+    detail = (await stage.admin.post("/api/v1/sessions", json=body | {"user_id": await ada.own_id()})).json()["detail"]
+    assert detail.endswith("Zone default: agent-1 is disabled. Enable an Agent or end its draining.")
     launch = await stage.admin.read(f"/api/v1/launches/{problem['launch_id']}")
     assert (launch["outcome"], launch["username"], launch["session_id"]) == ("failed", "ada@example.org", None)
     assert [(s["step"], s["code"]) for s in launch["steps"]] == [
@@ -142,9 +142,9 @@ async def test_the_cause_of_a_failure_is_for_administrators(stage: Stage, ada: C
     seen = [await ada.read(path + end) for end in ("", "/connection")]
     assert {answer["operational_message"] for answer in seen} == {failure({})}
     assert (seen[0]["error"], seen[0]["log_tail"]) == (failure({}), None)
-    told = await stage.admin.read(path)
-    assert (told["error"], told["log_tail"]) == (cause, "secret")
-    assert cause in told["operational_message"]
+    shown = await stage.admin.read(path)
+    assert (shown["error"], shown["log_tail"]) == (cause, "secret")
+    assert cause in shown["operational_message"]
 
 
 async def test_the_placement_has_every_step(stage: Stage, ada: Client):

@@ -1,4 +1,4 @@
-"""Sessions that were set aside are for those who may see and destroy everybody's; the one in their place lives on."""
+"""Only users who may see and destroy all sessions can do so with quarantined ones; the replacement goes on."""
 
 from __future__ import annotations
 

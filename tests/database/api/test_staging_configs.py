@@ -34,7 +34,7 @@ async def test_a_duplicate_is_refused(stage: Stage):
 
 
 async def test_values_that_cannot_be_used_are_named(stage: Stage):
-    nobody = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+    unknown_id = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
     refused: list[tuple[dict[str, Any], str]] = [
         ({"num_sessions": -1}, "num_sessions"),
         ({"num_sessions": 1.5}, "num_sessions"),
@@ -45,8 +45,8 @@ async def test_values_that_cannot_be_used_are_named(stage: Stage):
         ({"expiration": "NaN"}, "expiration"),
         ({"unknown": 1}, "unknown"),
         ({"zone_id": "eu"}, "zone_id"),
-        ({"zone_id": nobody}, "zone"),
-        ({"image_id": nobody}, "workspace"),
+        ({"zone_id": unknown_id}, "zone"),
+        ({"image_id": unknown_id}, "workspace"),
         ({"allow_kasm_audio": None}, "allow_kasm_audio"),
         ({"paused": "maybe"}, "paused"),
     ]
@@ -61,7 +61,7 @@ async def test_values_that_cannot_be_used_are_named(stage: Stage):
 
 
 async def test_users_match_by_the_precedence_of_their_groups(stage: Stage):
-    """The lower priority number wins, whatever the order of ids; only who may launch the workspace counts."""
+    """The lower priority number wins, in any order of ids; only users who may launch the workspace count."""
     path = f"{PATH}/{await stage.config()}"
     allowing = await rows.group(stage.db, name="Allowing", priority=5, allow_kasm_audio=True)
     refusing = await rows.group(stage.db, name="Refusing", priority=6, allow_kasm_audio=False)
@@ -121,22 +121,22 @@ async def test_a_workspace_is_ready_for_those_who_would_get_a_staged_session(
         "INSERT INTO user_groups SELECT user_id, %s FROM users WHERE username = 'bob@example.org'", (without,)
     )
 
-    async def told(user: Client) -> dict[str, Any]:
+    async def image_for(user: Client) -> dict[str, Any]:
         (image,) = await user.read("/api/v1/me/images")
         return image
 
     config_id = await stage.config()
     await stage.staged(config_id, 1)
-    assert (await told(ada))["ready"]
-    assert not (await told(bob))["ready"], "a launch of theirs starts on demand"
-    assert (await told(bob))["expected_s"] is not None
+    assert (await image_for(ada))["ready"]
+    assert not (await image_for(bob))["ready"], "a launch of theirs starts on demand"
+    assert (await image_for(bob))["expected_s"] is not None
     path = f"{PATH}/{config_id}/explain"
     for client in (ada, bob):
         user_id = await client.own_id()
         explained = await stage.admin.read(path, user=user_id)
-        assert explained["would_get"] is (await told(client))["ready"]
+        assert explained["would_get"] is (await image_for(client))["ready"]
     await stage.db.write("UPDATE agents SET draining = true")
-    image = await told(ada)
+    image = await image_for(ada)
     assert not image["ready"], "a claim takes nothing from an Agent that is to become empty"
     assert (image["expected_s"], image["reason"]) == (None, NOT_NOW["agent_disabled"])
 
@@ -241,7 +241,7 @@ async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage:
 async def test_too_short_an_expiration_is_warned_about_everywhere(stage: Stage):
     config = await stage.created(expiration=0.001)
     path = f"{PATH}/{config['staging_config_id']}"
-    assert "Set Expiration (Hours) to 0.08 or more" in config["warning"], "nobody knows how long its starts take"
+    assert "Set Expiration (Hours) to 0.08 or more" in config["warning"], "how long its starts take is not known yet"
     await stage.staged(config["staging_config_id"], 2)
     await stage.db.write("UPDATE sessions SET started = created + interval '2 s'")
     for shown in (await stage.admin.read(path), *await stage.admin.read(PATH)):

@@ -144,7 +144,7 @@ async def test_where_the_launch_begins_counts(stage: Stage, with_user: MakeClien
 async def test_who_is_not_there(stage: Stage):
     config_id = await stage.config()
     path = f"{PATH}/{config_id}/explain"
-    assert "There is no user nobody" in await stage.admin.refused(404, f"GET {path}", user="nobody")
+    assert "There is no user unknown" in await stage.admin.refused(404, f"GET {path}", user="unknown")
     assert (await stage.admin.get(path)).status_code == 422
     for name in ("user", "zone"):
         assert f"{name}: a NUL character" in await stage.admin.refused(422, f"GET {path}", **{"user": ADA, name: "a\0"})

@@ -23,7 +23,7 @@ async def history(stage: Stage, config_id: str, client: Client | None = None, **
     return await (client or stage.admin).read(f"{PATH}/{config_id}/history", **query)
 
 
-async def test_a_config_that_nobody_asked_for_has_an_empty_history(stage: Stage):
+async def test_a_config_that_no_launch_asked_for_has_an_empty_history(stage: Stage):
     config = await stage.created()
     found = await history(stage, config["staging_config_id"])
     nothing = {"hits": 0, "misses": 0, "served_elsewhere": 0, "hit_rate": None}
@@ -86,12 +86,12 @@ async def test_what_assign_printed_is_for_those_who_may_see_sessions(stage: Stag
         "INSERT INTO launches (launch_id, image_id, outcome, steps) VALUES (gen_random_uuid(), %s, 'failed', %s)",
         (stage.image_id, Jsonb([failed, step | {"code": "pool_empty", "reason": "Nothing is free."}])),
     )
-    for codes, is_told in ((("staging_view", "sessions_view"), True), (("staging_view",), False)):
+    for codes, is_named in ((("staging_view", "sessions_view"), True), (("staging_view",), False)):
         found = await history(stage, config_id, await with_key(*codes))
         (miss,) = found["recent_misses"]
         assert [r["code"] for r in miss["reasons"]] == ["hand_over_failed", "pool_empty"]
         assert miss["reasons"][1]["reason"] == "Nothing is free."
-        assert ("ada" in str(found["reasons"]), "ada" in str(miss["reasons"])) == (is_told, is_told)
+        assert ("ada" in str(found["reasons"]), "ada" in str(miss["reasons"])) == (is_named, is_named)
 
 
 async def test_another_pool_that_served_makes_it_no_miss(stage: Stage, with_user: MakeClient):
@@ -118,7 +118,7 @@ async def test_a_config_for_other_users_missed_nothing(stage: Stage, with_user: 
 
 
 async def test_every_cold_start_logs_user_config_and_reason(stage: Stage, ada: Client):
-    """Whatever kept each config from serving: paused, empty, out of date, its Agent away, a setting."""
+    """What kept each config from serving: paused, empty, out of date, its Agent away, a setting."""
     config_id = await stage.config()
     agents = "UPDATE agents SET {} WHERE hostname = 'agent-1'"
     await rows.agent(stage.db, stage.zone_id, hostname="agent-2", image=stage.image_name)

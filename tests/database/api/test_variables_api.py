@@ -1,4 +1,4 @@
-"""Variables are sealed in the database, shown to who may change them, and told to the Agent alone."""
+"""Variables are sealed in the database, shown to users who may change them, and sent to the Agent alone."""
 
 from __future__ import annotations
 

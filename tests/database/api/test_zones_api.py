@@ -77,7 +77,7 @@ async def test_a_name_that_is_taken_while_it_is_given_up_stands_for_one_zone(adm
     assert [row["zone_name"] for row in named] == ["default"]
 
 
-async def test_up_rewrites_a_zone_only_while_nobody_edited_it(db: Database):
+async def test_up_rewrites_a_zone_only_until_it_is_edited(db: Database):
     async def row() -> tuple[str, str, int]:
         (found,) = await db.fetch("SELECT * FROM zones WHERE zone_name = 'made-by-up'")
         return found["allow_origin_domain"], found["upstream_auth_address"], found["proxy_port"]
