@@ -7,7 +7,6 @@ PostgreSQL alone needs to notify a listener of a commit.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from tests.support.managers import eventually
 from bench.table import Figure, percentile, spread
 from bench.zone import Zone, zone
 from greenroom.core.events import Event
+from greenroom.runtimes.simulated import stored_containers
 from greenroom.testing.history import PROBE
 
 SAMPLES = 60
@@ -73,8 +73,8 @@ async def _run() -> list[Figure]:
 def _started(folder: Path) -> dict[str, float]:
     """When each container was started."""
     found: dict[str, float] = {}
-    for file in folder.glob("agent-*/simulated/containers.json"):
-        found |= {name: stored["started"] for name, stored in json.loads(file.read_text()).items() if stored["started"]}
+    for agent in folder.glob("agent-*"):
+        found |= {name: stored.started for name, stored in stored_containers(agent).items() if stored.started}
     return found
 
 

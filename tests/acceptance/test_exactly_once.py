@@ -5,7 +5,6 @@ With simulated containers where the number counts, and with real ones where the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from tests.acceptance.race import (
     recorded,
 )
 
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import Settings, SimulatedRuntime, stored_containers
 from greenroom.up.doctor import compare
 from greenroom.up.layout import Layout
 
@@ -60,7 +59,7 @@ def stage_of(instance: Instance, number: int) -> Iterator[Stage]:
 
 
 def simulated_stage() -> Iterator[Stage]:
-    """An instance of its own whose containers exist in a file alone; each takes a second to be usable."""
+    """An instance of its own whose containers exist in files alone; each takes a second to be usable."""
     with running_instance(GREENROOM_RUNTIME="simulated") as instance:
         host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
         host.configure(Settings(create_s=0.1, start_s=0.3, paint_s=0.6))
@@ -80,9 +79,9 @@ def real(instance: Instance) -> Iterator[Stage]:
 
 
 def sessions_of_host(instance: Instance) -> list[str]:
-    """The sessions that have a container: with Docker, else in the file of the simulated host."""
-    file = Layout(instance.data).agent("agent-default") / "simulated/containers.json"
-    return list(json.loads(file.read_text())) if file.exists() else instance.sessions_of_containers()
+    """The sessions that have a container: of the simulated host, where there is one, else of Docker."""
+    folder = Layout(instance.data).agent("agent-default")
+    return list(stored_containers(folder)) if (folder / "simulated").exists() else instance.sessions_of_containers()
 
 
 def everybody_is_served_exactly_once(stage: Stage, race: Race) -> None:

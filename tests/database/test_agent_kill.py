@@ -50,7 +50,7 @@ async def test_killed_while_a_session_starts(world: World, agent: AgentProcess, 
     await usable(world, session)
     assert list(containers(tmp_path)) == [session]
     if made:
-        assert containers(tmp_path)[session]["container_id"] == made[session]["container_id"]
+        assert containers(tmp_path)[session].container_id == made[session].container_id
 
 
 @pytest.mark.parametrize("name", ["agent.before_create", "agent.after_create"])
@@ -64,8 +64,8 @@ async def test_files_arrive_even_if_the_agent_is_killed_before_the_start(
     await kill_at(agent, name)
     agent.start()
     await usable(world, session)
-    assert containers(tmp_path)[session]["files"] == {key.path: "s3cret"}
-    kept = [file for file in (tmp_path / "agent").rglob("*") if file.is_file() and file.parent.name != "simulated"]
+    assert containers(tmp_path)[session].files == {key.path: "s3cret"}
+    kept = [file for file in (tmp_path / "agent").rglob("*") if file.is_file() and "simulated" not in file.parts]
     assert kept
     assert not any(b"s3cret" in file.read_bytes() for file in kept), "the Agent's own files hold no secret of a session"
 
@@ -176,7 +176,7 @@ async def test_a_restarted_agent_changes_nothing_before_a_fresh_list(
     asked = manager.requests
     agent.start()
     await eventually(lambda: manager.requests >= asked + 5)
-    assert containers(tmp_path)[session]["state"] == "running"
+    assert containers(tmp_path)[session].state == "running"
     manager.fresh = True
     await world.until(lambda: world.state(session) == "absent")
 
@@ -194,7 +194,7 @@ async def test_sessions_run_on_while_no_manager_can_be_reached(
     await agent.ended()
     agent.start()
     await answers(f"{agent.url}/__healthcheck", 200)
-    assert containers(tmp_path)[session]["state"] == "running"
+    assert containers(tmp_path)[session].state == "running"
     world.observed.clear()
     world.managers.clear()
     await manager.start(port)
@@ -208,7 +208,7 @@ async def test_sigterm_ends_the_process_and_leaves_the_sessions(world: World, ag
     await usable(world, session)
     agent.kill(15)
     assert await agent.ended() == 0
-    assert containers(tmp_path)[session]["state"] == "running"
+    assert containers(tmp_path)[session].state == "running"
 
 
 async def test_health_and_metrics(world: World, agent: AgentProcess):

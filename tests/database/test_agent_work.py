@@ -189,7 +189,7 @@ async def test_a_first_launch_that_fails_fails_the_session(
         await world.until(lambda: world.state(session) == "failed")
         assert world.observed[session].error == words
         assert not any(observed.usable for observed in world.history)
-        await eventually(lambda: [c["state"] for c in containers(tmp_path).values()] == ["exited"])
+        await eventually(lambda: [c.state for c in containers(tmp_path).values()] == ["exited"])
 
 
 async def test_a_first_launch_interrupted_with_its_agent_fails_the_session(

@@ -219,5 +219,5 @@ async def test_a_staged_container_that_is_frozen_goes_on_at_once(tmp_path: Path)
         await world.want(staged_session)
         await world.until(lambda: world.is_usable(staged_session))
         await simulated(agent).pause(staged_session)
-        assert containers(tmp_path)[staged_session]["state"] == "paused"
-        await eventually(lambda: containers(tmp_path)[staged_session]["state"] == "running")
+        assert containers(tmp_path)[staged_session].state == "paused"
+        await eventually(lambda: containers(tmp_path)[staged_session].state == "running")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from typing import Any
 
 from greenroom.agent.main import Agent, build
 from greenroom.kit.config import AgentConfig
-from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.runtimes.simulated import Settings, SimulatedRuntime, StoredContainer, stored_containers
 from greenroom.testing.manager import JOIN_TOKEN, ScriptedManager, World
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess
@@ -82,10 +81,9 @@ def behave(folder: Path, **settings: Any) -> None:
     SimulatedRuntime("", "", folder=folder / "agent").configure(Settings(**values))
 
 
-def containers(folder: Path) -> dict[str, dict[str, Any]]:
+def containers(folder: Path) -> dict[str, StoredContainer]:
     """The containers of the simulated host, by session id."""
-    file = folder / "agent" / "simulated" / "containers.json"
-    return json.loads(file.read_text()) if file.exists() else {}
+    return stored_containers(folder / "agent")
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""Sessions that exist only in a file: for tests, and for Agents of load tests. Same contract, no containers.
+"""Sessions that exist only in files: for tests, and for Agents of load tests. Same contract, no containers.
 
-In its folder: `containers.json`, so that sessions survive a restart of the Agent, and `settings.json` (`Settings`),
-read before every call, so that a test can change the host's behavior while an Agent runs.
+In its folder: `containers/`, a file for each, so that sessions survive a restart of the Agent and a change costs the
+same however many there are, and `settings.json` (`Settings`), read before every call, so that a test can change the
+host's behavior while an Agent runs.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
 
 
-class _Stored(msgspec.Struct, kw_only=True):
+class StoredContainer(msgspec.Struct, kw_only=True):
+    """A container as its file has it."""
+
     container_id: str
     image: str
     labels: dict[str, str]
@@ -77,6 +80,12 @@ class _Stored(msgspec.Struct, kw_only=True):
     started: float = 0.0
     exit_code: int | None = None
     output: str = ""
+
+
+def stored_containers(folder: Path) -> dict[str, StoredContainer]:
+    """The containers in an Agent's folder, by session id."""
+    files = (folder / "simulated/containers").glob("*.json")
+    return {file.stem: msgspec.json.decode(file.read_bytes(), type=StoredContainer) for file in files}
 
 
 class SimulatedRuntime:
@@ -95,10 +104,13 @@ class SimulatedRuntime:
     ) -> None:
         self._installation_id = installation_id
         self._agent_id = agent_id
+        self._agent_folder = folder
         self._folder = folder / "simulated"
         self._share = share
         self._runtime_classes = runtime_classes
-        self._containers: dict[str, _Stored] = {}
+        self._containers: dict[str, StoredContainer] = {}
+        self._of_spec: dict[str, str] = {}
+        """Hash of its specification → session."""
         self._pulled: set[str] = set()
         self._filter_policies: set[str] = set()
         self._subscribers: set[asyncio.Queue[Event]] = set()
@@ -106,10 +118,9 @@ class SimulatedRuntime:
     # State --------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / "containers.json"
-        if file.exists():
-            self._containers = msgspec.json.decode(file.read_bytes(), type=dict[str, _Stored])
+        (self._folder / "containers").mkdir(parents=True, exist_ok=True)
+        self._containers = stored_containers(self._agent_folder)
+        self._of_spec = {stored.labels[SPEC_HASH]: name for name, stored in self._containers.items()}
 
     async def close(self) -> None:
         """Nothing is held open."""
@@ -128,12 +139,18 @@ class SimulatedRuntime:
         part.write_bytes(data)
         part.replace(self._folder / name)
 
+    def _store(self, session_id: str) -> None:
+        self._write(f"containers/{session_id}.json", msgspec.json.encode(self._containers[session_id]))
+
     def _changed(self, session_id: str, kind: EventKind, exit_code: int | None = None) -> None:
-        self._write("containers.json", msgspec.json.encode(self._containers))
+        if session_id in self._containers:
+            self._store(session_id)
+        else:
+            (self._folder / f"containers/{session_id}.json").unlink(missing_ok=True)
         for queue in self._subscribers:
             queue.put_nowait(Event(session_id=session_id, kind=kind, exit_code=exit_code))
 
-    def _stored(self, session_id: str) -> _Stored:
+    def _stored(self, session_id: str) -> StoredContainer:
         try:
             return self._containers[session_id]
         except KeyError:
@@ -149,13 +166,14 @@ class SimulatedRuntime:
             raise ImageMissing(f"The image {spec.image} is not on this host.")
         self._require_open(spec.filter_policy)
         own = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id, SPEC_HASH: spec.hash()}
-        self._containers[session_id] = _Stored(
+        self._containers[session_id] = StoredContainer(
             container_id=hashlib.sha256(f"{session_id}{time.time_ns()}".encode()).hexdigest(),
             image=spec.image,
             labels={**(labels or {}), **own},
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
         )
+        self._of_spec[own[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
         return self._seen(session_id)
 
@@ -167,7 +185,7 @@ class SimulatedRuntime:
     async def put_files(self, session_id: str, files: Sequence[File]) -> None:
         stored = self._stored(session_id)
         stored.files = {**stored.files, **{file.path: file.content for file in files}}
-        self._write("containers.json", msgspec.json.encode(self._containers))
+        self._store(session_id)
 
     async def start(self, session_id: str) -> Container:
         await asyncio.sleep(self.settings.start_s)
@@ -219,6 +237,7 @@ class SimulatedRuntime:
             return
         if stored.state is not ContainerState.EXITED:
             self.die(session_id, 137)
+        self._of_spec.pop(stored.labels[SPEC_HASH], None)
         del self._containers[session_id]
         self._changed(session_id, "destroy")
 
@@ -281,16 +300,11 @@ class SimulatedRuntime:
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
         """The session is found by its specification, since all addresses are the same."""
         del address, timeout_s
-        spec_hash = spec.hash()
-        running = [
-            stored
-            for stored in self._containers.values()
-            if stored.labels[SPEC_HASH] == spec_hash and stored.state is ContainerState.RUNNING
-        ]
-        if not running:
+        stored = self._containers.get(self._of_spec.get(spec.hash(), ""))
+        if stored is None or stored.state is not ContainerState.RUNNING:
             return ProbeResult(usable=False, error="The session's page does not answer.")
         settings = self.settings
-        painted = any(time.time() >= stored.started + settings.paint_s for stored in running)
+        painted = time.time() >= stored.started + settings.paint_s
         if spec.image in settings.never_paint or not painted:
             return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
         return ProbeResult(usable=True, painted=True)

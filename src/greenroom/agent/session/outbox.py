@@ -38,7 +38,6 @@ class _Entry:
 
     observed: Observed
     first_seq: int | None = None
-    acknowledged: bool = False
 
 
 class Outbox:
@@ -46,6 +45,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._waiting: dict[str, _Entry] = {}
+        """Those of `_entries` that are not committed yet: a check-in looks at no others."""
         self._log_lines: list[LogLine] = []
         self._asked = False
         self.log_lines_dropped = 0
@@ -57,25 +58,25 @@ class Outbox:
         """Set the newest observation of a session; an unchanged one is not sent again."""
         before = self._entries.get(observed.session_id)
         if before is None or before.observed != observed:
-            self._entries[observed.session_id] = _Entry(observed)
+            self._entries[observed.session_id] = self._waiting[observed.session_id] = _Entry(observed)
             self.unsent.set()
 
     def drop(self, session_id: str) -> None:
         self._entries.pop(session_id, None)
+        self._waiting.pop(session_id, None)
 
     def unacknowledged(self, seq: int) -> list[Observed]:
         """All uncommitted observations; they travel in message `seq`."""
         self._asked = False
-        waiting = [entry for entry in self._entries.values() if not entry.acknowledged]
-        for entry in waiting:
+        for entry in self._waiting.values():
             entry.first_seq = seq if entry.first_seq is None else entry.first_seq
-        return [entry.observed for entry in waiting]
+        return [entry.observed for entry in self._waiting.values()]
 
     def has_unsent(self) -> bool:
-        return self._asked or any(entry.first_seq is None for entry in self._entries.values())
+        return self._asked or any(entry.first_seq is None for entry in self._waiting.values())
 
     def is_waiting(self) -> bool:
-        return any(entry.first_seq is not None and not entry.acknowledged for entry in self._entries.values())
+        return any(entry.first_seq is not None for entry in self._waiting.values())
 
     def request_report(self) -> None:
         """Send a message soon: something other than a session changed."""
@@ -84,17 +85,18 @@ class Outbox:
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
         """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
-        done = [e for e in self._entries.values() if not e.acknowledged and e.first_seq and e.first_seq <= acked_seq]
-        acknowledged = [entry.observed for entry in done]
-        for entry in done:
-            entry.acknowledged = True
+        done = {k: e for k, e in self._waiting.items() if e.first_seq is not None and e.first_seq <= acked_seq}
+        acknowledged = [entry.observed for entry in done.values()]
+        for session_id, entry in done.items():
+            del self._waiting[session_id]
             entry.observed = replace(entry.observed, commands=[])
         return acknowledged
 
     def start_again(self) -> None:
         """A new incarnation: its Manager has no reports yet."""
         for entry in self._entries.values():
-            entry.first_seq, entry.acknowledged = None, False
+            entry.first_seq = None
+        self._waiting = dict(self._entries)
         self.unsent.set()
 
     def log_line(
