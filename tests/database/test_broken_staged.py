@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agents import ToldAgent, joined, row, seen, session, speaking, user
+from tests.support.agents import ToldAgent, checking_in, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
 from tests.support.real_agents import agent_inside, behave, containers, manager_of, session_id, simulated
 from tests.support.waiting import eventually
@@ -83,7 +83,7 @@ async def test_a_broken_session_that_was_just_claimed_stays_with_its_user(db: Da
     assert (found["status"], found["user_id"] is not None, found["broke"]) == ("assigning", True, None)
 
 
-@pytest.mark.parametrize("how", ["assigned", "set aside"])
+@pytest.mark.parametrize("how", ["assigned", "quarantined"])
 async def test_the_database_refuses_to_stage_a_used_session_again(db: Database, dsn: str, tmp_path: Path, how: str):
     fleet = await _fleet(db, dsn, tmp_path)
     await primary_is_elsewhere(db)
@@ -91,7 +91,7 @@ async def test_the_database_refuses_to_stage_a_used_session_again(db: Database, 
         agent = await joined(db, door)
         made, config_id = await staged(db, agent, fleet)
         assert await claimed(db, config_id)
-    if how == "set aside":
+    if how == "quarantined":
         await db.write("UPDATE sessions SET status = 'failed', set_aside_for = user_id, user_id = NULL")
     with pytest.raises(Invalid, match="sessions_staged_was_nobodys"):
         await db.write("UPDATE sessions SET status = 'running', user_id = NULL WHERE session_id = %s", (made,))
@@ -130,7 +130,7 @@ async def test_a_session_is_claimable_again_once_its_agent_reports_it_anew(db: D
 
         await eventually(is_unreachable, 30)
         assert not await claimed(db, config_id)
-        async with speaking(agent):
+        async with checking_in(agent):
 
             async def is_back() -> bool:
                 return (await db.fetch("SELECT status FROM agents"))[0]["status"] == "running"
@@ -145,7 +145,7 @@ async def test_a_session_is_claimable_again_once_its_agent_reports_it_anew(db: D
 
 
 async def primary_is_elsewhere(db: Database) -> None:
-    """Nobody looks after pools: another Manager, which is not one of the test, is Primary."""
+    """Another Manager, which is not one of the test, is Primary: the pools are left alone."""
     await db.write(
         "UPDATE zone_leases SET holder = gen_random_uuid(), manager_id = gen_random_uuid(), term = 41,"
         " expires_at = clock_timestamp() + interval '1 hour', renewed_at = '-infinity'"

@@ -60,11 +60,11 @@ async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(agent:
     await agent.check_in(usage=usage)
     (zone_id,) = (str(found["zone_id"]) for found in await db.fetch("SELECT zone_id FROM agents"))
 
-    async def told() -> tuple[object, ...]:
+    async def reported() -> tuple[object, ...]:
         (view,) = await read_agents(db, zone_id, "")
         return view.disk_free_bytes, view.disk_free_inodes, view.disk_kept_bytes, view.runtime_classes
 
-    await eventually(lambda: _is(told(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))
+    await eventually(lambda: _is(reported(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))
 
 
 async def _is(asked: Awaitable[object], wanted: object) -> bool:
@@ -97,14 +97,14 @@ async def test_what_is_kept_for_inspection_ends_with_its_container(agent: ToldAg
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
 
 
-async def test_the_agent_is_told_what_the_settings_of_the_user_leave_to_it(agent: ToldAgent, db: Database):
+async def test_the_agent_gets_the_limits_in_the_settings_of_the_user(agent: ToldAgent, db: Database):
     ann = await user(db)
     ids = [await session(db, agent, user_id=ann) for _ in range(2)]
     kept = json.dumps({"max_upload_mb": 7, "idle_disconnect": 1.5})
     await db.write("UPDATE sessions SET client_settings = %s WHERE session_id = %s", (kept, ids[0]))
     answer = await agent.check_in(full=True)
-    told = {one.session_id: one.authorised for one in answer.desired or []}
-    assert [told[session_id] for session_id in ids] == [
+    authorised = {one.session_id: one.authorised for one in answer.desired or []}
+    assert [authorised[session_id] for session_id in ids] == [
         Authorised(user_id=ann, epoch=1, max_upload_mb=7, idle_disconnect_s=90.0),
         Authorised(user_id=ann, epoch=1),
     ]
@@ -185,7 +185,7 @@ async def test_a_heartbeat_is_committed_soon(agent: ToldAgent, db: Database):
     await eventually(recorded)
 
 
-async def test_many_agents_that_speak_at_once_are_committed_in_groups(
+async def test_check_ins_of_many_agents_at_once_are_committed_in_groups(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agents = [await joined(db, door) for _ in range(12)]
@@ -204,9 +204,9 @@ async def test_many_agents_that_speak_at_once_are_committed_in_groups(
 async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGITransport, db: Database, fleet: Fleet):
     agents = [await joined(db, door) for _ in range(6)]
     ids = [await session(db, agent) for agent in agents]
-    told = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
-    told[0] = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
-    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, told, strict=True)))
+    messages = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
+    messages[0] = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
+    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, messages, strict=True)))
     assert [answer.status_code for answer in answers] == [422, 200, 200, 200, 200, 200]
     rows = await db.fetch("SELECT status, count(*) AS number FROM sessions GROUP BY status ORDER BY status")
     assert rows == [{"status": "requested", "number": 1}, {"status": "starting", "number": 5}]
@@ -219,7 +219,7 @@ async def test_a_late_message_does_not_bring_an_old_list_of_images_back(agent: T
     assert await db.fetch("SELECT name, state FROM agent_images") == [{"name": "a:1", "state": "present"}]
 
 
-async def test_an_agent_hears_of_enabled_images(agent: ToldAgent, db: Database):
+async def test_an_agent_gets_the_enabled_images(agent: ToldAgent, db: Database):
     await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A'), ('b:1', 'B')")
     await db.write("UPDATE images SET enabled = false WHERE name = 'b:1'")
     answer = await agent.check_in()
@@ -228,7 +228,7 @@ async def test_an_agent_hears_of_enabled_images(agent: ToldAgent, db: Database):
     assert (await agent.check_in()).images is None
 
 
-async def test_an_agent_hears_of_images_that_may_run_on_it_alone(door: httpx.ASGITransport, db: Database):
+async def test_an_agent_gets_only_the_images_that_may_run_on_it(door: httpx.ASGITransport, db: Database):
     here, there = await joined(db, door), await joined(db, door)
     await db.write("INSERT INTO zones (zone_name) VALUES ('elsewhere')")
     await db.write(
@@ -287,8 +287,8 @@ async def test_an_agent_that_knows_a_higher_term_makes_the_primary_raise_its(age
     await agent.check_in(term_seen=50)
     await eventually(lambda: term_above(db, 50))
 
-    async def is_told() -> bool:
+    async def is_raised() -> bool:
         return (await agent.check_in()).term == 51
 
-    await eventually(is_told)
+    await eventually(is_raised)
     assert (await agent.post("/v1/check-in", agent.message(term_seen=2_000_000))).status_code == 422

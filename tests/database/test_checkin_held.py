@@ -21,22 +21,22 @@ END_OF_HOLD_S = 8.0
 
 
 @pytest.fixture
-async def patient(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+async def long_holding(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
     """The side for Agents of a Manager that holds check-ins for long, so that no stall looks like the end of a hold."""
     async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
         yield transport
 
 
 @pytest.fixture
-def told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Held check-ins look for news when they are told of some, not by themselves."""
+def notified_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held check-ins look for news when they are notified of some, not by themselves."""
     monkeypatch.setattr("greenroom.manager.checkin.polling._LOOK_AGAIN_S", 60)
 
 
 async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> asyncio.Task[float]:
     """A poll that is being held; its result is how long it took."""
     await eventually(lambda: term_above(db, 0))
-    await agent.check_in()  # what it hears of the election would end a hold as well
+    await agent.check_in()  # news of the election would end a hold as well
 
     async def poll() -> float:
         begun = time.monotonic()
@@ -50,9 +50,9 @@ async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> async
 
 
 async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
-    patient: httpx.ASGITransport, db: Database, fleet: Fleet, told_alone: None
+    long_holding: httpx.ASGITransport, db: Database, fleet: Fleet, notified_only: None
 ):
-    agent = await joined(db, patient)
+    agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
     task = await _held(db, agent)
     second = await session(db, agent)
@@ -62,9 +62,9 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
 
 
 async def test_without_a_notification_news_come_at_the_next_look(
-    patient: httpx.ASGITransport, db: Database, fleet: Fleet
+    long_holding: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
-    agent = await joined(db, patient)
+    agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
     task = await _held(db, agent)
     second = await session(db, agent)
@@ -72,7 +72,7 @@ async def test_without_a_notification_news_come_at_the_next_look(
     assert set(agent.desired) == {first, second}
 
 
-async def test_while_a_poll_is_held_the_agent_can_speak(agent: ToldAgent, db: Database):
+async def test_while_a_poll_is_held_the_agent_can_report(agent: ToldAgent, db: Database):
     session_id = await session(db, agent)
     task = await _held(db, agent, hold_s=5)
     answer = await agent.check_in(seen(session_id, "running", usable=True))
@@ -82,10 +82,10 @@ async def test_while_a_poll_is_held_the_agent_can_speak(agent: ToldAgent, db: Da
     assert await task > 1.5
 
 
-async def test_a_new_primary_is_heard_of_at_once_and_recorded(
-    fleet: Fleet, db: Database, patient: httpx.ASGITransport, told_alone: None
+async def test_a_new_primary_is_announced_at_once_and_recorded(
+    fleet: Fleet, db: Database, long_holding: httpx.ASGITransport, notified_only: None
 ):
-    agent = await joined(db, patient)
+    agent = await joined(db, long_holding)
     task = await _held(db, agent)
     await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
     await db.notify(Event.lease(1))

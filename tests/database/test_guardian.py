@@ -20,9 +20,9 @@ from greenroom.testing.processes import RoleProcess, answers
 
 
 @pytest.fixture
-async def spare(db: Database, fleet: Fleet) -> str:
+async def other(db: Database, fleet: Fleet) -> str:
     """Another enabled Manager, so that one may be disabled; only its record exists."""
-    return (await adopt(db, "spare", "default", "elsewhere", "1")).manager_id
+    return (await adopt(db, "other", "default", "elsewhere", "1")).manager_id
 
 
 async def manager(db: Database, name: str) -> ListedManager:
@@ -46,7 +46,7 @@ async def until_sentinel(fleet: Fleet, there: bool) -> None:
     await eventually(look)
 
 
-async def test_disabling_writes_the_sentinel_and_enabling_undoes_it(fleet: Fleet, db: Database, spare: str):
+async def test_disabling_writes_the_sentinel_and_enabling_undoes_it(fleet: Fleet, db: Database, other: str):
     process = await fleet.start("one")
     await primary_is(db, "one")
     await enable(db, "one", enabled=False)
@@ -73,7 +73,7 @@ async def test_disabling_writes_the_sentinel_and_enabling_undoes_it(fleet: Fleet
     assert process.process.poll() is None
 
 
-async def test_what_it_logs_names_its_zone_as_that_is_called_now(fleet: Fleet, db: Database, spare: str):
+async def test_what_it_logs_names_its_zone_as_that_is_called_now(fleet: Fleet, db: Database, other: str):
     async def logged() -> set[str]:
         rows = await db.fetch("SELECT zone_name FROM logs WHERE code = 'manager-disabled'")
         return {row["zone_name"] for row in rows}
@@ -100,7 +100,7 @@ async def record_writers(db: Database) -> None:
 
 
 async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: Fleet, db: Database):
-    """The only other one is frozen: there is work, nobody to do it, and the disabled one keeps out of it."""
+    """The only other Manager is frozen: there is work, no Manager to do it, and the disabled one leaves it alone."""
     await fleet.start("one")
     await primary_is(db, "one")
     await fleet.start("two")
@@ -114,10 +114,10 @@ async def test_a_disabled_manager_writes_its_heartbeat_and_nothing_else(fleet: F
         (str(uuid.uuid4()),),
     )
 
-    async def lapsed() -> bool:
+    async def expired() -> bool:
         return (await lease(db))["primary"] is None
 
-    await eventually(lapsed)
+    await eventually(expired)
     await record_writers(db)
 
     async def beats() -> bool:
@@ -161,7 +161,7 @@ async def test_an_enabled_manager_leaves_the_role_to_its_present_holder(fleet: F
     assert (await primary_is(db, "one"))["term"] == term + 1
 
 
-async def test_a_disabled_manager_stops_even_if_it_cannot_write_its_sentinel(fleet: Fleet, db: Database, spare: str):
+async def test_a_disabled_manager_stops_even_if_it_cannot_write_its_sentinel(fleet: Fleet, db: Database, other: str):
     process = await fleet.start("one", unhealthy_after_s="1.5")
     await primary_is(db, "one")
     fleet.sentinel("one").parent.write_text("not a folder")
@@ -182,7 +182,7 @@ async def test_a_disabled_manager_stops_even_if_it_cannot_write_its_sentinel(fle
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_each_round_makes_the_sentinel_follow_the_flag(fleet: Fleet, db: Database, spare: str, enabled: bool):
+async def test_each_round_makes_the_sentinel_follow_the_flag(fleet: Fleet, db: Database, other: str, enabled: bool):
     await fleet.start("one")
     if enabled:
         fleet.sentinel("one").parent.mkdir(parents=True)
@@ -194,7 +194,7 @@ async def test_each_round_makes_the_sentinel_follow_the_flag(fleet: Fleet, db: D
     await until_sentinel(fleet, there=not enabled)
 
 
-async def test_a_disabled_manager_writes_its_sentinel_before_it_listens(fleet: Fleet, db: Database, spare: str):
+async def test_a_disabled_manager_writes_its_sentinel_before_it_listens(fleet: Fleet, db: Database, other: str):
     await adopt(db, "one", "default", "here", "1")
     await enable(db, "one", enabled=False)
     fleet.make("one").start()
@@ -214,7 +214,7 @@ async def test_a_disabled_manager_writes_its_sentinel_before_it_listens(fleet: F
 
 @pytest.mark.parametrize("enabled", [True, False])
 async def test_the_sentinel_stays_until_the_database_is_back(
-    fleet: Fleet, db: Database, dsn: str, spare: str, enabled: bool
+    fleet: Fleet, db: Database, dsn: str, other: str, enabled: bool
 ):
     await adopt(db, "one", "default", "here", "1")
     await enable(db, "one", enabled=enabled)
@@ -262,7 +262,7 @@ async def test_a_guardian_that_misses_its_rounds_is_unhealthy(fleet: Fleet, db: 
 
 
 async def test_a_primary_that_hangs_loses_the_role_and_may_not_write(fleet: Fleet, db: Database):
-    """Its lease connection still works, so neither its death nor the end of its lease would tell anybody."""
+    """Its lease connection still works: no closed connection and no expired lease shows that it hangs."""
     process = await fleet.start("one", unhealthy_after_s="4", **LONG_LEASE)
     term = (await primary_is(db, "one"))["term"]
     await fleet.start("two", **LONG_LEASE)
@@ -294,11 +294,11 @@ async def test_a_primary_that_hangs_loses_the_role_and_may_not_write(fleet: Flee
     await primary_is(db, "one")
 
 
-async def test_a_held_check_in_ends_with_503_when_its_manager_is_disabled(fleet: Fleet, db: Database, spare: str):
+async def test_a_held_check_in_ends_with_503_when_its_manager_is_disabled(fleet: Fleet, db: Database, other: str):
     async with manager_here(fleet) as door:
         agent = await joined(db, door)
         await primary_is(db, "one")
-        await agent.check_in()  # what it hears of the election would end a hold as well
+        await agent.check_in()  # news of the election would end a hold as well
         task = asyncio.create_task(agent.post("/v1/check-in", agent.message(hold_s=5)))
         await asyncio.sleep(0.3)  # to see that nothing happens
         assert not task.done()
@@ -336,7 +336,7 @@ async def test_while_the_database_is_away_answers_change_nothing(fleet: Fleet, d
         await eventually(fresh)
 
 
-async def test_restart_keeps_identity_first_report_and_flag(fleet: Fleet, db: Database, spare: str):
+async def test_restart_keeps_identity_first_report_and_flag(fleet: Fleet, db: Database, other: str):
     async with manager_here(fleet):
         before = await manager(db, "one")
         await enable(db, "one", enabled=False)

@@ -85,10 +85,10 @@ async def test_a_report_killed_around_its_group_commit_counts_once(
     session_id = await session(db, agent, status="deleting", want="absent", cores=0.5)
     await agent.check_in()
     await one.stops.arm(name)
-    told = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
+    check_in = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
     await kill_at(one, name)
     with pytest.raises(httpx.TransportError):
-        await told
+        await check_in
     assert await _session(db, session_id) == (("deleted", 0) if is_committed else ("deleting", 0.5))
 
     one.start()

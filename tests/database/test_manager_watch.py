@@ -103,7 +103,7 @@ async def test_another_process_is_not_blamed_for_the_silence_before(stage: Stage
     assert len(stage.restarted) == 1
 
 
-async def test_while_the_database_is_away_nobody_is_blamed(stage: Stage):
+async def test_while_the_database_is_away_no_part_is_restarted(stage: Stage):
     await stage.db.close()
     stage.status = 500
     await stage.look(0, 2, 4, 6)

@@ -198,7 +198,7 @@ async def test_a_frozen_primary_taken_out_by_plain_sql_is_replaced_at_once(
 
 async def test_a_manager_moved_to_another_zone_starts_anew_there(fleet: Fleet, db: Database):
     one = await fleet.start("one")
-    await record(db, "spare")
+    await record(db, "other")
     await db.write(
         "UPDATE managers SET zone_id = (SELECT zone_id FROM zones WHERE zone_name = 'us') WHERE instance_id = 'one'"
     )
@@ -218,13 +218,13 @@ async def test_the_record_of_a_manager_that_runs_is_deleted_only_by_force(fleet:
     (one,) = await list_managers(db)
     gone, runs = await record(db, "gone"), one.manager_id
     await delete_manager(db, gone)
-    await record(db, "spare")
+    await record(db, "other")
     fleet.managers["one"].freeze()  # it lives all the same
     with pytest.raises(ManagerRuns, match="one is running: it would register again a second later as a new record"):
         await delete_manager(db, runs)
-    assert await names(db) == {"one", "spare"}
+    assert await names(db) == {"one", "other"}
     await delete_manager(db, runs, force=True)
-    assert await names(db) == {"spare"}
+    assert await names(db) == {"other"}
 
 
 # Records of Managers that left ----------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
     for name, days in left.items():
         await record(db, name, enabled=name != "off")
         await silent(db, name, days)
-    await record(db, "elsewhere", "us")  # its zone has no Primary; nobody else's affair
+    await record(db, "elsewhere", "us")  # its zone has no Primary, and those of other zones leave it alone
     for name in ("frozen", "elsewhere"):
         await silent(db, name, 31)
     await change_installation_settings(db, {"manager_record_retention_days": 30})
@@ -317,7 +317,7 @@ async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[t
         )
 
 
-async def test_a_manager_that_was_heard_of_after_all_keeps_its_record(db: Database):
+async def test_a_manager_that_reported_after_all_keeps_its_record(db: Database):
     await record(db, "one")
     manager_id = await record(db, "back")
     async with db.transaction() as connection:

@@ -1,4 +1,4 @@
-"""The Primary's tasks with a real Manager on a real PostgreSQL, and an Agent that a test speaks for."""
+"""The Primary's tasks with a real Manager on a real PostgreSQL, and an Agent whose messages the test sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, LiteralString, cast
 
 import httpx
 import pytest
-from tests.support.agents import ToldAgent, join_token, joined, row, seen, session, speaking, user
+from tests.support.agents import ToldAgent, checking_in, join_token, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
@@ -27,7 +27,7 @@ QUICK: dict[str, Any] = {
     "agent_dead_s": 3600,
     "guardian_interval_s": 0.1,
 }
-"""An Agent that speaks is not missing, although the machine stands still for a moment."""
+"""An Agent that checks in is not missing, even if the machine stands still for a moment."""
 SOON_MISSING: dict[str, Any] = {**QUICK, "agent_missing_s": 2}
 SOON_LOST: dict[str, Any] = {**SOON_MISSING, "session_lost_s": 3}
 SOON_DEAD: dict[str, Any] = {**SOON_LOST, "agent_dead_s": 5}
@@ -92,7 +92,7 @@ async def test_staged_sessions_of_a_missing_agent_leave_and_return_with_it(agent
     assert (await row(db, staged))["status"] == "unreachable"
     assert (await row(db, coming))["status"] == "deleting"
     assert (await row(db, used))["status"] == "running"
-    async with speaking(agent):
+    async with checking_in(agent):
         await eventually(agent_is(db, "running"))
         await eventually(status_is(db, coming, "deleting"))
         assert (await row(db, staged))["status"] == "unreachable"  # what was seen before the silence does not count
@@ -107,7 +107,7 @@ async def test_a_lost_session_of_a_user_comes_back_with_its_agent(agent: ToldAge
     await agent.check_in(seen(session_id, usable=True))
     found = await eventually(status_is(db, session_id, "lost"))
     assert "was lost" in found["error"]
-    async with speaking(agent):
+    async with checking_in(agent):
         found = await eventually(status_is(db, session_id, "running"))
     assert found["error"] is None
 
@@ -121,7 +121,7 @@ async def test_a_dead_agents_sessions_end_and_release_their_reservation(agent: T
     assert (await list_agents(db))[0].cores_allocated == 0
 
 
-async def test_an_agent_that_was_heard_after_all_is_not_dead(db: Database, fleet: Fleet):
+async def test_an_agent_that_reported_after_all_is_not_dead(db: Database, fleet: Fleet):
     async with manager_here(fleet) as door:
         agent = await joined(db, door)
     await db.write("UPDATE agents SET status = 'missing', last_reported = clock_timestamp() - interval '9 seconds'")
@@ -143,12 +143,12 @@ async def test_what_an_agent_that_is_away_was_to_stop_or_delete_waits_for_it(db:
 
 
 async def test_silence_proves_nothing_right_after_an_election(db: Database, fleet: Fleet):
-    patient: dict[str, Any] = {**QUICK, "agent_missing_s": 6, "session_lost_s": 600, "agent_dead_s": 3600}
-    async with manager_here(fleet, **patient) as door:
+    timings: dict[str, Any] = {**QUICK, "agent_missing_s": 6, "session_lost_s": 600, "agent_dead_s": 3600}
+    async with manager_here(fleet, **timings) as door:
         await joined(db, door)
         await eventually(agent_is(db, "running"))
     await db.write("UPDATE agents SET last_reported = clock_timestamp() - interval '1 min'")
-    async with manager_here(fleet, **patient):
+    async with manager_here(fleet, **timings):
         await asyncio.sleep(1.5)  # to see that nothing happens
         assert await agent_is(db, "running")()
         await eventually(agent_is(db, "missing"))
@@ -160,17 +160,17 @@ async def test_nothing_stays_in_a_transitional_status(agent: ToldAgent, db: Data
     assigning = await session(
         db, agent, status="assigning", user_id=await user(db, "bob"), assignment_id=str(uuid.uuid4())
     )
-    async with speaking(agent):
+    async with checking_in(agent):
         await db.write("UPDATE sessions SET deadline = clock_timestamp() + interval '2.2 seconds'")
-        found = await eventually(status_is(db, starting, "failed", "deleting"))  # it is put away in the same round
+        found = await eventually(status_is(db, starting, "failed", "deleting"))  # the same round deletes it
         assert "still starting on host-1" in found["error"]
         found = await eventually(status_is(db, assigning, "failed"))
         assert "did not acknowledge the hand-over" in found["error"]
 
-        async def told_again() -> bool:
+        async def repeated() -> bool:
             return (await row(db, deleting))["generation"] == 2
 
-        await eventually(told_again)
+        await eventually(repeated)
 
     async def logged() -> bool:
         codes = {line["code"] for line in await db.fetch("SELECT code FROM logs")}
@@ -187,7 +187,7 @@ async def test_drift_of_the_counts_is_corrected_and_logged(agent: ToldAgent, db:
         found = (await list_agents(db))[0]
         return (found.cores_allocated, found.memory_allocated) == (0.5, 256 << 20)
 
-    async with speaking(agent):
+    async with checking_in(agent):
         await eventually(corrected)
 
     async def logged() -> bool:
@@ -267,7 +267,7 @@ async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
     await db.write("ALTER TABLE sessions DISABLE TRIGGER refuse")
     await db.write("UPDATE sessions SET deadline = clock_timestamp() WHERE session_id = %s", (poison,))
     await db.write("ALTER TABLE sessions ENABLE TRIGGER refuse")
-    async with speaking(agent):
+    async with checking_in(agent):
         await eventually(status_is(db, other, "failed"))
 
         async def shown() -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from tests.support.agents import ToldAgent, join_token, joined, row, seen, session, speaking, user
+from tests.support.agents import ToldAgent, checking_in, join_token, joined, row, seen, session, user
 from tests.support.managers import Fleet, lease, manager_here
 from tests.support.waiting import eventually
 
@@ -121,7 +121,7 @@ async def test_all_of_it_waits_for_the_primary_and_is_done_by_it(
     assert await db.fetch("SELECT 1 FROM sessions WHERE staging_config_id = %s", (pool,)) == []
 
     await end_the_other(db)
-    async with speaking(counted, pending):
+    async with checking_in(counted, pending):
         await eventually(lambda: agent_is(db, pending, "running"), BUSY_S)
         await eventually(lambda: agent_is(db, silent, "missing"), BUSY_S)
         await eventually(lambda: session_is(db, expired, "deleting"), BUSY_S)

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.managers import Fleet, manager_here, primary_is, told
+from tests.support.managers import Fleet, manager_here, notifications, primary_is
 from tests.support.system import System
 from tests.support.waiting import eventually
 
@@ -51,16 +51,16 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
 async def test_a_plan_is_repeated_only_where_it_may_find_more_to_do(db: Database, tmp_path: Path):
     stage = await System.populate(db, desired=3)
     named = f"staging:{stage.config_id}"
-    heard = await told(db, run_pools(stage.ctx))
-    assert "staging:" in heard, "pages look again"
-    assert named not in heard, "three sessions were created; now they start"
+    sent = await notifications(db, run_pools(stage.ctx))
+    assert "staging:" in sent, "pages look again"
+    assert named not in sent, "three sessions were created; now they start"
     await stage.settle()
     await db.write("UPDATE staging_configs SET num_sessions = 1")
-    assert named in await told(db, run_pools(stage.ctx)), "what had to go first may have been in the way"
+    assert named in await notifications(db, run_pools(stage.ctx)), "what had to go first may have been in the way"
     await stage.settle()
     await db.write("UPDATE staging_configs SET num_sessions = 40")
     await db.write("UPDATE agent_capacity SET cores = 1000, memory = 1::bigint << 50")
-    assert named in await told(db, run_pools(stage.ctx)), "more than are created at once are missing"
+    assert named in await notifications(db, run_pools(stage.ctx)), "more than are created at once are missing"
 
 
 async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
@@ -99,7 +99,7 @@ async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
         ("failed", "u", {"zone:1"}),
     ],
 )
-async def test_the_primary_is_told_of_what_it_may_act_on(
+async def test_the_primary_is_notified_of_what_it_may_act_on(
     db: Database, status: str, user_id: str | None, expected: set[str]
 ):
     to = SessionStatus(status)
@@ -117,4 +117,4 @@ async def test_the_primary_is_told_of_what_it_may_act_on(
     move = Move(session_id="s", to=to, sources=sources_of(to), reason="it is so")
     news = RoundEvents(db, LogWriter(db, "manager", "eu"))
     announce([Decision(before, seen, move)], news, zone_key=1)
-    assert await told(db, news.send()) == expected | {"session:s"}
+    assert await notifications(db, news.send()) == expected | {"session:s"}

@@ -8,7 +8,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.database.failing_launches import Failing
 from tests.database.locks import waiting
-from tests.support.managers import told
+from tests.support.managers import notifications
 from tests.support.system import SECRETS
 
 from greenroom.api.session.service import destroy, progress_of
@@ -67,9 +67,9 @@ async def test_the_successors_agent_is_notified_even_if_the_term_ends_then(
         with pytest.raises(LeaseLost):
             await run_successors(stage.ctx)
 
-    heard = await told(stage.db, cut_short())
+    sent = await notifications(stage.db, cut_short())
     (claimed,) = await stage.db.fetch("SELECT session_id, agent_id FROM sessions WHERE status = 'assigning'")
-    assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}"} <= heard
+    assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}"} <= sent
 
 
 async def test_without_another_staged_session_one_is_made(stage: Failing):
@@ -161,7 +161,7 @@ async def test_a_session_that_cannot_start_is_retried_on_another_agent(stage: Fa
     ]
 
 
-async def test_a_second_failure_is_final_and_tells_both_causes(stage: Failing):
+async def test_a_second_failure_is_final_and_names_both_causes(stage: Failing):
     first = await stage.launch_on_demand()
     before = await stage.hostname_of(first)
     await stage.start_fails(first, "No such file.")
@@ -184,7 +184,7 @@ async def test_a_second_failure_is_final_and_tells_both_causes(stage: Failing):
     assert count == {"made": 2}
 
 
-async def test_without_another_agent_the_reason_and_why_no_other_are_told(stage: Failing):
+async def test_without_another_agent_the_error_says_why_none_was_tried(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET enabled = false")
     await stage.start_fails(first)
@@ -255,7 +255,7 @@ async def test_only_the_newest_failed_session_stays_and_none_count(stage: Failin
     assert sum(cores for cores, _ in (await stage.reserved()).values()) == pool["left"]
 
 
-async def test_an_unreadable_specification_is_given_up_and_stops_nobody(stage: Failing):
+async def test_a_session_whose_specification_cannot_be_read_is_given_up(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write('UPDATE sessions SET spec = spec || \'{"cores": "many"}\' WHERE session_id = %s', (first,))
     await stage.start_fails(first)
@@ -302,7 +302,7 @@ async def test_deleting_a_session_being_replaced_deletes_its_successor(stage: Fa
     assert (await stage.row(str(successor)))["status"] == "deleting"
 
 
-async def test_force_deleting_an_agent_spares_successors_elsewhere(stage: Failing):
+async def test_force_deleting_an_agent_keeps_successors_elsewhere(stage: Failing):
     first = await stage.launch_on_demand()
     agent_id = str((await stage.row(first))["agent_id"])
     await stage.start_fails(first)

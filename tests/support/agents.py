@@ -134,8 +134,8 @@ def _is_committed(message: CheckIn, response: httpx.Response) -> bool:
 
 
 @asynccontextmanager
-async def speaking(*agents: ToldAgent) -> AsyncGenerator[None]:
-    """Keeps Agents checking in while it is entered: each says ten times a second that nothing is new."""
+async def checking_in(*agents: ToldAgent) -> AsyncGenerator[None]:
+    """Inside, each Agent checks in ten times a second, with nothing new."""
 
     async def report() -> None:
         while True:

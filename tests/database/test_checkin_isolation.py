@@ -1,4 +1,4 @@
-"""Check-in: what one Agent, session or image brings that cannot be worked with concerns nothing else."""
+"""Check-in: unusable data of one Agent, session or image affects nothing else."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ async def test_a_message_no_manager_can_process_stops_no_other(
         return await real(connection, messages, config)
 
     monkeypatch.setattr(commit, "apply", apply)
-    told = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
-    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, told, strict=True)))
+    messages = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
+    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, messages, strict=True)))
     assert [answer.status_code for answer in answers] == [422, 200, 200]
     monkeypatch.undo()
     assert (await agents[0].post("/v1/check-in", agents[0].message(seen(ids[0], "creating")))).status_code == 200
 
 
-async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
+async def test_an_agent_whose_row_is_locked_keeps_no_other_waiting(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agents = [await joined(db, door) for _ in range(3)]
@@ -47,10 +47,10 @@ async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
     async with db.transaction() as blocking:
         await blocking.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR UPDATE", (agents[0].agent_id,))
         pairs = list(zip(agents, ids, strict=True))
-        told = await asyncio.gather(
+        answers = await asyncio.gather(
             *(agent.check_in(seen(session_id, "creating"), once=agent is agents[0]) for agent, session_id in pairs)
         )
-        assert [answer.acked_seq == agent.seq for answer, agent in zip(told, agents, strict=True)] == [
+        assert [answer.acked_seq == agent.seq for answer, agent in zip(answers, agents, strict=True)] == [
             False,
             True,
             True,
@@ -58,7 +58,7 @@ async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
 
 
 async def test_unreadable_secrets_affect_their_session_and_image_alone(agent: ToldAgent, db: Database):
-    """All Agents of the zone are told of the images, and would be refused by every Manager."""
+    """Each Agent of the zone gets all images: otherwise every Manager would refuse all of them."""
     unreadable, other = [await session(db, agent) for _ in range(2)]
     await db.write("UPDATE sessions SET credential_encrypted = 'x' WHERE session_id = %s", (unreadable,))
     await db.write(
@@ -105,9 +105,9 @@ async def test_variables_are_decrypted_on_the_way_to_the_agent(agent: ToldAgent,
     )
     answer = await agent.check_in(full=True)
     plain = {"OLD": "plain", "NEW": "canary"}
-    (told,), (command,) = answer.desired or [], answer.commands
-    assert told.spec is not None
-    assert (told.spec["environment"], told.spec["run_config"]["environment"], command.env) == (plain, plain, plain)
+    (entry,), (command,) = answer.desired or [], answer.commands
+    assert entry.spec is not None
+    assert (entry.spec["environment"], entry.spec["run_config"]["environment"], command.env) == (plain, plain, plain)
 
 
 async def test_an_answer_that_cannot_be_made_is_kept_for_diagnostics_too(
