@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_agents
-from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage
+from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage, digest
 
 
 async def test_nonsense_is_answered_422(agent: ToldAgent):
@@ -160,6 +160,23 @@ async def test_a_digest_that_differs_brings_the_whole_list(agent: ToldAgent, db:
     answer = await agent.check_in()
     assert answer.desired is not None
     assert {d.session_id for d in answer.desired} == ids
+
+
+async def test_a_later_change_travels_alone(agent: ToldAgent, db: Database):
+    gone, kept = await session(db, agent), await session(db, agent)
+    await agent.check_in(takes_changes=True)
+    new = await session(db, agent)
+    await db.write("UPDATE sessions SET status = 'deleted', want = 'absent' WHERE session_id = %s", (gone,))
+    held = digest(agent.desired)
+    answer = await agent.check_in(takes_changes=True)
+    assert answer.desired is None
+    assert answer.changes is not None
+    assert (answer.changes.since, [one.session_id for one in answer.changes.changed]) == (held, [new])
+    assert answer.changes.left == [gone]
+    assert agent.desired.keys() == {kept, new}
+    await session(db, agent)
+    older = await agent.check_in()
+    assert (older.changes, len(older.desired or ())) == (None, 3), "an Agent that does not know changes gets the list"
 
 
 async def test_a_container_without_a_row_is_condemned_only_after_a_grace(agent: ToldAgent, db: Database):

@@ -120,6 +120,9 @@ class ToldAgent:
         self.term_seen = max(self.term_seen, self.answer.term)
         if self.answer.desired is not None:
             self.desired = {entry.session_id: entry.generation for entry in self.answer.desired}
+        if self.answer.changes is not None and self.answer.changes.since == digest(self.desired):
+            self.desired |= {entry.session_id: entry.generation for entry in self.answer.changes.changed}
+            self.desired = {k: g for k, g in self.desired.items() if k not in self.answer.changes.left}
         return self.answer
 
 

@@ -8,9 +8,11 @@ container's last log lines; a runtime that does not answer changes nothing and i
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
@@ -98,9 +100,10 @@ class Executor:
             ActionKind.EXAMINE: self._examine,
         }
 
-    def apply(self, actions: list[Action]) -> None:
-        """Begin the actions whose session is free; the others are planned again when it is."""
-        self._report([action for action in actions if action.kind in REPORTS])
+    def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
+        """Begin the actions, planned for `only` these sessions or for all, whose session is free; others are planned
+        again when it is."""
+        self._report([action for action in actions if action.kind in REPORTS], only)
         for action in actions:
             if action.kind not in REPORTS:
                 self._begin(action)
@@ -113,6 +116,12 @@ class Executor:
             self._workers.start(target_id, lambda: self._run(action, target_id))
 
     async def _run(self, action: Action, target_id: str) -> None:
+        try:
+            await self._run_in_session(action, target_id)
+        finally:
+            self._sessions.due.add(action.session_id)
+
+    async def _run_in_session(self, action: Action, target_id: str) -> None:
         if action.kind is ActionKind.RUN_ASSIGNMENT:
             await self._handovers.run(action.session_id)
         elif action.kind is ActionKind.RUN_COMMAND:
@@ -120,13 +129,14 @@ class Executor:
         else:
             await self._commands.refuse(target_id, action.reason)
 
-    def _report(self, reports: list[Action]) -> None:
+    def _report(self, reports: list[Action], only: AbstractSet[str] | None) -> None:
         """Report what needs no work, once as long as it is unchanged."""
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
                 self._sessions.outbox.log_line(REPORTS[report.kind], sentence, report.session_id)
-        self._reported = frozenset(reports)
+        others = [] if only is None else [one for one in self._reported if one.session_id not in only]
+        self._reported = frozenset([*others, *reports])
 
     # Changes of containers ----------------------------------------------------------------------------------------
 
@@ -297,8 +307,9 @@ class Executor:
         return tail
 
 
-ROUND_EVERY_S: Final = 5.0
-"""A round is made at once when something changed, and at least this often."""
+WHOLE_ROUND_EVERY_S: Final = 5.0
+"""A round plans at once the sessions to which something happened, and at least this often all: nothing depends on being
+noticed."""
 
 
 class Reconciler:
@@ -311,19 +322,24 @@ class Reconciler:
         self._missed: set[str] = set()
 
     def worker_done(self, key: str) -> None:
-        """Plan again, and look at what happened to the session while the worker ran."""
+        """Plan the session again, and look at what happened to the session while the worker ran."""
         if key in self._missed:
             self._missed.discard(key)
             self._inventory.look_at.put_nowait(key)
-        self._sessions.plan.set()
+        self._sessions.due.add(key)
 
     async def run(self, executor: Executor, prober: Prober) -> None:
+        last_whole = -math.inf
         while True:
-            await wait_for(self._sessions.plan, ROUND_EVERY_S)
-            self._sessions.plan.clear()
-            self._sessions.forget_strangers()
-            executor.apply(plan(self._sessions.snapshot()))
-            prober.follow(self._sessions.running())
+            left_s = last_whole + WHOLE_ROUND_EVERY_S - time.monotonic()
+            if left_s <= 0:
+                self._sessions.due.add_all()
+            await wait_for(self._sessions.due.event, left_s)
+            if (only := self._sessions.due.take()) is None:
+                last_whole = time.monotonic()
+                self._sessions.forget_strangers()
+            executor.apply(plan(self._sessions.snapshot(only)), only)
+            prober.follow(self._sessions.running(only))
             self._health.last_round = time.monotonic()
 
     async def look(self, workers: Workers) -> None:

@@ -11,6 +11,7 @@ credential or join token, 409 the identity is used by another process, 422 a mal
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -208,6 +209,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     have_filter_policies: str | None = None
     """The last `Answer.filter_policies_digest`, empty before; None = an Agent without web filter."""
     full: bool = False
+    takes_changes: bool = False
+    """`Answer.changes` is understood; else the answer has the whole list."""
     inventory_complete: bool = False
     capacity: Capacity
     usage: Usage = Usage()
@@ -279,6 +282,15 @@ class Desired(Message, frozen=True, kw_only=True):
     authorised: Authorised | None = None
 
 
+class DesiredChanges(Message, frozen=True, kw_only=True):
+    """What changed in a desired list since the one with digest `since`; an Agent that holds another ignores it."""
+
+    since: str
+    changed: list[Desired]
+    left: list[str]
+    """Session ids."""
+
+
 class DesiredImage(Message, frozen=True, kw_only=True):
     """An image the Agent should hold."""
 
@@ -291,7 +303,9 @@ class DesiredImage(Message, frozen=True, kw_only=True):
 
 
 class Answer(Message, frozen=True, kw_only=True):
-    """The Manager's reply. `desired` is a whole list, or None for "no news" and when not `fresh`."""
+    """The Manager's reply. `desired` is a whole list, `changes` what differs from the one the Agent said it holds. Both
+    are None for "no news" and when not `fresh`.
+    """
 
     v: int = VERSION
     db_epoch: str
@@ -302,6 +316,7 @@ class Answer(Message, frozen=True, kw_only=True):
     fresh: bool
     acked_seq: int
     desired: list[Desired] | None = None
+    changes: DesiredChanges | None = None
     images: list[DesiredImage] | None = None
     filter_policies: list[FilterPolicy] | None = None
     """All web filter policies, where the Agent holds others."""
@@ -357,7 +372,7 @@ class ManagerRequests(Message, frozen=True, kw_only=True):
     dropped: int = 0
 
 
-def digest(generations: dict[str, int]) -> str:
+def digest(generations: Mapping[str, int]) -> str:
     """Digest over (session_id, generation) pairs, independent of order; equal digests mean equal desired lists."""
     text = ",".join(f"{session_id}:{generation}" for session_id, generation in sorted(generations.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -186,6 +186,7 @@ class CheckInLoop:
             have_digest=sessions.desired.digest,
             have_filter_policies=self._filter_policies_digest,
             full=not sessions.desired.is_known,
+            takes_changes=True,
             inventory_complete=sessions.observed.is_complete,
             capacity=self._host.capacity(),
             usage=self._host.usage(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -15,13 +16,13 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import Wanted, is_news, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.wire.messages import Answer, Desired, digest
+from greenroom.wire.messages import Answer, Desired, DesiredChanges, digest
 
 MAX_MARKS: Final = 10_000
 """Generations kept of sessions that left the list, so that a late answer cannot bring them back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ListChange:
     """The desired list before and now; `is_first`: the first since the start, or of another database."""
 
@@ -29,11 +30,11 @@ class ListChange:
     now: Mapping[str, Desired]
     is_first: bool = False
 
-    @property
+    @cached_property
     def changed(self) -> list[Desired]:
         return [desired for session_id, desired in self.now.items() if self.before.get(session_id) is not desired]
 
-    @property
+    @cached_property
     def left(self) -> list[str]:
         return [session_id for session_id in self.before if session_id not in self.now]
 
@@ -55,6 +56,8 @@ class DesiredSessions:
         self._journal = journal
         self._outbox = outbox
         self._marks: dict[str, int] = {}
+        self._digest: str | None = None
+        """Of `entries`, once it was asked for."""
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
         self.entries: Mapping[str, Desired] = {}
@@ -72,7 +75,9 @@ class DesiredSessions:
 
     @property
     def digest(self) -> str:
-        return digest({session_id: desired.generation for session_id, desired in self.entries.items()})
+        if self._digest is None:
+            self._digest = digest({session_id: desired.generation for session_id, desired in self.entries.items()})
+        return self._digest
 
     def accept(self, answer: Answer) -> bool:
         """Apply an answer; False if it was no news (not fresh, or of an earlier term)."""
@@ -81,16 +86,23 @@ class DesiredSessions:
         if answer.term > self.term_seen:
             self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
-            self._take(answer.desired)
+            self._take(answer.desired, kept={})
+        elif answer.changes is not None and answer.changes.since == self.digest:
+            self._take_changes(answer.changes)
         if answer.verdicts:
             self.condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
         return True
 
-    def _take(self, news: list[Desired]) -> None:
+    def _take_changes(self, changes: DesiredChanges) -> None:
+        left = frozenset(changes.left)
+        self._take(changes.changed, kept={k: held for k, held in self.entries.items() if k not in left})
+
+    def _take(self, news: list[Desired], *, kept: Mapping[str, Desired]) -> None:
         before = self.entries
-        self.entries, marks = merge(before, news, self._marks)
-        surplus = max(0, len(marks) - MAX_MARKS)
-        self._marks = {k: g for n, (k, g) in enumerate(marks.items()) if n >= surplus or k in self.entries}
+        self.entries, self._marks = merge(before, news, self._marks, kept=kept)
+        if (surplus := len(self._marks) - MAX_MARKS) > 0:
+            marks = enumerate(self._marks.items())
+            self._marks = {k: g for n, (k, g) in marks if n >= surplus or k in self.entries}
         is_first, self.is_known = not self.is_known, True
         self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
@@ -106,6 +118,7 @@ class DesiredSessions:
         self._journal.note(Term(term=0, db_epoch=db_epoch))
 
     def _publish(self, change: ListChange) -> None:
+        self._digest = None
         for desired in change.changed:
             if desired.spec is not None:
                 self._decode(desired.session_id, desired.spec)

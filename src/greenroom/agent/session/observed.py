@@ -29,7 +29,8 @@ class ObservedSessions:
         """Whether a whole inventory was taken since the start."""
         self.changed = Signal[str]()
         """The report of this session may have changed."""
-        self.containers_changed = Signal[None]()
+        self.container_changed = Signal[str]()
+        self.inventory_taken = Signal[None]()
         self.completed = Signal[None]()
 
     # Containers ---------------------------------------------------------------------------------------------------
@@ -55,7 +56,7 @@ class ObservedSessions:
             if seen.state is not ContainerState.CREATED:
                 self.remember(session_id, ran=True)
         self.changed.emit(session_id)
-        self.containers_changed.emit(None)
+        self.container_changed.emit(session_id)
 
     def saw_all(self, containers: Iterable[SeenContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
         """A whole inventory; it may be older than what is known of the sessions in `leave_out`."""
@@ -65,7 +66,7 @@ class ObservedSessions:
         was_complete, self.is_complete = self.is_complete, True
         if not was_complete:
             self.completed.emit(None)
-        self.containers_changed.emit(None)
+        self.inventory_taken.emit(None)
 
     @contextmanager
     def being_created(self, session_id: str) -> Generator[None]:

@@ -7,6 +7,9 @@ check-in the `outbox`, the stream authoriser the `SessionView` protocol. All run
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.desired import DesiredSessions, ListChange
@@ -18,6 +21,33 @@ from greenroom.core.session.reconcile import Snapshot, is_unexplained, observe
 from greenroom.core.session.states import ObservedState
 from greenroom.wire.messages import Answer, Desired, Observed
 
+T = TypeVar("T")
+
+
+class Due:
+    """The sessions that the next round plans: those something happened to, or all."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        self._session_ids: set[str] = set()
+        self._all = True
+
+    def add(self, *session_ids: str) -> None:
+        self._session_ids.update(session_ids)
+        if session_ids:
+            self.event.set()
+
+    def add_all(self) -> None:
+        self._all = True
+        self.event.set()
+
+    def take(self) -> frozenset[str] | None:
+        """Those of the round that begins now; None = all."""
+        session_ids = None if self._all else frozenset(self._session_ids)
+        self._session_ids, self._all = set(), False
+        self.event.clear()
+        return session_ids
+
 
 class Sessions:
     """The table of sessions; a session counts as usable for `probe_valid_s` after a probe."""
@@ -28,13 +58,14 @@ class Sessions:
         self.outbox = Outbox()
         self.desired = DesiredSessions(journal, self.outbox)
         self.observed = ObservedSessions(journal, probe_valid_s)
-        self.plan = asyncio.Event()
+        self.due = Due()
         self.acknowledged = Signal[Observed]()
         """A Manager has committed this observation, and its answer was applied."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
-        self.observed.containers_changed.subscribe(lambda _: self.plan.set())
+        self.observed.container_changed.subscribe(self.due.add)
+        self.observed.inventory_taken.subscribe(lambda _: self.due.add_all())
 
     # From the Manager ---------------------------------------------------------------------------------------------
 
@@ -43,7 +74,7 @@ class Sessions:
         if not self.desired.accept(answer):
             return False
         self.orders.accept(answer.commands, self.desired.entries)
-        self.plan.set()
+        self.due.add(*(command.session_id for command in answer.commands), *self.desired.condemned)
         return True
 
     def _list_changed(self, change: ListChange) -> None:
@@ -56,6 +87,9 @@ class Sessions:
             self.observed.forget(session_id)
             self.outbox.drop(session_id)
             self.orders.leave(session_id)
+        if change.is_first:
+            self.due.add_all()
+        self.due.add(*(desired.session_id for desired in change.changed), *change.left)
 
     def acknowledge(self, acked_seq: int) -> None:
         """Message `acked_seq` and those before it are committed: results of commands need not be kept any longer."""
@@ -71,15 +105,19 @@ class Sessions:
         """Whether a whole list and a whole inventory came since the start."""
         return self.desired.is_known and self.observed.is_complete
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self, only: AbstractSet[str] | None = None) -> Snapshot:
+        """What a round plans on, of `only` these sessions or of all."""
         memory = self._journal.memory
+        wanted = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
+        handovers = {one.assignment_id: memory.handovers.get(one.assignment_id or "") for one in wanted.values()}
+        handed_over = {key for key, record in handovers.items() if key and record and record.state != "received"}
         return Snapshot(
             list_is_valid=self.is_known,
-            wanted={session_id: self.desired.wanted(entry) for session_id, entry in self.desired.entries.items()},
-            seen=dict(self.observed.containers),
-            known={session_id: facts(record) for session_id, record in memory.sessions.items()},
-            orders=self.orders.all(),
-            begun=self.orders.begun() | {h for h, r in memory.handovers.items() if r.state != "received"},
+            wanted=wanted,
+            seen=_of(self.observed.containers, only),
+            known={session_id: facts(record) for session_id, record in _of(memory.sessions, only).items()},
+            orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
+            begun=self.orders.begun() | handed_over,
             condemned=self.desired.condemned,
         )
 
@@ -106,8 +144,8 @@ class Sessions:
     def states(self) -> list[ObservedState]:
         return [self._observe(desired)[0] for desired in self.desired.entries.values()]
 
-    def running(self) -> list[str]:
-        seen = self.observed.containers.items()
+    def running(self, only: AbstractSet[str] | None = None) -> list[str]:
+        seen = _of(self.observed.containers, only).items()
         return [k for k, one in seen if one.state == "running" and one.address and self.desired.get(k) is not None]
 
     def unknown(self) -> list[str]:
@@ -167,3 +205,8 @@ class Sessions:
     def _handover(self, desired: Desired) -> HandoverRecord | None:
         assignment = desired.assignment
         return self._journal.memory.handovers.get(assignment.assignment_id) if assignment else None
+
+
+def _of(table: Mapping[str, T], only: AbstractSet[str] | None) -> dict[str, T]:
+    """The rows of `only` these sessions, or all."""
+    return dict(table) if only is None else {k: table[k] for k in only if k in table}

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from greenroom.core.session.states import ObservedState, Want
 
@@ -317,15 +317,39 @@ def is_news(term: int, term_seen: int, fresh: bool) -> bool:
     return fresh and term >= term_seen
 
 
+NO_ENTRIES: Final[Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListDifference:
+    """What changed between two desired lists: entries that are new or of another generation, and those that left."""
+
+    changed: frozenset[str]
+    left: frozenset[str]
+
+
+def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDifference:
+    """Of two lists of session id → generation."""
+    return ListDifference(
+        changed=frozenset(session_id for session_id, _ in now.items() - before.items()),
+        left=frozenset(before.keys() - now.keys()),
+    )
+
+
 def merge(
-    held: Mapping[str, Entry], news: Iterable[Entry], marks: Mapping[str, int]
+    held: Mapping[str, Entry],
+    news: Iterable[Entry],
+    marks: Mapping[str, int],
+    *,
+    kept: Mapping[str, Entry] = NO_ENTRIES,
 ) -> tuple[dict[str, Entry], dict[str, int]]:
-    """The desired list after a whole list `news` arrived, and the highest generation ever received for each session.
+    """The desired list after `news` arrived, and the highest generation ever received for each session.
 
     An entry of `news` with a lower generation is not taken: the one held stays, and a session that had left the list
-    does not return. Sessions that `news` does not name leave the list (their containers stay).
+    does not return. Sessions that neither `news` nor `kept` names leave the list (their containers stay); nothing is
+    `kept` when `news` is a whole list.
     """
-    merged: dict[str, Entry] = {}
+    merged = dict(kept)
     marks_after = dict(marks)
     for entry in news:
         mark = marks.get(entry.session_id, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -145,8 +145,8 @@ class DesiredSession:
     client_settings: ViewerSettings
 
 
-async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
-    """The Agent's whole desired list.
+async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
+    """The Agent's whole desired list, or `only` these sessions of it.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -156,8 +156,10 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
         # No user gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
         " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s"
-        " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
-        (agent_id,),
+        " FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
+        + ("" if only is None else " AND session_id = ANY(%s::uuid[])")
+        + " ORDER BY created",
+        (agent_id,) if only is None else (agent_id, list(only)),
         retry=False,
     )
     return [_desired_session(row) for row in rows]

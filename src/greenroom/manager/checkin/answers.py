@@ -13,6 +13,7 @@ import structlog
 from greenroom.core.errors import SetupError
 from greenroom.core.masking import shown
 from greenroom.core.session.observations import Verdict
+from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database
@@ -34,6 +35,7 @@ from greenroom.wire.messages import (
     CheckIn,
     Command,
     Desired,
+    DesiredChanges,
     DesiredImage,
     ManagerAddress,
     PictureSize,
@@ -86,6 +88,18 @@ class Instruction:
     age_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """An answer, the instructions in it, and the list that the Agent has after it (session id → generation) with its
+    digest.
+    """
+
+    answer: Answer
+    instructions: list[Instruction]
+    generations: Mapping[str, int]
+    digest: str
+
+
 async def make(
     *,
     db: Database,
@@ -95,26 +109,38 @@ async def make(
     message: CheckIn,
     state: CheckInState,
     images_sent: str,
-) -> tuple[Answer, list[Instruction]]:
-    """The answer for this state (the whole desired list if the Agent's differs, images and commands if any), and the
-    instructions in it.
+    held: Mapping[str, int] | None,
+) -> News:
+    """The answer for this state: the desired list if the Agent's differs, images and commands if any. Of the list only
+    what changed, if it is known what the Agent `held` when it sent the message.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    desired = images = None
-    listed = list[DesiredSession]()
+    desired = changes = images = None
+    listed, generations, name = list[DesiredSession](), state.generations, message.have_digest
     if message.full or digest(state.generations) != message.have_digest:
-        listed = await checkin.read_desired(db, message.agent_id)
-        desired = [_desired(session, secrets) for session in listed]
+        delta = difference(held, state.generations) if held is not None and not message.full else None
+        listed = await checkin.read_desired(db, message.agent_id, delta.changed if delta else None)
+        generations = {session.session_id: session.generation for session in listed}
+        entries = [_desired(session, secrets) for session in listed]
+        if held is None or delta is None:
+            desired = entries
+        else:
+            left = delta.left | (delta.changed - generations.keys())
+            changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
+            generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
+        name = digest(generations)
     if state.images_digest != images_sent:
         images = [_image(image, secrets) for image in await checkin.read_images(db, message.agent_id, state.zone_id)]
     ordered = await checkin.read_commands(db, message.agent_id) if state.command_ids else []
     commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
-    answer = msgspec.structs.replace(no_news(state, me, config), desired=desired, images=images, commands=commands)
+    answer = msgspec.structs.replace(
+        no_news(state, me, config), desired=desired, changes=changes, images=images, commands=commands
+    )
     if filter_policies_differ(message, state):
         answer = await _with_filter_policies(answer, db, state)
-    return answer, _instructions(listed, ordered)
+    return News(answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name)
 
 
 def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -> list[Instruction]:

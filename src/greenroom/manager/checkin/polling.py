@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -48,6 +48,10 @@ class ManagerLeftError(GreenroomError):
     http_status = 503
 
 
+LISTS_KEPT: Final = 2
+"""Desired lists remembered of each Agent: its two connections may hold different ones for a moment."""
+
+
 @dataclass(slots=True)
 class _SentState:
     """What this Manager sent to one incarnation of an Agent; losing it costs just one unneeded answer."""
@@ -56,10 +60,20 @@ class _SentState:
     images_digest: str = ""
     command_ids: frozenset[str] = frozenset()
     verdicts: frozenset[str] = frozenset()
-    generations: dict[str, int] | None = None
-    """Of the sessions; None before the first answer."""
+    lists: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    """Digest → the desired list (session id → generation) with that digest, of the last answers; the newest is last."""
     asked_at_s: dict[str, float] = field(default_factory=dict[str, float])
     """Unknown containers → when the Agent first asked about each."""
+
+    def remember(self, name: str, generations: Mapping[str, int]) -> None:
+        """The Agent has this list now; `name` is its digest."""
+        self.lists.pop(name, None)
+        self.lists = {**dict(list(self.lists.items())[1 - LISTS_KEPT :]), name: generations}
+
+    def has_list_with(self, session_id: str, generation: int) -> bool:
+        """Whether the newest list has this session so or newer."""
+        newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
+        return newest.get(session_id, -1) >= generation
 
 
 class CheckIns:
@@ -221,7 +235,7 @@ class CheckIns:
 
     async def _answer(self, message: CheckIn, state: CheckInState) -> Answer:
         answer = await self._made(message, state)
-        if answer.desired is not None or answer.commands:
+        if answer.desired is not None or answer.changes is not None or answer.commands:
             await stop("checkin.before_answer")
         self._metrics.check_ins.labels(_result(answer)).inc()
         return answer
@@ -231,7 +245,7 @@ class CheckIns:
             return answers.no_news(state, self._me, self._config)
         sent = self._sent_to(message)
         try:
-            answer, instructions = await answers.make(
+            news = await answers.make(
                 db=self._db,
                 me=self._me,
                 config=self._config,
@@ -239,24 +253,24 @@ class CheckIns:
                 message=message,
                 state=state,
                 images_sent=sent.images_digest,
+                held=sent.lists.get(message.have_digest) if message.takes_changes else None,
             )
             verdicts = await self._verdicts(message, sent)
         except Unavailable:
             return answers.no_news(state.stale(), self._me, self._config)
-        self._deliver(sent, instructions)
-        sent.generations = state.generations
+        self._deliver(sent, news.instructions)
+        sent.remember(news.digest, news.generations)
         sent.images_digest = state.images_digest
         sent.command_ids = state.command_ids
         sent.verdicts = frozenset(verdicts)
-        return answers.with_verdicts(answer, verdicts)
+        return answers.with_verdicts(news.answer, verdicts)
 
     def _deliver(self, sent: _SentState, instructions: Iterable[Instruction]) -> None:
         """Count instructions that the Agent gets for the first time; what other Managers sent it is not known."""
-        if sent.generations is None:
+        if not sent.lists:
             return
         for one in instructions:
-            is_sent = one.key in sent.command_ids or sent.generations.get(one.key, -1) >= one.generation
-            if not is_sent:
+            if one.key not in sent.command_ids and not sent.has_list_with(one.key, one.generation):
                 self._metrics.instruction_seconds.labels(one.kind).observe(max(0.0, one.age_s))
 
     async def _verdicts(self, message: CheckIn, sent: _SentState) -> dict[str, observations.Verdict]:
@@ -284,5 +298,6 @@ async def _wait(news: asyncio.Event, seconds: float) -> None:
 def _result(answer: Answer) -> str:
     if not answer.fresh:
         return "stale"
-    is_news = answer.desired is not None or answer.images is not None or answer.filter_policies is not None
+    has_list = answer.desired is not None or answer.changes is not None
+    is_news = has_list or answer.images is not None or answer.filter_policies is not None
     return "news" if is_news or answer.commands or answer.verdicts else "nothing new"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.session.reconcile import is_news, merge
+from greenroom.core.session.reconcile import difference, is_news, merge
 
 IDS = ["s1", "s2", "s3"]
 PROVE = settings(max_examples=200, deadline=None, database=None)
@@ -99,3 +100,17 @@ def test_what_did_not_change_stays_the_same_entry():
 )
 def test_a_lower_term_and_an_old_reading_are_no_news(term: int, seen_term: int, fresh: bool, expected: bool):
     assert is_news(term, seen_term, fresh) is expected
+
+
+@PROVE
+@given(deliveries())
+def test_what_changed_makes_of_a_list_what_the_whole_one_makes(delivery: tuple[list[dict[str, int]], list[int]]):
+    held, marks = dict[str, Entry](), dict[str, int]()
+    for before, now in pairwise(delivery[0]):
+        delta = difference(before, now)
+        whole = merge(held, [Entry(s, g) for s, g in now.items()], marks)
+        kept = {s: entry for s, entry in held.items() if s not in delta.left}
+        held, marks = merge(held, [Entry(s, now[s]) for s in delta.changed], marks, kept=kept)
+        assert (held, marks) == whole
+        assert not delta.left & now.keys()
+        assert all(now[s] == before[s] for s in now.keys() - delta.changed)

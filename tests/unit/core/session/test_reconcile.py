@@ -299,6 +299,19 @@ def one_change_per_container(snapshot: Snapshot, planner: Planner) -> None:
     assert len(changed) == len(set(changed))
 
 
+def each_session_is_planned_by_itself(snapshot: Snapshot, planner: Planner) -> None:
+    """A round for some sessions plans for them what a round for all does."""
+    some = frozenset(IDS[:2])
+    of_some = replace(
+        snapshot,
+        wanted={k: v for k, v in snapshot.wanted.items() if k in some},
+        seen={k: v for k, v in snapshot.seen.items() if k in some},
+        known={k: v for k, v in snapshot.known.items() if k in some},
+        orders=tuple(order for order in snapshot.orders if order.session_id in some),
+    )
+    assert planner(of_some) == [action for action in planner(snapshot) if action.session_id in some]
+
+
 def begun_once(snapshot: Snapshot, planner: Planner) -> None:
     for action in planner(snapshot):
         assert action.target_id is None or action.target_id not in snapshot.begun
@@ -359,6 +372,7 @@ MUTANTS: list[tuple[Callable[[Snapshot, Planner], None], Planner]] = [
     (failed_ones_are_never_started, lambda s: plan(replace(s, known=_without_failures(s.known)))),
     (one_change_per_container, lambda s: plan(s) * 2),
     (begun_once, lambda s: plan(replace(s, begun=frozenset()))),
+    (each_session_is_planned_by_itself, lambda s: plan(s)[:1]),
     (comes_to_rest_as_wanted, lambda s: [a for a in plan(s) if a.kind is not ActionKind.UNPAUSE]),
     (every_action_has_a_reason, lambda s: [replace(a, reason="") for a in plan(s)]),
 ]

@@ -1,0 +1,82 @@
+"""The Agent's desired list when only what changed arrives, and which sessions its rounds plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.testing.manager import spec
+from greenroom.wire.messages import Answer, Command, Desired, DesiredChanges
+
+
+@pytest.fixture
+def sessions(tmp_path: Path) -> Sessions:
+    """Of an Agent with the sessions a, b and c that has planned its first round."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.open()
+    made = Sessions(journal)
+    made.accept(answer(desired=[desired("a"), desired("b"), desired("c")]))
+    made.observed.saw_all([])
+    made.due.take()
+    return made
+
+
+def desired(session_id: str, generation: int = 1) -> Desired:
+    return Desired(session_id=session_id, generation=generation, want="running", spec=asdict(spec()))
+
+
+def answer(*commands: Command, desired: list[Desired] | None = None, changes: DesiredChanges | None = None) -> Answer:
+    return Answer(
+        db_epoch="e",
+        zone_id="z",
+        term=1,
+        answered_by="m",
+        fresh=True,
+        acked_seq=0,
+        desired=desired,
+        changes=changes,
+        commands=list(commands),
+    )
+
+
+def changes(since: str) -> DesiredChanges:
+    return DesiredChanges(since=since, changed=[desired("b", 2), desired("d")], left=["a"])
+
+
+def test_changes_of_the_list_it_holds_are_applied(sessions: Sessions):
+    before = sessions.desired.entries["c"]
+    sessions.accept(answer(changes=changes(sessions.desired.digest)))
+    assert {k: entry.generation for k, entry in sessions.desired.entries.items()} == {"b": 2, "c": 1, "d": 1}
+    assert sessions.desired.entries["c"] is before
+    assert sessions.desired.spec("a") is None
+
+
+def test_changes_of_another_list_are_ignored(sessions: Sessions):
+    digest = sessions.desired.digest
+    sessions.accept(answer(changes=changes("of another list")))
+    assert sessions.desired.digest == digest, "so that the next answer brings the whole list"
+
+
+def test_a_round_plans_the_sessions_to_which_something_happened(sessions: Sessions):
+    sessions.accept(answer(changes=changes(sessions.desired.digest)))
+    assert sessions.due.take() == {"a", "b", "d"}
+    sessions.observed.saw("c", SeenContainer(session_id="c", container_id="c1", state=ContainerState.RUNNING))
+    sessions.accept(answer(Command(command_id="k", session_id="b", generation=2, argv=["true"])))
+    assert sessions.due.take() == {"b", "c"}
+    snapshot = sessions.snapshot({"b", "c"})
+    assert (snapshot.wanted.keys(), snapshot.seen.keys(), len(snapshot.orders)) == ({"b", "c"}, {"c"}, 1)
+
+
+def test_an_answer_without_news_plans_nothing(sessions: Sessions):
+    sessions.accept(answer())
+    assert not sessions.due.event.is_set()
+
+
+def test_a_whole_inventory_is_followed_by_a_whole_round(sessions: Sessions):
+    sessions.observed.saw_all([])
+    assert sessions.due.take() is None
