@@ -47,7 +47,7 @@ class Failing(System):
         await run_successors(self.ctx)
 
     async def fails(self, session_id: str) -> None:
-        """Its hand-over; nobody has looked for another one yet."""
+        """Its hand-over; no Primary has looked for another session yet."""
         await self.db.write(
             "UPDATE sessions SET status = 'failed', error = 'assign ended with 1', set_aside_reason = 'assign ended"
             " with 1' WHERE session_id = %s",

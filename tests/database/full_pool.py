@@ -18,7 +18,7 @@ STEP = TraceStep(
 
 
 class FullPool(System):
-    """Its sessions can be claimed, whatever is configured meanwhile."""
+    """Its sessions can be claimed, even if the configuration changes meanwhile."""
 
     @classmethod
     async def filled(cls, db: Database) -> Self:

@@ -42,7 +42,7 @@ async def waits_or_ends(db: Database, task: asyncio.Task[Any], number: int) -> N
 async def held_at_commit(db: Database, what: Literal["assigning", "leaving"]) -> AsyncGenerator[None]:
     """Inside, a transaction that gives a session to a user, or takes one out of its pool, waits when it is committed.
 
-    It has written everything, nobody sees it, and its locks are held.
+    It has written everything, no other transaction sees it, and its locks are held.
     """
     await db.write(_HOLD + _STATUS[what] + ") EXECUTE FUNCTION held_at_commit()")
     async with db.connection() as holder:

@@ -114,7 +114,7 @@ async def test_while_its_container_is_being_created_a_session_is_not_absent(
         assert await runtime.list() == []
 
 
-async def test_what_does_not_become_usable_tells_its_last_lines(
+async def test_a_session_that_does_not_become_usable_reports_its_last_lines(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async def says(*_: object) -> str:
@@ -267,19 +267,19 @@ async def test_a_wrong_join_token_is_tried_again_when_the_file_was_corrected(
         await world.until(lambda: world.check_ins)
 
 
-async def test_revocation_is_told_to_the_stream_authoriser(world: World, manager: ScriptedManager, tmp_path: Path):
+async def test_the_stream_authoriser_is_notified_of_revocation(world: World, manager: ScriptedManager, tmp_path: Path):
     session = session_id()
-    told: list[str] = []
+    notified: list[str] = []
     async with agent_inside(tmp_path, manager) as agent:
-        agent.remembered.authorised_changed.subscribe(told.append)
+        agent.remembered.authorised_changed.subscribe(notified.append)
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
-        told.clear()
+        notified.clear()
         await world.hand_over(session)
-        await world.until(lambda: told == [session])
+        await world.until(lambda: notified == [session])
         await world.want(session, "absent")
         await world.until(lambda: world.state(session) == "absent")
-        assert told == [session, session]
+        assert notified == [session, session]
         assert agent.sessions.get(session) is None
 
 

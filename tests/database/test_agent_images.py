@@ -45,7 +45,7 @@ async def test_a_create_waits_for_an_image_that_is_being_fetched(
         await world.until(lambda: _image_state(world, "slow/image:1") == "present")
 
 
-async def test_an_image_is_not_fetched_before_its_registrys_password_is_told(
+async def test_an_image_is_not_fetched_before_its_registry_password_arrives(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     behave(tmp_path, missing_images=["team/closed:1"])

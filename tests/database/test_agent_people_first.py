@@ -1,4 +1,4 @@
-"""Start slots of an Agent: a person's session does not wait for those of pools, whatever holds them up."""
+"""Start slots of an Agent: a person's session does not wait for those of pools, even if these hang."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def refill(world: World, number: int = MANY, image: str = SLOW, **changes:
 
 
 async def launch(world: World, image: str = "greenroom/desktop:openbox") -> str:
-    """Somebody launches a session on demand."""
+    """A user launches a session on demand."""
     session = session_id()
     user = Authorised(user_id=session_id(), epoch=1)
     await world.want(session, spec=msgspec.to_builtins(spec(image=image)), authorised=user)

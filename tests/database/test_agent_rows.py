@@ -1,4 +1,4 @@
-"""An Agent can neither read nor change what is another's, whatever it says with its own credential."""
+"""With its own credential an Agent can neither read nor change what belongs to another."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Two:
     command_id: str
 
     async def rows(self) -> dict[str, Any]:
-        """All that is the victim's, but for when it was heard of."""
+        """All that belongs to the victim, but for the time of its last report."""
         values = {"agent_id": self.victim.agent_id, "session_id": self.session_id}
         found = {name: await self.db.fetch(query, values) for name, query in VICTIMS.items()}
         return json.loads(json.dumps(found, default=str))
@@ -101,10 +101,10 @@ def everything_about(two: Two) -> Observed:
 @pytest.mark.parametrize("state", ["running", "failed", "stopped", "absent", "creating", "paused"])
 async def test_what_is_observed_of_anothers_session_changes_nothing(two: Two, state: Any):
     before = await two.rows()
-    told = everything_about(two)
-    await two.intruder.check_in(Observed(**{**{f: getattr(told, f) for f in told.__struct_fields__}, "state": state}))
+    full = everything_about(two)
+    await two.intruder.check_in(Observed(**{**{f: getattr(full, f) for f in full.__struct_fields__}, "state": state}))
     assert await two.rows() == before
-    assert (await two.victim.check_in(told)).acked_seq > 0
+    assert (await two.victim.check_in(full)).acked_seq > 0
     assert (await row(two.db, two.session_id))["status"] == "running", "its own Agent says the same and is believed"
 
 
@@ -117,7 +117,7 @@ async def test_a_command_is_answered_only_through_its_own_session(two: Two):
     assert await two.rows() == before
 
 
-async def test_nothing_of_anothers_is_told(two: Two):
+async def test_an_answer_holds_nothing_of_another_agent(two: Two):
     answer = await two.intruder.check_in(full=True, unknown=[two.session_id])
     assert answer.desired == []
     assert answer.commands == []
@@ -127,7 +127,7 @@ async def test_nothing_of_anothers_is_told(two: Two):
     assert [command.command_id for command in answer.commands] == [two.command_id]
 
 
-async def test_reports_of_images_and_capacity_are_of_the_one_who_speaks(two: Two):
+async def test_reports_of_images_and_capacity_concern_their_sender_alone(two: Two):
     await two.victim.check_in(images=[ImageReport(name="greenroom/test", state="present")])
     before = await two.rows()
     await two.intruder.check_in(images=[ImageReport(name="greenroom/test", state="failed", error="mine")])
@@ -164,7 +164,7 @@ async def test_log_lines_are_not_about_sessions_or_users_of_others(two: Two):
     assert await eventually(of_its_own) == [{"session_id": two.session_id, "user_id": two.user_id}]
 
 
-async def test_nobody_speaks_for_another(two: Two):
+async def test_an_agent_cannot_report_as_another(two: Two):
     before = await two.rows()
     assert two.victim.registered is not None
     message = two.victim.message(everything_about(two), seq=99)
@@ -174,13 +174,13 @@ async def test_nobody_speaks_for_another(two: Two):
         (two.victim.agent_id, ""),
         ("", ""),
     ):
-        speaker = ToldAgent(two.door, agent_id=agent_id, credential=credential)
-        assert (await speaker.post("/v1/check-in", message)).status_code == 401
+        sender = ToldAgent(two.door, agent_id=agent_id, credential=credential)
+        assert (await sender.post("/v1/check-in", message)).status_code == 401
     stolen_name = ToldAgent(two.door, agent_id=two.victim.agent_id, credential=two.intruder.credential)
     assert (await stolen_name.register()).status_code == 401
     after = await two.rows()
     refusal = after["agent"][0]["row"].pop("refused_reason")
-    assert "credential is not valid" in refusal, "the administrator sees that somebody tried"
+    assert "credential is not valid" in refusal, "the administrator sees the attempt"
     for rows in (before, after):
         for name in ("refused_reason", "refused_at", "refused_address"):
             rows["agent"][0]["row"].pop(name, None)

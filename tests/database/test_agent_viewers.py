@@ -1,4 +1,4 @@
-"""An Agent that ends and starts again while nobody else answers: who may look at its desktops goes on."""
+"""An Agent restarts while neither Manager nor api answers: the viewers it knows may still see its desktops."""
 
 from __future__ import annotations
 

@@ -68,11 +68,11 @@ async def test_hand_over_of_a_session_that_no_longer_answers_fails(
 async def test_assign_does_not_run_for_a_user_who_has_another_session_now(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """An Agent that was frozen finds the order in its socket when it goes on, long after the session was set aside."""
-    session, hear = session_id(), world.receive
+    """A frozen Agent that goes on finds the order in its socket, long after the session was quarantined."""
+    session, receive = session_id(), world.receive
 
-    def set_aside(message: CheckIn) -> None:
-        hear(message)
+    def quarantine(message: CheckIn) -> None:
+        receive(message)
         if any(observed.assignment for observed in message.sessions):
             before = world.desired[session]
             generation = before.generation + 1
@@ -80,7 +80,7 @@ async def test_assign_does_not_run_for_a_user_who_has_another_session_now(
                 before, generation=generation, assignment=None, authorised=None
             )
 
-    monkeypatch.setattr(world, "receive", set_aside)
+    monkeypatch.setattr(world, "receive", quarantine)
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session)
         await world.until(lambda: world.is_usable(session))

@@ -1,4 +1,4 @@
-"""A claim meets whatever else may happen to a staged session: one of the two gets it, never both, and no deadlock.
+"""A claim races with every other change of a staged session: one of the two gets it, never both, and no deadlock.
 
 Each is held at its commit while the other runs, in both orders, and all are let loose at once.
 """
@@ -134,7 +134,7 @@ async def test_what_is_being_claimed_stays_the_users(stage: FullPool, ending: st
 
 
 @each_ending
-async def test_what_is_leaving_the_pool_is_given_to_nobody(stage: FullPool, ending: str):
+async def test_a_session_that_is_leaving_the_pool_is_given_to_no_user(stage: FullPool, ending: str):
     prepare, act = ENDINGS[ending]
     ada = await stage.user("ada")
     await _soon(stage, ending)

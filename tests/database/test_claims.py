@@ -76,27 +76,27 @@ async def test_a_claim_gives_the_session_to_the_user(stage: Pool):
 
 @asynccontextmanager
 async def counting_proxy(dsn: str, turns: list[int]) -> AsyncIterator[str]:
-    """A socket in front of the database; each time the client speaks after the server did is a turn."""
+    """A socket in front of the database; each time the client sends after the server did is a turn."""
     folder = re.search(r"host=(\S+)", dsn)
     assert folder is not None
     mine = tempfile.mkdtemp(prefix="gr-proxy-")
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream_reader, upstream_writer = await asyncio.open_unix_connection(f"{folder[1]}/.s.PGSQL.5432")
-        server_spoke = True
+        server_sent = True
 
         async def up() -> None:
-            nonlocal server_spoke
+            nonlocal server_sent
             while data := await reader.read(65536):
-                turns[0] += server_spoke
-                server_spoke = False
+                turns[0] += server_sent
+                server_sent = False
                 upstream_writer.write(data)
             upstream_writer.close()
 
         async def down() -> None:
-            nonlocal server_spoke
+            nonlocal server_sent
             while data := await upstream_reader.read(65536):
-                server_spoke = True
+                server_sent = True
                 writer.write(data)
             writer.close()
 

@@ -1,4 +1,4 @@
-"""What the database is told about a deployment in containers, and what further hosts are given."""
+"""What the database stores of a deployment in containers, and what further hosts are given."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def warnings(db: Database, code: str) -> list[str]:
 
 async def test_an_address_reported_after_joining_waits_for_an_administrator(door: Door, db: Database):
     agent = await joined(db, door, edge_url=HERE)
-    assert await edges(db) == [HERE, None], "it was told with a token, which an administrator made"
+    assert await edges(db) == [HERE, None], "it came with a token, which an administrator made"
     agent.edge_url = ELSEWHERE
     for _ in range(2):
         assert (await agent.register()).status_code == 200

@@ -130,7 +130,7 @@ async def test_a_session_that_is_kept_without_a_container_is_found(stage: System
     assert await stage.broken() == {}
 
 
-async def test_an_agent_is_named_so_that_it_is_told_from_others_of_its_host(db: Database):
+async def test_an_agents_name_distinguishes_it_from_others_of_its_host(db: Database):
     names = "SELECT agent_id::text, agent_name(a) AS name FROM agents a"
     east, west = [await rows.zone(db, name) for name in ("east", "west")]
     first = await rows.agent(db, east, hostname="vm")

@@ -39,11 +39,11 @@ async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Door]:
 
 
 async def silence(db: Database) -> None:
-    """Nobody has checked in for a day."""
+    """No Agent has checked in for a day."""
     await db.write("UPDATE agents SET last_reported = now() - interval '1 day'")
 
 
-async def test_a_token_does_not_make_anybody_an_agent_that_is_known(door: Door, agent: ToldAgent, db: Database):
+async def test_a_join_token_takes_over_no_agent_that_is_known(door: Door, agent: ToldAgent, db: Database):
     await silence(db)
     thief = ToldAgent(door, await join_token(db), agent_id=agent.agent_id, machine_id="machine-2")
     response = await thief.register()
@@ -70,7 +70,7 @@ async def test_a_token_of_another_zone_is_worth_nothing_here(door: Door, db: Dat
     assert (await ToldAgent(door, "of eu", agent_id=agent.agent_id).register()).status_code == 401
 
 
-async def test_a_token_made_for_an_agent_lets_it_join_again_and_nobody_else(door: Door, agent: ToldAgent, db: Database):
+async def test_a_token_made_for_an_agent_lets_it_alone_join_again(door: Door, agent: ToldAgent, db: Database):
     (zone,) = await db.fetch("SELECT zone_id::text FROM agents")
     await add_join_token(db, hashed("again"), zone["zone_id"], uses=2, agent_id=agent.agent_id)
     assert (await ToldAgent(door, "again").register()).status_code == 401
@@ -113,7 +113,7 @@ async def logged(db: Database, code: str, part: str) -> dict[str, Any]:
         ("UPDATE join_tokens SET role = 'gateway'", "is for the role gateway, not for agent"),
     ],
 )
-async def test_joiner_and_administrator_are_told_why_a_token_is_refused(
+async def test_joiner_and_administrator_see_why_a_token_is_refused(
     door: Door, db: Database, change: LiteralString, said: str
 ):
     agent = ToldAgent(door, await join_token(db))
@@ -195,7 +195,7 @@ async def test_a_revoked_agent_is_out_at_once_and_rejoins_with_its_own_token(
     door: Door, agent: ToldAgent, db: Database
 ):
     await a_primary(db)
-    await agent.check_in()  # what it hears of the election would end a hold as well
+    await agent.check_in()  # news of the election would end a hold as well
     held = asyncio.create_task(agent.post("/v1/check-in", agent.message(hold_s=HOLD_S)))
 
     async def is_held() -> bool:
@@ -271,7 +271,7 @@ async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Databa
     assert (await agent.register()).status_code == 200
     await agent.check_in(full=True)
     assert agent.answer is not None
-    told = [image.name for image in agent.answer.images or ()]
+    images = [image.name for image in agent.answer.images or ()]
 
     async def status() -> str:
         (row,) = await db.fetch("SELECT status, enabled FROM agents")
@@ -281,7 +281,7 @@ async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Databa
         before = await db.fetch_one("SELECT last_round FROM managers")
 
         async def was_looked_at() -> bool:
-            told.extend(image.name for image in (await agent.check_in()).images or ())
+            images.extend(image.name for image in (await agent.check_in()).images or ())
             return before != await db.fetch_one("SELECT last_round FROM managers")
 
         await eventually(was_looked_at)
@@ -289,7 +289,7 @@ async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Databa
     for _ in range(2):
         await another_round()
     assert await status() == "pending False"
-    assert told == [], "nor the passwords of registries"
+    assert images == [], "nor the passwords of registries"
 
     async def says_so() -> bool:
         return bool(await db.fetch("SELECT 1 FROM logs WHERE message LIKE '%%waits for an administrator%%'"))
@@ -298,11 +298,11 @@ async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Databa
     await db.write("UPDATE agents SET enabled = true")
 
     async def is_promoted() -> bool:
-        told.extend(image.name for image in (await agent.check_in()).images or ())
+        images.extend(image.name for image in (await agent.check_in()).images or ())
         return await status() == "running True"
 
     assert await eventually(is_promoted)
-    assert told == ["greenroom/desktop:test"]
+    assert images == ["greenroom/desktop:test"]
 
 
 async def test_a_token_or_the_setting_enables_new_agents_only(door: Door, db: Database):
@@ -330,7 +330,7 @@ async def test_a_registry_password_goes_only_to_enabled_agents_that_pull(door: D
     )
     agent = await joined(db, door)
 
-    async def told(**said: Any) -> tuple[str, bool]:
+    async def password_for(**said: Any) -> tuple[str, bool]:
         (image,) = (await agent.check_in(**said)).images or []
         return image.password, image.password_withheld
 
@@ -339,10 +339,10 @@ async def test_a_registry_password_goes_only_to_enabled_agents_that_pull(door: D
 
     assert agent.answer is not None
     assert [image.password for image in agent.answer.images or ()] == ["robot secret"], "nothing is known of it"
-    assert await told(images=has("present")) == ("", True)
-    assert await told(images=has("absent")) == ("robot secret", False)
+    assert await password_for(images=has("present")) == ("", True)
+    assert await password_for(images=has("absent")) == ("robot secret", False)
     await db.write("UPDATE agents SET enabled = false, status = 'running'")
-    assert await told() == ("", True)
+    assert await password_for() == ("", True)
 
 
 async def test_up_does_not_wait_for_an_agent_that_waits_for_an_administrator(db: Database):

@@ -125,9 +125,7 @@ async def test_repeated_failed_launches_do_not_flood_the_log_or_hide_misses(stag
         ("UPDATE agents SET draining = true", "agent_disabled"),
     ],
 )
-async def test_whatever_is_wrong_with_a_pool_here_one_elsewhere_serves(
-    stage: Launches, change: LiteralString, code: str
-):
+async def test_if_a_pool_here_cannot_serve_one_elsewhere_does(stage: Launches, change: LiteralString, code: str):
     await stage.pool()
     await stage.db.write(change)
     us = await rows.zone(stage.db, "us")
@@ -192,6 +190,6 @@ async def test_a_launch_notifies_after_its_commit_without_a_whole_round(stage: L
     async with stage.db.connection() as connection:
         await connection.execute("LISTEN greenroom")
         result = await stage.launch()
-        heard = {n.payload async for n in connection.notifies(timeout=20, stop_after=3)}
+        received = {n.payload async for n in connection.notifies(timeout=20, stop_after=3)}
         await connection.execute("UNLISTEN *")
-    assert heard == {f"agent:{stage.agent_id}", f"session:{result.session_id}", f"staging:{config_id}"}
+    assert received == {f"agent:{stage.agent_id}", f"session:{result.session_id}", f"staging:{config_id}"}

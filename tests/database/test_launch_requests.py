@@ -111,14 +111,14 @@ async def test_without_the_setting_no_key_leaves_the_attributes(stage: Launches)
 
 
 @pytest.mark.parametrize("staged", [False, True])
-async def test_a_viewer_is_told_when_to_give_a_sign_of_life(stage: Launches, staged: bool):
+async def test_a_viewer_gets_the_interval_of_its_keepalives(stage: Launches, staged: bool):
     await stage.setting(keepalive_interval=200, keepalive_expiration=100, idle_disconnect=1.5, max_upload_mb=7)
     if staged:
         await stage.pool()
     session_id = (await stage.launch()).session_id
     (row,) = await stage.db.fetch("SELECT client_settings FROM sessions WHERE session_id = %s", (session_id,))
-    told = row["client_settings"]
-    assert (told["keepalive_interval"], told["idle_disconnect"], told["max_upload_mb"]) == (50, 1.5, 7)
+    settings = row["client_settings"]
+    assert (settings["keepalive_interval"], settings["idle_disconnect"], settings["max_upload_mb"]) == (50, 1.5, 7)
 
 
 async def test_a_profile_is_one_sessions_at_a_time(stage: Launches):
@@ -127,7 +127,7 @@ async def test_a_profile_is_one_sessions_at_a_time(stage: Launches):
     first = await stage.launch()
     results = await asyncio.gather(*(stage.launch() for _ in range(3)), return_exceptions=True)
     assert [type(result) for result in results] == [ProfileInUse] * 3
-    assert len(await stage.log("launch-refused")) == 1, "the same of the same user is told once a minute"
+    assert len(await stage.log("launch-refused")) == 1, "the same refusal of the same user is logged once a minute"
     rows = await stage.db.fetch("SELECT profile_path, persistent_profile_mode, status FROM sessions")
     assert rows == [
         {"profile_path": f"/profiles/{stage.user_id}", "persistent_profile_mode": "Enabled", "status": "requested"}

@@ -224,7 +224,7 @@ async def test_alone_after_a_cut_connection_it_goes_on_with_its_term(fleet: Flee
 
 
 async def test_with_listen_cut_a_resignation_is_found_all_the_same(fleet: Fleet, db: Database):
-    """R3 without NOTIFY: the follower waits for the lock on its own connection and needs to hear nothing."""
+    """R3 without NOTIFY: the follower waits for the lock on its own connection and needs no notification."""
     await two(fleet, db)
     await db.write(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom listen %%'"

@@ -1,4 +1,4 @@
-"""Clocks, deadlines and the Agents that ignore them, with a real Manager and an Agent that a test speaks for."""
+"""Clocks, deadlines and the Agents that ignore them, with a real Manager and an Agent whose messages the test sends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.manager.tasks import deadlines
 
 QUICK: dict[str, Any] = {
-    "agent_missing_s": 5,  # an Agent that speaks is not missing, although the machine stands still for a moment
+    "agent_missing_s": 5,  # an Agent that checks in is not missing, even if the machine stands still for a moment
     "checkin_hold_s": 0.5,
     "session_lost_s": 6,
     "agent_dead_s": 60,
@@ -39,21 +39,21 @@ async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
 
 
 class Stubborn:
-    """An Agent that goes on reporting `states` whatever it is told; a session it does not know is running."""
+    """An Agent that ignores its orders and goes on reporting `states`; a session not among them is running."""
 
     def __init__(self, agent: ToldAgent, **states: str) -> None:
         self.agent = agent
         self.states = states
 
     async def __aenter__(self) -> Stubborn:
-        self._task = asyncio.create_task(self._speak())
+        self._task = asyncio.create_task(self._report())
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _speak(self) -> None:
+    async def _report(self) -> None:
         while True:
             reports = [
                 seen(session_id, self.states.get(session_id, "running"), generation, usable=True)
@@ -125,7 +125,7 @@ async def logged(db: Database, code: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("action", "reached"), [("stop", "stopped"), ("pause", "paused")])
-async def test_a_session_nobody_used_is_put_to_rest_and_stays_there(
+async def test_an_unused_session_is_stopped_or_paused_and_stays_so(
     agent: ToldAgent, db: Database, fleet: Fleet, action: Any, reached: str
 ):
     session_id = await used(db, agent, fleet)
@@ -169,7 +169,7 @@ async def test_a_session_without_user_has_no_such_clocks(agent: ToldAgent, db: D
         assert (await row(db, session_id))["status"] == "running"
 
 
-# Agents that do not do what they are told ---------------------------------------------------------------------------
+# Agents that ignore their orders ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["stop", "pause"])
@@ -228,10 +228,10 @@ async def test_an_ignored_deletion_is_repeated_and_its_time_goes_on(agent: ToldA
     async with Stubborn(agent) as stubborn:
         await db.write("UPDATE sessions SET deadline = clock_timestamp()")
 
-        async def told_again() -> bool:
+        async def repeated() -> bool:
             return (await row(db, session_id))["generation"] == 2
 
-        await eventually(told_again)
+        await eventually(repeated)
         found = await row(db, session_id)
         assert (found["status"], found["status_changed"]) == ("deleting", since)
         stubborn.states[session_id] = "absent"
@@ -282,8 +282,8 @@ async def test_a_session_resumed_while_its_agent_is_away_waits_for_it(agent: Tol
 
 
 async def test_an_agent_back_from_silence_has_time_to_do_what_was_asked(db: Database, fleet: Fleet):
-    patient: dict[str, Any] = {**QUICK, "session_lost_s": 600}
-    async with manager_here(fleet, **patient) as door:
+    timings: dict[str, Any] = {**QUICK, "session_lost_s": 600}
+    async with manager_here(fleet, **timings) as door:
         agent = await joined(db, door)
         orders = {"starting": "running", "stopping": "stopped", "pausing": "paused"}
         ids = {status: await used(db, agent, fleet, status=status, want=want) for status, want in orders.items()}

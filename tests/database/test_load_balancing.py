@@ -43,7 +43,7 @@ async def test_the_strategy_of_the_zone_chooses(stage: Hosts, strategy: str, hos
     assert await stage.host() == hostname
 
 
-async def test_an_agent_that_was_not_heard_of_for_a_while_is_tried_last(stage: Hosts):
+async def test_an_agent_that_has_not_reported_for_a_while_is_tried_last(stage: Hosts):
     silent = "UPDATE agents SET last_reported = clock_timestamp() - interval '8 s' WHERE agent_id = %s"
     await stage.db.write(silent, (stage.agents["idle"],))
     assert await stage.host() == "packed"
@@ -51,7 +51,7 @@ async def test_an_agent_that_was_not_heard_of_for_a_while_is_tried_last(stage: H
     assert await stage.host() == "idle", "it is better than none"
 
 
-async def test_a_full_agent_is_passed_over_whatever_the_strategy_says(stage: Hosts):
+async def test_a_full_agent_is_passed_over_with_any_strategy(stage: Hosts):
     await stage.db.write("UPDATE zones SET load_balancing_strategy = 'Most Load'")
     await stage.db.write("UPDATE agent_capacity SET cores = 2 WHERE agent_id = %s", (stage.agents["hot"],))
     assert await stage.host() == "packed"

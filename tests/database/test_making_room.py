@@ -1,4 +1,4 @@
-"""People first when capacity is scarce: a launch on demand takes the room of staged sessions that nobody can have yet,
+"""People first when capacity is scarce: a launch on demand takes the room of staged sessions that are not usable yet,
 and while a user waits for room, the pools of the zone leave the room that comes free to that user."""
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Scarce(System):
         return row["shortfall_code"], row["shortfall_reason"]
 
     async def pass_time(self, seconds: float) -> None:
-        """So long ago everybody was refused, as far as anybody can tell."""
+        """All refusals become this much older."""
         await self.db.write(
             "UPDATE launches_waiting SET refused = refused - make_interval(secs => %s),"
             " since = since - make_interval(secs => %s)",
@@ -118,7 +118,7 @@ async def test_claimable_sessions_stay_and_free_room_is_for_waiting_users(stage:
     second = await stage.launch_of("bob")
     await stage.end(second.session_id)
     await stage.plan()
-    assert await stage.pool() == {"running": CORES - 1, "requested": 1}, "nobody waits any more"
+    assert await stage.pool() == {"running": CORES - 1, "requested": 1}, "no user waits any more"
 
 
 async def test_pools_wait_for_people_for_a_limited_time(stage: Scarce):
@@ -147,7 +147,7 @@ async def test_repeated_refusals_hold_up_pools_for_a_minute_at_most(stage: Scarc
     assert await stage.pool() == {"requested": 1}
 
 
-async def test_a_launch_that_could_never_fit_holds_up_nobody(stage: Scarce):
+async def test_a_launch_that_could_never_fit_keeps_no_pool_waiting(stage: Scarce):
     huge = await rows.image(stage.db, friendly_name="Huge", cores=CORES + 1.0)
     await stage.db.write("INSERT INTO group_images (group_id, image_id) VALUES (%s, %s)", (stage.group_id, huge))
     with pytest.raises(NoResources):
@@ -156,7 +156,7 @@ async def test_a_launch_that_could_never_fit_holds_up_nobody(stage: Scarce):
     assert await stage.pool() == {"requested": CORES}
 
 
-async def test_sessions_that_become_usable_meanwhile_are_nobodys_room(stage: Scarce):
+async def test_sessions_that_become_usable_meanwhile_are_not_evicted(stage: Scarce):
     """Launches and reports of Agents at the same moment: what was seen usable is never taken."""
     for _ in range(6):
         await stage.plan()

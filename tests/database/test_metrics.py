@@ -93,7 +93,7 @@ async def test_figures_of_the_deployment(db: Database):
     assert found["greenroom_api_cores_reserved", "eu"] == 2
 
 
-async def test_without_the_database_the_process_still_speaks_for_itself():
+async def test_without_the_database_the_process_shows_its_own_metrics():
     away = Database("host=/nowhere", application_name="test", acquire_timeout_s=0.1)
     await away.open()
     try:

@@ -1,4 +1,4 @@
-"""What an Agent is told to do in running sessions, and its results: hand-over, commands, screenshots."""
+"""What an Agent is ordered to do in running sessions, and the results: hand-over, commands, screenshots."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_a_hand_over_is_received_then_assigned(agent: ToldAgent, db: Datab
     assert (found["status"], found["assignment_state"], found["deadline"]) == ("running", "assigned", None)
 
 
-async def test_a_command_is_told_until_it_has_begun_and_its_result_is_kept(agent: ToldAgent, db: Database):
+async def test_a_command_is_sent_until_it_has_begun_and_its_result_is_kept(agent: ToldAgent, db: Database):
     session_id = await session(db, agent, status="running")
     await agent.check_in()
     command_id = str(uuid.uuid4())
@@ -55,7 +55,7 @@ async def test_a_command_is_told_until_it_has_begun_and_its_result_is_kept(agent
     assert rows == [{"state": "done", "exit_code": 0, "output": "hello"}]
 
 
-async def test_a_command_that_nobody_waits_for_any_more_is_not_begun(agent: ToldAgent, db: Database):
+async def test_a_command_whose_caller_no_longer_waits_is_not_begun(agent: ToldAgent, db: Database):
     session_id = await session(db, agent, status="running")
     await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, deadline_s, created)"
@@ -90,7 +90,7 @@ async def test_a_screenshot_is_ordered_while_awaited_and_only_a_jpeg_is_kept(age
         return found["picture"]
 
     await ordered(21)
-    assert (await agent.check_in()).commands == [], "nobody waits for it any more"
+    assert (await agent.check_in()).commands == [], "no caller waits for it any more"
     command_id = await ordered(0)
     (command,) = (await agent.check_in()).commands
     assert (command.command_id, command.screenshot) == (command_id, PictureSize(width=64, height=48))

@@ -1,4 +1,4 @@
-"""Many launches at once, through two api processes: exactly as many as there is room for, the others told why."""
+"""Many launches at once through two api processes fill the room exactly; the others are refused with the reason."""
 
 from __future__ import annotations
 

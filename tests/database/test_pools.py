@@ -125,7 +125,7 @@ async def test_the_next_primary_does_not_log_a_shortfall_again_that_is_known(sta
     assert len(await stage.log("staging-shortfall")) == 1
 
 
-async def test_a_pool_nobody_fills_is_logged_once_until_a_primary_fills_it(stage: System):
+async def test_a_pool_without_a_primary_is_logged_once_until_one_fills_it(stage: System):
     for _ in range(2):
         await asyncio.gather(*(note_unattended_pools(stage.db, stage.logs) for _ in range(3)))
     reason = "3 of 3 not staged: no Manager of the zone is running, so the pool is not filled."
@@ -244,7 +244,7 @@ async def test_a_primary_whose_term_is_over_writes_nothing(stage: System):
     assert await stage.statuses() == {}
 
 
-async def test_a_session_nobody_kept_alive_ends(stage: System):
+async def test_a_session_that_is_not_kept_alive_ends(stage: System):
     await stage.settle()
     assert await stage.claim(stage.user_id)
     await stage.agents_do()

@@ -108,7 +108,7 @@ async def test_a_session_without_room_for_its_replacement_goes_at_its_expiry(sta
     )
     await stage.settle()
     assert await stage.statuses() == {"running": 3, "deleted": 1}
-    assert await stage.log("staging-shortfall") == [], "nothing anybody has to do something about"
+    assert await stage.log("staging-shortfall") == [], "nothing that needs an administrator"
 
 
 @pytest.mark.parametrize(("cores", "least"), [(4, 3), (3, 2)])

@@ -54,7 +54,7 @@ async def test_a_session_claimed_while_being_replaced_is_the_users(stage: FullPo
     assert await stage.broken() == {}
 
 
-async def test_one_that_was_replaced_is_given_to_nobody(stage: FullPool):
+async def test_a_session_that_is_being_replaced_is_given_to_no_user(stage: FullPool):
     old, _ = await rotating(stage)
     ada = await stage.user("ada")
     async with held_at_commit(stage.db, "leaving"):

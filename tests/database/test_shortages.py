@@ -15,7 +15,7 @@ async def messages(db: Database, logs: LogWriter) -> list[str]:
     return [row["message"] for row in await db.fetch("SELECT message FROM logs ORDER BY log_id")]
 
 
-async def test_what_follows_for_the_same_reasons_is_counted_and_told_once(db: Database):
+async def test_refusals_for_the_same_reasons_are_counted_and_logged_once(db: Database):
     logs, user_id, launch_id = LogWriter(db, "api"), await rows.user(db, "ada"), "0f6e8a52-0000-4000-8000-00000000000a"
     ends: list[Callable[[], None]] = []
     shortages = Shortages(logs, window_s=60, later=lambda _, end: ends.append(end))
@@ -29,9 +29,9 @@ async def test_what_follows_for_the_same_reasons_is_counted_and_told_once(db: Da
     assert await messages(db, logs) == ["no room 0", "no image 0"]
     end_of_no_room, end_of_no_image = ends
     end_of_no_room()
-    told = (await messages(db, logs))[2]
-    assert told.startswith("4 more launches of Desktop were refused within 60 s for the same reasons")
-    assert told.endswith("The last one: no room 4")
+    counted = (await messages(db, logs))[2]
+    assert counted.startswith("4 more launches of Desktop were refused within 60 s for the same reasons")
+    assert counted.endswith("The last one: no room 4")
     refuse("no room", 5)
     assert len(await messages(db, logs)) == 3, "the next window has begun"
     end_of_no_image()
@@ -39,7 +39,7 @@ async def test_what_follows_for_the_same_reasons_is_counted_and_told_once(db: Da
     assert (await messages(db, logs))[3:] == ["no image 1"], "a window in which nothing followed begins no other"
 
 
-def test_what_was_told_is_told_again_when_its_window_is_over():
+def test_what_was_logged_is_logged_again_when_its_window_is_over():
     ends: list[Callable[[], None]] = []
     repeats = Repeats(window_s=60, later=lambda _, end: ends.append(end))
     assert [repeats.is_new("ada", code) for code in ("pool_empty", "run_config", "pool_empty")] == [True, True, False]

@@ -1,4 +1,4 @@
-"""Whatever happens to a pool in whatever order, also killed in the middle: a session is one user's or nobody's.
+"""A pool meets events in any order, and kills in the middle of them: no session is ever given to two users.
 
 A state machine drives the product's own functions on a real PostgreSQL; the doctor's queries are asked after each step.
 STAGING_MACHINE_EXAMPLES=500 looks longer.
@@ -70,7 +70,7 @@ class World:
         await self.check(AFTER_A_PLAN)
 
     async def launch(self, user: int, key: str) -> None:
-        """Somebody launches, or asks again with the key of an earlier launch."""
+        """A user launches, or repeats an earlier launch with its key."""
         user_id = self.users[user]
         request = LaunchRequest(
             user_id=user_id, image_id=self.image_id, request_host="desk.example", idempotency_key=f"{user}-{key}"
@@ -79,7 +79,7 @@ class World:
             result = await self.launcher.launch(request)
         except (SessionLimit, NoResources, Refused):
             return
-        assert self.owner.setdefault(result.session_id, user_id) == user_id, "it was given to somebody else before"
+        assert self.owner.setdefault(result.session_id, user_id) == user_id, "it was given to another user before"
 
     async def report(self, outcome: str = "well") -> None:
         """What the Agents that are not silent make of their desired lists; one session meets `outcome`."""
@@ -98,7 +98,7 @@ class World:
                 await apply(connection, [_message(agent_id, seen)], self.ctx.config)
 
     async def silence(self, agent: int) -> None:
-        """An Agent is not heard any more, for so long that it is missing."""
+        """An Agent stops reporting, for so long that it is missing."""
         await self.db.write(
             "UPDATE agents SET usage = '{\"silent\": true}', last_reported = clock_timestamp() - interval '1 min'"
             " WHERE agent_id = %s",
@@ -106,7 +106,7 @@ class World:
         )
 
     async def return_of(self, agent: int) -> None:
-        """It is heard again."""
+        """It reports again."""
         await self.db.write("UPDATE agents SET usage = '{}' WHERE agent_id = %s", (self.agents[agent],))
         await self.report()
 

@@ -1,4 +1,4 @@
-"""Every link between machines verifies its peer: another name, another authority, a lapsed certificate."""
+"""Every link between machines verifies its peer: another name, another authority, an expired certificate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Host:
     """A host that answers everything, with a certificate of a kind."""
 
     served: Served
-    heard: list[str]
+    received: list[str]
     ca_file: Path
 
     @property
@@ -54,7 +54,7 @@ KINDS = {
     "good": Kind(),
     "another name": Kind("IP address mismatch", host="manager-2.example.org"),
     "another authority": Kind("self-signed certificate in certificate chain", authority=OTHERS),
-    "lapsed": Kind("certificate has expired", made=timedelta(days=-100)),
+    "expired": Kind("certificate has expired", made=timedelta(days=-100)),
     "not valid yet": Kind("certificate is not yet valid", made=timedelta(days=2)),
 }
 
@@ -66,10 +66,10 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 async def host(kind: Kind, tmp_path: Path) -> AsyncIterator[Host]:
-    heard: list[str] = []
+    received: list[str] = []
 
     async def answer(request: Request) -> JSONResponse:
-        heard.append(request.url.path)
+        received.append(request.url.path)
         return JSONResponse(REGISTERED | {"allow": True, "manager_urls": []})
 
     key = new_key()
@@ -78,7 +78,7 @@ async def host(kind: Kind, tmp_path: Path) -> AsyncIterator[Host]:
     (tmp_path / "key.pem").write_text(key_text(key))
     (tmp_path / "ca.pem").write_text(OURS.certificate)
     served = await serve(Starlette(routes=[Route("/{rest:path}", answer, methods=["GET", "POST"])]), tls=tmp_path)
-    yield Host(served, heard, tmp_path / "ca.pem")
+    yield Host(served, received, tmp_path / "ca.pem")
     await served.stop()
 
 
@@ -86,13 +86,13 @@ async def refused(kind: Kind, host: Host, ask: Callable[[], Awaitable[object]], 
     """`ask` works with a good certificate; otherwise nothing is sent, and address and cause are named."""
     if not kind.said:
         await ask()
-        assert host.heard
+        assert host.received
         return
     with pytest.raises(error) as caught:
         await ask()
     assert kind.said in caught.value.message
     assert host.address in caught.value.message
-    assert host.heard == []
+    assert host.received == []
 
 
 async def test_agent_to_the_gateway_of_a_manager(kind: Kind, host: Host):
@@ -120,7 +120,7 @@ async def test_a_new_host_to_the_deployment(kind: Kind, host: Host):
     await refused(kind, host, lambda: asyncio.to_thread(ask), SetupError)
 
 
-async def test_a_new_host_that_knows_no_authority_is_told_how_to_name_one(tmp_path: Path):
+async def test_a_host_that_knows_no_authority_is_shown_how_to_name_one(tmp_path: Path):
     key = new_key()
     (tmp_path / "cert.pem").write_text(OURS.sign(key.public_key(), ["127.0.0.1"], 90, datetime.now(UTC)))
     (tmp_path / "key.pem").write_text(key_text(key))
@@ -135,10 +135,10 @@ async def test_a_new_host_that_knows_no_authority_is_told_how_to_name_one(tmp_pa
 
 async def test_an_interceptor_adds_no_authority_beside_the_fingerprint(tmp_path: Path):
     """It presents our authority first, which is public, then its own, which issued its certificate."""
-    heard: list[str] = []
+    received: list[str] = []
 
     async def answer(request: Request) -> Response:
-        heard.append(request.url.path)
+        received.append(request.url.path)
         return PlainTextResponse(OURS.certificate + OTHERS.certificate)
 
     key = new_key()
@@ -153,7 +153,7 @@ async def test_an_interceptor_adds_no_authority_beside_the_fingerprint(tmp_path:
             await asyncio.to_thread(deployment.post, "/join/agent", {"token": "secret"})
     finally:
         await served.stop()
-    assert heard == ["/api/v1/authority"], "the token was not sent"
+    assert received == ["/api/v1/authority"], "the token was not sent"
 
 
 async def test_words_of_an_unknown_server_do_not_reach_the_terminal(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A session that a user waits for is stranded on an Agent that is missing: it is started elsewhere, if that can be."""
+"""A user waits for a session whose Agent is missing: it is started elsewhere if possible."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ async def stage(db: Database) -> Failing:
     return await Failing.filled(db, "eu")
 
 
-async def strand(stage: Failing, status: LiteralString = "requested") -> str:
-    """A session for the user, whose Agent is not heard any more; its id."""
+async def orphan(stage: Failing, status: LiteralString = "requested") -> str:
+    """A session for the user, whose Agent no longer reports; its id."""
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = %s WHERE session_id = %s", (status, session_id))
     await silence(stage, session_id)
@@ -48,8 +48,8 @@ async def is_where_it_was(stage: Failing, session_id: str) -> bool:
 
 
 @pytest.mark.parametrize("status", ["requested", "starting"])
-async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stage: Failing, status: LiteralString):
-    first = await strand(stage, status)
+async def test_it_starts_on_another_agent_and_its_own_is_ordered_to_end_it(stage: Failing, status: LiteralString):
+    first = await orphan(stage, status)
     before = await stage.hostname_of(first)
     await run_orphaned_starts(stage.ctx)
     old, new = await stage.row(first), await stage.successor_of(first)
@@ -57,8 +57,8 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert (new["status"], str(new["user_id"]), new["idempotency_key"]) == ("requested", stage.user_id, "k")
     assert (old["status"], old["want"], old["user_id"], old["idempotency_key"]) == ("deleting", "absent", None, None)
     assert "its Agent has not reported for 17 s" in old["ended_reason"]
-    (told,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row.session_id == first]
-    assert (told.want, told.user_id, told.generation) == ("absent", None, 2)
+    (desired,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row.session_id == first]
+    assert (desired.want, desired.user_id, desired.generation) == ("absent", None, 2)
     assert json.dumps(new["client_settings"]) == json.dumps(old["client_settings"]) != "{}", "an integer stays one"
     assert await read_desired(stage.db, str(new["agent_id"]))
     assert (await views.get_session(stage.db, first)).session_id == str(new["session_id"])
@@ -83,14 +83,14 @@ async def test_variables_of_a_launch_stay_encrypted_in_its_successor(stage: Fail
 
 
 async def test_a_round_finds_the_agent_missing_and_starts_elsewhere(stage: Failing):
-    first = await strand(stage)
+    first = await orphan(stage)
     await stage.db.write("UPDATE agents SET status = 'running'")
     await PrimaryRounds().run(stage.ctx)
     assert (await stage.successor_of(first))["status"] == "requested"
 
 
-async def test_a_start_nobody_else_takes_waits_for_its_agent(stage: Failing):
-    first = await strand(stage)
+async def test_a_start_that_no_other_agent_takes_waits_for_its_agent(stage: Failing):
+    first = await orphan(stage)
     await stage.db.write("UPDATE agents SET draining = true WHERE status = 'running'")
     await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
@@ -101,7 +101,7 @@ async def test_a_start_nobody_else_takes_waits_for_its_agent(stage: Failing):
 
 
 async def test_the_silence_of_the_first_agent_is_among_the_causes(stage: Failing):
-    first = await strand(stage)
+    first = await orphan(stage)
     before = await stage.hostname_of(first)
     await run_orphaned_starts(stage.ctx)
     second = str((await stage.row(first))["superseded_by"])
@@ -123,17 +123,17 @@ PROFILE = Jsonb([{"source": "/profiles/ada", "target": "/home/kasm-user", "profi
         (AGENT_RETURNS, ()),
         ("UPDATE sessions SET spec = jsonb_set(spec, '{mounts}', %s) WHERE session_id = %s", (PROFILE,)),
     ],
-    ids=["it is resumed, its disk is there", "it is used", "its Agent is heard", "its profile may be open there"],
+    ids=["it is resumed, its disk is there", "it is used", "its Agent reports", "its profile may be open there"],
 )
 async def test_it_stays_where_it_is(stage: Failing, change: LiteralString, values: tuple[Jsonb, ...]):
-    first = await strand(stage, "starting")
+    first = await orphan(stage, "starting")
     await stage.db.write(change, (*values, first))
     await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
 
 
 async def test_nothing_is_concluded_while_it_is_quiet(stage: Failing):
-    first = await strand(stage)
+    first = await orphan(stage)
     await run_orphaned_starts(replace(stage.ctx, quiet=True))
     assert await is_where_it_was(stage, first)
 
@@ -150,7 +150,7 @@ async def test_nothing_is_concluded_while_it_is_quiet(stage: Failing):
 async def test_a_start_that_changed_meanwhile_is_not_replaced(
     stage: Failing, change: LiteralString, monkeypatch: pytest.MonkeyPatch
 ):
-    first = await strand(stage)
+    first = await orphan(stage)
     reserved = await stage.reserved()
 
     async def changes_meanwhile(connection: Connection, user_id: str) -> None:
