@@ -81,14 +81,14 @@ class Host:
 
     @contextmanager
     def cut_off(self) -> Generator[None]:
-        """Inside, no Manager hears of the Agent, nor it of any."""
+        """Inside, nothing passes between the Agent and any Manager."""
 
-        async def unheard(*_: Any, **__: Any) -> Any:
+        async def unanswered(*_: Any, **__: Any) -> Any:
             await asyncio.sleep(0.5)  # as a link that answers nothing
             raise NoManager("the cable is pulled")
 
         link = self.agent.check_in._link
-        ask, link.ask = link.ask, unheard
+        ask, link.ask = link.ask, unanswered
         try:
             yield
         finally:
@@ -208,7 +208,7 @@ class Zone:
         return host
 
     async def reported(self) -> set[tuple[str | None, int]]:
-        """Of all Agents: which Manager each reports to, and the term it last heard."""
+        """Of all Agents: which Manager each reports to, and the last term it received."""
         rows = (await self.api.get("/api/v1/agents")).json()
         names = {m["manager_id"]: m["instance_id"] for m in (await self.api.get("/api/v1/managers")).json()}
         return {(names.get(row["manager_id"]), row["manager_term"]) for row in rows}
@@ -308,7 +308,7 @@ async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGene
     """A zone with these Managers and so many Agents; everything works when it is entered.
 
     Args:
-        db: of the test; nobody else uses it.
+        db: of the test; nothing else uses it.
         names: instance ids of its Managers.
         agents: number of Agents.
     """

@@ -41,8 +41,8 @@ async def world(tmp_path: Path, docker_url: str) -> AsyncIterator[World]:
 
 def report_on(world: World, name: str) -> ImageReport | None:
     """What the Agent said last of an image."""
-    told = next((message.images for message in reversed(world.check_ins) if message.images is not None), [])
-    return next((report for report in told if report.name == name), None)
+    reports = next((message.images for message in reversed(world.check_ins) if message.images is not None), [])
+    return next((report for report in reports if report.name == name), None)
 
 
 async def want(world: World, name: str, password: str = PASSWORD) -> None:

@@ -156,7 +156,7 @@ async def test_a_start_on_a_host_that_is_cut_off_moves_to_another(zone: Zone):
         successor = await zone.successor(session_id)
         await zone.running(successor)
         assert (first.creations[successor], other.creations[successor]) == (0, 1)
-        assert len(await first.containers()) == 1, "nobody could tell the first host yet"
+        assert len(await first.containers()) == 1, "the first host has no order to end it yet"
     await eventually(lambda: zone.is_over(session_id))
     assert await first.containers() == set()
     assert (await zone.running(successor))["user_id"] is not None
@@ -175,8 +175,8 @@ async def test_an_enabled_manager_is_found_before_its_retry_after(zone: Zone):
     begun = time.monotonic()
     await zone.enable(last, False)
 
-    async def heard_elsewhere() -> bool:
+    async def reports_elsewhere() -> bool:
         return last not in {name for name, _ in await zone.reported()}
 
-    await eventually(heard_elsewhere)
+    await eventually(reports_elsewhere)
     assert time.monotonic() - begun < 30, "sooner than the Retry-After of those that were disabled"

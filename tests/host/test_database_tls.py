@@ -152,7 +152,7 @@ async def test_another_name_another_authority_and_clear_text_are_refused(
     await db.close()
 
 
-async def test_a_manager_warns_of_a_database_that_nobody_verifies(server: Server, tmp_path: Path):
+async def test_a_manager_warns_of_a_database_that_it_does_not_verify(server: Server, tmp_path: Path):
     fleet = Fleet(server.dsn(sslmode="require"), tmp_path)
     try:
         await fleet.start("one")

@@ -51,16 +51,16 @@ async def test_files_go_into_a_mounted_home_and_follow_no_link_in_it(host: Host,
 
 async def test_files_are_not_written_elsewhere_when_the_home_is_exchanged(host: Host, runtime: Runtime, tmp_path: Path):
     """Or a user with the folder above in another session would get their keys added to those of the host's accounts."""
-    home, of_somebody = tmp_path / "data/home", tmp_path / "somebody"
-    for folder in (home, of_somebody):
+    home, elsewhere = tmp_path / "data/home", tmp_path / "elsewhere"
+    for folder in (home, elsewhere):
         folder.mkdir(parents=True)
     session_id = new_id()
     await runtime.create(session_id, spec(mounts=(Mount(source=str(home), target="/home/kasm-user"),)))
     home.rmdir()
-    home.symlink_to(of_somebody)
+    home.symlink_to(elsewhere)
     with pytest.raises(StartError, match="is a link"):
         await runtime.put_files(session_id, [KEY])
-    assert list(of_somebody.iterdir()) == []
+    assert list(elsewhere.iterdir()) == []
 
 
 async def test_files_for_a_folder_that_is_mounted_read_only_are_refused(runtime: Runtime, tmp_path: Path):

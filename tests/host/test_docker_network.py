@@ -45,7 +45,7 @@ async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: Host
     assert [b["HostIp"] for b in bindings] == ["127.0.0.1"]
 
 
-async def test_sessions_start_after_somebody_removed_their_network(
+async def test_sessions_start_after_their_network_was_removed(
     host: Host, runtime: HostRuntime, docker: aiodocker.Docker
 ):
     name = Identity(installation_id=host.installation_id, agent_id="").network

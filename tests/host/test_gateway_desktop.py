@@ -61,7 +61,7 @@ async def desktop(world: World, base: str) -> AsyncIterator[tuple[Screen, Client
         yield screen, websocket
 
 
-async def test_a_program_speaks_rfb_without_a_password_on_both_ports(world: World):
+async def test_a_program_uses_rfb_without_a_password_on_both_ports(world: World):
     for base in (world.main, world.stream):
         async with desktop(world, base) as (screen, _):
             assert screen.width >= 640

@@ -232,7 +232,7 @@ async def test_only_the_agents_own_certificate_is_trusted(own_hosts: Hosts):
 
     await world.until(hosts.edge_answers, STARTED_S)
     await world.until(is_refused, STARTED_S)
-    stranger = new_authority("somebody", datetime.now(UTC))
+    stranger = new_authority("stranger", datetime.now(UTC))
     hosts.certify(authority=stranger)
 
     def is_shown() -> bool:

@@ -20,7 +20,7 @@ __all__ = ["shared_world", "world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_the_reason_of_a_refusal_is_told(world: World):
+async def test_the_reason_of_a_refusal_is_in_the_reply(world: World):
     reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=wrong"})
     assert reply.status_code == 401
     assert reply.json() == {"error_message": "The token does not open this session."}
@@ -35,7 +35,7 @@ READERS = [
 
 
 @pytest.mark.parametrize("headers", READERS)
-async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, headers: dict[str, str]):
+async def test_a_frame_shows_the_reason_of_a_refusal(world: World, headers: dict[str, str]):
     world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
     for path, status, words in (
         (f"{world.path()}?token=nonsense", 401, "The token does not open this session."),
@@ -48,7 +48,7 @@ async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, he
         assert reply.headers["Content-Type"].startswith("text/html")
         assert words in reply.text
         assert f"frame-ancestors {world.main}" in reply.headers["Content-Security-Policy"]
-        assert reply.text.count("<script>") == 1, "the gateway's own, which tells the console"
+        assert reply.text.count("<script>") == 1, "the gateway's own, which notifies the console"
 
 
 async def test_without_an_answer_the_page_is_503_and_loaded_again(world: World):
@@ -72,22 +72,22 @@ async def test_a_websocket_is_refused_with_a_status_and_no_page(world: World):
         assert "json" in refused.value.response.headers["Content-Type"]
 
 
-async def test_nobody_writes_into_the_page_of_a_refusal(world: World):
+async def test_a_request_cannot_inject_markup_into_the_page_of_its_refusal(world: World):
     reply = await world.client().get(
         f"{world.stream}{world.path()}", headers={"Origin": "https://<script>alert(1)</script>", "Accept": "text/html"}
     )
     assert reply.status_code == 403
-    assert reply.text.count("<script") == 1, "the gateway's own, which tells the console"
+    assert reply.text.count("<script") == 1, "the gateway's own, which notifies the console"
     assert "(script)alert(1)(/script)" in reply.text
 
 
-async def test_a_refusal_can_be_read_whatever_its_frame_stands_on(world: World):
+async def test_a_refusal_can_be_read_on_any_background_of_its_frame(world: World):
     reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
     assert reply.status_code == 401
     assert "background:canvas" in reply.text, "a frame without one shows the dark stage behind it"
 
 
-async def test_a_refusal_for_good_tells_the_console_and_does_nothing_else(world: World):
+async def test_a_final_refusal_notifies_the_console_and_does_nothing_else(world: World):
     reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
     script = re.search("<script>(.*)</script>", reply.text)
     assert script is not None

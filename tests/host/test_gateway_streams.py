@@ -32,7 +32,7 @@ async def status_of(websocket: Awaitable[object]) -> int:
     return refused.value.response.status_code
 
 
-async def test_an_unknown_session_is_told_in_json(world: World):
+async def test_an_unknown_session_is_answered_in_json(world: World):
     for path in (f"/desktop/99999999/{ANN}/", "/desktop/x"):
         reply = await world.client().get(f"{world.stream}{path}")
         assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
@@ -72,7 +72,7 @@ async def test_the_container_gets_its_credential_and_no_forged_header(world: Wor
     assert ours == {"x-greenroom-idle-disconnect-s": "0"}, "what the Agent says, not what the client made up"
 
 
-async def test_what_a_container_answers_cannot_speak_for_the_origin(world: World):
+async def test_a_container_cannot_set_headers_that_affect_the_origin(world: World):
     reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=token-ann"})
     assert reply.headers["X-Container"] == "yes"
     for name in ("Set-Cookie", "X-Frame-Options", "Service-Worker-Allowed"):
@@ -167,7 +167,7 @@ async def test_any_proxy_path_leads_to_the_session_and_scopes_its_cookie(world: 
         assert reply.status_code == 404
 
 
-async def test_a_session_without_user_shows_itself_to_nobody(world: World):
+async def test_a_session_without_a_user_is_shown_to_no_one(world: World):
     world.table.put(ANN, world.spec, world.served["ann"].address, None)
     for token in ("token-ann", ""):
         assert await status_of(world.websocket(world.stream, token=token)) == 401
@@ -238,7 +238,7 @@ async def test_an_upstream_auth_address_that_does_not_answer_is_named(own_world:
     assert own_world.plan["main_listen"] in reply.json()["error_message"]
 
 
-async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: World):
+async def test_a_page_says_that_the_container_or_the_agent_is_unreachable(own_world: World):
     client = own_world.client(cookies={"greenroom_viewer": "token-ann"})
     assert (await client.get(f"{own_world.stream}{own_world.path()}")).status_code == 200
     await own_world.served["ann"].stop()
@@ -261,7 +261,7 @@ async def test_a_viewer_uploads_more_than_the_api_takes(world: World):
 
 
 async def in_pieces(size: int) -> AsyncIterator[bytes]:
-    """A body whose length nobody says beforehand."""
+    """A body whose length is not announced."""
     yield b"x" * size
 
 

@@ -51,10 +51,10 @@ def connect_once(address: str) -> None:
 
 async def test_no_worker_waits_for_a_connection_that_another_one_took(world: World):
     kept = [await connected(world) for _ in range(6)]  # some at each worker
-    seldom_used = world.plan["managers"][1]["listen"]
+    rarely_used = world.plan["managers"][1]["listen"]
     for _ in range(120):
         await asyncio.sleep(0.005)  # idle workers are woken by each of these; one of them comes too late
-        await asyncio.gather(*(asyncio.to_thread(connect_once, seldom_used) for _ in range(4)))
+        await asyncio.gather(*(asyncio.to_thread(connect_once, rarely_used) for _ in range(4)))
         await asyncio.sleep(0.005)
         for reader, writer in kept:
             writer.write(REQUEST % b"")

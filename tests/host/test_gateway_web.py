@@ -186,7 +186,7 @@ async def test_three_hundred_who_log_in_at_once_from_one_address_get_through(wor
     assert {reply.status_code for reply in replies} == {200}
 
 
-async def test_the_api_hears_who_asked_and_nothing_a_client_made_up(world: World):
+async def test_the_api_gets_the_callers_address_not_what_a_client_made_up(world: World):
     made_up = {
         "X-Forwarded-For": "6.6.6.6",
         "X-Real-IP": "6.6.6.6",

@@ -89,7 +89,7 @@ async def test_sessions_of_an_agent_whose_credential_is_revoked_run_on(zone: Zon
     async with httpx.AsyncClient(verify=zone.world.tls(), trust_env=False) as client:
         question = {"session_id": session_id, "token": "t"}
         answer = await client.post(f"{zone.world.main}/api/internal/stream", json=question, headers=bearer)
-    assert answer.status_code == 401, "nor is it told who may view"
+    assert answer.status_code == 401, "nor does it learn who may view"
 
     async def is_refused() -> bool:
         row = (await zone.api.get(f"/api/v1/agents/{agent_id}")).json()
@@ -118,32 +118,32 @@ async def test_a_host_joins_with_the_command_and_its_agent_works(zone: Zone, tmp
     edge = "https://edge-1.example.org:9443"
     done = await run(token["join_command"], "--dir", str(home), "--edge-url", edge, "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["zone_name"] == "default"
+    result = json.loads(done.out)
+    assert result["zone_name"] == "default"
     assert await uses_left(zone, token) == 0
     for file in home.iterdir():
         assert file.stat().st_mode & 0o077 == 0, file
         assert token["token"] not in file.read_text(), file
 
-    edge_dir = Path(told["edge_dir"])
+    edge_dir = Path(result["edge_dir"])
     assert home not in edge_dir.parents, "the gateway's account may not look in there"
     _make_folder(edge_dir)
     port = free_port()
-    environment = {"GREENROOM_CONFIG": told["config"], "GREENROOM_AGENT_PORT": str(port)}
+    environment = {"GREENROOM_CONFIG": result["config"], "GREENROOM_AGENT_PORT": str(port)}
     agent = RoleProcess("agent", "joined", tmp_path, environment)
     agent.start()
     try:
 
         async def row() -> dict[str, Any]:
-            return (await zone.api.get(f"/api/v1/agents/{told['agent_id']}")).json()
+            return (await zone.api.get(f"/api/v1/agents/{result['agent_id']}")).json()
 
         async def is_running() -> bool:
             return (await row())["status"] == "running"
 
         await eventually(is_running, 40)
         assert (await row())["edge_url"] == edge
-        await _check_edge(edge_dir, told["agent_id"])
-        await _check_revocation(zone, told["agent_id"], agent, port)
+        await _check_edge(edge_dir, result["agent_id"])
+        await _check_revocation(zone, result["agent_id"], agent, port)
     finally:
         agent.close()
 
@@ -237,7 +237,7 @@ async def test_nothing_is_sent_to_a_deployment_with_another_authority(zone: Zone
     assert zone.world.main in done.err
 
 
-async def test_the_joiner_is_told_why_a_token_is_refused(zone: Zone, tmp_path: Path):
+async def test_the_join_command_says_why_a_token_is_refused(zone: Zone, tmp_path: Path):
     token = await new_token(zone)
     assert (await run(token["join_command"], "--dir", str(tmp_path / "one"))).code == 0
     done = await run(token["join_command"], "--dir", str(tmp_path / "two"))

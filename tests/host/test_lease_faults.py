@@ -272,7 +272,7 @@ async def fleet_with_wrong_clock(fleet: Fleet, offset: str, **settings: str) -> 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
 async def test_silence_is_measured_by_the_databases_clock(fleet: Fleet, db: Database, offset: str):
-    """An Agent that is heard of is not missing, one that is not heard of is, whatever the Primary's clock says."""
+    """An Agent that reports is not missing, one that does not is, even if the Primary's clock is wrong."""
     await fleet_with_wrong_clock(fleet, offset, agent_missing_s="6", checkin_hold_s="1")
     await primary_is(db, "one")
     await db.write(

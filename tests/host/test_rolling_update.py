@@ -41,7 +41,7 @@ app._encoder = Newer()
 from greenroom.cli.main import main
 main()
 """
-"""A Manager of a later version: it says so, and its messages have fields that nobody knows yet."""
+"""A Manager of a later version: it says so, and its messages have fields that the others do not know yet."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -91,7 +91,7 @@ class Load:
 
 
 async def drain(zone: Zone, name: str) -> None:
-    """Disable it and wait until nothing is routed to it: each Agent it had was told 503 and reports elsewhere."""
+    """Disable it and wait until nothing is routed to it: each Agent it had was answered 503 and reports elsewhere."""
     manager_id = await zone.manager_id(name)
 
     async def agents() -> set[str]:
@@ -104,12 +104,12 @@ async def drain(zone: Zone, name: str) -> None:
     async def is_left() -> bool:
         return not await agents()
 
-    async def all_were_told() -> bool:
+    async def all_were_refused() -> bool:
         path = f"/api/v1/diagnostics/manager-requests?status=503&manager_instance_id={name}"
         return {row["agent_id"] for row in (await zone.api.get(path)).json()} >= had
 
     await eventually(is_left)
-    await eventually(all_were_told)
+    await eventually(all_were_refused)
 
 
 async def versions(zone: Zone) -> dict[str, str]:

@@ -213,9 +213,9 @@ async def test_a_command_that_takes_too_long_runs_on(host: Host, runtime: HostRu
 
 async def test_a_session_that_ends_by_itself_is_seen(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
-    async with listening(runtime) as heard:
+    async with listening(runtime) as event:
         await host.kill(runtime, session_id)
-        assert (await heard(session_id, "die")).exit_code == 143
+        assert (await event(session_id, "die")).exit_code == 143
     seen = await runtime.inspect(session_id)
     assert seen is not None
     assert (seen.state, seen.exit_code) == (ContainerState.EXITED, 143)
@@ -223,12 +223,12 @@ async def test_a_session_that_ends_by_itself_is_seen(host: Host, runtime: HostRu
 
 async def test_events_of_a_life(runtime: HostRuntime):
     session_id = new_id()
-    async with listening(runtime) as heard:
+    async with listening(runtime) as event:
         await runtime.create(session_id, spec())
         await runtime.start(session_id)
         await runtime.remove(session_id)
         for kind in ("create", "start", "die", "destroy"):
-            await heard(session_id, kind)
+            await event(session_id, kind)
 
 
 async def test_usable_once_something_is_painted_and_not_when_stopped(host: Host, runtime: HostRuntime):

@@ -110,6 +110,6 @@ async def test_files_in_downloads_alone_go_out(desk: Desk):
 
 
 async def test_without_the_password_there_is_nothing(desk: Desk):
-    async with httpx.AsyncClient(base_url=f"https://{desk.address}/", verify=False, trust_env=False) as anybody:  # noqa: S501 -- self-signed
-        assert (await anybody.get("files/")).status_code == 401
-        assert (await anybody.put("files/a", content="x")).status_code == 401
+    async with httpx.AsyncClient(base_url=f"https://{desk.address}/", verify=False, trust_env=False) as stranger:  # noqa: S501 -- self-signed
+        assert (await stranger.get("files/")).status_code == 401
+        assert (await stranger.put("files/a", content="x")).status_code == 401

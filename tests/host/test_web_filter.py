@@ -152,7 +152,7 @@ async def test_a_squid_is_taken_over_by_the_next_process(squid: Squid, open_fold
     assert not (open_folder / "policy").exists()
 
 
-async def test_a_pid_that_is_somebody_elses_is_not_taken_over(squid: Squid, open_folder: Path):
+async def test_the_pid_of_another_process_is_not_taken_over(squid: Squid, open_folder: Path):
     (open_folder / "policy").mkdir()
     (open_folder / "policy" / "process").write_text(f'{{"pid": {os.getpid()}, "started": 1}}')
     await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
@@ -167,17 +167,17 @@ async def test_a_squid_that_cannot_start_says_why(squid: Squid):
     assert squid.pid is None
 
 
-async def test_an_end_that_nobody_asked_for_is_told(open_folder: Path):
+async def test_an_unexpected_end_is_reported(open_folder: Path):
     ended: list[bool] = []
     squid = Squid(open_folder / "policy", filter_owner(), lambda: ended.append(True))
     await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
     assert squid.pid is not None
     os.kill(squid.pid, signal.SIGKILL)
 
-    async def told() -> bool:
+    async def reported() -> bool:
         return ended == [True]
 
-    await eventually(told)
+    await eventually(reported)
     assert squid.pid is None
     await squid.stop()
     assert ended == [True]

@@ -63,9 +63,9 @@ async def run_orphaned_starts(ctx: PrimaryContext) -> None:
     if ctx.quiet:
         return
     for row in await replacement.read_orphaned_starts(ctx.db, ctx.zone_id):
-        if ctx.tasks.failures.in_backoff("stranded", row.session_id):
+        if ctx.tasks.failures.in_backoff("orphans", row.session_id):
             continue
-        async with ctx.tasks.isolated("stranded", row.session_id):
+        async with ctx.tasks.isolated("orphans", row.session_id):
             await _run_successor(ctx, row)
 
 

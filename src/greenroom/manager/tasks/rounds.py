@@ -37,7 +37,7 @@ TASKS: Final[dict[str, Task]] = {
 }
 """Of every round, in this order."""
 UPKEEP: Final[dict[str, Task]] = {
-    "stranded": run_orphaned_starts,
+    "orphans": run_orphaned_starts,
     "reconcile": run_reconcile,
     "recovered": run_recovered,
     "cleanup": run_cleanup,
