@@ -19,6 +19,7 @@ ALL = (
     "refill",
     "instruction",
     "takeover",
+    "offered",
 )
 
 
