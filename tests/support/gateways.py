@@ -40,12 +40,12 @@ from greenroom.kit.processes import send
 from greenroom.testing.ports import free_port
 
 RUN_AS_ACCOUNT = """
-import asyncio, os, sys, greenroom.gateway.main as service, greenroom.cli.main, httpx, encodings.idna
+import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.roles, httpx, encodings.idna
 import concurrent.futures.thread
 if sys.argv[1:]:
     uid, gid = map(int, sys.argv[1:])
     os.setgroups([]); os.setgid(gid); os.setuid(uid)
-greenroom.cli.main.app(["gateway"])
+greenroom.kit.roles.run("gateway")
 """
 STARTED_S = 60.0
 """A process on a busy machine starts within this."""

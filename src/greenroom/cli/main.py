@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import sys
-from collections.abc import Callable
 from typing import Final
 
 import typer
-import uvloop
 
 from greenroom.cli import access, fleet, instance, join, logs, sessions, settings, staging
 from greenroom.cli.output import printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
+from greenroom.kit import roles
 
 VERBS: Final = (access, fleet, logs, sessions, settings, staging)
 """Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
@@ -22,35 +19,28 @@ VERBS: Final = (access, fleet, logs, sessions, settings, staging)
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 
-def _role(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
-    """Run `greenroom.<name>.main.main()`, a coroutine function without arguments."""
-    service = importlib.import_module(f"greenroom.{name}.main")
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(service.main())
-
-
 @app.command()
 def api() -> None:
     """Run the api of a deployment (settings: GREENROOM_*)."""
-    _role("api", uvloop.new_event_loop)  # the faster loop, since users wait for every request
+    roles.run("api")
 
 
 @app.command()
 def manager() -> None:
     """Run one Manager of a zone (settings: GREENROOM_*)."""
-    _role("manager")
+    roles.run("manager")
 
 
 @app.command()
 def agent() -> None:
     """Run the Agent of this host (settings: GREENROOM_*)."""
-    _role("agent")
+    roles.run("agent")
 
 
 @app.command()
 def gateway() -> None:
     """Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."""
-    _role("gateway")
+    roles.run("gateway")
 
 
 instance.register(app)

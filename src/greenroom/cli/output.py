@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.cli.client import Row
-from greenroom.kit.log import console
+from greenroom.kit.terminal import console
 
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -1,7 +1,7 @@
-"""The output of a process: structured logs on stderr, and the results of commands on a terminal or into a pipe.
+"""The log of a process, on stderr.
 
-Logs are one JSON object a line under a supervisor, colored text on a terminal. Libraries' `logging` and Python's
-warnings are written the same way: nothing else writes a line.
+It is one JSON object a line under a supervisor, colored text on a terminal. Libraries' `logging` and Python's warnings
+are written the same way: nothing else writes a line.
 """
 
 from __future__ import annotations
@@ -13,20 +13,7 @@ from datetime import UTC, datetime
 from typing import Final, TextIO, cast
 
 import structlog
-from rich.console import Console
 from structlog.typing import EventDict, Processor
-
-WIDE: Final = 400
-"""Columns where the output is no terminal: nothing is cut off, so that it can be searched."""
-
-
-def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
-    """A console without colors of its own; with `soft_wrap` it breaks no line, so that each can be copied."""
-    on_terminal = Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap)
-    if on_terminal.is_terminal:
-        return on_terminal
-    return Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap, width=WIDE)
-
 
 LIBRARIES: Final = logging.WARNING
 

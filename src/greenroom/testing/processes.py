@@ -28,7 +28,7 @@ class RoleProcess:
         self.name = name
         self.log_file = folder / f"{name}.log"
         self.stops = StopClient(folder, name)
-        self.code = "from greenroom.cli.main import main; main()"
+        self.code = "from greenroom.__main__ import main; main()"
         """What Python runs from the next start on, for a process of another version."""
         self._prefix, self._role = prefix, role
         self._environment = {

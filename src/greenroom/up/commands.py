@@ -26,9 +26,9 @@ from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
-from greenroom.kit.log import console
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
+from greenroom.kit.terminal import console
 from greenroom.up import health, instance
 from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings

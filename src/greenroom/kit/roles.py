@@ -1,0 +1,40 @@
+"""A role as a process of its own, with nothing loaded but what it uses: the command line is no part of it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from greenroom.core.errors import GreenroomError
+from greenroom.core.wording import one_line
+
+ROLES: Final = ("api", "manager", "agent", "gateway")
+
+
+def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
+    """`greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and do without it."""
+    sys.modules.setdefault("rich", None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
+    return importlib.import_module(f"greenroom.{role}.main").main
+
+
+def run(role: str) -> None:
+    """Run a role until it ends; a Greenroom error is one sentence on stderr and exit code 1."""
+    main = load(role)
+    try:
+        with asyncio.Runner(loop_factory=_loop(role)) as runner:
+            runner.run(main())
+    except GreenroomError as error:
+        print(f"greenroom: {one_line(error.message)}", file=sys.stderr)  # noqa: T201 -- no log may be configured
+        raise SystemExit(1) from error
+
+
+def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster loop for the api, since users wait for every request."""
+    if role != "api":
+        return None
+    import uvloop  # noqa: PLC0415 -- by the api alone
+
+    return uvloop.new_event_loop

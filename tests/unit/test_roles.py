@@ -1,0 +1,64 @@
+"""A role as a process: it loads what it uses and no more, and says in one sentence why it cannot run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+EVERYWHERE = {
+    *("greenroom", "anyio", "click", "idna", "msgspec", "prometheus_client", "pydantic", "pydantic_core"),
+    *("pydantic_settings", "starlette", "structlog", "typing_extensions", "typing_inspection", "uvicorn"),
+    *("annotated_types", "dotenv", "greenlet", "opentelemetry", "watchfiles"),  # by libraries, where they are installed
+}
+DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
+CLIENT = {"httpx", "jinja2", "markupsafe", "psutil", "pygments"}
+LIBRARIES = {
+    "api": EVERYWHERE | DATABASE | {"annotated_doc", "argon2", "fastapi"},
+    "manager": EVERYWHERE | DATABASE,
+    "agent": EVERYWHERE | CLIENT | {"cryptography"},
+    "gateway": EVERYWHERE | CLIENT,
+}
+"""What a role may load beside the standard library; names that begin with _ are parts of others."""
+OF_GREENROOM = {
+    "api": {"api", "sessions", "db", "wire", "kit", "core"},
+    "manager": {"manager", "sessions", "db", "wire", "kit", "core"},
+    "agent": {"agent", "runtimes", "wire", "kit", "core"},
+    "gateway": {"gateway", "wire", "kit", "core"},
+}
+LOADED = """
+import sys
+from greenroom.kit.roles import load
+load(sys.argv[1])
+print(*(name for name, module in sys.modules.items() if module is not None))
+"""
+
+
+@pytest.mark.parametrize("role", LIBRARIES)
+def test_a_role_loads_what_it_uses_and_no_more(role: str):
+    loaded = subprocess.run([sys.executable, "-c", LOADED, role], check=True, capture_output=True, text=True)
+    modules = loaded.stdout.split()
+    libraries = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names)
+    assert {name for name in libraries if not name.startswith("_")} <= LIBRARIES[role]
+    assert {name.split(".")[1] for name in modules if name.startswith("greenroom.")} == OF_GREENROOM[role]
+
+
+@pytest.mark.parametrize("role", LIBRARIES)
+def test_a_role_that_cannot_run_says_so_in_one_sentence(role: str):
+    done = subprocess.run(
+        [sys.executable, "-m", "greenroom", role],
+        check=False,
+        env={"GREENROOM_LOG_LEVEL": "INFO", "GREENROOM_CONFIG": "/nowhere\x1b"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("greenroom: Settings that cannot be used: ")
+    assert r"/nowhere\u001b" in done.stderr
+
+
+def test_everything_else_is_the_command_line():
+    help_of_api = [sys.executable, "-m", "greenroom", "api", "--help"]
+    done = subprocess.run(help_of_api, check=True, capture_output=True, text=True)
+    assert "Run the api of a deployment" in done.stdout
