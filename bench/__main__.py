@@ -16,6 +16,7 @@ ALL = (
     "hand_over",
     "first_frame",
     "on_demand",
+    "beside_refills",
     "refill",
     "instruction",
     "takeover",

@@ -67,15 +67,15 @@ class Instance:
 
     def stage(self, count: int, deadline_s: float = 120) -> str:
         """A staging config of the desktop with `count` sessions, all of them claimable; its id."""
-        body = {
-            "zone_id": self.facts["zones"][0]["zone_id"],
-            "image_id": self.desktop()["image_id"],
-            "num_sessions": count,
-            "expiration": 24,
-        }
-        config = self.post("/staging-configs", body)["staging_config_id"]
+        config = self.begin_staging(self.desktop()["image_id"], count)
         self.await_current(config, count, deadline_s)
         return config
+
+    def begin_staging(self, image_id: str, count: int) -> str:
+        """A staging config of a workspace; its id."""
+        zone_id = self.facts["zones"][0]["zone_id"]
+        body = {"zone_id": zone_id, "image_id": image_id, "num_sessions": count, "expiration": 24}
+        return self.post("/staging-configs", body)["staging_config_id"]
 
     def await_current(self, config: str, count: int, deadline_s: float = 120) -> None:
         """Wait until the pool has `count` claimable sessions."""

@@ -22,8 +22,8 @@ ROUNDS = 3
 GOALS = {1: 1.2, AT_ONCE: 1.1}
 
 
-def _ours(running: Instance, image_id: str, users: list[str]) -> list[float]:
-    """Milliseconds of a session for each of the users, all at the same time."""
+def launched_at_once(running: Instance, image_id: str, users: list[str]) -> list[float]:
+    """Milliseconds of a session for each of the users, all at the same time; they run on."""
 
     def one(user_id: str) -> float:
         line, events = Line(running), Line(running).events()
@@ -33,9 +33,7 @@ def _ours(running: Instance, image_id: str, users: list[str]) -> list[float]:
         return (time.perf_counter() - start) * 1000
 
     with ThreadPoolExecutor(len(users)) as pool:
-        taken = list(pool.map(one, users))
-    running.end_all()
-    return taken
+        return list(pool.map(one, users))
 
 
 async def _raw(image: str, count: int) -> list[float]:
@@ -70,7 +68,8 @@ def _figure(running: Instance, image_id: str, image: str, at_once: int, rounds: 
     theirs: list[float] = []
     for number in range(rounds + 1):
         of_raw = asyncio.run(_raw(image, at_once))
-        of_ours = _ours(running, image_id, running.many_users(at_once))
+        of_ours = launched_at_once(running, image_id, running.many_users(at_once))
+        running.end_all()
         if number:
             theirs += of_raw
             ours += of_ours

@@ -1,4 +1,4 @@
-"""Start slots of an Agent: a person's session does not wait for those of pools, even if these hang."""
+"""Places of an Agent's starts: a user's session does not wait for those of pools, even if these hang."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.real_agents import agent_inside, behave, session_id
-from tests.support.waiting import eventually
 
-from greenroom.agent import reconciler
-from greenroom.agent.concurrency import Slots
-from greenroom.agent.reconciler import SLOTS
+from greenroom.core.session.starts import MOST_FOR_A_CORE
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import Container
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -21,8 +18,9 @@ from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import Authorised, DesiredImage
 
 SLOW = "greenroom/desktop:slow"
-MANY = 3 * (SLOTS.ordinary + SLOTS.for_people)
-"""Sessions of a pool: more than can be started at once."""
+CORES = 2
+MANY = 3 * MOST_FOR_A_CORE * CORES
+"""Sessions of a pool: more than can be started at once, even where cores are idle."""
 
 
 class SlowDocker:
@@ -33,11 +31,11 @@ class SlowDocker:
         self.begun: list[str] = []
         create = SimulatedRuntime.create
 
-        async def slow(runtime: SimulatedRuntime, session: str, spec: SessionSpec, labels: Any = None) -> Container:
+        async def slow(runtime: SimulatedRuntime, session: str, spec: SessionSpec, **how: Any) -> Container:
             self.begun.append(session)
             if spec.image == SLOW:
                 await self.let.acquire()
-            return await create(runtime, session, spec, labels)
+            return await create(runtime, session, spec, **how)
 
         monkeypatch.setattr(SimulatedRuntime, "create", slow)
 
@@ -62,35 +60,17 @@ async def test_a_launch_does_not_wait_for_refills_that_hang(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     docker = SlowDocker(monkeypatch)
+    behave(tmp_path, cores=CORES)
     async with agent_inside(tmp_path, manager):
         staged = await refill(world)
-        await world.until(lambda: len(docker.begun) == SLOTS.ordinary)
+        await world.until(lambda: len(docker.begun) > 1)
         mine = await launch(world)
         await world.until(lambda: world.is_usable(mine))
         assert not any(world.is_usable(session) for session in staged)
-        assert len(docker.begun) == SLOTS.ordinary + 1
+        assert len(docker.begun) <= 1 + MOST_FOR_A_CORE * CORES
 
 
-async def test_when_all_slots_are_taken_people_are_next_and_refills_follow(
-    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    docker, slots = SlowDocker(monkeypatch), list[Slots]()
-    monkeypatch.setattr(reconciler, "Slots", lambda number: slots.append(Slots(number)) or slots[0])
-    async with agent_inside(tmp_path, manager):
-        staged = await refill(world)
-        await world.until(lambda: len(docker.begun) == SLOTS.ordinary)
-        people = [await launch(world, SLOW) for _ in range(SLOTS.for_people + 2)]
-        at_once = SLOTS.ordinary + SLOTS.for_people
-        await eventually(lambda: slots[0].waiting == len(staged) + len(people) - at_once)
-        assert len(docker.begun) == at_once
-        for _ in range(MANY + len(people)):
-            docker.let.release()
-        await world.until(lambda: all(world.is_usable(session) for session in [*staged, *people]))
-    began = docker.begun[SLOTS.ordinary :]
-    assert set(began[: len(people)]) == set(people)
-
-
-async def test_images_that_are_fetched_and_first_launches_hold_no_slot(
+async def test_images_that_are_fetched_and_first_launches_hold_no_place(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     behave(tmp_path, missing_images=[SLOW], pull_s=60)

@@ -57,6 +57,23 @@ async def test_quotas_instead_of_shares(host: Host, runtime: Runtime, docker: ai
     assert (facts["HostConfig"]["NanoCpus"], facts["HostConfig"]["CpuShares"]) == (1_500_000_000, 0)
 
 
+@pytest.mark.parametrize(("cpu_mode", "full", "small"), [("Shares", 2048, 102), ("Quotas", 1024, 51)])
+async def test_what_gives_way_has_a_small_share_until_it_gets_its_full_one(
+    runtime: Runtime, docker: aiodocker.Docker, cpu_mode: str, full: int, small: int
+):
+    async def shares() -> int:
+        facts = await docker.containers.container(container_name(session_id)).show()
+        return facts["HostConfig"]["CpuShares"]
+
+    session_id, wanted = new_id(), spec(cores=2.0, cpu_mode=cpu_mode)
+    await runtime.create(session_id, wanted, gives_way=True)
+    await runtime.start(session_id)
+    assert await shares() == small
+    for _ in range(2):
+        await runtime.give_full_share(session_id, wanted)
+        assert await shares() == full
+
+
 @pytest.mark.parametrize(
     ("override", "named"),
     [

@@ -175,6 +175,8 @@ async def test_a_session_that_is_not_there(runtime: HostRuntime):
         await runtime.exec(session_id, Exec(argv=("true",)))
     with pytest.raises(ContainerMissing):
         await runtime.put_files(session_id, [File(path="/home/kasm-user/a", content="a")])
+    with pytest.raises(ContainerMissing):
+        await runtime.give_full_share(session_id, spec())
     assert await runtime.logs(session_id) == ""
 
 

@@ -22,6 +22,7 @@ from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.fleet.lateness import ON_TIME
 from greenroom.core.session.reconcile import ContainerState, plan
@@ -30,7 +31,7 @@ from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.testing.runtimes import FailingRuntime, WrappedRuntime
-from greenroom.wire.messages import Answer, Desired
+from greenroom.wire.messages import Answer, Authorised, Desired
 
 AGENT = "agent-1"
 WITHIN_S = 10.0
@@ -67,7 +68,7 @@ class Host:
 
     def work(self) -> None:
         """Begin what the plan wants now."""
-        self.executor.apply(plan(self.sessions.snapshot()))
+        self.executor.apply(plan(self.sessions.snapshot(giving_way=self.executor.giving_way)))
 
     async def until_ended(self, session_id: str) -> None:
         """Wait until the work on a session ended."""
@@ -85,15 +86,18 @@ async def host(
     *,
     filter_policy: str | None = None,
     has_filters: bool = True,
+    user_id: str = "",
 ) -> AsyncGenerator[Host]:
-    """An Agent's host with one slot, whose list says that these sessions are to run."""
+    """An Agent's host with one slot and one place for starts, whose list says that these sessions are to run."""
     journal = Journal(folder / "journal")
     journal.open()
     sessions, ended = Sessions(journal), asyncio.Queue[str]()
     inventory = Inventory(runtime, sessions, AGENT, Health())
+    starts = Starts(sessions, lambda: ON_TIME, lambda: 0.0)
     await inventory.take()
     spec_sent = asdict(spec(filter_policy=filter_policy))
-    desired = [Desired(session_id=s, generation=1, want="running", spec=spec_sent) for s in wanted]
+    user = Authorised(user_id=user_id, epoch=1) if user_id else None
+    desired = [Desired(session_id=s, generation=1, want="running", spec=spec_sent, authorised=user) for s in wanted]
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=desired)
     assert sessions.accept(answer)
     async with asyncio.TaskGroup() as group:
@@ -106,6 +110,7 @@ async def host(
             filters=WebFilters(runtime, sessions, folder / "filters") if has_filters else None,
             commands=Commands(runtime, sessions, journal),
             handovers=Handovers(runtime, sessions, journal, TimeLimits(lambda: ON_TIME)),
+            starts=starts,
             workers=workers,
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),
@@ -182,3 +187,33 @@ async def test_a_start_that_never_ends_gives_its_slot_to_the_others(tmp_path: Pa
             while not any(running(agent.sessions, session_id) for session_id in both):
                 await agent.ended.get()
                 agent.work()  # on a busy machine the other start takes too long as well, and is tried again
+
+
+async def test_a_refill_gives_way_until_its_first_frame_and_what_has_a_user_never(tmp_path: Path):
+    simulated, staged, mine = await opened(tmp_path), str(uuid.uuid4()), str(uuid.uuid4())
+    async with host(tmp_path, simulated, [staged]) as agent:
+        agent.work()
+        await agent.until_ended(staged)
+        assert simulated.gives_way(staged)
+        agent.work()
+        assert agent.ended.empty(), "nothing is done as long as it paints"
+        agent.sessions.observed.painted(staged)
+        agent.work()
+        await agent.until_ended(staged)
+        assert not simulated.gives_way(staged)
+    (tmp_path / "other").mkdir()
+    async with host(tmp_path / "other", simulated, [mine], user_id="ann") as agent:
+        agent.work()
+        await agent.until_ended(mine)
+        assert not simulated.gives_way(mine)
+
+
+async def test_a_refill_that_an_earlier_process_left_giving_way_gives_way_no_longer(tmp_path: Path):
+    simulated, staged = await opened(tmp_path), str(uuid.uuid4())
+    async with host(tmp_path, simulated, [staged]) as agent:
+        agent.work()
+        await agent.until_ended(staged)
+    async with host(tmp_path, simulated, [staged]) as successor:
+        successor.work()
+        await successor.until_ended(staged)
+    assert not simulated.gives_way(staged)

@@ -75,14 +75,14 @@ class Slots:
         return len(self._waiting)
 
     @asynccontextmanager
-    async def held(self, urgency: Urgency) -> AsyncGenerator[None]:
-        """Hold a slot for the block; waits for its turn."""
+    async def held(self, urgency: Urgency) -> AsyncGenerator[bool]:
+        """Hold a slot for the block; waits for its turn, and always gets it."""
         turn = Turn(urgency, next(self._numbers))
         begun = self._waiting[turn] = asyncio.get_running_loop().create_future()
         self._begin()
         try:
             await begun
-            yield
+            yield True
         finally:
             if self._waiting.pop(turn, None) is None:  # it had its turn
                 self._in_use -= 1

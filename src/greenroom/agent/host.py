@@ -24,6 +24,7 @@ from greenroom.agent.session.inventory import RETRY_S, Inventory
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import Prober, TimeLimits
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.lateness import Lateness
@@ -177,6 +178,7 @@ class HostWork:
         explained = limits.explained if limits else as_it_is
         await self._look_first(inventory, images, meter)
         time_limits = TimeLimits(self._lateness.now)
+        starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)
@@ -190,6 +192,7 @@ class HostWork:
                 filters=filters,
                 commands=Commands(runtime, sessions, journal),
                 handovers=handovers,
+                starts=starts,
                 workers=workers,
                 metrics=self._metrics,
                 explained=explained,
@@ -217,6 +220,7 @@ class HostWork:
             if limits is not None:
                 group.create_task(limits.run(), name="limits")
             group.create_task(self._lateness.run(), name="lateness")
+            group.create_task(starts.run(), name="starts")
 
     def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(

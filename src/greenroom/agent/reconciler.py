@@ -1,8 +1,9 @@
 """The loop that makes the host look like the desired list (snapshot, plan, apply), and the workers that apply the plan.
 
-Each session is changed by one worker at a time, a few at once, users first. Every step can be repeated: the next plan
-continues from what a killed worker left. A refusal by the runtime makes the session `failed`, with its sentence and the
-container's last log lines; a runtime that does not answer changes nothing and is asked again after a pause.
+Each session is changed by one worker at a time, a few at once, users first; starts have turns of their own
+(`agent.session.starts`). Every step can be repeated: the next plan continues from what a killed worker left. A refusal
+by the runtime makes the session `failed`, with its sentence and the container's last log lines; a runtime that does not
+answer changes nothing and is asked again after a pause.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import RETRY_S, WHOLE_EVERY_S, Inventory, seen_of
 from greenroom.agent.session.prober import Prober
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
@@ -47,10 +49,13 @@ LOG_TAIL_LINES: Final = 50
 LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
 """Pause before each look for a container's last output, as long as there is none."""
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
-"""Containers that are changed at once: with Docker, twice the cores is fastest."""
+"""Containers that are changed at once, besides those that start: with Docker, twice the cores is fastest."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
 """A longer change is given up, or it would hold its slot forever; on a quiet host the Primary waits no longer either.
 Each call of the runtime has its own limit, but a network folder, e.g., may never answer."""
+STARTS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
+LIGHT: Final = frozenset({ActionKind.EXAMINE, ActionKind.FULL_SHARE})
+"""They cost nothing and are urgent, so they take no slot: only after an examination the Manager learns of a failure."""
 REPORTS: Final = {
     ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
     ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
@@ -70,6 +75,7 @@ class Executor:
         filters: WebFilters | None,
         commands: Commands,
         handovers: Handovers,
+        starts: Starts,
         workers: Workers,
         metrics: Metrics,
         slots: SlotCount = SLOTS,
@@ -83,6 +89,7 @@ class Executor:
         self._filters = filters
         self._commands = commands
         self._handovers = handovers
+        self._starts = starts
         self._workers = workers
         self._metrics = metrics
         self._slots = Slots(slots)
@@ -98,7 +105,12 @@ class Executor:
             ActionKind.UNPAUSE: self._unpause,
             ActionKind.REMOVE: self._remove,
             ActionKind.EXAMINE: self._examine,
+            ActionKind.FULL_SHARE: self._give_full_share,
         }
+
+    @property
+    def giving_way(self) -> frozenset[str]:
+        return self._starts.giving_way
 
     def apply(self, actions: list[Action], only: AbstractSet[str] | None = None) -> None:
         """Begin the actions, planned for `only` these sessions or for all, whose session is free; others are planned
@@ -144,9 +156,9 @@ class Executor:
         session_id = action.session_id
         try:
             await self._make_ready(action)
-            async with self._slot(action):
-                log.info("changing a container", action=action.kind.value, session_id=session_id, reason=action.reason)
-                await self._in_time(action)
+            async with self._turn(action) as is_wanted:
+                if is_wanted:
+                    await self._in_time(action)
             self._failures.pop(session_id, None)
             self._metrics.actions.labels(action.kind.value, "done").inc()
             return
@@ -171,13 +183,17 @@ class Executor:
         self._failures = {**there, session_id: number}
         return number
 
-    def _slot(self, action: Action) -> AbstractAsyncContextManager[None]:
-        """Inspecting why a container ended changes nothing, so it takes no slot; only then the Manager learns of it."""
-        if action.kind is ActionKind.EXAMINE:
-            return nullcontext()
+    def _turn(self, action: Action) -> AbstractAsyncContextManager[bool]:
+        """Wait until the change may be made; False = it need not be made any more."""
+        if action.kind in LIGHT:
+            return nullcontext(enter_result=True)
+        if action.kind in STARTS:
+            return self._starts.turn(action.session_id)
         return self._slots.held(urgency_of(action.kind, has_user=self._sessions.desired.has_user(action.session_id)))
 
     async def _in_time(self, action: Action) -> None:
+        kind, session_id = action.kind.value, action.session_id
+        log.info("changing a container", action=kind, session_id=session_id, reason=action.reason)
         try:
             async with asyncio.timeout(self._change_within_s):
                 await self._changes[action.kind](action.session_id)
@@ -188,7 +204,7 @@ class Executor:
     async def _make_ready(self, action: Action) -> None:
         """Wait for what a start needs, without a slot: its image, its web filter."""
         spec = self._sessions.desired.spec(action.session_id)
-        if spec is None or action.kind not in {ActionKind.CREATE, ActionKind.START}:
+        if spec is None or action.kind not in STARTS:
             return
         if action.kind is ActionKind.CREATE:
             await self._images.arrived(spec.image)
@@ -206,7 +222,7 @@ class Executor:
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
         self._sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
-        if action.kind in {ActionKind.CREATE, ActionKind.START}:
+        if action.kind in STARTS:
             await self._fail(session_id, error.message)
         await self._look(session_id)
 
@@ -227,7 +243,9 @@ class Executor:
                 return
             await self._filtered(spec.filter_policy)  # it may have changed while this waited for the slot
             await stop("agent.before_create")
-            self._saw(await self._runtime.create(session_id, spec))
+            gives_way = not self._sessions.desired.has_user(session_id)
+            self._sessions.observed.remember(session_id, gives_way=gives_way)
+            self._saw(await self._runtime.create(session_id, spec, gives_way=gives_way))
         self._sessions.observed.step(session_id, "created")
         await stop("agent.after_create")
         if self._is_wanted_running(session_id):
@@ -252,6 +270,11 @@ class Executor:
         spec = self._sessions.desired.spec(session_id)
         if spec is not None and spec.files and not self._sessions.observed.known(session_id).ran:
             await self._runtime.put_files(session_id, spec.files)
+
+    async def _give_full_share(self, session_id: str) -> None:
+        if (spec := self._sessions.desired.spec(session_id)) is not None:
+            await self._runtime.give_full_share(session_id, spec)
+            self._sessions.observed.remember(session_id, gives_way=False)
 
     async def _stop(self, session_id: str) -> None:
         await self._sessions.observed.remember_durably(session_id, stopped=True)
@@ -338,7 +361,7 @@ class Reconciler:
             if (only := self._sessions.due.take()) is None:
                 last_whole = time.monotonic()
                 self._sessions.forget_strangers()
-            executor.apply(plan(self._sessions.snapshot(only)), only)
+            executor.apply(plan(self._sessions.snapshot(only, executor.giving_way)), only)
             prober.follow(self._sessions.running(only))
             self._health.last_round = time.monotonic()
 

@@ -76,6 +76,7 @@ class StoredContainer(msgspec.Struct, kw_only=True):
     files: dict[str, str] = {}
     """Path → content."""
     filter_policy: str | None = None
+    gives_way: bool = False
     state: ContainerState = ContainerState.CREATED
     started: float = 0.0
     exit_code: int | None = None
@@ -158,7 +159,14 @@ class SimulatedRuntime:
 
     # Containers ---------------------------------------------------------------------------------------------------
 
-    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
+    async def create(
+        self,
+        session_id: str,
+        spec: SessionSpec,
+        labels: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
+    ) -> Container:
         await asyncio.sleep(self.settings.create_s)
         if session_id in self._containers:
             return self._adopt(session_id, spec)
@@ -172,6 +180,7 @@ class SimulatedRuntime:
             labels={**(labels or {}), **own},
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
+            gives_way=gives_way,
         )
         self._of_spec[own[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
@@ -181,6 +190,15 @@ class SimulatedRuntime:
         if self._containers[session_id].labels[SPEC_HASH] != spec.hash():
             raise ContainerConflict(f"The container of {session_id} was made with another specification.")
         return self._seen(session_id)
+
+    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+        del spec
+        self._stored(session_id).gives_way = False
+        self._store(session_id)
+
+    def gives_way(self, session_id: str) -> bool:
+        """For tests: whether it has a small share of the CPU."""
+        return self._stored(session_id).gives_way
 
     async def put_files(self, session_id: str, files: Sequence[File]) -> None:
         stored = self._stored(session_id)

@@ -50,6 +50,7 @@ class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
     exit_code: int | None = None
     log_tail: str = ""
     first_launch: Literal["", "started", "ended"] = ""
+    gives_way: bool = False
 
 
 class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):

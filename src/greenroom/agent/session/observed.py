@@ -25,6 +25,7 @@ class ObservedSessions:
         self._probes = Probes(probe_valid_s)
         self._steps: dict[str, dict[str, float]] = {}
         self._being_created: set[str] = set()
+        self._painted: set[str] = set()
         self.is_complete = False
         """Whether a whole inventory was taken since the start."""
         self.changed = Signal[str]()
@@ -48,11 +49,11 @@ class ObservedSessions:
             return
         if seen is None:
             self._containers.pop(session_id, None)
-            self._probes.forget(session_id)
+            self._forget_page(session_id)
         else:
             self._containers[session_id] = seen
             if seen.state is not ContainerState.RUNNING or (before and before.address != seen.address):
-                self._probes.forget(session_id)
+                self._forget_page(session_id)
             if seen.state is not ContainerState.CREATED:
                 self.remember(session_id, ran=True)
         self.changed.emit(session_id)
@@ -89,6 +90,20 @@ class ObservedSessions:
             self._probes.note(session_id, usable=usable, error=error, broken=broken)
             self.changed.emit(session_id)
 
+    def painted(self, session_id: str) -> None:
+        """The page shows something, or answers if what it shows cannot be read."""
+        if session_id in self._containers and session_id not in self._painted:
+            self._painted.add(session_id)
+            self.changed.emit(session_id)
+
+    def is_painted(self, session_id: str) -> bool:
+        """Whether it has since its container was started."""
+        return session_id in self._painted
+
+    def _forget_page(self, session_id: str) -> None:
+        self._probes.forget(session_id)
+        self._painted.discard(session_id)
+
     def last_probe(self, session_id: str) -> Probed:
         return self._probes.last(session_id)
 
@@ -110,7 +125,7 @@ class ObservedSessions:
     def forget(self, session_id: str) -> None:
         """The session is no longer this Agent's; its container may still be there."""
         self._steps.pop(session_id, None)
-        self._probes.forget(session_id)
+        self._forget_page(session_id)
 
     # The journal --------------------------------------------------------------------------------------------------
 
@@ -136,4 +151,4 @@ class ObservedSessions:
 
 def facts(record: SessionRecord) -> JournalFacts:
     """The journal's facts of a session, as the plan needs them."""
-    return JournalFacts(ran=record.ran, stopped=record.stopped, failure=record.failure)
+    return JournalFacts(ran=record.ran, stopped=record.stopped, failure=record.failure, gives_way=record.gives_way)

@@ -199,6 +199,8 @@ class Prober:
             self._sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:
             self._sessions.observed.step(session_id, "painted")
+        if result.usable:
+            self._sessions.observed.painted(session_id)
         return result
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:

@@ -105,7 +105,7 @@ class Sessions:
         """Whether a whole list and a whole inventory came since the start."""
         return self.desired.is_known and self.observed.is_complete
 
-    def snapshot(self, only: AbstractSet[str] | None = None) -> Snapshot:
+    def snapshot(self, only: AbstractSet[str] | None = None, giving_way: frozenset[str] = frozenset()) -> Snapshot:
         """What a round plans on, of `only` these sessions or of all."""
         memory = self._journal.memory
         wanted = {k: self.desired.wanted(entry) for k, entry in _of(self.desired.entries, only).items()}
@@ -119,6 +119,7 @@ class Sessions:
             orders=tuple(order for order in self.orders.all() if only is None or order.session_id in only),
             begun=self.orders.begun() | handed_over,
             condemned=self.desired.condemned,
+            giving_way=giving_way,
         )
 
     def forget_strangers(self) -> None:

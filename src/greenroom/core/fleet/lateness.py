@@ -34,14 +34,18 @@ class Lateness:
 ON_TIME: Final = Lateness()
 
 
+def crowd(lateness: Lateness) -> float:
+    """The tasks that each core has beyond the first. `waiting` weighs the queue, because a long queue sampled while
+    nothing waited for long is none."""
+    return lateness.waiting * max(0.0, lateness.queue - 1.0)
+
+
 def times(lateness: Lateness) -> float:
     """How many times as long as on a quiet host something healthy may take.
 
-    With n tasks per core everything takes n times as long while they wait for each other. `waiting` weighs the queue,
-    because a long queue sampled while nothing waited for long is none.
+    With n tasks per core everything takes n times as long while they wait for each other.
     """
-    host = 1.0 + lateness.waiting * max(0.0, lateness.queue - 1.0)
-    return min(MAX_TIMES, max(1.0, host, lateness.own_s / ON_TIME_S))
+    return min(MAX_TIMES, max(1.0, 1.0 + crowd(lateness), lateness.own_s / ON_TIME_S))
 
 
 def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:

@@ -10,6 +10,7 @@ round that finds the host as desired plans nothing. The rules, each of them a pr
 answer cannot bring it back; an answer of a lower term is ignored.
 - What exited by itself, could not be started or vanished is reported `failed` and never started again.
 - Hand-overs and commands that were begun once are never begun again.
+- A container gets its full share of the CPU as soon as its start gives way to no other any more.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class ActionKind(StrEnum):
     REMOVE = "remove"
     EXAMINE = "examine"
     """Record why a container ended by itself: exit code and last log lines."""
+    FULL_SHARE = "full_share"
     RUN_ASSIGNMENT = "run_assignment"
     RUN_COMMAND = "run_command"
     REFUSE_COMMAND = "refuse_command"
@@ -77,12 +79,13 @@ class JournalFacts:
     """What the Agent remembers of a session across its own restarts.
 
     `ran`: its container was running once. `stopped`: it was stopped on request. `failure`: the sentence with which it
-    was reported `failed`; a failure is final for the container.
+    was reported `failed`; a failure is final for the container. `gives_way`: it was made with a small share of the CPU.
     """
 
     ran: bool = False
     stopped: bool = False
     failure: str = ""
+    gives_way: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,8 @@ class Snapshot:
     """Ids of the assignments and commands in the journal."""
     condemned: frozenset[str] = frozenset()
     """Session ids with the verdict `destroy`."""
+    giving_way: frozenset[str] = frozenset()
+    """Staged sessions whose start is to give way to those of users."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +134,7 @@ def plan(snapshot: Snapshot) -> list[Action]:
     for session_id, wanted in sorted(snapshot.wanted.items()):
         seen = snapshot.seen.get(session_id)
         known = snapshot.known.get(session_id, NOTHING_KNOWN)
-        actions += _lifecycle(wanted, seen, known)
+        actions += _lifecycle(wanted, seen, known) or _share(wanted, seen, known, snapshot.giving_way)
         actions += _assignment(wanted, seen, known, snapshot.begun)
         actions += _mismatch(wanted, seen)
     for session_id in sorted(snapshot.seen.keys() - snapshot.wanted.keys()):
@@ -165,6 +170,13 @@ _STEPS: Final = {
     (Want.PAUSED, ContainerState.EXITED): ActionKind.START,
 }
 """(want, state of the container) → the next step towards it; a container is `exited` here only by order."""
+
+
+def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, giving_way: frozenset[str]) -> list[Action]:
+    if not known.gives_way or known.failure or wanted.session_id in giving_way or not _is_running(seen):
+        return []
+    reason = "the session has a user or a first frame, or was given long enough for one; it gives way no longer"
+    return [_do(ActionKind.FULL_SHARE, wanted, reason)]
 
 
 def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:

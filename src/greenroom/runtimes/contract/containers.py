@@ -98,8 +98,16 @@ class Containers(Protocol):
     """The containers of one Agent's sessions. Containers without the labels of this installation are never listed,
     changed or removed."""
 
-    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
-        """Make the session's container, without starting it; `labels` are added to those of the runtime.
+    async def create(
+        self,
+        session_id: str,
+        spec: SessionSpec,
+        labels: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
+    ) -> Container:
+        """Make the session's container, without starting it; `labels` are added to those of the runtime. With
+        `gives_way` it has a small share of the CPU where others want it too, until `give_full_share`.
 
         A session under a web filter policy gets the policy's network, which must be open, and no other.
 
@@ -110,6 +118,14 @@ class Containers(Protocol):
             ContainerConflict: the name is taken by another spec, another installation, or something foreign.
             ImageMissing: `spec.image` is not on this host; nothing is pulled here.
             StartError: the runtime refuses this specification, or the network of its web filter is not open.
+        """
+        ...
+
+    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+        """Give it the share of the CPU that its specification says.
+
+        Raises:
+            ContainerMissing: it is not there.
         """
         ...
 

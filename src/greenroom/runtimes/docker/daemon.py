@@ -30,6 +30,15 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
         raise RuntimeUnavailable(f"There is no Docker daemon{where}; start one, or set DOCKER_HOST.") from error
 
 
+async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
+    """Change the limits of a container, for which aiodocker has no method.
+
+    Raises:
+        aiodocker.DockerError: Docker refuses.
+    """
+    await docker._query_json(f"containers/{container_id}/update", "POST", data=changes)  # noqa: SLF001
+
+
 def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:
     """What the host offers by its answer to `GET /info`; only runtime classes that it has."""
     return Capacity(

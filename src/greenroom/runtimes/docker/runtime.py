@@ -50,13 +50,16 @@ from greenroom.runtimes.docker.mounts import DockerMounts, refuse_root
 from greenroom.runtimes.docker.networks import SessionsNetwork
 from greenroom.runtimes.docker.spec import (
     AGENT,
+    GIVES_WAY,
     INSTALLATION,
+    MIN_SHARES,
     SESSION,
     SPEC_HASH,
     Identity,
     archive,
     container_config,
     container_name,
+    cpu_shares,
     seen_in_inspect,
     seen_in_list,
 )
@@ -131,9 +134,18 @@ class DockerRuntime:
 
     # Containers ---------------------------------------------------------------------------------------------------
 
-    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
+    async def create(
+        self,
+        session_id: str,
+        spec: SessionSpec,
+        labels: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
+    ) -> Container:
         await self._network.require_rules()
         config = container_config(session_id, spec, self._identity, labels, self._runtime_classes)
+        if gives_way:
+            config["HostConfig"]["CpuShares"] = max(MIN_SHARES, cpu_shares(spec) // GIVES_WAY)
         config = self._filter_networks.applied(spec, config)
         if spec.mounts and await self.inspect(session_id) is None:
             await self._mounts.prepare(spec.mounts, session_id)
@@ -168,6 +180,11 @@ class DockerRuntime:
             raise ContainerConflict(f"The container {name} was made with another specification.")
         log.info("adopted a container", session_id=session_id, container_id=found["Id"])
         return seen_in_inspect(found)
+
+    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+        async with translated():
+            found = await self._own(session_id)
+            await daemon.update(self._docker, found["Id"], {"CpuShares": cpu_shares(spec)})
 
     async def put_files(self, session_id: str, files: Sequence[File]) -> None:
         async with translated():

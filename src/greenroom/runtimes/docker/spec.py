@@ -133,10 +133,22 @@ def _network(spec: SessionSpec, identity: Identity) -> str:
     raise StartError(f"A session may not be on the network {spec.network!r}; it is not of this installation.")
 
 
+SHARES_OF_A_CORE: Final = 1024
+MIN_SHARES: Final = 2
+GIVES_WAY: Final = 20
+"""The share of a container that gives way is so many times smaller."""
+
+
+def cpu_shares(spec: SessionSpec) -> int:
+    """Its part of the CPU where others want it too."""
+    cores = 1.0 if spec.cpu_mode == "Quotas" else spec.cores  # as Docker does it without a word
+    return max(MIN_SHARES, round(cores * SHARES_OF_A_CORE))
+
+
 def _cpu(spec: SessionSpec) -> dict[str, int]:
     if spec.cpu_mode == "Quotas":
         return {"NanoCpus": max(1, round(spec.cores * 1e9))}
-    return {"CpuShares": max(2, round(spec.cores * 1024))}
+    return {"CpuShares": cpu_shares(spec)}
 
 
 def _runtime(name: str, offered: Collection[str]) -> dict[str, str]:

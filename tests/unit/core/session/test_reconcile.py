@@ -40,6 +40,7 @@ CHANGES = {
     ActionKind.UNPAUSE,
     ActionKind.REMOVE,
     ActionKind.EXAMINE,
+    ActionKind.FULL_SHARE,
 }
 Planner = Callable[[Snapshot], list[Action]]
 
@@ -79,6 +80,10 @@ def one(
         (Want.RUNNING, CREATED, JournalFacts(), ActionKind.START),
         (Want.RUNNING, CREATED, JournalFacts(failure="port taken"), None),
         (Want.RUNNING, RUNNING, JournalFacts(ran=True), None),
+        (Want.RUNNING, RUNNING, JournalFacts(ran=True, gives_way=True), ActionKind.FULL_SHARE),
+        (Want.RUNNING, RUNNING, JournalFacts(ran=True, gives_way=True, failure="no page"), None),
+        (Want.PAUSED, RUNNING, JournalFacts(ran=True, gives_way=True), ActionKind.PAUSE),
+        (Want.PAUSED, PAUSED, JournalFacts(ran=True, gives_way=True), None),
         (Want.RUNNING, PAUSED, JournalFacts(ran=True), ActionKind.UNPAUSE),
         (Want.RUNNING, EXITED, JournalFacts(ran=True), ActionKind.EXAMINE),
         (Want.RUNNING, EXITED, JournalFacts(ran=True, stopped=True), ActionKind.START),
@@ -118,6 +123,11 @@ def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts
             "the container was made from specification (none), wanted is h; it is left as it is, because",
         ),
         (
+            one(wanted(), seen(RUNNING), JournalFacts(ran=True, gives_way=True)),
+            ActionKind.FULL_SHARE,
+            "the session has a user or a first frame, or was given long enough for one; it gives way no longer",
+        ),
+        (
             one(None, seen(RUNNING)),
             ActionKind.REPORT_UNKNOWN,
             "a container of this installation is in no desired list; it is left alone until there is a verdict",
@@ -133,6 +143,11 @@ def test_what_is_done_has_its_reason(snapshot: Snapshot, kind: ActionKind, reaso
     (action,) = plan(snapshot)
     assert (action.kind, action.session_id, action.target_id) == (kind, "s1", None)
     assert action.reason.startswith(reason)
+
+
+def test_a_start_that_is_to_give_way_does_so_on():
+    known = JournalFacts(ran=True, gives_way=True)
+    assert plan(one(wanted(), seen(RUNNING), known, giving_way=frozenset({"s1"}))) == []
 
 
 @pytest.mark.parametrize(

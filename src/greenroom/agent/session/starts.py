@@ -1,0 +1,130 @@
+"""The places of starts: each is held from a start's turn until its first frame (`core.session.starts`).
+
+A place is also free when its container does not run, is not wanted any more or has failed, and `HELD_S` after its
+container was started: an image that never paints must not hold up the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Final
+
+import structlog
+
+from greenroom.agent.session.desired import ListChange
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.fleet.lateness import Lateness, allowed_s, because
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.session.scheduling import Turn, Urgency
+from greenroom.core.session.starts import next_starts, next_width, usual_width
+
+log = structlog.get_logger(__name__)
+
+HELD_S: Final = 10.0
+"""From the start of the container until its first frame, on a quiet host; then the place goes to the next one."""
+MAX_HELD_S: Final = 60.0
+LOOK_EVERY_S: Final = 1.0
+
+
+@dataclass(slots=True, eq=False)
+class _Start:
+    number: int
+    turn: asyncio.Future[bool]
+    paints_since_s: float | None = None
+    """None: it waits, or its container is being made."""
+
+    def decide(self, *, is_wanted: bool) -> None:
+        if not self.turn.done():  # or cancelled at this very moment: it frees its place when it runs
+            self.turn.set_result(is_wanted)
+
+
+class Starts:
+    """Who may start now. `cores` are those of the host for sessions; all users are on one event loop."""
+
+    def __init__(self, sessions: Sessions, lateness: Callable[[], Lateness], cores: Callable[[], float]) -> None:
+        self._sessions = sessions
+        self._lateness = lateness
+        self._cores = cores
+        self._numbers = count()
+        self._waiting: dict[str, _Start] = {}
+        self._begun: dict[str, _Start] = {}
+        self.width = usual_width(cores())
+        sessions.observed.changed.subscribe(self._settle)
+        sessions.desired.changed.subscribe(self._list_changed)
+
+    @property
+    def giving_way(self) -> frozenset[str]:
+        """Staged sessions without a first frame: their containers get less of the CPU as long as they are in here."""
+        return frozenset(k for k in self._begun if not self._sessions.desired.has_user(k))
+
+    @asynccontextmanager
+    async def turn(self, session_id: str) -> AsyncGenerator[bool]:
+        """Wait for the session's turn and start it in the block; False = it is not to run any more."""
+        start = self._waiting[session_id] = _Start(next(self._numbers), asyncio.get_running_loop().create_future())
+        self._begin()
+        try:
+            yield await start.turn
+        finally:
+            self._waiting.pop(session_id, None)
+            start.paints_since_s = time.monotonic()
+            self._settle(session_id)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.look()
+
+    def look(self) -> None:
+        """Free the places that were held for too long, and measure how many there may be."""
+        host, now_s = self._lateness(), time.monotonic()
+        for session_id, start in list(self._begun.items()):
+            since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
+            if since_s is not None and now_s - since_s >= held_s:
+                reason = f"it shows no first frame {held_s:.0f} s after its container was started{because(host)}"
+                log.warning("a start gives its place to the next one", session_id=session_id, reason=reason)
+                self._free(session_id)
+        self.width = next_width(self.width, self._cores(), host, short=bool(self._waiting))
+        self._begin()
+
+    def _list_changed(self, change: ListChange) -> None:
+        del change
+        for session_id in [k for k in self._waiting if not self._is_wanted(k)]:
+            self._waiting.pop(session_id).decide(is_wanted=False)
+        for session_id in list(self._begun):
+            self._settle(session_id)
+        self._begin()
+
+    def _begin(self) -> None:
+        waiting, begun = ({self._turn(k, s): k for k, s in those.items()} for those in (self._waiting, self._begun))
+        for turn in next_starts(waiting.keys(), begun.keys(), self.width):
+            session_id = waiting[turn]
+            start = self._begun[session_id] = self._waiting.pop(session_id)
+            start.decide(is_wanted=True)
+
+    def _turn(self, session_id: str, start: _Start) -> Turn:
+        has_user = self._sessions.desired.has_user(session_id)
+        return Turn(Urgency.PERSON if has_user else Urgency.REFILL, start.number)
+
+    def _settle(self, session_id: str) -> None:
+        start = self._begun.get(session_id)
+        if start is not None and start.paints_since_s is not None and not self._paints(session_id):
+            self._free(session_id)
+
+    def _free(self, session_id: str) -> None:
+        del self._begun[session_id]
+        self._begin()
+        self._sessions.due.add(session_id)
+
+    def _paints(self, session_id: str) -> bool:
+        seen, observed = self._sessions.observed.container(session_id), self._sessions.observed
+        runs = seen is not None and seen.state is ContainerState.RUNNING and not observed.known(session_id).failure
+        return runs and self._is_wanted(session_id) and not observed.is_painted(session_id)
+
+    def _is_wanted(self, session_id: str) -> bool:
+        desired = self._sessions.desired.get(session_id)
+        return desired is not None and desired.want in {"running", "paused"}

@@ -1,0 +1,61 @@
+"""Which starts begin on a host: as many desktops paint side by side as its cores carry, and users' first.
+
+What a start costs is its first frame, not its container, so a start keeps its place until the frame is painted. Starts
+of a pool also get less of the CPU until then. The rules, each of them a property test:
+
+- A user's start begins before those of pools that wait; of equals, the one that waited longest.
+- At most `width` starts of users hold a place. Those of pools take none of them away.
+- While any user waits for a first frame, starts of pools hold half the places that are left at most, and one at least:
+  a pool that got nothing would make the next user wait as well.
+- No place stays free while a start that may take it waits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Final
+
+from greenroom.core.fleet.lateness import Lateness, crowd
+from greenroom.core.session.scheduling import Turn, Urgency
+
+IDLE_QUEUE: Final = 0.75
+"""With fewer tasks for each core than this, cores are idle: what holds the places needs none of them."""
+CROWD: Final = 3.0
+"""Tasks for each core beyond the first, from which on another start makes all of them later."""
+MOST_FOR_A_CORE: Final = 4
+"""Places, on a host whose starts use hardly any CPU."""
+
+
+def next_starts(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+    """Those that begin now, in their order, while the starts `begun` have no first frame yet."""
+    users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
+    users_begun = len(_of_users(begun))
+    starting = sorted(users)[: max(0, width - users_begun)]
+    unpainted = users_begun + len(starting)
+    room = max(1, (width - unpainted) // 2) if unpainted else width
+    return starting + refills[: max(0, room - (len(begun) - users_begun))]
+
+
+def _of_users(turns: Collection[Turn]) -> list[Turn]:
+    return [turn for turn in turns if turn.urgency is Urgency.PERSON]
+
+
+def usual_width(cores: float) -> int:
+    """As many as the host has cores, and one whose container is being made meanwhile."""
+    return math.ceil(cores) + 1
+
+
+def next_width(width: int, cores: float, host: Lateness, *, short: bool) -> int:
+    """The number of places a second later; `short`: starts wait, and all places are taken.
+
+    Measured, not reckoned: one place more while cores are idle although starts wait, one less while the tasks crowd.
+    """
+    usual = usual_width(cores)
+    if crowd(host) > CROWD:
+        return max(math.ceil(usual / 2), width - 1)
+    if short and host.queue < IDLE_QUEUE:
+        return min(math.ceil(MOST_FOR_A_CORE * max(1.0, cores)), width + 1)
+    if short:
+        return width
+    return width + (usual > width) - (usual < width)

@@ -1,0 +1,178 @@
+"""Which starts begin on a host, and how many hold a place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.properties import Property, catches, holds
+
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.session.scheduling import Turn, Urgency
+from greenroom.core.session.starts import next_starts, next_width, usual_width
+
+PERSON, REFILL = Urgency.PERSON, Urgency.REFILL
+Case = tuple[list[Turn], list[Turn], int]
+Chooser = Callable[[Collection[Turn], Collection[Turn], int], list[Turn]]
+
+
+def users(*numbers: int) -> list[Turn]:
+    return [Turn(PERSON, number) for number in numbers]
+
+
+def refills(*numbers: int) -> list[Turn]:
+    return [Turn(REFILL, number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "begun", "width", "starting"),
+    [
+        (refills(1, 2, 3, 4), [], 3, refills(1, 2, 3)),
+        (refills(1) + users(2, 3), refills(4, 5, 6), 2, users(2, 3)),
+        (refills(1, 2), users(3), 3, refills(1)),
+        (refills(1, 2, 3, 4), users(5), 7, refills(1, 2, 3)),
+        (refills(2), users(3) + refills(1), 3, []),
+        (users(5, 6), users(1, 2), 3, users(5)),
+    ],
+    ids=[
+        "refills alone have all places",
+        "users do not wait for refills that began",
+        "one refill beside a user",
+        "and half of what users leave",
+        "but no more",
+        "users wait for users",
+    ],
+)
+def test_who_begins(waiting: list[Turn], begun: list[Turn], width: int, starting: list[Turn]):
+    assert next_starts(waiting, begun, width) == starting
+
+
+# Properties -------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def _cases(draw: st.DrawFn) -> Case:
+    turns = draw(
+        st.lists(
+            st.builds(Turn, st.sampled_from([PERSON, REFILL]), st.integers(0, 30)),
+            max_size=14,
+            unique_by=lambda turn: turn.number,
+        )
+    )
+    begun = draw(st.sets(st.sampled_from(turns))) if turns else set[Turn]()
+    return [turn for turn in turns if turn not in begun], sorted(begun), draw(st.integers(1, 6))
+
+
+CASES = _cases()
+
+
+def _of(urgency: Urgency, turns: Collection[Turn]) -> int:
+    return sum(turn.urgency is urgency for turn in turns)
+
+
+def _in_order(chooser: Chooser, case: Case) -> None:
+    waiting, begun, width = case
+    starting = chooser(waiting, begun, width)
+    left = [turn for turn in waiting if turn not in starting]
+    for urgency in (PERSON, REFILL):
+        first = [turn.number for turn in starting if turn.urgency is urgency]
+        then = [turn.number for turn in left if turn.urgency is urgency]
+        assert not first or not then or max(first) < min(then), "one that waited longer was passed over"
+
+
+def _users_take_no_notice_of_refills(chooser: Chooser, case: Case) -> None:
+    waiting, begun, width = case
+    starting = chooser(waiting, begun, width)
+    assert _of(PERSON, starting) == min(_of(PERSON, waiting), max(0, width - _of(PERSON, begun)))
+
+
+def _refills_wait_while_a_user_does(chooser: Chooser, case: Case) -> None:
+    waiting, begun, width = case
+    starting = chooser(waiting, begun, width)
+    unpainted = _of(PERSON, begun) + _of(PERSON, starting)
+    most = max(1, (width - unpainted) // 2) if unpainted else width
+    assert _of(REFILL, starting) == min(_of(REFILL, waiting), max(0, most - _of(REFILL, begun)))
+
+
+def _first_come(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+    return sorted(waiting, key=lambda turn: turn.number)[: max(0, width - len(begun))]
+
+
+def _latest_first(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+    count = {urgency: _of(urgency, next_starts(waiting, begun, width)) for urgency in (PERSON, REFILL)}
+    latest = sorted(waiting, key=lambda turn: -turn.number)
+    return [t for u in count for t in [turn for turn in latest if turn.urgency is u][: count[u]]]
+
+
+def _all_refills(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+    starting = next_starts(waiting, begun, width)
+    return starting + [turn for turn in waiting if turn not in starting and turn.urgency is REFILL]
+
+
+@pytest.mark.parametrize("check", [_in_order, _users_take_no_notice_of_refills, _refills_wait_while_a_user_does])
+def test_starts_keep_the_rules(check: Property):
+    holds(check, next_starts, CASES)
+
+
+@pytest.mark.parametrize(
+    ("check", "mutant"),
+    [
+        (_in_order, _latest_first),
+        (_users_take_no_notice_of_refills, _first_come),
+        (_refills_wait_while_a_user_does, _all_refills),
+    ],
+)
+def test_the_properties_catch_their_mutants(check: Property, mutant: Chooser):
+    catches(check, mutant, CASES)
+
+
+# Width ------------------------------------------------------------------------------------------------------------
+
+CROWDED = Lateness(queue=6.0)
+
+
+@pytest.mark.parametrize(
+    ("width", "host", "short", "then"),
+    [
+        (3, Lateness(queue=0.5), True, 4),
+        (8, Lateness(queue=0.5), True, 8),
+        (3, Lateness(queue=0.5), False, 3),
+        (3, Lateness(queue=1.5), True, 3),
+        (3, CROWDED, True, 2),
+        (2, CROWDED, True, 2),
+        (3, Lateness(queue=6.0, waiting=0.1), True, 3),
+        (5, ON_TIME, False, 4),
+        (2, ON_TIME, False, 3),
+    ],
+    ids=[
+        "cores are idle",
+        "even then four for each",
+        "nothing waits",
+        "the cores are used",
+        "a crowd",
+        "half of the usual are left",
+        "a long queue in which nothing waits",
+        "back to the usual",
+        "from below",
+    ],
+)
+def test_the_number_of_places_on_two_cores(width: int, host: Lateness, short: bool, then: int):
+    assert next_width(width, 2.0, host, short=short) == then
+
+
+@given(
+    cores=st.floats(0, 64),
+    queue=st.floats(0, 100),
+    waiting=st.floats(0, 1),
+    short=st.booleans(),
+)
+def test_there_is_always_a_place_and_their_number_changes_by_one(
+    cores: float, queue: float, waiting: float, short: bool
+):
+    host, width = Lateness(queue=queue, waiting=waiting), usual_width(cores)
+    for _ in range(50):
+        before, width = width, next_width(width, cores, host, short=short)
+        assert abs(width - before) <= 1
+        assert max(1, usual_width(cores) / 2) <= width <= max(usual_width(cores), 4 * max(1, cores) + 1)

@@ -1,0 +1,175 @@
+"""The places of an Agent's starts: who holds one, until when, and who is next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.agent.session import starts as agent_starts
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.starts import Starts
+from greenroom.core.fleet.lateness import ON_TIME
+from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.testing.manager import spec
+from greenroom.wire.messages import Answer, Authorised, Desired
+
+
+def container(session_id: str, state: ContainerState = ContainerState.RUNNING) -> SeenContainer:
+    return SeenContainer(session_id=session_id, container_id="c", state=state, address="127.0.0.1:9")
+
+
+class Host:
+    """A host of one core, on which two starts have a place; `begun` are those that had their turn, in order."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.sessions = Sessions(journal)
+        self.starts = Starts(self.sessions, lambda: ON_TIME, lambda: 1.0)
+        self.begun: list[str] = []
+        self.given_up: list[str] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self._list: dict[str, Desired] = {}
+
+    async def want(self, session_id: str, *, user: str = "") -> None:
+        before = self._list.get(session_id)
+        self._list[session_id] = Desired(
+            session_id=session_id,
+            generation=before.generation + 1 if before else 1,
+            want="running",
+            spec=asdict(spec()),
+            authorised=Authorised(user_id=user, epoch=1) if user else None,
+        )
+        await self._accept()
+
+    async def drop(self, session_id: str) -> None:
+        del self._list[session_id]
+        await self._accept()
+
+    async def _accept(self) -> None:
+        news = list(self._list.values())
+        answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=news)
+        assert self.sessions.accept(answer)
+        await asyncio.sleep(0)
+
+    async def start(self, *session_ids: str, user: str = "") -> None:
+        """They come, and wait or begin."""
+        for session_id in session_ids:
+            await self.want(session_id, user=user)
+            self.tasks[session_id] = asyncio.create_task(self._start(session_id))
+            await asyncio.sleep(0)
+
+    async def _start(self, session_id: str) -> None:
+        async with self.starts.turn(session_id) as is_wanted:
+            if is_wanted:
+                self.begun.append(session_id)
+                self.sessions.observed.saw(session_id, container(session_id))
+            else:
+                self.given_up.append(session_id)
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
+    journal = Journal(tmp_path / "journal")
+    journal.open()
+    host = Host(journal)
+    yield host
+    for task in host.tasks.values():
+        task.cancel()
+    await asyncio.gather(*host.tasks.values(), return_exceptions=True)
+    journal.close()
+
+
+ENDS: dict[str, Callable[[Host], None]] = {
+    "it painted": lambda host: host.sessions.observed.painted("a"),
+    "its container ended": lambda host: host.sessions.observed.saw("a", container("a", ContainerState.EXITED)),
+    "its container is gone": lambda host: host.sessions.observed.saw("a", None),
+    "it failed": lambda host: host.sessions.observed.remember("a", failure="no page"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+async def test_a_place_is_held_until_the_first_frame_or_the_end(host: Host, end: Callable[[Host], None]):
+    await host.start("a", "b", "c")
+    assert host.begun == ["a", "b"], "both run, and paint"
+    host.sessions.due.take()
+    end(host)
+    await asyncio.sleep(0)
+    assert host.begun == ["a", "b", "c"]
+    assert "a" in (host.sessions.due.take() or ()), "its share of the CPU may have to change"
+
+
+async def test_a_container_that_starts_again_paints_again(host: Host):
+    await host.start("a")
+    host.sessions.observed.painted("a")
+    host.sessions.observed.saw("a", container("a", ContainerState.EXITED))
+    await host.start("a")
+    assert host.starts.giving_way == {"a"}
+
+
+async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, monkeypatch: pytest.MonkeyPatch):
+    await host.start("a", "b", "c")
+    host.starts.look()
+    assert host.begun == ["a", "b"]
+    monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
+    with capture_logs() as logs:
+        host.starts.look()
+    await asyncio.sleep(0)
+    assert host.begun == ["a", "b", "c"]
+    assert logs[0]["reason"] == "it shows no first frame 0 s after its container was started"
+
+
+async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Host):
+    await host.start("r1", "r2", "r3")
+    await host.start("ann", "bob", "cy", user="u")
+    assert host.begun == ["r1", "r2", "ann", "bob"]
+    host.sessions.observed.painted("r1")
+    host.sessions.observed.painted("ann")
+    await asyncio.sleep(0)
+    assert host.begun[4:] == ["cy"], "one refill paints beside them already"
+    host.sessions.observed.painted("r2")
+    await asyncio.sleep(0)
+    assert host.begun[5:] == ["r3"]
+
+
+async def test_a_refill_that_gets_a_user_starts_as_theirs_at_once(host: Host):
+    await host.start("r1", "r2", "r3", "r4")
+    await host.want("r4", user="ann")
+    assert host.begun == ["r1", "r2", "r4"]
+    await host.want("r1", user="bob")
+    assert host.starts.giving_way == {"r2"}
+
+
+async def test_what_is_not_wanted_any_more_leaves_the_queue_and_its_place(host: Host):
+    await host.start("a", "b", "c", "d")
+    await host.drop("c")
+    assert host.given_up == ["c"]
+    await host.drop("a")
+    assert host.begun == ["a", "b", "d"]
+
+
+async def test_one_that_is_cancelled_takes_no_place_along(host: Host):
+    await host.start("a", "b", "c", "d")
+    host.tasks["c"].cancel()
+    host.sessions.observed.painted("a")
+    await host.drop("c")
+    await asyncio.wait([host.tasks["c"]])
+    await asyncio.sleep(0)
+    assert host.begun == ["a", "b", "d"]
+
+
+async def test_a_start_that_fails_holds_no_place(host: Host):
+    async def fail() -> None:
+        async with host.starts.turn("a"):
+            raise RuntimeError
+
+    await host.start("b")
+    await host.want("a")
+    with pytest.raises(RuntimeError):
+        await fail()
+    await host.start("c")
+    assert host.begun == ["b", "c"]
