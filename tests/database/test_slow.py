@@ -91,6 +91,27 @@ async def test_a_start_is_timed_from_its_last_step_and_kept_once_it_painted(stag
     assert (await waited(stage, session_id, 3600))["status"] == "failed", "its Agent is away"
 
 
+async def test_a_start_that_waits_for_its_turn_is_timed_from_then_on(stage: Failing):
+    session_id = await stage.launch_on_demand()
+    await agents_say(stage, ON_TIME)
+    step = "INSERT INTO session_steps (session_id, name, at) VALUES (%s, %s, clock_timestamp() - interval '300 s')"
+    await stage.db.write(step, (session_id, "queued"))
+    assert (await waited(stage, session_id, 590))["status"] == "starting", "its host is busy, it has not failed"
+    await stage.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'admitted')", (session_id,))
+    assert (await waited(stage, session_id, 700))["status"] == "starting"
+    await stage.db.write("UPDATE session_steps SET at = clock_timestamp() - interval '121 s' WHERE name = 'admitted'")
+    assert (await waited(stage, session_id, 700))["status"] == "failed"
+
+
+async def test_a_start_that_never_has_its_turn_ends(stage: Failing):
+    session_id = await stage.launch_on_demand()
+    await agents_say(stage, ON_TIME)
+    await stage.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'queued')", (session_id,))
+    ended = await waited(stage, session_id, 601)
+    assert ended["status"] == "failed"
+    assert "it still waited for its turn on" in ended["error"]
+
+
 async def test_a_slow_start_backs_off_and_does_not_restart_on_its_machine(stage: Failing):
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET machine_id = 'one'")

@@ -144,6 +144,17 @@ async def test_a_refill_that_gets_a_user_starts_as_theirs_at_once(host: Host):
     assert host.starts.giving_way == {"r2"}
 
 
+async def test_who_has_to_wait_says_so_and_when_it_is_over(host: Host):
+    def steps(session_id: str) -> list[str]:
+        return [step.name for step in host.sessions.observed.steps(session_id)]
+
+    await host.start("a", "b", "c")
+    assert (steps("b"), steps("c")) == (["received"], ["received", "queued"])
+    host.sessions.observed.painted("a")
+    await asyncio.sleep(0)
+    assert steps("c") == ["received", "queued", "admitted"]
+
+
 async def test_what_is_not_wanted_any_more_leaves_the_queue_and_its_place(host: Host):
     await host.start("a", "b", "c", "d")
     await host.drop("c")

@@ -68,11 +68,19 @@ class Starts:
         start = self._waiting[session_id] = _Start(next(self._numbers), asyncio.get_running_loop().create_future())
         self._begin()
         try:
-            yield await start.turn
+            yield await self._its_turn(session_id, start)
         finally:
             self._waiting.pop(session_id, None)
             start.paints_since_s = time.monotonic()
             self._settle(session_id)
+
+    async def _its_turn(self, session_id: str, start: _Start) -> bool:
+        if start.turn.done():
+            return start.turn.result()
+        self._sessions.observed.step(session_id, "queued")
+        if is_wanted := await start.turn:
+            self._sessions.observed.step(session_id, "admitted")
+        return is_wanted
 
     async def run(self) -> None:
         while True:

@@ -3,7 +3,8 @@
 Each of `states.TRANSITIONAL` has a deadline: that of its row (`sessions.deadline`), or the one here from the last
 change of status or, for sessions that wait for their Agent, from its return. Slow is not broken: there is more time in
 proportion to the reported lateness (`core.fleet.lateness`), up to `MAX_S`. A first start has its time from its last
-step on, and none that has painted ends at a deadline while its Agent is running. A stop or pause that does not complete
+step on, but not while it waits for its turn on its Agent, which is no failure; none that has painted ends at a deadline
+while its Agent is running. A stop or pause that does not complete
 is taken back, because the container still holds a user's work. Invariants, tested as properties: only these statuses
 are acted on, every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the
 deadline.
@@ -48,7 +49,8 @@ HANDOVER_SLACK_S: Final = 1.0
 """Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
 
 MAX_S: Final = 600.0
-"""The longest time in one status, however late everything is and however far a start is."""
+"""The longest time in one status, or from a start's turn on its Agent, however late everything is and however far it
+is; also the longest wait for this turn."""
 
 FRESH_S: Final = 7.0
 """How long a reported lateness counts: a little longer than a check-in is held."""
@@ -70,6 +72,10 @@ class Waiting:
     probe_error: str = ""
     stepped: datetime | None = None
     """The last step of a first start."""
+    queued: bool = False
+    """A first start that waits for its turn, on a running Agent."""
+    admitted: datetime | None = None
+    """When a first start that had to wait had its turn."""
     painted: bool = False
     """A first start that has shown a picture, on a running Agent."""
     lateness: Lateness = ON_TIME
@@ -110,12 +116,14 @@ def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
     if waiting.painted:
         return None
     limit_s = watch.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
-    limit = timedelta(seconds=limit_s)
+    limit, most = timedelta(seconds=limit_s), timedelta(seconds=MAX_S)
     on_time = waiting.deadline or waiting.status_changed + limit
+    if waiting.queued:
+        return max(on_time, waiting.status_changed + most)
     since_step = on_time if waiting.stepped is None else max(on_time, waiting.stepped + limit)
     late, _ = _lateness(waiting, watch)
     allowed = since_step + timedelta(seconds=allowed_s(limit_s, late) - limit_s)
-    return max(on_time, min(allowed, waiting.status_changed + timedelta(seconds=MAX_S)))
+    return max(on_time, min(allowed, (waiting.admitted or waiting.status_changed) + most))
 
 
 def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
@@ -156,6 +164,8 @@ def _what(waiting: Waiting, now: datetime, why: str) -> Overdue:
     if waiting.status in _REVOCABLE and waiting.want in _UNDONE:
         reason = f"{agent} did not {_UNDONE[waiting.want]} it within {waited_s:.0f} s{why}; it is to run on"
         return _overdue(waiting, "take_back", reason)
+    if waiting.queued:
+        return _overdue(waiting, "fail", f"it still waited for its turn on {agent} after {waited_s:.0f} s{why}")
     detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
     reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{why}{detail}"
     return _overdue(waiting, "fail", reason)

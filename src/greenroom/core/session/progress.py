@@ -15,18 +15,22 @@ from greenroom.core.session.states import OPERATIONAL, SessionStatus
 
 @dataclass(frozen=True, slots=True)
 class StepKind:
-    """A named step: its title, the percent reached with it, and what is being waited for after it."""
+    """A named step: its title, the percent reached with it, and what is being waited for after it. One that is not
+    `always` made is shown only when it was."""
 
     name: str
     title: str
     percent: int
     waiting_for: str
+    always: bool = True
 
 
 ON_DEMAND: Final = (
     StepKind("requested", "Requested", 5, "Looking for a machine"),
     StepKind("placed", "Machine chosen", 10, "Waiting for the machine to take the session over"),
     StepKind("received", "Taken over by the machine", 20, "Creating the container"),
+    StepKind("queued", "In the queue of the machine", 22, "Waiting for other starts on the machine", always=False),
+    StepKind("admitted", "Next in the queue", 25, "Creating the container", always=False),
     StepKind("created", "Container created", 35, "Starting the container"),
     StepKind("started", "Container started", 50, "Waiting for the desktop to answer"),
     StepKind("answering", "Desktop answers", 80, "Waiting for the first picture"),
@@ -39,7 +43,7 @@ STAGED: Final = (
     StepKind("ready", "Ready", 100, "Ready"),
 )
 
-AGENT_STEPS: Final = frozenset({"received", "created", "started", "answering", "painted"})
+AGENT_STEPS: Final = frozenset({"received", "queued", "admitted", "created", "started", "answering", "painted"})
 
 _MESSAGES: Final[dict[SessionStatus, str]] = {
     SessionStatus.RUNNING: "Ready",
@@ -81,7 +85,8 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
     is why it failed, as the Agent and the container report it; empty for users who are not administrators.
     """
     kinds = STAGED if staged else ON_DEMAND
-    steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in kinds)
+    shown = (kind for kind in kinds if kind.always or kind.name in recorded)
+    steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in shown)
     percent, message = _reached(kinds, recorded)
     if status not in _STARTING:
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent

@@ -12,6 +12,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.session.deadlines import MAX_S
 from greenroom.core.session.states import COUNTS_FOR_USER, RETURNING, TRANSITIONAL, WANTED_IN
 from greenroom.db.database import Database
 from greenroom.db.launch.replacement import KEPT_PER_CONFIG
@@ -106,18 +107,21 @@ INVARIANTS: Final = (
     Invariant(
         "I11",
         "no session is stuck on its way, no instruction is repeated in vain, and an ended session says when",
-        # What waits for an Agent that is away goes on when it returns or is dead.
+        # What waits for an Agent that is away goes on when it returns or is dead. A first start may wait for its turn,
+        # then take its time.
         "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
         " FROM sessions s LEFT JOIN agents a USING (agent_id)"
         " WHERE (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
         "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"
         " AND (s.status = ANY(%(transitional)s)"
         "  AND coalesce(s.deadline, s.status_changed + interval '2 min') < clock_timestamp() - interval '2 min'"
+        "  AND NOT (s.status = 'starting' AND s.started IS NULL"
+        "   AND s.status_changed > clock_timestamp() - make_interval(secs => 2 * %(most_s)s + 120))"
         " OR s.status = ANY(%(returning)s) AND s.deadline < clock_timestamp() - interval '2 min'"
         " OR s.status = 'deleting' AND s.status_changed < clock_timestamp() - interval '15 min')"
         " UNION ALL SELECT format('session %%s is deleted without a time', session_id) FROM sessions"
         " WHERE status = 'deleted' AND ended IS NULL",
-        {"transitional": sorted(TRANSITIONAL), "returning": sorted(RETURNING)},
+        {"transitional": sorted(TRANSITIONAL), "returning": sorted(RETURNING), "most_s": MAX_S},
     ),
     Invariant(
         "I12",

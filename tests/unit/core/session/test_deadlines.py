@@ -96,6 +96,9 @@ VERY_LATE = Lateness(own_s=0.3, queue=30.0)
         (waiting(S.STARTING, 0, lateness=VERY_LATE), 600),
         (waiting(S.STARTING, 90, deadline=NOW + timedelta(seconds=30), stepped=NOW - timedelta(seconds=1)), 89 + 120),
         (waiting(S.STARTING, 590, stepped=NOW), 600),
+        (waiting(S.STARTING, 500, stepped=NOW - timedelta(seconds=490), queued=True), 600),
+        (waiting(S.STARTING, 590, stepped=NOW, admitted=NOW), 590 + 120),
+        (waiting(S.STARTING, 1180, stepped=NOW, admitted=NOW - timedelta(seconds=590)), 1190),
         (waiting(S.LOST, 700, deadline=NOW, lateness=VERY_LATE), 700),
     ],
     ids=str,
@@ -116,6 +119,11 @@ def test_a_late_manager_waits_longer_for_a_punctual_agent():
 def test_what_has_painted_never_ends_at_a_deadline():
     assert due(waiting(S.STARTING, 90_000, painted=True)) is None
     assert plan([waiting(S.STARTING, 90_000, painted=True)], NOW, quiet=False) == []
+
+
+def test_a_start_that_never_had_its_turn_says_so():
+    (action,) = plan([waiting(S.STARTING, 600, queued=True)], NOW, quiet=False)
+    assert (action.kind, action.reason) == ("fail", "it still waited for its turn on host-1 after 600 s")
 
 
 def test_the_reason_for_slowness_is_given_and_that_it_was_slow_is_kept():
@@ -140,6 +148,8 @@ sessions = st.builds(
     deadline=st.none() | times,
     assignment_state=st.none() | st.sampled_from(["requested", "received"]),
     stepped=st.none() | times,
+    queued=st.booleans(),
+    admitted=st.none() | times,
     painted=st.booleans(),
     lateness=st.builds(Lateness, own_s=st.floats(0, 2), queue=st.floats(0, 50), waiting=st.floats(0, 1)),
     silent_s=st.floats(0, 20),
@@ -157,7 +167,9 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[Waiting], bool]) -> Non
         late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late
         own = session.deadline or session.status_changed + timedelta(seconds=DEADLINE_S.get(session.status, RETURN_S))
-        longest = max(own, session.status_changed + timedelta(seconds=MAX_S))
+        longest = max(
+            own, max(session.status_changed, session.admitted or session.status_changed) + timedelta(seconds=MAX_S)
+        )
         assert end is None or own <= end <= longest, "never before its own deadline, nor after the longest wait"
     for action in actions.values():
         target = {"delete_again": S.DELETED, "take_back": S.STARTING}.get(action.kind, S.FAILED)

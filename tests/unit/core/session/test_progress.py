@@ -26,6 +26,15 @@ def test_a_start_in_the_middle():
     ]
 
 
+def test_a_queue_is_shown_to_those_who_wait_in_it():
+    recorded = {"requested": 1.0, "placed": 2.0, "received": 3.0, "queued": 4.0}
+    shown = progress(S.STARTING, recorded, staged=False)
+    assert (shown.percent, shown.message) == (22, "Waiting for other starts on the machine")
+    assert [step.name for step in shown.steps[2:5]] == ["received", "queued", "created"]
+    shown = progress(S.STARTING, recorded | {"admitted": 5.0}, staged=False)
+    assert (shown.percent, shown.message) == (25, "Creating the container")
+
+
 def test_a_staged_session_shows_the_hand_over_only():
     shown = progress(S.ASSIGNING, {"requested": 1.0, "painted": 2.0, "claimed": 9.0}, staged=True)
     assert (shown.percent, shown.message) == (40, "Handing the session over")
