@@ -5,8 +5,8 @@ of a pool also get less of the CPU until then. The rules, each of them a propert
 
 - A user's start begins before those of pools that wait; of equals, the one that waited longest.
 - At most `width` starts of users hold a place. Those of pools take none of them away.
-- While any user waits for a first frame, starts of pools hold half the places that are left at most, and one at least:
-  a pool that got nothing would make the next user wait as well.
+- While a user waits for a place, no start of a pool begins. While users wait for first frames only, those of pools hold
+  half the places that are left at most, and one at least: a pool that got nothing would make the next user wait too.
 - No place stays free while a start that may take it waits.
 """
 
@@ -32,6 +32,8 @@ def next_starts(waiting: Collection[Turn], begun: Collection[Turn], width: int) 
     users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
     users_begun = len(_of_users(begun))
     starting = sorted(users)[: max(0, width - users_begun)]
+    if len(starting) < len(users):
+        return starting
     unpainted = users_begun + len(starting)
     room = max(1, (width - unpainted) // 2) if unpainted else width
     return starting + refills[: max(0, room - (len(begun) - users_begun))]

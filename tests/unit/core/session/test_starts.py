@@ -34,7 +34,7 @@ def refills(*numbers: int) -> list[Turn]:
         (refills(1, 2), users(3), 3, refills(1)),
         (refills(1, 2, 3, 4), users(5), 7, refills(1, 2, 3)),
         (refills(2), users(3) + refills(1), 3, []),
-        (users(5, 6), users(1, 2), 3, users(5)),
+        (users(5, 6) + refills(4), users(1, 2), 3, users(5)),
     ],
     ids=[
         "refills alone have all places",
@@ -42,7 +42,7 @@ def refills(*numbers: int) -> list[Turn]:
         "one refill beside a user",
         "and half of what users leave",
         "but no more",
-        "users wait for users",
+        "users wait for users, and refills for all of them",
     ],
 )
 def test_who_begins(waiting: list[Turn], begun: list[Turn], width: int, starting: list[Turn]):
@@ -93,6 +93,8 @@ def _refills_wait_while_a_user_does(chooser: Chooser, case: Case) -> None:
     starting = chooser(waiting, begun, width)
     unpainted = _of(PERSON, begun) + _of(PERSON, starting)
     most = max(1, (width - unpainted) // 2) if unpainted else width
+    if _of(PERSON, starting) < _of(PERSON, waiting):
+        most = 0
     assert _of(REFILL, starting) == min(_of(REFILL, waiting), max(0, most - _of(REFILL, begun)))
 
 
