@@ -14,6 +14,8 @@ from greenroom.core.errors import SetupError
 from greenroom.core.rate_limits import Pace
 from greenroom.gateway import keeper
 from greenroom.gateway.keeper import PlanKeeper
+from greenroom.gateway.plan import GatewayPlan
+from greenroom.gateway.site import Facts, plan_of
 from greenroom.kit.config import GatewayConfig
 
 Names = dict[str, list[str]]
@@ -102,6 +104,25 @@ async def test_what_does_not_change_is_not_written(names: tuple[Names, list[str]
     before = subject.path.stat()
     await api_of(subject)
     assert subject.path.stat() == before
+
+
+async def test_a_plan_is_made_when_something_it_is_made_of_changes(
+    names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    plans: list[Facts] = []
+
+    def counted(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
+        plans.append(facts)
+        return plan_of(config, facts, folder)
+
+    monkeypatch.setattr(keeper, "plan_of", counted)
+    subject = made(tmp_path)
+    for _ in range(3):
+        await subject._write()
+    assert len(plans) == 1
+    subject.path.write_text("{}")
+    await subject._write()
+    assert (len(plans), json.loads(subject.path.read_text())["api"]) == (1, "10.0.0.4:8080"), "and it is put right"
 
 
 async def test_a_lost_word_of_the_api_is_no_reason_not_to_start(names: tuple[Names, list[str]], tmp_path: Path):

@@ -54,6 +54,9 @@ class PlanKeeper:
         self.path: Path = folder / "plan.json"
         self._fleet_file = folder / "fleet.json"
         self._fleet = Fleet()
+        self._facts: Facts | None = None
+        """What the plan of `_text` was made of."""
+        self._text = b""
         self._addresses: dict[str, str | None] = {}
         self._names_at = 0.0
         self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
@@ -133,14 +136,16 @@ class PlanKeeper:
             addresses={host: address for host, address in self._addresses.items() if address is not None},
             has_edge=self._config.edge_dir is not None and self._missing() is None,
         )
-        text = msgspec.json.format(msgspec.json.encode(plan_of(self._config, facts, self._folder)))
-        parse_plan(text)
+        if facts != self._facts:
+            text = msgspec.json.format(msgspec.json.encode(plan_of(self._config, facts, self._folder)))
+            parse_plan(text)
+            self._facts, self._text = facts, text
         if self._fleet.authority:
             _replace(self._folder / AUTHORITY_FILE, self._fleet.authority.encode())
-        if _has(self.path, text):
+        if _has(self.path, self._text):
             return
         if self._pace.allows(time.monotonic()):
-            _replace(self.path, text)
+            _replace(self.path, self._text)
         else:
             self._say("pace", "what the gateway serves changes very often; the newest change is served in some seconds")
 
