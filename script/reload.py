@@ -64,7 +64,8 @@ def main(data: Path) -> None:
     for changes in watch(PACKAGE, watch_filter=PythonFilter(extra_extensions=(".sql", ".j2")), raise_interrupt=False):
         changed = sorted(Path(name) for _, name in changes)
         copy(data, changed)
-        names = restart(data, roles_of(changed))
+        roles = roles_of(changed)
+        names = restart(data, roles and roles | {"fork-server"})  # it has the code of before
         what = ", ".join(str(path.relative_to(PACKAGE)) for path in changed)
         print(f"{what}: {', '.join(names) or 'no role'} started again", flush=True)
 

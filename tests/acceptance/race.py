@@ -8,7 +8,6 @@ import subprocess
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 from tests.acceptance.instance import Instance, wait_for
@@ -16,6 +15,9 @@ from tests.acceptance.instance import Instance, wait_for
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import IN_POOL, INVARIANTS, ROTATING, broken
 from greenroom.testing.ports import free_port
+from greenroom.up import roles
+from greenroom.up.layout import Layout
+from greenroom.up.site import site_of
 
 AT_ONCE = 20
 """Launches under way at any moment."""
@@ -64,10 +66,12 @@ class SecondApi:
     """An api process beside the instance's own, run as that one is, with another port."""
 
     def __init__(self, instance: Instance) -> None:
-        first = Path(f"/proc/{instance.pids('api')[0]}")
+        first = roles.api(site_of(Layout(instance.data))).command()
         port = free_port()
-        self._argv = _words(first / "cmdline")
-        self._environment = dict(word.split("=", 1) for word in _words(first / "environ")) | {
+        self._argv = first.argv
+        self._environment = {
+            **first.environment,
+            **instance.environment,
             "GREENROOM_API_PORT": str(port),
             "GREENROOM_PROCESS_NAME": "api-2",
         }
@@ -96,10 +100,6 @@ class SecondApi:
         """End it."""
         self._process.kill()
         self._process.wait(10)
-
-
-def _words(file: Path) -> list[str]:
-    return [word for word in file.read_bytes().decode().split("\0") if word]
 
 
 class Race:

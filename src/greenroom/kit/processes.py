@@ -47,21 +47,33 @@ class ProcessInfo:
 
 def processes() -> list[ProcessInfo]:
     """All processes of this machine that can be seen."""
-    return [seen for process in psutil.process_iter() if (seen := _look(process)) is not None]
+    return [seen for pid in psutil.pids() if (seen := _look(pid)) is not None]
 
 
 def children(pid: int | None = None) -> list[ProcessInfo]:
     """The children of a process, or of this one, adopted ones and zombies included."""
+    found = [child for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
+    return [seen for child in found if (seen := _look(int(child))) is not None]
+
+
+def _threads(pid: int) -> list[Path]:
     try:
-        found = psutil.Process(pid).children()
-    except psutil.NoSuchProcess:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except FileNotFoundError:
         return []
-    return [seen for process in found if (seen := _look(process)) is not None]
 
 
-def _look(process: psutil.Process) -> ProcessInfo | None:
+def _words(file: Path) -> list[str]:
+    """None of a process or thread that has ended."""
     try:
-        with process.oneshot():
+        return file.read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _look(pid: int) -> ProcessInfo | None:
+    try:
+        with (process := psutil.Process(pid)).oneshot():
             is_zombie = process.status() == psutil.STATUS_ZOMBIE
             return ProcessInfo(pid=process.pid, name=process.name(), parent=process.ppid(), is_zombie=is_zombie)
     except psutil.NoSuchProcess:

@@ -67,7 +67,7 @@ def pids_by_role(layout: Layout) -> dict[str, list[int]]:
     if state.up is not None:
         pids["up"].append(state.up)
     for part in state.parts:
-        if part.pid is not None:
+        if part.pid is not None and part.role in pids:
             pids[part.role].append(part.pid)
     pids["nginx"] = nginx_below([*pids["gateway"], *pids["up"]])
     return pids

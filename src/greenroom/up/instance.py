@@ -96,6 +96,8 @@ class Instance:
             SetupError: a part does not come up.
         """
         become_subreaper()
+        self.supervisor.run(roles.fork_server(self.site, self.supervisor.forks))
+        await asyncio.sleep(0)  # it starts, and imports while the database is made and started
         await self.start_database()
         self._background(self.supervisor.watch(), "supervisor")
         self._background(keep_small(self.site.layout.logs), "logs")

@@ -1,7 +1,7 @@
-"""Child processes of `up`: started under an account, ended with `up`, watched by pidfd; and the orphans.
+"""Child processes of `up`: started or forked under an account, ended with `up`, watched by pidfd; and the orphans.
 
 `up` is the child subreaper of all it starts: a process that loses its parent becomes its child, and `Orphans` handles
-it. While `up` supervises, only `start` may start a child; any other would be taken for an orphan.
+it. While `up` supervises, only `start` and `Forks` may make a child; any other would be taken for an orphan.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +39,7 @@ class Command:
     """How to start one process.
 
     `environment` is its whole environment; output is appended to `log`; the kernel sends `death_signal` (a name) when
-    `up` dies; `capabilities` are what it may do beyond its account, e.g. net_bind_service.
+    `up` dies; `capabilities` are what it may do beyond its account, e.g. net_bind_service; `stdin` is given away.
     """
 
     argv: tuple[str, ...]
@@ -47,6 +49,7 @@ class Command:
     log: Path
     death_signal: str = "TERM"
     capabilities: tuple[str, ...] = ()
+    stdin: socket.socket | None = None
 
     def wrapped(self) -> list[str]:
         """The command line behind setpriv, which changes the account, sets the death signal, and execs."""
@@ -61,15 +64,17 @@ class Command:
 
 @dataclass(slots=True)
 class Process:
-    """A running child. `ended` completes with its exit code (negative: the signal that killed it)."""
+    """A running child. `ended` completes with its exit code (negative: the signal that killed it); `descriptor` is its
+    pidfd until then."""
 
     pid: int
     ended: asyncio.Future[int]
-    _popen: subprocess.Popen[bytes] = field(repr=False)
+    descriptor: int
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended."""
-        self._popen.send_signal(number)
+        if not self.ended.done():
+            signal.pidfd_send_signal(self.descriptor, number)
 
 
 _owned: Final[set[int]] = set()
@@ -77,30 +82,34 @@ _owned: Final[set[int]] = set()
 
 def start(command: Command) -> Process:
     """Start a child in its own session. Only for the main thread: the death signal follows the thread."""
-    with command.log.open("ab") as output:
+    with command.log.open("ab") as output, command.stdin or nullcontext():
         popen = subprocess.Popen(
             command.wrapped(),
             cwd=command.folder,
             env=dict(command.environment),
-            stdin=subprocess.DEVNULL,
+            stdin=command.stdin.fileno() if command.stdin is not None else subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
-    _owned.add(popen.pid)
+    return watched(popen.pid, popen.wait)
+
+
+def watched(pid: int, wait: Callable[[], int] | None = None) -> Process:
+    """A child that was just made; `wait` collects its exit code."""
+    _owned.add(pid)
     loop = asyncio.get_running_loop()
-    process = Process(popen.pid, loop.create_future(), popen)
-    descriptor = os.pidfd_open(popen.pid)
+    process = Process(pid, loop.create_future(), os.pidfd_open(pid))
 
     def reap() -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-        code = popen.wait()
-        _owned.discard(popen.pid)
+        loop.remove_reader(process.descriptor)
+        code = wait() if wait is not None else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        _owned.discard(pid)
         if not process.ended.done():
             process.ended.set_result(code)
+        os.close(process.descriptor)
 
-    loop.add_reader(descriptor, reap)
+    loop.add_reader(process.descriptor, reap)
     return process
 
 

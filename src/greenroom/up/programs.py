@@ -41,7 +41,10 @@ class Programs:
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
     def role(self, name: str) -> tuple[str, ...]:
-        return (str(self.python), "-m", "greenroom", name)
+        return (*self.module("greenroom"), name)
+
+    def module(self, name: str) -> tuple[str, ...]:
+        return (str(self.python), "-m", name)
 
 
 def current(runtime: Path) -> Programs:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.up.account import Account
+from greenroom.up.forks import Forks
 from greenroom.up.processes import MARK, Command
 from greenroom.up.site import AgentSite, ManagerSite, Site
-from greenroom.up.supervisor import Part
+from greenroom.up.supervisor import FORK_SERVER, Part
 
 _OURS_ALONE: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
@@ -48,6 +49,26 @@ def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
             account=site.accounts.database,
             log=site.layout.log("postgres"),
             death_signal="INT",
+        ),
+    )
+
+
+def fork_server(site: Site, forks: Forks) -> Part:
+    """The process that forks the roles. Of the settings, which may be secrets, its environment has none."""
+    settings = inherited(os.environ, None, runs_containers=False)
+    return Part(
+        name=FORK_SERVER,
+        role=FORK_SERVER,
+        command=lambda: Command(
+            argv=site.programs.module("greenroom.up.fork_server"),
+            environment={name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
+            | site.programs.environment
+            | {MARK: str(site.layout.data)},
+            folder=site.layout.data,
+            account=CALLER,
+            log=site.layout.log(FORK_SERVER),
+            death_signal="KILL",
+            stdin=forks.connect(),
         ),
     )
 
@@ -191,7 +212,7 @@ def _role(
         log=site.layout.log(name),
         capabilities=tuple(capabilities),
     )
-    return Part(name=name, role=role, command=lambda: command)
+    return Part(name=name, role=role, command=lambda: command, is_forked=True)
 
 
 def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:

@@ -19,8 +19,9 @@ import msgspec
 import structlog
 
 from greenroom.core.fleet.restarts import WINDOW_S, next_start
+from greenroom.up.forks import Forks
 from greenroom.up.layout import read_json, write_json
-from greenroom.up.processes import Command, Orphans, Process, describe_exit, start
+from greenroom.up.processes import Command, Orphans, Process, describe_exit, start, watched
 
 log = structlog.get_logger(__name__)
 
@@ -30,13 +31,18 @@ WATCH_S: Final = 2.0
 KILL_AFTER_S: Final = 10.0
 """A part asked to end is killed after this."""
 
+FORK_SERVER: Final = "fork-server"
+FORKED_WITHIN_S: Final = 60.0
+"""A fork server that needs longer is frozen; one that was just started has a second of work before it answers."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Part:
     """One process of the instance.
 
     `name` is unique, e.g. manager-default-1. `command` is made anew at every start, because the environment may change.
-    `before_start` is called before every start, e.g. to clean up after a killed postmaster.
+    `before_start` is called before every start, e.g. to clean up after a killed postmaster. `is_forked`: by the fork
+    server, which has imported what it runs.
     """
 
     name: str
@@ -44,6 +50,7 @@ class Part:
     command: Callable[[], Command]
     before_start: Callable[[], Awaitable[None]] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    is_forked: bool = False
     process: Process | None = None
     exits_s: list[float] = field(default_factory=list[float])
     starts: int = 0
@@ -90,6 +97,7 @@ class Supervisor:
     def __init__(self, state_file: Path) -> None:
         self.parts: list[Part] = []
         self.phase = "starting"
+        self.forks = Forks()
         self._state_file = state_file
         self._orphans = Orphans()
         self._tasks: list[asyncio.Task[None]] = []
@@ -103,7 +111,7 @@ class Supervisor:
     async def watch(self) -> None:
         """Retire orphans, and retry to write the state, until cancelled."""
         while True:
-            self._orphans.retire()
+            self._retire_orphans()
             if self._is_unwritten:
                 self._write_state()
             await asyncio.sleep(WATCH_S)
@@ -129,8 +137,7 @@ class Supervisor:
             if part.role in keep or task.done():
                 continue
             await self._end(part, task)
-        if not keep:
-            await self._orphans.end(KILL_AFTER_S)
+        await self._orphans.end(KILL_AFTER_S)
 
     async def _end(self, part: Part, task: asyncio.Task[None]) -> None:
         if part.process is None:
@@ -148,7 +155,7 @@ class Supervisor:
         while True:
             if part.before_start is not None:
                 await part.before_start()
-            part.process = start(part.command())
+            part.process = await self._started(part)
             part.starts += 1
             log.info("part started", part=part.name, pid=part.process.pid)
             self._write_state()
@@ -160,13 +167,29 @@ class Supervisor:
                 return
             await self._pause(part)
 
+    async def _started(self, part: Part) -> Process:
+        command = part.command()
+        while part.is_forked:
+            try:
+                async with asyncio.timeout(FORKED_WITHIN_S):
+                    return watched(await self.forks.fork(command, part.role))
+            except TimeoutError:
+                for server in self.parts:
+                    if server.role == FORK_SERVER:
+                        self.restart(server, f"it has not forked {part.name} within {FORKED_WITHIN_S:g} s")
+        return start(command)
+
+    def _retire_orphans(self) -> None:
+        if not self.forks.is_under_way:
+            self._orphans.retire()
+
     async def _pause(self, part: Part) -> None:
         now_s = time.monotonic()
         part.exits_s = [at for at in part.exits_s if now_s - at <= WINDOW_S] + [now_s]
         restart = next_start(part.name, part.last_exit, part.exits_s, now_s)
         log.warning("part ended", part=part.name, reason=restart.reason)
         self._write_state()
-        self._orphans.retire()
+        self._retire_orphans()
         await asyncio.sleep(restart.pause_s)
 
     def set_phase(self, phase: str) -> None:

@@ -1,0 +1,154 @@
+"""The process from which `up` forks its roles: all that they use is imported once, and shared by all of them.
+
+`python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two descriptors: an order,
+and the log that gets the output. The answer is the pid of a new child of `up`, which alone reads the order: neither
+this process nor a role that is forked later has ever known it. There are no threads and no event loop here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from greenroom.core.errors import SetupError
+from greenroom.kit import roles
+
+_MAX_BYTES: Final = 16
+_USED_LATER: Final = (
+    *("concurrent.futures.thread", "encodings.idna", "uvloop", "greenroom.runtimes.docker.runtime"),
+    *("httpcore", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"),
+)
+"""Modules that roles import only when they run."""
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_KEEPCAPS: Final = 8
+_PR_CAP_AMBIENT: Final = 47
+_PR_CAP_AMBIENT_RAISE: Final = 2
+_CAPABILITY_VERSION: Final = 0x20080522
+_CAPABILITIES: Final = {"net_bind_service": 10}
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What a forked process becomes. `argv` is what `ps` shows; `account` (uid, gid) None = it keeps this one's."""
+
+    role: str
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+    folder: str
+    account: tuple[int, int] | None
+    capabilities: tuple[str, ...]
+    death_signal: str
+
+
+def main() -> None:
+    """Fork for `up` until it ends; in a forked process: run its role."""
+    up = os.getppid()
+    gc.disable()
+    for role in roles.ROLES:
+        roles.load(role)
+    for name in _USED_LATER:
+        __import__(name)
+    gc.freeze()
+    order, log = _next(socket.socket(fileno=os.dup(0)))
+    role = _become(order, log, up)
+    gc.enable()
+    roles.run(role)
+
+
+def _next(channel: socket.socket) -> tuple[int, int]:
+    """The descriptors of a message, in the process that was forked for it.
+
+    Raises:
+        SystemExit: `up` has ended, or listens no more.
+    """
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, _MAX_BYTES, 2)
+        if not message:
+            raise SystemExit
+        order, log = descriptors
+        if _fork(channel):
+            return order, log
+        os.close(order)
+        os.close(log)
+
+
+def _fork(channel: socket.socket) -> bool:
+    """Fork a process that becomes a child of `up`, the subreaper, because its parent ends at once; True in it."""
+    waiting, going = os.pipe()
+    between = os.fork()
+    if between != 0:
+        os.close(waiting)
+        os.waitpid(between, 0)
+        os.close(going)
+        return False
+    if os.fork() != 0:
+        os._exit(0)
+    os.close(going)
+    os.read(waiting, 1)  # ends when its parent has been waited for
+    channel.send(str(os.getpid()).encode())
+    return True
+
+
+def _become(order_descriptor: int, log: int, up: int) -> str:
+    """Become what the order says; the role to run."""
+    with os.fdopen(os.dup(order_descriptor), "rb") as file:
+        order = msgspec.json.decode(file.read(), type=Order)
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(order.folder)
+    os.environ.clear()
+    os.environ.update(order.environment)
+    time.tzset()
+    _show(order.argv)
+    if order.account is not None:
+        _change_account(*order.account, [_CAPABILITIES[name] for name in order.capabilities])
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{order.death_signal}"].value, 0, 0, 0))
+    if os.getppid() != up:
+        raise SystemExit
+    return order.role
+
+
+def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:
+    """Change from root to another account for good, with these capabilities and no other; programs it starts have them
+    too."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    _checked(_libc.prctl(_PR_SET_KEEPCAPS, 1 if capabilities else 0, 0, 0, 0))
+    os.setresuid(uid, uid, uid)
+    if capabilities:
+        these = sum(1 << one for one in capabilities)
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0)
+        _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(these, these, these, 0, 0, 0)))
+        for one in capabilities:
+            _checked(_libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, one, 0, 0))
+    _checked(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0))  # as after an exec: its files in /proc are the account's
+
+
+def _show(argv: tuple[str, ...]) -> None:
+    """Write the command line that `ps` shows over this process's own, as far as there is room."""
+    fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])
+    text = b"\0".join(word.encode() for word in argv)[: end - begin - 1]
+    ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        raise SetupError(f"A role cannot be given its account and rights: {os.strerror(ctypes.get_errno())}.")
+
+
+if __name__ == "__main__":
+    main()

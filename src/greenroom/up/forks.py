@@ -1,0 +1,87 @@
+"""`up`'s end of its fork server (`up.fork_server`): asks for roles, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import Final
+
+import msgspec
+
+from greenroom.up.fork_server import Order
+from greenroom.up.processes import Command
+
+_MAX_BYTES: Final = 16
+
+
+class Forks:
+    """Forked processes are children of this one. A fork server that ends is asked again once it was started again."""
+
+    def __init__(self) -> None:
+        self._channel: socket.socket | None = None
+        self._connected = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether this process may have a child that it does not know yet."""
+        return self._turn.locked()
+
+    def connect(self) -> socket.socket:
+        """The stdin of a fork server that is about to be started."""
+        self.close()
+        self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.setblocking(False)
+        self._connected.set()
+        return other
+
+    def close(self) -> None:
+        """The fork server ends."""
+        self._connected.clear()
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+    async def fork(self, command: Command, role: str) -> int:
+        """The pid of a new process that runs the role; waits for a fork server if need be."""
+        async with self._turn:
+            while True:
+                await self._connected.wait()
+                try:
+                    return await self._ask(command, role)
+                except ConnectionError:
+                    self.close()
+
+    async def _ask(self, command: Command, role: str) -> int:
+        """Raises ConnectionError: the fork server has ended."""
+        if self._channel is None:
+            raise ConnectionError
+        order = os.memfd_create("order")
+        try:
+            os.write(order, msgspec.json.encode(_order(command, role)))
+            os.lseek(order, 0, os.SEEK_SET)
+            with command.log.open("ab") as log:
+                socket.send_fds(self._channel, [b"fork"], [order, log.fileno()])
+            answer = await asyncio.get_running_loop().sock_recv(self._channel, _MAX_BYTES)
+        except BaseException:
+            self.close()  # or its answer would be taken for that to the next order
+            raise
+        finally:
+            os.close(order)
+        if not answer:
+            raise ConnectionError
+        return int(answer)
+
+
+def _order(command: Command, role: str) -> Order:
+    account = command.account
+    return Order(
+        role=role,
+        argv=command.argv,
+        environment=dict(command.environment),
+        folder=str(command.folder),
+        account=(account.uid, account.gid) if account.switches else None,
+        capabilities=command.capabilities,
+        death_signal=command.death_signal,
+    )
