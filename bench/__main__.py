@@ -21,6 +21,7 @@ ALL = (
     "instruction",
     "takeover",
     "offered",
+    "check_in",
 )
 
 

@@ -1,0 +1,321 @@
+"""What held check-ins cost a Manager: simulated Agents of processes of their own, against one Manager and PostgreSQL.
+
+The yardsticks are the goals, by Agent, so that fleets of every size can be compared. `BENCH_AGENTS=300,10000` chooses
+the sizes. CPU is that of the Manager's process, or of PostgreSQL's, never that of the Agents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import msgspec
+import psutil
+from tests.support.agents import ToldAgent, session
+from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
+
+from bench.table import Figure, percentile, spread
+from bench.zone import CHECK_IN_S, DEFAULTS
+from greenroom.core.events import Event
+from greenroom.db.database import Database
+from greenroom.db.fleet.agents import EPOCH
+from greenroom.db.migrate import migrate
+from greenroom.kit.secrets import hashed, new_secret
+from greenroom.testing import history
+from greenroom.testing.agents import Second
+from greenroom.testing.postgres import PostgresServer
+from greenroom.wire.messages import Registered
+
+SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "300,1000,3000,10000").split(","))
+TIMINGS = {**DEFAULTS, **LONG_LEASE}
+"""Of a deployment, but for the lease, which a killed Manager loses at once."""
+SETTLED_S = 2 * CHECK_IN_S
+WINDOW_S = 20.0
+INSTRUCTIONS = 100
+LEAVING = 20
+"""Agents that end without a word."""
+MISSING_S = 15.0
+
+
+@dataclass
+class Rig:
+    """What is measured, and the processes that make it work."""
+
+    db: Database
+    server: PostgresServer
+    fleet: Fleet
+    folder: Path
+    crowds: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
+
+    async def join(self, number: int, name: str) -> subprocess.Popen[bytes]:
+        """Start a process of Agents that are registered; its seconds go to `<name>.jsonl`."""
+        identities = self.folder / f"{name}.identities"
+        identities.write_bytes(msgspec.json.Encoder().encode_lines(await _registered(self.db, number, name)))
+        managers = [argument for url in self.fleet.urls.values() for argument in ("--manager", url)]
+        options = ("--agents", str(number), "--name", name, "--identities", str(identities), *managers)
+        with (self.folder / f"{name}.jsonl").open("wb") as output:
+            crowd = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
+                [sys.executable, "-m", "greenroom.testing.agents", *options], stdout=output
+            )
+        self.crowds.append(crowd)
+        return crowd
+
+    def seconds(self, name: str) -> list[Second]:
+        """What these Agents have counted so far."""
+        lines = (self.folder / f"{name}.jsonl").read_bytes().split(b"\n")[:-1]
+        return [msgspec.json.decode(line, type=Second) for line in lines]
+
+    def manager(self, name: str) -> psutil.Process:
+        process = self.fleet.managers[name].process
+        assert process is not None
+        return psutil.Process(process.pid)
+
+    async def until_recorded(self, number: int, manager: str, timeout_s: float) -> None:
+        """Wait until so many Agents are recorded with this Manager at the present term."""
+
+        async def look() -> bool:
+            row = await self.db.fetch_one(
+                "SELECT count(*) AS n FROM agents a JOIN managers m USING (manager_id) JOIN zone_leases l"
+                " ON l.manager_id = m.manager_id AND l.term = a.manager_term WHERE m.instance_id = %s",
+                (manager,),
+            )
+            return row is not None and row["n"] >= number
+
+        await eventually(look, timeout_s)
+
+    async def until_held(self, number: int, timeout_s: float) -> None:
+        """Wait until almost as many check-ins are held at once."""
+
+        async def look() -> bool:
+            async with httpx.AsyncClient(timeout=20) as http:
+                text = (await http.get(f"{self.fleet.urls['one']}/metrics")).text
+            (line,) = [line for line in text.splitlines() if line.startswith("greenroom_manager_held_check_ins ")]
+            return float(line.split()[1]) >= 0.95 * number
+
+        await eventually(look, timeout_s)
+
+
+@asynccontextmanager
+async def rig() -> AsyncIterator[Rig]:
+    """PostgreSQL with one zone and its Primary `one`."""
+    folder = _folder()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.callback(shutil.rmtree, folder)
+        server = PostgresServer(folder / "postgres")
+        stack.callback(server.stop)
+        await server.start()
+        await migrate(server.dsn)
+        db = Database(server.dsn, application_name="greenroom bench")
+        await db.open()
+        stack.push_async_callback(db.close)
+        await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+        await history.record(db)
+        fleet = Fleet(server.dsn, folder)
+        made = Rig(db, server, fleet, folder)
+        stack.callback(fleet.close)
+        stack.callback(_end, made.crowds)
+        await fleet.start("one", **TIMINGS)
+        await primary_is(db, "one")
+        await fleet.start("two", **TIMINGS)
+        yield made
+
+
+async def _registered(db: Database, number: int, name: str) -> list[Registered]:
+    """Enabled Agents of zone `default`, made in one statement: they would wait for each other to register."""
+    credential = new_secret()
+    rows = await db.write(
+        "INSERT INTO agents (zone_id, hostname, machine_id, place, credential_hash, incarnation)"
+        " SELECT zone_id, host, host, host, %s, 1 FROM zones,"
+        " (SELECT concat_ws('-', %s::text, n) AS host FROM generate_series(0, %s - 1) AS n) AS hosts"
+        " WHERE zone_name = 'default' RETURNING agent_id::text, zone_id::text,"
+        " (SELECT installation_id::text FROM installation) AS installation_id, " + EPOCH + " AS db_epoch",
+        (hashed(credential), name, number),
+    )
+    return [Registered(credential=credential, incarnation=1, **row) for row in rows]
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
+    folder.chmod(0o755)
+    (folder / "postgres").mkdir()
+    return folder
+
+
+def _end(crowds: list[subprocess.Popen[bytes]]) -> None:
+    for crowd in crowds:
+        crowd.kill()
+        crowd.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Of one fleet; times of instructions in milliseconds."""
+
+    agents: int
+    manager_percent: float
+    postgres_percent: float
+    agents_percent: float
+    kib_an_agent: float
+    transactions: float
+    """A second."""
+    check_ins: float
+    not_fresh: int
+    refused: int
+    lost: int
+    told_ms: list[float]
+    missing_s: float
+    taken_over_s: float
+    stale_writes: int
+
+
+async def measure(number: int) -> Measured:
+    """Let so many Agents join, be held, be instructed, leave, and lose their Primary."""
+    async with rig() as made:
+        manager, before_bytes = made.manager("one"), made.manager("one").memory_info().rss
+        await made.join(number - LEAVING, "staying")
+        leaving = await made.join(LEAVING, "leaving")
+        await made.until_recorded(number, "one", 60 + number / 20)
+        await made.until_held(number, 120)
+        await asyncio.sleep(SETTLED_S)
+        sessions = await _sessions(made)
+        begun, spent = time.monotonic(), (_cpu_s(manager), _tree_cpu_s(made.server), await _transactions(made))
+        first = len(made.seconds("staying"))
+        committed = await _instruct(made, sessions)
+        await asyncio.sleep(max(0.0, WINDOW_S - (time.monotonic() - begun)))
+        took_s = time.monotonic() - begun
+        manager_s, postgres_s = _cpu_s(manager) - spent[0], _tree_cpu_s(made.server) - spent[1]
+        transactions = (await _transactions(made) - spent[2]) / took_s
+        seconds = made.seconds("staying")[first:]
+        told = {(t.session_id, t.generation): t.at for second in made.seconds("staying") for t in second.told}
+        grown_bytes = manager.memory_info().rss - before_bytes
+        missing_s = await _until_missing(made, leaving)
+        taken_over_s = await _until_taken_over(made, number - LEAVING)
+        return Measured(
+            agents=number,
+            manager_percent=100 * manager_s / took_s,
+            postgres_percent=100 * postgres_s / took_s,
+            agents_percent=100 * (seconds[-1].cpu_s - seconds[0].cpu_s) / len(seconds),
+            kib_an_agent=grown_bytes / number / 1024,
+            transactions=transactions,
+            check_ins=sum(s.fresh for s in seconds) / len(seconds),
+            not_fresh=sum(s.not_fresh for s in seconds),
+            refused=sum(s.refused for s in seconds),
+            lost=sum(s.lost for s in seconds),
+            told_ms=[(told[key] - at) * 1000 for key, at in committed.items() if key in told],
+            missing_s=missing_s,
+            taken_over_s=taken_over_s,
+            stale_writes=len(history.problems(await history.read(made.db))),
+        )
+
+
+async def _sessions(made: Rig) -> dict[str, str]:
+    """A session on each of some Agents that stay: session → Agent, all known to their Agents."""
+    rows = await made.db.fetch(
+        "SELECT agent_id::text FROM agents WHERE hostname LIKE 'staying-%%' ORDER BY random() LIMIT %s", (INSTRUCTIONS,)
+    )
+    door = httpx.AsyncHTTPTransport()
+    found: dict[str, str] = {}
+    for row in rows:
+        found[await session(made.db, ToldAgent(door, agent_id=row["agent_id"]))] = row["agent_id"]
+        await made.db.notify(Event.agent(row["agent_id"]))
+
+    async def run() -> bool:
+        left = await made.db.fetch("SELECT 1 FROM sessions WHERE status <> 'running'")
+        return not left
+
+    await eventually(run, 60)
+    return found
+
+
+async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int], float]:
+    """Change each session once, all through the window: (session, generation) → when it was committed."""
+    committed: dict[tuple[str, int], float] = {}
+    for session_id, agent_id in sessions.items():
+        await asyncio.sleep(random.uniform(0, 2 * WINDOW_S / 1.3 / len(sessions)))  # noqa: S311
+        (row,) = await made.db.write(
+            "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s RETURNING generation", (session_id,)
+        )
+        committed[session_id, row["generation"]] = time.time()
+        await made.db.notify(Event.agent(agent_id))
+    return committed
+
+
+async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
+    """How long after an Agent's last report it is known to be missing, at most."""
+    leaving.kill()
+
+    async def look() -> float | None:
+        row = await made.db.fetch_one(
+            "SELECT count(*) AS n, extract(epoch FROM clock_timestamp() - min(last_reported))::double precision AS s"
+            " FROM agents WHERE hostname LIKE 'leaving-%%' AND status = 'missing'"
+        )
+        return row["s"] if row is not None and row["n"] == LEAVING else None
+
+    found: float = await eventually(look, 120)
+    return found
+
+
+async def _until_taken_over(made: Rig, number: int) -> float:
+    """From the death of the Primary until all Agents are recorded with the next one."""
+    begun = time.monotonic()
+    made.fleet.managers["one"].kill()
+    await made.until_recorded(number, "two", 240)
+    return time.monotonic() - begun
+
+
+async def _transactions(made: Rig) -> int:
+    (row,) = await made.db.fetch("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+    return row["xact_commit"]
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def _tree_cpu_s(server: PostgresServer) -> float:
+    assert server.process is not None
+    top = psutil.Process(server.process.pid)
+    return sum(_cpu_s(process) for process in (top, *top.children(recursive=True)))
+
+
+def run() -> list[Figure]:
+    """Fleets of `SIZES`, one after the other."""
+    found: list[Figure] = []
+    for number in SIZES:
+        measured = asyncio.run(measure(number))
+        print(json.dumps({**msgspec.to_builtins(measured), "told_ms": spread(measured.told_ms)}), file=sys.stderr)
+        found += _figures(measured)
+    return found
+
+
+def _figures(m: Measured) -> list[Figure]:
+    note = (
+        f"{m.check_ins:.0f} check-ins/s, {m.transactions:.0f} transactions/s, PostgreSQL {m.postgres_percent:.0f} %,"
+        f" the Agents themselves {m.agents_percent:.0f} %, {m.not_fresh} not fresh, {m.refused} refused, {m.lost} lost"
+    )
+
+    def figure(name: str, product: float, goal: float, unit: str, *, n: int, note: str = "") -> Figure:
+        return Figure(f"{m.agents} Agents: {name}", product, goal, unit, "goal", n, note, goal=1.0)
+
+    return [
+        figure("CPU of the Manager per 1,000", m.manager_percent * 1000 / m.agents, 9, "% of a core", n=1, note=note),
+        figure("memory of the Manager for each", m.kib_an_agent, 30, "KiB", n=1),
+        figure("instruction told, p50", percentile(m.told_ms, 50), 20, "ms", n=len(m.told_ms), note=spread(m.told_ms)),
+        figure("instruction told, p99", percentile(m.told_ms, 99), 500, "ms", n=len(m.told_ms)),
+        figure("known to be missing", m.missing_s, MISSING_S + 2, "s", n=LEAVING),
+        figure("with the next Primary", m.taken_over_s, 10, "s", n=1, note=f"{m.stale_writes} stale writes"),
+    ]

@@ -1,0 +1,307 @@
+"""Agents without a host, thousands in one process: what a fleet costs the Managers of an installation.
+
+Each registers with a join token and checks in for ever as a real Agent does, over a connection of its own that is kept.
+A session that it is to run is usable at once. `python -m greenroom.testing.agents --help` runs some of them and prints
+a `Second` as JSON every second; the CPU of that process is the Agents', not the Manager's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import re
+import ssl
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import uvloop
+
+from greenroom.wire.messages import (
+    Answer,
+    Capacity,
+    CheckIn,
+    Message,
+    Observed,
+    Register,
+    Registered,
+    digest,
+)
+
+PAUSE_S: Final = 0.5
+"""At least, and twice that at most, between two attempts after no Manager answered."""
+SILENT_S: Final = 5.0
+"""An answer that is later than the hold by this counts as lost."""
+CAPACITY: Final = Capacity(cores=4, memory_bytes=16 << 30)
+JOINING: Final = 4
+"""So many Agents of a process register at the same time: they all wait for the lock of one join token."""
+
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_encoder: Final = msgspec.json.Encoder()
+_Answered = TypeVar("_Answered", bound=Message)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An instruction that reached its Agent; `at` is seconds since the epoch."""
+
+    session_id: str
+    generation: int
+    at: float
+
+
+class Second(msgspec.Struct, kw_only=True):
+    """What happened to the Agents of a process within a second; `cpu_s` is what the process used since its start."""
+
+    registered: int = 0
+    """Agents that have registered so far."""
+    fresh: int = 0
+    not_fresh: int = 0
+    refused: int = 0
+    """Answers with a status other than 200."""
+    lost: int = 0
+    """Messages without an answer."""
+    reason: str = ""
+    """Of the last message that was refused or lost."""
+    told: list[Told] = []
+    cpu_s: float = 0.0
+
+
+class NoAnswerError(Exception):
+    """The connection failed, or nothing came in time."""
+
+
+class RefusedError(Exception):
+    """The Manager answered with another status than 200."""
+
+
+class ManagerConnection:
+    """One kept connection to the first of `managers` that answers: base URLs, of gateways with `/manager_api`."""
+
+    def __init__(self, managers: Sequence[str], tls: ssl.SSLContext | None = None) -> None:
+        self._managers = [urlsplit(url.rstrip("/")) for url in managers]
+        self._tls = tls
+        self._used = 0
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(
+        self, path: str, message: Message, kind: type[_Answered], bearer: str = "", hold_s: float = 0.0
+    ) -> _Answered:
+        """Send a message and wait for its answer; the next message goes to the next Manager if there is none.
+
+        Raises:
+            NoAnswerError: there is none.
+            RefusedError: the Manager does not serve this Agent.
+        """
+        try:
+            async with asyncio.timeout(hold_s + SILENT_S):
+                status, body = await self._exchange(path, _encoder.encode(message), bearer)
+        except (OSError, EOFError, TimeoutError) as error:
+            self._leave()
+            raise NoAnswerError(f"{path}: {error!r}") from error
+        if status != 200:
+            self._leave()
+            raise RefusedError(f"{path}: {status} {body[:200]!r}")
+        return msgspec.json.decode(body, type=kind)
+
+    async def _exchange(self, path: str, body: bytes, bearer: str) -> tuple[int, bytes]:
+        manager = self._managers[self._used]
+        if self._streams is None:
+            tls = self._tls if manager.scheme == "https" else None
+            self._streams = await asyncio.open_connection(manager.hostname, manager.port, ssl=tls)
+        reader, writer = self._streams
+        head = (
+            f"POST {manager.path}{path} HTTP/1.1\r\nHost: {manager.netloc}\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {bearer}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        answered = await reader.readuntil(b"\r\n\r\n")
+        length = _LENGTH.search(answered)
+        return int(answered[9:12]), await reader.readexactly(int(length[1]) if length else 0)
+
+    def _leave(self) -> None:
+        self.close()
+        self._used = (self._used + 1) % len(self._managers)
+
+    def close(self) -> None:
+        if self._streams is not None:
+            self._streams[1].close()
+            self._streams = None
+
+
+class SimulatedAgent:
+    """One Agent, of the machine `name`; counts what happens to it in `tally`.
+
+    `me` is who it is; None = it has to register.
+    """
+
+    def __init__(self, name: str, connection: ManagerConnection, tally: Tally, me: Registered | None = None) -> None:
+        self._name = name
+        self._connection = connection
+        self._tally = tally
+        self.me = me
+        self._agent_id = str(uuid.uuid4())
+        self._seq = time.time_ns() // 1_000_000
+        """Higher than in an earlier run with this identity."""
+        self._term_seen = 0
+        self._hold_s = 0.0
+        self._generations: dict[str, int] | None = None
+        """Of the sessions on its desired list; None before the first one."""
+        self._unreported: dict[str, Observed] = {}
+        self._filter_policies = ""
+
+    async def run(self, join_token: str, joining: asyncio.Semaphore) -> None:
+        """Register, when `joining` allows it, and check in for ever."""
+        while True:
+            try:
+                if self.me is None:
+                    async with joining:
+                        self.me = await self._register(join_token)
+                await self._check_in(self.me)
+            except NoAnswerError as error:
+                self._tally.now.lost += 1
+                self._tally.now.reason = str(error)
+            except RefusedError as error:
+                self._tally.now.refused += 1
+                self._tally.now.reason = str(error)
+            else:
+                continue
+            await asyncio.sleep(PAUSE_S * (1.0 + random.random()))  # noqa: S311 -- spreads load, protects nothing
+
+    async def _register(self, join_token: str) -> Registered:
+        message = Register(
+            agent_id=self._agent_id,
+            machine_id=self._name,
+            hostname=self._name,
+            join_token=join_token,
+            place=self._name,
+        )
+        return await self._connection.ask("/v1/register", message, Registered)
+
+    async def _check_in(self, me: Registered) -> None:
+        self._seq += 1
+        generations = self._generations or {}
+        message = CheckIn(
+            installation_id=me.installation_id,
+            db_epoch=me.db_epoch,
+            agent_id=me.agent_id,
+            incarnation=me.incarnation,
+            seq=self._seq,
+            hold_s=0.0 if self._generations is None or self._unreported else self._hold_s,
+            term_seen=self._term_seen,
+            have_digest=digest(generations),
+            have_filter_policies=self._filter_policies,
+            full=self._generations is None,
+            inventory_complete=self._generations is not None,
+            capacity=CAPACITY,
+            sessions=list(self._unreported.values()),
+        )
+        answer = await self._connection.ask(
+            "/v1/check-in", message, Answer, bearer=f"{me.agent_id}.{me.credential}", hold_s=message.hold_s
+        )
+        if answer.fresh:
+            self._tally.now.fresh += 1
+        else:
+            self._tally.now.not_fresh += 1
+        if answer.acked_seq >= message.seq:
+            self._unreported.clear()
+        self._take(answer)
+        if answer.desired is None:
+            await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311
+
+    def _take(self, answer: Answer) -> None:
+        self._hold_s = answer.hold_s
+        self._term_seen = max(self._term_seen, answer.term)
+        if answer.filter_policies is not None:
+            self._filter_policies = answer.filter_policies_digest
+        if answer.desired is None:
+            return
+        known = self._generations or {}
+        for one in answer.desired:
+            if known.get(one.session_id, -1) < one.generation:
+                self._tally.now.told.append(Told(one.session_id, one.generation, time.time()))
+                state = "running" if one.want == "running" else "absent"
+                self._unreported[one.session_id] = Observed(
+                    session_id=one.session_id, generation=one.generation, state=state, usable=state == "running"
+                )
+        self._generations = {one.session_id: one.generation for one in answer.desired}
+
+
+class Tally:
+    """The present second."""
+
+    def __init__(self) -> None:
+        self.now = Second()
+
+    def next(self, registered: int) -> Second:
+        """The second that ends."""
+        ended, self.now = self.now, Second()
+        ended.registered = registered
+        ended.cpu_s = time.process_time()
+        return ended
+
+
+async def run(
+    number: int, managers: Sequence[str], *, name: str, join_token: str, identities: Path | None, ca_file: Path | None
+) -> None:
+    """Run so many Agents, `<name>-0` and so on, and print a `Second` each second, until cancelled.
+
+    `identities` keeps who they are: those who are in that file do not register again.
+    """
+    tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
+    tally, joining = Tally(), asyncio.Semaphore(JOINING)
+    known = _read(identities)[:number] if identities else []
+    agents = [
+        SimulatedAgent(f"{name}-{i}", ManagerConnection(managers, tls), tally, known[i] if i < len(known) else None)
+        for i in range(number)
+    ]
+    async with asyncio.TaskGroup() as group:
+        for agent in agents:
+            group.create_task(agent.run(join_token, joining))
+        while True:
+            await asyncio.sleep(1.0)
+            registered = [agent.me for agent in agents if agent.me is not None]
+            if identities and len(registered) > len(known):
+                known = _keep(identities, registered)
+            sys.stdout.write(f"{msgspec.json.encode(tally.next(len(registered))).decode()}\n")
+            sys.stdout.flush()
+
+
+def _read(identities: Path) -> list[Registered]:
+    return msgspec.json.Decoder(Registered).decode_lines(identities.read_bytes()) if identities.exists() else []
+
+
+def _keep(identities: Path, registered: list[Registered]) -> list[Registered]:
+    identities.write_bytes(_encoder.encode_lines(registered))
+    return registered
+
+
+def main() -> None:
+    """Entry point of `python -m greenroom.testing.agents`."""
+    parser = argparse.ArgumentParser(prog="python -m greenroom.testing.agents", description="Run simulated Agents.")
+    parser.add_argument("--agents", type=int, required=True, help="how many")
+    parser.add_argument("--manager", action="append", required=True, help="base URL, e.g. https://HOST/manager_api")
+    parser.add_argument("--token-file", type=Path, help="join token for all of them")
+    parser.add_argument("--identities", type=Path, help="file that keeps who they are, for the next run")
+    parser.add_argument("--name", default="simulated", help="begin of their host names, another one in each process")
+    parser.add_argument("--ca-file", type=Path, help="authority of the gateways' certificates")
+    given = parser.parse_args()
+    running = run(
+        given.agents,
+        given.manager,
+        name=given.name,
+        join_token=given.token_file.read_text().strip() if given.token_file else "",
+        identities=given.identities,
+        ca_file=given.ca_file,
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(running)
+
+
+if __name__ == "__main__":
+    main()
