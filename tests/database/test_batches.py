@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import LiteralString
+import uuid
+from datetime import timedelta
+from typing import Any, LiteralString
 
 import pytest
 from tests.database.locks import waiting
@@ -61,6 +63,30 @@ async def test_a_request_of_an_agent_without_a_real_id_delays_no_other(db: Datab
     await requests.flush()
     written = await db.fetch("SELECT status FROM manager_requests")
     assert [row["status"] for row in written] == [401]
+
+
+class WalkedRows(dict[Any, Any]):
+    """Counts the walks over it."""
+
+    walks = 0
+
+    def items(self) -> Any:
+        self.walks += 1
+        return super().items()
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+
+async def test_requests_of_a_minute_are_counted_without_a_walk_over_all_agents(db: Database):
+    requests = RequestLog(db, "manager-1", LogWriter(db, "manager"))
+    requests.note(None, "POST", "/manager_api/v1/check-in", 200, 1.0)
+    requests._counted = counted = WalkedRows(requests._counted)
+    requests._minute += timedelta(hours=1)  # no minute ends during this test
+    for _ in range(100):
+        requests.note(str(uuid.uuid4()), "POST", "/manager_api/v1/check-in", 200, 1.0)
+    assert (len(counted), counted.walks) == (101, 0)
 
 
 async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: pytest.MonkeyPatch):

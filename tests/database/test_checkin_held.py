@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -14,6 +17,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.events import Event
 from greenroom.db.database import Database
+from greenroom.manager.main import AGENTS_CONNECTIONS
 
 HOLD_S = 20.0
 END_OF_HOLD_S = 8.0
@@ -25,12 +29,6 @@ async def long_holding(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
     """The side for Agents of a Manager that holds check-ins for long, so that no stall looks like the end of a hold."""
     async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
         yield transport
-
-
-@pytest.fixture
-def notified_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Held check-ins look for news when they are notified of some, not by themselves."""
-    monkeypatch.setattr("greenroom.manager.checkin.polling._LOOK_AGAIN_S", 60)
 
 
 async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> asyncio.Task[float]:
@@ -50,7 +48,7 @@ async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> async
 
 
 async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
-    long_holding: httpx.ASGITransport, db: Database, fleet: Fleet, notified_only: None
+    long_holding: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
@@ -61,15 +59,70 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
     assert set(agent.desired) == {first, second}
 
 
-async def test_without_a_notification_news_come_at_the_next_look(
+async def test_without_a_notification_news_come_at_the_end_of_the_hold(
     long_holding: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
     agent = await joined(db, long_holding)
     first = await session(db, agent)  # with its image, which would be news of its own
-    task = await _held(db, agent)
+    task = await _held(db, agent, hold_s=1.0)
     second = await session(db, agent)
-    assert await task < END_OF_HOLD_S, "a hand-over must be acknowledged within 2 s"
+    await task
     assert set(agent.desired) == {first, second}
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The Agents of each statement on the Manager's connections for Agents; none where it is no look at them."""
+    real, statements = Database.fetch, list[list[str]]()
+
+    async def fetch(self: Database, query: LiteralString, params: Any = None, **options: Any) -> list[Any]:
+        if self.application_name == "greenroom check-ins one":
+            statements.append(sorted(params.get("agent_ids", ())) if isinstance(params, dict) else [])
+        return await real(self, query, params, **options)
+
+    monkeypatch.setattr(Database, "fetch", fetch)
+    return statements
+
+
+async def _at_rest(db: Database, *agents: ToldAgent) -> None:
+    """Wait until these Agents have heard all there is to hear."""
+
+    async def all_run() -> bool:
+        return not await db.fetch("SELECT 1 FROM agents WHERE status <> 'running'")
+
+    await eventually(lambda: term_above(db, 0))
+    await asyncio.gather(*(agent.check_in() for agent in agents))
+    await eventually(all_run)
+    await asyncio.gather(*(agent.check_in() for agent in agents))
+
+
+async def test_a_held_check_in_looks_when_it_comes_and_when_it_ends(
+    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]]
+):
+    agent = await joined(db, long_holding)
+    await _at_rest(db, agent)
+    asked.clear()
+    begun = time.monotonic()
+    await agent.check_in(hold_s=3.0)
+    assert time.monotonic() - begun > 2.0
+    assert asked == [[agent.agent_id]] * 2
+
+
+async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(
+    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]]
+):
+    agents = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(5)]
+    await _at_rest(db, *agents)
+    held = [asyncio.create_task(agent.check_in(hold_s=HOLD_S)) for agent in agents]
+    await eventually(lambda: {agent_id for ids in asked for agent_id in ids} == {a.agent_id for a in agents})
+    await asyncio.sleep(0.4)  # to see that nothing happens
+    asked.clear()
+    await db.write("INSERT INTO filter_policies (name, default_action) VALUES ('none', 'deny')")
+    await eventually(lambda: asked)
+    assert asked == [sorted(agent.agent_id for agent in agents)]
+    for task in held:
+        task.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
 
 
 async def test_while_a_poll_is_held_the_agent_can_report(agent: ToldAgent, db: Database):
@@ -83,7 +136,7 @@ async def test_while_a_poll_is_held_the_agent_can_report(agent: ToldAgent, db: D
 
 
 async def test_a_new_primary_is_announced_at_once_and_recorded(
-    fleet: Fleet, db: Database, long_holding: httpx.ASGITransport, notified_only: None
+    fleet: Fleet, db: Database, long_holding: httpx.ASGITransport
 ):
     agent = await joined(db, long_holding)
     task = await _held(db, agent)
@@ -98,3 +151,62 @@ async def test_a_new_primary_is_announced_at_once_and_recorded(
         return await db.fetch_one("SELECT manager_term FROM agents") == {"manager_term": said}
 
     await eventually(is_recorded)
+
+
+@dataclass(frozen=True)
+class Crowded:
+    door: httpx.ASGITransport
+    agents_db: Database
+
+    @asynccontextmanager
+    async def taken(self) -> AsyncGenerator[None]:
+        """All connections for Agents are in use."""
+        async with AsyncExitStack() as stack:
+            for _ in range(AGENTS_CONNECTIONS):
+                await stack.enter_async_context(self.agents_db.connection())
+            yield
+
+
+@pytest.fixture
+async def crowded(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crowded]:
+    """A Manager whose connections for Agents can all be taken."""
+    opened, real = list[Database](), Database.open
+
+    async def opens(self: Database) -> None:
+        opened.append(self)
+        await real(self)
+
+    monkeypatch.setattr(Database, "open", opens)
+    async with manager_here(fleet) as door:
+        named = (db for db in opened if db.application_name == "greenroom check-ins one")
+        yield Crowded(door, next(named))
+
+
+async def test_an_answer_that_is_not_fresh_is_held_and_spreads_the_next(db: Database, crowded: Crowded):
+    agent = await joined(db, crowded.door)
+    await _at_rest(db, agent)
+    async with crowded.taken():
+        begun = time.monotonic()
+        answer = await agent.check_in(hold_s=4.0, once=True)
+    assert (answer.fresh, answer.jitter_s) == (False, 1.0)
+    assert time.monotonic() - begun > 3.0
+    assert (await agent.check_in()).jitter_s == 0.0
+
+
+async def test_while_agents_have_all_their_connections_the_manager_has_its_own(db: Database, crowded: Crowded):
+    agent = await joined(db, crowded.door)
+    await _at_rest(db, agent)
+    async with crowded.taken():
+        task = asyncio.create_task(agent.check_in(hold_s=HOLD_S, once=True))
+        (before,) = await db.fetch("SELECT last_reported, last_round FROM managers")
+
+        async def goes_on() -> bool:
+            (now,) = await db.fetch("SELECT last_reported, last_round FROM managers")
+            return now["last_reported"] > before["last_reported"] and now["last_round"] > before["last_round"]
+
+        await eventually(goes_on)
+        assert not task.done()
+        async with httpx.AsyncClient(transport=crowded.door, base_url="http://manager") as client:
+            assert (await client.get("/health")).status_code == 200
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

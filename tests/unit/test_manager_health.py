@@ -73,6 +73,13 @@ def test_after_a_database_outage_a_round_has_time_before_it_hangs(database_for_s
     assert (found.hangs, found.serves_agents) == (hangs, not hangs)
 
 
+@pytest.mark.parametrize(("task_age_s", "works"), [(9.0, True), (11.0, False)])
+def test_a_round_that_goes_on_is_slow_and_does_not_hang(task_age_s: float, works: bool):
+    guardian = GuardianStatus(enabled=True, round_age_s=60.0, task_age_s=task_age_s, database_for_s=60.0)
+    found = ManagerStatus(age_s=99.0, unhealthy_after_s=10.0, guardian=guardian)
+    assert (found.healthy, found.hangs) == (works, not works)
+
+
 def test_what_the_primary_cannot_do_is_named_and_sends_no_agent_away():
     found = ManagerStatus(
         age_s=99.0,

@@ -65,7 +65,7 @@ TOPICS: Final = {
     Topic.ZONES: TopicRule("none", "zones_view", frozenset({Wakes.ROUND})),
     Topic.SETTINGS: TopicRule("none", USER, frozenset({Wakes.ROUND})),
     Topic.IMAGES: TopicRule("none", USER, frozenset({Wakes.AGENTS, Wakes.ROUND})),
-    Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view"),
+    Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view", frozenset({Wakes.AGENTS})),
     Topic.USERS: TopicRule("none", "users_view"),
     Topic.LOGS: TopicRule("none", "system_view"),
 }

@@ -219,6 +219,7 @@ class Database:
         acquire_timeout_s: float = 5.0,
     ) -> None:
         self.dsn = dsn
+        self.application_name = application_name
         self._pool = AsyncConnectionPool[Connection](
             dsn,
             kwargs={

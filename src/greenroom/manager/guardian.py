@@ -46,6 +46,7 @@ class Guardian:
         self,
         *,
         db: Database,
+        heartbeat_db: Database,
         me: ManagerRow,
         config: ManagerConfig,
         secrets: Secrets,
@@ -58,6 +59,7 @@ class Guardian:
         lateness: LatenessMeter,
     ) -> None:
         self._db = db
+        self._heartbeat_db = heartbeat_db
         self._me = me
         self._config = config
         self._secrets = secrets
@@ -83,6 +85,7 @@ class Guardian:
         return GuardianStatus(
             enabled=self._enabled,
             round_age_s=_age_s(self._finished_at_s),
+            task_age_s=boottime_s() - self._failures.done_at_s,
             database_for_s=_age_s(self._answering_since_s),
             failing_tasks=self._failures.tasks,
         )
@@ -141,7 +144,7 @@ class Guardian:
     async def _beat(self) -> Beat | None:
         """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
         since_s, self._answering_since_s = self._answering_since_s, None
-        beat = await heartbeat(self._db, self._me.manager_id, _age_s(self._finished_at_s))
+        beat = await heartbeat(self._heartbeat_db, self._me.manager_id, _age_s(self._finished_at_s))
         self._answering_since_s = boottime_s() if since_s is None else since_s
         return beat
 

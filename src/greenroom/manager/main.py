@@ -11,6 +11,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.events import TOPICS, Event, Wakes
+from greenroom.core.fleet.lateness import allowed_s
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import silence_problem
 from greenroom.db.database import Database
@@ -44,7 +45,15 @@ log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_MS: Final = 500
 """Of the pool (PROTOCOLS §1): a Manager frozen inside a guarded transaction must not hold up its successor."""
+HEARTBEAT_TIMEOUT_MS: Final = 5000
+"""Of the heartbeat's own connection: a slow database is not one that is away, and it holds no guard."""
+OWN_CONNECTIONS: Final = 8
+"""For what does not grow with the number of Agents: rounds, refills, group commit, logs."""
+AGENTS_CONNECTIONS: Final = 4
+"""For what Agents ask; however many they are, they take no connection from the others (ADR 39)."""
 REGISTER_AGAIN_S: Final = 1.0
+SPREAD_S: Final = 1.0
+"""Within this all held check-ins look, where nothing is known to be new for any of them."""
 
 
 class Manager:
@@ -59,18 +68,29 @@ class Manager:
         self.config = config
         self.secrets = Secrets.from_file(config.secret_key_file)
         self.instance_id = instance_id(config.manager_dir)
-        self.db = Database(
-            config.database_url,
-            application_name=f"greenroom manager {self.instance_id}",
-            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-            acquire_timeout_s=1.0,
-        )
+        self.lateness = LatenessMeter(proc=None)
+        self.db = self._database("manager", OWN_CONNECTIONS)
+        self.heartbeat_db = self._database("manager", 1, statement_timeout_ms=HEARTBEAT_TIMEOUT_MS)
+        self.agents_db = self._database("check-ins", AGENTS_CONNECTIONS)
         self.wakers = Wakers()
         self.metrics = Metrics(self.status, self.wakers)
         self.pulse = Pulse(self.status)
         self._started_at_s = boottime_s()
         self._stopping = False
         self._running: RunningManager | None = None
+
+    def _database(self, what: str, most: int, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> Database:
+        return Database(
+            self.config.database_url,
+            application_name=f"greenroom {what} {self.instance_id}",
+            max_size=most,
+            statement_timeout_ms=statement_timeout_ms,
+            acquire_timeout_s=1.0,
+        )
+
+    @property
+    def _databases(self) -> tuple[Database, ...]:
+        return self.db, self.heartbeat_db, self.agents_db
 
     @property
     def for_agents(self) -> ForAgents | None:
@@ -79,7 +99,7 @@ class Manager:
     def status(self) -> ManagerStatus:
         return ManagerStatus(
             age_s=boottime_s() - self._started_at_s,
-            unhealthy_after_s=self.config.unhealthy_after_s,
+            unhealthy_after_s=allowed_s(self.config.unhealthy_after_s, self.lateness.now()),
             stopping=self._stopping,
             guardian=self._running.guardian.status() if self._running else GuardianStatus(),
         )
@@ -91,7 +111,8 @@ class Manager:
             SetupError: this Manager must not run: its zone does not exist, another process has its instance id, or
                 a transaction pooler is in between.
         """
-        await self.db.open()
+        for db in self._databases:
+            await db.open()
         try:
             self._running = await register(self)
         except Unavailable as error:
@@ -104,7 +125,8 @@ class Manager:
                 await self.start()
             await self._running.run()
         finally:
-            await self.db.close()
+            for db in self._databases:
+                await db.close()
 
     def stop(self) -> None:
         """SIGTERM: resign now, end held check-ins, accept no new ones."""
@@ -150,7 +172,6 @@ class RunningManager:
         self._wakers = process.wakers
         self._logs = LogWriter(db, "manager", me.zone_name)
         takeover = Takeover()
-        lateness = LatenessMeter(proc=None)
         self.listener = Listener(
             dsn,
             application_name=f"greenroom listen {me.instance_id}",
@@ -170,6 +191,7 @@ class RunningManager:
         self._watch = LeaseWatch(db, me)
         self.guardian = Guardian(
             db=db,
+            heartbeat_db=process.heartbeat_db,
             me=me,
             config=config,
             secrets=secrets,
@@ -179,12 +201,12 @@ class RunningManager:
             wakers=self._wakers,
             takeover=takeover,
             primary_round=PrimaryRounds().run,
-            lateness=lateness,
+            lateness=process.lateness,
         )
         self._refill = Refill(self.guardian.context)
         committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
         check_ins = CheckIns(
-            db=db,
+            db=process.agents_db,
             me=me,
             config=config,
             secrets=secrets,
@@ -196,10 +218,10 @@ class RunningManager:
             metrics=self._metrics,
         )
         requests = RequestLog(db, me.instance_id, self._logs)
-        self.for_agents = ForAgents(Enrolment(db, me, secrets, self._logs), check_ins, requests)
+        self.for_agents = ForAgents(Enrolment(process.agents_db, me, secrets, self._logs), check_ins, requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
         parts = (self.listener, self.guardian, self._refill, self.lease, self._watch, committer, retention)
-        self._loops = [part.run for part in (*parts, self._logs, requests, lateness)]
+        self._loops = [part.run for part in (*parts, self._logs, requests, process.lateness)]
 
     async def run(self) -> None:
         self._metrics.show_registered(self.lease.fence, self._logs, self.for_agents.requests)
@@ -217,8 +239,8 @@ class RunningManager:
         self._wakers.wake_all()
 
     def _missed(self) -> None:
-        """Notifications may have been missed: look at everything."""
-        self._wakers.wake_all()
+        """Notifications may have been missed: look at everything, though not at all Agents in one moment."""
+        self._wakers.wake_all(SPREAD_S)
         self.guardian.wake()
         self._watch.wake()
 

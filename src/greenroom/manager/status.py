@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ class GuardianStatus:
     """None = not read yet."""
     round_age_s: float | None = None
     """Since the last finished one; None before the first."""
+    task_age_s: float = math.inf
+    """Since one of the Primary's tasks ended well, in a round that need not have finished."""
     database_for_s: float | None = None
     """For how long heartbeats have succeeded; None while one is under way, or after it failed."""
     failing_tasks: Sequence[str] = ()
@@ -31,6 +35,7 @@ class ManagerStatus:
 
     age_s: float
     unhealthy_after_s: float
+    """Longer while this process runs late (ADR 31)."""
     stopping: bool = False
     guardian: GuardianStatus = GuardianStatus()
 
@@ -45,8 +50,8 @@ class ManagerStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether the guardian did its round lately; the first one has the same time."""
-        return self.enabled is not None and self._since_round_s <= self.unhealthy_after_s
+        """Whether the guardian did its round lately, or goes on with it; the first one has the same time."""
+        return self.enabled is not None and self._idle_s <= self.unhealthy_after_s
 
     @property
     def hangs(self) -> bool:
@@ -56,15 +61,16 @@ class ManagerStatus:
         (PROTOCOLS §2).
         """
         answered_s = self.guardian.database_for_s
-        return answered_s is not None and min(self._since_round_s, answered_s) > self.unhealthy_after_s
+        return answered_s is not None and min(self._idle_s, answered_s) > self.unhealthy_after_s
 
     @property
     def serves_agents(self) -> bool:
         return self.enabled is True and not self.stopping and not self.hangs
 
     @property
-    def _since_round_s(self) -> float:
-        return self.age_s if self.guardian.round_age_s is None else self.guardian.round_age_s
+    def _idle_s(self) -> float:
+        round_age_s = self.guardian.round_age_s
+        return min(self.age_s if round_age_s is None else round_age_s, self.guardian.task_age_s)
 
 
 class Takeover:
@@ -108,10 +114,15 @@ class Wakers:
         for event in self._held.get(agent_id, ()):
             event.set()
 
-    def wake_all(self) -> None:
+    def wake_all(self, within_s: float = 0.0) -> None:
+        """`within_s` spreads the work that is in no hurry."""
+        loop = asyncio.get_running_loop()
         for events in self._held.values():
             for event in events:
-                event.set()
+                if within_s:
+                    loop.call_later(within_s * random.random(), event.set)  # noqa: S311 -- protects nothing
+                else:
+                    event.set()
 
     @property
     def count(self) -> int:

@@ -17,7 +17,8 @@ from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
 
 FLUSH_S: Final = 0.5
-MAX_QUEUED: Final = 5_000
+MAX_QUEUED: Final = 20_000
+"""At the end of a minute there is a row for each Agent of a Manager."""
 
 _INSERT: Final = (
     "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms, count)"
@@ -48,7 +49,9 @@ class RequestLog:
         self._logs = logs
         self._rows = WaitingRows[RequestRow](db, _INSERT, _params, what="request rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
-        self._minute: dict[tuple[str | None, str, str, int], RequestRow] = {}
+        self._minute = datetime.min.replace(tzinfo=UTC)
+        self._counted: dict[tuple[str | None, str, str, int], RequestRow] = {}
+        """The 2xx of this minute."""
 
     @property
     def dropped(self) -> int:
@@ -68,27 +71,29 @@ class RequestLog:
         if not 200 <= status < 300:
             self._rows.add(row)
             return
-        self._end_minutes(now.replace(second=0, microsecond=0))
-        counted = self._minute.setdefault((agent_id, method, path, status), row)
+        self._reach(now.replace(second=0, microsecond=0))
+        counted = self._counted.setdefault((agent_id, method, path, status), row)
         if counted is row:
-            row.time = now.replace(second=0, microsecond=0)
+            row.time = self._minute
         else:
             counted.count += 1
             counted.duration_ms = max(counted.duration_ms, duration_ms)
 
-    def _end_minutes(self, minute: datetime) -> None:
-        for key, row in list(self._minute.items()):
-            if row.time < minute:
-                self._rows.add(self._minute.pop(key))
+    def _reach(self, minute: datetime) -> None:
+        if minute <= self._minute:
+            return
+        for row in self._counted.values():
+            self._rows.add(row)
+        self._minute, self._counted = minute, {}
 
     async def run(self) -> None:
         try:
             while True:
                 await asyncio.sleep(FLUSH_S)
-                self._end_minutes(datetime.now(UTC).replace(second=0, microsecond=0))
+                self._reach(datetime.now(UTC).replace(second=0, microsecond=0))
                 await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
         finally:
-            self._end_minutes(datetime.max.replace(tzinfo=UTC))
+            self._reach(datetime.max.replace(tzinfo=UTC))
             await self.flush()
 
     async def flush(self) -> None:

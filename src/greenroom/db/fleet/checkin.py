@@ -13,7 +13,7 @@ from psycopg.rows import DictRow
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.workspace.session_spec import StoredSpec
-from greenroom.db.database import Database, row_as, rows_as
+from greenroom.db.database import Database, rows_as
 from greenroom.db.fleet.agents import ADMITTED, EPOCH
 from greenroom.db.session.commands import AWAITED
 
@@ -42,33 +42,47 @@ class ZoneManager:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckInState:
-    """Everything an answer depends on."""
+class AgentState:
+    """What an answer depends on that is the Agent's own."""
 
-    is_known: bool
-    """There is such an Agent; no secret hashes to the credential of an unknown one."""
-    credential_hash: bytes
+    agent_id: str
+    credential_hash: str
+    """In hexadecimal digits."""
     incarnation: int
     seq: int
     complete: bool
-    agent_zone_id: str | None
+    zone_id: str
     cores_reported: float
     memory_reported: int
     recorded_manager_id: str | None
-    """The Manager that the Agent was last recorded with, at `recorded_term`."""
+    """The Manager that it was last recorded with, at `recorded_term`."""
     recorded_term: int
+    generations: dict[str, int]
+    command_ids: frozenset[str]
+    images_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneState:
+    """What an answer depends on that is the same for all Agents of a Manager."""
+
     enabled: bool
-    """Of the Manager; so are its zone and the zone's term."""
+    """The Manager itself; the zone is its zone."""
     zone_id: str
     term: int
     primary_id: str | None
     db_epoch: str
-    generations: dict[str, int]
-    command_ids: frozenset[str]
-    images_digest: str
     filter_policies_digest: str
     managers: tuple[ZoneManager, ...]
     """The enabled ones of the zone, the Primary first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckInState:
+    """Everything an answer depends on."""
+
+    agent: AgentState
+    zone: ZoneState
     fresh: bool = True
     """False: the database is away, and this is the last state that was read."""
 
@@ -76,45 +90,63 @@ class CheckInState:
         return replace(self, fresh=False)
 
 
-_STATE: Final = (
-    "SELECT a.agent_id IS NOT NULL AS is_known, coalesce(a.credential_hash, ''::bytea) AS credential_hash,"
-    " coalesce(a.incarnation, 0) AS incarnation, coalesce(a.seq, 0) AS seq, coalesce(a.complete, false) AS complete,"
-    " a.zone_id::text AS agent_zone_id, a.manager_id::text AS recorded_manager_id,"
-    " coalesce(a.manager_term, 0) AS recorded_term, coalesce(c.cores_reported, 0) AS cores_reported,"
-    " coalesce(c.memory_reported, 0) AS memory_reported, m.enabled, m.zone_id::text, l.term,"
+_ZONE: Final = (
+    "SELECT m.enabled, m.zone_id::text, l.term, "
     " CASE WHEN l.expires_at > clock_timestamp() THEN l.manager_id::text END AS primary_id, " + EPOCH + " AS db_epoch,"
-    " (SELECT coalesce(jsonb_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
-    "   WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS generations,"
-    " (SELECT coalesce(jsonb_agg(k.command_id), '[]') FROM session_commands k"
-    "   WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
-    " (SELECT md5(coalesce(string_agg(concat_ws('|', i.name, i.docker_registry, i.docker_user,"
-    "     i.docker_token_encrypted IS NOT NULL, encode("
-    + _LOGIN_TO_FETCH
-    + ", 'hex')), ',' ORDER BY i.name, i.image_id), ''))"
-    "   FROM images i WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = m.zone_id)"
-    "   AND (NOT i.restrict_to_server OR i.server_id = %(agent_id)s::uuid) AND " + ADMITTED + ") AS images_digest,"
     " (SELECT md5(coalesce(string_agg(concat(p.filter_policy_id, ':', p.xmin), ',' ORDER BY p.filter_policy_id), ''))"
     "   FROM filter_policies p) AS filter_policies_digest,"
-    " (SELECT coalesce(jsonb_agg(jsonb_build_object('manager_id', o.manager_id, 'instance_id', o.instance_id,"
+    " (SELECT coalesce(json_agg(json_build_object('manager_id', o.manager_id, 'instance_id', o.instance_id,"
     "     'url', o.gateway_url) ORDER BY (o.manager_id = l.manager_id AND l.expires_at > clock_timestamp()) DESC,"
     "     (o.last_reported > clock_timestamp() - interval '15 seconds') DESC, o.instance_id), '[]')"
     "   FROM managers o WHERE o.zone_id = m.zone_id AND o.enabled AND o.gateway_url <> '') AS managers"
     " FROM managers m JOIN zones z ON z.zone_id = m.zone_id JOIN zone_leases l USING (zone_key)"
-    " LEFT JOIN agents a ON a.agent_id = %(agent_id)s LEFT JOIN agent_capacity c ON c.agent_id = a.agent_id"
     " WHERE m.manager_id = %(manager_id)s"
+)
+_IMAGE: Final = "concat_ws('|', i.name, i.docker_registry, i.docker_user, i.docker_token_encrypted IS NOT NULL"
+_DIGESTED: Final = ", ',' ORDER BY i.name, i.image_id)"
+_STATES: Final = (
+    "WITH zone AS MATERIALIZED (" + _ZONE + "), offered AS MATERIALIZED (SELECT i.* FROM images i, zone"
+    "   WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = zone.zone_id::uuid)),"
+    # Most images are the same for all Agents and digested once; these few differ from Agent to Agent.
+    " own AS MATERIALIZED (SELECT * FROM offered WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
+    " common AS MATERIALIZED (SELECT string_agg(" + _IMAGE + ")" + _DIGESTED + " AS text"
+    "   FROM offered i WHERE NOT (restrict_to_server OR docker_token_encrypted IS NOT NULL)),"
+    " asked AS MATERIALIZED (SELECT a.agent_id, encode(a.credential_hash, 'hex') AS credential_hash, a.incarnation,"
+    "   a.seq, a.complete, a.zone_id, a.manager_id AS recorded_manager_id, a.manager_term AS recorded_term,"
+    "   coalesce(c.cores_reported, 0) AS cores_reported, coalesce(c.memory_reported, 0) AS memory_reported,"
+    "   (SELECT coalesce(json_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
+    "     WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS generations,"
+    "   (SELECT coalesce(json_agg(k.command_id), '[]') FROM session_commands k"
+    "     WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
+    "   CASE WHEN " + ADMITTED + " THEN md5(concat_ws(';', (SELECT text FROM common),"
+    "     (SELECT string_agg(" + _IMAGE + ", encode(" + _LOGIN_TO_FETCH + ", 'hex'))" + _DIGESTED + " FROM own i"
+    "       WHERE NOT i.restrict_to_server OR i.server_id = a.agent_id))) ELSE md5('') END AS images_digest"
+    "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) WHERE a.agent_id = ANY(%(agent_ids)s::uuid[]))"
+    " SELECT zone.*, (SELECT coalesce(json_agg(asked), '[]') FROM asked) AS agents FROM zone"
 )
 
 
-async def read_state(db: Database, agent_id: str, manager_id: str) -> CheckInState | None:
-    """What an answer depends on, in one round trip; None if the Manager's record is gone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One look at the database: the zone, and those of the Agents asked for that exist, by their ids."""
 
-    Not repeated when the connection was lost: the Agent waits, and the database's absence is an answer too.
+    zone: ZoneState
+    agents: dict[str, AgentState]
+
+
+async def read_states(db: Database, agent_ids: Sequence[str], manager_id: str) -> Reading | None:
+    """What the answers for these Agents depend on, in one statement; None if the Manager's record is gone.
+
+    Not repeated when the connection was lost: the Agents wait, and the database's absence is an answer too.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    rows = await db.fetch(_STATE, {"agent_id": agent_id, "manager_id": manager_id}, retry=False)
-    return row_as(CheckInState, rows[0] if rows else None)
+    rows = await db.fetch(_STATES, {"agent_ids": list(agent_ids), "manager_id": manager_id}, retry=False)
+    if not rows:
+        return None
+    agents = msgspec.convert(rows[0].pop("agents"), list[AgentState])
+    return Reading(zone=msgspec.convert(rows[0], ZoneState), agents={agent.agent_id: agent for agent in agents})
 
 
 @dataclass(frozen=True, slots=True)

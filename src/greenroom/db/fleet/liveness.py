@@ -20,15 +20,16 @@ _IS_LOSABLE: Final[LiteralString] = (
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
-async def read_agents(db: Database, zone_id: str) -> list[AgentReport]:
-    """The zone's Agents."""
+async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
+    """The zone's Agents of which something may be concluded: all but those that run and were not silent so long."""
     return await db.fetch_as(
         AgentReport,
         "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
         " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
         " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
-        " FROM agents a WHERE zone_id = %s ORDER BY agent_id",
-        (_LOSABLE, zone_id),
+        " FROM agents a WHERE zone_id = %s"
+        " AND (status <> 'running' OR last_reported < clock_timestamp() - make_interval(secs => %s)) ORDER BY agent_id",
+        (_LOSABLE, zone_id, missing_s),
     )
 
 

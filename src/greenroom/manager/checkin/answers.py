@@ -24,6 +24,7 @@ from greenroom.db.fleet.checkin import (
     OrderedCommand,
     RegistryImage,
     WireJson,
+    ZoneState,
 )
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
@@ -45,24 +46,30 @@ from greenroom.wire.messages import (
 log = structlog.get_logger(__name__)
 
 
-def managers(state: CheckInState) -> list[ManagerAddress]:
+NOT_FRESH_JITTER_S: Final = 1.0
+"""Agents that were told nothing because of trouble come again spread over this, so that it makes no load of its own."""
+
+
+def managers(zone: ZoneState) -> list[ManagerAddress]:
     """The enabled Managers of the zone, Primary first."""
-    return [ManagerAddress(instance_id=m.instance_id, url=m.url) for m in state.managers]
+    return [ManagerAddress(instance_id=m.instance_id, url=m.url) for m in zone.managers]
 
 
 def no_news(state: CheckInState, me: ManagerRow, config: ManagerConfig) -> Answer:
     """An answer that changes nothing."""
-    primary = [m.instance_id for m in state.managers if m.manager_id == state.primary_id]
+    zone = state.zone
+    primary = [m.instance_id for m in zone.managers if m.manager_id == zone.primary_id]
     return Answer(
-        db_epoch=state.db_epoch,
-        zone_id=state.zone_id,
-        term=state.term,
+        db_epoch=zone.db_epoch,
+        zone_id=zone.zone_id,
+        term=zone.term,
         primary=primary[0] if primary else None,
         answered_by=me.instance_id,
         fresh=state.fresh,
-        acked_seq=state.seq,
-        managers=managers(state),
+        acked_seq=state.agent.seq,
+        managers=managers(zone),
         hold_s=config.checkin_hold_s,
+        jitter_s=0.0 if state.fresh else NOT_FRESH_JITTER_S,
     )
 
 
@@ -118,9 +125,9 @@ async def make(
         Unavailable: the database cannot be reached.
     """
     desired = changes = images = None
-    listed, generations, name = list[DesiredSession](), state.generations, message.have_digest
-    if message.full or digest(state.generations) != message.have_digest:
-        delta = difference(held, state.generations) if held is not None and not message.full else None
+    listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
+    if message.full or digest(state.agent.generations) != message.have_digest:
+        delta = difference(held, state.agent.generations) if held is not None and not message.full else None
         listed = await checkin.read_desired(db, message.agent_id, delta.changed if delta else None)
         generations = {session.session_id: session.generation for session in listed}
         entries = [_desired(session, secrets) for session in listed]
@@ -131,9 +138,10 @@ async def make(
             changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
             generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
         name = digest(generations)
-    if state.images_digest != images_sent:
-        images = [_image(image, secrets) for image in await checkin.read_images(db, message.agent_id, state.zone_id)]
-    ordered = await checkin.read_commands(db, message.agent_id) if state.command_ids else []
+    if state.agent.images_digest != images_sent:
+        offered = await checkin.read_images(db, message.agent_id, state.zone.zone_id)
+        images = [_image(image, secrets) for image in offered]
+    ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
     commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
     answer = msgspec.structs.replace(
         no_news(state, me, config), desired=desired, changes=changes, images=images, commands=commands
@@ -155,13 +163,13 @@ def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -
 
 def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
     """Whether the Agent's web filter policies are outdated; an Agent that reports none is not sent any."""
-    return message.have_filter_policies not in {None, state.filter_policies_digest}
+    return message.have_filter_policies not in {None, state.zone.filter_policies_digest}
 
 
 async def _with_filter_policies(answer: Answer, db: Database, state: CheckInState) -> Answer:
     policies = await checkin.read_filter_policies(db)
     return msgspec.structs.replace(
-        answer, filter_policies=policies, filter_policies_digest=state.filter_policies_digest
+        answer, filter_policies=policies, filter_policies_digest=state.zone.filter_policies_digest
     )
 
 

@@ -74,7 +74,7 @@ class Enrolment:
             f"{waits}",
         )
         self._write_edge(newcomer, identity)
-        state = await checkin.read_state(self._db, newcomer.agent_id, self._me.manager_id)
+        reading = await checkin.read_states(self._db, [], self._me.manager_id)
         await self._db.notify(Event(Topic.AGENTS), Event.zone(self._me.zone_key))
         return Registered(
             agent_id=newcomer.agent_id,
@@ -84,7 +84,7 @@ class Enrolment:
             db_epoch=identity.db_epoch,
             zone_id=self._me.zone_id,
             enabled=identity.enabled,
-            managers=answers.managers(state) if state else [],
+            managers=answers.managers(reading.zone) if reading else [],
         )
 
     def _write_edge(self, newcomer: Newcomer, identity: Identity) -> None:

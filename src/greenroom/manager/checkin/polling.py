@@ -1,18 +1,20 @@
 """The check-in: store Agents' observations, answer with instructions (PROTOCOLS §2).
 
-An answer is made from one reading of the database right before it is sent; a held poll reads again whenever there may
-be news, and always at its end. While the database is away the answer is `fresh: false` and changes nothing. Nothing
-here needs the lease: launches go on while a zone has no Primary.
+An answer is made from one reading of the database right before it is sent; a held poll reads again when something was
+said that concerns its Agent, and always at its end (ADR 39). While the database is away the answer is `fresh: false`,
+changes nothing, and is held as any other. Nothing here needs the lease: launches go on while a zone has no Primary.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import structlog
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
@@ -29,6 +31,7 @@ from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Committer
+from greenroom.manager.checkin.looks import Looks
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.status import ManagerStatus, Takeover, Wakers
@@ -105,6 +108,7 @@ class CheckIns:
         self._committer = committer
         self._sent: dict[str, _SentState] = {}
         self._last: dict[str, CheckInState] = {}
+        self._looks = Looks(db, me.manager_id)
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
@@ -118,17 +122,18 @@ class CheckIns:
             Unavailable: the database is away and this Manager knows nothing of this Agent.
         """
         message = checked(message)
-        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s)
+        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * _part_of_hold()
         with self._wakers.held(message.agent_id) as news:
             state = await self._admitted(message, credential)
-            if state.fresh and message.db_epoch != state.db_epoch:
+            if state.fresh and message.db_epoch != state.zone.db_epoch:
                 return answers.no_news(state, self._me, self._config)
             await self._write_log(message)
             try:
                 must_read_again = await self._take(message, state)
             except Unavailable as error:
                 log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
-                return await self._answer(message, state)  # not held: the Agent reports it again at once
+                answer = await self._answer(message, state)  # not held: the Agent is to report it again soon
+                return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 news.clear()
                 state = await self._admitted(message, credential)
@@ -154,15 +159,14 @@ class CheckIns:
         if not self._status().serves_agents:
             raise ManagerLeftError
         state = await self._read(message.agent_id)
-        if not state.enabled:
-            raise ManagerLeftError
-        if not hmac.compare_digest(hashed(credential), state.credential_hash):
-            raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
-        if message.incarnation != state.incarnation:
+        agent, zone = state.agent, state.zone
+        if not hmac.compare_digest(hashed(credential).hex(), agent.credential_hash):
+            raise Unauthenticated(_CREDENTIAL_REFUSED)
+        if message.incarnation != agent.incarnation:
             raise IdentityConflict("A newer process has this Agent's identity; register again.")
-        if state.agent_zone_id != self._me.zone_id:
+        if agent.zone_id != self._me.zone_id:
             raise IdentityConflict("The Agent belongs to another zone; its credential counts there alone.")
-        if message.term_seen > state.term + MAX_TERMS_AHEAD:
+        if message.term_seen > zone.term + MAX_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
         return state
 
@@ -170,15 +174,16 @@ class CheckIns:
         """The present state, or the last one with `fresh` false while the database is away."""
         await self._takeover.wait()
         try:
-            state = await checkin.read_state(self._db, agent_id, self._me.manager_id)
+            reading = await self._looks.look(agent_id)
         except Unavailable:
             if agent_id not in self._last:
                 raise
             return self._last[agent_id].stale()
-        if state is None:
+        if reading is None or not reading.zone.enabled:
             raise ManagerLeftError
-        if state.is_known:
-            self._last[agent_id] = state
+        if agent_id not in reading.agents:
+            raise Unauthenticated(_CREDENTIAL_REFUSED)
+        state = self._last[agent_id] = CheckInState(agent=reading.agents[agent_id], zone=reading.zone)
         return state
 
     async def _take(self, message: CheckIn, state: CheckInState) -> bool:
@@ -189,14 +194,14 @@ class CheckIns:
         """
         if not state.fresh:
             return False
-        reported = message.capacity
-        new_capacity = (reported.cores, reported.memory_bytes) != (state.cores_reported, state.memory_reported)
-        reported_before = (state.recorded_manager_id, state.recorded_term) == (self._me.manager_id, message.term_seen)
+        reported, agent = message.capacity, state.agent
+        new_capacity = (reported.cores, reported.memory_bytes) != (agent.cores_reported, agent.memory_reported)
+        reported_before = (agent.recorded_manager_id, agent.recorded_term) == (self._me.manager_id, message.term_seen)
         nothing_new = (
             not message.sessions
             and message.images is None
             and not new_capacity
-            and (state.complete or not message.inventory_complete)
+            and (agent.complete or not message.inventory_complete)
             and reported_before
         )
         if nothing_new:
@@ -213,10 +218,10 @@ class CheckIns:
         sent = self._sent_to(message)
         return (
             message.full
-            or digest(state.generations) != message.have_digest
-            or state.term > message.term_seen
-            or not state.command_ids <= sent.command_ids
-            or state.images_digest != sent.images_digest
+            or digest(state.agent.generations) != message.have_digest
+            or state.zone.term > message.term_seen
+            or not state.agent.command_ids <= sent.command_ids
+            or state.agent.images_digest != sent.images_digest
             or answers.filter_policies_differ(message, state)
             or bool(self._overdue(message, sent) - sent.verdicts)
         )
@@ -260,8 +265,8 @@ class CheckIns:
             return answers.no_news(state.stale(), self._me, self._config)
         self._deliver(sent, news.instructions)
         sent.remember(news.digest, news.generations)
-        sent.images_digest = state.images_digest
-        sent.command_ids = state.command_ids
+        sent.images_digest = state.agent.images_digest
+        sent.command_ids = state.agent.command_ids
         sent.verdicts = frozenset(verdicts)
         return answers.with_verdicts(news.answer, verdicts)
 
@@ -283,13 +288,18 @@ class CheckIns:
         return observations.verdicts(message.unknown, living, asked_for_s, self._config.verdict_grace_s)
 
 
-_LOOK_AGAIN_S: Final = 1.0
-"""A held check-in rereads at this interval: nothing depends on notifications (PROTOCOLS §1)."""
+_CREDENTIAL_REFUSED: Final = "The Agent's credential is not valid; it was revoked, or the Agent was deleted."
+_EARLY: Final = 0.2
+"""Part of the hold by which it may end early, so that Agents that were answered together do not come together again."""
+
+
+def _part_of_hold() -> float:
+    return 1.0 - _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
 
 
 async def _wait(news: asyncio.Event, seconds: float) -> None:
     try:
-        async with asyncio.timeout(min(seconds, _LOOK_AGAIN_S)):
+        async with asyncio.timeout(seconds):
             await news.wait()
     except TimeoutError:
         return

@@ -21,7 +21,7 @@ from greenroom.manager.tasks.context import PrimaryContext
 
 async def run_agents(ctx: PrimaryContext) -> None:
     """Draw conclusions from the check-ins of Agents, or their absence."""
-    agents = await db_liveness.read_agents(ctx.db, ctx.zone_id)
+    agents = await db_liveness.read_agents(ctx.db, ctx.zone_id, ctx.config.agent_missing_s)
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
     timings = FleetTimings(
         missing_s=ctx.config.agent_missing_s, lost_s=ctx.config.session_lost_s, dead_s=ctx.config.agent_dead_s
