@@ -14,6 +14,30 @@ from greenroom.core.session.progress import failure
 from greenroom.testing import rows
 
 
+async def test_a_user_who_waits_in_the_queue_of_a_machine_sees_their_place(stage: Stage, ada: Client):
+    first, second = [(await ada.launch(stage.image_id))["session_id"] for _ in range(2)]
+
+    async def step(session_id: str, name: str, ago_s: float = 0.0) -> None:
+        await stage.db.write(
+            "INSERT INTO session_steps (session_id, name, at)"
+            " VALUES (%s, %s, clock_timestamp() - make_interval(secs => %s))",
+            (session_id, name, ago_s),
+        )
+
+    async def message(session_id: str) -> str:
+        return (await ada.read(f"/api/v1/sessions/{session_id}/connection"))["operational_message"]
+
+    await stage.db.write("UPDATE sessions SET status = 'starting'")
+    await step(first, "queued", 20)
+    await step(second, "queued", 10)
+    assert await message(first) == "Number 1 in the queue of the machine"
+    assert await message(second) == "Number 2 in the queue of the machine"
+    await step(first, "admitted")
+    await step(first, "painted")
+    assert await message(first) == "Opening the session"
+    assert await message(second) == "Number 1 in the queue of the machine, about 30 s"
+
+
 async def test_a_user_launches_follows_and_deletes_a_session(stage: Stage, ada: Client):
     launched = await ada.launch(stage.image_id)
     assert (launched["status"], launched["operational_status"], launched["staged"]) == ("requested", "starting", False)

@@ -11,6 +11,7 @@ from greenroom.api.deps import Db, Offers, SecretsDep
 from greenroom.api.launch.forecast import own_workspaces
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
+from greenroom.api.session import service
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, LaunchView
 from greenroom.api.session.streams import Streams, connection_of, opens
@@ -59,7 +60,7 @@ async def get_launch_options(db: Db, caller: Annotated[Caller, requires(USER)]) 
 async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: SecretsDep) -> ConnectionView:
     """How far a session is, and its stream, for anyone with its connect address; it gives nothing else."""
     session = await _session_of(db, secrets, request, body)
-    return connection_of(session, streams, secrets, may_open=True)
+    return connection_of(session, streams, secrets, may_open=True, queue=await service.queue_of(db, session))
 
 
 @router.post("/connect/keepalives", dependencies=[_BY_TOKEN])

@@ -157,7 +157,7 @@ async def get_kasm_status(db: Db, streams: Streams, secrets: SecretsDep, call: A
     """Where a session stands; what failed is a refusal with its reason."""
     session = await session_of(db, call)
     token = token_of(session, secrets)
-    shown = service.progress_of(session, causes=True)
+    shown = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
         "current_time": now(),
         "kasm_url": connect_url(session.session_id, str(session.user_id), token),

@@ -220,7 +220,8 @@ async def get_connection(
     session = await service.session_for(db, caller, str(session_id), "sessions_view")
     may_open = service.is_own(caller, session) or (caller.kind == "key" and caller.may("users_auth_session"))
     causes = service.may_know_causes(caller)
-    return connection_of(session, streams, secrets, may_open=may_open, causes=causes)
+    queue = await service.queue_of(db, session)
+    return connection_of(session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
 
 
 @router.get("/sessions/{session_id}/placement")

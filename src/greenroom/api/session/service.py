@@ -9,8 +9,8 @@ from greenroom.core.access.group_settings import Resolved, resolve
 from greenroom.core.errors import Forbidden, NotFound
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.progress import Progress, progress
-from greenroom.core.session.states import RESTING
+from greenroom.core.session.progress import Progress, Queue, progress
+from greenroom.core.session.states import RESTING, SessionStatus
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -44,12 +44,18 @@ def is_own(caller: Caller, session: Session) -> bool:
     return caller.user_id is not None and session.user_id == caller.user_id
 
 
-def progress_of(session: Session, *, causes: bool) -> Progress:
+async def queue_of(db: Database, session: Session) -> Queue | None:
+    """The queue in which a session waits for its turn on its Agent; None if it does not."""
+    waits = session.status == SessionStatus.STARTING and "queued" in session.steps and "admitted" not in session.steps
+    return await views.read_queue(db, session.session_id) if waits else None
+
+
+def progress_of(session: Session, *, causes: bool, queue: Queue | None = None) -> Progress:
     """The progress of a session. An assigned session of a pool shows the steps of its hand-over. With `causes` a
     failure is described in the words of Agent and container (`may_know_causes`)."""
     staged = session.staging_config_id is not None and session.user_id is not None
     error = (session.error or session.set_aside_reason or "no reason was given") if causes else ""
-    shown = progress(session.status, session.steps, staged=staged, error=error)
+    shown = progress(session.status, session.steps, staged=staged, error=error, queue=queue)
     if session.awaits_successor:
         return replace(shown, message="It did not work there; another one is being made ready")
     if session.stopped_reason and session.status in RESTING:

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from greenroom.api.session import service
 from greenroom.api.session.schemas import ConnectionView
 from greenroom.core.fleet.addresses import stream_origin
+from greenroom.core.session.progress import Queue
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.session.streams import StreamSession
@@ -68,11 +69,17 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
 
 
 def connection_of(
-    session: Session, streams: StreamUrls, secrets: Secrets, *, may_open: bool, causes: bool = False
+    session: Session,
+    streams: StreamUrls,
+    secrets: Secrets,
+    *,
+    may_open: bool,
+    causes: bool = False,
+    queue: Queue | None = None,
 ) -> ConnectionView:
-    """The state of a session; with the stream's address once it runs, if `may_open`. `causes` as in
+    """The state of a session; with the stream's address once it runs, if `may_open`. `causes` and `queue` as in
     `service.progress_of`."""
-    shown = service.progress_of(session, causes=causes)
+    shown = service.progress_of(session, causes=causes, queue=queue)
     url = stream_url_of(session, streams)
     is_open = session.status == SessionStatus.RUNNING and session.user_id is not None and may_open
     return ConnectionView.of(

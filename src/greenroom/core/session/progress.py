@@ -1,11 +1,12 @@
 """From the recorded steps to what a connecting screen shows: percent, a sentence, and the list of steps.
 
-Nothing is estimated: a step counts when its row exists (`session_steps`). The percentages are the part of a typical
-start that is over with each step.
+A step counts when its row exists (`session_steps`). The percentages are the part of a typical start that is over with
+each step. Only the wait in the queue of a machine is estimated, from the first frames that were painted there lately.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -78,11 +79,38 @@ class Progress:
     steps: tuple[ShownStep, ...]
 
 
-def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bool, error: str = "") -> Progress:
+PACE_S: Final = 30.0
+"""What was painted in this time says how fast a queue moves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Users' starts before one that waits for its turn on a machine, and first frames there in the last `PACE_S`."""
+
+    before: int
+    painted: int
+
+    @property
+    def message(self) -> str:
+        place = f"Number {self.before + 1} in the queue of the machine"
+        if not self.painted:
+            return place
+        return f"{place}, about {math.ceil((self.before + 1) * PACE_S / self.painted)} s"
+
+
+def progress(
+    status: SessionStatus,
+    recorded: Mapping[str, float],
+    *,
+    staged: bool,
+    error: str = "",
+    queue: Queue | None = None,
+) -> Progress:
     """What to show for a session.
 
     `recorded`: name → time of the rows of `session_steps`. `staged`: only the steps of the hand-over are shown. `error`
-    is why it failed, as the Agent and the container report it; empty for users who are not administrators.
+    is why it failed, as the Agent and the container report it; empty for users who are not administrators. `queue`: it
+    waits for its turn.
     """
     kinds = STAGED if staged else ON_DEMAND
     shown = (kind for kind in kinds if kind.always or kind.name in recorded)
@@ -96,6 +124,8 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
         message = f"The session could not be started: {error}" if error else failure(recorded)
+    if queue is not None:
+        message = queue.message
     return Progress(OPERATIONAL[status], percent, message, steps)
 
 

@@ -12,6 +12,7 @@ from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import Order, Word
 from greenroom.core.session.expiry import SessionLifetime
+from greenroom.core.session.progress import PACE_S, Queue
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
@@ -125,6 +126,25 @@ async def get_session(db: Database, session_id: str, *, follow: bool = True) -> 
     if session is None:
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
     return session
+
+
+async def read_queue(db: Database, session_id: str) -> Queue | None:
+    """The queue of its Agent before a session that waits for its turn; None if it was never in one."""
+    return await db.fetch_one_as(
+        Queue,
+        """
+        SELECT (SELECT count(*) FROM sessions b JOIN session_steps w ON w.session_id = b.session_id
+                 WHERE b.agent_id = s.agent_id AND b.status = 'starting' AND b.user_id IS NOT NULL
+                   AND w.name = 'queued' AND w.at < q.at AND NOT EXISTS (
+                    SELECT FROM session_steps t WHERE t.session_id = b.session_id AND t.name = 'admitted')) AS before,
+               (SELECT count(*) FROM sessions b JOIN session_steps p ON p.session_id = b.session_id
+                 WHERE b.agent_id = s.agent_id AND b.status <> 'deleted' AND p.name = 'painted'
+                   AND p.at > clock_timestamp() - make_interval(secs => %(pace_s)s)) AS painted
+          FROM sessions s JOIN session_steps q ON q.session_id = s.session_id AND q.name = 'queued'
+         WHERE s.session_id = %(id)s
+        """,
+        {"id": session_id, "pace_s": PACE_S},
+    )
 
 
 SESSIONS: Final = Listing(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.core.session import progress as core_progress
-from greenroom.core.session.progress import ON_DEMAND, STAGED, failure, progress
+from greenroom.core.session.progress import ON_DEMAND, STAGED, Queue, failure, progress
 from greenroom.core.session.states import SessionStatus
 
 S = SessionStatus
@@ -33,6 +33,17 @@ def test_a_queue_is_shown_to_those_who_wait_in_it():
     assert [step.name for step in shown.steps[2:5]] == ["received", "queued", "created"]
     shown = progress(S.STARTING, recorded | {"admitted": 5.0}, staged=False)
     assert (shown.percent, shown.message) == (25, "Creating the container")
+
+
+def test_the_wait_in_a_queue_is_estimated_from_what_was_painted_lately():
+    recorded = {"received": 3.0, "queued": 4.0}
+
+    def said(before: int, painted: int) -> str:
+        return progress(S.STARTING, recorded, staged=False, queue=Queue(before=before, painted=painted)).message
+
+    assert said(3, 6) == "Number 4 in the queue of the machine, about 20 s"
+    assert said(0, 60) == "Number 1 in the queue of the machine, about 1 s"
+    assert said(3, 0) == "Number 4 in the queue of the machine"
 
 
 def test_a_staged_session_shows_the_hand_over_only():
