@@ -22,6 +22,8 @@ ALL = (
     "takeover",
     "offered",
     "check_in",
+    "lists",
+    "rounds",
 )
 
 

@@ -56,7 +56,16 @@ INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_
 
 @contextmanager
 def server() -> Generator[Cluster]:
-    """A PostgreSQL with its defaults (fsync on) on a unix socket: users, eight Agents, one pool without sessions."""
+    """A migrated PostgreSQL with users, eight Agents and one pool without sessions."""
+    with empty_server() as cluster:
+        with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+            connection.execute(_SEED.format(users=USERS).encode())
+        yield cluster
+
+
+@contextmanager
+def empty_server() -> Generator[Cluster]:
+    """A migrated PostgreSQL with its defaults (fsync on) on a unix socket."""
     account = Account("greenroom")
     folder = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     shutil.chown(folder, account.uid, account.gid)
@@ -70,8 +79,6 @@ def server() -> Generator[Cluster]:
     try:
         _wait(cluster.dsn)
         asyncio.run(migrate(cluster.dsn))
-        with psycopg.connect(cluster.dsn, autocommit=True) as connection:
-            connection.execute(_SEED.format(users=USERS).encode())
         yield cluster
     finally:
         process.send_signal(signal.SIGINT)  # clients that are still connected are cut off

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import GivenUp, Unavailable
 from greenroom.db.database import READ_ATTEMPTS, Database
 
 
@@ -47,6 +47,13 @@ async def test_a_read_is_repeated_where_there_is_time(pool: Database, retry: boo
     with pytest.raises(Unavailable):
         await pool.fetch("SELECT nextval('attempts'), pg_terminate_backend(pg_backend_pid())", retry=retry)
     assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": attempts}
+
+
+async def test_a_read_that_was_given_up_is_not_repeated(pool: Database):
+    await pool.write("CREATE SEQUENCE attempts")
+    with pytest.raises(GivenUp):
+        await pool.fetch("SELECT nextval('attempts'), pg_sleep(60)")
+    assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": 1}
 
 
 async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db: Database):

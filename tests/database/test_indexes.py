@@ -69,7 +69,7 @@ class Recorder(Database):
     [
         (read_waiting, "sessions_live_by_zone"),
         (read_missed, "sessions_live_by_zone"),
-        (read_recovered, "sessions_live_by_zone"),
+        (read_recovered, "sessions_set_aside"),
         (read_unready, "sessions_live_by_zone"),
         (read_agents, "sessions_live_by_agent"),
     ],

@@ -17,8 +17,9 @@ from tests.support.waiting import eventually
 
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
-from greenroom.db.fleet.agents import RefusedAgent, list_agents, revoke_credential
+from greenroom.db.fleet.agents import revoke_credential
 from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.fleet.views import RefusedAgent, list_agents
 from greenroom.db.installation import WAITING, agent_states, let_join
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
@@ -90,7 +91,8 @@ async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door
 
 async def refused(db: Database, agent_id: str) -> RefusedAgent | None:
     """What administrators see at the Agent of the last refusal."""
-    (agent,) = await list_agents(db, agent_id)
+    (listed,) = await list_agents(db, agent_id)
+    agent = listed.row
     return agent.refused
 
 

@@ -7,7 +7,7 @@ from tests.support.agents import ToldAgent, join_token, joined
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.agents import list_agents
+from greenroom.db.fleet.views import list_agents
 
 
 async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx.ASGITransport, db: Database):
@@ -102,6 +102,6 @@ async def test_an_unresponsive_docker_is_shown_at_the_agent(agent: ToldAgent, db
 
         async def shown(reason: str | None = reason) -> bool:
             (listed,) = await list_agents(db)
-            return listed.status_reason == reason
+            return listed.row.status_reason == reason
 
         await eventually(shown)

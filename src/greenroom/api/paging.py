@@ -87,7 +87,7 @@ class Page:
         return [each.row for each in page]
 
     def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
-        """The page of a short list that was read whole: ordered by `key`, which is unique."""
+        """The page of a list that was read whole, because it is short anywhere: ordered by `key`, which is unique."""
         after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))
         rest = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]

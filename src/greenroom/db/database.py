@@ -296,14 +296,16 @@ class Database:
             yield connection
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
-        """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False."""
+        """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False. One
+        that the database gave up is not repeated: it would take as long again.
+        """
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:
                 async with self.connection() as connection:
                     return await (await connection.execute(query, params)).fetchall()
             except Unavailable as error:
-                if attempt == attempts:
+                if attempt == attempts or isinstance(error, GivenUp):
                     raise
                 log.warning("read repeated", attempt=attempt, reason=error.message)
         raise AssertionError("unreachable")

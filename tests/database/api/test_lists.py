@@ -102,6 +102,23 @@ async def test_the_pages_of_every_order_have_each_row_once(admin: Client, path: 
         assert await ids(admin, path, key, sort=f"-{column}") == ascending[::-1], column
 
 
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/api/v1/staging-configs", "staging_config_id"), ("/api/v1/images", "image_id"), ("/api/v1/agents", "agent_id")],
+)
+async def test_the_pages_of_a_list_in_its_one_order_have_each_row_once(
+    admin: Client, db: Database, path: str, key: str
+):
+    zones = [await rows.zone(db, name) for name in ("west", "east")]
+    images = [await rows.image(db, friendly_name=name) for name in ("Ärzte, {a}", "desk", "Desk", '"quoted"')]
+    for number, image in enumerate(images):
+        await rows.staging_config(db, zones[number % 2], image)
+        await rows.agent(db, zones[number % 2], hostname=f"host-{number}")
+    whole = [row[key] for row in await admin.read(path)]
+    assert len(set(whole)) >= 4
+    assert await ids(admin, path, key) == whole
+
+
 async def test_an_order_is_that_of_its_column(admin: Client, shown: list[dict[str, Any]]):
     by_id = {row["session_id"]: row for row in shown}
 

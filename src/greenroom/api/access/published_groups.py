@@ -87,7 +87,7 @@ async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) 
 async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
     """The workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
-    found = [image for image in await images.list_images(db) if image.image_id in group.images]
+    found = [each.row for each in await images.list_images(db) if each.row.image_id in group.images]
     shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
     return {"images": [image | {"group_id": hex_id(group.group_id), "group_name": group.name} for image in shown]}
 

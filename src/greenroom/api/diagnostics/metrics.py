@@ -9,7 +9,6 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.hardening import METRICS_PATH
@@ -85,15 +84,18 @@ class Metrics(RoleMetrics):
 
 
 def _text_of(figures: Sequence[Figure]) -> bytes:
-    registry = CollectorRegistry()
-    gauges: dict[str, Gauge] = {}
+    """As Prometheus reads it; its client library takes several times as long for the figures of a thousand pools."""
+    families: dict[str, list[str]] = {}
     for figure in figures:
         name = f"greenroom_api_{figure.name}"
-        if name not in gauges:
-            gauges[name] = Gauge(name, figure.text, list(figure.labels), registry=registry)
-        gauge = gauges[name].labels(**figure.labels) if figure.labels else gauges[name]
-        gauge.set(figure.value)
-    return generate_latest(registry)
+        lines = families.setdefault(name, [f"# HELP {name} {figure.text}", f"# TYPE {name} gauge"])
+        labels = ",".join([f'{label}="{_escaped(value)}"' for label, value in figure.labels.items()])
+        lines.append(f"{name}{{{labels}}} {float(figure.value)}")
+    return "".join(f"{line}\n" for lines in families.values() for line in lines).encode()
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 class Measured:

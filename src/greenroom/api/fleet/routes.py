@@ -23,7 +23,7 @@ from greenroom.api.fleet.schemas import (
 )
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
-from greenroom.db.fleet import agents, enrolment, managers, zones
+from greenroom.db.fleet import enrolment, managers, views, zones
 
 agent_router = APIRouter(tags=["agents"])
 
@@ -31,10 +31,9 @@ agent_router = APIRouter(tags=["agents"])
 @agent_router.get("/agents", dependencies=[requires("agents_view")])
 async def list_agents(db: Db, page: Paging) -> list[AgentView]:
     """All Agents by zone."""
-    rows = page.slice(
-        await agents.list_agents(db), lambda agent: [agent.zone_name, str(agent.registered), agent.agent_id]
-    )
-    return [AgentView.model_validate(row) for row in rows]
+    order = views.BY_PLACE
+    found = await views.list_agents(db, after=page.after_row(order), limit=page.limit + 1)
+    return [AgentView.model_validate(agent) for agent in page.rows(found, order)]
 
 
 @agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])

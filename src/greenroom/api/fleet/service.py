@@ -23,7 +23,7 @@ from greenroom.core.pool.shortfalls import emptied
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet import agents, enrolment, managers, zones
+from greenroom.db.fleet import agents, enrolment, managers, views, zones
 from greenroom.db.fleet.edges import settle_edge
 from greenroom.db.fleet.zones import ListedZone, ZoneSettings
 from greenroom.db.pool import configs
@@ -32,21 +32,21 @@ _OVERRIDES: Final = ("cores_override", "memory_override")
 _SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 
-async def find_agent(db: Database, name: str) -> agents.AgentRow:
+async def find_agent(db: Database, name: str) -> views.AgentRow:
     """An Agent by its id, the first 8 digits of it, or its hostname.
 
     Raises:
         NotFound: there is none, or several have this hostname.
     """
-    agent_ids = await agents.find_agents(db, name.replace("\0", ""))
+    agent_ids = await views.find_agents(db, name.replace("\0", ""))
     if len(agent_ids) > 1:
         ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
         raise NotFound(f"{len(agent_ids)} Agents are called {name}; use the id of one: {ids}.")
-    rows = await agents.list_agents(db, agent_ids[0]) if agent_ids else []
-    return found(next(iter(rows), None), "Agent", name)
+    rows = await views.list_agents(db, agent_ids[0]) if agent_ids else []
+    return found(next((each.row for each in rows), None), "Agent", name)
 
 
-async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str, body: AgentPatch) -> agents.AgentRow:
+async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str, body: AgentPatch) -> views.AgentRow:
     """Change an Agent. An override of null becomes 0; `edge_url` decides which address is in use."""
     before = await find_agent(db, name)
     changes = body.sent()

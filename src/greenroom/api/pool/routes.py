@@ -20,7 +20,7 @@ from greenroom.api.pool.schemas import (
     StagingSaved,
 )
 from greenroom.api.security import Caller, requires
-from greenroom.db.pool.configs import list_configs
+from greenroom.db.pool.configs import BY_PLACE, list_configs
 
 router = APIRouter(tags=["staging"])
 
@@ -28,10 +28,8 @@ router = APIRouter(tags=["staging"])
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """All configs by zone and workspace; `shortfall` says why a pool is below Desired."""
-    found = page.slice(
-        await list_configs(db), lambda c: [c.zone_name, c.image_friendly_name.lower(), c.staging_config_id]
-    )
-    return await service.shown(db, found)
+    found = await list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit + 1)
+    return await service.shown(db, page.rows(found, BY_PLACE))
 
 
 @router.post("/staging-configs", status_code=201)

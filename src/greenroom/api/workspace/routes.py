@@ -38,8 +38,8 @@ async def list_images(
 
     The values of variables are for those who may change workspaces; others see `(secret)`.
     """
-    found = page.slice(await images.list_images(db), lambda image: [image.friendly_name.lower(), image.friendly_name])
-    return [await _view(db, secrets, caller, image) for image in found]
+    found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit + 1)
+    return [await _view(db, secrets, caller, image) for image in page.rows(found, images.BY_NAME)]
 
 
 @router.post("/images", status_code=201)

@@ -23,7 +23,7 @@ from greenroom.db.access.users import ALL_USERS
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.agents import find_agents
+from greenroom.db.fleet.views import find_agents
 from greenroom.db.workspace import filter_policies, images
 from greenroom.db.workspace.filter_policies import PolicyFields, StoredPolicy
 from greenroom.db.workspace.images import Image

@@ -80,7 +80,9 @@ USERS: Final = Listing(
         "name": Column("lower(u.first_name || ' ' || u.last_name)"),
         "groups": Column(
             "COALESCE((SELECT string_agg(g.name, ', ' ORDER BY g.priority, g.name) FROM user_groups ug"
-            " JOIN groups g USING (group_id) WHERE ug.user_id = u.user_id), '')"
+            " JOIN groups g USING (group_id) WHERE ug.user_id = u.user_id), '')",
+            has="u.user_id IN (SELECT ug.user_id FROM user_groups ug JOIN groups g USING (group_id)"
+            " WHERE strpos(lower(g.name), {word}) > 0)",
         ),
         "status": Column("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
         "sessions": Column(

@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.pool.configs import list_configs
+from greenroom.db.pool.fills import list_fills
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +78,14 @@ def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
 
 
 async def _pools(db: Database) -> list[Figure]:
-    oldest = await db.fetch(
-        "SELECT staging_config_id::text,"
-        " extract(epoch FROM clock_timestamp() - min(created))::double precision AS age_s"
-        " FROM sessions WHERE claimable GROUP BY 1"
-    )
-    age_s = {row["staging_config_id"]: row["age_s"] for row in oldest}
     figures: list[Figure] = []
-    for config in await list_configs(db):
-        config_id, short = config.staging_config_id, config.shortfall
-        of = {"zone": config.zone_name, "workspace": config.image_friendly_name, "staging_config": config_id}
-        numbers = {
-            "current": config.num_current_sessions,
-            "starting": config.num_starting_sessions,
-            "desired": config.num_sessions,
-        }
+    for pool in await list_fills(db):
+        short = pool.shortfall
+        of = {"zone": pool.zone_name, "workspace": pool.workspace, "staging_config": pool.staging_config_id}
+        numbers = {"current": pool.current, "starting": pool.coming, "desired": pool.num_sessions}
         figures += [Figure("staged_sessions", _STAGED, of | {"state": state}, n) for state, n in numbers.items()]
         figures += [Figure("staging_shortfall", _SHORT, of | {"code": short.code}, 1)] if short else []
-        figures += [Figure("staged_session_age_seconds", _AGE, of, age_s[config_id])] if config_id in age_s else []
+        figures += [] if pool.age_s is None else [Figure("staged_session_age_seconds", _AGE, of, pool.age_s)]
     return figures
 
 

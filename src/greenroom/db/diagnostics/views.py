@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final, LiteralString
 
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.db.database import Database
@@ -44,22 +46,39 @@ async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limi
         StoredLogRow,
         "SELECT log_id, time, level, component, code, message, zone_name, session_id::text, user_id::text,"
         " coalesce(username, (SELECT u.username FROM users u WHERE u.user_id = logs.user_id)) AS username,"
-        " staging_config_id::text, staging_config_title, setting, details FROM logs"
-        " WHERE (%(before)s::bigint IS NULL OR log_id < %(before)s)"
-        " AND (%(level)s::text IS NULL OR array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], level)"
-        "      >= array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], %(level)s))"
-        " AND (%(component)s::text IS NULL OR component = %(component)s)"
-        " AND (%(code)s::text IS NULL OR code = %(code)s)"
-        " AND (%(q)s::text IS NULL OR strpos(lower(message), lower(%(q)s)) > 0)"
-        " AND (%(since)s::timestamptz IS NULL OR time >= %(since)s)"
-        " AND (%(until)s::timestamptz IS NULL OR time < %(until)s)"
-        " AND (%(zone_name)s::text IS NULL OR zone_name = %(zone_name)s)"
-        " AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)"
-        " AND (%(session_id)s::uuid IS NULL OR session_id = %(session_id)s)"
-        " AND (%(staging_config_id)s::uuid IS NULL OR staging_config_id = %(staging_config_id)s)"
-        " ORDER BY log_id DESC LIMIT %(limit)s",
+        " staging_config_id::text, staging_config_title, setting, details FROM logs WHERE "
+        + _where(asdict(wanted) | {"before": before}, _LOGS, _LEVELS.get(wanted.level or ""))
+        + " ORDER BY log_id DESC LIMIT %(limit)s",
         {**asdict(wanted), "before": before, "limit": limit},
     )
+
+
+def _where(
+    given: Mapping[str, object], conditions: Mapping[str, LiteralString], more: LiteralString | None
+) -> LiteralString:
+    """Only what is asked for is in the statement, so that PostgreSQL sees which index has it."""
+    asked: list[LiteralString] = [condition for name, condition in conditions.items() if given[name] is not None]
+    return " AND ".join(["true", *asked] if more is None else [more, *asked])
+
+
+_LOGS: Final[Mapping[str, LiteralString]] = {
+    "before": "log_id < %(before)s",
+    "component": "component = %(component)s",
+    "code": "code = %(code)s",
+    "q": "strpos(lower(message), lower(%(q)s)) > 0",
+    "since": "time >= %(since)s",
+    "until": "time < %(until)s",
+    "zone_name": "zone_name = %(zone_name)s",
+    "user_id": "user_id = %(user_id)s",
+    "session_id": "session_id = %(session_id)s",
+    "staging_config_id": "staging_config_id = %(staging_config_id)s",
+}
+_LEVELS: Final[Mapping[str, LiteralString]] = {
+    "INFO": "level <> 'DEBUG'",
+    "WARNING": "level IN ('WARNING', 'ERROR')",
+    "ERROR": "level = 'ERROR'",
+}
+"""A level and above, as in the indexes logs_warnings and logs_errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +143,26 @@ async def list_manager_requests(
     return await db.fetch_as(
         StoredRequestRow,
         "SELECT request_id, time, agent_id::text, manager_instance_id, method, path, status, duration_ms, count"
-        " FROM manager_requests WHERE (%(before)s::bigint IS NULL OR request_id < %(before)s)"
-        " AND (%(status)s::int IS NULL OR status = %(status)s)"
-        " AND (%(refused)s::boolean IS NULL OR (status BETWEEN 200 AND 299) <> %(refused)s)"
-        " AND (%(agent_id)s::uuid IS NULL OR agent_id = %(agent_id)s)"
-        " AND (%(manager_instance_id)s::text IS NULL OR manager_instance_id = %(manager_instance_id)s)"
-        " AND (%(since)s::timestamptz IS NULL OR time >= %(since)s)"
-        " AND (%(until)s::timestamptz IS NULL OR time < %(until)s)"
-        " ORDER BY request_id DESC LIMIT %(limit)s",
+        " FROM manager_requests WHERE "
+        + _where(asdict(wanted) | {"before": before}, _REQUESTS, _answered(wanted))
+        + " ORDER BY request_id DESC LIMIT %(limit)s",
         {**asdict(wanted), "before": before, "limit": limit},
     )
+
+
+_REQUESTS: Final[Mapping[str, LiteralString]] = {
+    "before": "request_id < %(before)s",
+    "status": "status = %(status)s",
+    "agent_id": "agent_id = %(agent_id)s",
+    "manager_instance_id": "manager_instance_id = %(manager_instance_id)s",
+    "since": "time >= %(since)s",
+    "until": "time < %(until)s",
+}
+_REFUSED: Final[LiteralString] = "status NOT BETWEEN 200 AND 299"
+"""As in the index manager_requests_refused."""
+
+
+def _answered(wanted: RequestFilter) -> LiteralString | None:
+    if wanted.refused or (wanted.status is not None and not 200 <= wanted.status <= 299 and wanted.refused is None):
+        return _REFUSED
+    return None if wanted.refused is None else "status BETWEEN 200 AND 299"

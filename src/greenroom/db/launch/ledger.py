@@ -183,8 +183,14 @@ _LISTED_FROM: Final[LiteralString] = (
 LAUNCHES: Final = Listing(
     {
         "time": Column("l.at", "timestamptz"),
-        "user": Column("lower(COALESCE(u.username, ''))"),
-        "workspace": Column("lower(COALESCE(i.friendly_name, ''))"),
+        "user": Column(
+            "lower(COALESCE(u.username, ''))",
+            has="l.user_id IN (SELECT user_id FROM users WHERE strpos(lower(username), {word}) > 0)",
+        ),
+        "workspace": Column(
+            "lower(COALESCE(i.friendly_name, ''))",
+            has="l.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)",
+        ),
         "outcome": Column("replace(l.outcome, '_', ' ')"),
         "reason": Column("COALESCE(l.steps -> -1 ->> 'reason', '')"),
         "session": Column("COALESCE(l.session_id::text, '')"),

@@ -451,6 +451,7 @@ CREATE TABLE agent_images (
     updated  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (agent_id, name)
 );
+CREATE INDEX agent_images_name ON agent_images (name);
 
 -- Staging and sessions -----------------------------------------------------------------------------------------------
 
@@ -575,6 +576,13 @@ CREATE INDEX sessions_failed_starts ON sessions (staging_config_id, created)
 CREATE INDEX sessions_started ON sessions (image_id, created DESC) WHERE started IS NOT NULL;
 -- Lists of sessions, newest first: a page is read from the index, however many there are.
 CREATE INDEX sessions_shown ON sessions (created, session_id) WHERE status <> 'deleted' AND superseded_by IS NULL;
+CREATE INDEX sessions_set_aside ON sessions (created, session_id) WHERE set_aside_for IS NOT NULL AND status = 'failed';
+-- The same of those that ended, which never change any more: an entry is written once, at the end of a session.
+CREATE INDEX sessions_ended_list ON sessions (created, session_id) WHERE status = 'deleted';
+CREATE INDEX sessions_ended_by_user ON sessions (user_id, created, session_id) WHERE status = 'deleted';
+CREATE INDEX sessions_ended_by_image ON sessions (image_id, created, session_id) WHERE status = 'deleted';
+CREATE INDEX sessions_ended_by_config ON sessions (staging_config_id, created, session_id) WHERE status = 'deleted';
+CREATE INDEX sessions_ended_by_agent ON sessions (agent_id, created, session_id) WHERE status = 'deleted';
 CREATE UNIQUE INDEX sessions_one_replacement ON sessions (replaces) WHERE replaces IS NOT NULL AND status IN ('requested', 'starting');
 -- Make before break: one replacement is under way per config at a time. A user's session is none, also where it starts
 -- anew after a pause.
@@ -674,7 +682,11 @@ CREATE TABLE launches (
     request_host text NOT NULL DEFAULT ''
 );
 CREATE INDEX launches_session ON launches (session_id);
-CREATE INDEX launches_at ON launches (at);
+CREATE INDEX launches_at ON launches (at, launch_id);
+CREATE INDEX launches_by_user ON launches (user_id, at, launch_id);
+CREATE INDEX launches_by_image ON launches (image_id, at, launch_id);
+-- What is rare; staged ones, which are to be fast and are many, have no entry.
+CREATE INDEX launches_not_staged ON launches (outcome, at, launch_id) WHERE outcome <> 'staged';
 
 -- Whose launch was refused in a zone for want of room: for some seconds its pools leave the room that comes free to that
 -- user. `since` is the first of several refusals that followed each other closely.
@@ -709,6 +721,13 @@ CREATE TABLE logs (
 CREATE INDEX logs_time ON logs (time);
 CREATE INDEX logs_session ON logs (session_id, log_id) WHERE session_id IS NOT NULL;
 CREATE INDEX logs_code ON logs (code, log_id);
+CREATE INDEX logs_component ON logs (component, log_id);
+CREATE INDEX logs_zone ON logs (zone_name, log_id);
+CREATE INDEX logs_user ON logs (user_id, log_id) WHERE user_id IS NOT NULL;
+CREATE INDEX logs_staging_config ON logs (staging_config_id, log_id) WHERE staging_config_id IS NOT NULL;
+-- A level and above, which is rare: rows below have no entry.
+CREATE INDEX logs_warnings ON logs (log_id) WHERE level IN ('WARNING', 'ERROR');
+CREATE INDEX logs_errors ON logs (log_id) WHERE level = 'ERROR';
 -- What is to go is found without reading what stays.
 CREATE INDEX logs_ordinary ON logs (log_id) WHERE NOT security;
 CREATE INDEX logs_ordinary_time ON logs (time) WHERE NOT security;
@@ -754,3 +773,6 @@ CREATE TABLE manager_requests (
     count               integer NOT NULL DEFAULT 1      -- of 2xx: per Agent and minute
 );
 CREATE INDEX manager_requests_time ON manager_requests (time);
+CREATE INDEX manager_requests_agent ON manager_requests (agent_id, request_id);
+CREATE INDEX manager_requests_manager ON manager_requests (manager_instance_id, request_id);
+CREATE INDEX manager_requests_refused ON manager_requests (status, request_id) WHERE status NOT BETWEEN 200 AND 299;

@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import NotFound
+from greenroom.core.listing import Order
 from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
 from greenroom.core.pool.shortfalls import barrier, shown_shortfall
@@ -16,6 +17,7 @@ from greenroom.db.columns import as_json, assigned, columns_of, inserted, select
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING
+from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)
@@ -83,8 +85,7 @@ class StagingConfig(ConfigFields):
 # Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
 # Without a running Manager the pool is not filled, even if the last Primary recorded another cause.
 _SELECT: Final[LiteralString] = (
-    "SELECT "
-    + selected(FIELDS, "c")
+    selected(FIELDS, "c")
     + """,
        c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
        c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
@@ -104,19 +105,26 @@ _SELECT: Final[LiteralString] = (
        EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND """
     + RUNS
     + """) AS has_manager
-  FROM staging_configs c JOIN zones z USING (zone_id) JOIN images i USING (image_id)
- WHERE c.deleted IS NULL
 """
 )
+_FROM: Final[LiteralString] = """
+  FROM staging_configs c LEFT JOIN zones z USING (zone_id) LEFT JOIN images i USING (image_id)
+"""
+_LISTING: Final = Listing(
+    {"place": Column("ARRAY[z.zone_name, lower(i.friendly_name)]", "text[]")}, key="c.staging_config_id", source=_FROM
+)
+BY_PLACE: Final = Order("place", descending=False)
 
 
-async def list_configs(db: Database) -> list[StagingConfig]:
-    """All configs by zone, workspace and age."""
-    return await db.fetch_as(
-        StagingConfig,
-        _SELECT + " ORDER BY z.zone_name, lower(i.friendly_name), c.created, c.staging_config_id",
-        {"running_within_s": RUNNING_WITHIN_S},
-    )
+async def list_configs(
+    db: Database, *, after: Position | None = None, limit: int | None = None, unattended: bool = False
+) -> list[Listed[StagingConfig]]:
+    """Configs by zone and workspace; `unattended` = only those of zones without a running Manager."""
+    conditions = Conditions()
+    conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)
+    if unattended:
+        conditions.add("NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND " + RUNS + ")")
+    return await _LISTING.read(db, StagingConfig, _SELECT, conditions, order=BY_PLACE, after=after, limit=limit)
 
 
 async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
@@ -127,7 +135,7 @@ async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
     """
     config = await db.fetch_one_as(
         StagingConfig,
-        _SELECT + " AND c.staging_config_id = %(staging_config_id)s",
+        "SELECT " + _SELECT + _FROM + " WHERE c.deleted IS NULL AND c.staging_config_id = %(staging_config_id)s",
         {"running_within_s": RUNNING_WITHIN_S, "staging_config_id": staging_config_id},
     )
     if config is None:

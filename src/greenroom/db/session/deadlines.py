@@ -155,7 +155,8 @@ async def clear_failed(
 # now() as in `db.diagnostics.retention`: an index is searched only for a time that stands still.
 FORGET: Final[LiteralString] = (
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
-    " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0) LIMIT 300)"
+    " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0)"
+    " ORDER BY ended LIMIT 300)"
 )
 
 

@@ -95,7 +95,7 @@ _SELECT: Final[LiteralString] = (
 )
 
 _FROM: Final[LiteralString] = """
-  FROM sessions s JOIN images i USING (image_id) JOIN zones z ON z.zone_id = s.zone_id
+  FROM sessions s LEFT JOIN images i USING (image_id) LEFT JOIN zones z ON z.zone_id = s.zone_id
   LEFT JOIN users u ON u.user_id = s.user_id LEFT JOIN agents a ON a.agent_id = s.agent_id
   LEFT JOIN session_observed o ON o.session_id = s.session_id
 """
@@ -149,16 +149,25 @@ async def read_queue(db: Database, session_id: str) -> Queue | None:
 
 SESSIONS: Final = Listing(
     {
-        "user": Column("lower(COALESCE(u.username, ''))"),
+        "user": Column(
+            "lower(COALESCE(u.username, ''))",
+            has="s.user_id IN (SELECT user_id FROM users WHERE strpos(lower(username), {word}) > 0)",
+        ),
         "workspace": Column(
             "lower(i.friendly_name)",
-            text="i.friendly_name || CASE WHEN s.staging_config_id IS NULL THEN ' on demand' ELSE ' staged' END",
+            has="s.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)"
+            " OR strpos(CASE WHEN s.staging_config_id IS NULL THEN 'on demand' ELSE 'staged' END, {word}) > 0",
         ),
-        "id": Column("s.session_id::text"),
+        "id": Column("s.session_id", "uuid", has="strpos(s.session_id::text, {word}) > 0"),
         "status": Column(STATUS),
-        "zone": Column("lower(z.zone_name)"),
+        "zone": Column(
+            "lower(z.zone_name)",
+            has="s.zone_id IN (SELECT zone_id FROM zones WHERE strpos(lower(zone_name), {word}) > 0)",
+        ),
         "agent": Column(
-            "lower(COALESCE(a.hostname, ''))", text="COALESCE(a.hostname, '') || ' ' || COALESCE(s.agent_id::text, '')"
+            "lower(COALESCE(a.hostname, ''))",
+            has="s.agent_id IN (SELECT agent_id FROM agents"
+            " WHERE strpos(lower(hostname), {word}) > 0 OR strpos(agent_id::text, {word}) > 0)",
         ),
         "created": Column("s.created", "timestamptz"),
         "expires": Column("COALESCE(s.expires, 'infinity')", "timestamptz"),
@@ -171,6 +180,9 @@ NEWEST_FIRST: Final = Order("created", descending=True)
 
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
 """As in the index sessions_shown."""
+_REPLACED: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NOT NULL"
+_ENDED: Final[LiteralString] = "s.status = 'deleted'"
+"""As in the indexes sessions_ended_…"""
 
 
 async def is_of_user(db: Database, session_id: str, user_id: str) -> bool:
@@ -220,11 +232,7 @@ async def count_sessions(db: Database, wanted: SessionFilter) -> int:
 
 
 def _conditions(wanted: SessionFilter) -> Conditions:
-    conditions = Conditions()
-    if wanted.set_aside:
-        conditions.add("s.set_aside_for IS NOT NULL AND s.status = 'failed'")
-    elif not wanted.ended:
-        conditions.add(_SHOWN)
+    conditions = Conditions(kinds=_kinds(wanted))
     if wanted.user_id is not None:
         conditions.add("s.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
     if wanted.image_id is not None:
@@ -236,8 +244,18 @@ def _conditions(wanted: SessionFilter) -> Conditions:
     if wanted.status is not None:
         conditions.add(STATUS + " = %(status)s", status=wanted.status)
     if wanted.staged is not None:
-        conditions.add("(s.user_id IS NULL) = %(staged)s", staged=wanted.staged)
+        conditions.add("s.user_id IS NULL" if wanted.staged else "s.user_id IS NOT NULL")
     if wanted.session_ids is not None:
         conditions.add("s.session_id = ANY(%(session_ids)s)", session_ids=list(wanted.session_ids))
     SESSIONS.require(conditions, wanted.words)
     return conditions
+
+
+def _kinds(wanted: SessionFilter) -> Sequence[LiteralString]:
+    if wanted.set_aside:
+        return ("s.set_aside_for IS NOT NULL AND s.status = 'failed'",)
+    if not wanted.ended:
+        return (_SHOWN,)
+    if wanted.status is None:
+        return _SHOWN, _REPLACED, _ENDED
+    return (_ENDED,) if wanted.status == "deleted" else (_SHOWN, _REPLACED)

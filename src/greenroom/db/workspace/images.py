@@ -9,11 +9,13 @@ from typing import Any, Final, Literal, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
+from greenroom.core.listing import Order
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ IMAGE_FACTS: Final[LiteralString] = (
 """The row `i` of an image as JSON that gives `ImageFacts`."""
 
 _SELECT: Final[LiteralString] = (
-    "SELECT " + selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
+    selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
     " i.filter_policy_id::text, i.image_type, i.created, i.revision, z.zone_name, p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
@@ -70,8 +72,14 @@ _SELECT: Final[LiteralString] = (
     "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
     " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups, "
     + IMAGE_FACTS
-    + " AS facts FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
+    + " AS facts"
 )
+_FROM: Final[LiteralString] = (
+    "FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
+)
+_ONE: Final[LiteralString] = f"SELECT {_SELECT} {_FROM} WHERE i.image_id = %s"
+_LISTING: Final = Listing({"name": Column("lower(i.friendly_name)")}, key="i.image_id", source=_FROM)
+BY_NAME: Final = Order("name", descending=False)
 _INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
     "UPDATE images SET "
@@ -80,9 +88,9 @@ _UPDATE: Final[LiteralString] = (
 )
 
 
-async def list_images(db: Database) -> list[Image]:
-    """All images, by friendly name."""
-    return await db.fetch_as(Image, _SELECT + " ORDER BY lower(i.friendly_name)")
+async def list_images(db: Database, *, after: Position | None = None, limit: int | None = None) -> list[Listed[Image]]:
+    """Images by friendly name."""
+    return await _LISTING.read(db, Image, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 
 
 async def get_image(db: Database, image_id: str) -> Image:
@@ -91,7 +99,7 @@ async def get_image(db: Database, image_id: str) -> Image:
     Raises:
         NotFound: there is none with this id.
     """
-    return found(await db.fetch_one_as(Image, _SELECT + " WHERE i.image_id = %s", (image_id,)), "workspace", image_id)
+    return found(await db.fetch_one_as(Image, _ONE, (image_id,)), "workspace", image_id)
 
 
 async def lock_image(connection: Connection, image_id: str) -> Image:
@@ -101,7 +109,7 @@ async def lock_image(connection: Connection, image_id: str) -> Image:
         NotFound: there is none with this id.
     """
     await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
-    cursor = await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))
+    cursor = await connection.execute(_ONE, (image_id,))
     return found(row_as(Image, await cursor.fetchone()), "workspace", image_id)
 
 

@@ -1,0 +1,100 @@
+"""A database that is filled like a large installation, the api on it, and what its requests cost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from greenroom.api.app import create_app
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.installation import ensure_first_data
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.testing.crowd import Crowd, fill
+from greenroom.testing.plans import NotingDatabase
+from greenroom.up.postgres import Cluster
+
+KEY: Final = ("abcdefghijkl", "the secret half")
+WARM: Final = 6
+"""Times that are not measured: from the sixth on statements are prepared."""
+
+
+@dataclass
+class Cost:
+    """Of one request: milliseconds of CPU and of the clock, and what its statements read."""
+
+    cpu_ms: float = 0.0
+    ms: list[float] = field(default_factory=list[float])
+    rows: int = 0
+    pages: int = 0
+
+
+@dataclass
+class Installation:
+    """A filled database, and the api on it."""
+
+    db: NotingDatabase
+    api: httpx.AsyncClient
+    postmaster: psutil.Process
+
+    def used_s(self) -> float:
+        """CPU seconds of this process and of PostgreSQL."""
+        own = time.process_time()
+        ended = self.postmaster.cpu_times()
+        servers = sum(_on_cpu_s(process.pid) for process in self.postmaster.children())
+        return own + servers + ended.children_user + ended.children_system
+
+    async def cost(self, act: Callable[[], Awaitable[object]], repeats: int) -> Cost:
+        for _ in range(WARM):
+            await act()
+        self.db.noted = []
+        await act()
+        readings = await self.db.readings()
+        made = Cost(rows=sum(each.rows for each in readings), pages=sum(each.pages for each in readings))
+        begun_s = self.used_s()
+        for _ in range(repeats):
+            begun = time.perf_counter()
+            await act()
+            made.ms.append((time.perf_counter() - begun) * 1000)
+        made.cpu_ms = (self.used_s() - begun_s) * 1000 / repeats
+        return made
+
+    async def read(self, path: str) -> None:
+        (await self.api.get(f"/api/v1/{path}")).raise_for_status()
+
+
+def _on_cpu_s(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except FileNotFoundError:  # it ended meanwhile
+        return 0.0
+
+
+@asynccontextmanager
+async def installation(cluster: Cluster, crowd: Crowd | None) -> AsyncIterator[Installation]:
+    """The api on a cluster; `crowd` is what it is filled with first, None = it is already."""
+    if crowd is not None:
+        filling = NotingDatabase(cluster.dsn, application_name="bench", statement_timeout_ms=0)
+        await filling.open()
+        await ensure_first_data(
+            filling, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1])
+        )
+        await fill(filling, crowd)
+        await filling.close()
+    db = NotingDatabase(cluster.dsn, application_name="bench", max_size=1, statement_timeout_ms=60_000)
+    await db.open()
+    config = ApiConfig(database_url=cluster.dsn, secret_key_file=Path("unused"))
+    app = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
+    postmaster = psutil.Process(int((cluster.data / "postmaster.pid").read_text().split()[0]))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="https://127.0.0.1:8443", auth=httpx.BasicAuth(*KEY)
+    ) as api:
+        yield Installation(db, api, postmaster)
+    await db.close()

@@ -1,0 +1,143 @@
+"""Agents as they are shown to administrators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, LiteralString
+
+from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
+from greenroom.core.listing import Order
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+
+
+@dataclass(frozen=True, slots=True)
+class AgentImage:
+    """The image of a workspace on an Agent; `progress` is 0-100."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: int
+    error: str
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedAgent:
+    """The last refusal of a host with an Agent's id."""
+
+    reason: str
+    at: datetime
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRow:
+    """An Agent as administrators see it; memory in bytes, `cpu_used` a fraction of all cores."""
+
+    agent_id: str
+    hostname: str
+    zone_id: str
+    zone_name: str
+    stored_status: AgentStatus
+    """As the Primary stored it; `status` is how it is shown."""
+    enabled: bool
+    draining: bool
+    manager_id: str | None
+    manager_instance_id: str | None
+    manager_term: int
+    registered: datetime
+    last_reported: datetime | None
+    runtime_error: str
+    silent_s: float | None
+    has_manager: bool
+    edge_url: str
+    edge_url_requested: str | None
+    credential_revoked: bool
+    refused: RefusedAgent | None
+    cores_override: float | None
+    memory_override: int | None
+    cpu_used: float | None
+    memory_used: int | None
+    cores: float
+    memory: int
+    cores_reported: float
+    memory_reported: int
+    cores_allocated: float
+    memory_allocated: int
+    sessions: int
+    images: tuple[AgentImage, ...]
+
+    @property
+    def status(self) -> AgentStatus:
+        return self._shown.status
+
+    @property
+    def status_reason(self) -> str | None:
+        return self._shown.reason
+
+    @property
+    def _shown(self) -> ShownStatus:
+        return shown_status(
+            self.stored_status,
+            self.zone_name,
+            silent_s=self.silent_s,
+            has_manager=self.has_manager,
+            runtime_error=self.runtime_error,
+            edge_requested=self.edge_url_requested,
+        )
+
+
+_LISTED: Final[LiteralString] = (
+    "a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
+    " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"
+    " a.last_reported,"
+    " a.runtime_error, extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
+    " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
+    " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
+    " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
+    "  'address', a.refused_address) END AS refused,"
+    " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
+    " (a.usage->>'memory_bytes')::bigint AS memory_used,"
+    " coalesce(c.cores, 0) AS cores, coalesce(c.memory, 0) AS memory, coalesce(c.cores_reported, 0) AS cores_reported,"
+    " coalesce(c.memory_reported, 0) AS memory_reported, coalesce(c.cores_allocated, 0) AS cores_allocated,"
+    " coalesce(c.memory_allocated, 0) AS memory_allocated,"
+    " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'progress', r.progress,"
+    "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
+    "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
+)
+_FROM: Final[LiteralString] = (
+    "FROM agents a LEFT JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
+    " LEFT JOIN managers m ON m.manager_id = a.manager_id"
+)
+_LISTING: Final = Listing(
+    {"place": Column("ARRAY[z.zone_name, to_char(a.registered, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+    key="a.agent_id",
+    source=_FROM,
+)
+BY_PLACE: Final = Order("place", descending=False)
+
+
+async def list_agents(
+    db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
+) -> list[Listed[AgentRow]]:
+    """Agents by zone and age, or one."""
+    conditions = Conditions(values={"running_within_s": RUNNING_WITHIN_S})
+    if agent_id is not None:
+        conditions.add("a.agent_id = %(agent_id)s", agent_id=agent_id)
+    return await _LISTING.read(db, AgentRow, _LISTED, conditions, order=BY_PLACE, after=after, limit=limit)
+
+
+async def find_agents(db: Database, name: str) -> list[str]:
+    """The agent_ids for a name: an agent_id, the first 8 digits of one, or a hostname. Ids are preferred to hostnames,
+    because an Agent chooses its hostname and could hide another from administrators.
+    """
+    rows = await db.fetch(
+        "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
+        " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC, agent_id LIMIT 10",
+        {"name": name},
+    )
+    return [row["agent_id"] for row in rows if row["by_id"] == rows[0]["by_id"]]
