@@ -9,8 +9,9 @@ def test_a_manager_that_hangs_is_started_again(instance: Instance):
     (before,) = instance.pids("manager")
     config = instance.stage(0)
     instance.arm("manager-default-1", "pool.after_count")
-    # No notification is sent, so that it is the round that finds it, and hangs.
+    # The notification names no pool, so that it is the round that finds it, and hangs.
     instance.sql("UPDATE staging_configs SET num_sessions = 1 WHERE staging_config_id = %s", config)
+    instance.sql("SELECT pg_notify('greenroom', 'zones:')")
     instance.wait_at("manager-default-1", "pool.after_count")
     wait_for(lambda: before not in instance.pids("manager"), "the Manager that hangs is killed", within_s=45)
     assert "answered 500 to 3 health checks in a row" in (instance.data / "logs/up.log").read_text()

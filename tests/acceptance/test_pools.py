@@ -122,6 +122,7 @@ def test_no_gap_is_seen_when_staged_sessions_expire_or_are_recycled(instance: In
             " expires = clock_timestamp() + interval '120 s' WHERE staging_config_id = %s AND claimable",
             pool.config_id,
         )
+        instance.sql("SELECT pg_notify('greenroom', %s)", f"staging:{pool.config_id}")
         pool.is_new(old)
     assert min(current for current, _ in seen) == POOL
     assert max(total for _, total in seen) == POOL + 1

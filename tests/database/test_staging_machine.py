@@ -66,8 +66,12 @@ class World:
 
     async def round(self) -> None:
         """One of the Primary, and what holds after each plan."""
-        await self.rounds.run(self.ctx)
+        await self.plan()
         await self.check(AFTER_A_PLAN)
+
+    async def plan(self) -> None:
+        self.ctx.agenda.said_of_all()  # in the place of notifications, which no Manager receives here
+        await self.rounds.run(self.ctx)
 
     async def launch(self, user: int, key: str) -> None:
         """A user launches, or repeats an earlier launch with its key."""
@@ -170,7 +174,7 @@ class World:
             await self.destroy(user)
         for _ in range(12):
             await self.report()
-            await self.rounds.run(self.ctx)
+            await self.plan()
         await self.report()
         await self.check()
         await self.check(AFTER_A_PLAN)

@@ -39,6 +39,8 @@ class Wakes(Enum):
     AGENTS = auto()
     POOL = auto()
     """The plan of the pool with this id."""
+    POOLS = auto()
+    """The plans of all pools, in the next round."""
     ROUND = auto()
     LEASE = auto()
 
@@ -61,10 +63,10 @@ TOPICS: Final = {
     Topic.ZONE: TopicRule("zone_key, or none", "managers_view", frozenset({Wakes.ROUND})),
     Topic.LEASE: TopicRule("zone_key", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
     Topic.MANAGERS: TopicRule("none", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
-    Topic.AGENTS: TopicRule("none", "agents_view"),
-    Topic.ZONES: TopicRule("none", "zones_view", frozenset({Wakes.ROUND})),
-    Topic.SETTINGS: TopicRule("none", USER, frozenset({Wakes.ROUND})),
-    Topic.IMAGES: TopicRule("none", USER, frozenset({Wakes.AGENTS, Wakes.ROUND})),
+    Topic.AGENTS: TopicRule("none", "agents_view", frozenset({Wakes.POOLS})),
+    Topic.ZONES: TopicRule("none", "zones_view", frozenset({Wakes.POOLS, Wakes.ROUND})),
+    Topic.SETTINGS: TopicRule("none", USER, frozenset({Wakes.POOLS, Wakes.ROUND})),
+    Topic.IMAGES: TopicRule("none", USER, frozenset({Wakes.AGENTS, Wakes.POOLS, Wakes.ROUND})),
     Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view", frozenset({Wakes.AGENTS})),
     Topic.USERS: TopicRule("none", "users_view"),
     Topic.LOGS: TopicRule("none", "system_view"),

@@ -16,6 +16,7 @@ import structlog
 from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
+from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
@@ -57,6 +58,7 @@ class Guardian:
         takeover: Takeover,
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
         lateness: LatenessMeter,
+        agenda: Agenda,
     ) -> None:
         self._db = db
         self._heartbeat_db = heartbeat_db
@@ -70,6 +72,7 @@ class Guardian:
         self._takeover = takeover
         self._primary_round = primary_round
         self._lateness = lateness
+        self._agenda = agenda
         self._woken = asyncio.Event()
         self._enabled = me.enabled
         self._finished_at_s: float | None = None
@@ -137,6 +140,7 @@ class Guardian:
             quiet=self._quiet(beat),
             tasks=Tasks(self._failures, self._logs),
             lateness=self._lateness.now(),
+            agenda=self._agenda,
         )
         await self._primary_round(self._context)
         self._takeover.end()

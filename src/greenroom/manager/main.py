@@ -14,6 +14,7 @@ from greenroom.core.events import TOPICS, Event, Wakes
 from greenroom.core.fleet.lateness import allowed_s
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import silence_problem
+from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
@@ -172,6 +173,7 @@ class RunningManager:
         self._wakers = process.wakers
         self._logs = LogWriter(db, "manager", me.zone_name)
         takeover = Takeover()
+        self._agenda = Agenda()
         self.listener = Listener(
             dsn,
             application_name=f"greenroom listen {me.instance_id}",
@@ -202,6 +204,7 @@ class RunningManager:
             takeover=takeover,
             primary_round=PrimaryRounds().run,
             lateness=process.lateness,
+            agenda=self._agenda,
         )
         self._refill = Refill(self.guardian.context)
         committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
@@ -241,6 +244,7 @@ class RunningManager:
     def _missed(self) -> None:
         """Notifications may have been missed: look at everything, though not at all Agents in one moment."""
         self._wakers.wake_all(SPREAD_S)
+        self._agenda.said_of_all()
         self.guardian.wake()
         self._watch.wake()
 
@@ -249,7 +253,10 @@ class RunningManager:
         if Wakes.AGENT in wakes:
             self._wakers.wake(event.id)
         if Wakes.POOL in wakes and event.id:
+            self._agenda.said(event.id)
             self._refill.want(event.id)
+        if Wakes.POOLS in wakes:
+            self._agenda.said_of_all()
         if event.id and event.id != str(self._me.zone_key):
             return
         if Wakes.AGENTS in wakes:

@@ -8,7 +8,7 @@ host, which is `overcommit` cores of the offer.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
@@ -93,7 +93,11 @@ class AgentView:
 
     def with_image(self, said: ImageOnAgent | None) -> AgentView:
         """The same Agent with its state of an image; None = not reported."""
-        return self if said is None else replace(self, **asdict(said))
+        if said is None:
+            return self
+        return replace(
+            self, image_state=said.image_state, image_error=said.image_error, image_progress=said.image_progress
+        )
 
     def with_one_more(self, request: PlacementRequest) -> AgentView:
         return replace(

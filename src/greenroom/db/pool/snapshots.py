@@ -6,7 +6,7 @@ Statements of one reading go out together; their number does not depend on how m
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString, TypeVar
@@ -18,7 +18,7 @@ from greenroom.core.pool.backoff import AVOIDED_S, BREAKS_COUNT_S
 from greenroom.core.pool.model import Broken, ConfigFields, PooledSession, ShortfallCode
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.columns import as_json, assigned, columns_of, selected, values_of
-from greenroom.db.database import Connection, returned, row_as, rows_as
+from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.launch.claims import CLAIMABLE, FRESH_AGENT_S
 from greenroom.db.launch.eviction import count_waiting
 from greenroom.db.launch.ledger import AGENTS_OF_ZONE
@@ -130,7 +130,7 @@ class PoolRows:
 
     `images` are by image id; `sessions` (oldest first), `successes` (creation of the newest session that ever became
     usable), `leaving` (sessions without a user on their way out), `broken` (staged sessions that stopped working
-    lately) and `failed_on` are by config. `agents` lack the state of an image, which `agent_images` has by image name.
+    lately) and `failed_on` are by config. `agents` are those of the zone with the state of an image, by its name.
     """
 
     zone: ZoneFacts
@@ -141,15 +141,26 @@ class PoolRows:
     leaving: Mapping[str, int]
     broken: Mapping[str, Sequence[Broken]]
     failed_on: Mapping[str, Sequence[FailedStart]]
-    agents: Sequence[AgentView]
-    agent_images: Mapping[str, Sequence[ImageOnAgent]]
+    agents: Mapping[str, tuple[AgentView, ...]]
     people_waiting: int
     """Users whose launch was just refused in the zone for lack of room."""
 
 
-async def look_at_pools(connection: Connection, zone_id: str) -> list[PlannedConfig]:
-    """The configs of a zone that may need something, without locks."""
-    cursor = await connection.execute(_CONFIG + _IN_WORK + " ORDER BY c.staging_config_id", {"zone_id": zone_id})
+async def pools_in_work(db: Database, zone_id: str) -> list[str]:
+    """The ids of all configs of a zone that may need something."""
+    rows = await db.fetch("SELECT staging_config_id::text FROM staging_configs c" + _IN_WORK, {"zone_id": zone_id})
+    return [row["staging_config_id"] for row in rows]
+
+
+async def look_at_pools(
+    connection: Connection, zone_id: str, config_ids: Collection[str] | None
+) -> list[PlannedConfig]:
+    """These configs of a zone, None = all, as far as they may need something; without locks."""
+    among: LiteralString = "" if config_ids is None else " AND c.staging_config_id::text = ANY(%(ids)s)"
+    cursor = await connection.execute(
+        _CONFIG + _IN_WORK + among + " ORDER BY c.staging_config_id",
+        {"zone_id": zone_id, "ids": list(config_ids or ())},
+    )
     return rows_as(PlannedConfig, await cursor.fetchall())
 
 
@@ -183,21 +194,35 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Pla
         agents = await connection.execute(AGENTS_OF_ZONE, values)
         agent_images = await connection.execute(_IMAGES_ON_AGENTS, values)
         waiting = await count_waiting(connection, zone_id)
-    zone_row, of_configs = await returned(zone), await totals.fetchall()
+    zone_row, of_configs, image_rows = await returned(zone), await totals.fetchall(), await images.fetchall()
     (facts,) = rows_as(ZoneFacts, [zone_row])
     return PoolRows(
         zone=facts,
         strategy=zone_row["strategy"],
-        images={image.image_id: image for image in rows_as(ImageFacts, [r["image"] for r in await images.fetchall()])},
+        images={image.image_id: image for image in rows_as(ImageFacts, [row["image"] for row in image_rows])},
         sessions=_by("staging_config_id", PooledSession, await sessions.fetchall()),
         successes={row["staging_config_id"]: row["last_success"] for row in of_configs},
         leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
         broken=_by("staging_config_id", Broken, await broken.fetchall()),
         failed_on=_by("staging_config_id", FailedStart, await failed_on.fetchall()),
-        agents=rows_as(AgentView, await agents.fetchall()),
-        agent_images=_by("name", ImageOnAgent, await agent_images.fetchall()),
+        agents=_by_image(
+            rows_as(AgentView, await agents.fetchall()),
+            _by("name", ImageOnAgent, await agent_images.fetchall()),
+            {image["image"]["name"] for image in image_rows},
+        ),
         people_waiting=(await returned(waiting))["number"],
     )
+
+
+def _by_image(
+    agents: Sequence[AgentView], said: Mapping[str, Sequence[ImageOnAgent]], names: Iterable[str]
+) -> dict[str, tuple[AgentView, ...]]:
+    """Once for each image, not for each pool; without a report it counts as missing."""
+    found: dict[str, tuple[AgentView, ...]] = {}
+    for name in names:
+        states = {state.agent_id: state for state in said.get(name, ())}
+        found[name] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in agents)
+    return found
 
 
 def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Unpack
 
 from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
+from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import Fence
@@ -56,7 +57,7 @@ class PrimaryContext:
 
     `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
     concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates
-    failures. `news` is sent at the end of each task, and at once where a user waits.
+    failures. `news` is sent at the end of each task, and at once where a user waits. `agenda` outlives the round.
     """
 
     db: Database
@@ -69,3 +70,4 @@ class PrimaryContext:
     quiet: bool
     tasks: Tasks
     lateness: Lateness = ON_TIME
+    agenda: Agenda = field(default_factory=Agenda)

@@ -1,6 +1,7 @@
 """Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write (PROTOCOLS §3).
 
-A look without locks, with the same few statements for any number of pools, finds those that need something. Their plan
+`core.pool.agenda` says which pools are looked at. A look without locks, with the same few statements for any number of
+pools, finds those that need something. Their plan
 is made anew inside the guarded transaction that locks the config's row, so that two Primaries, or a Primary and an
 administrator, never both act on one count.
 """
@@ -8,15 +9,15 @@ administrator, never both act on one count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from functools import partial
 from typing import Final
 
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
-from greenroom.core.launch.placement import AgentView
 from greenroom.core.log_codes import Level, LogCode
+from greenroom.core.pool.agenda import settled_until
 from greenroom.core.pool.model import (
     ConfigFields,
     Create,
@@ -35,6 +36,7 @@ from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import Memory, PlannedConfig, PoolRows
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_session, retire
+from greenroom.kit.clock import boottime_s
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.sessions.new_session import new_session
@@ -76,7 +78,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         zone=rows.zone,
         strategy=rows.strategy,
         sessions=tuple(rows.sessions.get(config_id, ())),
-        agents=_agents_of(rows, image.name),
+        agents=rows.agents[image.name],
         failed_on=frozenset(
             failed.agent_id
             for failed in rows.failed_on.get(config_id, ())
@@ -87,12 +89,6 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
     )
 
 
-def _agents_of(rows: PoolRows, image: str) -> tuple[AgentView, ...]:
-    """The Agents of the zone with their reports of this image; without a report the image counts as missing."""
-    said = {state.agent_id: state for state in rows.agent_images.get(image, ())}
-    return tuple(agent.with_image(said.get(agent.agent_id)) for agent in rows.agents)
-
-
 _LEVELS: Final[dict[str, Level]] = {
     "paused": "INFO",
     "image-unavailable": "ERROR",
@@ -101,15 +97,32 @@ _LEVELS: Final[dict[str, Level]] = {
 """Level of the log row of a shortfall, if not the usual one."""
 
 
-async def run_pools(ctx: PrimaryContext) -> None:
-    """One round over the pools of the zone. One that cannot be filled does not stop the others.
+async def run_due_pools(ctx: PrimaryContext) -> None:
+    """One round: look at the pools that are due. One that cannot be filled does not stop the others.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
         Unavailable: the database cannot be reached.
     """
+    ctx.agenda.begin(ctx.fence.term)
+    if ctx.agenda.wants_list(boottime_s()):
+        ctx.agenda.listed(await snapshots.pools_in_work(ctx.db, ctx.zone_id), boottime_s())
+    if due := ctx.agenda.due(boottime_s()):
+        await run_pools(ctx, due)
+
+
+async def run_pools(ctx: PrimaryContext, due: Collection[str] | None = None) -> None:
+    """Look at these pools of the zone, None = all, and plan those that need something.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written afterwards.
+        Unavailable: the database cannot be reached.
+    """
+    version = ctx.agenda.version
     async with ctx.db.connection() as connection:
-        configs = await snapshots.look_at_pools(connection, ctx.zone_id)
+        configs = await snapshots.look_at_pools(connection, ctx.zone_id, due)
+        for staging_config_id in set(due or ()) - {config.staging_config_id for config in configs}:
+            ctx.agenda.gone(staging_config_id)
         if not configs:
             return
         rows = await snapshots.read_pools(connection, ctx.zone_id, configs)
@@ -118,9 +131,18 @@ async def run_pools(ctx: PrimaryContext) -> None:
         if ctx.tasks.failures.in_backoff("pools", staging_config_id):
             continue
         async with ctx.tasks.isolated("pools", staging_config_id):
-            if _needs_something(config, rows):
+            snapshot = snapshot_of(config, rows)
+            made = plan(snapshot)
+            _note(ctx, snapshot, made, version)
+            if made.actions or _is_news(config, made):
                 await run_pool(ctx, staging_config_id)
         await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
+
+
+def _note(ctx: PrimaryContext, snapshot: PoolSnapshot, made: PoolPlan, version: int) -> None:
+    until = settled_until(snapshot, made)
+    rest_s = None if until is None else (until - snapshot.now).total_seconds()
+    ctx.agenda.planned(snapshot.config.staging_config_id, version=version, now_s=boottime_s(), rest_s=rest_s)
 
 
 async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
@@ -142,15 +164,18 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     Raises:
         LeaseLost: the term is over; nothing was written.
     """
+    version = ctx.agenda.version
     async with guarded(ctx.db, ctx.fence) as connection:
         config = await snapshots.lock_pool(connection, ctx.zone_id, staging_config_id)
         if config is None:
+            ctx.agenda.gone(staging_config_id)
             return None
         snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config]))
         await stop("pool.after_count")
         made = plan(snapshot)
         events = await _apply(ctx, connection, snapshot, config, made)
         await snapshots.remember_plan(connection, staging_config_id, _memory(made))
+    _note(ctx, snapshot, made, version)
     if events or _is_news(config, made):
         # Pages look again in any case; a pool that is named is planned anew.
         pool = Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING)
@@ -158,12 +183,6 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         await ctx.news.send()  # a launch may wait for this pool; the others take a while
     _log(ctx, config, snapshot, made)
     return made
-
-
-def _needs_something(config: PlannedConfig, rows: PoolRows) -> bool:
-    """Whether a plan would do or store anything."""
-    made = plan(snapshot_of(config, rows))
-    return bool(made.actions) or _is_news(config, made)
 
 
 def _is_news(config: PlannedConfig, made: PoolPlan) -> bool:

@@ -18,7 +18,7 @@ from greenroom.kit.clock import boottime_s
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_expiry, run_missed_moves, run_recovered
-from greenroom.manager.tasks.pools import run_named_pools, run_pools
+from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
 from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
 from greenroom.manager.tasks.retention import run_records
 
@@ -32,7 +32,7 @@ TASKS: Final[dict[str, Task]] = {
     "deadlines": run_deadlines,
     "offers": run_offers,
     "successors": run_successors,
-    "pools": run_pools,
+    "pools": run_due_pools,
     "expiry": run_expiry,
 }
 """Of every round, in this order."""

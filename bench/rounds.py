@@ -1,0 +1,89 @@
+"""A round of the Primary and a claim in a large installation, against a small one.
+
+At rest there is one round a second, as in a Manager; half a minute of them has everything in it that is done in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Final
+
+from tests.support.system import primary_of
+
+from bench.database import as_the_api, empty_server
+from bench.installations import Installation, installation
+from bench.table import Figure, median, spread
+from greenroom.core.pool.agenda import LOOK_S
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
+from greenroom.manager.tasks.rounds import PrimaryRounds
+from greenroom.testing import rows
+from greenroom.testing.crowd import LARGE, ONE_PAGE, Crowd, id_of
+from greenroom.up.postgres import Cluster
+
+TEN_POOLS: Final = replace(ONE_PAGE, pools=10, staged=5)
+EVERYTHING_ELSE: Final = replace(ONE_PAGE, pools=LARGE.pools, images=LARGE.images, staged=5, live=5120)
+MOST_MS: Final = 200.0
+CLAIMS: Final = 40
+
+
+async def _at_rest(crowd: Crowd, cluster: Cluster) -> float:
+    """Milliseconds of CPU of Primary and PostgreSQL a second."""
+    async with installation(cluster, crowd) as made:
+        ctx, rounds = await primary_of(made.db, id_of("zone")), PrimaryRounds()
+        for _ in range(4):
+            await rounds.run(ctx)
+        begun_s, begun = made.used_s(), time.monotonic()
+        while time.monotonic() < begun + LOOK_S + 2:
+            await rounds.run(ctx)
+            await asyncio.sleep(1)
+        return (made.used_s() - begun_s) * 1000 / (time.monotonic() - begun)
+
+
+async def _rounds_ms(made: Installation) -> list[float]:
+    """The first round of a term, in which all pools are planned, and some that follow."""
+    ctx, rounds, taken = await primary_of(made.db, id_of("zone")), PrimaryRounds(), list[float]()
+    for _ in range(10):
+        begun = time.perf_counter()
+        await rounds.run(ctx)
+        taken.append((time.perf_counter() - begun) * 1000)
+    return taken
+
+
+async def _claims_ms(made: Installation) -> list[float]:
+    """Of sessions of different pools."""
+    taken: list[float] = []
+    for number in range(CLAIMS):
+        pool = id_of("pool", number)
+        wanted = rows.claim(
+            pool, rows.session_user(id_of("user", number)), config_hash=await rows.config_hash(made.db, pool)
+        )
+        begun = time.perf_counter()
+        claimed = await claim(made.db, wanted, LedgerLine(), max_sessions=100)
+        taken.append((time.perf_counter() - begun) * 1000)
+        assert isinstance(claimed, ClaimedSession), claimed
+    return taken[10:]  # from the sixth on the statements are prepared
+
+
+async def _all(small: Cluster, large: Cluster) -> list[Figure]:
+    async with installation(large, LARGE) as made, installation(small, ONE_PAGE) as page:
+        rounds, claims, few = await _rounds_ms(made), await _claims_ms(made), await _claims_ms(page)
+    return [
+        Figure("first round of a term with 1000 pools", rounds[0], MOST_MS, "ms", "the goal", 1, goal=1.0),
+        Figure("a round after it", median(rounds[1:]), MOST_MS, "ms", "the goal", 9, spread(rounds[1:]), goal=1.0),
+        Figure(
+            "a claim in a large installation, p50", median(claims), median(few), "ms", "in a small one", len(claims),
+            f"{spread(claims)}; {spread(few)}", claims, few, goal=1.2,
+        ),
+    ]  # fmt: skip
+
+
+def run() -> list[Figure]:
+    """The rounds at rest first, each on a cluster of its own."""
+    with empty_server() as small, empty_server() as large:
+        ten = as_the_api(_at_rest(TEN_POOLS, small))
+        thousand = as_the_api(_at_rest(EVERYTHING_ELSE, large))
+    at_rest = Figure("a second at rest with 1000 pools", thousand, ten, "ms CPU", "with 10", 1, goal=2.0)
+    with empty_server() as small, empty_server() as large:
+        return [at_rest, *as_the_api(_all(small, large))]

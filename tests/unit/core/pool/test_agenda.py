@@ -1,0 +1,125 @@
+"""Which pools are looked at: none at rest, until something is said of it or a time of its own has come."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.core.pool.test_properties import snapshots
+from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
+
+from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT, Agenda, settled_until
+from greenroom.core.pool.model import PoolSnapshot
+from greenroom.core.pool.plan import plan
+
+DAY_S = 86_400.0
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(snapshots(), st.floats(0, 1))
+def test_the_plan_of_a_pool_at_rest_stays_the_same_until_its_time(shot: PoolSnapshot, part: float):
+    made = plan(shot)
+    until = settled_until(shot, made)
+    if until is None or until <= shot.now:
+        return
+    later = shot.now + min(until - shot.now, timedelta(days=9)) * part * 0.999
+    assert plan(replace(shot, now=later)) == made
+
+
+def test_a_full_pool_is_at_rest_until_a_session_has_to_be_replaced_and_a_short_one_is_not():
+    full = snapshot(*(session(number, expires=NOW + timedelta(hours=1)) for number in range(3)))
+    until = settled_until(full, plan(full))
+    assert until is not None
+    assert NOW < until < NOW + timedelta(hours=1)
+    assert plan(replace(full, now=until)).creates
+    short = snapshot(session(0))
+    assert settled_until(short, plan(short)) is None
+    old = replace(
+        full, config=replace(CONFIG, recycled=NOW), image=replace(IMAGE, cores=5.0), agents=(replace(BIG, cores=0.0),)
+    )
+    assert not plan(old).actions
+    assert settled_until(old, plan(old)) is None, "they wait for room"
+    coming = replace(full, sessions=(*full.sessions[:2], session(2, "starting")))
+    assert settled_until(coming, plan(coming)) is None
+
+
+def agenda(*config_ids: str, rest_s: float | None = DAY_S) -> Agenda:
+    """Of pools that were looked at, at 0."""
+    made = Agenda()
+    made.begin(7)
+    made.listed(config_ids, 0.0)
+    for config_id in config_ids:
+        made.planned(config_id, version=made.version, now_s=0.0, rest_s=rest_s)
+    return made
+
+
+def test_a_new_term_looks_at_all_pools_at_once_and_then_at_none_at_rest():
+    made = Agenda()
+    made.begin(7)
+    assert made.wants_list(0.0)
+    many = {f"c{number}" for number in range(2 * LOOKED_AT)}
+    made.listed(many, 0.0)
+    assert made.due(0.0) == many
+    for config_id in many:
+        made.planned(config_id, version=made.version, now_s=0.0, rest_s=DAY_S)
+    made.begin(7)
+    assert made.due(1.0) == set()
+    assert not made.wants_list(1.0)
+    made.begin(8)
+    assert made.wants_list(1.0)
+    assert made.due(1.0) == many
+
+
+@given(st.sets(st.sampled_from("abcdef")), st.booleans())
+def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(named: set[str], of_all: bool):
+    made = agenda(*"abcdef")
+    for config_id in named:
+        made.said(config_id)
+    if of_all:
+        made.said_of_all()
+    assert made.due(1.0) == (set("abcdef") if of_all else named)
+
+
+def test_a_pool_is_due_at_its_own_time_and_one_that_is_not_at_rest_in_every_round():
+    assert agenda("a", rest_s=5.0).due(4.9) == set()
+    assert agenda("a", rest_s=5.0).due(5.0) == {"a"}
+    assert agenda("a", rest_s=None).due(0.0) == {"a"}
+
+
+def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
+    made = agenda("a", "b")
+    version = made.version
+    made.said("a")
+    for config_id in "ab":
+        made.planned(config_id, version=version, now_s=1.0, rest_s=DAY_S)
+    assert made.due(1.0) == {"a"}
+    made.planned("a", version=made.version, now_s=1.0, rest_s=DAY_S)
+    version = made.version
+    made.said_of_all()
+    made.planned("a", version=version, now_s=2.0, rest_s=DAY_S)
+    assert made.due(2.0) == {"a", "b"}
+
+
+def test_every_pool_is_looked_at_now_and_then_in_turn_and_a_new_one_is_found():
+    ids = [f"c{number:04}" for number in range(LOOKED_AT + 5)]
+    made = agenda(*ids)
+    assert made.due(LOOK_S - 0.1) == set()
+    first = made.due(LOOK_S)
+    assert len(first) == LOOKED_AT
+    for config_id in first:
+        made.planned(config_id, version=made.version, now_s=LOOK_S, rest_s=DAY_S)
+    assert made.due(LOOK_S) == set(ids) - first
+    assert made.wants_list(LOOK_S)
+    made.listed([*ids[1:], "new"], LOOK_S)
+    assert "new" in made.due(LOOK_S)
+    assert ids[0] not in made.due(LOOK_S)
+
+
+def test_a_pool_of_another_zone_is_not_looked_at_again():
+    made = agenda("a")
+    made.said("elsewhere")
+    assert made.due(1.0) == {"elsewhere"}
+    made.gone("elsewhere")
+    assert made.due(1.0) == set()
