@@ -175,7 +175,7 @@ class Measured:
     not_fresh: int
     refused: int
     lost: int
-    told_ms: list[float]
+    received_ms: list[float]
     missing_s: float
     taken_over_s: float
     stale_writes: int
@@ -199,7 +199,7 @@ async def measure(number: int) -> Measured:
         manager_s, postgres_s = _cpu_s(manager) - spent[0], _tree_cpu_s(made.server) - spent[1]
         transactions = (await _transactions(made) - spent[2]) / took_s
         seconds = made.seconds("staying")[first:]
-        told = {(t.session_id, t.generation): t.at for second in made.seconds("staying") for t in second.told}
+        received = {(t.session_id, t.generation): t.at for second in made.seconds("staying") for t in second.received}
         grown_bytes = manager.memory_info().rss - before_bytes
         missing_s = await _until_missing(made, leaving)
         taken_over_s = await _until_taken_over(made, number - LEAVING)
@@ -214,7 +214,7 @@ async def measure(number: int) -> Measured:
             not_fresh=sum(s.not_fresh for s in seconds),
             refused=sum(s.refused for s in seconds),
             lost=sum(s.lost for s in seconds),
-            told_ms=[(told[key] - at) * 1000 for key, at in committed.items() if key in told],
+            received_ms=[(received[key] - at) * 1000 for key, at in committed.items() if key in received],
             missing_s=missing_s,
             taken_over_s=taken_over_s,
             stale_writes=len(history.problems(await history.read(made.db))),
@@ -297,7 +297,9 @@ def run() -> list[Figure]:
     found: list[Figure] = []
     for number in SIZES:
         measured = asyncio.run(measure(number))
-        print(json.dumps({**msgspec.to_builtins(measured), "told_ms": spread(measured.told_ms)}), file=sys.stderr)
+        print(
+            json.dumps({**msgspec.to_builtins(measured), "received_ms": spread(measured.received_ms)}), file=sys.stderr
+        )
         found += _figures(measured)
     return found
 
@@ -314,8 +316,15 @@ def _figures(m: Measured) -> list[Figure]:
     return [
         figure("CPU of the Manager per 1,000", m.manager_percent * 1000 / m.agents, 9, "% of a core", n=1, note=note),
         figure("memory of the Manager for each", m.kib_an_agent, 30, "KiB", n=1),
-        figure("instruction told, p50", percentile(m.told_ms, 50), 20, "ms", n=len(m.told_ms), note=spread(m.told_ms)),
-        figure("instruction told, p99", percentile(m.told_ms, 99), 500, "ms", n=len(m.told_ms)),
+        figure(
+            "instruction received, p50",
+            percentile(m.received_ms, 50),
+            20,
+            "ms",
+            n=len(m.received_ms),
+            note=spread(m.received_ms),
+        ),
+        figure("instruction received, p99", percentile(m.received_ms, 99), 500, "ms", n=len(m.received_ms)),
         figure("known to be missing", m.missing_s, MISSING_S + 2, "s", n=LEAVING),
         figure("with the next Primary", m.taken_over_s, 10, "s", n=1, note=f"{m.stale_writes} stale writes"),
     ]

@@ -85,7 +85,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 async def _at_rest(db: Database, *agents: ToldAgent) -> None:
-    """Wait until these Agents have heard all there is to hear."""
+    """Wait until these Agents have received all there is for them."""
 
     async def all_run() -> bool:
         return not await db.fetch("SELECT 1 FROM agents WHERE status <> 'running'")

@@ -47,7 +47,7 @@ _encoder: Final = msgspec.json.Encoder()
 _Answered = TypeVar("_Answered", bound=Message)
 
 
-class Told(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True):
     """An instruction that reached its Agent; `at` is seconds since the epoch."""
 
     session_id: str
@@ -68,7 +68,7 @@ class Second(msgspec.Struct, kw_only=True):
     """Messages without an answer."""
     reason: str = ""
     """Of the last message that was refused or lost."""
-    told: list[Told] = []
+    received: list[Received] = []
     cpu_s: float = 0.0
 
 
@@ -224,7 +224,7 @@ class SimulatedAgent:
         known = self._generations or {}
         for one in answer.desired:
             if known.get(one.session_id, -1) < one.generation:
-                self._tally.now.told.append(Told(one.session_id, one.generation, time.time()))
+                self._tally.now.received.append(Received(one.session_id, one.generation, time.time()))
                 state = "running" if one.want == "running" else "absent"
                 self._unreported[one.session_id] = Observed(
                     session_id=one.session_id, generation=one.generation, state=state, usable=state == "running"

@@ -47,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 NOT_FRESH_JITTER_S: Final = 1.0
-"""Agents that were told nothing because of trouble come again spread over this, so that it makes no load of its own."""
+"""After a failure, Agents that got no news return spread over this, so that the failure adds no load of its own."""
 
 
 def managers(zone: ZoneState) -> list[ManagerAddress]:
