@@ -10,13 +10,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
 from greenroom.core.errors import SetupError
 from greenroom.core.workspace.volumes import source_problem
@@ -214,7 +214,7 @@ async def test_an_address_another_process_listens_on_is_named(monkeypatch: pytes
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=rf"127\.0\.0\.1:{port} cannot be listened on: Address already in use\."):
-            await serving.serve(None, "127.0.0.1", port)
+            await serving.serve(_silent, "127.0.0.1", port)
 
 
 async def test_the_body_of_an_answer_does_not_wait_for_its_head():
@@ -230,7 +230,8 @@ async def test_the_body_of_an_answer_does_not_wait_for_its_head():
         serving_it.cancel()
 
 
-async def _silent(scope: dict[str, object], receive: object, send: Callable[[dict[str, object]], Awaitable[None]]):
+async def _silent(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body"})
 
