@@ -256,16 +256,18 @@ async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int]
 async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
     """How long after an Agent's last report it is known to be missing, at most."""
     leaving.kill()
+    silent_s: dict[str, float] = {}
 
-    async def look() -> float | None:
-        row = await made.db.fetch_one(
-            "SELECT count(*) AS n, extract(epoch FROM clock_timestamp() - min(last_reported))::double precision AS s"
+    async def look() -> bool:
+        rows = await made.db.fetch(
+            "SELECT agent_id::text, extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s"
             " FROM agents WHERE hostname LIKE 'leaving-%%' AND status = 'missing'"
         )
-        return row["s"] if row is not None and row["n"] == LEAVING else None
+        silent_s.update({row["agent_id"]: row["silent_s"] for row in rows if row["agent_id"] not in silent_s})
+        return len(silent_s) == LEAVING
 
-    found: float = await eventually(look, 120)
-    return found
+    await eventually(look, 120)
+    return max(silent_s.values())
 
 
 async def _until_taken_over(made: Rig, number: int) -> float:
