@@ -100,14 +100,15 @@ class Starts:
         self._begin()
 
     def _list_changed(self, change: ListChange) -> None:
-        del change
-        for session_id in [k for k in self._waiting if not self._is_wanted(k)]:
-            self._waiting.pop(session_id).decide(is_wanted=False)
-        for session_id in list(self._begun):
+        for session_id in (*(desired.session_id for desired in change.changed), *change.left):
+            if session_id in self._waiting and not self._is_wanted(session_id):
+                self._waiting.pop(session_id).decide(is_wanted=False)
             self._settle(session_id)
         self._begin()
 
     def _begin(self) -> None:
+        if not self._waiting:
+            return
         waiting, begun = ({self._turn(k, s): k for k, s in those.items()} for those in (self._waiting, self._begun))
         for turn in next_starts(waiting.keys(), begun.keys(), self.width):
             session_id = waiting[turn]
