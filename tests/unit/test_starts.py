@@ -35,13 +35,13 @@ class Host:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._list: dict[str, Desired] = {}
 
-    async def want(self, session_id: str, *, user: str = "") -> None:
+    async def want(self, session_id: str, *, user: str = "", workspace: str = "desktop") -> None:
         before = self._list.get(session_id)
         self._list[session_id] = Desired(
             session_id=session_id,
             generation=before.generation + 1 if before else 1,
             want="running",
-            spec=asdict(spec()),
+            spec=asdict(spec(image_id=workspace)),
             authorised=Authorised(user_id=user, epoch=1) if user else None,
         )
         await self._accept()
@@ -56,10 +56,10 @@ class Host:
         assert self.sessions.accept(answer)
         await asyncio.sleep(0)
 
-    async def start(self, *session_ids: str, user: str = "") -> None:
+    async def start(self, *session_ids: str, **wanted: str) -> None:
         """They come, and wait or begin."""
         for session_id in session_ids:
-            await self.want(session_id, user=user)
+            await self.want(session_id, **wanted)
             self.tasks[session_id] = asyncio.create_task(self._start(session_id))
             await asyncio.sleep(0)
 
@@ -134,6 +134,14 @@ async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Ho
     host.sessions.observed.painted("r2")
     await asyncio.sleep(0)
     assert host.begun[5:] == ["r3"]
+
+
+async def test_a_workspace_that_does_not_start_lets_the_others_go_first(host: Host):
+    await host.start("a", "b", "c", "d")
+    await host.start("other", workspace="another")
+    host.sessions.observed.remember("a", failure="no page")
+    await asyncio.sleep(0)
+    assert host.begun == ["a", "b", "other"]
 
 
 async def test_a_refill_that_gets_a_user_starts_as_theirs_at_once(host: Host):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -20,14 +21,14 @@ from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.lateness import Lateness, allowed_s, because
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.session.scheduling import Turn, Urgency
-from greenroom.core.session.starts import next_starts, next_width, usual_width
+from greenroom.core.session.scheduling import Urgency
+from greenroom.core.session.starts import Start, next_starts, next_width, usual_width
 
 log = structlog.get_logger(__name__)
 
 HELD_S: Final = 10.0
 """From the start of the container until its first frame, on a quiet host; then the place goes to the next one."""
-MAX_HELD_S: Final = 60.0
+MAX_HELD_S: Final = 20.0
 LOOK_EVERY_S: Final = 1.0
 
 
@@ -109,15 +110,21 @@ class Starts:
     def _begin(self) -> None:
         if not self._waiting:
             return
-        waiting, begun = ({self._turn(k, s): k for k, s in those.items()} for those in (self._waiting, self._begun))
-        for turn in next_starts(waiting.keys(), begun.keys(), self.width):
-            session_id = waiting[turn]
+        beside = Counter(self._workspace(k) for k in self._begun)
+        waiting, begun = ({self._as_start(k, s, beside): k for k, s in d.items()} for d in (self._waiting, self._begun))
+        for next_start in next_starts(waiting.keys(), begun.keys(), self.width):
+            session_id = waiting[next_start]
             start = self._begun[session_id] = self._waiting.pop(session_id)
             start.decide(is_wanted=True)
 
-    def _turn(self, session_id: str, start: _Start) -> Turn:
-        has_user = self._sessions.desired.has_user(session_id)
-        return Turn(Urgency.PERSON if has_user else Urgency.REFILL, start.number)
+    def _as_start(self, session_id: str, start: _Start, beside: Mapping[str, int]) -> Start:
+        if self._sessions.desired.has_user(session_id):
+            return Start(Urgency.PERSON, 0, start.number)
+        return Start(Urgency.REFILL, beside[self._workspace(session_id)], start.number)
+
+    def _workspace(self, session_id: str) -> str:
+        spec = self._sessions.desired.spec(session_id)
+        return spec.image_id if spec is not None else ""
 
     def _settle(self, session_id: str) -> None:
         start = self._begun.get(session_id)

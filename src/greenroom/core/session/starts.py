@@ -3,7 +3,8 @@
 What a start costs is its first frame, not its container, so a start keeps its place until the frame is painted. Starts
 of a pool also get less of the CPU until then. The rules, each of them a property test:
 
-- A user's start begins before those of pools that wait; of equals, the one that waited longest.
+- A user's start begins before those of pools that wait, and of users' the one that waited longest. Of those of pools
+  it is one of the workspace that holds fewest places: a workspace that does not start must not hold up the others.
 - At most `width` starts of users hold a place. Those of pools take none of them away.
 - While a user waits for a place, no start of a pool begins. While users wait for first frames only, those of pools hold
   half the places that are left at most, and one at least: a pool that got nothing would make the next user wait too.
@@ -14,10 +15,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.fleet.lateness import Lateness, crowd
-from greenroom.core.session.scheduling import Turn, Urgency
+from greenroom.core.session.scheduling import Urgency
 
 IDLE_QUEUE: Final = 0.75
 """With fewer tasks for each core than this, cores are idle: what holds the places needs none of them."""
@@ -27,7 +29,17 @@ MOST_FOR_A_CORE: Final = 4
 """Places, on a host whose starts use hardly any CPU."""
 
 
-def next_starts(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+@dataclass(frozen=True, slots=True, order=True)
+class Start:
+    """A start that waits or has begun; they sort in the order in which they begin. `beside`: for one of a pool, the
+    places that its workspace holds; `number` grows with each start."""
+
+    urgency: Urgency
+    beside: int
+    number: int
+
+
+def next_starts(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
     """Those that begin now, in their order, while the starts `begun` have no first frame yet."""
     users, refills = _of_users(waiting), sorted(set(waiting) - set(_of_users(waiting)))
     users_begun = len(_of_users(begun))
@@ -39,8 +51,8 @@ def next_starts(waiting: Collection[Turn], begun: Collection[Turn], width: int) 
     return starting + refills[: max(0, room - (len(begun) - users_begun))]
 
 
-def _of_users(turns: Collection[Turn]) -> list[Turn]:
-    return [turn for turn in turns if turn.urgency is Urgency.PERSON]
+def _of_users(starts: Collection[Start]) -> list[Start]:
+    return [start for start in starts if start.urgency is Urgency.PERSON]
 
 
 def usual_width(cores: float) -> int:

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from tests.unit.properties import Property, catches, holds
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
-from greenroom.core.session.scheduling import Turn, Urgency
-from greenroom.core.session.starts import next_starts, next_width, usual_width
+from greenroom.core.session.scheduling import Urgency
+from greenroom.core.session.starts import Start, next_starts, next_width, usual_width
 
 PERSON, REFILL = Urgency.PERSON, Urgency.REFILL
-Case = tuple[list[Turn], list[Turn], int]
-Chooser = Callable[[Collection[Turn], Collection[Turn], int], list[Turn]]
+Case = tuple[list[Start], list[Start], int]
+Chooser = Callable[[Collection[Start], Collection[Start], int], list[Start]]
 
 
-def users(*numbers: int) -> list[Turn]:
-    return [Turn(PERSON, number) for number in numbers]
+def users(*numbers: int) -> list[Start]:
+    return [Start(PERSON, 0, number) for number in numbers]
 
 
-def refills(*numbers: int) -> list[Turn]:
-    return [Turn(REFILL, number) for number in numbers]
+def refills(*numbers: int) -> list[Start]:
+    return [Start(REFILL, 0, number) for number in numbers]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def refills(*numbers: int) -> list[Turn]:
         (refills(1, 2), users(3), 3, refills(1)),
         (refills(1, 2, 3, 4), users(5), 7, refills(1, 2, 3)),
         (refills(2), users(3) + refills(1), 3, []),
+        ([Start(REFILL, 3, 1), Start(REFILL, 0, 9)], refills(2, 3), 3, [Start(REFILL, 0, 9)]),
         (users(5, 6) + refills(4), users(1, 2), 3, users(5)),
     ],
     ids=[
@@ -42,10 +43,11 @@ def refills(*numbers: int) -> list[Turn]:
         "one refill beside a user",
         "and half of what users leave",
         "but no more",
+        "a workspace that holds no place is next",
         "users wait for users, and refills for all of them",
     ],
 )
-def test_who_begins(waiting: list[Turn], begun: list[Turn], width: int, starting: list[Turn]):
+def test_who_begins(waiting: list[Start], begun: list[Start], width: int, starting: list[Start]):
     assert next_starts(waiting, begun, width) == starting
 
 
@@ -56,19 +58,19 @@ def test_who_begins(waiting: list[Turn], begun: list[Turn], width: int, starting
 def _cases(draw: st.DrawFn) -> Case:
     turns = draw(
         st.lists(
-            st.builds(Turn, st.sampled_from([PERSON, REFILL]), st.integers(0, 30)),
+            st.builds(Start, st.sampled_from([PERSON, REFILL]), st.integers(0, 3), st.integers(0, 30)),
             max_size=14,
             unique_by=lambda turn: turn.number,
         )
     )
-    begun = draw(st.sets(st.sampled_from(turns))) if turns else set[Turn]()
+    begun = draw(st.sets(st.sampled_from(turns))) if turns else set[Start]()
     return [turn for turn in turns if turn not in begun], sorted(begun), draw(st.integers(1, 6))
 
 
 CASES = _cases()
 
 
-def _of(urgency: Urgency, turns: Collection[Turn]) -> int:
+def _of(urgency: Urgency, turns: Collection[Start]) -> int:
     return sum(turn.urgency is urgency for turn in turns)
 
 
@@ -77,9 +79,9 @@ def _in_order(chooser: Chooser, case: Case) -> None:
     starting = chooser(waiting, begun, width)
     left = [turn for turn in waiting if turn not in starting]
     for urgency in (PERSON, REFILL):
-        first = [turn.number for turn in starting if turn.urgency is urgency]
-        then = [turn.number for turn in left if turn.urgency is urgency]
-        assert not first or not then or max(first) < min(then), "one that waited longer was passed over"
+        first = [(turn.beside, turn.number) for turn in starting if turn.urgency is urgency]
+        then = [(turn.beside, turn.number) for turn in left if turn.urgency is urgency]
+        assert not first or not then or max(first) < min(then), "one that waited longer, or has none, was passed over"
 
 
 def _users_take_no_notice_of_refills(chooser: Chooser, case: Case) -> None:
@@ -98,17 +100,17 @@ def _refills_wait_while_a_user_does(chooser: Chooser, case: Case) -> None:
     assert _of(REFILL, starting) == min(_of(REFILL, waiting), max(0, most - _of(REFILL, begun)))
 
 
-def _first_come(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+def _first_come(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
     return sorted(waiting, key=lambda turn: turn.number)[: max(0, width - len(begun))]
 
 
-def _latest_first(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+def _latest_first(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
     count = {urgency: _of(urgency, next_starts(waiting, begun, width)) for urgency in (PERSON, REFILL)}
     latest = sorted(waiting, key=lambda turn: -turn.number)
     return [t for u in count for t in [turn for turn in latest if turn.urgency is u][: count[u]]]
 
 
-def _all_refills(waiting: Collection[Turn], begun: Collection[Turn], width: int) -> list[Turn]:
+def _all_refills(waiting: Collection[Start], begun: Collection[Start], width: int) -> list[Start]:
     starting = next_starts(waiting, begun, width)
     return starting + [turn for turn in waiting if turn not in starting and turn.urgency is REFILL]
 
