@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final, LiteralString
 from uuid import UUID
 
@@ -71,7 +72,7 @@ class Recorder(Database):
         (read_missed, "sessions_live_by_zone"),
         (read_recovered, "sessions_set_aside"),
         (read_unready, "sessions_live_by_zone"),
-        (read_agents, "sessions_live_by_agent"),
+        (partial(read_agents, missing_s=15.0), "sessions_live_by_agent"),
     ],
 )
 async def test_a_kept_plan_reads_by_index_what_the_primary_reads_each_round(
