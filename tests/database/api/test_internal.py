@@ -221,7 +221,7 @@ async def test_the_gateway_reports_requests_it_refused(stage: Stage):
     assert [tuple(row.values()) for row in found] == [(agent_id, "manager-1", 503, 1), (None, "manager-1", 503, 1)]
 
 
-async def test_a_gateway_learns_of_the_fleet(stage: Stage):
+async def test_a_gateway_learns_of_the_fleet(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     bearer = {"Authorization": f"Bearer {SECRETS.gateway_credential()}"}
     for headers in ({}, {"Authorization": f"Bearer {stage.agent_id}.credential of {stage.agent_id}"}):
         assert (await stage.client.get("/api/internal/gateway", headers=headers)).status_code == 401
@@ -246,5 +246,13 @@ async def test_a_gateway_learns_of_the_fleet(stage: Stage):
     assert learnt["edges"] == [edge | {"direct": True}]
     assert learnt["direct"] == [{"hostname": "$request_host$", "port": 8445}]
     await stage.db.write("UPDATE zones SET proxy_hostname = 'desks.example'")
+    real, statements = Database.fetch, list[str]()
+
+    async def noting(db: Database, query: Any, *arguments: Any, **options: Any) -> Any:
+        statements.append(query)
+        return await real(db, query, *arguments, **options)
+
+    monkeypatch.setattr(Database, "fetch", noting)
     learnt = (await stage.client.get("/api/internal/gateway", headers=bearer)).json()
+    assert len(statements) == 1, "for a question of every second"
     assert (learnt["edges"], learnt["direct"]) == ([edge], [{"hostname": "desks.example", "port": 8445}])

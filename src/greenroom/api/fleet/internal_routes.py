@@ -22,9 +22,8 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import StreamFacts, refusal_by_api
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
-from greenroom.db.fleet.edges import read_edges
-from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen, read_authority
-from greenroom.db.fleet.zones import direct_zones
+from greenroom.db.fleet.edges import read_ways
+from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen
 from greenroom.db.session.streams import StreamSession, find_asking_agent, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
@@ -91,14 +90,15 @@ async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep,
 async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
     """What a web gateway serves that changes while it runs."""
     await _check_gateway(request, db, secrets)
-    authority = await read_authority(db)
-    direct = {(zone.proxy_hostname, zone.proxy_port) for zone in await direct_zones(db)}
+    ways = await read_ways(db)
+    direct = {(way.proxy_hostname, way.proxy_port) for way in ways if not way.proxy_connections}
     return _encoded(
         Fleet(
-            authority=authority.certificate if authority else "",
+            authority=next((way.authority for way in ways), ""),
             edges=tuple(
-                EdgeGateway(route=edge.agent_id[:8], url=edge.edge_url, direct=edge.at_edges)
-                for edge in await read_edges(db)
+                EdgeGateway(route=way.agent_id[:8], url=way.edge_url, direct=way.at_edges)
+                for way in ways
+                if way.agent_id is not None
             ),
             direct=tuple(DirectZone(hostname=hostname, port=port) for hostname, port in sorted(direct)),
         )

@@ -12,18 +12,24 @@ from greenroom.db.fleet.agents import ADMITTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Edge(ProxyFacts):
-    """The edge gateway of an Agent, and how browsers reach the streams of its zone."""
+class Way(ProxyFacts):
+    """How browsers reach the streams of a zone, or of an Agent in it that has an edge gateway; and the authority of the
+    edge gateways' certificates."""
 
-    agent_id: str
+    agent_id: str | None
+    authority: str
 
 
-async def read_edges(db: Database) -> list[Edge]:
-    """Every edge gateway, by its Agent's id, without Agents that wait to be enabled."""
+async def read_ways(db: Database) -> list[Way]:
+    """All edge gateways, by their Agent's id, without Agents that wait to be enabled; then the zones without one. One
+    statement, because every web gateway asks each second."""
     return await db.fetch_as(
-        Edge,
-        "SELECT a.agent_id::text, a.edge_url, z.proxy_connections, z.proxy_hostname, z.proxy_path, z.proxy_port"
-        " FROM agents a JOIN zones z USING (zone_id) WHERE a.edge_url <> '' AND " + ADMITTED + " ORDER BY a.agent_id",
+        Way,
+        "SELECT a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections, z.proxy_hostname,"
+        " z.proxy_path, z.proxy_port, coalesce(f.certificate, '') AS authority"
+        " FROM zones z LEFT JOIN agents a ON a.zone_id = z.zone_id AND a.edge_url <> '' AND "
+        + ADMITTED
+        + " LEFT JOIN fleet_authority f ON true ORDER BY a.agent_id NULLS LAST",
     )
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, found
-from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ZoneFacts
 from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected
 from greenroom.db.database import Connection, Database, returned, row_as
@@ -187,11 +186,3 @@ async def delete_zone(connection: Connection, zone: Zone) -> None:
     await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", zone_id)
     await connection.execute("DELETE FROM staging_configs WHERE zone_id = %(zone_id)s", zone_id)
     await connection.execute("DELETE FROM zones WHERE zone_id = %(zone_id)s", zone_id)
-
-
-async def direct_zones(db: Database) -> list[ProxyFacts]:
-    """The zones whose streams do not go through the web gateway."""
-    return await db.fetch_as(
-        ProxyFacts,
-        "SELECT proxy_connections, proxy_hostname, proxy_path, proxy_port FROM zones WHERE NOT proxy_connections",
-    )
