@@ -84,6 +84,7 @@ class CapacityMeter:
             disk_free_inodes=used.disk_free_inodes,
             disk_kept_bytes=self._disk_kept_bytes,
             runtime_classes=share.runtime_classes,
+            simulated=share.simulated,
         )
 
     async def run(self) -> None:

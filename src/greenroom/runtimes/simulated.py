@@ -359,7 +359,7 @@ class SimulatedRuntime:
     async def capacity(self) -> Capacity:
         settings = self.settings
         cores, memory_bytes = settings.cores * self._share, int(settings.memory_bytes * self._share)
-        return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes)
+        return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes, simulated=True)
 
     async def disk_usage(self, session_id: str) -> Use | None:
         """It writes nothing."""

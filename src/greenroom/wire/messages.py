@@ -49,6 +49,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """With less than this it takes no new session."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes that a workspace may ask for, besides Docker's default one."""
+    simulated: bool = False
+    """Its sessions have no containers."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):

@@ -169,6 +169,13 @@ async def test_what_a_host_has_and_uses_is_shown_beside_what_it_offers(admin: Cl
     assert [agent[name] for name in shown] == [0.25, 3000, 2, 4000, 8]
 
 
+async def test_an_agent_says_whether_its_sessions_have_containers(admin: Client, db: Database):
+    address = f"/api/v1/agents/{await new_agent(db)}"
+    for usage, simulated in (("{}", None), ('{"cpu": 0.25}', False), ('{"simulated": true}', True)):
+        await db.write("UPDATE agents SET usage = %s", (usage,))
+        assert (await admin.read(address))["simulated"] is simulated
+
+
 async def test_an_agent_that_lost_its_credential_is_given_a_token_of_its_own(admin: Client, db: Database):
     agent_id = await new_agent(db)
     (zone,) = await admin.read("/api/v1/zones")

@@ -187,6 +187,9 @@ class AgentView(View):
     memory_reported: Annotated[int, Field(description="of the host, bytes, before the override")]
     cpu_used: Annotated[float | None, Field(description="load of the host, 1 = all its cores; at its last check-in")]
     memory_used: Annotated[int | None, Field(description="in use on the host, bytes; at its last check-in")]
+    simulated: Annotated[
+        bool | None, Field(description="its sessions have no containers; null until its first check-in")
+    ]
     sessions: int
     edge_url: Annotated[str, Field(description="of the edge gateway beside it; empty where there is none")]
     edge_url_requested: Annotated[

@@ -61,6 +61,7 @@ class AgentRow:
     memory_override: int | None
     cpu_used: float | None
     memory_used: int | None
+    simulated: bool | None
     cores: float
     memory: int
     cores_reported: float
@@ -101,6 +102,7 @@ _LISTED: Final[LiteralString] = (
     "  'address', a.refused_address) END AS refused,"
     " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
     " (a.usage->>'memory_bytes')::bigint AS memory_used,"
+    " CASE WHEN a.usage <> '{}' THEN coalesce((a.usage->>'simulated')::boolean, false) END AS simulated,"
     " coalesce(c.cores, 0) AS cores, coalesce(c.memory, 0) AS memory, coalesce(c.cores_reported, 0) AS cores_reported,"
     " coalesce(c.memory_reported, 0) AS memory_reported, coalesce(c.cores_allocated, 0) AS cores_allocated,"
     " coalesce(c.memory_allocated, 0) AS memory_allocated,"

@@ -15,6 +15,8 @@ class Capacity:
     cores: float
     memory_bytes: int
     runtime_classes: tuple[str, ...] = ()
+    simulated: bool = False
+    """Its sessions have no containers, so that it may offer what the host does not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
