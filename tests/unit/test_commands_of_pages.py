@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.acceptance.test_compose_one_host import PAGE as IN_CONTAINERS
 from tests.acceptance.test_documentation import READ
+from tests.acceptance.test_rehearsal import PAGE as REHEARSED
 from tests.commands_of_pages import ROOT, blocks_of, words_of
 from tests.unit.test_documentation import PAGES
 
@@ -20,6 +21,7 @@ NOT_RUN = {
     ("docs/howto/containers.md", "git pull"),
     ("docs/howto/containers.md", "scp -r /opt/kasm/current/hosts/second.example.org root@secon"),
     ("docs/howto/machines-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),
+    ("docs/howto/rehearse.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
     ("docs/howto/several-machines.md", ".venv/bin/uv build --wheel --no-build-isolation"),
     ("docs/howto/several-machines.md", "apt-get install python3-venv nginx-light && systemctl disabl"),
     ("docs/howto/several-machines.md", "chown greenroom: /etc/greenroom/installation.key /etc/greenr"),
@@ -55,7 +57,7 @@ def test_what_is_not_run_is_listed():
 
 def test_every_page_with_commands_is_read():
     pages = {page for page in PAGES if any(block.not_run is None for block in blocks_of(page))}
-    assert pages == {*READ, IN_CONTAINERS}
+    assert pages == {*READ, IN_CONTAINERS, REHEARSED}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=relative)

@@ -44,6 +44,17 @@ class Client:
             trust_env=not server.is_local,
         )
 
+    def concurrent(self) -> httpx.AsyncClient:
+        """For requests that do not wait for each other: as many connections as are needed, paths as they are."""
+        return httpx.AsyncClient(
+            base_url=self.server.url,
+            auth=(self.server.key, self.server.secret),
+            verify=self.server.tls,
+            timeout=TIMEOUT_S,
+            limits=httpx.Limits(),
+            trust_env=not self.server.is_local,
+        )
+
     def __enter__(self) -> Self:
         return self
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import typer
 
-from greenroom.cli import access, fleet, instance, join, logs, sessions, settings, staging
+from greenroom.cli import access, fleet, instance, join, logs, rehearse, sessions, settings, staging
 from greenroom.cli.output import printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
@@ -45,6 +45,7 @@ def gateway() -> None:
 
 instance.register(app)
 join.register(app)
+rehearse.register(app)
 APPS["users"].command("reset-password")(instance.reset_password)
 for noun, commands in APPS.items():
     app.add_typer(commands, name=noun)

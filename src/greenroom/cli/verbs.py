@@ -109,13 +109,13 @@ def verb(
 
     def add(function: Run) -> Run:
         thing = NOUNS[noun] if of_one else None
-        APPS[noun].command(name or function.__name__.replace("_", "-"))(_command(function, thing, options))
+        APPS[noun].command(name or function.__name__.replace("_", "-"))(command(function, thing, options))
         return function
 
     return add
 
 
-def _command(function: Run, noun: Noun | None, options: Sequence[FieldOption]) -> Run:
+def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOption] = ()) -> Run:
     """`function` with typer's signature: the thing, its options, its own parameters, and those of every command."""
     identity = [] if noun is None else [argument("given_id", "ID", f"The {noun.what}, {noun.by}.")]
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
@@ -188,7 +188,7 @@ def _add(
     options: Sequence[FieldOption] = (),
 ) -> None:
     function.__doc__ = text
-    app.command(name)(_command(function, of, options))
+    app.command(name)(command(function, of, options))
 
 
 def _noun_app(noun: Noun) -> typer.Typer:

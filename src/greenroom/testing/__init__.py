@@ -1,1 +1,1 @@
-"""Builders, clocks, failing runtimes and checkers for tests; never imported by the product."""
+"""What tests need: builders, clocks, failing runtimes, checkers; of the product one command imports `rehearsal`."""

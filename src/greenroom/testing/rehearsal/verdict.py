@@ -1,0 +1,223 @@
+"""What became of each user of a rehearsal, and what would be short on such a morning, as sentences with numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from greenroom.testing.rehearsal.arrivals import peak_per_s, percentile, staged_needed
+
+REPLY_WITHIN_S: Final = 1.0
+"""A user who waits longer than this for the first reply clicks again."""
+PEAK_PARTS: Final = 20
+"""The peak is the busiest of so many parts of the morning, of a second at least."""
+
+Outcome = Literal["staged", "on_demand", "refused", "late"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Morning:
+    """What is rehearsed. `zone_id` None = where the address leads."""
+
+    users: int
+    within_s: float
+    usable_within_s: float
+    seed: int
+    image_id: str
+    workspace: str
+    zone_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """What the Agents and pools had before the first user came; memory in bytes."""
+
+    desired: int
+    """Sessions that the staging configs of the workspace keep."""
+    staged: int
+    """Of these, claimable or on their way."""
+    cores: float
+    cores_free: float
+    memory: int
+    memory_free: int
+    session_cores: float
+    session_memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """One user: seconds of the click since the beginning, and from the click to the reply and to a usable session."""
+
+    clicked_s: float
+    reply_s: float
+    outcome: Outcome
+    usable_s: float | None = None
+    session_id: str | None = None
+    code: str = ""
+    sentence: str = ""
+    """Why it was refused, as the api says it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """How many launches had a reason; `sentence` is that of the first one."""
+
+    code: str
+    sentence: str
+    launches: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a rehearsal found; a time is None where no user had one."""
+
+    users: int
+    within_s: float
+    usable_within_s: float
+    seed: int
+    workspace: str
+    staged: int
+    on_demand: int
+    refused: int
+    late: int
+    staged_share: float
+    usable_p50_s: float | None
+    usable_p99_s: float | None
+    usable_max_s: float | None
+    reply_p99_s: float | None
+    peak_offered_per_s: float
+    peak_served_per_s: float
+    refill_s: float | None
+    staged_desired: int
+    staged_needed: int | None
+    refusals: list[Reason]
+    not_staged: list[Reason]
+    short: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every user had a usable session in time."""
+        return self.staged + self.on_demand == self.users
+
+
+def result_of(
+    morning: Morning,
+    supply: Supply,
+    visits: Sequence[Visit],
+    *,
+    not_staged: list[Reason],
+    refill_s: float | None,
+) -> Result:
+    """`not_staged`: why launches on demand got no staged session; `refill_s`: the longest start of a session."""
+    outcomes = Counter(visit.outcome for visit in visits)
+    served = [(visit.clicked_s, visit.usable_s) for visit in visits if visit.usable_s is not None]
+    usable_s = [usable for _, usable in served]
+    window_s = max(1.0, morning.within_s / PEAK_PARTS)
+    clicks_s = [visit.clicked_s for visit in visits]
+    needed = None if refill_s is None else staged_needed(clicks_s, refill_s)
+    reply_p99_s = percentile([visit.reply_s for visit in visits], 99)
+    refusals = counted([visit for visit in visits if visit.outcome == "refused"])
+    return Result(
+        users=morning.users,
+        within_s=morning.within_s,
+        usable_within_s=morning.usable_within_s,
+        seed=morning.seed,
+        workspace=morning.workspace,
+        staged=outcomes["staged"],
+        on_demand=outcomes["on_demand"],
+        refused=outcomes["refused"],
+        late=outcomes["late"],
+        staged_share=outcomes["staged"] / morning.users,
+        usable_p50_s=percentile(usable_s, 50),
+        usable_p99_s=percentile(usable_s, 99),
+        usable_max_s=max(usable_s, default=None),
+        reply_p99_s=reply_p99_s,
+        peak_offered_per_s=peak_per_s(clicks_s, window_s),
+        peak_served_per_s=peak_per_s([click + usable for click, usable in served], window_s),
+        refill_s=refill_s,
+        staged_desired=supply.desired,
+        staged_needed=needed,
+        refusals=refusals,
+        not_staged=not_staged,
+        short=[
+            *_pool(morning, supply, needed, refill_s, not_staged),
+            *_room(morning, supply, needed),
+            *(f"{_launches(reason.launches)} refused: {reason.sentence}" for reason in refusals),
+            *_late(morning, outcomes["late"]),
+            *_reply(reply_p99_s),
+        ],
+    )
+
+
+def counted(visits: Sequence[Visit]) -> list[Reason]:
+    """Their codes, the most frequent first, each with the first sentence."""
+    by_code: dict[str, list[Visit]] = {}
+    for visit in visits:
+        by_code.setdefault(visit.code, []).append(visit)
+    reasons = [Reason(code=code, sentence=of[0].sentence, launches=len(of)) for code, of in by_code.items()]
+    return sorted(reasons, key=lambda reason: -reason.launches)
+
+
+def _pool(
+    morning: Morning, supply: Supply, needed: int | None, refill_s: float | None, not_staged: list[Reason]
+) -> list[str]:
+    short: list[str] = []
+    for reason in not_staged:
+        if reason.code != "pool_empty":
+            short.append(f"{_launches(reason.launches)} not given a staged session: {reason.sentence}")
+        elif needed is not None and refill_s is not None and needed > supply.desired:
+            short.append(
+                f"The pool of {morning.workspace}: it was empty for {_launches(reason.launches, be=False)}. "
+                f"{supply.desired} are staged; with {needed} every launch would have been staged, "
+                f"since a place is filled again within {refill_s:.1f} s."
+            )
+        else:
+            short.append(
+                f"The pool of {morning.workspace}: it was empty for {_launches(reason.launches, be=False)}, although "
+                f"{supply.desired} staged sessions are enough; greenroom staging list says what it is waiting for."
+            )
+    return short
+
+
+def _room(morning: Morning, supply: Supply, needed: int | None) -> list[str]:
+    """For all users at once, beside the pool that serves them."""
+    pool = max(needed or 0, supply.desired)
+    sessions = morning.users + pool - supply.staged
+    beside = f"{morning.users} users and {pool} staged sessions"
+    cores, memory = sessions * supply.session_cores, sessions * supply.session_memory
+    short: list[str] = []
+    if cores > supply.cores_free:
+        short.append(
+            f"Cores: {beside} need {cores:g} more than is reserved now; "
+            f"{supply.cores_free:g} of {supply.cores:g} are free."
+        )
+    if memory > supply.memory_free:
+        short.append(
+            f"Memory: {beside} need {_gb(memory)} more than is reserved now; "
+            f"{_gb(supply.memory_free)} of {_gb(supply.memory)} are free."
+        )
+    return short
+
+
+def _late(morning: Morning, late: int) -> list[str]:
+    limit = f"within {morning.usable_within_s:g} s"
+    return [f"{late} of {morning.users} users had no usable session {limit}."] if late else []
+
+
+def _reply(p99_s: float | None) -> list[str]:
+    if p99_s is None or p99_s <= REPLY_WITHIN_S:
+        return []
+    return [
+        f"The api: 1 of 100 launches waited {p99_s:.1f} s or longer for its reply; {REPLY_WITHIN_S:g} s is too long."
+    ]
+
+
+def _launches(count: int, *, be: bool = True) -> str:
+    noun, verb = ("launch", "was") if count == 1 else ("launches", "were")
+    return f"{count} {noun} {verb}" if be else f"{count} {noun}"
+
+
+def _gb(count: float) -> str:
+    return f"{count / 1e9:.1f} GB"

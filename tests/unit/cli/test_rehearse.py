@@ -1,0 +1,67 @@
+"""`rehearse` makes nothing where it would start real containers, and the program does not load what it needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from ssl import create_default_context
+
+import httpx
+import pytest
+from tests.unit.cli.conftest import Done, Pretended, problem
+
+from greenroom.cli.client import Client
+from greenroom.cli.server import Server
+from greenroom.testing.rehearsal.run import delete
+
+IMAGE = {"image_id": "22222222-2222-4222-8222-222222222222", "friendly_name": "Desktop", "enabled": True}
+AGENT = {"hostname": "host-1", "enabled": True, "draining": False, "status": "running"}
+
+
+@pytest.mark.parametrize(
+    ("agents", "sentence"),
+    [
+        ([AGENT | {"simulated": True}, AGENT | {"hostname": "host-2", "simulated": False}], "on host-2 have real"),
+        ([AGENT | {"simulated": None}], "on host-1 have real containers"),
+        ([AGENT | {"simulated": False, "draining": True}], "No Agent is enabled"),
+        ([AGENT | {"simulated": False, "enabled": False}], "No Agent is enabled"),
+    ],
+)
+def test_it_refuses_before_it_makes_anything(
+    api: Pretended, greenroom: Callable[..., Done], agents: list[object], sentence: str
+):
+    group = "/groups/68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+    api.answers = {("GET", "/agents"): agents, ("GET", "/images"): [IMAGE], ("GET", group): {"settings": {}}}
+    done = greenroom("rehearse", "--users", "3", "--within", "1s")
+    assert done.code == 1
+    assert sentence in done.err
+    assert {request.method for request in api.asked} == {"GET"}
+
+
+def test_the_program_loads_nothing_of_a_rehearsal():
+    loaded = "import sys, greenroom.cli.main; print([name for name in sys.modules if 'greenroom.testing' in name])"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_was_made_is_deleted_and_what_is_left_is_named(api: Pretended):
+    made = {"group_id": "g", "name": "rehearsal-abcdef"}
+    users = [{"user_id": "u1", "username": "rehearsal-abcdef-001"}, {"user_id": "u2", "username": "rehearsal-abcdef-x"}]
+    api.answers = {
+        ("GET", "/groups"): [made, {"group_id": "other", "name": "Staff"}],
+        ("GET", "/users"): [*users, {"user_id": "ann", "username": "not-rehearsal-abcdef-001"}],
+        ("GET", "/sessions"): [],
+        ("DELETE", "/users/u1"): {},
+        ("DELETE", "/users/u2"): problem(409, "refused", "It is locked."),
+        ("DELETE", "/groups/g"): {},
+    }
+    with Client(
+        Server("https://greenroom.example", "key", "secret", create_default_context(), is_local=False),
+        httpx.MockTransport(api.answer),
+    ) as client:
+        assert list(delete(client, "rehearsal-abcdef")) == [
+            "The user rehearsal-abcdef-x could not be deleted: It is locked. (refused)"
+        ]
+    deleted = [request.url.raw_path.decode() for request in api.asked if request.method == "DELETE"]
+    assert deleted == ["/api/v1/users/u1?force=true", "/api/v1/users/u2?force=true", "/api/v1/groups/g"]
