@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
 from greenroom.core.session.reconcile import (
-    Action,
     ActionKind,
     ContainerState,
     JournalFacts,
@@ -31,18 +27,6 @@ RUNNING, EXITED, CREATED, PAUSED = (
     ContainerState.CREATED,
     ContainerState.PAUSED,
 )
-IDS = ["s1", "s2", "s3"]
-CHANGES = {
-    ActionKind.CREATE,
-    ActionKind.START,
-    ActionKind.STOP,
-    ActionKind.PAUSE,
-    ActionKind.UNPAUSE,
-    ActionKind.REMOVE,
-    ActionKind.EXAMINE,
-    ActionKind.FULL_SHARE,
-}
-Planner = Callable[[Snapshot], list[Action]]
 
 
 def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object) -> Wanted:
@@ -234,174 +218,6 @@ def test_a_command_runs_waits_or_is_refused(
 
 
 # Properties -------------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Hosts and lists in any combination, also such as should not occur."""
-    ids = st.sampled_from(IDS)
-    return Snapshot(
-        list_is_valid=draw(st.booleans() | st.just(True)),
-        wanted={
-            i: wanted(
-                draw(st.sampled_from(Want)),
-                i,
-                assignment_id=draw(st.none() | st.just(f"a-{i}")),
-                generation=draw(st.integers(1, 3)),
-            )
-            for i in draw(st.sets(ids))
-        },
-        seen={
-            i: seen(draw(st.sampled_from(ContainerState)), i, spec_hash=draw(st.sampled_from(["h", "h", "other"])))
-            for i in draw(st.sets(ids))
-        },
-        known={
-            i: JournalFacts(
-                ran=draw(st.booleans()),
-                stopped=draw(st.booleans()),
-                failure=draw(st.sampled_from(["", "", "it could not be started"])),
-            )
-            for i in draw(st.sets(ids))
-        },
-        orders=tuple(Order(command_id=f"c-{i}", session_id=i) for i in draw(st.sets(ids))),
-        begun=frozenset(draw(st.sets(st.sampled_from([f"{kind}-{i}" for kind in "ac" for i in IDS])))),
-        condemned=frozenset(draw(st.sets(ids))),
-    )
-
-
-PROVE = settings(max_examples=200, deadline=None, database=None)
-CATCH = settings(PROVE, max_examples=3000, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
-
-
-def holds(check: Callable[[Snapshot, Planner], None], planner: Planner, how: settings = PROVE) -> None:
-    @how
-    @given(snapshots())
-    def run(snapshot: Snapshot) -> None:
-        check(snapshot, planner)
-
-    run()
-
-
-def nothing_before_a_valid_list(snapshot: Snapshot, planner: Planner) -> None:
-    assert planner(replace(snapshot, list_is_valid=False)) == []
-
-
-def absence_commands_nothing(snapshot: Snapshot, planner: Planner) -> None:
-    """Of a container that no list names, nothing is done but to report it, unless a verdict says destroy."""
-    for action in planner(snapshot):
-        if action.session_id not in snapshot.wanted:
-            assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.condemned
-
-
-def destroyed_only_on_order(snapshot: Snapshot, planner: Planner) -> None:
-    for action in planner(snapshot):
-        if action.kind is ActionKind.REMOVE:
-            want = snapshot.wanted.get(action.session_id)
-            assert want.want is Want.ABSENT if want else action.session_id in snapshot.condemned
-
-
-def failed_ones_are_never_started(snapshot: Snapshot, planner: Planner) -> None:
-    for action in planner(snapshot):
-        known, container = snapshot.known.get(action.session_id, JournalFacts()), snapshot.seen.get(action.session_id)
-        if action.kind in {ActionKind.START, ActionKind.CREATE}:
-            assert not known.failure
-            assert container is None or container.state is not EXITED or known.stopped
-            assert container is not None or not known.ran
-
-
-def one_change_per_container(snapshot: Snapshot, planner: Planner) -> None:
-    changed = [action.session_id for action in planner(snapshot) if action.kind in CHANGES]
-    assert len(changed) == len(set(changed))
-
-
-def each_session_is_planned_by_itself(snapshot: Snapshot, planner: Planner) -> None:
-    """A round for some sessions plans for them what a round for all does."""
-    some = frozenset(IDS[:2])
-    of_some = replace(
-        snapshot,
-        wanted={k: v for k, v in snapshot.wanted.items() if k in some},
-        seen={k: v for k, v in snapshot.seen.items() if k in some},
-        known={k: v for k, v in snapshot.known.items() if k in some},
-        orders=tuple(order for order in snapshot.orders if order.session_id in some),
-    )
-    assert planner(of_some) == [action for action in planner(snapshot) if action.session_id in some]
-
-
-def begun_once(snapshot: Snapshot, planner: Planner) -> None:
-    for action in planner(snapshot):
-        assert action.target_id is None or action.target_id not in snapshot.begun
-
-
-def comes_to_rest_as_wanted(snapshot: Snapshot, planner: Planner) -> None:
-    """Carried out on a model host, a few rounds bring every session where it should be, and then nothing is planned."""
-    valid = replace(snapshot, list_is_valid=True)
-    for _ in range(4):
-        for action in planner(valid):
-            valid = carry_out(valid, action)
-    assert {a.kind for a in planner(valid)} <= {ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH}
-    for session_id, want in valid.wanted.items():
-        state, error = observe(want, valid.seen.get(session_id), valid.known.get(session_id, JournalFacts()))
-        assert state.value == want.want.value or (state is ObservedState.FAILED and error)
-
-
-def every_action_has_a_reason(snapshot: Snapshot, planner: Planner) -> None:
-    assert all(len(action.reason.split()) > 3 for action in planner(snapshot))
-
-
-def carry_out(snapshot: Snapshot, action: Action) -> Snapshot:
-    """What a runtime that always succeeds makes of an action."""
-    session_id = action.session_id
-    known = snapshot.known.get(session_id, JournalFacts())
-    to_state = {
-        ActionKind.CREATE: CREATED,
-        ActionKind.START: RUNNING,
-        ActionKind.STOP: EXITED,
-        ActionKind.PAUSE: PAUSED,
-        ActionKind.UNPAUSE: RUNNING,
-    }
-    if action.target_id:
-        return replace(snapshot, begun=snapshot.begun | {action.target_id})
-    if action.kind is ActionKind.EXAMINE:
-        return replace(snapshot, known={**snapshot.known, session_id: replace(known, failure="it ended")})
-    if action.kind is ActionKind.REMOVE:
-        return replace(snapshot, seen={k: v for k, v in snapshot.seen.items() if k != session_id})
-    if action.kind not in to_state:
-        return snapshot
-    container = replace(snapshot.seen.get(session_id, seen(CREATED, session_id)), state=to_state[action.kind])
-    known = replace(known, ran=known.ran or container.state is RUNNING, stopped=action.kind is ActionKind.STOP)
-    return replace(snapshot, seen={**snapshot.seen, session_id: container}, known={**snapshot.known, session_id: known})
-
-
-def _with(snapshot: Snapshot, kind: ActionKind, ids: Iterable[str]) -> list[Action]:
-    return plan(snapshot) + [Action(kind=kind, session_id=i, reason="because it seemed right") for i in ids]
-
-
-def _without_failures(known: Mapping[str, JournalFacts]) -> dict[str, JournalFacts]:
-    return {i: replace(k, failure="") for i, k in known.items()}
-
-
-MUTANTS: list[tuple[Callable[[Snapshot, Planner], None], Planner]] = [
-    (nothing_before_a_valid_list, lambda s: plan(replace(s, list_is_valid=True))),
-    (absence_commands_nothing, lambda s: _with(s, ActionKind.STOP, s.seen.keys() - s.wanted.keys())),
-    (destroyed_only_on_order, lambda s: plan(replace(s, condemned=frozenset(IDS)))),
-    (failed_ones_are_never_started, lambda s: plan(replace(s, known=_without_failures(s.known)))),
-    (one_change_per_container, lambda s: plan(s) * 2),
-    (begun_once, lambda s: plan(replace(s, begun=frozenset()))),
-    (each_session_is_planned_by_itself, lambda s: plan(s)[:1]),
-    (comes_to_rest_as_wanted, lambda s: [a for a in plan(s) if a.kind is not ActionKind.UNPAUSE]),
-    (every_action_has_a_reason, lambda s: [replace(a, reason="") for a in plan(s)]),
-]
-
-
-@pytest.mark.parametrize("check", [check for check, _ in MUTANTS], ids=lambda c: c.__name__)
-def test_property(check: Callable[[Snapshot, Planner], None]):
-    holds(check, plan)
-
-
-@pytest.mark.parametrize(("check", "mutant"), MUTANTS, ids=lambda c: getattr(c, "__name__", ""))
-def test_property_catches_its_mutant(check: Callable[[Snapshot, Planner], None], mutant: Planner):
-    with pytest.raises(AssertionError):
-        holds(check, mutant, CATCH)
 
 
 def test_a_container_that_ran_out_of_memory_says_so_and_what_to_do():
