@@ -20,7 +20,8 @@ LIBRARIES = {
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT,
 }
-"""What a role may load beside the standard library; names that begin with _ are parts of others."""
+"""What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
+are parts of others."""
 OF_GREENROOM = {
     "api": {"api", "sessions", "db", "wire", "kit", "core"},
     "manager": {"manager", "sessions", "db", "wire", "kit", "core"},
@@ -29,9 +30,10 @@ OF_GREENROOM = {
 }
 LOADED = """
 import sys
+before = set(sys.modules)
 from greenroom.kit.roles import load
 load(sys.argv[1])
-print(*(name for name, module in sys.modules.items() if module is not None))
+print(*(name for name, module in sys.modules.items() if module is not None and name not in before))
 """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from greenroom.core.errors import NO_RESOURCES, NoResources
+import pytest
+
+from greenroom.core.errors import NO_RESOURCES, NoResources, NotFound, found
 
 
 def test_a_user_sees_no_machines():
@@ -10,3 +12,9 @@ def test_a_user_sees_no_machines():
     shown = error.without_machines()
     assert (shown.message, shown.details) == ("All machines are full.", error.details)
     assert NoResources("Agent host-1 is full.").without_machines().message == NO_RESOURCES
+
+
+def test_what_is_not_found_is_named():
+    assert found("row", "zone", "berlin") == "row"
+    with pytest.raises(NotFound, match=r"^There is no zone berlin; it may have been deleted\.$"):
+        found(None, "zone", "berlin")
