@@ -99,10 +99,10 @@ async def test_while_its_container_is_being_created_a_session_is_not_absent(
         runtime = simulated(agent)
         create = runtime.create
 
-        async def held(*arguments: Any) -> Any:
+        async def held(*arguments: Any, **options: Any) -> Any:
             reached.set()
             await release.wait()
-            return await create(*arguments)
+            return await create(*arguments, **options)
 
         monkeypatch.setattr(runtime, "create", held)
         await world.want(session)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.real_agents import agent_inside, session_id, simulated
+from tests.support.real_agents import agent_inside, behave, session_id, simulated
 from tests.support.waiting import eventually
 
+from greenroom.core.session.starts import MOST_FOR_A_CORE
 from greenroom.runtimes.contract import Container, RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World
@@ -106,24 +106,25 @@ async def test_few_containers_are_changed_at_a_time(
     at_once, most = 0, 0
     create = SimulatedRuntime.create
 
-    async def counted(*arguments: Any) -> Container:
+    async def counted(*arguments: Any, **options: Any) -> Container:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
         await asyncio.sleep(0.02)  # others begin meanwhile, unless they wait
         try:
-            return await create(*arguments)
+            return await create(*arguments, **options)
         finally:
             at_once -= 1
 
     monkeypatch.setattr(SimulatedRuntime, "create", counted)
-    sessions = [session_id() for _ in range(20)]
+    sessions, cores = [session_id() for _ in range(20)], 2
+    behave(tmp_path, cores=cores)
     async with agent_inside(tmp_path, manager):
         for session in sessions:
             await world.want(session)
         for session in sessions:
             await world.until(lambda s=session: world.is_usable(s))
-    assert 2 <= most <= max(2, 2 * (os.cpu_count() or 1))
+    assert 2 <= most <= MOST_FOR_A_CORE * cores
 
 
 @pytest.fixture

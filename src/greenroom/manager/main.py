@@ -118,6 +118,10 @@ class Manager:
             self._running = await register(self)
         except Unavailable as error:
             log.warning("the Manager registers as soon as the database answers", reason=error.message)
+        except SetupError:
+            # Connections that are still being opened may outlive a cancellation, and with them this process.
+            await self._close()
+            raise
 
     async def run(self) -> None:
         try:
@@ -126,8 +130,11 @@ class Manager:
                 await self.start()
             await self._running.run()
         finally:
-            for db in self._databases:
-                await db.close()
+            await self._close()
+
+    async def _close(self) -> None:
+        for db in self._databases:
+            await db.close()
 
     def stop(self) -> None:
         """SIGTERM: resign now, end held check-ins, accept no new ones."""
