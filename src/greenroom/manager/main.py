@@ -118,7 +118,7 @@ class Manager:
             self._running = await register(self)
         except Unavailable as error:
             log.warning("the Manager registers as soon as the database answers", reason=error.message)
-        except SetupError:
+        except GreenroomError:
             # Connections that are still being opened may outlive a cancellation, and with them this process.
             await self._close()
             raise
