@@ -124,6 +124,11 @@ class Search:
     def trace(self) -> list[TraceStep]:
         return [step for one in self.passed for step in missed_steps(one.attempt, one.misses)]
 
+    @property
+    def on_demand_misses(self) -> list[Miss]:
+        """All that prevented a session on demand."""
+        return [miss for one in self.passed if not one.attempt.staged for miss in one.misses]
+
     async def run(self, attempts: Sequence[Attempt]) -> PlacedSession | None:
         for attempt in attempts:
             found = attempt.misses or await self._try(attempt)

@@ -12,13 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.errors import NoResources, Refused
-from greenroom.core.launch.forecast import not_now
-from greenroom.core.launch.plan import Miss, TraceStep, no_resources_reason
+from greenroom.core.errors import Refused
+from greenroom.core.launch.plan import Miss
 from greenroom.core.launch.request import Launch
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.sessions.search import PassedOver, PlacedSession
+from greenroom.sessions.search import PassedOver, PlacedSession, Search
 
 WINDOW_S: Final = 60.0
 
@@ -120,25 +119,18 @@ class LaunchLog:
         )
         got.log_yielding(self._logs, f"{launch.username}, who launched {launch.image.friendly_name} on demand")
 
-    def failed(self, launch: Launch, trace: Sequence[TraceStep], passed: Sequence[PassedOver]) -> Refused:
-        """No attempt succeeded; returns the error to raise."""
-        self._passed_over(launch, passed)
+    def failed(self, launch: Launch, error: Refused, search: Search) -> None:
+        """No attempt succeeded."""
+        self._passed_over(launch, search.passed)
         name = launch.image.friendly_name
-        on_demand = [miss for before in passed if not before.attempt.staged for miss in before.misses]
-        error: Refused = (
-            NoResources(no_resources_reason(trace), for_user=not_now(on_demand), launch_id=launch.launch_id)
-            if launch.image.enabled
-            else Refused(f"Workspace {name} is disabled; an administrator can enable it.")
-        )
         self._shortages.refused(
-            (launch.image.image_id, *sorted({miss.code for miss in on_demand})),
+            (launch.image.image_id, *sorted({miss.code for miss in search.on_demand_misses})),
             name,
             f"{launch.username} could not launch {name}: {error.message}",
             user_id=launch.request.user_id,
             username=launch.username,
             launch_id=launch.launch_id,
         )
-        return error
 
     def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:
         """It was refused although a session was available."""

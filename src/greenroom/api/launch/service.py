@@ -14,6 +14,7 @@ from greenroom.api.diagnostics.metrics import Metrics
 from greenroom.api.launch.log import LaunchLog
 from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
+from greenroom.core.launch.forecast import refusal
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, planned
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.run_config import launch_problem
@@ -106,7 +107,9 @@ class Launcher:
         self._metrics.launched(outcome, trace, launch.image.friendly_name, writer.duration_s())
         if got is None:
             await writer.record_failure(trace)
-            raise self._log.failed(launch, trace, search.passed)
+            error = refusal(launch.image, trace, search.on_demand_misses, launch.launch_id)
+            self._log.failed(launch, error, search)
+            raise error
         self._log.succeeded(launch, got, search.passed)
         self._notifier.send(*got.events)
         user_id, staged = launch.request.user_id, got.attempt.staged

@@ -11,9 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.eviction import Unready, rooms
 from greenroom.core.launch.placement import AgentView, ImageOnAgent, Placement, place, session_of
-from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, placement_misses
+from greenroom.core.launch.plan import (
+    Attempt,
+    LaunchZone,
+    Miss,
+    StagedPool,
+    TraceStep,
+    no_resources_reason,
+    placement_misses,
+)
 from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 
@@ -136,6 +145,13 @@ def not_now(misses: Iterable[Miss]) -> str:
     """The sentence for a user, from everything that prevents a launch on demand."""
     found = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
     return next((NOT_NOW[code] for code in ("image_disabled", *_SHOWN_FIRST) if code in found), NOTHING_FITS)
+
+
+def refusal(image: ImageFacts, trace: Sequence[TraceStep], on_demand: Iterable[Miss], launch_id: str) -> Refused:
+    """The error of a launch that no attempt served; `on_demand` is all that prevented one on demand."""
+    if not image.enabled:
+        return Refused(f"Workspace {image.friendly_name} is disabled; an administrator can enable it.")
+    return NoResources(no_resources_reason(trace), for_user=not_now(on_demand), launch_id=launch_id)
 
 
 def _has_session(attempt: Attempt, image: ImageFacts, supply: Supply) -> bool:

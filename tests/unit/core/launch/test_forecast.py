@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.eviction import Unready
 from greenroom.core.launch.forecast import (
@@ -21,6 +22,7 @@ from greenroom.core.launch.forecast import (
     first_serving,
     not_now,
     prospect,
+    refusal,
     simulate_launch,
 )
 from greenroom.core.launch.placement import AgentView, ImageOnAgent
@@ -130,3 +132,14 @@ def test_a_launch_ends_at_the_first_pool_with_a_session_for_it():
     assert first.pool == pools[1]
     assert first_serving(plan_launch([HERE, THERE], "there", IMAGE, pools, EXCLUDED), lambda _: True) is None
     assert first_serving([a for a in attempts if not a.staged], lambda _: True) is None
+
+
+def test_a_launch_that_nothing_served_is_refused_with_what_stood_in_its_way():
+    error = refusal(IMAGE, (), [miss("no_capacity")], "launch-1")
+    assert isinstance(error, NoResources)
+    assert (error.without_machines().message, error.details) == (NOT_NOW["no_capacity"], {"launch_id": "launch-1"})
+    disabled = refusal(replace(IMAGE, enabled=False), (), [miss("no_capacity")], "launch-1")
+    assert (type(disabled), disabled.message) == (
+        Refused,
+        "Workspace Desktop is disabled; an administrator can enable it.",
+    )
