@@ -11,17 +11,16 @@ import signal
 import sys
 import time
 from collections.abc import Generator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
-from greenroom.db.database import Database
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
@@ -29,14 +28,15 @@ from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
 from greenroom.kit.terminal import console
-from greenroom.up import health, instance
-from greenroom.up.describe import describe, pids_by_role
+from greenroom.up import instance
+from greenroom.up.description import Description
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
 from greenroom.up.site import site_of
-from greenroom.up.supervisor import PartState, State
+from greenroom.up.status import Status, read_status
+from greenroom.up.supervisor import State
 
 DOWN_WITHIN_S: Final = 120.0
 DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
@@ -59,7 +59,7 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     asyncio.run(instance.run(layout, options, progress, lambda found: show_ready(found, as_json=as_json)))
 
 
-def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
+def _in_background(layout: Layout, options: Options) -> Description:
     """Fork the background process; show its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
     pid = os.fork()
@@ -101,7 +101,7 @@ def _stay(layout: Layout, options: Options, events: Events) -> None:
         _redirect_output(Path(os.devnull))
         log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
 
-        def ready(found: dict[str, Any]) -> None:
+        def ready(found: Description) -> None:
             events.send(Ready(found))
             events.close()
 
@@ -133,20 +133,20 @@ def _redirect_output(file: Path) -> None:
     os.close(nothing)
 
 
-def show_ready(found: dict[str, Any], *, as_json: bool) -> None:
-    """Print where the instance is and how to log in, or the object of `describe`."""
+def show_ready(found: Description, *, as_json: bool) -> None:
+    """Print where the instance is and how to log in, or all of it as JSON."""
     if as_json:
-        print(json.dumps(found), flush=True)  # noqa: T201 -- the command's result
+        print(json.dumps(asdict(found)), flush=True)  # noqa: T201 -- the command's result
         return
     out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
-    out.print(f"\n[bold]Greenroom is ready at {found['url']}[/bold]")
-    admin = found["admin"]
-    if admin["password"] is not None:
-        out.print(f"Log in as {admin['username']} with the one-time password [bold]{admin['password']}[/bold]")
+    out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
+    admin = found.admin
+    if admin.password is not None:
+        out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
     else:
-        out.print(f"Log in as {admin['username']} (its password was changed).")
-    out.print(f"Certificate authority: {found['ca_file']}")
-    out.print(f"Stop it with: {program()} down --data {found['data']}")
+        out.print(f"Log in as {admin.username} (its password was changed).")
+    out.print(f"Certificate authority: {found.ca_file}")
+    out.print(f"Stop it with: {program()} down --data {found.data}")
 
 
 def program() -> str:
@@ -216,12 +216,12 @@ def status(data: Path, *, as_json: bool) -> None:
         SetupError: there is no instance.
     """
     log.configure("ERROR", "status")
-    found = asyncio.run(_status(_running(data)))
+    found = asyncio.run(read_status(_running(data)))
     if as_json:
-        print(json.dumps(found))  # noqa: T201 -- the command's result
+        print(json.dumps(found.as_json()))  # noqa: T201 -- the command's result
     else:
         _show_status(found)
-    if not all(part["ok"] for part in found["parts"]):
+    if not all(part.check.ok for part in found.parts):
         raise SystemExit(1)
 
 
@@ -233,35 +233,14 @@ def _running(data: Path) -> Layout:
     return layout
 
 
-async def _status(layout: Layout) -> dict[str, Any]:
-    site = site_of(layout)
-    found: dict[str, Any] = {"url": site.url, "pids": pids_by_role(layout)}
-    async with AsyncExitStack() as stack:
-        db = Database(site.dsn, application_name="greenroom status", max_size=2)
-        await db.open()
-        stack.push_async_callback(db.close)
-        http = await stack.enter_async_context(health.client(layout.ca_file))
-        checks = await health.check_all(http, db, site)
-        if next(check.ok for check in checks if check.role == "postgres"):
-            found = await describe(db, site)
-    state = State.read(layout.state)
-    parts = {part.name: part for part in state.parts}
-    found["phase"] = state.phase
-    found["parts"] = [
-        asdict(c) | asdict(parts.get(c.name, PartState(name=c.name, role=c.role))) | {"port": site.ports.get(c.name)}
-        for c in checks
-    ]
-    return found
-
-
-def _show_status(found: dict[str, Any]) -> None:
+def _show_status(found: Status) -> None:
     table = Table("part", "pid", "port", "starts", "state", box=None, pad_edge=False)
-    for part in found["parts"]:
-        colour = "green" if part["ok"] else "red"
-        cells = (part["name"], *(str(part[name] or "") for name in ("pid", "port", "starts")))
-        table.add_row(*cells, Text(part["detail"][:80], style=colour))
+    for part in found.parts:
+        colour = "green" if part.check.ok else "red"
+        cells = (str(cell or "") for cell in (part.check.name, part.state.pid, part.port, part.state.starts))
+        table.add_row(*cells, Text(part.check.detail[:80], style=colour))
     out = console()
-    out.print(f"{found['url']}  (pid {found['pids']['up'][0]}, {found['phase']})")
+    out.print(f"{found.url}  (pid {found.pids['up'][0]}, {found.phase})")
     out.print(table)
 
 

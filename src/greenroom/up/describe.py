@@ -1,13 +1,14 @@
-"""The object that `greenroom up --json` and `greenroom status --json` print (CONTRACT, "greenroom up")."""
+"""Describes a running instance, for those who use it and for `--json`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from greenroom.db.database import Database
 from greenroom.db.installation import manager_ids, zones_named
 from greenroom.kit.processes import children, started_ticks, title_of
+from greenroom.up.description import DescribedAgent, DescribedManager, DescribedZone, Description
 from greenroom.up.first_start import read_credentials
 from greenroom.up.layout import Layout
 from greenroom.up.site import Site
@@ -16,8 +17,8 @@ from greenroom.up.supervisor import State
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
 
-async def describe(db: Database, site: Site) -> dict[str, Any]:
-    """Addresses, credentials, ids and pids."""
+async def describe(db: Database, site: Site) -> Description:
+    """The instance as its database and its state file have it."""
     managers = await manager_ids(db, [manager.instance_id for manager in site.managers])
     zones = await zones_named(db, [agent.zone for agent in site.agents])
 
@@ -26,38 +27,37 @@ async def describe(db: Database, site: Site) -> dict[str, Any]:
 
     layout = site.layout
     pid_of = {part.name: part.pid for part in State.read(layout.state).parts}
-    return {
-        "url": site.url,
-        "stream_url": site.stream_url,
-        "ca_file": str(layout.ca_file),
-        **await read_credentials(db, layout),
-        "zones": [
-            {
-                "zone_id": zones[zone].zone_id if zone in zones else None,
-                "zone_name": name_of(zone),
-                "gateway_url": site.managers_of(zone)[0].gateway_url,
-            }
+    credentials = await read_credentials(db, layout)
+    return Description(
+        url=site.url,
+        stream_url=site.stream_url,
+        ca_file=str(layout.ca_file),
+        admin=credentials.admin,
+        api_key=credentials.api_key,
+        api_key_secret=credentials.api_key_secret,
+        zones=[
+            DescribedZone(
+                zones[zone].zone_id if zone in zones else None, name_of(zone), site.managers_of(zone)[0].gateway_url
+            )
             for zone in dict.fromkeys(agent.zone for agent in site.agents)
         ],
-        "managers": [
-            {
-                "manager_id": managers.get(manager.instance_id),
-                "instance_id": manager.instance_id,
-                "zone_name": name_of(manager.zone),
-                "port": manager.port,
-                "gateway_url": manager.gateway_url,
-                "pid": pid_of.get(manager.name),
-                "sentinel_file": str(manager.sentinel_file),
-            }
+        managers=[
+            DescribedManager(
+                manager_id=managers.get(manager.instance_id),
+                instance_id=manager.instance_id,
+                zone_name=name_of(manager.zone),
+                port=manager.port,
+                gateway_url=manager.gateway_url,
+                pid=pid_of.get(manager.name),
+                sentinel_file=str(manager.sentinel_file),
+            )
             for manager in site.managers
         ],
-        "agents": [
-            {"agent_id": agent.agent_id, "zone_name": name_of(agent.zone), "port": agent.port} for agent in site.agents
-        ],
-        "pids": pids_by_role(layout),
-        "data": str(layout.data),
-        "database_url": db.dsn,
-    }
+        agents=[DescribedAgent(agent.agent_id, name_of(agent.zone), agent.port) for agent in site.agents],
+        pids=pids_by_role(layout),
+        data=str(layout.data),
+        database_url=db.dsn,
+    )
 
 
 def pids_by_role(layout: Layout) -> dict[str, list[int]]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import string
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from greenroom.db import installation
 from greenroom.db.database import Database
@@ -23,6 +23,7 @@ from greenroom.db.installation import (
 )
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import hashed, new_secret
+from greenroom.up.description import AdminLogin
 from greenroom.up.layout import Layout, read_json, write_json, write_text
 from greenroom.up.site import Site
 
@@ -52,15 +53,20 @@ def new_key_id() -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
-async def read_credentials(db: Database, layout: Layout) -> dict[str, Any]:
-    """`admin`, `api_key` and `api_key_secret` of the object of `--json`; the password is null once it was changed."""
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What `up` made for its administrator; None where the file with it was removed."""
+
+    admin: AdminLogin
+    api_key: str | None
+    api_key_secret: str | None
+
+
+async def read_credentials(db: Database, layout: Layout) -> Credentials:
+    """The password counts as long as it is the one-time one."""
     stored = read_json(layout.credentials)
     password = stored.get("admin_password") if await password_is_one_time(db, ADMIN) else None
-    return {
-        "admin": {"username": ADMIN, "password": password},
-        "api_key": stored.get("api_key"),
-        "api_key_secret": stored.get("api_key_secret"),
-    }
+    return Credentials(AdminLogin(ADMIN, password), stored.get("api_key"), stored.get("api_key_secret"))
 
 
 async def ensure_rows(db: Database, site: Site) -> None:

@@ -21,6 +21,7 @@ from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
 from greenroom.up import checks, health, roles
 from greenroom.up.describe import describe
+from greenroom.up.description import Description
 from greenroom.up.docker import remove_all
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.layout import Layout, running_pid
@@ -44,7 +45,7 @@ async def run(
     layout: Layout,
     options: Options,
     progress: Progress,
-    on_ready: Callable[[dict[str, Any]], None],
+    on_ready: Callable[[Description], None],
     on_folders: Callable[[], None] = lambda: None,
 ) -> None:
     """Start the instance and keep it running until SIGTERM or SIGINT; then end it with its sessions.
@@ -194,7 +195,7 @@ class Instance:
         async with health.client(self.site.layout.ca_file) as http:
             await watch.run(http)
 
-    async def describe(self) -> dict[str, Any]:
+    async def describe(self) -> Description:
         return await describe(self.db, self.site)
 
     def _background(self, work: Any, name: str) -> None:

@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, Final, Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 import msgspec
 from rich.console import Console
+
+from greenroom.up.description import Description
 
 SHOWN_FROM_S: Final = 1.0
 """A step that took longer is shown with its time."""
@@ -76,7 +78,7 @@ class End(msgspec.Struct, tag=True):
 class Ready(msgspec.Struct, tag=True):
     """The instance serves: the object of `--json`."""
 
-    found: dict[str, Any]
+    found: Description
 
 
 class Failed(msgspec.Struct, tag=True):

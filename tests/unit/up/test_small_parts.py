@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,17 +27,36 @@ from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, health, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
+from greenroom.up.description import AdminLogin, DescribedAgent, DescribedZone, Description
 from greenroom.up.docker import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
+from greenroom.up.health import Health
 from greenroom.up.instance import end_sessions
 from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, Ready, show_events
+from greenroom.up.status import PartStatus, Status
+from greenroom.up.supervisor import PartState
 from greenroom.up.upkeep import cut_large
 
 MINE = Account(None)
+
+INSTANCE = Description(
+    url="https://desk.example.org:8443",
+    stream_url="https://desk.example.org:8444",
+    ca_file="/data/ca.pem",
+    admin=AdminLogin("admin", "secret"),
+    api_key="key",
+    api_key_secret="key's secret",
+    zones=[DescribedZone("z", "default", "https://127.0.0.1:8446")],
+    managers=[],
+    agents=[DescribedAgent("a", "default", 4444)],
+    pids={"up": [6]},
+    data="/data",
+    database_url="",
+)
 
 
 @pytest.fixture
@@ -170,10 +190,18 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
 
 
 def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]):
-    part = {"name": "api", "pid": 7, "port": 8080, "starts": 1, "ok": False, "detail": "no [/such] file [red]"}
-    found = {"url": "https://127.0.0.1:8443", "pids": {"up": [6]}, "phase": "ready", "parts": [part]}
+    check = Health(name="api", role="api", ok=False, detail="no [/such] file [red]")
+    part = PartStatus(check, PartState(name="api", role="api", pid=7, starts=1), 8080)
+    found = Status("https://127.0.0.1:8443", {"up": [6]}, "ready", [part], None)
     commands._show_status(found)
     assert "no [/such] file [red]" in capsys.readouterr().out
+    shown = {"name": "api", "role": "api", "ok": False, "detail": check.detail, "pid": 7, "starts": 1, "last_exit": ""}
+    assert found.as_json() == {
+        "url": "https://127.0.0.1:8443",
+        "pids": {"up": [6]},
+        "phase": "ready",
+        "parts": [{**shown, "port": 8080}],
+    }
 
 
 async def test_an_instance_killed_in_its_first_start_has_no_sessions_to_end(layout: Layout):
@@ -255,9 +283,9 @@ def test_steps_reach_another_process_as_events():
     events = Events(pipe)
     with events.step("Creating the database"):
         pass
-    events.send(Ready({"url": "https://x"}))
+    events.send(Ready(INSTANCE))
     pipe.seek(0)
-    assert show_events(pipe, Lines(shown)) == Ready({"url": "https://x"})
+    assert show_events(pipe, Lines(shown)) == Ready(INSTANCE)
     assert shown.getvalue() == "Creating the database …\n"
 
 
@@ -288,9 +316,7 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
 def test_what_is_to_be_copied_is_on_one_line_wherever_it_goes(capsys: pytest.CaptureFixture[str]):
     """The first half of `greenroom down --data …` alone would stop another instance."""
     data = "/srv/" + "a-long-name/" * 9
-    admin = {"username": "admin", "password": "secret"}
-    found = {"url": "https://desk.example.org:8443", "admin": admin, "ca_file": data + "ca.pem", "data": data}
-    commands.show_ready(found, as_json=False)
+    commands.show_ready(replace(INSTANCE, ca_file=data + "ca.pem", data=data), as_json=False)
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Stop it with: "))
     assert line.endswith(f"greenroom down --data {data}")
 
