@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
@@ -12,12 +12,11 @@ from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Output, columns, printable
+from greenroom.cli.rehearsal.run import rehearse as run
+from greenroom.cli.rehearsal.verdict import Morning, Result
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, command
 from greenroom.db.access.users import ALL_USERS
-
-if TYPE_CHECKING:
-    from greenroom.testing.rehearsal.verdict import Result
 
 _REASONS: Final = columns("launches code sentence")
 
@@ -66,9 +65,6 @@ def rehearse(
 
     The users and a group for them are made for the rehearsal, and deleted with their sessions at the end.
     """
-    from greenroom.testing.rehearsal.run import rehearse as run  # noqa: PLC0415 -- no other command needs it
-    from greenroom.testing.rehearsal.verdict import Morning  # noqa: PLC0415
-
     workspace = _workspace(call.client, image)
     morning = Morning(
         users=users,

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.cli.conftest import Done, Pretended, problem
 
 from greenroom.cli.client import Client
+from greenroom.cli.rehearsal.run import delete
 from greenroom.cli.server import Server
-from greenroom.testing.rehearsal.run import delete
 
 IMAGE = {"image_id": "22222222-2222-4222-8222-222222222222", "friendly_name": "Desktop", "enabled": True}
 AGENT = {"hostname": "host-1", "enabled": True, "draining": False, "status": "running"}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from greenroom.testing.rehearsal.arrivals import peak_per_s, percentile, staged_needed
+from greenroom.cli.rehearsal.arrivals import peak_per_s, percentile, staged_needed
 
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""

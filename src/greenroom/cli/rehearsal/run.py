@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Final
 
 from greenroom.cli.client import ApiError, Client, Row
+from greenroom.cli.rehearsal.arrivals import arrivals
+from greenroom.cli.rehearsal.crowd import Crowd
+from greenroom.cli.rehearsal.verdict import Morning, Result, Supply, Visit, counted, result_of
 from greenroom.core.errors import GreenroomError
-from greenroom.testing.rehearsal.arrivals import arrivals
-from greenroom.testing.rehearsal.crowd import Crowd
-from greenroom.testing.rehearsal.verdict import Morning, Result, Supply, Visit, counted, result_of
 
 ENDED_WITHIN_S: Final = 60.0
 """In which the Agents have to remove the sessions of the rehearsal."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpx
 
 from greenroom.cli.client import PREFIX
-from greenroom.testing.rehearsal.verdict import Morning, Visit
+from greenroom.cli.rehearsal.verdict import Morning, Visit
 
 LOOK_S: Final = 0.1
 """Between two looks at the sessions that users wait for: one request however many wait."""
