@@ -98,15 +98,24 @@ class Instance:
 
     def end_assigned(self) -> None:
         """Delete every session of a user and wait until they are gone."""
-        for session in self.get("/sessions?staged=false"):
-            self.http.delete(f"/api/v1/sessions/{session['session_id']}")
-        wait(lambda: not self.get("/sessions?staged=false"), 120)
+        self._end("/sessions?staged=false")
 
     def end_all(self) -> None:
         """Delete every session and wait until they are gone."""
-        for session in self.get("/sessions"):
-            self.http.delete(f"/api/v1/sessions/{session['session_id']}")
-        wait(lambda: not self.get("/sessions"), 120)
+        self._end("/sessions")
+
+    def _end(self, listed: str) -> None:
+        """Page by page: a list has 1,000 sessions at most."""
+        asked: set[str] = set()
+
+        def gone() -> bool:
+            left = {session["session_id"] for session in self.get(listed)}
+            for session_id in left - asked:
+                self.http.delete(f"/api/v1/sessions/{session_id}")
+            asked.update(left)
+            return not left
+
+        wait(gone, 120)
 
 
 def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) -> None:
