@@ -24,6 +24,11 @@ def container(session_id: str, state: ContainerState = ContainerState.RUNNING) -
     return SeenContainer(session_id=session_id, container_id="c", state=state, address="127.0.0.1:9")
 
 
+async def others_go_on() -> None:
+    """Give every task that can go on its turn of the loop, once."""
+    await asyncio.sleep(0)
+
+
 class Host:
     """A host of one core, on which two starts have a place; `begun` are those that had their turn, in order."""
 
@@ -54,14 +59,14 @@ class Host:
         news = list(self._list.values())
         answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=news)
         assert self.sessions.accept(answer)
-        await asyncio.sleep(0)
+        await others_go_on()
 
     async def start(self, *session_ids: str, **wanted: str) -> None:
         """They come, and wait or begin."""
         for session_id in session_ids:
             await self.want(session_id, **wanted)
             self.tasks[session_id] = asyncio.create_task(self._start(session_id))
-            await asyncio.sleep(0)
+            await others_go_on()
 
     async def _start(self, session_id: str) -> None:
         async with self.starts.turn(session_id) as is_wanted:
@@ -98,7 +103,7 @@ async def test_a_place_is_held_until_the_first_frame_or_the_end(host: Host, end:
     assert host.begun == ["a", "b"], "both run, and paint"
     host.sessions.due.take()
     end(host)
-    await asyncio.sleep(0)
+    await others_go_on()
     assert host.begun == ["a", "b", "c"]
     assert "a" in (host.sessions.due.take() or ()), "its share of the CPU may have to change"
 
@@ -118,7 +123,7 @@ async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, 
     monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
     with capture_logs() as logs:
         host.starts.look()
-    await asyncio.sleep(0)
+    await others_go_on()
     assert host.begun == ["a", "b", "c"]
     assert logs[0]["reason"] == "it shows no first frame 0 s after its container was started"
 
@@ -129,10 +134,10 @@ async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Ho
     assert host.begun == ["r1", "r2", "ann", "bob"]
     host.sessions.observed.painted("r1")
     host.sessions.observed.painted("ann")
-    await asyncio.sleep(0)
+    await others_go_on()
     assert host.begun[4:] == ["cy"], "one refill paints beside them already"
     host.sessions.observed.painted("r2")
-    await asyncio.sleep(0)
+    await others_go_on()
     assert host.begun[5:] == ["r3"]
 
 
@@ -140,7 +145,7 @@ async def test_a_workspace_that_does_not_start_lets_the_others_go_first(host: Ho
     await host.start("a", "b", "c", "d")
     await host.start("other", workspace="another")
     host.sessions.observed.remember("a", failure="no page")
-    await asyncio.sleep(0)
+    await others_go_on()
     assert host.begun == ["a", "b", "other"]
 
 
@@ -159,7 +164,7 @@ async def test_who_has_to_wait_says_so_and_when_it_is_over(host: Host):
     await host.start("a", "b", "c")
     assert (steps("b"), steps("c")) == (["received"], ["received", "queued"])
     host.sessions.observed.painted("a")
-    await asyncio.sleep(0)
+    await others_go_on()
     assert steps("c") == ["received", "queued", "admitted"]
 
 
@@ -177,7 +182,7 @@ async def test_one_that_is_cancelled_takes_no_place_along(host: Host):
     host.sessions.observed.painted("a")
     await host.drop("c")
     await asyncio.wait([host.tasks["c"]])
-    await asyncio.sleep(0)
+    await others_go_on()
     assert host.begun == ["a", "b", "d"]
 
 

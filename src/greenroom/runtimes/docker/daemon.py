@@ -36,7 +36,7 @@ async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
     Raises:
         aiodocker.DockerError: Docker refuses.
     """
-    await docker._query_json(f"containers/{container_id}/update", "POST", data=changes)  # noqa: SLF001
+    await docker._query_json(f"containers/{container_id}/update", "POST", data=changes)  # noqa: SLF001 -- no call for it
 
 
 def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.plans_of_agents import CREATED, EXITED, PAUSED, RUNNING, seen, wanted
 
 from greenroom.core.session.reconcile import (
     ActionKind,
@@ -20,24 +20,6 @@ from greenroom.core.session.reconcile import (
     unasked_exit,
 )
 from greenroom.core.session.states import ObservedState, Want
-
-RUNNING, EXITED, CREATED, PAUSED = (
-    ContainerState.RUNNING,
-    ContainerState.EXITED,
-    ContainerState.CREATED,
-    ContainerState.PAUSED,
-)
-
-
-def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object) -> Wanted:
-    spec_hash = None if want is Want.ABSENT else "h"
-    return replace(Wanted(session_id=session_id, generation=1, want=want, spec_hash=spec_hash), **changes)
-
-
-def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> SeenContainer:
-    exit_code = 3 if state is EXITED else None
-    value = SeenContainer(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
-    return replace(value, **changes)
 
 
 def one(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.support.plans_of_agents import CREATED, EXITED, PAUSED, RUNNING, seen, wanted
 
 from greenroom.core.session.reconcile import (
     Action,
@@ -15,20 +16,12 @@ from greenroom.core.session.reconcile import (
     ContainerState,
     JournalFacts,
     Order,
-    SeenContainer,
     Snapshot,
-    Wanted,
     observe,
     plan,
 )
 from greenroom.core.session.states import ObservedState, Want
 
-RUNNING, EXITED, CREATED, PAUSED = (
-    ContainerState.RUNNING,
-    ContainerState.EXITED,
-    ContainerState.CREATED,
-    ContainerState.PAUSED,
-)
 IDS = ["s1", "s2", "s3"]
 CHANGES = {
     ActionKind.CREATE,
@@ -41,17 +34,6 @@ CHANGES = {
     ActionKind.FULL_SHARE,
 }
 Planner = Callable[[Snapshot], list[Action]]
-
-
-def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object) -> Wanted:
-    spec_hash = None if want is Want.ABSENT else "h"
-    return replace(Wanted(session_id=session_id, generation=1, want=want, spec_hash=spec_hash), **changes)
-
-
-def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> SeenContainer:
-    exit_code = 3 if state is EXITED else None
-    value = SeenContainer(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
-    return replace(value, **changes)
 
 
 @st.composite
