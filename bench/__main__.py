@@ -24,6 +24,7 @@ ALL = (
     "check_in",
     "lists",
     "rounds",
+    "soak",
 )
 
 

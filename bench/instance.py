@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ SELECT user_id FROM made
 """
 
 GREENROOM = str(Path(sys.executable).parent / "greenroom")
-PORT = 18443
+PORT = int(os.environ.get("BENCH_PORT", "18443"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +128,15 @@ def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) ->
 
 
 @contextmanager
-def instance(*options: str, runtime: str = "docker") -> Iterator[Instance]:
+def instance(
+    *options: str, runtime: str = "docker", environment: Mapping[str, str] | None = None
+) -> Iterator[Instance]:
     """Start, yield, take down; with `runtime` "simulated" its Agent has no containers, but all else is as ever."""
     data = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     data.chmod(0o755)
     command = [GREENROOM, "up", "--data", str(data / "data"), "--port", str(PORT), "--detach", "--json", *options]
-    environment = {**os.environ, "GREENROOM_RUNTIME": runtime}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    settings = {**os.environ, "GREENROOM_RUNTIME": runtime, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
     if done.returncode:
         raise SystemExit(f"bench: greenroom up failed: {done.stderr[-2000:]}")
     facts = json.loads(done.stdout.splitlines()[-1])
