@@ -6,10 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
+from tests.support.waiting import timers_set
 
 from greenroom.core.errors import GivenUp, Unavailable
-from greenroom.db.database import READ_ATTEMPTS, Database
+from greenroom.core.events import Event, Topic
+from greenroom.db.database import CHANNEL, READ_ATTEMPTS, Database
+from greenroom.db.notifications import Listener
 
 
 @pytest.fixture
@@ -66,3 +70,22 @@ async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db:
         await asyncio.gather(*(several.fetch(query) for _ in range(8)))
     finally:
         await several.close()
+
+
+async def test_who_waits_for_notifications_does_not_wake_meanwhile(dsn: str, monkeypatch: pytest.MonkeyPatch):
+    heard = asyncio.Queue[Event]()
+    listener = Listener(dsn, application_name="listener under test", on_event=heard.put_nowait)
+    await listener.open()
+    timers = timers_set(monkeypatch)
+    listening = asyncio.create_task(listener.run())
+    for topic in (Topic.USERS, Topic.ZONES):
+        await asyncio.to_thread(_notify, dsn, str(Event(topic)))
+        assert await heard.get() == Event(topic)
+    listening.cancel()
+    await asyncio.wait([listening])
+    assert min(timers) > 10
+
+
+def _notify(dsn: str, text: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))

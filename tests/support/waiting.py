@@ -7,6 +7,21 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
+
+def timers_set(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of every timer that this loop sets from now on: each is a time at which the process wakes."""
+    loop = asyncio.get_running_loop()
+    call_at, timers = loop.call_at, list[float]()
+
+    def recording(when: float, *rest: Any, **named: Any) -> asyncio.TimerHandle:
+        timers.append(when - loop.time())
+        return call_at(when, *rest, **named)
+
+    monkeypatch.setattr(loop, "call_at", recording)
+    return timers
+
 
 async def eventually(condition: Callable[[], Awaitable[Any] | Any], timeout_s: float = 60.0) -> Any:
     """The first true value of `condition`."""

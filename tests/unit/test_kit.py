@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
+from tests.support.waiting import timers_set
 
 from greenroom.core.errors import SetupError
 from greenroom.core.workspace.volumes import source_problem
@@ -228,6 +229,16 @@ async def test_the_body_of_an_answer_does_not_wait_for_its_head():
             assert await asyncio.to_thread(client.recv, 12) == b"HTTP/1.1 204"
             assert _has_no_delay(accepted_from=client.getsockname())
         serving_it.cancel()
+
+
+async def test_a_server_at_rest_wakes_for_the_date_only(monkeypatch: pytest.MonkeyPatch):
+    port, timers = free_port(), timers_set(monkeypatch)
+    async with asyncio.TaskGroup() as group:
+        serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
+        await asyncio.to_thread(_eventually_connected, port)
+        serving_it.cancel()
+    assert timers
+    assert min(timers) > serving.DATE_S / 2
 
 
 async def _silent(scope: Scope, receive: Receive, send: Send) -> None:

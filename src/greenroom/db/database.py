@@ -18,8 +18,9 @@ import msgspec
 import psycopg
 import structlog
 from psycopg import errors as pg
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, Row, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -165,6 +166,14 @@ NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
 """For every connection: one that was cut silently fails within seconds instead of a quarter of an hour. A unix socket
 needs none of it.
 """
+
+
+class PatientConnection(psycopg.AsyncConnection[Row]):
+    """A connection that waits for long. psycopg looks up ten times a second to notice Ctrl-C; asyncio needs no such
+    look."""
+
+    async def wait(self, gen: PQGen[T], interval: float = 60.0, timeout: float | None = None) -> T:
+        return await super().wait(gen, interval, timeout)
 
 
 async def returned(cursor: Cursor) -> DictRow:

@@ -15,7 +15,13 @@ import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event
-from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Database, reraise_lost_cancellation
+from greenroom.db.database import (
+    CHANNEL,
+    NOTICED_WHEN_DEAD,
+    Database,
+    PatientConnection,
+    reraise_lost_cancellation,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +88,7 @@ class Listener:
             await asyncio.sleep(RECONNECT_S)
 
     async def _connect(self) -> ListenConnection:
-        connection = await psycopg.AsyncConnection.connect(
+        connection = await PatientConnection.connect(
             self._dsn,
             autocommit=True,
             connect_timeout=5,

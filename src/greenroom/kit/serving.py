@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import structlog
@@ -29,6 +29,8 @@ GRACE_S: Final = 5
 FREED_WITHIN_S: Final = 2.0
 """The ports of a process that was just killed are free again within this, its helpers' copies too."""
 TRY_AGAIN_S: Final = 0.05
+DATE_S: Final = 1.0
+"""Resolution of the header Date."""
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
@@ -38,11 +40,26 @@ class LoopEndedError(RuntimeError):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: they raise the signal again, before the loops could clean up."""
+    """uvicorn without its own signal handlers, which raise the signal again before the loops could clean up, and
+    without its look ten times a second whether it is to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        self.should_exit = True
+        self._ending.set()
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # 0: it sets the date of the answers
+            with suppress(TimeoutError):
+                async with asyncio.timeout(DATE_S):
+                    await self._ending.wait()
 
 
 async def serve(
@@ -72,14 +89,14 @@ async def serve(
 
     def stop() -> None:
         on_stop()
-        server.should_exit = True
+        server.end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     running = {asyncio.create_task(_forever(name, loop), name=name): name for name, loop in loops}
     done, _ = await asyncio.wait([serving, *running], return_when=asyncio.FIRST_COMPLETED)
-    server.should_exit = True
+    server.end()
     await serving
     for task in running:
         task.cancel()

@@ -22,7 +22,15 @@ from psycopg.rows import dict_row
 from greenroom.core.errors import LeaseLost, SetupError, Unavailable
 from greenroom.core.events import Event
 from greenroom.core.fleet.lease import Predecessor
-from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, reraise_lost_cancellation, row_as
+from greenroom.db.database import (
+    CHANNEL,
+    NOTICED_WHEN_DEAD,
+    Connection,
+    Database,
+    PatientConnection,
+    reraise_lost_cancellation,
+    row_as,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -181,7 +189,7 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
     """Open W and close it in any case; closing it releases the zone's lock. `dsn` is a direct address, not of a
     transaction pooler; `name` the application name; `holder` the uuid of this process.
     """
-    connection = await psycopg.AsyncConnection[dict[str, Any]].connect(
+    connection = await PatientConnection[dict[str, Any]].connect(
         dsn,
         autocommit=True,
         row_factory=dict_row,
