@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, LiteralString
 
 import pytest
+from tests.support.managers import notifications
 from tests.support.system import System
 
 from greenroom.core.errors import IdempotencyMismatch
@@ -72,6 +73,13 @@ async def test_a_claim_gives_the_session_to_the_user(stage: Pool):
     assert found["deadline"] is None, "the deadline of a status is in core.session.deadlines"
     steps = await stage.db.fetch("SELECT name FROM session_steps")
     assert [step["name"] for step in steps] == ["claimed"]
+
+
+async def test_a_claim_and_nothing_else_is_announced_with_its_commit(stage: Pool):
+    (session_id,) = await stage.staged(1)
+    events = {f"session:{session_id}", f"agent:{stage.agent_id}", f"staging:{stage.config_id}"}
+    assert await notifications(stage.db, stage.ask(stage.user_id)) == events
+    assert await notifications(stage.db, stage.ask(stage.user_id)) == set(), "the pool is empty"
 
 
 @asynccontextmanager

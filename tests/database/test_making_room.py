@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.database.locks import waiting
+from tests.support.managers import notifications
 from tests.support.system import System
 
 from greenroom.api.launch.service import LaunchResult
@@ -70,11 +71,15 @@ async def test_a_launch_takes_the_room_of_the_newest_unready_staged_session(stag
     assert await stage.pool() == {"requested": CORES}
     await stage.becomes_usable(2)
     newest = max(await read_unready(stage.db, stage.zone_id), key=lambda u: (u.created, u.session_id))
-    result = await stage.launch_of("ada")
+    launch = asyncio.ensure_future(stage.launch_of("ada"))
+    sent = await notifications(stage.db, launch)
+    result = launch.result()
+    gone = {f"session:{newest.session_id}", f"staging:{stage.config_ids['eu']}"}
+    assert sent == {f"session:{result.session_id}", f"agent:{stage.agent_id}", *gone}
     assert await stage.pool() == {"running": 2, "requested": 1, "deleting": 1}
-    gone = await stage.row(newest.session_id)
-    assert (gone["status"], gone["want"]) == ("deleting", "absent")
-    assert gone["ended_reason"] == (
+    row = await stage.row(newest.session_id)
+    assert (row["status"], row["want"]) == ("deleting", "absent")
+    assert row["ended_reason"] == (
         f"Its room was given to session {result.session_id}, launched on demand: people go first."
     )
     steps = await stage.steps(result.session_id)

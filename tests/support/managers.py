@@ -93,7 +93,7 @@ async def lease(db: Database) -> dict[str, Any]:
     return row
 
 
-async def notifications(db: Database, act: Awaitable[None]) -> set[str]:
+async def notifications(db: Database, act: Awaitable[object]) -> set[str]:
     """The payloads of the notifications that are sent while `act` runs."""
     async with db.connection() as connection:
         await connection.execute("LISTEN greenroom")

@@ -156,6 +156,8 @@ connection does not expect. The driver files the last three under other errors.
 _GIVEN_UP: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 """Errors of the statement alone, although the driver files them under lost connections: the database answers."""
 CHANNEL: Final = "greenroom"
+NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
+"""Statement, or part of one, that notifies of `events` (`texts_of`) with its commit."""
 
 NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
     "keepalives_idle": 2,
@@ -174,6 +176,11 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
 
     async def wait(self, gen: PQGen[T], interval: float = 60.0, timeout: float | None = None) -> T:
         return await super().wait(gen, interval, timeout)
+
+
+def texts_of(events: Iterable[Event]) -> list[str]:
+    """`events` of NOTIFY; in order, since notifications of one commit come in theirs."""
+    return sorted({str(event) for event in events})
 
 
 async def returned(cursor: Cursor) -> DictRow:
@@ -339,9 +346,9 @@ class Database:
 
     async def notify(self, *events: Event) -> None:
         """Notify all listeners, after commit. A loss is harmless: all listeners also poll."""
-        texts = sorted({str(event) for event in events})
+        texts = texts_of(events)
         try:
             async with self.connection() as connection:
-                await connection.execute("SELECT pg_notify(%s, e) FROM unnest(%s::text[]) AS e", (CHANNEL, texts))
+                await connection.execute(NOTIFY, {"events": texts})
         except Unavailable as error:
             log.warning("notification lost", events=texts, reason=error.message)

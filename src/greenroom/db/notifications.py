@@ -1,7 +1,5 @@
-"""Notifications end waiting early: LISTEN for what others committed, NOTIFY after a commit.
-
-Nothing may depend on them: everything is also polled. No request waits for one to be sent: notifications that come
-together are sent in one statement.
+"""Notifications end waiting early: LISTEN for what others committed. Nothing may depend on them: everything is also
+polled.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from greenroom.core.events import Event
 from greenroom.db.database import (
     CHANNEL,
     NOTICED_WHEN_DEAD,
-    Database,
     PatientConnection,
     reraise_lost_cancellation,
 )
@@ -113,23 +110,3 @@ class Listener:
                 self._on_event(event)
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 return
-
-
-class Notifier:
-    """Sends events in the background. While one statement is under way the next ones are collected (PROTOCOLS §3)."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._events: set[Event] = set()
-        self._task: asyncio.Task[None] | None = None
-
-    def send(self, *events: Event) -> None:
-        """Notify all listeners soon. A loss, also by the end of the process, is harmless."""
-        self._events.update(events)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._flush())
-
-    async def _flush(self) -> None:
-        while self._events:
-            events, self._events = self._events, set()
-            await self._db.notify(*events)

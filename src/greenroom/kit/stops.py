@@ -22,7 +22,7 @@ STOPS: Final[dict[str, str]] = {
     "launch.before_insert": "api: a launch was decided, its session row is not yet inserted",
     "launch.after_insert": "api: the session row of an on-demand launch is committed, without a notification yet",
     "claim.after_user_lock": "api: inside the claim's transaction, after the user's row was locked",
-    "claim.after_commit": "api: the claim is committed, without a notification yet",
+    "claim.after_commit": "api: the claim is committed and announced, without an answer yet",
     "destroy.after_commit": "api: a destroy is recorded, without a notification yet",
     "lease.after_take": "manager: the lease was taken, belief has not begun",
     "lease.before_renew": "manager: about to renew",

@@ -51,7 +51,7 @@ class LaunchWriter:
             new,
             self._line(steps),
             max_sessions=self.launch.max_sessions,
-            yielding=[session.session_id for session in room.yielding],
+            yielding=room.yielding,
         )
         if placed:
             await stop("launch.after_insert")

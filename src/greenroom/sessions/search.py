@@ -12,7 +12,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event, session_events
-from greenroom.core.launch.eviction import Room, Unready, room_reason
+from greenroom.core.launch.eviction import Room, Unready, events_of, room_reason
 from greenroom.core.launch.plan import (
     Attempt,
     LaunchZone,
@@ -75,14 +75,11 @@ class PlacedSession:
     @property
     def events(self) -> set[Event]:
         pool = self.attempt.pool
-        events = session_events(
+        return events_of(self.yielding) | session_events(
             self.session_id,
             agent_id=self.agent_id,
             staging_config_id=pool.staging_config_id if pool else None,
         )
-        for gone in self.yielding:
-            events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
-        return events
 
     def log_yielding(self, logs: LogWriter, user: str) -> None:
         """A row for each staged session that made room for `user`, named with why they get a session."""

@@ -21,7 +21,6 @@ from greenroom.core.workspace.run_config import launch_problem
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import read_launch
-from greenroom.db.notifications import Notifier
 from greenroom.db.session.views import get_session
 from greenroom.kit.secrets import Secrets
 from greenroom.sessions.launch import LaunchWriter
@@ -54,7 +53,6 @@ class Launcher:
         self._db = db
         self._secrets = secrets
         self._log = LaunchLog(logs)
-        self._notifier = Notifier(db)
         self._metrics = metrics or Metrics()
 
     async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
@@ -111,7 +109,6 @@ class Launcher:
             self._log.failed(launch, error, search)
             raise error
         self._log.succeeded(launch, got, search.passed)
-        self._notifier.send(*got.events)
         user_id, staged = launch.request.user_id, got.attempt.staged
         return LaunchResult(
             session_id=got.session_id,

@@ -7,11 +7,12 @@ not; all are on one Agent, which lacks nothing but room.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from greenroom.core.events import Event, session_events
 from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Rejection, place
 
 WAITING_S: Final = 15.0
@@ -40,6 +41,14 @@ class Room:
 
     agent: AgentView
     yielding: tuple[Unready, ...] = ()
+
+
+def events_of(yielding: Iterable[Unready]) -> set[Event]:
+    """That these staged sessions make room."""
+    events: set[Event] = set()
+    for gone in yielding:
+        events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
+    return events
 
 
 def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[AgentView, ...]:

@@ -18,7 +18,7 @@ from greenroom.core.launch.plan import PoolContents, TraceStep
 from greenroom.core.launch.request import limit_reached
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.database import Connection, Database, row_as
+from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.session.sessions import (
     COUNTING,
     LOCK_USER,
@@ -155,14 +155,18 @@ def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "tr
         + " AND "
         + only_if
         + """
-RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
+RETURNING session_id, agent_id, zone_id, image_id, auth_epoch, staging_config_id
 ), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
     )
 
 
-_CLAIMED: Final[LiteralString] = (
-    " SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url FROM claimed JOIN agents a USING (agent_id)"
+_CLAIMED: Final[LiteralString] = " SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url"
+_FROM_CLAIMED: Final[LiteralString] = " FROM claimed JOIN agents a USING (agent_id)"
+_ANNOUNCED: Final[LiteralString] = (
+    ", (SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(ARRAY['session:' || session_id,"
+    " 'agent:' || agent_id, 'staging:' || staging_config_id]) event) AS announced"
 )
+"""Column that sends the events of `core.events.session_events` with the commit (ADR 43)."""
 CLAIM: Final[LiteralString] = (
     "WITH "
     + _claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")
@@ -173,9 +177,11 @@ SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(st
     %(current_zone_id)s::uuid, %(request_host)s FROM claimed
 )"""
     + _CLAIMED
+    + _ANNOUNCED
+    + _FROM_CLAIMED
 )
 CLAIM_REPLACEMENT: Final[LiteralString] = (
-    "WITH " + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true")) + _CLAIMED
+    "WITH " + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true")) + _CLAIMED + _FROM_CLAIMED
 )
 """As a launch claims, but preferably from another Agent than the one where the hand-over failed (`agent_id`)."""
 

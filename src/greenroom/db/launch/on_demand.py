@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import Rollback
 
+from greenroom.core.events import Event, session_events
+from greenroom.core.launch.eviction import Unready, events_of
 from greenroom.core.launch.request import limit_reached
-from greenroom.db.database import Connection, Database
+from greenroom.db.database import NOTIFY, Connection, Database, texts_of
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.eviction import take_room
 from greenroom.db.session.sessions import (
@@ -30,12 +32,13 @@ async def insert_for_user(
     ledger: LedgerLine,
     *,
     max_sessions: int,
-    yielding: Sequence[str] = (),
+    yielding: Sequence[Unready] = (),
 ) -> bool:
     """Insert the session of a user, with the user's row locked so that two launches cannot both be the last allowed.
 
-    Its line in the ledger is part of the transaction, and so is the end of the staged sessions, on the same Agent and
-    not usable yet, that are `yielding` to it. False = the Agent has no room any more, or one of those became usable.
+    Its line in the ledger and its notification are part of the transaction, and so is the end of the staged sessions,
+    on the same Agent and not usable yet, that are `yielding` to it. False = the Agent has no room any more, or one of
+    those became usable.
 
     Raises:
         SessionLimit: the user has `max_sessions` already.
@@ -48,9 +51,11 @@ async def insert_for_user(
     try:
         async with db.transaction() as connection:
             await lock_user(connection, user.user_id)
-            placed = await insert_in_room(connection, new, max_sessions=max_sessions, yielding=yielding)
+            ids = [session.session_id for session in yielding]
+            placed = await insert_in_room(connection, new, max_sessions=max_sessions, yielding=ids)
             if placed:
-                await _write_ledger(connection, new, ledger)
+                events = events_of(yielding) | session_events(new.session_id, agent_id=new.agent_id)
+                await _write_ledger(connection, new, ledger, events)
             else:
                 await _check_limit(connection, user.user_id, max_sessions)
             return placed
@@ -79,13 +84,15 @@ async def insert_in_room(
     return False
 
 
-async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLine) -> None:
+async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLine, events: set[Event]) -> None:
+    """In one statement with what notifies of it."""
     await connection.execute(
         "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms,"
         " current_zone_id, request_host)"
         " VALUES (COALESCE(%(launch_id)s::uuid, gen_random_uuid()), %(session_id)s, %(user_id)s, %(image_id)s,"
-        " %(zone_id)s, 'on_demand', %(steps)s, %(duration_ms)s, %(current_zone_id)s, %(request_host)s)",
-        {**new.values(), **line.values()},
+        " %(zone_id)s, 'on_demand', %(steps)s, %(duration_ms)s, %(current_zone_id)s, %(request_host)s)"
+        " RETURNING (" + NOTIFY + ")",
+        {**new.values(), **line.values(), "events": texts_of(events)},
     )
 
 

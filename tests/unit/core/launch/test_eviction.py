@@ -11,7 +11,16 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.launch.eviction import Room, Unready, lacks_only_room, make_room, people_waiting, room_reason
+from greenroom.core.events import Event
+from greenroom.core.launch.eviction import (
+    Room,
+    Unready,
+    events_of,
+    lacks_only_room,
+    make_room,
+    people_waiting,
+    room_reason,
+)
 from greenroom.core.launch.placement import TOLERANCE, AgentView, PlacementRequest, Rejection, place
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -53,6 +62,10 @@ def test_a_replacement_goes_before_what_is_missing_from_a_pool():
 def test_no_session_yields_in_vain():
     assert ids(room([unready(1)])) is None
     assert ids(room([unready(1, cores=2), unready(2)])) == ["s1"], "s2, the newer one, would not have been enough"
+
+
+def test_what_yields_is_announced_with_its_pool():
+    assert events_of([unready(1)]) == {Event.session("s1"), Event.staging("c")}
 
 
 def test_where_the_fewest_have_to_yield():
