@@ -93,7 +93,7 @@ async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
     ("status", "user_id", "expected"),
     [
         ("starting", None, set[str]()),
-        ("running", None, {"staging:c"}),
+        ("running", None, {"staging:"}),
         ("running", "u", set[str]()),
         ("failed", None, {"staging:c", "zone:1"}),
         ("failed", "u", {"zone:1"}),

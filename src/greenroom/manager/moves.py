@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.events import Event
+from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import SESSION_IS, LogCode
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.observations import Move, decide
@@ -111,18 +111,21 @@ def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> Non
         news.add(Event.session(decision.move.session_id))
         if decision.move.to in _ENDS:
             news.add(Event.agent(decision.session.agent_id))
-        if (pool_id := _pool_concerned(decision)) is not None:
-            news.add(Event.staging(pool_id))
+        if (pool := _pool_event(decision)) is not None:
+            news.add(pool)
         if decision.move.to not in _EXPECTED:
             news.add(Event.zone(zone_key))
 
 
-def _pool_concerned(decision: Decision) -> str | None:
-    """The pool whose plan may change: none for a user's session, nor for a start."""
+def _pool_event(decision: Decision) -> Event | None:
+    """What is said of the session's pool: nothing of a user's session, nor of a start. Of one that is usable only pages
+    need to know: a pool that waits for a session is planned in each round.
+    """
     session, move = decision.session, decision.move
-    if session.user_id is not None or move.to in (SessionStatus.STARTING, SessionStatus.DELETED):
+    pool_id = session.staging_config_id
+    if session.user_id is not None or pool_id is None or move.to in (SessionStatus.STARTING, SessionStatus.DELETED):
         return None
-    return session.staging_config_id
+    return Event(Topic.STAGING) if move.to is SessionStatus.RUNNING else Event.staging(pool_id)
 
 
 def _log(decision: Decision, news: RoundEvents) -> None:

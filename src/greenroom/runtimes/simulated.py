@@ -67,7 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class StoredContainer(msgspec.Struct, kw_only=True):
-    """A container as its file has it."""
+    """A container, a line of its file."""
 
     container_id: str
     image: str
@@ -86,7 +86,8 @@ class StoredContainer(msgspec.Struct, kw_only=True):
 def stored_containers(folder: Path) -> dict[str, StoredContainer]:
     """The containers in an Agent's folder, by session id."""
     files = (folder / "simulated/containers").glob("*.json")
-    return {file.stem: msgspec.json.decode(file.read_bytes(), type=StoredContainer) for file in files}
+    states = {file.stem: file.read_bytes().split(b"\n") for file in files}
+    return {name: msgspec.json.decode(of[-2], type=StoredContainer) for name, of in states.items() if len(of) > 1}
 
 
 class SimulatedRuntime:
@@ -133,15 +134,14 @@ class SimulatedRuntime:
 
     def configure(self, settings: Settings) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._write("settings.json", msgspec.json.encode(settings))
-
-    def _write(self, name: str, data: bytes) -> None:
-        part = self._folder / f"{name}.part"
-        part.write_bytes(data)
-        part.replace(self._folder / name)
+        part = self._folder / "settings.json.part"
+        part.write_bytes(msgspec.json.encode(settings))
+        part.replace(self._folder / "settings.json")
 
     def _store(self, session_id: str) -> None:
-        self._write(f"containers/{session_id}.json", msgspec.json.encode(self._containers[session_id]))
+        """The last whole line counts. Replacing a file makes the file system write it to the disk at once."""
+        with (self._folder / f"containers/{session_id}.json").open("ab") as file:
+            file.write(msgspec.json.encode(self._containers[session_id]) + b"\n")
 
     def _changed(self, session_id: str, kind: EventKind, exit_code: int | None = None) -> None:
         if session_id in self._containers:
