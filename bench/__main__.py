@@ -1,12 +1,14 @@
-"""Run all figures, or those named on the command line; print the table and write bench/results/."""
+"""Run all figures, or those named; print the table, write bench/results/ and docs/performance.md."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import traceback
+from datetime import UTC, datetime
 
-from bench.table import Figure, show, write
+from bench.summary import write
+from bench.table import Figure, show
 
 ALL = (
     "claim_in_database",
@@ -24,15 +26,19 @@ ALL = (
     "check_in",
     "lists",
     "rounds",
+    "growth",
     "soak",
 )
+SCALE = ("check_in", "rounds", "growth", "lists", "offered", "beside_refills")
+"""What `scale` on the command line stands for: how costs grow with an installation."""
 
 
 def main() -> None:
     """Entry point of script/bench."""
-    names = sys.argv[1:] or list(ALL)
+    asked = sys.argv[1:] or list(ALL)
+    names = [name for each in asked for name in (SCALE if each == "scale" else (each,))]
     if unknown := sorted(set(names) - set(ALL)):
-        raise SystemExit(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(ALL)}")
+        raise SystemExit(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(ALL)}, and scale")
     figures: list[Figure] = []
     failed: list[str] = []
     for name in names:
@@ -47,7 +53,7 @@ def main() -> None:
             break
     if figures:
         show(figures)
-        print(f"written to {write(figures).name} in bench/results/")
+        print(f"written to {write(figures, datetime.now(UTC)).name} in bench/results/")
     if failed:
         raise SystemExit(f"bench: {', '.join(failed)} could not be measured; the reasons stand above")
 

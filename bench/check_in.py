@@ -27,7 +27,7 @@ import psutil
 from tests.support.agents import ToldAgent, session
 from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
 
-from bench.table import Figure, percentile, spread
+from bench.table import Figure, Point, percentile, spread
 from bench.zone import CHECK_IN_S, DEFAULTS
 from greenroom.core.events import Event
 from greenroom.db.database import Database
@@ -39,7 +39,7 @@ from greenroom.testing.agents import Second
 from greenroom.testing.postgres import PostgresServer
 from greenroom.wire.messages import Registered
 
-SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "300,1000,3000,10000").split(","))
+SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
 TIMINGS = {**DEFAULTS, **LONG_LEASE}
 """Of a deployment, but for the lease, which a killed Manager loses at once."""
 SETTLED_S = 2 * CHECK_IN_S
@@ -312,11 +312,22 @@ def _figures(m: Measured) -> list[Figure]:
         f" the Agents themselves {m.agents_percent:.0f} %, {m.not_fresh} not fresh, {m.refused} refused, {m.lost} lost"
     )
 
-    def figure(name: str, product: float, goal: float, unit: str, *, n: int, note: str = "") -> Figure:
-        return Figure(f"{m.agents} Agents: {name}", product, goal, unit, "goal", n, note, goal=1.0)
+    def figure(name: str, product: float, goal: float, unit: str, *, n: int, note: str = "", curve: str = "") -> Figure:
+        point = Point(curve, m.agents) if curve else None
+        return Figure(f"{m.agents} Agents: {name}", product, goal, unit, "goal", n, note, goal=1.0, point=point)
+
+    def share(role: str, percent: float) -> Figure:
+        name = f"{m.agents} Agents: CPU, {role}"
+        return Figure(name, percent, 100, "% of a core", "a core", 1, note, point=Point(role, m.agents))
 
     return [
-        figure("CPU of the Manager per 1,000", m.manager_percent * 1000 / m.agents, 9, "% of a core", n=1, note=note),
+        share("Manager", m.manager_percent),
+        share("PostgreSQL beside it", m.postgres_percent),
+        *(
+            [figure("CPU of the Manager per 1,000", 1000 * m.manager_percent / m.agents, 9, "% of a core", n=1)]
+            if m.agents >= 1000  # below it most is what a Manager costs without Agents
+            else []
+        ),
         figure("memory of the Manager for each", m.kib_an_agent, 30, "KiB", n=1),
         figure(
             "instruction received, p50",
@@ -325,8 +336,16 @@ def _figures(m: Measured) -> list[Figure]:
             "ms",
             n=len(m.received_ms),
             note=spread(m.received_ms),
+            curve="instruction p50",
         ),
-        figure("instruction received, p99", percentile(m.received_ms, 99), 500, "ms", n=len(m.received_ms)),
+        figure(
+            "instruction received, p99",
+            percentile(m.received_ms, 99),
+            500,
+            "ms",
+            n=len(m.received_ms),
+            curve="instruction p99",
+        ),
         figure("known to be missing", m.missing_s, MISSING_S + 2, "s", n=LEAVING),
         figure("with the next Primary", m.taken_over_s, 10, "s", n=1, note=f"{m.stale_writes} stale writes"),
     ]

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import psutil
 
 from bench.instance import Instance, instance
-from bench.table import Figure, percentile, spread
+from bench.table import Figure, Point, percentile, spread
 
-RATES = [float(rate) for rate in os.environ.get("BENCH_RATES", "20,60,120,150").split(",")]
+RATES = [float(rate) for rate in os.environ.get("BENCH_RATES", "20,60,90,120,150,200").split(",")]
 SECONDS = 8.0
 """For which each rate is offered."""
 POOL = 300
@@ -149,7 +149,7 @@ def _figures(one: Offered) -> list[Figure]:
     return [
         Figure(
             f"{name}: served a second", one.achieved, min(one.rate, RATE_GOAL), "1/s", "offered, at most the goal",
-            count, outcomes, goal=0.98, more_is_better=True,
+            count, outcomes, goal=0.98, more_is_better=True, point=Point("served", one.rate),
         ),
         Figure(
             f"{name}: until the reply, p99", percentile(one.latencies_ms, 99), percentile(one.latencies_ms, 50), "ms",

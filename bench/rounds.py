@@ -14,7 +14,7 @@ from tests.support.system import primary_of
 
 from bench.database import as_the_api, empty_server
 from bench.installations import Installation, installation
-from bench.table import Figure, median, spread
+from bench.table import Figure, Point, median, spread
 from greenroom.core.pool.agenda import LOOK_S
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.manager.tasks.rounds import PrimaryRounds
@@ -22,8 +22,11 @@ from greenroom.testing import rows
 from greenroom.testing.crowd import LARGE, ONE_PAGE, Crowd, id_of
 from greenroom.up.postgres import Cluster
 
-TEN_POOLS: Final = replace(ONE_PAGE, pools=10, staged=5)
-EVERYTHING_ELSE: Final = replace(ONE_PAGE, pools=LARGE.pools, images=LARGE.images, staged=5, live=5120)
+AT_REST: Final = {
+    pools: replace(ONE_PAGE, pools=pools, images=max(120, pools // 8), staged=5, live=120 + 5 * pools)
+    for pools in (10, 100, 1000)
+}
+"""Pools → an installation that has nothing else."""
 MOST_MS: Final = 200.0
 CLAIMS: Final = 40
 
@@ -51,7 +54,7 @@ async def _rounds_ms(made: Installation) -> list[float]:
     return taken
 
 
-async def _claims_ms(made: Installation) -> list[float]:
+async def claims_ms(made: Installation) -> list[float]:
     """Of sessions of different pools."""
     taken: list[float] = []
     for number in range(CLAIMS):
@@ -68,7 +71,7 @@ async def _claims_ms(made: Installation) -> list[float]:
 
 async def _all(small: Cluster, large: Cluster) -> list[Figure]:
     async with installation(large, LARGE) as made, installation(small, ONE_PAGE) as page:
-        rounds, claims, few = await _rounds_ms(made), await _claims_ms(made), await _claims_ms(page)
+        rounds, claims, few = await _rounds_ms(made), await claims_ms(made), await claims_ms(page)
     return [
         Figure("first round of a term with 1000 pools", rounds[0], MOST_MS, "ms", "the goal", 1, goal=1.0),
         Figure("a round after it", median(rounds[1:]), MOST_MS, "ms", "the goal", 9, spread(rounds[1:]), goal=1.0),
@@ -81,9 +84,13 @@ async def _all(small: Cluster, large: Cluster) -> list[Figure]:
 
 def run() -> list[Figure]:
     """The rounds at rest first, each on a cluster of its own."""
+    at_rest: list[Figure] = []
+    for pools, crowd in AT_REST.items():
+        with empty_server() as cluster:
+            ms = as_the_api(_at_rest(crowd, cluster))
+        point = Point("Primary and PostgreSQL at rest", pools)
+        ten = at_rest[0].product if at_rest else ms
+        name = f"a second at rest with {pools} pools"
+        at_rest.append(Figure(name, ms, ten, "ms CPU", "with 10", 1, goal=2.0 if at_rest else None, point=point))
     with empty_server() as small, empty_server() as large:
-        ten = as_the_api(_at_rest(TEN_POOLS, small))
-        thousand = as_the_api(_at_rest(EVERYTHING_ELSE, large))
-    at_rest = Figure("a second at rest with 1000 pools", thousand, ten, "ms CPU", "with 10", 1, goal=2.0)
-    with empty_server() as small, empty_server() as large:
-        return [at_rest, *as_the_api(_all(small, large))]
+        return [*at_rest, *as_the_api(_all(small, large))]

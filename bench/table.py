@@ -1,21 +1,21 @@
-"""A figure, and how figures are shown and kept."""
+"""A figure, and how figures are shown."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import statistics
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import dataclass, field
 
 from rich.console import Console, JustifyMethod
 from rich.table import Table
 
-from bench.summary import refresh
 
-RESULTS = Path(__file__).parent / "results"
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Where a figure's product lies on a picture of docs/performance.md (bench/plots.py)."""
+
+    curve: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class Figure:
     samples_of_yardstick: list[float] = field(default_factory=list[float])
     goal: float | None = None
     more_is_better: bool = False
+    point: Point | None = None
 
     @property
     def met(self) -> bool | None:
@@ -47,11 +48,14 @@ class Figure:
         return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
 
     @property
+    def bound(self) -> str:
+        """The goal as text, e.g. "≤ 8"; empty without one."""
+        return "" if self.goal is None else f"{'≥' if self.more_is_better else '≤'} {self.goal:g}"
+
+    @property
     def verdict(self) -> str:
         """The goal and whether it is reached, e.g. "≤ 8 met"; empty without one."""
-        if self.goal is None:
-            return ""
-        return f"{'≥' if self.more_is_better else '≤'} {self.goal:g} {'met' if self.met else 'MISSED'}"
+        return f"{self.bound} {'met' if self.met else 'MISSED'}" if self.bound else ""
 
     @property
     def ratio(self) -> float:
@@ -108,22 +112,3 @@ def show(figures: list[Figure]) -> None:
             f.note,
         )
     Console(width=150).print(table)
-
-
-def write(figures: list[Figure]) -> Path:
-    """Write the figures as JSON to bench/results/, named by the time of the run, and the table of goals anew."""
-    RESULTS.mkdir(exist_ok=True)
-    now = datetime.now(UTC)
-    path = RESULTS / f"{now:%Y-%m-%dT%H%M%SZ}.json"
-    rows = [{**asdict(f), "ratio": round(f.ratio, 4), "met": f.met} for f in figures]
-    scheduling = "normal" if os.sched_getscheduler(0) == os.SCHED_OTHER else "real-time, before all other processes"
-    document = {
-        "time": now.isoformat(),
-        "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "scheduling": scheduling,
-        "figures": rows,
-    }
-    path.write_text(json.dumps(document, indent=2) + "\n")
-    refresh(RESULTS)
-    return path

@@ -1,0 +1,77 @@
+"""What lists and a claim cost while the past of an installation grows from 1,000 to 100,000 ended sessions.
+
+All that belongs to the past grows in step, the live system stays as it is: 100 Agents, 100 pools, 1,000 live sessions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from bench.database import as_the_api, empty_server
+from bench.installations import installation
+from bench.rounds import claims_ms
+from bench.table import Figure, Point, median, spread
+from greenroom.testing.crowd import LARGE, Crowd
+from greenroom.up.postgres import Cluster
+
+SIZES: Final = (1_000, 3_000, 10_000, 30_000, 100_000)
+REPEATS: Final = 20
+LISTS: Final = (
+    "sessions?limit=100",
+    "sessions?limit=100&ended=true",
+    "sessions?limit=100&ended=true&status=failed",
+    "launches?limit=100",
+    "launches?limit=100&outcome=failed",
+    "users?limit=100",
+    "logs?limit=100",
+    "logs?limit=100&level=ERROR",
+    "staging-configs?limit=100",
+    "agents?limit=100",
+    "metrics",
+)
+LIVE: Final = replace(LARGE, users=1000, images=50, pools=100, live=1500)
+
+
+def _grown(ended: int) -> Crowd:
+    return replace(LIVE, ended=ended, logs=3 * ended, requests=ended)
+
+
+async def _measured(cluster: Cluster, ended: int) -> tuple[dict[str, float], list[float]]:
+    """Milliseconds of each list, by its path, and of claims."""
+    async with installation(cluster, _grown(ended)) as made:
+        lists: dict[str, float] = {}
+        for path in LISTS:
+            cost = await made.cost(lambda path=path: made.read(path), REPEATS)
+            lists[path] = median(cost.ms)
+        return lists, await claims_ms(made)
+
+
+def run() -> list[Figure]:
+    """One size after the other, each in a database of its own; the smallest is the yardstick."""
+    figures: list[Figure] = []
+    smallest: tuple[dict[str, float], list[float]] | None = None
+    for ended in SIZES:
+        with empty_server() as cluster:
+            lists, claims = as_the_api(_measured(cluster, ended))
+        smallest = smallest or (lists, claims)
+        slowest = max(lists, key=lambda path: lists[path])
+        for curve, product, yardstick, goal, note in (
+            ("the most expensive of the lists", lists[slowest], max(smallest[0].values()), 2.0, slowest),
+            ("a list in the middle", median([*lists.values()]), median([*smallest[0].values()]), 2.0, ""),
+            ("a claim", median(claims), median(smallest[1]), 1.2, spread(claims)),
+        ):
+            figures.append(
+                Figure(
+                    f"{curve}, {ended} ended sessions",
+                    product,
+                    yardstick,
+                    "ms",
+                    f"with {SIZES[0]}",
+                    REPEATS,
+                    note,
+                    goal=goal if ended == SIZES[-1] else None,
+                    point=Point(curve, ended),
+                )
+            )
+    return figures
