@@ -8,6 +8,7 @@ import pytest
 
 from greenroom.core.errors import TooManyRequests
 from greenroom.kit.concurrency import Coalesced, Turns
+from greenroom.kit.passwords import MAX_OF_ONE, MAX_WAITING, RETRY_S, admit
 
 
 async def test_those_who_ask_during_a_reading_share_the_next_one():
@@ -33,7 +34,7 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
 
 
 async def test_turns_go_round_by_source():
-    turns, served = Turns(1, most_waiting=100, most_of_one=50), list[str]()
+    turns, served = Turns(1, lambda *_: None), list[str]()
 
     async def one(source: str) -> None:
         async with turns.turn(source):
@@ -48,23 +49,24 @@ async def test_turns_go_round_by_source():
 
 
 async def test_leaving_the_queue_costs_no_turn_and_the_queue_is_bounded():
-    turns = Turns(1, most_waiting=3, most_of_one=2)
+    def admit(waiting: int, of_source: int) -> None:
+        if waiting >= 3 or of_source >= 2:
+            raise TooManyRequests
+
+    turns = Turns(1, admit)
     async with turns.turn("a"):
         waiting = [asyncio.create_task(turns.turn(source).__aenter__()) for source in ("b", "b", "c")]
         await asyncio.sleep(0)
         for source in ("b", "d"):
-            with pytest.raises(TooManyRequests) as refused:
+            with pytest.raises(TooManyRequests):
                 await turns.turn(source).__aenter__()
-            retry_after_s = refused.value.details["retry_after_s"]
-            assert isinstance(retry_after_s, int)
-            assert retry_after_s > 0
         waiting[0].cancel()
         await asyncio.sleep(0)
     await waiting[2]
 
 
 async def test_a_turn_that_came_to_a_request_that_left_goes_on():
-    turns = Turns(1, most_waiting=3, most_of_one=2)
+    turns = Turns(1, lambda *_: None)
     async with turns.turn("a"):
         left = asyncio.create_task(turns.turn("b").__aenter__())
         await asyncio.sleep(0)
@@ -72,3 +74,11 @@ async def test_a_turn_that_came_to_a_request_that_left_goes_on():
     await asyncio.wait([left])
     async with asyncio.timeout(10), turns.turn("c"):
         pass
+
+
+@pytest.mark.parametrize(("waiting", "of_source"), [(MAX_WAITING, 0), (MAX_OF_ONE, MAX_OF_ONE)])
+def test_too_many_log_ins_are_told_when_to_come_again(waiting: int, of_source: int):
+    admit(waiting - 1, of_source - 1)
+    with pytest.raises(TooManyRequests) as refused:
+        admit(waiting, of_source)
+    assert refused.value.details == {"retry_after_s": RETRY_S}

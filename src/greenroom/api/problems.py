@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from greenroom.api.csrf import SAFE_METHODS
 from greenroom.core.errors import (
+    Busy,
     Forbidden,
     GreenroomError,
     Invalid,
@@ -90,7 +91,7 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.details.get("retry_after_s", 30))
     if isinstance(error, Unavailable):
-        headers["Retry-After"] = "5"
+        headers["Retry-After"] = str(error.details.get("retry_after_s", 5))
     if isinstance(error, Unauthenticated) and not browser:
         headers["WWW-Authenticate"] = 'Basic realm="greenroom", charset="UTF-8"'
     if is_published(path):
@@ -153,7 +154,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         return error_response(path, invalid_request(error))
     if not isinstance(error, GreenroomError):  # raised again, and logged, by what serves the api
         return error_response(path, GreenroomError())
-    if error.http_status >= 500:
+    if error.http_status >= 500 and not isinstance(error, Busy):  # of those the log of launches tells
         log.warning("request failed", path=path, code=error.code, reason=error.message)
     if isinstance(error, Forbidden) and "required" in error.details and request.method not in SAFE_METHODS:
         request.app.state.refusals.forbidden(request, error.message)

@@ -20,7 +20,8 @@ GreenroomError
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
 ├── Unavailable                      503  unavailable
-│   └── GivenUp                           unavailable
+│   ├── GivenUp                           unavailable
+│   └── Busy                              busy
 ├── MisdirectedHost                  421  misdirected-host
 └── SetupError                       (exit code 1 of the command line)
 """
@@ -206,6 +207,12 @@ class Unavailable(GreenroomError):
 
 class GivenUp(Unavailable):
     """The database gave a statement up: it took too long, or waited for others; the request can be repeated."""
+
+
+class Busy(Unavailable):
+    """More is asked for than can be served at the moment; try again a little later."""
+
+    code = "busy"
 
 
 class MisdirectedHost(GreenroomError):

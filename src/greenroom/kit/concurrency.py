@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Generic, TypeVar
 
-from greenroom.core.errors import TooManyRequests
-
 T = TypeVar("T")
 
 
@@ -47,27 +45,20 @@ class Coalesced(Generic[T]):
         return await self._read()
 
 
-RETRY_S = 5
-
-
 class Turns:
     """At most `at_once` have their turn. Sources are served in a circle, so that one with thousands of requests delays
-    another's by one of its own, not by all. At most `most_waiting` wait, `most_of_one` of one source.
+    another's by one of its own, not by all. `admit` raises where no more can wait, given how many do: in all, and of
+    the source.
     """
 
-    def __init__(self, at_once: int, *, most_waiting: int, most_of_one: int) -> None:
+    def __init__(self, at_once: int, admit: Callable[[int, int], None]) -> None:
         self._free = at_once
-        self._most_waiting = most_waiting
-        self._most_of_one = most_of_one
+        self._admit = admit
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, source: str) -> AsyncGenerator[None]:
-        """Wait for a turn, and have it for as long as the context lasts.
-
-        Raises:
-            TooManyRequests: too many wait already.
-        """
+        """Wait for a turn, and have it for as long as the context lasts; raises what `admit` raises."""
         await self._begin(source)
         try:
             yield
@@ -78,9 +69,7 @@ class Turns:
         if self._free:
             self._free -= 1
             return
-        queue = self._waiting.get(source, ())
-        if len(queue) >= self._most_of_one or sum(map(len, self._waiting.values())) >= self._most_waiting:
-            raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
+        self._admit(sum(map(len, self._waiting.values())), len(self._waiting.get(source, ())))
         mine = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(source, deque()).append(mine)
         try:

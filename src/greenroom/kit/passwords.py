@@ -10,6 +10,7 @@ from typing import Final
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from greenroom.core.errors import TooManyRequests
 from greenroom.kit.concurrency import Turns
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -18,6 +19,15 @@ CONCURRENT: Final = 2
 MAX_WAITING: Final = 2000
 MAX_OF_ONE: Final = 500
 """Checks that wait, in all and of one source: a lecture hall that logs in at nine has one address."""
+
+
+RETRY_S: Final = 5
+
+
+def admit(waiting: int, of_source: int) -> None:
+    """Raises TooManyRequests: too many checks wait already."""
+    if waiting >= MAX_WAITING or of_source >= MAX_OF_ONE:
+        raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
 
 
 def hash_password(password: str) -> str:
@@ -31,7 +41,7 @@ class Passwords:
     """
 
     def __init__(self) -> None:
-        self._turns = Turns(CONCURRENT, most_waiting=MAX_WAITING, most_of_one=MAX_OF_ONE)
+        self._turns = Turns(CONCURRENT, admit)
         self._unknown = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:

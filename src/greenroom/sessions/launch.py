@@ -12,7 +12,7 @@ from greenroom.core.launch.request import Launch
 from greenroom.db.database import Database
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import Claim, ClaimedSession, LedgerLine
-from greenroom.db.launch.ledger import record_failed_launch
+from greenroom.db.launch.ledger import FAILED_LAUNCH, FailedLaunch
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session.sessions import NewSession
 from greenroom.kit.stops import hold, stop
@@ -59,14 +59,14 @@ class LaunchWriter:
 
     async def record_failure(self, steps: Sequence[TraceStep]) -> None:
         """Nothing could serve it."""
-        await record_failed_launch(
-            self.db,
+        failed = FailedLaunch(
             launch_id=self.launch.launch_id,
             user_id=self.launch.request.user_id,
             image_id=self.launch.image.image_id,
             steps=steps,
             duration_ms=self.duration_s() * 1000,
         )
+        await self.db.write(FAILED_LAUNCH, failed.values())
 
     def duration_s(self) -> float:
         return time.perf_counter() - self.begin_s

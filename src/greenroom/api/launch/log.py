@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.errors import Refused
+from greenroom.core.errors import Busy, Refused
 from greenroom.core.launch.plan import Miss
-from greenroom.core.launch.request import Launch
+from greenroom.core.launch.request import Launch, LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.sessions.search import PassedOver, PlacedSession, Search
@@ -130,6 +130,13 @@ class LaunchLog:
             user_id=launch.request.user_id,
             username=launch.username,
             launch_id=launch.launch_id,
+        )
+
+    def got_no_turn(self, request: LaunchRequest, error: Busy, launch_id: str) -> None:
+        """More launches came than can be served. Nothing was read yet, so that their users have no names."""
+        key, message = (error.code,), f"A launch was refused: {error.message}"
+        self._shortages.refused(
+            key, "any workspace", message, user_id=request.user_id, username="", launch_id=launch_id
         )
 
     def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:

@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 from greenroom.api.diagnostics.metrics import Metrics
+from greenroom.api.launch.admission import Admission
 from greenroom.api.launch.log import LaunchLog
 from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
@@ -54,6 +55,7 @@ class Launcher:
         self._secrets = secrets
         self._log = LaunchLog(logs)
         self._metrics = metrics or Metrics()
+        self._admission = Admission(db, self._log, self._metrics)
 
     async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
         """`launch`, but only callers who may see the Agents read in a refusal what is missing where."""
@@ -75,9 +77,14 @@ class Launcher:
             IdempotencyMismatch: the key was used for a different request.
             NoResources: nothing could serve it; the message says what is missing where.
             ProfileInUse: another session has the user's profile of this workspace as its home.
+            Busy: more launches wait for their turn than can be served soon; it says when to come again.
         """
         begin_s = time.perf_counter()
         request = self._sealed(request)
+        async with self._admission.turn(request):
+            return await self._launch(request, begin_s)
+
+    async def _launch(self, request: LaunchRequest, begin_s: float) -> LaunchResult:
         snapshot = await read_launch(self._db, request.user_id, request.image_id, request.idempotency_key)
         try:
             launch = planned(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)

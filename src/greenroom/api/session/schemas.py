@@ -169,7 +169,7 @@ class PlacementStep(View):
     """One step of a launch; several of them have the same order when there were several reasons."""
 
     order: int
-    step: Literal["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+    step: Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
     zone_name: str
     candidate: Annotated[str | None, Field(description="staging config or Agent that was considered")]
     used: bool

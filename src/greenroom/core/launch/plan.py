@@ -16,7 +16,8 @@ from greenroom.core.launch.placement import Placement, Strategy
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
-Step = Literal["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+"""`turn`: the launch got none (`core.launch.admission`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -18,6 +18,7 @@ from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import TraceStep
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import Order, Word
+from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
@@ -144,15 +145,25 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[AgentView]
     return await db.fetch_as(AgentView, _AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
 
 
-async def record_failed_launch(
-    db: Database, *, launch_id: str, user_id: str, image_id: str, steps: Sequence[TraceStep], duration_ms: float
-) -> None:
-    """Write a launch that nothing could serve into the ledger; successful ones are written with their session."""
-    await db.write(
-        "INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)"
-        " VALUES (%s, %s, %s, 'failed', %s, %s)",
-        (launch_id, user_id, image_id, Jsonb(steps), duration_ms),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedLaunch:
+    """A launch that nothing could serve; successful ones are written with their session."""
+
+    launch_id: str
+    user_id: str
+    image_id: str
+    steps: Sequence[TraceStep]
+    duration_ms: float
+
+    def values(self) -> dict[str, Any]:
+        return values_of(FailedLaunch, self) | {"steps": Jsonb(self.steps)}
+
+
+FAILED_LAUNCH: Final[LiteralString] = (
+    "INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)"
+    " VALUES (%(launch_id)s, %(user_id)s, %(image_id)s, 'failed', %(steps)s, %(duration_ms)s)"
+)
+"""Statement that writes a `FailedLaunch` into the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

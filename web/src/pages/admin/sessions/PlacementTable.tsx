@@ -14,6 +14,7 @@ import { ConfigLink } from '../staging/ConfigLink';
 import { wordsOf } from '../staging/misses';
 
 const STEPS: Record<PlacementStep['step'], string> = {
+  turn: 'Its turn',
   staged_here: 'Staged session in the current zone',
   staged_elsewhere: 'Staged session in another zone',
   on_demand_here: 'New session in the current zone',

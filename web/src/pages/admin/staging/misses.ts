@@ -10,6 +10,7 @@ const WORDS: Record<string, string> = {
   image_unavailable: 'No Agent had the image',
   zone_not_searched: 'Its zone was not searched',
   restricted: 'Its zone was not allowed',
+  busy: 'Too many launches at once',
   served_elsewhere: 'Another pool comes first',
   start_failed: 'It could not be started there',
   no_request_host: 'Its zone asks for the host of the launch',

@@ -1,0 +1,48 @@
+"""How many launches may wait, and what one that may not is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.errors import Busy
+from greenroom.core.launch.admission import AT_ONCE, FEWEST, MOST_S, Pace, refused_step
+
+
+def pace(each_s: float) -> Pace:
+    """After many launches that took this long."""
+    made = Pace()
+    for _ in range(500):
+        made.served(each_s)
+    return made
+
+
+@pytest.mark.parametrize("each_s", [0.2, 0.4])
+def test_as_many_wait_as_are_served_in_time(each_s: float):
+    slow, most = pace(each_s), round(MOST_S * AT_ONCE / each_s)
+    slow.admit(most - 1)
+    with pytest.raises(Busy) as refused:
+        slow.admit(most)
+    assert refused.value.details == {
+        "position": most + 1,
+        "expected_s": pytest.approx(MOST_S + each_s / AT_ONCE, abs=0.06),
+        "retry_after_s": MOST_S + 1,
+    }
+    assert refused.value.message == (
+        f"{most} launches wait for their turn at the moment, which takes about 11 s; nothing was started."
+        " Try again in 11 s."
+    )
+    step = refused_step(refused.value)
+    assert (step.step, step.used, step.code, step.reason) == ("turn", False, "busy", refused.value.message)
+
+
+def test_a_few_may_wait_however_slow_the_last_ones_were():
+    pace(60).admit(FEWEST - 1)
+    with pytest.raises(Busy):
+        pace(60).admit(FEWEST)
+
+
+def test_the_pace_follows_the_latest_launches():
+    found = pace(10)
+    for _ in range(200):
+        found.served(0.01)
+    assert found.wait_s(AT_ONCE - 1) == pytest.approx(0.01, rel=0.1)
