@@ -46,6 +46,21 @@ def test_a_role_loads_what_it_uses_and_no_more(role: str):
     assert {name.split(".")[1] for name in modules if name.startswith("greenroom.")} == OF_GREENROOM[role]
 
 
+UP = """
+import sys
+from greenroom.kit.roles import ROLES, load
+for role in ROLES:
+    load(role)
+import greenroom.up.handed
+print(*(name for name, module in sys.modules.items() if module is not None))
+"""
+
+
+def test_up_loads_nothing_of_the_command_line():
+    loaded = subprocess.run([sys.executable, "-c", UP], check=True, capture_output=True, text=True)
+    assert not {"greenroom.cli", "greenroom.up.commands", "rich", "typer"} & set(loaded.stdout.split())
+
+
 @pytest.mark.parametrize("role", LIBRARIES)
 def test_a_role_that_cannot_run_says_so_in_one_sentence(role: str):
     done = subprocess.run(

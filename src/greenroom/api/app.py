@@ -97,12 +97,32 @@ UNPREFIXED_ROUTERS: Final[tuple[APIRouter, ...]] = (published_sessions.lifecycle
 """Also served below `/api`: some clients omit `public/`."""
 
 
+def _all_routes() -> APIRouter:
+    """Raises AssertionError: a route does not say who may use it."""
+    made = APIRouter(redirect_slashes=False, generate_unique_id_function=_operation_id, responses=problems.PROBLEMS)
+    made.include_router(health.router)
+    made.include_router(metrics_router)
+    for router, prefix in ROUTERS:
+        made.include_router(router, prefix=prefix)
+    for router in PUBLIC_ROUTERS:
+        made.include_router(router, prefix="/api/public")
+    for router in UNPREFIXED_ROUTERS:
+        made.include_router(router, prefix="/api")
+    check_declared(made)
+    return made
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+_ROUTES: Final = _all_routes()
+"""Put together when this is imported: `greenroom up` does that once, and an api that is started again has them."""
+
+
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
     launcher, screenshots, offers.
-
-    Raises:
-        AssertionError: a route does not say who may use it.
     """
     app = _Documented(
         title="Greenroom",
@@ -111,8 +131,6 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
-        responses=problems.PROBLEMS,
     )
     app.state.config = config
     app.state.db = db
@@ -133,15 +151,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))
     app.add_middleware(Measured, metrics=metrics)
-    app.include_router(health.router)
-    app.include_router(metrics_router)
-    for router, prefix in ROUTERS:
-        app.include_router(router, prefix=prefix)
-    for router in PUBLIC_ROUTERS:
-        app.include_router(router, prefix="/api/public")
-    for router in UNPREFIXED_ROUTERS:
-        app.include_router(router, prefix="/api")
-    check_declared(app)
+    app.router.routes += _ROUTES.routes
     return app
 
 
@@ -152,7 +162,3 @@ class _Documented(FastAPI):
         document = super().openapi()
         document["components"]["schemas"].setdefault("Problem", problems.PROBLEM_SCHEMA)
         return document
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import COOKIE
@@ -245,7 +245,7 @@ class RouteAccess:
     declared: Declared | None
 
 
-def access_of(app: FastAPI) -> Iterator[RouteAccess]:
+def access_of(app: FastAPI | APIRouter) -> Iterator[RouteAccess]:
     """All routes of `app` with their declarations."""
     for context in iter_route_contexts(app.routes):
         declared = _declared(getattr(context, "dependant", None))
@@ -253,7 +253,7 @@ def access_of(app: FastAPI) -> Iterator[RouteAccess]:
             yield RouteAccess(method, context.path or "", declared)
 
 
-def check_declared(app: FastAPI) -> None:
+def check_declared(app: FastAPI | APIRouter) -> None:
     """Refuse to serve an app with a route that does not declare its access: deny by default."""
     silent = [f"{route.method} {route.path}" for route in access_of(app) if route.declared is None]
     if silent:

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from rich.table import Table
 from rich.text import Text
@@ -31,10 +31,11 @@ from greenroom.kit.terminal import console
 from greenroom.up import instance
 from greenroom.up.description import Description
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
+from greenroom.up.handed import Handed
 from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
-from greenroom.up.site import site_of
+from greenroom.up.site import prepared, site_of
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State
 
@@ -54,9 +55,24 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     if detach:
         show_ready(_in_background(layout, options), as_json=as_json)
         return
+    _become_up(layout, options, on_stderr(), as_json=as_json)
+
+
+def _become_up(
+    layout: Layout, options: Options, progress: Progress, *, events: int | None = None, as_json: bool = False
+) -> NoReturn:
+    """Lay out DATA and become the process `up`; a signal to end waits until that can end in order.
+
+    Raises:
+        SetupError: it cannot be started as asked.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
     log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
-    progress = on_stderr()
-    asyncio.run(instance.run(layout, options, progress, lambda found: show_ready(found, as_json=as_json)))
+    site, held = asyncio.run(prepared(layout, options, progress))
+    if events is not None:
+        _redirect_output(layout.log("up"))
+    environment = dict(os.environ)
+    Handed(data=str(layout.data), environment=environment, held=held, events=events, as_json=as_json).become_up(site)
 
 
 def _in_background(layout: Layout, options: Options) -> Description:
@@ -65,7 +81,7 @@ def _in_background(layout: Layout, options: Options) -> Description:
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        _stay(layout, options, Events(os.fdopen(write_end, "w")))
+        _stay(layout, options, write_end)
     os.close(write_end)
     with os.fdopen(read_end) as source, _forward_interrupt_to(pid):
         event = show_events(source, on_stderr())
@@ -93,35 +109,20 @@ def _forward_interrupt_to(pid: int) -> Generator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _stay(layout: Layout, options: Options, events: Events) -> None:
-    """The background process: never returns."""
-    code = 0
+def _stay(layout: Layout, options: Options, write_end: int) -> NoReturn:
+    """The background process."""
+    events = Events(os.fdopen(write_end, "w"))
     try:
         os.setsid()
         _redirect_output(Path(os.devnull))
-        log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
-
-        def ready(found: Description) -> None:
-            events.send(Ready(found))
-            events.close()
-
-        asyncio.run(
-            instance.run(
-                layout,
-                options,
-                events,
-                ready,
-                lambda: _redirect_output(layout.log("up")),
-            )
-        )
+        _become_up(layout, options, events, events=write_end)
     except GreenroomError as error:
         events.send(Failed(error.message))
-        code = 1
     except BaseException as error:
         events.send(Failed(f"{type(error).__name__}: {error}"))
         raise
     finally:
-        os._exit(code)
+        os._exit(1)
 
 
 def _redirect_output(file: Path) -> None:

@@ -1,8 +1,9 @@
 """The process from which `up` forks its roles: all that they use is imported once, and shared by all of them.
 
-`python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two descriptors: an order,
-and the log that gets the output. The answer is the pid of a new child of `up`, which alone reads the order: neither
-this process nor a role that is forked later has ever known it. There are no threads and no event loop here.
+The first one is forked from `up` itself, before that has read anything (`beside`); what takes its place after its end
+is `python -m greenroom.up.fork_server`, with a socket to `up` as stdin. Each message comes with two descriptors: an
+order, and the log that gets the output. The answer is the pid of a new child of `up`, which alone reads the order:
+neither this process nor a role that is forked later has ever known it. There are no threads and no event loop here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import gc
 import os
 import signal
 import socket
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -50,16 +53,54 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     death_signal: str
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A fork server that runs: its pid, and `up`'s end of the socket to it."""
+
+    pid: int
+    channel: socket.socket
+
+
 def main() -> None:
     """Fork for `up` until it ends; in a forked process: run its role."""
     up = os.getppid()
+    _import_all()
+    _serve(socket.socket(fileno=os.dup(0)), up)
+
+
+def beside() -> Server:
+    """Import all that roles run, and fork a fork server from this process, which is `up`; it has no threads, and knows
+    nothing that a role must not know. The garbage collector is off afterwards."""
+    _import_all()
+    up = os.getpid()
+    channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if pid := os.fork():
+        other.close()
+        return Server(pid, channel)
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(other.fileno(), 3)
+    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _show((sys.executable, "-m", "greenroom.up.fork_server"))
+    _end_with(up, "KILL")
+    _serve(socket.socket(fileno=3), up)
+    raise SystemExit
+
+
+def _import_all() -> None:
+    """What is frozen is never written to by the garbage collector, and stays shared."""
     gc.disable()
     for role in roles.ROLES:
         roles.load(role)
     for name in _USED_LATER:
         __import__(name)
     gc.freeze()
-    order, log = _next(socket.socket(fileno=os.dup(0)))
+
+
+def _serve(channel: socket.socket, up: int) -> None:
+    """Returns in a role that has ended."""
+    order, log = _next(channel)
     role = _become(order, log, up)
     gc.enable()
     roles.run(role)
@@ -115,10 +156,19 @@ def _become(order_descriptor: int, log: int, up: int) -> str:
     _show(order.argv)
     if order.account is not None:
         _change_account(*order.account, [_CAPABILITIES[name] for name in order.capabilities])
-    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{order.death_signal}"].value, 0, 0, 0))
+    _end_with(up, order.death_signal)
+    return order.role
+
+
+def _end_with(up: int, death_signal: str) -> None:
+    """Get this signal when `up` ends.
+
+    Raises:
+        SystemExit: it has ended.
+    """
+    _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal.Signals[f"SIG{death_signal}"].value, 0, 0, 0))
     if os.getppid() != up:
         raise SystemExit
-    return order.role
 
 
 def _change_account(uid: int, gid: int, capabilities: list[int]) -> None:

@@ -30,11 +30,16 @@ class Forks:
 
     def connect(self) -> socket.socket:
         """The stdin of a fork server that is about to be started."""
+        channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.adopt(channel)
+        return other
+
+    def adopt(self, channel: socket.socket) -> None:
+        """Ask the fork server at the other end."""
         self.close()
-        self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel = channel
         self._channel.setblocking(False)
         self._connected.set()
-        return other
 
     def close(self) -> None:
         """The fork server ends."""

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,45 +25,47 @@ from greenroom.up.describe import describe
 from greenroom.up.description import Description
 from greenroom.up.docker import remove_all
 from greenroom.up.first_start import ensure_first_data, ensure_rows
+from greenroom.up.fork_server import Server
 from greenroom.up.layout import Layout, running_pid
-from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
-from greenroom.up.processes import leftovers
+from greenroom.up.processes import leftovers, watched
 from greenroom.up.progress import Progress
-from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, prepared, site_of, stopped
+from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped
 from greenroom.up.supervisor import State, Supervisor
 from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep_small
 
 log = structlog.get_logger(__name__)
 
-READY_WITHIN_S: Final = float(os.environ.get("GREENROOM_READY_WITHIN_S", "90"))
-"""Time limit of a start; set it higher on a slow machine."""
+
+def ready_within_s() -> float:
+    """Time limit of a start; set it higher on a slow machine."""
+    return float(os.environ.get("GREENROOM_READY_WITHIN_S", "90"))
+
+
 HOPELESS_STARTS: Final = 6
 """A part started this often before the instance was ever ready is given up."""
 
 
-async def run(
-    layout: Layout,
-    options: Options,
-    progress: Progress,
-    on_ready: Callable[[Description], None],
-    on_folders: Callable[[], None] = lambda: None,
-) -> None:
-    """Start the instance and keep it running until SIGTERM or SIGINT; then end it with its sessions.
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end the instance."""
 
-    `on_ready` is called with the object of `--json` once everything serves, `on_folders` once DATA and its folders
-    exist.
+
+async def run(site: Site, server: Server, progress: Progress, on_ready: Callable[[Description], None]) -> None:
+    """Start the instance and keep it running until one of `ENDING`; then end it with its sessions.
+
+    The signals may have been blocked until now. `server` was forked from this process; `on_ready` is called with the
+    object of `--json` once everything serves.
 
     Raises:
-        SetupError: it cannot be started as asked.
+        SetupError: it cannot be started.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in ENDING:
         loop.add_signal_handler(number, stop.set)
-    async with prepared(layout, options, progress) as site, AsyncExitStack() as stack:
-        on_folders()
-        instance = Instance(site, progress)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+    async with AsyncExitStack() as stack:
+        instance = Instance(site, progress, server)
         stack.push_async_callback(instance.end)
         starting = asyncio.create_task(instance.start())
         stopped = asyncio.create_task(stop.wait())
@@ -78,10 +81,11 @@ async def run(
 
 
 class Instance:
-    """A running instance."""
+    """A running instance; without a `server` only its database."""
 
-    def __init__(self, site: Site, progress: Progress) -> None:
+    def __init__(self, site: Site, progress: Progress, server: Server | None = None) -> None:
         self.site = site
+        self._server = server
         self.db = Database(site.dsn, application_name="greenroom up", max_size=2)
         self.supervisor = Supervisor(site.layout.state)
         self.ends_sessions = False
@@ -97,8 +101,10 @@ class Instance:
             SetupError: a part does not come up.
         """
         become_subreaper()
-        self.supervisor.run(roles.fork_server(self.site, self.supervisor.forks))
-        await asyncio.sleep(0)  # it starts, and imports while the database is made and started
+        if self._server is not None:
+            self.supervisor.forks.adopt(self._server.channel)
+            part = roles.fork_server(self.site, self.supervisor.forks)
+            self.supervisor.run(replace(part, process=watched(self._server.pid)))
         await self.start_database()
         self._background(self.supervisor.watch(), "supervisor")
         self._background(keep_small(self.site.layout.logs), "logs")
@@ -157,13 +163,13 @@ class Instance:
             self.supervisor.run(roles.agent(self.site, agent))
 
     async def _wait_for_database(self) -> None:
-        async with asyncio.timeout(READY_WITHIN_S):
+        async with asyncio.timeout(ready_within_s()):
             while await health.database_answers(self.site.dsn) is not None:
                 self._refuse_hopeless()
                 await asyncio.sleep(0.1)
 
     async def _wait_until_healthy(self, http: httpx.AsyncClient, without: frozenset[str] = frozenset()) -> None:
-        end = asyncio.get_running_loop().time() + READY_WITHIN_S
+        end = asyncio.get_running_loop().time() + ready_within_s()
         while True:
             states = await health.check_all(http, self.db, self.site)
             missing = [state for state in states if not state.ok and state.role not in without]
@@ -172,7 +178,7 @@ class Instance:
             self._refuse_hopeless()
             if asyncio.get_running_loop().time() > end:
                 what = "; ".join(f"{state.name}: {state.detail}" for state in missing)
-                raise SetupError(f"Not ready after {READY_WITHIN_S:g} s ({what}); see {self.site.layout.logs}.")
+                raise SetupError(f"Not ready after {ready_within_s():g} s ({what}); see {self.site.layout.logs}.")
             await asyncio.sleep(0.2)
 
     def _refuse_hopeless(self) -> None:

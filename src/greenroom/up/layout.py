@@ -235,7 +235,7 @@ class DataLock:
     """The lock on DATA, held until the process ends."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
 
     @classmethod
     def take(cls, layout: Layout) -> Self:
@@ -256,7 +256,7 @@ class DataLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 def running_pid(layout: Layout) -> int | None:

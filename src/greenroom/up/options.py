@@ -82,10 +82,9 @@ class Reservations:
         self._held[port] = name
         return True
 
-    def release(self) -> None:
-        for name in self._held.values():
-            name.close()
-        self._held.clear()
+    def left(self) -> tuple[int, ...]:
+        """The descriptors that keep the reservations; whoever has them decides how long."""
+        return tuple(name.detach() for name in self._held.values())
 
 
 def why_not_listenable(port: int) -> OSError | None:

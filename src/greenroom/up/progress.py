@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Final, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import msgspec
-from rich.console import Console
 
 from greenroom.up.description import Description
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SHOWN_FROM_S: Final = 1.0
 """A step that took longer is shown with its time."""
@@ -120,7 +122,11 @@ class Events:
 
 def on_stderr() -> Progress:
     """The display that fits stderr."""
-    return Spinner(Console(stderr=True)) if sys.stderr.isatty() else Lines(sys.stderr)
+    if not sys.stderr.isatty():
+        return Lines(sys.stderr)
+    from rich.console import Console  # noqa: PLC0415 -- 10 MiB, which `up` in the background does without
+
+    return Spinner(Console(stderr=True))
 
 
 def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:

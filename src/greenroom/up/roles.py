@@ -54,16 +54,13 @@ def postgres(site: Site, before_start: Callable[[], Awaitable[None]]) -> Part:
 
 
 def fork_server(site: Site, forks: Forks) -> Part:
-    """The process that forks the roles. Of the settings, which may be secrets, its environment has none."""
-    settings = inherited(os.environ, None, runs_containers=False)
+    """The process that forks the roles."""
     return Part(
         name=FORK_SERVER,
         role=FORK_SERVER,
         command=lambda: Command(
             argv=site.programs.module("greenroom.up.fork_server"),
-            environment={name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
-            | site.programs.environment
-            | {MARK: str(site.layout.data)},
+            environment=environment_of_all(site),
             folder=site.layout.data,
             account=CALLER,
             log=site.layout.log(FORK_SERVER),
@@ -213,6 +210,16 @@ def _role(
         capabilities=tuple(capabilities),
     )
     return Part(name=name, role=role, command=lambda: command, is_forked=True)
+
+
+def environment_of_all(site: Site) -> dict[str, str]:
+    """What any process of the instance may know: without the settings, which may be secrets."""
+    settings = inherited(os.environ, None, runs_containers=False)
+    return (
+        {name: value for name, value in settings.items() if not name.startswith("GREENROOM_")}
+        | site.programs.environment
+        | {MARK: str(site.layout.data)}
+    )
 
 
 def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:

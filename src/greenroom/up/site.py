@@ -159,39 +159,32 @@ class Site:
         return self.layout.given_certificate if self.settings.tls_cert is not None else None
 
 
-@asynccontextmanager
-async def prepared(layout: Layout, options: Options, progress: Progress) -> AsyncGenerator[Site]:
-    """Check the machine, lock DATA and lay out all files.
+async def prepared(layout: Layout, options: Options, progress: Progress) -> tuple[Site, tuple[int, ...]]:
+    """Check the machine, lock DATA and lay out all files; the descriptors hold the lock and the reserved ports.
 
-    Only the end of the process releases the lock: `greenroom down` waits for it.
+    Only the end of the process releases them: `greenroom down` waits for it.
 
     Raises:
         SetupError: it cannot be started as asked; a new DATA is left as it was found.
     """
     check_folder(layout)
-    is_locked = layout.lock.exists()
-    if is_locked:
-        DataLock.take(layout)
+    lock = DataLock.take(layout) if layout.lock.exists() else None
     reservations = Reservations()
-    try:
-        settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        with progress.step("Checking this machine"):
-            await checks.check_machine(layout, settings)
-            if not reservations.take(settings.port):
-                raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
-            accounts = service_accounts()
-            check_reachable(layout, accounts)
-        layout.create(accounts)
-        if not is_locked:
-            DataLock.take(layout)
-        write_json(layout.instance, settings.stored(), 0o600)
-        with progress.step("Preparing the programs"):
-            programs = prepare(layout.runtime, accounts)
-        _lay_out(layout, settings, accounts, reservations)
-        yield Site.of(layout, settings, accounts, programs)
-    finally:
-        reservations.release()
+    settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
+    await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+    with progress.step("Checking this machine"):
+        await checks.check_machine(layout, settings)
+        if not reservations.take(settings.port):
+            raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
+        accounts = service_accounts()
+        check_reachable(layout, accounts)
+    layout.create(accounts)
+    lock = lock or DataLock.take(layout)
+    write_json(layout.instance, settings.stored(), 0o600)
+    with progress.step("Preparing the programs"):
+        programs = prepare(layout.runtime, accounts)
+    _lay_out(layout, settings, accounts, reservations)
+    return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.left())
 
 
 def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:

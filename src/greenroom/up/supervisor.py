@@ -105,6 +105,7 @@ class Supervisor:
         self._is_unwritten = False
 
     def run(self, part: Part) -> None:
+        """Keep a part running; one with a process is started only when that has ended."""
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
 
@@ -153,9 +154,10 @@ class Supervisor:
 
     async def _keep(self, part: Part) -> None:
         while True:
-            if part.before_start is not None:
-                await part.before_start()
-            part.process = await self._started(part)
+            if part.process is None:
+                if part.before_start is not None:
+                    await part.before_start()
+                part.process = await self._started(part)
             part.starts += 1
             log.info("part started", part=part.name, pid=part.process.pid)
             self._write_state()

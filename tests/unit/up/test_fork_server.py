@@ -23,10 +23,12 @@ SUPERVISES = """
 import asyncio, json, os, sys
 from pathlib import Path
 from greenroom.kit.processes import become_subreaper
+from greenroom.up import fork_server
 from greenroom.up.account import Account
-from greenroom.up.processes import Command
+from greenroom.up.processes import Command, watched
 from greenroom.up.supervisor import FORK_SERVER, Part, Supervisor
 
+first = fork_server.beside()
 folder = Path(sys.argv[1])
 
 def command(name, argv, environment, **options):
@@ -38,9 +40,10 @@ async def main():
     supervisor = Supervisor(folder / "state.json")
     of_all = {"PATH": os.environ["PATH"]}
     server = (sys.executable, "-m", "greenroom.up.fork_server")
-    supervisor.run(Part(name=FORK_SERVER, role=FORK_SERVER, command=lambda: command(
+    supervisor.forks.adopt(first.channel)
+    supervisor.run(Part(name=FORK_SERVER, role=FORK_SERVER, process=watched(first.pid), command=lambda: command(
         FORK_SERVER, server, of_all, death_signal="KILL", stdin=supervisor.forks.connect())))
-    for name, own in json.loads(sys.argv[2]).items():
+    for name, own in json.loads(sys.stdin.read()).items():
         supervisor.run(Part(name=name, role="agent", is_forked=True, command=lambda name=name, own=own: command(
             name, (sys.executable, "-m", "greenroom", "agent"), of_all | own)))
     await supervisor.watch()
@@ -65,7 +68,11 @@ class Supervised:
             }
             for name, secret in SECRETS.items()
         }
-        self.process = subprocess.Popen([sys.executable, "-c", SUPERVISES, str(folder), json.dumps(settings)])
+        command = [sys.executable, "-c", SUPERVISES, str(folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(settings))
+        self.process.stdin.close()
 
     def pids(self) -> dict[str, int]:
         """Of the parts that run."""

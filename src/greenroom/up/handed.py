@@ -1,0 +1,100 @@
+"""What the command line leaves to the process `up`, which it becomes once DATA is laid out.
+
+`up` begins anew (`up.main`) because it shares the memory of what it imports with the roles: with as little as they
+have, and without the caller's environment, which it reads only where no role can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn, Self
+
+import msgspec
+
+from greenroom.core.errors import GreenroomError
+from greenroom.core.wording import one_line
+from greenroom.kit import log
+from greenroom.up import instance, roles
+from greenroom.up.description import Description
+from greenroom.up.fork_server import Server
+from greenroom.up.layout import Layout
+from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr
+from greenroom.up.site import Site, site_of
+
+
+class Handed(msgspec.Struct, frozen=True, kw_only=True):
+    """`environment` is the caller's. `held`: descriptors to keep open until the end, of the lock on DATA and reserved
+    ports. `events`: the pipe to the process that waits until this one serves; None = it shows that itself, `as_json` or
+    in words.
+    """
+
+    data: str
+    environment: dict[str, str]
+    held: tuple[int, ...]
+    events: int | None
+    as_json: bool
+
+    def become_up(self, site: Site) -> NoReturn:
+        """Replace this process by `up`, with the same pid, and with the signals that are blocked now."""
+        descriptor = os.memfd_create("handed")
+        os.write(descriptor, msgspec.json.encode(self))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        for one in (descriptor, *self.descriptors):
+            os.set_inheritable(one, True)
+        os.chdir(site.layout.data)
+        command = site.programs.module("greenroom.up.main")
+        os.execve(command[0], [*command, str(descriptor)], roles.environment_of_all(site))  # noqa: S606 -- ourselves
+
+    @classmethod
+    def read(cls, descriptor: int) -> Self:
+        with os.fdopen(descriptor, "rb") as file:
+            handed = msgspec.json.decode(file.read(), type=cls)
+        for one in handed.descriptors:
+            os.set_inheritable(one, False)
+        return handed
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return self.held if self.events is None else (*self.held, self.events)
+
+    def run(self, server: Server) -> None:
+        """Be `up`, with a fork server that was forked from this process."""
+        os.environ.clear()
+        os.environ.update(self.environment)
+        time.tzset()
+        log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+        if self.events is not None:
+            self._run_in_background(server, Events(os.fdopen(self.events, "w")))
+        sys.modules.pop("rich", None)  # roles do without it; who looks at a terminal does not
+        from greenroom.up.commands import show_ready  # noqa: PLC0415 -- in the foreground alone
+
+        try:
+            self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
+        except GreenroomError as error:
+            print(f"greenroom: {one_line(error.message)}", file=sys.stderr)  # noqa: T201 -- the command's output
+            raise SystemExit(1) from error
+
+    def _run_in_background(self, server: Server, events: Events) -> NoReturn:
+        def ready(found: Description) -> None:
+            events.send(Ready(found))
+            events.close()
+
+        code = 0
+        try:
+            self._run(server, events, ready)
+        except GreenroomError as error:
+            events.send(Failed(error.message))
+            code = 1
+        except BaseException as error:
+            events.send(Failed(f"{type(error).__name__}: {error}"))
+            raise
+        finally:
+            os._exit(code)
+
+    def _run(self, server: Server, progress: Progress, on_ready: Callable[[Description], None]) -> None:
+        asyncio.run(instance.run(site_of(Layout(Path(self.data))), server, progress, on_ready))
