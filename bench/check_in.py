@@ -110,7 +110,9 @@ class Rig:
 
 @asynccontextmanager
 async def rig() -> AsyncIterator[Rig]:
-    """PostgreSQL with one zone and its Primary `one`."""
+    """PostgreSQL with one zone and its Primary `one`; `two` is started when it is to take over, so that no Agent that
+    lost an answer goes there before.
+    """
     folder = _folder()
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
@@ -129,7 +131,7 @@ async def rig() -> AsyncIterator[Rig]:
         stack.callback(_end, made.crowds)
         await fleet.start("one", **TIMINGS)
         await primary_is(db, "one")
-        await fleet.start("two", **TIMINGS)
+        fleet.make("two", **TIMINGS)
         yield made
 
 
@@ -272,6 +274,7 @@ async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
 
 async def _until_taken_over(made: Rig, number: int) -> float:
     """From the death of the Primary until all Agents are recorded with the next one."""
+    await made.fleet.start("two", **TIMINGS)
     begun = time.monotonic()
     made.fleet.managers["one"].kill()
     await made.until_recorded(number, "two", 240)

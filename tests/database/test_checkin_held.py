@@ -17,6 +17,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.events import Event
 from greenroom.db.database import Database
+from greenroom.manager.checkin import polling
 from greenroom.manager.main import AGENTS_CONNECTIONS
 
 HOLD_S = 20.0
@@ -96,16 +97,35 @@ async def _at_rest(db: Database, *agents: ToldAgent) -> None:
     await asyncio.gather(*(agent.check_in() for agent in agents))
 
 
-async def test_a_held_check_in_looks_when_it_comes_and_when_it_ends(
-    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]]
+async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_that(
+    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)  # it comes at once, whatever the machine does
     agent = await joined(db, long_holding)
     await _at_rest(db, agent)
+    await agent.check_in(hold_s=2.0)
     asked.clear()
     begun = time.monotonic()
-    await agent.check_in(hold_s=3.0)
-    assert time.monotonic() - begun > 2.0
-    assert asked == [[agent.agent_id]] * 2
+    await agent.check_in(hold_s=2.0)
+    assert time.monotonic() - begun > 1.5
+    assert asked == [[agent.agent_id]]
+
+
+async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one_comes(
+    long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)
+    agent, other = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(2)]
+    await _at_rest(db, agent, other)
+    await agent.check_in(hold_s=1.0)
+    others = asyncio.create_task(other.check_in(hold_s=HOLD_S))
+    ids = [await session(db, told) for told in (agent, other)]
+    await db.notify(*(Event.agent(told.agent_id) for told in (agent, other)))
+    await others  # the Manager has heard of both
+    begun = time.monotonic()
+    await agent.check_in(hold_s=HOLD_S)
+    assert time.monotonic() - begun < END_OF_HOLD_S
+    assert set(agent.desired) == {ids[0]}
 
 
 async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(

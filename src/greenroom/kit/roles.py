@@ -32,9 +32,9 @@ def run(role: str) -> None:
 
 
 def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The faster loop for the api, since users wait for every request."""
-    if role != "api":
+    """The faster loop where requests are many: users' at the api, Agents' at a Manager (ADR 25)."""
+    if role not in {"api", "manager"}:
         return None
-    import uvloop  # noqa: PLC0415 -- by the api alone
+    import uvloop  # noqa: PLC0415 -- by these alone
 
     return uvloop.new_event_loop

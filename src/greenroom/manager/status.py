@@ -97,6 +97,8 @@ class Wakers:
 
     def __init__(self) -> None:
         self._held: dict[str, set[asyncio.Event]] = {}
+        self._said: dict[str, int] = {}
+        self._said_of_all = 0
 
     @contextmanager
     def held(self, agent_id: str) -> Generator[asyncio.Event]:
@@ -110,12 +112,18 @@ class Wakers:
             if not self._held[agent_id]:
                 del self._held[agent_id]
 
+    def said(self, agent_id: str) -> int:
+        """How often something was said that concerns this Agent, whether a poll was held or not."""
+        return self._said_of_all + self._said.get(agent_id, 0)
+
     def wake(self, agent_id: str) -> None:
+        self._said[agent_id] = self._said.get(agent_id, 0) + 1
         for event in self._held.get(agent_id, ()):
             event.set()
 
     def wake_all(self, within_s: float = 0.0) -> None:
         """`within_s` spreads the work that is in no hurry."""
+        self._said_of_all += 1
         loop = asyncio.get_running_loop()
         for events in self._held.values():
             for event in events:

@@ -122,8 +122,11 @@ _STATES: Final = (
     "     (SELECT string_agg(" + _IMAGE + ", encode(" + _LOGIN_TO_FETCH + ", 'hex'))" + _DIGESTED + " FROM own i"
     "       WHERE NOT i.restrict_to_server OR i.server_id = a.agent_id))) ELSE md5('') END AS images_digest"
     "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) WHERE a.agent_id = ANY(%(agent_ids)s::uuid[]))"
-    " SELECT zone.*, (SELECT coalesce(json_agg(asked), '[]') FROM asked) AS agents FROM zone"
+    " SELECT zone.*, (SELECT coalesce(json_agg(asked), '[]') FROM asked)::text AS agents FROM zone"
 )
+
+
+_agents: Final = msgspec.json.Decoder(list[AgentState])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ async def read_states(db: Database, agent_ids: Sequence[str], manager_id: str) -
     rows = await db.fetch(_STATES, {"agent_ids": list(agent_ids), "manager_id": manager_id}, retry=False)
     if not rows:
         return None
-    agents = msgspec.convert(rows[0].pop("agents"), list[AgentState])
+    agents = _agents.decode(rows[0].pop("agents"))
     return Reading(zone=msgspec.convert(rows[0], ZoneState), agents={agent.agent_id: agent for agent in agents})
 
 

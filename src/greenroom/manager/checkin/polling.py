@@ -7,7 +7,6 @@ changes nothing, and is held as any other. Nothing here needs the lease: launche
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import random
 from collections.abc import Callable, Iterable, Mapping
@@ -22,9 +21,10 @@ from greenroom.core.session import observations
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.checkin import CheckInState
+from greenroom.db.fleet.checkin import CheckInState, ZoneState
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
+from greenroom.kit.concurrency import wait_for
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.stops import stop
@@ -51,6 +51,10 @@ class ManagerLeftError(GreenroomError):
     http_status = 503
 
 
+RECENT_S: Final = 1.0
+"""A check-in that follows the last one of its Agent within this is held with what was read for that one: half of the
+age that PROTOCOLS §2 allows for an answer.
+"""
 LISTS_KEPT: Final = 2
 """Desired lists remembered of each Agent: its two connections may hold different ones for a moment."""
 
@@ -77,6 +81,15 @@ class _SentState:
         """Whether the newest list has this session so or newer."""
         newest = self.lists[next(reversed(self.lists))] if self.lists else dict[str, int]()
         return newest.get(session_id, -1) >= generation
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was last read of an Agent: when that was asked for, and what had been said of it until then."""
+
+    state: CheckInState
+    said: int
+    at_s: float
 
 
 class CheckIns:
@@ -107,7 +120,9 @@ class CheckIns:
         self._takeover = takeover
         self._committer = committer
         self._sent: dict[str, _SentState] = {}
-        self._last: dict[str, CheckInState] = {}
+        self._last: dict[str, _Known] = {}
+        self._zone: ZoneState | None = None
+        """The last one that was read; one for all Agents, as long as it is the same."""
         self._looks = Looks(db, me.manager_id)
 
     # Check-in -------------------------------------------------------------------------------------------------------
@@ -124,7 +139,8 @@ class CheckIns:
         message = checked(message)
         until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s) * _part_of_hold()
         with self._wakers.held(message.agent_id) as news:
-            state = await self._admitted(message, credential)
+            state = self._recent(message) or await self._read(message.agent_id)
+            self._admit(message, credential, state)
             if state.fresh and message.db_epoch != state.zone.db_epoch:
                 return answers.no_news(state, self._me, self._config)
             await self._write_log(message)
@@ -136,11 +152,13 @@ class CheckIns:
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 news.clear()
-                state = await self._admitted(message, credential)
+                state = await self._read(message.agent_id)
+                self._admit(message, credential, state)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
-                await _wait(news, until_s - boottime_s())
+                is_told = await wait_for(news, until_s - boottime_s())
                 news.clear()
-                state = await self._admitted(message, credential)
+                state = await self._read(message.agent_id, hurry=is_told)
+                self._admit(message, credential, state)
         return await self._answer(message, state)
 
     async def _write_log(self, message: CheckIn) -> None:
@@ -154,11 +172,10 @@ class CheckIns:
         for row in agent_rows(message, self._logs.zone_name, own):
             self._logs.add(row)
 
-    async def _admitted(self, message: CheckIn, credential: str) -> CheckInState:
-        """The present state, if this Manager serves and the sender is authentic."""
+    def _admit(self, message: CheckIn, credential: str, state: CheckInState) -> None:
+        """Raises unless this Manager serves, and the sender is authentic by this state."""
         if not self._status().serves_agents:
             raise ManagerLeftError
-        state = await self._read(message.agent_id)
         agent, zone = state.agent, state.zone
         if not hmac.compare_digest(hashed(credential).hex(), agent.credential_hash):
             raise Unauthenticated(_CREDENTIAL_REFUSED)
@@ -168,22 +185,35 @@ class CheckIns:
             raise IdentityConflict("The Agent belongs to another zone; its credential counts there alone.")
         if message.term_seen > zone.term + MAX_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
-        return state
 
-    async def _read(self, agent_id: str) -> CheckInState:
+    def _recent(self, message: CheckIn) -> CheckInState | None:
+        """What was read when the last hold of this Agent ended, to hold this message: a moment ago, nothing was said of
+        the Agent since, and there is no news in it."""
+        last = self._last.get(message.agent_id)
+        if last is None or message.hold_s <= 0 or last.said != self._wakers.said(message.agent_id):
+            return None
+        if boottime_s() - last.at_s > RECENT_S or self._is_news(message, last.state):
+            return None
+        return last.state
+
+    async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
         """The present state, or the last one with `fresh` false while the database is away."""
         await self._takeover.wait()
+        said, at_s = self._wakers.said(agent_id), boottime_s()
         try:
-            reading = await self._looks.look(agent_id)
+            reading = await self._looks.look(agent_id, hurry=hurry)
         except Unavailable:
             if agent_id not in self._last:
                 raise
-            return self._last[agent_id].stale()
+            return self._last[agent_id].state.stale()
         if reading is None or not reading.zone.enabled:
             raise ManagerLeftError
         if agent_id not in reading.agents:
             raise Unauthenticated(_CREDENTIAL_REFUSED)
-        state = self._last[agent_id] = CheckInState(agent=reading.agents[agent_id], zone=reading.zone)
+        if self._zone is None or self._zone != reading.zone:
+            self._zone = reading.zone
+        state = CheckInState(agent=reading.agents[agent_id], zone=self._zone)
+        self._last[agent_id] = _Known(state, said, at_s)
         return state
 
     async def _take(self, message: CheckIn, state: CheckInState) -> bool:
@@ -295,14 +325,6 @@ _EARLY: Final = 0.2
 
 def _part_of_hold() -> float:
     return 1.0 - _EARLY * random.random()  # noqa: S311 -- spreads load, protects nothing
-
-
-async def _wait(news: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        return
 
 
 def _result(answer: Answer) -> str:
