@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import Any, LiteralString
 
 import pytest
+from psycopg.rows import DictRow
 from tests.database.locks import waiting
 
 from greenroom.core.log_codes import LogCode
-from greenroom.db.database import Database
+from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.testing import rows
@@ -42,6 +43,24 @@ async def test_a_row_about_a_session_has_its_user_unless_it_names_another(db: Da
     await logs.flush()
     written = await db.fetch("SELECT user_id::text, username FROM logs ORDER BY log_id")
     assert [(row["user_id"], row["username"]) for row in written] == [(ada, "ada"), (None, None), (bob, "bob")]
+
+
+async def test_rows_that_wait_are_one_statement(db: Database, monkeypatch: pytest.MonkeyPatch):
+    statements: list[LiteralString] = []
+    write = db.write
+
+    async def noting(query: LiteralString, params: Params = None) -> list[DictRow]:
+        statements.append(query)
+        return await write(query, params)
+
+    monkeypatch.setattr(db, "write", noting)
+    logs = LogWriter(db, "api")
+    for number in range(9):
+        logs.write(LogCode.LOGIN, f"row {number}")
+    await logs.flush()
+    assert len(statements) == 1
+    written = await db.fetch("SELECT message FROM logs ORDER BY log_id")
+    assert [row["message"] for row in written] == [f"row {number}" for number in range(9)]
 
 
 async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: Database):

@@ -6,13 +6,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from psycopg.types.json import Jsonb
+
 from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.plan import PoolContents, TraceStep
 from greenroom.core.launch.request import Launch
 from greenroom.db.database import Database
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import Claim, ClaimedSession, LedgerLine
-from greenroom.db.launch.ledger import FAILED_LAUNCH, FailedLaunch
+from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session.sessions import NewSession
 from greenroom.kit.stops import hold, stop
@@ -66,7 +68,7 @@ class LaunchWriter:
             steps=steps,
             duration_ms=self.duration_s() * 1000,
         )
-        await self.db.write(FAILED_LAUNCH, failed.values())
+        await self.db.write(FAILED_LAUNCHES, {"rows": Jsonb([failed])})
 
     def duration_s(self) -> float:
         return time.perf_counter() - self.begin_s

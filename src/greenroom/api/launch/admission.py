@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import Final
 
 from greenroom.api.diagnostics.metrics import Metrics
@@ -16,7 +17,7 @@ from greenroom.core.launch.admission import AT_ONCE, Pace, refused_step
 from greenroom.core.launch.request import LaunchRequest
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
-from greenroom.db.launch.ledger import FAILED_LAUNCH, FailedLaunch
+from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
 from greenroom.kit.concurrency import Turns
 
 MOST_UNWRITTEN: Final = 10_000
@@ -34,7 +35,7 @@ class Admission:
         self._pace = Pace()
         self._turns = Turns(AT_ONCE, lambda waiting, _: self._pace.admit(waiting))
         self._refused = WaitingRows[FailedLaunch](
-            db, FAILED_LAUNCH, FailedLaunch.values, what="refused launches", most=MOST_UNWRITTEN
+            db, FAILED_LAUNCHES, asdict, what="refused launches", most=MOST_UNWRITTEN
         )
         self._writing: asyncio.Task[None] | None = None
 

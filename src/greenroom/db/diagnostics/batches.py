@@ -6,11 +6,12 @@ storable first.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 
 import psycopg
 import structlog
+from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.db.database import Database
@@ -18,6 +19,7 @@ from greenroom.db.database import Database
 log = structlog.get_logger(__name__)
 
 Row = TypeVar("Row")
+JsonRow = Mapping[str, Any]
 
 MAX_TEXT: Final = 8192
 
@@ -36,12 +38,13 @@ def storable(value: Any) -> Any:
 class WaitingRows(Generic[Row]):
     """Rows that wait to be written: bounded, kept while the database is away, lost ones counted.
 
-    `statement` writes one row, with `params` of it. `what` names the rows, in two words, in the log of this process.
-    Beyond `most` waiting rows the newest is lost.
+    `statement` writes all that are in the JSON list `rows`, where `params` makes an object of each: a statement each
+    would cost several times as much. `what` names the rows, in two words, in the log of this process. Beyond `most`
+    waiting rows the newest is lost.
     """
 
     def __init__(
-        self, db: Database, statement: LiteralString, params: Callable[[Row], Any], *, what: str, most: int
+        self, db: Database, statement: LiteralString, params: Callable[[Row], JsonRow], *, what: str, most: int
     ) -> None:
         self._db = db
         self._statement: LiteralString = statement
@@ -78,8 +81,8 @@ class WaitingRows(Generic[Row]):
         return number
 
 
-async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any]) -> int:
-    """Run `statement` with each of `rows`, in one transaction; a row that cannot be stored is left out and logged.
+async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
+    """Run `statement` with all `rows`; one that cannot be stored is left out and logged.
 
     Returns the number left out.
 
@@ -87,7 +90,7 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any
         Unavailable: the database is away; nothing was written.
     """
     try:
-        await _insert(db, statement, rows)
+        await db.write(statement, {"rows": Jsonb(rows)})
     except Unavailable:
         raise
     except (GreenroomError, psycopg.Error, UnicodeError):
@@ -95,19 +98,14 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any
     return 0
 
 
-async def _insert(db: Database, statement: LiteralString, rows: Sequence[Any]) -> None:
-    async with db.transaction() as connection, connection.cursor() as cursor:
-        await cursor.executemany(statement, rows)
-
-
-async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[Any]) -> int:
-    """In one transaction too, so that a loss of the database in between does not leave a part to be written twice."""
+async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[JsonRow]) -> int:
+    """In one transaction, so that a loss of the database in between does not leave a part to be written twice."""
     left_out = 0
     async with db.transaction() as connection:
         for row in rows:
             try:
                 async with connection.transaction():
-                    await connection.execute(statement, row)
+                    await connection.execute(statement, {"rows": Jsonb([row])})
             except psycopg.OperationalError:
                 raise  # says nothing of the row
             except (psycopg.Error, UnicodeError) as error:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, LiteralString, TypedDict, Unpack
 
 import structlog
-from psycopg.types.json import Jsonb
 
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_security_event
@@ -21,19 +20,18 @@ log = structlog.get_logger(__name__)
 MAX_QUEUED: Final = 10_000
 FLUSH_S: Final = 0.2
 
-_INSERT: Final = (
-    "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
-    " staging_config_id, staging_config_title, setting, details, security)"
-    " SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s, %(zone_name)s,"
-    " %(session_id)s::uuid, concerned.user_id,"
-    " coalesce(%(username)s, (SELECT u.username FROM users u WHERE u.user_id = concerned.user_id)),"
-    " %(staging_config_id)s::uuid, (SELECT i.friendly_name || ' in zone ' || z.zone_name FROM staging_configs c"
-    "  JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id"
-    "  WHERE c.staging_config_id = %(staging_config_id)s::uuid), %(setting)s, %(details)s, %(security)s"
-    " FROM (SELECT coalesce(%(user_id)s::uuid,"
-    "  (SELECT s.user_id FROM sessions s WHERE s.session_id = %(session_id)s::uuid AND %(username)s::text IS NULL))"
-    "  AS user_id) concerned"
-)
+_INSERT: Final[LiteralString] = """
+INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username, staging_config_id,
+    staging_config_title, setting, details, security)
+SELECT r.time, r.level, r.component, r.code, r.message, r.zone_name, r.session_id, concerned.user_id,
+       coalesce(r.username, (SELECT u.username FROM users u WHERE u.user_id = concerned.user_id)), r.staging_config_id,
+       (SELECT i.friendly_name || ' in zone ' || z.zone_name FROM staging_configs c JOIN images i USING (image_id)
+          JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = r.staging_config_id),
+       r.setting, r.details, r.security
+  FROM jsonb_populate_recordset(NULL::logs, %(rows)s) r,
+       LATERAL (SELECT coalesce(r.user_id, (SELECT s.user_id FROM sessions s
+                WHERE s.session_id = r.session_id AND r.username IS NULL)) AS user_id) concerned
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +136,6 @@ def _params(row: LogRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in LogRow.__dataclass_fields__} | {
         "message": storable(one_line(row.message)),
         "username": storable(row.username),
-        "details": Jsonb(storable(row.details)),
+        "details": storable(row.details),
         "security": is_security_event(row.component, row.code, row.details),
     }

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -20,11 +20,11 @@ FLUSH_S: Final = 0.5
 MAX_QUEUED: Final = 20_000
 """At the end of a minute there is a row for each Agent of a Manager."""
 
-_INSERT: Final = (
-    "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms, count)"
-    " VALUES (%(time)s, %(agent_id)s, %(manager_instance_id)s, %(method)s, %(path)s, %(status)s, %(duration_ms)s,"
-    " %(count)s)"
-)
+_INSERT: Final[LiteralString] = """
+INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms, count)
+SELECT time, agent_id, manager_instance_id, method, path, status, duration_ms, count
+  FROM jsonb_populate_recordset(NULL::manager_requests, %(rows)s)
+"""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 from uuid import UUID
-
-from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import TraceStep
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import Order, Word
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
@@ -155,15 +152,13 @@ class FailedLaunch:
     steps: Sequence[TraceStep]
     duration_ms: float
 
-    def values(self) -> dict[str, Any]:
-        return values_of(FailedLaunch, self) | {"steps": Jsonb(self.steps)}
 
-
-FAILED_LAUNCH: Final[LiteralString] = (
-    "INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)"
-    " VALUES (%(launch_id)s, %(user_id)s, %(image_id)s, 'failed', %(steps)s, %(duration_ms)s)"
-)
-"""Statement that writes a `FailedLaunch` into the ledger."""
+FAILED_LAUNCHES: Final[LiteralString] = """
+INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)
+SELECT launch_id, user_id, image_id, 'failed', steps, duration_ms
+  FROM jsonb_populate_recordset(NULL::launches, %(rows)s)
+"""
+"""Statement that writes `FailedLaunch`es into the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
