@@ -1,8 +1,9 @@
-"""A morning's launches with an open loop: what each costs all roles together, and how many are served of those offered.
+"""A morning's launches with an open loop: what each costs all roles together, and how many are served of those offered;
+and as many as a pool has in one moment.
 
-Requests come when they come, whether earlier ones were answered or not. The Agent's host is simulated: real containers
-would be the limit. The client is a process of its own whose CPU is not counted. BENCH_RATES (launches a second, comma)
-chooses the rates; the last one is more than two cores serve.
+Requests come when they come, whether earlier ones were answered or not. The Agent's host is simulated, since real
+containers would be the limit, and has room for all. The client is a process of its own whose CPU is not counted.
+BENCH_RATES (launches a second, comma) chooses the rates; the last one is more than two cores serve.
 """
 
 from __future__ import annotations
@@ -18,19 +19,26 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import psutil
+import psycopg
 
-from bench.instance import Instance, instance
-from bench.table import Figure, Point, percentile, spread
+from bench.instance import Instance, instance, wait
+from bench.table import Figure, Point, median, percentile, spread
+from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.up.layout import Layout
 
 RATES = [float(rate) for rate in os.environ.get("BENCH_RATES", "20,60,90,120,150,200").split(",")]
 SECONDS = 8.0
 """For which each rate is offered."""
 POOL = 300
+ROUNDS = 3
 SETTLES_S = 2.0
 """After the last launch, in which the pool is refilled: that is part of its cost."""
 COST_MS = 8.0
 """CPU of a launch with hand-over and refill, all roles together, that is the goal."""
 RATE_GOAL = 120.0
+AT_ONCE_GOAL_S = 2.5
+"""From one moment with `POOL` launches until all of them are usable."""
+HOST = Settings(cores=100_000, memory_bytes=1 << 48)
 
 
 @dataclass(slots=True)
@@ -84,6 +92,10 @@ class _Client:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(self._host, self._port, ssl=self._context)
 
+    async def prepare(self, count: int) -> None:
+        """Open as many connections."""
+        self._idle += [await self._connect() for _ in range(count)]
+
     def close(self) -> None:
         """End the connections."""
         for _, writer in self._idle:
@@ -113,17 +125,18 @@ async def _offer(running: Instance, rate: float, image_id: str, users: list[str]
 
 
 def _cpu_s(running: Instance) -> dict[str, float]:
-    """Role → CPU seconds of its processes so far, with those below them."""
-    pids = running.status()["pids"]
-    return {role: sum(_of_tree(pid, alone=role == "up") for pid in ids) for role, ids in pids.items()}
+    """Role → CPU seconds of its processes so far, with those below them that are no role's: each is counted once."""
+    pids: dict[str, list[int]] = running.status()["pids"]
+    named = {pid for ids in pids.values() for pid in ids}
+    return {role: sum(_of_tree(pid, named, alone=role == "up") for pid in ids) for role, ids in pids.items()}
 
 
-def _of_tree(pid: int, *, alone: bool) -> float:
-    """`alone`: without the processes below it, which are the other roles."""
+def _of_tree(pid: int, named: set[int], *, alone: bool) -> float:
+    """`alone`: without the processes below it, which are the other roles'."""
     try:
         process = psutil.Process(pid)
-        tree = [process] if alone else [process, *process.children(recursive=True)]
-        times = [one.cpu_times() for one in tree]
+        below = [] if alone else [one for one in process.children(recursive=True) if one.pid not in named]
+        times = [one.cpu_times() for one in (process, *below)]
     except psutil.NoSuchProcess:
         return 0.0
     return sum(one.user + one.system for one in times)
@@ -161,8 +174,46 @@ def _figures(one: Offered) -> list[Figure]:
     ]  # fmt: skip
 
 
+async def _at_once(running: Instance, image_id: str, users: list[str]) -> tuple[float, Counter[str]]:
+    """Seconds from the moment in which all launch until all are usable, and what they were told."""
+    client = _Client(running)
+    await client.prepare(len(users))
+    begin = time.perf_counter()
+    outcomes = Counter(await asyncio.gather(*(client.launch(image_id, user_id) for user_id in users)))
+    async with await psycopg.AsyncConnection.connect(running.facts["database_url"], autocommit=True) as connection:
+        while (await (await connection.execute(_USABLE, [users])).fetchone()) != (len(users),):
+            await asyncio.sleep(0.02)
+    elapsed_s = time.perf_counter() - begin
+    client.close()
+    return elapsed_s, outcomes
+
+
+_USABLE = "SELECT count(*) FROM sessions WHERE user_id = ANY(%s::uuid[]) AND status = 'running'"
+
+
+def _all_at_once(running: Instance, image_id: str, config: str) -> Figure:
+    taken: list[float] = []
+    told: Counter[str] = Counter()
+    for number in range(ROUNDS + 1):
+        elapsed_s, outcomes = asyncio.run(_at_once(running, image_id, running.many_users(POOL)))
+        if number:  # the first round opens connections and prepares statements
+            taken.append(elapsed_s)
+            told += outcomes
+        running.end_assigned()
+        running.await_current(config, POOL)
+    outcome = ", ".join(f"{number} {name}" for name, number in told.most_common())
+    return Figure(
+        f"{POOL} launches in one moment until all are usable", median(taken), AT_ONCE_GOAL_S, "s", "the goal", ROUNDS,
+        f"{spread(taken)}; {outcome}", taken, goal=1,
+    )  # fmt: skip
+
+
 def run() -> list[Figure]:
-    """Each rate in turn, on one instance."""
+    """Each rate in turn, on one instance; a full host would refuse launches."""
     with instance(runtime="simulated") as running:
+        host = SimulatedRuntime("", "", folder=Layout(running.data).agent("agent-default"))
+        host.configure(HOST)
+        wait(lambda: all(agent["cores"] > SECONDS * max(RATES) for agent in running.get("/agents")), 60)
         image_id, config = running.desktop()["image_id"], running.stage(POOL)
-        return [figure for rate in RATES for figure in _figures(_measured(running, rate, image_id, config))]
+        rates = [figure for rate in RATES for figure in _figures(_measured(running, rate, image_id, config))]
+        return [*rates, _all_at_once(running, image_id, config)]
