@@ -246,7 +246,7 @@ async def _instruct(made: Rig, sessions: dict[str, str]) -> dict[tuple[str, int]
     """Change each session once, all through the window: (session, generation) → when it was committed."""
     committed: dict[tuple[str, int], float] = {}
     for session_id, agent_id in sessions.items():
-        await asyncio.sleep(random.uniform(0, 2 * WINDOW_S / 1.3 / len(sessions)))  # noqa: S311
+        await asyncio.sleep(random.uniform(0, 2 * WINDOW_S / 1.3 / len(sessions)))  # noqa: S311 -- no secret
         (row,) = await made.db.write(
             "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s RETURNING generation", (session_id,)
         )

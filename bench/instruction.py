@@ -38,7 +38,7 @@ async def _run() -> list[Figure]:
         rows = await made.db.fetch("SELECT agent_id::text FROM agents WHERE hostname <> %s", (PROBE,))
         for _ in range(SAMPLES):
             await asyncio.sleep(random.uniform(0.1, 0.4))  # noqa: S311 -- anywhere in a round, all polls held again
-            agent_id = random.choice(rows)["agent_id"]  # noqa: S311
+            agent_id = random.choice(rows)["agent_id"]  # noqa: S311 -- any will do
             session_id = await session(made.db, ToldAgent(httpx.AsyncHTTPTransport(), agent_id=agent_id))
             await made.db.notify(Event.agent(agent_id))
             (row,) = await made.db.fetch(

@@ -34,6 +34,7 @@ NOT_RUN = {
     ("docs/howto/take-a-manager-out.md", "greenroom managers delete manager-eu-1-c48827a3"),
     ("docs/howto/zones-and-agents.md", "greenroom agents delete HOST --force"),
     ("docs/reference/enrolment.md", "greenroom join https://greenroom.example.org:8443 --token … "),
+    ("docs/performance.md", "script/bench scale"),
     ("docs/reference/host-limits.md", "greenroom setup limits"),
     ("docs/tutorial/first-desktop.md", "git clone … greenroom && cd greenroom"),
 }

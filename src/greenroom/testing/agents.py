@@ -212,7 +212,7 @@ class SimulatedAgent:
             self._unreported.clear()
         self._take(answer)
         if answer.desired is None:
-            await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311
+            await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311 -- no secret
 
     def _take(self, answer: Answer) -> None:
         self._hold_s = answer.hold_s
