@@ -27,6 +27,7 @@ ALL = (
     "lists",
     "rounds",
     "growth",
+    "restart",
     "soak",
 )
 SCALE = ("check_in", "rounds", "growth", "lists", "offered", "beside_refills")

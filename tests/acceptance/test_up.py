@@ -25,6 +25,7 @@ from tests.acceptance.instance import GREENROOM, Instance, containers, networks_
 from greenroom.up import tls
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT, Account, Accounts
 from greenroom.up.layout import Layout
+from greenroom.up.main import NICE
 from greenroom.up.site import site_of
 
 ROLES = {"up", "postgres", "api", "manager", "agent", "gateway", "nginx"}
@@ -74,6 +75,12 @@ def test_data_is_closed_to_others(instance: Instance):
     assert stat.S_IMODE((instance.data / "tmp/manager").stat().st_mode) == 0o755
     assert stat.S_IMODE((instance.data / "credentials.json").stat().st_mode) == 0o600
     assert stat.S_IMODE((instance.data / "lock").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may have more of the processor")
+def test_every_process_has_more_of_the_processor_than_a_session(instance: Instance):
+    pids = [pid for pids in instance.found["pids"].values() for pid in pids]
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids} == {NICE}
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the account is made by root")

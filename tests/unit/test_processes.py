@@ -75,6 +75,19 @@ async def test_a_process_that_does_not_end_on_request_is_killed():
         assert stubborn.wait() == -signal.SIGKILL
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may have more of the processor")
+@pytest.mark.parametrize(("uid", "nice"), [(0, -5), (65534, 0)])
+def test_who_may_have_more_of_the_processor_has_it_and_no_other_account_fails(uid: int, nice: int):
+    asks = f"""
+import os
+from greenroom.kit.processes import go_first
+os.setuid({uid})
+print(go_first(-5), os.getpriority(os.PRIO_PROCESS, 0))
+"""
+    done = subprocess.run([sys.executable, "-c", asks], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == [str(uid == 0), str(nice)]
+
+
 def test_orphans_become_children_of_a_subreaper():
     adopts = """
 import subprocess, sys

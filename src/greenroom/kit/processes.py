@@ -33,6 +33,15 @@ def become_subreaper() -> None:
         raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
 
 
+def go_first(nice: int) -> bool:
+    """Get more of the processor than others, with all that is started from here; False = this account may not."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    except PermissionError:
+        return False
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
     """A process as it was seen. `name` is its program without the path; `parent` may have adopted it; `is_zombie`: it

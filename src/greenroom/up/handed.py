@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import NoReturn, Self
 
 import msgspec
+import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.wording import one_line
-from greenroom.kit import log
+from greenroom.kit.log import configure
 from greenroom.up import instance, roles
 from greenroom.up.description import Description
 from greenroom.up.fork_server import Server
 from greenroom.up.layout import Layout
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr
 from greenroom.up.site import Site, site_of
+
+log = structlog.get_logger(__name__)
 
 
 class Handed(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +65,14 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
     def descriptors(self) -> tuple[int, ...]:
         return self.held if self.events is None else (*self.held, self.events)
 
-    def run(self, server: Server) -> None:
+    def run(self, server: Server, *, goes_first: bool) -> None:
         """Be `up`, with a fork server that was forked from this process."""
         os.environ.clear()
         os.environ.update(self.environment)
         time.tzset()
-        log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+        configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+        if not goes_first:
+            log.info("the roles get no more of the processor than sessions do", reason="only root may have that")
         if self.events is not None:
             self._run_in_background(server, Events(os.fdopen(self.events, "w")))
         sys.modules.pop("rich", None)  # roles do without it; who looks at a terminal does not
