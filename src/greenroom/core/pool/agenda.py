@@ -14,12 +14,12 @@ from greenroom.core.pool import rotation
 from greenroom.core.pool.model import COMING, PoolPlan, PoolSnapshot, ShortfallCode
 
 LOOK_S: Final = 30.0
-LOOKED_AT: Final = 100
-"""Pools at rest that are looked at together, so that no round takes long."""
+LOOKED_AT: Final = 200
+"""Pools that are looked at in one round, so that none takes long: those first that have waited longest."""
 
 SETTLED: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
 """Shortfalls that last until config, workspace or zone are changed. Others wait for what Agents report of themselves,
-which is not announced: such a pool is looked at in every round.
+which is not announced: such a pool is looked at in every round, or in turn with the others if there are many.
 """
 
 
@@ -88,14 +88,17 @@ class Agenda:
 
     def due(self, now_s: float) -> set[str]:
         """The pools to look at now."""
-        due = {config_id for config_id, next_s in self._next_s.items() if next_s <= now_s}
-        waiting = ((self._looked_s.get(config_id, float("-inf")), config_id) for config_id in self._next_s.keys() - due)
-        unseen = sorted(each for each in waiting if now_s >= each[0] + LOOK_S)
-        return due | {config_id for _, config_id in unseen[:LOOKED_AT]}
+        looked_s = {config_id: self._looked_s.get(config_id, float("-inf")) for config_id in self._next_s}
+        due = [(at_s, one) for one, at_s in looked_s.items() if self._next_s[one] <= now_s or at_s + LOOK_S <= now_s]
+        return {config_id for _, config_id in sorted(due)[:LOOKED_AT]}
+
+    def looked(self, config_ids: Collection[str], now_s: float) -> None:
+        """Their turn has come: a pool that cannot be planned does not keep the others waiting."""
+        self._looked_s |= dict.fromkeys(config_ids, now_s)
 
     def planned(self, config_id: str, *, version: int, now_s: float, rest_s: float | None) -> None:
         """A pool was looked at, after what `version` counts; it is at rest for `rest_s`, None = it is not at rest."""
-        self._looked_s[config_id] = now_s
+        self.looked([config_id], now_s)
         is_old = version < max(self._said_of.get(config_id, 0), self._said_of_all)
         self._next_s[config_id] = float("-inf") if rest_s is None or is_old else now_s + rest_s
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final, Literal
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
@@ -92,7 +93,7 @@ class PooledSession:
     """Its reservation in bytes: that of its workspace when it was created."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PoolSnapshot:
     """Everything a plan depends on; `agents` are those of the zone with the state of the config's image."""
 
@@ -110,12 +111,17 @@ class PoolSnapshot:
     people_waiting: str | None = None
     """"2 people wait for room in zone eu"; nothing is created meanwhile."""
 
+    @cached_property
+    def _serves(self) -> dict[str, bool]:
+        """Agent → whether it serves."""
+        return {agent.agent_id: serves(agent) for agent in self.agents}
+
     def serves(self, session: PooledSession) -> bool:
-        return any(agent.agent_id == session.agent_id and serves(agent) for agent in self.agents)
+        return self._serves.get(session.agent_id, False)
 
     def is_in_zone(self, session: PooledSession) -> bool:
         """Whether its Agent is one of the zone, running or not; an Agent may be moved to another zone."""
-        return any(agent.agent_id == session.agent_id for agent in self.agents)
+        return session.agent_id in self._serves
 
     def expired(self, session: PooledSession) -> bool:
         return session.expires <= self.now

@@ -108,6 +108,7 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
     if ctx.agenda.wants_list(boottime_s()):
         ctx.agenda.listed(await snapshots.pools_in_work(ctx.db, ctx.zone_id), boottime_s())
     if due := ctx.agenda.due(boottime_s()):
+        ctx.agenda.looked(due, boottime_s())
         await run_pools(ctx, due)
 
 

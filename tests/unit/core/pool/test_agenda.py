@@ -55,21 +55,33 @@ def agenda(*config_ids: str, rest_s: float | None = DAY_S) -> Agenda:
     return made
 
 
-def test_a_new_term_looks_at_all_pools_at_once_and_then_at_none_at_rest():
+def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
     made = Agenda()
     made.begin(7)
     assert made.wants_list(0.0)
-    many = {f"c{number}" for number in range(2 * LOOKED_AT)}
-    made.listed(many, 0.0)
-    assert made.due(0.0) == many
-    for config_id in many:
+    some = {f"c{number}" for number in range(LOOKED_AT)}
+    made.listed(some, 0.0)
+    assert made.due(0.0) == some
+    for config_id in some:
         made.planned(config_id, version=made.version, now_s=0.0, rest_s=DAY_S)
     made.begin(7)
     assert made.due(1.0) == set()
     assert not made.wants_list(1.0)
     made.begin(8)
     assert made.wants_list(1.0)
-    assert made.due(1.0) == many
+    assert made.due(1.0) == some
+
+
+def test_many_pools_that_are_due_are_looked_at_in_turn_also_those_that_cannot_be_planned():
+    many = [f"c{number:04}" for number in range(3 * LOOKED_AT)]
+    made, seen = agenda(*many, rest_s=None), list[str]()
+    for now_s in (1.0, 2.0, 3.0):
+        due = made.due(now_s)
+        assert len(due) == LOOKED_AT
+        made.looked(due, now_s)
+        seen += due
+    assert sorted(seen) == many
+    assert made.due(4.0) == set(seen[:LOOKED_AT])
 
 
 @given(st.sets(st.sampled_from("abcdef")), st.booleans())
