@@ -179,6 +179,21 @@ async def test_a_later_change_travels_alone(agent: ToldAgent, db: Database):
     assert (older.changes, len(older.desired or ())) == (None, 3), "an Agent that does not know changes gets the list"
 
 
+async def test_answers_that_cross_bring_no_whole_list(agent: ToldAgent, db: Database):
+    await session(db, agent)
+    await agent.check_in(takes_changes=True)
+    for _ in range(3):
+        held, taken = agent.desired, list[dict[str, int]]()
+        for _ in range(2):  # its two connections ask before it has taken either answer
+            await session(db, agent)
+            agent.desired = dict(held)
+            answer = await agent.check_in(takes_changes=True)
+            assert answer.desired is None
+            assert answer.changes is not None
+            taken.append(agent.desired)
+        agent.desired = taken[0]  # it applies the first, and the second changes another list than it has by then
+
+
 async def test_a_container_without_a_row_is_condemned_only_after_a_grace(agent: ToldAgent, db: Database):
     stranger = str(uuid.uuid4())
     mine = await session(db, agent)

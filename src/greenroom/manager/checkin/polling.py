@@ -55,8 +55,10 @@ RECENT_S: Final = 1.0
 """A check-in that follows the last one of its Agent within this is held with what was read for that one: half of the
 age that PROTOCOLS §2 allows for an answer.
 """
-LISTS_KEPT: Final = 2
-"""Desired lists remembered of each Agent: its two connections may hold different ones for a moment."""
+LISTS_KEPT: Final = 4
+"""Desired lists remembered of each Agent: its two connections are answered at the same time, so that the list it takes
+may be the last but two.
+"""
 
 
 @dataclass(slots=True)
@@ -155,9 +157,9 @@ class CheckIns:
                 state = await self._read(message.agent_id)
                 self._admit(message, credential, state)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
-                is_told = await wait_for(news, until_s - boottime_s())
+                is_woken = await wait_for(news, until_s - boottime_s())
                 news.clear()
-                state = await self._read(message.agent_id, hurry=is_told)
+                state = await self._read(message.agent_id, hurry=is_woken)
                 self._admit(message, credential, state)
         return await self._answer(message, state)
 
