@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from greenroom.core.errors import TooManyRequests
-from greenroom.kit.concurrency import Coalesced, Turns
+from greenroom.kit.concurrency import Coalesced, CoalescedEach, Turns
 from greenroom.kit.passwords import MAX_OF_ONE, MAX_WAITING, RETRY_S, admit
 
 
@@ -31,6 +31,27 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
     assert await first == 1
     assert set(await asyncio.gather(*others)) == {2}, "begun after all of them had asked"
     assert await offers.get() == 3
+
+
+async def test_readings_are_shared_by_name():
+    read, begun, go = list[str](), asyncio.Event(), asyncio.Event()
+
+    async def one(name: str) -> int:
+        read.append(name)
+        begun.set()
+        await go.wait()
+        return len(read)
+
+    keys = CoalescedEach(one)
+    first = asyncio.create_task(keys.get("a"))
+    await begun.wait()
+    others = [asyncio.create_task(keys.get(name)) for name in "aaab"]
+    await asyncio.sleep(0)
+    go.set()
+    await asyncio.gather(first, *others)
+    assert sorted(read) == ["a", "a", "b"], "those of one name share a reading that began after they asked"
+    await keys.get("a")
+    assert sorted(read) == ["a", "a", "a", "b"], "nothing is kept"
 
 
 async def test_turns_go_round_by_source():
@@ -77,7 +98,7 @@ async def test_a_turn_that_came_to_a_request_that_left_goes_on():
 
 
 @pytest.mark.parametrize(("waiting", "of_source"), [(MAX_WAITING, 0), (MAX_OF_ONE, MAX_OF_ONE)])
-def test_too_many_log_ins_are_told_when_to_come_again(waiting: int, of_source: int):
+def test_a_refused_log_in_says_when_to_come_again(waiting: int, of_source: int):
     admit(waiting - 1, of_source - 1)
     with pytest.raises(TooManyRequests) as refused:
         admit(waiting, of_source)

@@ -47,10 +47,11 @@ from greenroom.api.session.commands import Screenshots
 from greenroom.api.workspace import published as published_workspaces
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter
+from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.forecast import read_offer
-from greenroom.kit.concurrency import Coalesced
+from greenroom.kit.concurrency import Coalesced, CoalescedEach
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -122,7 +123,7 @@ _ROUTES: Final = _all_routes()
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
-    launcher, screenshots, offers.
+    launcher, screenshots, offers, keys.
     """
     app = _Documented(
         title="Greenroom",
@@ -147,6 +148,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.launcher = Launcher(db, secrets, logs, metrics)
     app.state.screenshots = Screenshots(db, logs)
     app.state.offers = Coalesced(lambda: read_offer(db))
+    app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))

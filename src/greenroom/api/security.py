@@ -24,8 +24,9 @@ from fastapi.routing import iter_route_contexts
 from greenroom.api.hardening import COOKIE
 from greenroom.core.access.permissions import USER, above, allows, beyond, bounded, expanded, read_only
 from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
-from greenroom.db.access.credentials import find_key, find_login, touch_key, touch_login
+from greenroom.db.access.credentials import ApiKey, find_login, touch_key, touch_login
 from greenroom.db.database import Database
+from greenroom.kit.concurrency import CoalescedEach
 from greenroom.kit.secrets import hashed
 
 
@@ -199,7 +200,8 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
         TooManyRequests: the same, after too many wrong ones from that address; the right one is never refused.
     """
     db: Database = request.app.state.db
-    key = await find_key(db, key_id)
+    keys: CoalescedEach[ApiKey | None] = request.app.state.keys
+    key = await keys.get(key_id)
     expected = key.secret_hash if key else hashed("")
     if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
         request.app.state.guesses.admit(request, "key", "by API key")

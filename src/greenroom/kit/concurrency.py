@@ -6,7 +6,9 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 
@@ -43,6 +45,21 @@ class Coalesced(Generic[T]):
             await asyncio.wait([running])
         self._running, self._next = self._next, None
         return await self._read()
+
+
+class CoalescedEach(Generic[T]):
+    """`Coalesced` for each name, which takes no memory while it is not asked for."""
+
+    def __init__(self, read: Callable[[str], Awaitable[T]]) -> None:
+        self._read = read
+        self._of = WeakValueDictionary[str, Coalesced[T]]()
+
+    async def get(self, name: str) -> T:
+        """The result of a reading of `name` that begins now or later."""
+        one = self._of.get(name)
+        if one is None:
+            one = self._of[name] = Coalesced(partial(self._read, name))
+        return await one.get()
 
 
 class Turns:
