@@ -45,7 +45,7 @@ async def test_a_second_time_changes_nothing_and_deleted_things_stay_deleted(db:
     await make(db)
     await db.write("DELETE FROM images")
     assert not await make(db, "otherkey1234")
-    assert await list_images(db) == []
+    assert (await list_images(db)).rows == []
     assert await find_key(db, "otherkey1234") is None
 
 

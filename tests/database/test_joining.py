@@ -91,9 +91,8 @@ async def test_an_agent_of_up_without_credential_rejoins_its_own_zone(door: Door
 
 async def refused(db: Database, agent_id: str) -> RefusedAgent | None:
     """What administrators see at the Agent of the last refusal."""
-    (listed,) = await list_agents(db, agent_id)
-    agent = listed.row
-    return agent.refused
+    (listed,) = (await list_agents(db, agent_id)).rows
+    return listed.refused
 
 
 async def logged(db: Database, code: str, part: str) -> dict[str, Any]:

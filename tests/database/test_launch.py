@@ -89,8 +89,8 @@ async def test_a_violation_names_its_staging_config_even_once_deleted(stage: Lau
     await stage.logs.flush()
     await stage.db.write("DELETE FROM sessions WHERE staging_config_id = %s", (config_id,))
     await stage.db.write("DELETE FROM staging_configs")
-    found = await list_logs(stage.db, LogFilter(session_id=result.session_id), before=None, limit=100)
-    titles = {row.code: row.staging_config_title for row in found}
+    found = await list_logs(stage.db, LogFilter(session_id=result.session_id), after=None, limit=100)
+    titles = {row.code: row.staging_config_title for row in found.rows}
     assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
 
 

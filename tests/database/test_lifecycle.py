@@ -137,7 +137,7 @@ async def test_an_unused_session_is_stopped_or_paused_and_stays_so(
         assert found["expires"] is None
         await asyncio.sleep(0.5)  # to see that nothing happens
         assert (await row(db, session_id))["status"] == reached
-        assert (await list_agents(db))[0].row.cores_allocated == 0.5
+        assert (await list_agents(db)).rows[0].cores_allocated == 0.5
     (message,) = await logged(db, "session-expired")
     assert message.endswith(f"is {reached}: No user used it for 60 s: K; A.")
 
@@ -150,7 +150,7 @@ async def test_a_time_limit_deletes_a_stopped_or_paused_session(agent: ToldAgent
         stubborn.states[session_id] = "absent"
         found = await eventually(is_in(db, session_id, "deleted"))
     assert found["ended_reason"] == "Its time limit is over: L."
-    assert (await list_agents(db))[0].row.cores_allocated == 0
+    assert (await list_agents(db)).rows[0].cores_allocated == 0
 
 
 async def test_a_session_without_user_has_no_such_clocks(agent: ToldAgent, db: Database, fleet: Fleet):
@@ -272,7 +272,7 @@ async def test_a_session_resumed_while_its_agent_is_away_waits_for_it(agent: Tol
     await agent.check_in()
 
     async def is_missing() -> bool:
-        return (await list_agents(db))[0].row.status == "missing"
+        return (await list_agents(db)).rows[0].status == "missing"
 
     await eventually(is_missing)
     await db.write("UPDATE sessions SET deadline = clock_timestamp()")
@@ -290,7 +290,7 @@ async def test_an_agent_back_from_silence_has_time_to_do_what_was_asked(db: Data
         await agent.check_in()
 
         async def is_now(status: str) -> bool:
-            return (await list_agents(db))[0].row.status == status
+            return (await list_agents(db)).rows[0].status == status
 
         await eventually(lambda: is_now("missing"))
         await db.write("UPDATE sessions SET status_changed = clock_timestamp() - interval '5 minutes'")
@@ -329,7 +329,7 @@ async def test_the_container_of_a_force_ended_session_is_condemned(agent: ToldAg
         await request_delete(connection, session_id, "by force")
     async with db.transaction() as connection:
         assert await end_sessions(connection, [session_id], "by force") == [session_id]
-    assert (await list_agents(db))[0].row.cores_allocated == 0
+    assert (await list_agents(db)).rows[0].cores_allocated == 0
     command = await db.fetch_one("SELECT state, output FROM session_commands")
     assert command == {"state": "unknown", "output": "The session ended before there was a result."}
 

@@ -63,7 +63,7 @@ def status_is(db: Database, session_id: str, *wanted: str) -> Callable[[], Await
 
 def agent_is(db: Database, wanted: str) -> Callable[[], Awaitable[AgentRow | None]]:
     async def look() -> AgentRow | None:
-        agents = [each.row for each in await list_agents(db)]
+        agents = (await list_agents(db)).rows
         return agents[0] if agents and agents[0].status == wanted else None
 
     return look
@@ -119,7 +119,7 @@ async def test_a_dead_agents_sessions_end_and_release_their_reservation(agent: T
     await eventually(agent_is(db, "dead"), 20)
     found = await eventually(status_is(db, session_id, "deleted"))
     assert "is dead" in found["ended_reason"]
-    assert (await list_agents(db))[0].row.cores_allocated == 0
+    assert (await list_agents(db)).rows[0].cores_allocated == 0
 
 
 async def test_an_agent_that_reported_after_all_is_not_dead(db: Database, fleet: Fleet):
@@ -185,7 +185,7 @@ async def test_drift_of_the_counts_is_corrected_and_logged(agent: ToldAgent, db:
     await db.write("UPDATE agent_capacity SET cores_allocated = 7, memory_allocated = 0")
 
     async def corrected() -> bool:
-        found = (await list_agents(db))[0].row
+        found = (await list_agents(db)).rows[0]
         return (found.cores_allocated, found.memory_allocated) == (0.5, 256 << 20)
 
     async with checking_in(agent):
@@ -206,12 +206,12 @@ async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door:
     agent = await joined(db, door)
     assert await overcommit() == 16
     await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
-    found = (await list_agents(db))[0].row
+    found = (await list_agents(db)).rows[0]
     assert (found.cores, found.memory, await overcommit()) == (3.5, 1 << 30, 1)
     await update_agent(db, agent.agent_id, cores_override=0, memory_override=0)
 
     async def restored() -> bool:
-        found = (await list_agents(db))[0].row
+        found = (await list_agents(db)).rows[0]
         return (found.cores, found.memory, await overcommit()) == (32, 8 << 30, 16)
 
     await eventually(restored)
@@ -221,7 +221,7 @@ async def test_a_host_that_reports_nothing_offers_nothing_even_if_overridden(age
     await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
 
     async def offers() -> tuple[float, int]:
-        found = (await list_agents(db))[0].row
+        found = (await list_agents(db)).rows[0]
         return found.cores, found.memory
 
     def reporting(cores: float, memory_bytes: int, offer: tuple[float, int]) -> Callable[[], Awaitable[bool]]:

@@ -101,7 +101,7 @@ async def test_an_unresponsive_docker_is_shown_at_the_agent(agent: ToldAgent, db
         await agent.check_in(runtime_error=error)
 
         async def shown(reason: str | None = reason) -> bool:
-            (listed,) = await list_agents(db)
-            return listed.row.status_reason == reason
+            (listed,) = (await list_agents(db)).rows
+            return listed.status_reason == reason
 
         await eventually(shown)

@@ -43,7 +43,7 @@ async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: F
     shown = await views.get_session(stage.db, first)
     assert shown.session_id == str(new["session_id"])
     listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id))
-    assert [each.row.session_id for each in listed] == [str(new["session_id"])]
+    assert [each.session_id for each in listed.rows] == [str(new["session_id"])]
     assert (await stage.launch()).session_id == str(new["session_id"])
     assert [(step.order, step.used, step.code) for step in await stage.steps(str(new["session_id"]))] == [
         (1, True, None),
@@ -217,7 +217,9 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
     progress = progress_of(shown, causes=True)
     assert (progress.operational_status, "another one" in progress.message) == ("starting", True)
     for status, number in (("starting", 1), ("failed", 0)):
-        assert len(await list_sessions(stage.db, SessionFilter(status=status))) == number, "it is found as it is shown"
+        assert len((await list_sessions(stage.db, SessionFilter(status=status))).rows) == number, (
+            "it is found as it is shown"
+        )
 
 
 async def test_a_session_that_was_usable_once_is_not_started_elsewhere(stage: Failing):

@@ -91,7 +91,7 @@ describe('a list', () => {
 
   test('of which one page is read says where the next begins, and how many rows there are', async () => {
     const headers = { ...nextIs('/api/v1/sessions?limit=1&cursor=b%3D'), 'x-total-count': '7' };
-    expect(await pageOf(answered(200, ['row'], headers))).toEqual({ rows: ['row'], next: 'b=', total: 7 });
+    expect(await pageOf(answered(200, ['row'], headers))).toEqual({ rows: ['row'], next: 'b=', total: '7' });
     expect(await pageOf(answered(200, ['row']))).toEqual({ rows: ['row'], next: null, total: null });
   });
 });

@@ -15,7 +15,7 @@ from fastapi import Depends, Query, Request, Response
 
 from greenroom.core.errors import Invalid
 from greenroom.core.listing import Order
-from greenroom.db.listing import Listed, Position
+from greenroom.db.listing import Part, Position, Total
 
 MAX_LIMIT: Final = 1000
 
@@ -30,18 +30,6 @@ class Page:
         self.after = _decoded(cursor) if cursor else None
         self._request = request
         self._response = response
-
-    def after_id(self) -> int | None:
-        """The key as one integer, for lists ordered by a number.
-
-        Raises:
-            Invalid: the cursor belongs to another list.
-        """
-        if self.after is None:
-            return None
-        if len(self.after) != 1 or type(self.after[0]) is not int or abs(self.after[0]) > 1 << 62:
-            raise Invalid("The cursor does not belong to this list.")
-        return self.after[0]
 
     def after_texts(self, count: int) -> list[str | None]:
         """The key as `count` strings, all None on the first page.
@@ -68,30 +56,33 @@ class Page:
             raise Invalid("The cursor belongs to another order of this list; begin with its first page.")
         return Position(value, key)
 
-    def count(self, total: int) -> None:
-        """Set the number of rows on all pages."""
+    def count(self, total: Total) -> None:
+        """Set the number of rows on all pages, `10000+` = at least so many."""
         self._response.headers["X-Total-Count"] = str(total)
 
-    def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
+    def _cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
         """The first `limit` of rows that were read with `limit + 1`; names the next page if there are more."""
         page = list(rows[: self.limit])
         if len(rows) > self.limit:
-            cursor = _encoded(key(page[-1]))
-            address = self._request.url.include_query_params(limit=self.limit, cursor=cursor)
-            self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+            self._goes_on(key(page[-1]))
         return page
 
-    def rows(self, listed: Sequence[Listed[T]], order: Order) -> list[T]:
-        """`cut` of a list that is ordered as people like."""
-        page = self.cut(listed, lambda each: [str(order), each.position.value, each.position.key])
-        return [each.row for each in page]
+    def rows(self, part: Part[T], order: Order) -> list[T]:
+        """The rows of a list that was read with `limit`; names the next page if it goes on."""
+        if part.end is not None:
+            self._goes_on([str(order), part.end.value, part.end.key])
+        return part.rows
+
+    def _goes_on(self, key: Sequence[str | int]) -> None:
+        address = self._request.url.include_query_params(limit=self.limit, cursor=_encoded(key))
+        self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
 
     def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
         """The page of a list that was read whole, because it is short anywhere: ordered by `key`, which is unique."""
         after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))
         rest = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]
-        return self.cut(rest, key)
+        return self._cut(rest, key)
 
 
 async def _page(
@@ -106,7 +97,10 @@ async def _page(
 Paging = Annotated[Page, Depends(_page)]
 Search = Annotated[str, Query(alias="q", description="only rows with all these words; `zone:eu` looks in one column")]
 Sorting = Annotated[str, Query(alias="sort", description="a column, with - in front for descending")]
-Counting = Annotated[bool, Query(alias="count", description="say in X-Total-Count how many rows all pages have")]
+Counting = Annotated[
+    bool,
+    Query(alias="count", description="say in X-Total-Count how many rows all pages have; 10000+ = at least so many"),
+]
 
 
 def _encoded(key: Sequence[str | int]) -> str:

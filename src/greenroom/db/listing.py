@@ -1,4 +1,8 @@
-"""Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the page before."""
+"""Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the page before.
+
+What a page reads does not grow with the list (ADR 0046): the rows come from an index in the order that was asked for,
+words are looked for in so many of them, and so many are counted.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,25 @@ _WORDS: Final[tuple[LiteralString, ...]] = ("w1", "w2", "w3", "w4", "w5", "w6", 
 """Names of the values of a filter's words, as many as `core.listing.MAX_WORDS`."""
 
 
+LOOKED_AT: Final = 5
+"""For each row of a page, words are looked for in so many rows."""
+MOST_COUNTED: Final = 10_000
+MOST_COUNTED_WITH_WORDS: Final = 1000
+"""Rows that are looked at to count those with the words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a list. `sql` is its value for ordering, never NULL, of type `kind`; `has` is the condition that
-    `{word}` occurs there, None = in its value, or nowhere if that is not text.
+    `{word}` occurs there, None = in its value, or nowhere if that is not text. `orders`: the list can be ordered by it.
 
-    What another table says is best asked as `id IN (SELECT … WHERE …)`: that table is then searched once, not per row.
+    What a table of few rows says is best asked as `id IN (SELECT … WHERE …)`: that table is then searched once.
     """
 
     sql: LiteralString
     kind: LiteralString = "text"
     has: LiteralString | None = None
+    orders: bool = True
 
     @property
     def condition(self) -> LiteralString | None:
@@ -42,11 +54,24 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """A row of a list, and where it stands in the order."""
+class Part(Generic[T]):
+    """Rows of a list, and after which position it goes on; None = that was all. Where words are looked for there may be
+    fewer rows than asked for, or none, although it goes on.
+    """
 
-    row: T
-    position: Position
+    rows: list[T]
+    end: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many rows there are, or, with `more`, that there are at least so many."""
+
+    number: int
+    more: bool
+
+    def __str__(self) -> str:
+        return f"{self.number}+" if self.more else str(self.number)
 
 
 @dataclass(slots=True)
@@ -58,6 +83,8 @@ class Conditions:
     """
 
     parts: list[LiteralString] = field(default_factory=list["LiteralString"])
+    words: list[LiteralString] = field(default_factory=list["LiteralString"])
+    """Conditions that no index answers."""
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     kinds: Sequence[LiteralString] = ("true",)
 
@@ -70,16 +97,27 @@ class Conditions:
         """The condition of each kind."""
         return [" AND ".join(f"({part})" for part in (kind, *self.parts)) for kind in self.kinds]
 
+    @property
+    def found(self) -> LiteralString:
+        """Whether a row has all the words."""
+        return " AND ".join(f"({word})" for word in self.words) or "true"
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list: its columns by their displayed names, and the column (a uuid) that identifies a row. `source` is its
-    table, with others joined LEFT, so that PostgreSQL leaves out those that an order and a filter do not need.
+    """A list: its columns by their displayed names, and the column, of type `key_kind`, that identifies a row. `source`
+    is its table, with others joined LEFT, so that PostgreSQL leaves out those that an order and a filter do not need.
     """
 
     columns: Mapping[LiteralString, Column]
     key: LiteralString
     source: LiteralString
+    key_kind: LiteralString = "uuid"
+
+    @property
+    def orders(self) -> list[LiteralString]:
+        """The columns by which it can be ordered."""
+        return [name for name, column in self.columns.items() if column.orders]
 
     async def read(
         self,
@@ -91,39 +129,53 @@ class Listing:
         order: Order,
         after: Position | None,
         limit: int | None,
-    ) -> list[Listed[T]]:
-        """The columns of `select` of the rows after `after`. The rows of the page are found first, and all else is read
-        for those alone.
+    ) -> Part[T]:
+        """The columns of `select` of the first `limit` rows after `after`. The rows of the page are found first, and
+        all else is read for those alone.
         """
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
         if after is not None:
             sign: LiteralString = "<" if order.descending else ">"
             conditions.add(
-                f"({column.sql}, {self.key}) {sign} (%(after_{name})s::{column.kind}, %(after_key)s::uuid)",
+                f"({column.sql}, {self.key}) {sign} (%(after_{name})s::{column.kind}, %(after_key)s::{self.key_kind})",
                 **{f"after_{name}": after.value, "after_key": after.key},
             )
-        found: LiteralString = " UNION ALL ".join(
-            f"(SELECT {column.sql} AS position, {self.key} AS position_key {self.source} WHERE {where}"
-            f" ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(limit)s)"
+        looked_at: LiteralString = " UNION ALL ".join(
+            f"(SELECT {column.sql} AS position, {self.key} AS position_key, {conditions.found} AS found {self.source}"
+            f" WHERE {where} ORDER BY {column.sql}{direction}, {self.key}{direction} LIMIT %(most)s)"
             for where in conditions.wheres
         )
-        ordered: LiteralString = f"ORDER BY page.position{direction}, page.position_key{direction}"
+        ordered: LiteralString = f"ORDER BY position{direction}, position_key{direction}"
+        most = None if limit is None else LOOKED_AT * limit + 1 if conditions.words else limit + 1
         rows = await db.fetch(
-            f"WITH page AS MATERIALIZED (SELECT * FROM ({found}) AS page {ordered} LIMIT %(limit)s)"
-            f" SELECT {select}, page.position::text, page.position_key::text {self.source}"
-            f" JOIN page ON page.position_key = {self.key} {ordered}",
-            {**conditions.values, "limit": limit},
+            f"WITH looked_at AS (SELECT *, row_number() OVER ({ordered}) AS nth FROM ({looked_at}) AS kinds {ordered}"
+            f" LIMIT %(most)s), page AS MATERIALIZED (SELECT *, nth = %(most)s AS last FROM looked_at"
+            f" WHERE found OR nth = %(most)s {ordered} LIMIT %(limit)s + 1)"
+            f" SELECT {select}, page.position::text, page.position_key::text, page.found, page.last {self.source}"
+            f" JOIN page ON page.position_key = {self.key}"
+            f" ORDER BY page.position{direction}, page.position_key{direction}",
+            {**conditions.values, "limit": limit, "most": most},
         )
-        positions = [Position(row["position"], row["position_key"]) for row in rows]
-        return [Listed(row, position) for row, position in zip(rows_as(kind, rows), positions, strict=True)]
+        page = rows[:limit]
+        goes_on = len(rows) > len(page) or (bool(page) and page[-1]["last"])
+        end = Position(page[-1]["position"], page[-1]["position_key"]) if goes_on else None
+        return Part(rows_as(kind, [row for row in page if row["found"]]), end)
 
-    async def count(self, db: Database, conditions: Conditions) -> int:
-        counts: LiteralString = " + ".join(
-            f"(SELECT count(*) {self.source} WHERE {where})" for where in conditions.wheres
+    async def count(self, db: Database, conditions: Conditions, by: LiteralString) -> Total:
+        """How many rows match, of those that come first by a column."""
+        most = MOST_COUNTED_WITH_WORDS if conditions.words else MOST_COUNTED
+        looked_at: LiteralString = " UNION ALL ".join(
+            f"(SELECT {conditions.found} AS found {self.source} WHERE {where}"
+            f" ORDER BY {self.columns[by].sql} DESC LIMIT %(most)s + 1)"
+            for where in conditions.wheres
         )
-        row = await db.fetch_one(f"SELECT {counts} AS total", conditions.values)
-        return row["total"] if row else 0
+        row = await db.fetch_one(
+            "SELECT count(*) FILTER (WHERE found) AS found, count(*) AS looked_at FROM"
+            f" (SELECT * FROM ({looked_at}) AS kinds LIMIT %(most)s + 1) AS first",
+            {**conditions.values, "most": most},
+        )
+        return Total(min(row["found"], most), row["looked_at"] > most) if row else Total(0, more=False)
 
     def require(self, conditions: Conditions, words: Sequence[Word]) -> None:
         for name, word in zip(_WORDS, words, strict=False):
@@ -133,7 +185,8 @@ class Listing:
                 if word.column in (None, title) and (condition := column.condition) is not None
             ]
             found: LiteralString = " OR ".join(places) if places else "false"
-            conditions.add(found.format(word=f"%({name})s::text"), **{name: word.text})
+            conditions.words.append(found.format(word=f"%({name})s::text"))
+            conditions.values[name] = word.text
 
     def _column(self, order: Order) -> tuple[LiteralString, Column]:
         for name, column in self.columns.items():

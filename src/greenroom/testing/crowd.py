@@ -143,7 +143,7 @@ async def fill(db: Database, crowd: Crowd) -> None:
     values = asdict(crowd)
     for statement in _ROWS:
         await db.write(statement, values)
-    configs = [each.row for each in await list_configs(db) if each.row.zone_name == "crowd"]
+    configs = [each for each in (await list_configs(db)).rows if each.zone_name == "crowd"]
     hashes = [config_hash_of(config.image, config.zone, config.permissions) for config in configs]
     await db.write(
         "UPDATE sessions s SET config_hash = pool.hash FROM unnest(%s::uuid[], %s::text[]) AS pool(id, hash)"

@@ -168,4 +168,4 @@ async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous:
     assert (await anonymous.published("get_image", target_image={"image_id": made["image_id"]}))["image"] == changed
     assert changed in (await anonymous.published("get_images"))["images"]
     assert await anonymous.published("delete_image", target_image={"image_id": made["image_id"]}) == {}
-    assert [each.row.friendly_name for each in await images.list_images(db)] == ["Desktop"]
+    assert [each.friendly_name for each in (await images.list_images(db)).rows] == ["Desktop"]

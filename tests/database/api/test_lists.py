@@ -11,9 +11,11 @@ import pytest
 from tests.database.api.client import Client
 from tests.database.test_indexes import Recorder, plan
 
+from greenroom.db import listing
 from greenroom.db.access.users import USERS
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import LAUNCHES
+from greenroom.db.listing import LOOKED_AT
 from greenroom.db.session.views import SESSIONS, SessionFilter, list_sessions
 from greenroom.testing import rows
 
@@ -88,9 +90,9 @@ async def ids(admin: Client, path: str, key: str, **question: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("path", "key", "columns"),
     [
-        (PATH, "session_id", SESSIONS.columns),
-        ("/api/v1/users", "user_id", USERS.columns),
-        ("/api/v1/launches", "launch_id", LAUNCHES.columns),
+        (PATH, "session_id", SESSIONS.orders),
+        ("/api/v1/users", "user_id", USERS.orders),
+        ("/api/v1/launches", "launch_id", LAUNCHES.orders),
     ],
 )
 async def test_the_pages_of_every_order_have_each_row_once(admin: Client, path: str, key: str, columns: list[str]):
@@ -168,6 +170,37 @@ async def test_words_and_conditions_choose_and_all_matches_are_counted(admin: Cl
     assert await found(session_id=list(two)) == (two, 2)
     assert (await admin.get(PATH, params={"limit": 1, "count": True})).headers["x-total-count"] == "11"
     assert "x-total-count" not in (await admin.get(PATH)).headers
+
+
+async def test_words_are_looked_for_in_so_many_rows_and_then_it_goes_on(admin: Client, shown: list[dict[str, Any]]):
+    oldest = shown[-1]["session_id"]
+    first = await admin.get(PATH, params={"q": oldest, "limit": 1})
+    assert first.json() == []
+    assert "next" in first.links, f"looked at {LOOKED_AT} rows of {len(shown)}"
+    assert await ids(admin, PATH, "session_id", q=oldest) == [oldest]
+    assert await ids(admin, PATH, "session_id", q="zone:west") == [
+        row["session_id"] for row in shown if row["zone_name"] == "west"
+    ]
+
+
+async def test_of_many_rows_so_many_are_counted(
+    admin: Client, shown: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+):
+    async def total(**question: Any) -> str:
+        return (await admin.get(PATH, params={"count": True, **question})).headers["x-total-count"]
+
+    west = [row["zone_name"] == "west" for row in shown[:7]].count(True)
+    monkeypatch.setattr(listing, "MOST_COUNTED", len(shown))
+    monkeypatch.setattr(listing, "MOST_COUNTED_WITH_WORDS", 6)
+    assert [await total(), await total(q="zone:west")] == ["11", f"{west}+"]
+    monkeypatch.setattr(listing, "MOST_COUNTED", len(shown) - 1)
+    assert await total() == "10+"
+
+
+async def test_what_is_kept_of_the_past_is_ordered_by_time_alone(admin: Client):
+    for path in (f"{PATH}?ended=true&sort=user", "/api/v1/launches?sort=user"):
+        assert "`sort` must be one of" in await admin.refused(422, f"GET {path}"), path
+    await admin.read(PATH, ended=True, sort="created")
 
 
 async def test_a_cursor_of_another_order_and_an_unknown_order_are_refused(admin: Client, shown: list[dict[str, Any]]):

@@ -80,8 +80,8 @@ export interface Page<T> {
   rows: T[];
   /** Where the next page begins; null = this is the last. */
   next: string | null;
-  /** Rows of all pages, where the request says `count`. */
-  total: number | null;
+  /** Rows of all pages, where the request says `count`; `10000+` = at least so many. */
+  total: string | null;
 }
 
 /** One page of a list. Throws ApiError. */
@@ -89,11 +89,10 @@ export async function pageOf<T>(call: Promise<Answer<T[]>>): Promise<Page<T>> {
   let response: Response | undefined;
   const rows = await dataOf(call.then((answer) => ({ ...answer, response: (response = answer.response) })));
   const next = nextPage(response);
-  const total = response?.headers.get('x-total-count') ?? null;
   return {
     rows,
     next: next ? new URL(next, location.origin).searchParams.get('cursor') : null,
-    total: total === null ? null : Number(total),
+    total: response?.headers.get('x-total-count') ?? null,
   };
 }
 

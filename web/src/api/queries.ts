@@ -121,12 +121,22 @@ export interface LogQuestion {
   until?: string;
 }
 
-/** Log rows, newest first, at most `limit`. */
+/** So many rows are asked for, and many times as many looked at, where those before had none with the text. */
+const FURTHER_ROWS = 1000;
+
+/** Log rows, newest first; with a text those that are found first, however far one has to look. */
 export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
   const query = { ...question, ...(text ? { q: text } : {}), limit };
   return queryOptions({
     queryKey: ['logs', query],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/logs', { signal, params: { query } })),
+    queryFn: async ({ signal }) => {
+      const read = (more: { cursor?: string; limit?: number } = {}) =>
+        pageOf(client.GET('/api/v1/logs', { signal, params: { query: { ...query, ...more } } }));
+      let page = await read();
+      while (page.rows.length === 0 && page.next) page = await read({ cursor: page.next, limit: FURTHER_ROWS });
+      return page;
+    },
+    ...(text ? { refetchInterval: 60_000 } : {}),
   });
 }
 
@@ -267,7 +277,7 @@ export function launchCountQuery(question: LaunchQuestion) {
     queryKey: ['launches', 'count', question],
     queryFn: async ({ signal }) => {
       const query = { ...question, limit: 1, count: true };
-      return (await pageOf(client.GET('/api/v1/launches', { signal, params: { query } }))).total ?? 0;
+      return (await pageOf(client.GET('/api/v1/launches', { signal, params: { query } }))).total ?? '0';
     },
   });
 }
@@ -285,7 +295,7 @@ export function userCountQuery(question: { q?: string }) {
     queryKey: ['users', 'count', question],
     queryFn: async ({ signal }) => {
       const query = { ...question, limit: 1, count: true };
-      return (await pageOf(client.GET('/api/v1/users', { signal, params: { query } }))).total ?? 0;
+      return (await pageOf(client.GET('/api/v1/users', { signal, params: { query } }))).total ?? '0';
     },
   });
 }

@@ -40,7 +40,7 @@ export function sessionListQuery(question: SessionQuestion) {
 export function sessionCountQuery(question: SessionQuestion) {
   return queryOptions({
     queryKey: ['sessions', 'count', question],
-    queryFn: async ({ signal }) => (await read({ ...question, limit: 1, count: true }, signal)).total ?? 0,
+    queryFn: async ({ signal }) => (await read({ ...question, limit: 1, count: true }, signal)).total ?? '0',
   });
 }
 

@@ -16,6 +16,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useRef } from 'react';
 import { StaleBanner } from './feedback';
+import { counted } from './format';
 import { MOST_WHOLE, TableRows } from './TableRows';
 import { arranged, type Column, type TableState, useSelection, useTableState } from './tableState';
 import { useFrozenWidths } from './useFrozenWidths';
@@ -24,8 +25,8 @@ import { useFrozenWidths } from './useFrozenWidths';
 export interface Paged {
   /** What was asked of the server; see `useTableState`. */
   state: TableState;
-  /** Rows of all pages; undefined = not known yet. */
-  total: number | undefined;
+  /** Rows of all pages; `10000+` = at least so many, undefined = not known yet. */
+  total: string | undefined;
   /** Asks for the next page; undefined = this is the last. */
   onMore: (() => void) | undefined;
 }
@@ -79,11 +80,11 @@ export function DataTable<Row>({
     () => (isPaged ? (query.data ?? []) : arranged(query.data ?? [], columns, { filter, sort: by, descending })),
     [isPaged, query.data, columns, filter, by, descending],
   );
-  const total = paged ? paged.total : query.data?.length;
+  const total = paged ? paged.total : String(rows.length);
   const selection = useSelection(rows, rowKey, filter);
   const body = useRef<HTMLTableSectionElement>(null);
   const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, columns.map(({ key }) => key).join());
-  const isEmpty = query.data && rows.length === 0;
+  const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
 
   return (
     <Stack gap="md">
@@ -127,7 +128,7 @@ export function DataTable<Row>({
             className="data-table"
             withRowBorders={false}
             aria-label={caption}
-            aria-rowcount={total === undefined ? -1 : (paged ? total : rows.length) + 1}
+            aria-rowcount={Number.isInteger(Number(total)) ? Number(total) + 1 : -1}
             layout={frozen ? 'fixed' : 'auto'}
           >
             {frozen}
@@ -173,9 +174,11 @@ export function DataTable<Row>({
             No row matches “{filter}”.
           </Text>
         )}
-        {paged?.onMore && rows.length > 0 && (
+        {paged?.onMore && (
           <Text ta="center" py="xs" c="dimmed" size="xs" className="number">
-            {rows.length} of {total ?? '…'} rows are loaded; scroll for more.
+            {filter
+              ? `${counted(rows.length, 'row')} found so far; older ones are looked through.`
+              : `${rows.length} of ${total ?? '…'} rows are loaded; scroll for more.`}
           </Text>
         )}
       </Card>
@@ -194,7 +197,7 @@ function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
   const active = state.sort === column.key;
   const Arrow = state.descending ? IconArrowDown : IconArrowUp;
   const style = { width };
-  if (!column.value)
+  if (!column.value || column.unordered)
     return (
       <Table.Th style={style} {...(column.align ? { ta: column.align } : {})}>
         {column.hideTitle ? <VisuallyHidden>{column.title}</VisuallyHidden> : column.title}

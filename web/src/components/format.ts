@@ -34,8 +34,8 @@ export function percent(share: number): string {
 }
 
 /** "1 session", "3 sessions", "2 misses". */
-export function counted(count: number, noun: string, plural = `${noun}s`): string {
-  return `${count} ${count === 1 ? noun : plural}`;
+export function counted(count: number | string, noun: string, plural = `${noun}s`): string {
+  return `${count} ${String(count) === '1' ? noun : plural}`;
 }
 
 /** "In use", "On demand": words of the interface as a choice is titled. */

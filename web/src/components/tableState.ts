@@ -95,6 +95,8 @@ export interface Column<Row> {
   hideTitle?: boolean;
   /** What the column is sorted and filtered by; without it the column does neither. */
   value?: (row: Row) => Cell;
+  /** The server cannot order a list as long as this one by it. */
+  unordered?: boolean;
   /** What is shown; without it the value. */
   render?: (row: Row) => ReactNode;
   align?: 'right';

@@ -24,7 +24,7 @@ interface Questions<Row, PageKey extends QueryKey, CountKey extends QueryKey> {
   pages: (
     question: Asked & { sort: string },
   ) => UseInfiniteQueryOptions<Page<Row>, DefaultError, InfiniteData<Page<Row>>, PageKey, string | null>;
-  count: (question: Asked) => UseQueryOptions<number, DefaultError, number, CountKey>;
+  count: (question: Asked) => UseQueryOptions<string, DefaultError, string, CountKey>;
 }
 
 /** A list of the server as `DataTable` takes it: ordered and filtered there, and read on while the user scrolls. */
@@ -38,12 +38,17 @@ export function usePages<Row, PageKey extends QueryKey, CountKey extends QueryKe
   const asked = words ? { q: words } : {};
   const order = `${state.descending ? '-' : ''}${state.sort ?? sort}`;
   const list = useInfiniteQuery({ ...pages({ ...asked, sort: order }), placeholderData: (before) => before });
-  const total = useQuery({ ...count(asked), placeholderData: (before: number | undefined) => before });
+  const counted = useQuery({
+    ...count(asked),
+    placeholderData: (before: string | undefined) => before,
+    enabled: !words,
+  });
   const { data, hasNextPage, isFetching, fetchNextPage } = list;
   const rows = useMemo(() => data?.pages.flatMap((page) => page.rows), [data]);
+  const total = hasNextPage ? (words ? undefined : counted.data) : rows && String(rows.length);
   const more = useCallback(() => void (isFetching || fetchNextPage()), [isFetching, fetchNextPage]);
   return {
     query: { data: rows, error: list.error },
-    paged: { state, total: total.data, onMore: hasNextPage ? more : undefined },
+    paged: { state, total, onMore: hasNextPage ? more : undefined },
   };
 }

@@ -66,7 +66,7 @@ async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_vie
     """The members of a group."""
     group = await groups.get_group(db, _group_id(call))
     members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
-    return {"users": [user_shape(each.row) for each in members]}
+    return {"users": [user_shape(user) for user in members.rows]}
 
 
 @router.post("/add_user_group")
@@ -87,7 +87,7 @@ async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) 
 async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
     """The workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
-    found = [each.row for each in await images.list_images(db) if each.row.image_id in group.images]
+    found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
     shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
     return {"images": [image | {"group_id": hex_id(group.group_id), "group_name": group.name} for image in shown]}
 

@@ -52,7 +52,7 @@ async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key(
 async def get_users(db: Db, streams: Streams) -> Answer:
     """All users with their sessions."""
     kasms = await kasms_of_users(db, streams)
-    return {"users": [user_shape(each.row, kasms.get(each.row.user_id, [])) for each in await users.list_users(db)]}
+    return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in (await users.list_users(db)).rows]}
 
 
 @router.post("/update_user")

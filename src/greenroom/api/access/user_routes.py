@@ -46,8 +46,8 @@ async def list_users(
     wanted = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
     if count:
         page.count(await users.count_users(db, wanted))
-    order = order_of(sort, USERS.columns)
-    found = await users.list_users(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
+    order = order_of(sort, USERS.orders)
+    found = await users.list_users(db, wanted, order=order, after=page.after_row(order), limit=page.limit)
     return [UserView.model_validate(user) for user in page.rows(found, order)]
 
 

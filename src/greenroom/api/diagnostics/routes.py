@@ -14,7 +14,7 @@ from greenroom.api.diagnostics.schemas import LogView, ManagerRequestView
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
 from greenroom.db.diagnostics import views
-from greenroom.db.diagnostics.views import LogFilter, RequestFilter
+from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter
 
 router = APIRouter(tags=["diagnostics"])
 
@@ -50,8 +50,8 @@ async def list_logs(
         session_id=str(session_id) if session_id else None,
         staging_config_id=str(staging_config_id) if staging_config_id else None,
     )
-    rows = await views.list_logs(db, wanted, before=page.after_id(), limit=page.limit + 1)
-    return [LogView.model_validate(row) for row in page.cut(rows, lambda row: [row.log_id])]
+    found = await views.list_logs(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [LogView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
 
 
 @router.get("/diagnostics/manager-requests", dependencies=[requires("system_view")])
@@ -74,5 +74,5 @@ async def list_manager_requests(
         since=since,
         until=until,
     )
-    rows = await views.list_manager_requests(db, wanted, before=page.after_id(), limit=page.limit + 1)
-    return [ManagerRequestView.model_validate(row) for row in page.cut(rows, lambda row: [row.request_id])]
+    found = await views.list_manager_requests(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [ManagerRequestView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]

@@ -32,7 +32,7 @@ agent_router = APIRouter(tags=["agents"])
 async def list_agents(db: Db, page: Paging) -> list[AgentView]:
     """All Agents by zone."""
     order = views.BY_PLACE
-    found = await views.list_agents(db, after=page.after_row(order), limit=page.limit + 1)
+    found = await views.list_agents(db, after=page.after_row(order), limit=page.limit)
     return [AgentView.model_validate(agent) for agent in page.rows(found, order)]
 
 

@@ -42,8 +42,8 @@ async def find_agent(db: Database, name: str) -> views.AgentRow:
     if len(agent_ids) > 1:
         ids = ", ".join(agent_id[:8] for agent_id in agent_ids)
         raise NotFound(f"{len(agent_ids)} Agents are called {name}; use the id of one: {ids}.")
-    rows = await views.list_agents(db, agent_ids[0]) if agent_ids else []
-    return found(next((each.row for each in rows), None), "Agent", name)
+    rows = (await views.list_agents(db, agent_ids[0])).rows if agent_ids else []
+    return found(next(iter(rows), None), "Agent", name)
 
 
 async def update_agent(db: Database, logs: LogWriter, caller: Caller, name: str, body: AgentPatch) -> views.AgentRow:

@@ -59,7 +59,7 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
     Raises:
         Unavailable: the database cannot be reached.
     """
-    for config in [each.row for each in await list_configs(db, unattended=True)]:
+    for config in (await list_configs(db, unattended=True)).rows:
         shortfall, staging_config_id = config.shortfall, config.staging_config_id
         if shortfall is None or shortfall.code != "no-running-manager":
             continue

@@ -101,9 +101,9 @@ async def list_launches(
     wanted = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=words)
     if count:
         page.count(await ledger.count_launches(db, wanted))
-    order = order_of(sort, LAUNCHES.columns)
+    order = order_of(sort, LAUNCHES.orders)
     after = page.after_row(order)
-    found = await ledger.list_launches(db, wanted, order=order, after=after, limit=page.limit + 1)
+    found = await ledger.list_launches(db, wanted, order=order, after=after, limit=page.limit)
     return [LaunchView.model_validate(launch) for launch in page.rows(found, order)]
 
 

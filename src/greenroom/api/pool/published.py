@@ -21,7 +21,7 @@ TARGET: Final = "target_staging_config"
 @router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
 async def get_staging_configs(db: Db) -> Answer:
     """All staging configs."""
-    found = [each.row for each in await list_configs(db)]
+    found = (await list_configs(db)).rows
     return {"staging_configs": [_shape(view) for view in await service.shown(db, found)]}
 
 

@@ -28,7 +28,7 @@ router = APIRouter(tags=["staging"])
 @router.get("/staging-configs", dependencies=[requires("staging_view")])
 async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """All configs by zone and workspace; `shortfall` says why a pool is below Desired."""
-    found = await list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit + 1)
+    found = await list_configs(db, after=page.after_row(BY_PLACE), limit=page.limit)
     return await service.shown(db, page.rows(found, BY_PLACE))
 
 

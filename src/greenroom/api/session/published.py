@@ -98,8 +98,7 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
 async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[Answer]:
     """All sessions, or those of one user, each with the `server` it runs on."""
     shapes: list[Answer] = []
-    for listed in await views.list_sessions(db, SessionFilter(user_id=user_id)):
-        session = listed.row
+    for session in (await views.list_sessions(db, SessionFilter(user_id=user_id))).rows:
         kasm = kasm_shape(session, streams)
         server = {
             "port": kasm["port"],

@@ -91,7 +91,7 @@ async def list_sessions(
         wanted = replace(wanted, user_id=caller.own_user_id())
     if count:
         page.count(await count_sessions(db, wanted))
-    order = order_of(sort, SESSIONS.columns)
+    order = order_of(sort, wanted.orders)
     return await _listed(db, page, streams, await rights_of(db, caller), wanted, order)
 
 
@@ -111,7 +111,7 @@ async def _listed(
     wanted: SessionFilter,
     order: Order = NEWEST_FIRST,
 ) -> list[SessionView]:
-    found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
+    found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit)
     return [_view(session, streams, rights) for session in page.rows(found, order)]
 
 

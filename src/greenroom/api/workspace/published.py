@@ -34,7 +34,7 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 @router.post("/get_images")
 async def get_images(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> Answer:
     """All workspaces."""
-    found = [each.row for each in await images.list_images(db)]
+    found = (await images.list_images(db)).rows
     return {"images": [image_shape(service.as_seen(image, secrets, call.caller)) for image in found]}
 
 

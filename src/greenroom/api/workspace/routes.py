@@ -38,7 +38,7 @@ async def list_images(
 
     The values of variables are for those who may change workspaces; others see `(secret)`.
     """
-    found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit + 1)
+    found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
     return [await _view(db, secrets, caller, image) for image in page.rows(found, images.BY_NAME)]
 
 

@@ -13,7 +13,7 @@ from greenroom.core.events import Event
 from greenroom.core.listing import Order, Word
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 """The group All Users; its id is fixed by the published interface."""
@@ -79,20 +79,20 @@ USERS: Final = Listing(
         "username": Column("lower(u.username)"),
         "name": Column("lower(u.first_name || ' ' || u.last_name)"),
         "groups": Column(
-            "COALESCE((SELECT string_agg(g.name, ', ' ORDER BY g.priority, g.name) FROM user_groups ug"
-            " JOIN groups g USING (group_id) WHERE ug.user_id = u.user_id), '')",
+            "COALESCE(of_groups.names, '')",
             has="u.user_id IN (SELECT ug.user_id FROM user_groups ug JOIN groups g USING (group_id)"
             " WHERE strpos(lower(g.name), {word}) > 0)",
         ),
         "status": Column("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
-        "sessions": Column(
-            "(SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted')", "bigint"
-        ),
+        "sessions": Column("COALESCE(live.number, 0)", "bigint"),
         "last": Column("COALESCE(u.last_session, '-infinity')", "timestamptz"),
         "created": Column("u.created", "timestamptz"),
     },
     key="u.user_id",
-    source="FROM users u",
+    source="FROM users u LEFT JOIN (SELECT ug.user_id, string_agg(g.name, ', ' ORDER BY g.priority, g.name) AS names"
+    "  FROM user_groups ug JOIN groups g USING (group_id) GROUP BY ug.user_id) of_groups USING (user_id)"
+    " LEFT JOIN (SELECT s.user_id, count(*) AS number FROM sessions s WHERE s.status <> 'deleted' GROUP BY s.user_id)"
+    "  live USING (user_id)",
 )
 
 BY_NAME: Final = Order("username", descending=False)
@@ -140,15 +140,15 @@ async def list_users(
     order: Order = BY_NAME,
     after: Position | None = None,
     limit: int | None = None,
-) -> list[Listed[User]]:
+) -> Part[User]:
     """Users that match, by name unless another order is given; `after` is the last one of the page before."""
     conditions = (wanted or UserFilter()).conditions()
     return await USERS.read(db, User, _COLUMNS, conditions, order=order, after=after, limit=limit)
 
 
-async def count_users(db: Database, wanted: UserFilter) -> int:
+async def count_users(db: Database, wanted: UserFilter) -> Total:
     """How many users match."""
-    return await USERS.count(db, wanted.conditions())
+    return await USERS.count(db, wanted.conditions(), "username")
 
 
 async def insert_user(connection: Connection, fields: UserFields) -> str:

@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.listing import Order
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow
 from greenroom.db.diagnostics.requests import RequestRow
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,43 +42,59 @@ class StoredLogRow(LogRow):
     """Workspace and zone of its config then."""
 
 
-async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limit: int) -> list[StoredLogRow]:
-    """Rows that match, newest first; those with a log_id below `before`."""
-    return await db.fetch_as(
+_LOGS: Final = Listing(
+    {"id": Column("l.log_id", "bigint")},
+    key="l.log_id",
+    key_kind="bigint",
+    source="FROM logs l LEFT JOIN users u USING (user_id)",
+)
+_REQUESTS: Final = Listing(
+    {"id": Column("r.request_id", "bigint")}, key="r.request_id", key_kind="bigint", source="FROM manager_requests r"
+)
+NEWEST_FIRST: Final = Order("id", descending=True)
+"""Of both lists."""
+
+
+async def list_logs(db: Database, wanted: LogFilter, *, after: Position | None, limit: int) -> Part[StoredLogRow]:
+    """Rows that match, newest first."""
+    conditions = _conditions(asdict(wanted), _OF_LOGS)
+    if wanted.level is not None and wanted.level in _LEVELS:
+        conditions.add(_LEVELS[wanted.level])
+    if wanted.q is not None:
+        conditions.words.append("strpos(lower(l.message), lower(%(q)s)) > 0")
+    return await _LOGS.read(
+        db,
         StoredLogRow,
-        "SELECT log_id, time, level, component, code, message, zone_name, session_id::text, user_id::text,"
-        " coalesce(username, (SELECT u.username FROM users u WHERE u.user_id = logs.user_id)) AS username,"
-        " staging_config_id::text, staging_config_title, setting, details FROM logs WHERE "
-        + _where(asdict(wanted) | {"before": before}, _LOGS, _LEVELS.get(wanted.level or ""))
-        + " ORDER BY log_id DESC LIMIT %(limit)s",
-        {**asdict(wanted), "before": before, "limit": limit},
+        "l.log_id, l.time, l.level, l.component, l.code, l.message, l.zone_name, l.session_id::text, l.user_id::text,"
+        " coalesce(l.username, u.username) AS username, l.staging_config_id::text, l.staging_config_title, l.setting,"
+        " l.details",
+        conditions,
+        order=NEWEST_FIRST,
+        after=after,
+        limit=limit,
     )
 
 
-def _where(
-    given: Mapping[str, object], conditions: Mapping[str, LiteralString], more: LiteralString | None
-) -> LiteralString:
+def _conditions(given: dict[str, object], known: Mapping[str, LiteralString]) -> Conditions:
     """Only what is asked for is in the statement, so that PostgreSQL sees which index has it."""
-    asked: list[LiteralString] = [condition for name, condition in conditions.items() if given[name] is not None]
-    return " AND ".join(["true", *asked] if more is None else [more, *asked])
+    parts: list[LiteralString] = [condition for name, condition in known.items() if given[name] is not None]
+    return Conditions(parts, values=given)
 
 
-_LOGS: Final[Mapping[str, LiteralString]] = {
-    "before": "log_id < %(before)s",
-    "component": "component = %(component)s",
-    "code": "code = %(code)s",
-    "q": "strpos(lower(message), lower(%(q)s)) > 0",
-    "since": "time >= %(since)s",
-    "until": "time < %(until)s",
-    "zone_name": "zone_name = %(zone_name)s",
-    "user_id": "user_id = %(user_id)s",
-    "session_id": "session_id = %(session_id)s",
-    "staging_config_id": "staging_config_id = %(staging_config_id)s",
+_OF_LOGS: Final[Mapping[str, LiteralString]] = {
+    "component": "l.component = %(component)s",
+    "code": "l.code = %(code)s",
+    "since": "l.time >= %(since)s",
+    "until": "l.time < %(until)s",
+    "zone_name": "l.zone_name = %(zone_name)s",
+    "user_id": "l.user_id = %(user_id)s",
+    "session_id": "l.session_id = %(session_id)s",
+    "staging_config_id": "l.staging_config_id = %(staging_config_id)s",
 }
 _LEVELS: Final[Mapping[str, LiteralString]] = {
-    "INFO": "level <> 'DEBUG'",
-    "WARNING": "level IN ('WARNING', 'ERROR')",
-    "ERROR": "level = 'ERROR'",
+    "INFO": "l.level <> 'DEBUG'",
+    "WARNING": "l.level IN ('WARNING', 'ERROR')",
+    "ERROR": "l.level = 'ERROR'",
 }
 """A level and above, as in the indexes logs_warnings and logs_errors."""
 
@@ -137,32 +155,32 @@ class StoredRequestRow(RequestRow):
 
 
 async def list_manager_requests(
-    db: Database, wanted: RequestFilter, *, before: int | None, limit: int
-) -> list[StoredRequestRow]:
-    """Requests of Agents, newest first; those with a request_id below `before`."""
-    return await db.fetch_as(
+    db: Database, wanted: RequestFilter, *, after: Position | None, limit: int
+) -> Part[StoredRequestRow]:
+    """Requests of Agents, newest first."""
+    conditions = _conditions(asdict(wanted), _OF_REQUESTS)
+    if wanted.refused or (wanted.refused is None and not 200 <= (wanted.status or 200) <= 299):
+        conditions.add(_REFUSED)
+    elif wanted.refused is not None:
+        conditions.add("r.status BETWEEN 200 AND 299")
+    return await _REQUESTS.read(
+        db,
         StoredRequestRow,
-        "SELECT request_id, time, agent_id::text, manager_instance_id, method, path, status, duration_ms, count"
-        " FROM manager_requests WHERE "
-        + _where(asdict(wanted) | {"before": before}, _REQUESTS, _answered(wanted))
-        + " ORDER BY request_id DESC LIMIT %(limit)s",
-        {**asdict(wanted), "before": before, "limit": limit},
+        "r.request_id, r.time, r.agent_id::text, r.manager_instance_id, r.method, r.path, r.status, r.duration_ms,"
+        " r.count",
+        conditions,
+        order=NEWEST_FIRST,
+        after=after,
+        limit=limit,
     )
 
 
-_REQUESTS: Final[Mapping[str, LiteralString]] = {
-    "before": "request_id < %(before)s",
-    "status": "status = %(status)s",
-    "agent_id": "agent_id = %(agent_id)s",
-    "manager_instance_id": "manager_instance_id = %(manager_instance_id)s",
-    "since": "time >= %(since)s",
-    "until": "time < %(until)s",
+_OF_REQUESTS: Final[Mapping[str, LiteralString]] = {
+    "status": "r.status = %(status)s",
+    "agent_id": "r.agent_id = %(agent_id)s",
+    "manager_instance_id": "r.manager_instance_id = %(manager_instance_id)s",
+    "since": "r.time >= %(since)s",
+    "until": "r.time < %(until)s",
 }
-_REFUSED: Final[LiteralString] = "status NOT BETWEEN 200 AND 299"
+_REFUSED: Final[LiteralString] = "r.status NOT BETWEEN 200 AND 299"
 """As in the index manager_requests_refused."""
-
-
-def _answered(wanted: RequestFilter) -> LiteralString | None:
-    if wanted.refused or (wanted.status is not None and not 200 <= wanted.status <= 299 and wanted.refused is None):
-        return _REFUSED
-    return None if wanted.refused is None else "status BETWEEN 200 AND 299"

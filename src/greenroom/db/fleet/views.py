@@ -10,7 +10,7 @@ from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
 from greenroom.core.listing import Order
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ BY_PLACE: Final = Order("place", descending=False)
 
 async def list_agents(
     db: Database, agent_id: str | None = None, *, after: Position | None = None, limit: int | None = None
-) -> list[Listed[AgentRow]]:
+) -> Part[AgentRow]:
     """Agents by zone and age, or one."""
     conditions = Conditions(values={"running_within_s": RUNNING_WITHIN_S})
     if agent_id is not None:

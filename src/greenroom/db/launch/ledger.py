@@ -19,7 +19,7 @@ from greenroom.core.listing import Order, Word
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
-from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
 from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
@@ -189,17 +189,15 @@ _LISTED_FROM: Final[LiteralString] = (
 LAUNCHES: Final = Listing(
     {
         "time": Column("l.at", "timestamptz"),
-        "user": Column(
-            "lower(COALESCE(u.username, ''))",
-            has="l.user_id IN (SELECT user_id FROM users WHERE strpos(lower(username), {word}) > 0)",
-        ),
+        "user": Column("lower(COALESCE(u.username, ''))", orders=False),
         "workspace": Column(
             "lower(COALESCE(i.friendly_name, ''))",
             has="l.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)",
+            orders=False,
         ),
-        "outcome": Column("replace(l.outcome, '_', ' ')"),
-        "reason": Column("COALESCE(l.steps -> -1 ->> 'reason', '')"),
-        "session": Column("COALESCE(l.session_id::text, '')"),
+        "outcome": Column("replace(l.outcome, '_', ' ')", orders=False),
+        "reason": Column("COALESCE(l.steps -> -1 ->> 'reason', '')", orders=False),
+        "session": Column("COALESCE(l.session_id::text, '')", orders=False),
         "duration": Column("l.duration_ms", "double precision"),
     },
     key="l.launch_id",
@@ -226,16 +224,16 @@ async def list_launches(
     order: Order = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
-) -> list[Listed[RecordedLaunch]]:
+) -> Part[RecordedLaunch]:
     """Launches that match; see `Listing.read`."""
     return await LAUNCHES.read(
         db, RecordedLaunch, _LISTED, _list_conditions(wanted), order=order, after=after, limit=limit
     )
 
 
-async def count_launches(db: Database, wanted: LaunchFilter) -> int:
+async def count_launches(db: Database, wanted: LaunchFilter) -> Total:
     """How many launches match."""
-    return await LAUNCHES.count(db, _list_conditions(wanted))
+    return await LAUNCHES.count(db, _list_conditions(wanted), "time")
 
 
 async def get_launch(db: Database, launch_id: UUID) -> RecordedLaunch | None:

@@ -576,9 +576,12 @@ CREATE INDEX sessions_failed_starts ON sessions (staging_config_id, created)
 CREATE INDEX sessions_started ON sessions (image_id, created DESC) WHERE started IS NOT NULL;
 -- Lists of sessions, newest first: a page is read from the index, however many there are.
 CREATE INDEX sessions_shown ON sessions (created, session_id) WHERE status <> 'deleted' AND superseded_by IS NULL;
+CREATE INDEX sessions_unsettled ON sessions ((CASE WHEN awaits_successor THEN 'starting' ELSE status END), created, session_id)
+    WHERE status NOT IN ('running', 'deleted');
 CREATE INDEX sessions_set_aside ON sessions (created, session_id) WHERE set_aside_for IS NOT NULL AND status = 'failed';
 -- The same of those that ended, which never change any more: an entry is written once, at the end of a session.
 CREATE INDEX sessions_ended_list ON sessions (created, session_id) WHERE status = 'deleted';
+CREATE INDEX sessions_ended_unused ON sessions (created, session_id) WHERE status = 'deleted' AND user_id IS NULL;
 CREATE INDEX sessions_ended_by_user ON sessions (user_id, created, session_id) WHERE status = 'deleted';
 CREATE INDEX sessions_ended_by_image ON sessions (image_id, created, session_id) WHERE status = 'deleted';
 CREATE INDEX sessions_ended_by_config ON sessions (staging_config_id, created, session_id) WHERE status = 'deleted';
@@ -685,6 +688,7 @@ CREATE INDEX launches_session ON launches (session_id);
 CREATE INDEX launches_at ON launches (at, launch_id);
 CREATE INDEX launches_by_user ON launches (user_id, at, launch_id);
 CREATE INDEX launches_by_image ON launches (image_id, at, launch_id);
+CREATE INDEX launches_by_duration ON launches (duration_ms, launch_id);
 -- What is rare; staged ones, which are to be fast and are many, have no entry.
 CREATE INDEX launches_not_staged ON launches (outcome, at, launch_id) WHERE outcome <> 'staged';
 

@@ -17,7 +17,7 @@ from greenroom.db.columns import as_json, assigned, columns_of, inserted, select
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING
-from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)
@@ -118,7 +118,7 @@ BY_PLACE: Final = Order("place", descending=False)
 
 async def list_configs(
     db: Database, *, after: Position | None = None, limit: int | None = None, unattended: bool = False
-) -> list[Listed[StagingConfig]]:
+) -> Part[StagingConfig]:
     """Configs by zone and workspace; `unattended` = only those of zones without a running Manager."""
     conditions = Conditions()
     conditions.add("c.deleted IS NULL", running_within_s=RUNNING_WITHIN_S)

@@ -16,7 +16,7 @@ from greenroom.core.session.progress import PACE_S, Queue
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
-from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
 from greenroom.db.session.lifecycle import CLOCKS
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
@@ -149,10 +149,7 @@ async def read_queue(db: Database, session_id: str) -> Queue | None:
 
 SESSIONS: Final = Listing(
     {
-        "user": Column(
-            "lower(COALESCE(u.username, ''))",
-            has="s.user_id IN (SELECT user_id FROM users WHERE strpos(lower(username), {word}) > 0)",
-        ),
+        "user": Column("lower(COALESCE(u.username, ''))"),
         "workspace": Column(
             "lower(i.friendly_name)",
             has="s.image_id IN (SELECT image_id FROM images WHERE strpos(lower(friendly_name), {word}) > 0)"
@@ -166,8 +163,7 @@ SESSIONS: Final = Listing(
         ),
         "agent": Column(
             "lower(COALESCE(a.hostname, ''))",
-            has="s.agent_id IN (SELECT agent_id FROM agents"
-            " WHERE strpos(lower(hostname), {word}) > 0 OR strpos(agent_id::text, {word}) > 0)",
+            has="strpos(lower(a.hostname), {word}) > 0 OR strpos(s.agent_id::text, {word}) > 0",
         ),
         "created": Column("s.created", "timestamptz"),
         "expires": Column("COALESCE(s.expires, 'infinity')", "timestamptz"),
@@ -181,6 +177,8 @@ NEWEST_FIRST: Final = Order("created", descending=True)
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
 """As in the index sessions_shown."""
 _REPLACED: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NOT NULL"
+_UNSETTLED: Final[LiteralString] = "s.status NOT IN ('running', 'deleted')"
+"""As in the index sessions_unsettled."""
 _ENDED: Final[LiteralString] = "s.status = 'deleted'"
 """As in the indexes sessions_ended_…"""
 
@@ -212,6 +210,11 @@ class SessionFilter:
     session_ids: Sequence[UUID] | None = None
     words: Sequence[Word] = ()
 
+    @property
+    def orders(self) -> list[LiteralString]:
+        """What the list can be ordered by. Ended sessions are many: they are read as they were made."""
+        return ["created"] if self.ended else SESSIONS.orders
+
 
 async def list_sessions(
     db: Database,
@@ -220,15 +223,15 @@ async def list_sessions(
     order: Order = NEWEST_FIRST,
     after: Position | None = None,
     limit: int | None = None,
-) -> list[Listed[Session]]:
+) -> Part[Session]:
     """Sessions that match. `order` is by a column of `SESSIONS`, `after` the last row of the page before, `limit` the
     number of rows."""
     return await SESSIONS.read(db, Session, _SELECT, _conditions(wanted), order=order, after=after, limit=limit)
 
 
-async def count_sessions(db: Database, wanted: SessionFilter) -> int:
+async def count_sessions(db: Database, wanted: SessionFilter) -> Total:
     """How many sessions match."""
-    return await SESSIONS.count(db, _conditions(wanted))
+    return await SESSIONS.count(db, _conditions(wanted), "created")
 
 
 def _conditions(wanted: SessionFilter) -> Conditions:
@@ -243,6 +246,8 @@ def _conditions(wanted: SessionFilter) -> Conditions:
         conditions.add("s.agent_id = %(agent_id)s", agent_id=wanted.agent_id)
     if wanted.status is not None:
         conditions.add(STATUS + " = %(status)s", status=wanted.status)
+        if wanted.status not in ("running", "deleted"):
+            conditions.add(_UNSETTLED)
     if wanted.staged is not None:
         conditions.add("s.user_id IS NULL" if wanted.staged else "s.user_id IS NOT NULL")
     if wanted.session_ids is not None:

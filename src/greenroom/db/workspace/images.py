@@ -15,7 +15,7 @@ from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
-from greenroom.db.listing import Column, Conditions, Listed, Listing, Position
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ _UPDATE: Final[LiteralString] = (
 )
 
 
-async def list_images(db: Database, *, after: Position | None = None, limit: int | None = None) -> list[Listed[Image]]:
+async def list_images(db: Database, *, after: Position | None = None, limit: int | None = None) -> Part[Image]:
     """Images by friendly name."""
     return await _LISTING.read(db, Image, _SELECT, Conditions(), order=BY_NAME, after=after, limit=limit)
 

@@ -98,8 +98,8 @@ interface Count {
   note: string;
 }
 
-function sessionsInUse(number: number): Count {
-  return { number: String(number), note: number > 0 ? 'of all users' : 'no user is working now' };
+function sessionsInUse(number: string): Count {
+  return { number, note: number !== '0' ? 'of all users' : 'no user is working now' };
 }
 
 function staged(configs: StagingConfig[]): Count {

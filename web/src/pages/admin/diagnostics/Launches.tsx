@@ -85,17 +85,19 @@ const rowKey = (row: Launch) => row.launch_id;
 function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
   return [
     { key: 'time', title: 'Time', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
-    { key: 'user', title: 'User', value: (row) => row.username },
-    { key: 'workspace', title: 'Workspace', value: (row) => row.image_friendly_name },
+    { key: 'user', title: 'User', unordered: true, value: (row) => row.username },
+    { key: 'workspace', title: 'Workspace', unordered: true, value: (row) => row.image_friendly_name },
     {
       key: 'outcome',
       title: 'Outcome',
+      unordered: true,
       value: (row) => wordOf(row.outcome),
       render: (row) => <StatusBadge status={wordOf(row.outcome)} />,
     },
     {
       key: 'reason',
       title: 'Last step',
+      unordered: true,
       value: (row) => row.steps.at(-1)?.reason,
       width: '45%',
       render: (row) => <Text size="sm">{row.steps.at(-1)?.reason ?? '–'}</Text>,
@@ -103,6 +105,7 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     {
       key: 'session',
       title: 'Session',
+      unordered: true,
       value: (row) => row.session_id,
       render: (row) =>
         row.session_id ? <RowLink to={`/admin/sessions/${row.session_id}`}>{row.session_id.slice(0, 8)}</RowLink> : '–',

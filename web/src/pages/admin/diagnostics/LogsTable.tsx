@@ -122,12 +122,12 @@ export function LogsTable({ fixed, codes }: Props) {
   });
   const kind = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
   const columns = useMemo(() => [...kind, detailsOf(setShown)], [kind]);
-  const oldest = (logs.data?.length ?? 0) >= ROWS ? logs.data?.at(-1)?.time : undefined;
+  const oldest = logs.data?.next ? logs.data.rows.at(-1)?.time : undefined;
   return (
     <Stack gap="sm">
       <DataTable
         caption="Logs"
-        query={logs}
+        query={{ data: logs.data?.rows, error: logs.error }}
         columns={columns}
         rowKey={(row) => String(row.log_id)}
         sort="-time"

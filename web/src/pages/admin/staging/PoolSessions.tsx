@@ -53,15 +53,15 @@ export function PoolSessions({ configId }: { configId: string }) {
   const sessions = useQuery(poolSessionsQuery(configId, false));
   const quarantined = useQuery(poolSessionsQuery(configId, true));
   const own = sessions.data && eachOnce(quarantined.data ?? [], sessions.data);
-  const inUse = useQuery(sessionCountQuery({ staging_config_id: configId, staged: false })).data ?? 0;
+  const inUse = useQuery(sessionCountQuery({ staging_config_id: configId, staged: false })).data ?? '0';
   return (
     <Stack gap="xs">
       <Title order={2} fz={18}>
         Staged sessions
       </Title>
-      {inUse > 0 && (
+      {inUse !== '0' && (
         <Text size="sm" c="dimmed">
-          {counted(inUse, 'session')} of this pool {inUse === 1 ? 'is' : 'are'} in use.
+          {counted(inUse, 'session')} of this pool {inUse === '1' ? 'is' : 'are'} in use.
         </Text>
       )}
       <SharedRowMenu>
