@@ -73,14 +73,14 @@ async def test_a_column_added_by_a_migration_disturbs_no_statement(dsn: str, db:
 
 
 async def test_who_waits_for_notifications_does_not_wake_meanwhile(dsn: str, monkeypatch: pytest.MonkeyPatch):
-    heard = asyncio.Queue[Event]()
-    listener = Listener(dsn, application_name="listener under test", on_event=heard.put_nowait)
+    received = asyncio.Queue[Event]()
+    listener = Listener(dsn, application_name="listener under test", on_event=received.put_nowait)
     await listener.open()
     timers = timers_set(monkeypatch)
     listening = asyncio.create_task(listener.run())
     for topic in (Topic.USERS, Topic.ZONES):
         await asyncio.to_thread(_notify, dsn, str(Event(topic)))
-        assert await heard.get() == Event(topic)
+        assert await received.get() == Event(topic)
     listening.cancel()
     await asyncio.wait([listening])
     assert min(timers) > 10

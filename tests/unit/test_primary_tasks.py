@@ -29,6 +29,10 @@ class Logs:
 class Database:
     def __init__(self) -> None:
         self.announced: list[set[str]] = []
+        self.is_due = True
+
+    async def fetch_one(self, _query: str, _params: object) -> dict[str, bool]:
+        return {"is_due": self.is_due}
 
     async def notify(self, *events: Event) -> None:
         self.announced.append({str(event) for event in events})
@@ -48,7 +52,8 @@ def logs() -> Logs:
 def context(db: Database, logs: Logs) -> PrimaryContext:
     separate = Tasks(TaskFailures(), cast("LogWriter", logs))
     fence, news = SimpleNamespace(term=1, zone_key=1), RoundEvents(cast("Any", db), cast("LogWriter", logs))
-    made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=separate)
+    config = SimpleNamespace(agent_missing_s=15.0, cpu_overcommit=1.0)
+    made = SimpleNamespace(db=db, logs=logs, fence=fence, news=news, tasks=separate, zone_id="z", config=config)
     return cast("PrimaryContext", made)
 
 
@@ -90,6 +95,29 @@ async def test_a_failed_task_is_logged_with_its_reason_and_the_others_go_on(
     ((level, code, message),) = logs.rows  # it backs off meanwhile
     assert (level, code) == ("ERROR", "primary-task-failed")
     assert str(error) in message
+
+
+async def test_a_round_in_which_nothing_is_due_looks_at_the_agenda_of_pools_alone(
+    context: PrimaryContext, db: Database, done: list[str]
+):
+    db.is_due = False
+    rounds = PrimaryRounds()
+    await rounds.run(context)
+    assert done == ["pools", *manager_rounds.UPKEEP]
+    await rounds.run(context)
+    assert done[-1] == "pools"
+
+
+async def test_a_task_that_failed_is_tried_again_although_nothing_is_due(
+    context: PrimaryContext, db: Database, done: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    now_s = 0.0
+    monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
+    context.tasks.failures.failed("expiry")
+    db.is_due, now_s = False, FIRST_BACKOFF_S
+    await PrimaryRounds().run(context)
+    assert "expiry" in done
+    assert context.tasks.failures.tasks == []
 
 
 @pytest.mark.parametrize("error", [LeaseLost(), Unavailable()])

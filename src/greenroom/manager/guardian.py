@@ -167,6 +167,7 @@ class Guardian:
     def _apply(self, beat: Beat) -> None:
         self._lease.set_enabled(beat.enabled)
         self._watch.set_enabled(beat.enabled)
+        self._watch.seen(beat.remaining_s)
         if beat.enabled != self._enabled:
             self._enabled = beat.enabled
             self._wakers.wake_all()

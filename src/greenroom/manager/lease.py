@@ -11,6 +11,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Unpack
@@ -241,13 +242,15 @@ class LeaseKeeper:
 
 
 class LeaseWatch:
-    """Looks at the lease when it expires by the database's clock, and when woken; ends an expired holder."""
+    """Looks at the lease when it expires by the database's clock, and when woken; ends an expired holder. While
+    heartbeats say that it is renewed, there is no need to look."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db
         self._me = me
         self._wanted = False
         self._woken = asyncio.Event()
+        self._due_s = 0.0
 
     def set_enabled(self, enabled: bool) -> None:
         """Only an enabled Manager evicts."""
@@ -255,28 +258,42 @@ class LeaseWatch:
 
     def wake(self) -> None:
         """The lease changed, or notifications may have been missed."""
+        self._due_s = 0.0
         self._woken.set()
+
+    def seen(self, remaining_s: float) -> None:
+        """The heartbeat has read until when the lease lasts."""
+        due_s = boottime_s() + _look_in_s(remaining_s)
+        if due_s < self._due_s:
+            self._woken.set()
+        self._due_s = due_s
 
     async def run(self) -> None:
         while True:
             self._woken.clear()
+            if (left_s := self._due_s - boottime_s()) > 0:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(left_s):
+                        await self._woken.wait()
+                continue
             try:
                 pause_s = await self._look()
             except (GreenroomError, psycopg.Error) as error:
                 log.warning("the lease could not be looked at", reason=str(error).strip())
                 pause_s = core_lease.LOOK_AGAIN_S
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+            if not self._woken.is_set():
+                self._due_s = boottime_s() + pause_s
 
     async def _look(self) -> float:
         if not self._wanted:
             return core_lease.LOOK_AGAIN_S
         lease = await read_lease(self._db, self._me.zone_key)
         if lease.remaining_s > 0:
-            return core_lease.look_in_s(lease.remaining_s, random.random())  # noqa: S311 -- spreads load
+            return _look_in_s(lease.remaining_s)
         if await evict(self._db, self._me.zone_key):
             log.info("the connection of a holder whose lease is over was ended")
         return core_lease.LOOK_AGAIN_S if lease.holder is None else core_lease.EVICT_JITTER_S
+
+
+def _look_in_s(remaining_s: float) -> float:
+    return core_lease.look_in_s(remaining_s, random.random())  # noqa: S311 -- spreads load

@@ -14,8 +14,8 @@ from typing import Final
 EVICT_JITTER_S: Final = 0.05
 """Managers look at a lease up to this long after its end, so that they do not all look at once."""
 
-LOOK_AGAIN_S: Final = 1.0
-"""Longest time between two looks at the lease: a NOTIFY may be lost."""
+LOOK_AGAIN_S: Final = 2.0
+"""Longest time between two looks at the lease: a NOTIFY may be lost. A heartbeat, once a second, is such a look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,6 +205,13 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
         connection.pgconn.finish()
 
 
+REMAINING: Final[LiteralString] = (
+    # separately: before PostgreSQL 17 nothing can be subtracted from an infinite time
+    "(extract(epoch FROM l.expires_at) - extract(epoch FROM clock_timestamp()))::double precision"
+)
+"""Seconds until the end of the lease in `zone_leases l`."""
+
+
 async def read_lease(db: Database, zone_key: int) -> Lease:
     """The zone's lease by the database's clock.
 
@@ -213,10 +220,8 @@ async def read_lease(db: Database, zone_key: int) -> Lease:
     """
     lease = await db.fetch_one_as(
         Lease,
-        "SELECT term, holder::text, manager_id::text,"
-        # separately: before PostgreSQL 17 nothing can be subtracted from an infinite time
-        " (extract(epoch FROM expires_at) - extract(epoch FROM clock_timestamp()))::double precision AS remaining_s"
-        " FROM zone_leases WHERE zone_key = %s",
+        "SELECT term, holder::text, manager_id::text, " + REMAINING + " AS remaining_s"
+        " FROM zone_leases l WHERE zone_key = %s",
         (zone_key,),
     )
     return lease or Lease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))

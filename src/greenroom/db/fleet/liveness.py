@@ -11,26 +11,28 @@ from greenroom.core.session.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database, rows_as
 from greenroom.db.session.transitions import TO, ChangedSession
 
-_LOSABLE: Final = sorted(sources_of(SessionStatus.LOST))
+LOSABLE: Final = {"losable": sorted(sources_of(SessionStatus.LOST))}
 _IS_LOSABLE: Final[LiteralString] = (
-    " user_id IS NOT NULL AND status = ANY(%s) AND status <> 'deleted'"
+    " user_id IS NOT NULL AND status = ANY(%(losable)s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
 )
 """A first start that waits for an Agent is tried on another one; a resumed session has its disk there."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
+SUSPECTS: Final[LiteralString] = (
+    "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
+    " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
+    " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
+    " FROM agents a WHERE zone_id = %(zone_id)s"
+    " AND (status <> 'running' OR last_reported < clock_timestamp() - make_interval(secs => %(missing_s)s))"
+)
+
+
 async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[AgentReport]:
     """The zone's Agents of which something may be concluded: all but those that run and were not silent so long."""
-    return await db.fetch_as(
-        AgentReport,
-        "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
-        " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
-        " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
-        " FROM agents a WHERE zone_id = %s"
-        " AND (status <> 'running' OR last_reported < clock_timestamp() - make_interval(secs => %s)) ORDER BY agent_id",
-        (_LOSABLE, zone_id, missing_s),
-    )
+    params = {**LOSABLE, "zone_id": zone_id, "missing_s": missing_s}
+    return await db.fetch_as(AgentReport, SUSPECTS + " ORDER BY agent_id", params)
 
 
 async def set_agent_status(connection: Connection, agent_id: str, before: str, to: str) -> bool:
@@ -84,16 +86,17 @@ async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> boo
 async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
     """Mark the users' sessions of a missing Agent lost; returns those changed."""
     await connection.execute(
-        "SELECT 1 FROM sessions WHERE agent_id = %s AND" + _IS_LOSABLE + " ORDER BY session_id FOR NO KEY UPDATE",
-        (agent_id, _LOSABLE),
+        "SELECT 1 FROM sessions WHERE agent_id = %(agent_id)s AND" + _IS_LOSABLE + " ORDER BY session_id"
+        " FOR NO KEY UPDATE",
+        {**LOSABLE, "agent_id": agent_id},
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET " + TO[SessionStatus.LOST] + ", error = %s"
+        "UPDATE sessions SET " + TO[SessionStatus.LOST] + ", error = %(reason)s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
-        " AND agent_id = %s AND"
+        " AND agent_id = %(agent_id)s AND"
         + _IS_LOSABLE
         + " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
-        (reason, agent_id, _LOSABLE),
+        {**LOSABLE, "reason": reason, "agent_id": agent_id},
     )
     return rows_as(ChangedSession, await cursor.fetchall())
 
@@ -113,13 +116,15 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
     return rows_as(ChangedSession, await cursor.fetchall())
 
 
+ENDABLE_OF_DEAD: Final[LiteralString] = (
+    "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
+    " WHERE s.zone_id = %(zone_id)s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead'"
+)
+
+
 async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
     """Sessions that are ending and have no Agent, or a dead one: no Agent will ever confirm them."""
-    rows = await db.fetch(
-        "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
-        " WHERE s.zone_id = %s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead' LIMIT 500",
-        (zone_id,),
-    )
+    rows = await db.fetch(ENDABLE_OF_DEAD + " LIMIT 500", {"zone_id": zone_id})
     return [row["session_id"] for row in rows]
 
 
@@ -136,23 +141,25 @@ class ChangedOffer:
     memory_before: int
 
 
+CHANGED_OFFERS: Final[LiteralString] = (
+    "SELECT agent_id::text, agent_name(a) AS hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
+    " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
+    " (SELECT CASE WHEN c.cores_reported > 0"
+    "   THEN coalesce(a.cores_override, c.cores_reported * %(overcommit)s) ELSE 0 END AS cores,"
+    "  CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END AS overcommit,"
+    "  CASE WHEN c.memory_reported > 0"
+    "   THEN coalesce(a.memory_override, c.memory_reported) ELSE 0 END AS memory) o"
+    " WHERE a.zone_id = %(zone_id)s AND (c.cores, c.overcommit, c.memory)"
+    " IS DISTINCT FROM (o.cores, o.overcommit, o.memory)"
+)
+
+
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
     """Agents with an offer that differs from report, overcommit and overrides (as in
     `db.fleet.reports.write_capacity`).
     """
-    return await db.fetch_as(
-        ChangedOffer,
-        "SELECT agent_id::text, agent_name(a) AS hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
-        " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
-        " (SELECT CASE WHEN c.cores_reported > 0"
-        "   THEN coalesce(a.cores_override, c.cores_reported * %(overcommit)s) ELSE 0 END AS cores,"
-        "  CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END AS overcommit,"
-        "  CASE WHEN c.memory_reported > 0"
-        "   THEN coalesce(a.memory_override, c.memory_reported) ELSE 0 END AS memory) o"
-        " WHERE a.zone_id = %(zone_id)s AND (c.cores, c.overcommit, c.memory)"
-        " IS DISTINCT FROM (o.cores, o.overcommit, o.memory) ORDER BY agent_id",
-        {"zone_id": zone_id, "overcommit": cpu_overcommit},
-    )
+    params = {"zone_id": zone_id, "overcommit": cpu_overcommit}
+    return await db.fetch_as(ChangedOffer, CHANGED_OFFERS + " ORDER BY agent_id", params)
 
 
 async def write_offer(connection: Connection, offer: ChangedOffer) -> None:

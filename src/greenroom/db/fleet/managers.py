@@ -15,7 +15,7 @@ import psycopg
 from greenroom.core.errors import LastEnabledManager, ManagerRuns, NotFound, SetupError
 from greenroom.core.fleet.liveness import DAY_S, ManagerRecord
 from greenroom.db.database import Connection, Database, row_as
-from greenroom.db.fleet.leases import evict
+from greenroom.db.fleet.leases import REMAINING, evict
 from greenroom.db.notifications import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
@@ -108,14 +108,15 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """The result of a heartbeat. `seen_term` is the highest term that an Agent of the zone has seen; `server_age_s`
-    since the start of PostgreSQL.
+    """The result of a heartbeat. `remaining_s` is that of the zone's lease (`db.fleet.leases.Lease`); `seen_term` the
+    highest term that an Agent of the zone has seen; `server_age_s` since the start of PostgreSQL.
     """
 
     enabled: bool
     zone_id: str
     zone_name: str
     term: int
+    remaining_s: float
     seen_term: int
     server_age_s: float
 
@@ -126,7 +127,7 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None)
         "UPDATE managers m SET last_reported = clock_timestamp(),"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
         " FROM zones z JOIN zone_leases l USING (zone_key) WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
-        " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term,"
+        " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term, " + REMAINING + " AS remaining_s,"
         " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS seen_term,"
         " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
         (finished_ago_s, manager_id),

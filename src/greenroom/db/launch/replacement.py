@@ -138,11 +138,12 @@ _ORPHANED_START: Final[LiteralString] = (
 )
 
 
+AWAITING_SUCCESSOR: Final[LiteralString] = _SEARCH + "s.awaits_successor AND s.zone_id = %(zone_id)s"
+
+
 async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
     """Failed sessions of the zone with a user who waits for another one."""
-    return await db.fetch_as(
-        WaitingSession, _SEARCH + "s.awaits_successor AND s.zone_id = %s ORDER BY s.session_id", (zone_id,)
-    )
+    return await db.fetch_as(WaitingSession, AWAITING_SUCCESSOR + " ORDER BY s.session_id", {"zone_id": zone_id})
 
 
 async def read_orphaned_starts(db: Database, zone_id: str) -> list[WaitingSession]:

@@ -15,9 +15,9 @@ from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 _RETURNING: Final = sorted(RETURNING)
-_WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _RETURNING, "steps": sorted(AGENT_STEPS)}
+WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _RETURNING, "steps": sorted(AGENT_STEPS)}
 
-_WAITING: Final[LiteralString] = (
+WAITING: Final[LiteralString] = (
     "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"
     " coalesce(agent_name(a), '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
     " t.stepped, t.admitted,"
@@ -53,7 +53,7 @@ async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
     With an Agent that is away only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
     go on when the Agent returns or is dead.
     """
-    return await db.fetch_as(WaitingSession, _WAITING, {"zone_id": zone_id, **_WAITS})
+    return await db.fetch_as(WaitingSession, WAITING, {"zone_id": zone_id, **WAITS})
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[WaitingSession]:
@@ -61,8 +61,8 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
     round.
     """
     cursor = await connection.execute(
-        _WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
-        {"zone_id": zone_id, "ids": list(session_ids), **_WAITS},
+        WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
+        {"zone_id": zone_id, "ids": list(session_ids), **WAITS},
     )
     return rows_as(WaitingSession, await cursor.fetchall())
 

@@ -31,7 +31,7 @@ from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 MAX_AT_ONCE: Final = 100
 """Sessions per round of expiry; the rest follow in the next one."""
 
-_LIVING: Final = sorted(map(str, COUNTS_FOR_USER))
+LIVING: Final = {"living": sorted(map(str, COUNTS_FOR_USER))}
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
 
@@ -153,7 +153,7 @@ class ExpiringSession(SessionLifetime):
     now: datetime
 
 
-_EXPIRING: Final[LiteralString] = (
+EXPIRING: Final[LiteralString] = (
     "SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now, "
     + CLOCKS
     + """
@@ -172,15 +172,15 @@ async def read_expiring(db: Database, zone_id: str) -> list[ExpiringSession]:
     """
     return await db.fetch_as(
         ExpiringSession,
-        _EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
-        {"zone_id": zone_id, "living": _LIVING, "most": MAX_AT_ONCE},
+        EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
+        {"zone_id": zone_id, **LIVING, "most": MAX_AT_ONCE},
     )
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[ExpiringSession]:
     """Those of these sessions that are still over, locked by id; rows that others hold wait for the next round."""
     cursor = await connection.execute(
-        _EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
-        {"zone_id": zone_id, "living": _LIVING, "ids": list(session_ids)},
+        EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
+        {"zone_id": zone_id, **LIVING, "ids": list(session_ids)},
     )
     return rows_as(ExpiringSession, await cursor.fetchall())

@@ -95,19 +95,22 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
     return rows_as(ReportedSession, await cursor.fetchall())
 
 
+MISSED: Final[LiteralString] = (
+    "SELECT " + _SESSION + ","
+    " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
+    " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
+    " JOIN agents a USING (agent_id)"
+    " WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(decidable)s) AND s.status <> 'deleted'"
+    " AND a.status = 'running' AND a.complete AND o.incarnation = a.incarnation"
+)
+DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
+
+
 async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
     """Sessions that wait although their Agent, which is running and has reported everything, may have reported what
     they wait for.
     """
-    found = await db.fetch(
-        "SELECT " + _SESSION + ","
-        " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
-        " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
-        " JOIN agents a USING (agent_id)"
-        " WHERE s.zone_id = %s AND s.status = ANY(%s) AND s.status <> 'deleted' AND a.status = 'running' AND a.complete"
-        " AND o.incarnation = a.incarnation",
-        (zone_id, [*sorted(TRANSITIONAL), *sorted(RETURNING)]),
-    )
+    found = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
     observations = rows_as(Observation, [row.pop("observation") for row in found])
     return list(zip(rows_as(ReportedSession, found), observations, strict=True))
 

@@ -1,5 +1,7 @@
 """The Primary's round: the zone's time-sensitive tasks, each fenced, one after the other; and refills beside it.
 
+A round first asks whether its tasks would find anything; at rest that is all it asks, and pools have an agenda.
+
 Beside the rounds a claimed session is replaced within milliseconds: a pool that is named is planned by itself. Nothing
 depends on that; the next round finds what was missed.
 """
@@ -14,6 +16,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event
+from greenroom.db.due import is_anything_due
 from greenroom.kit.clock import boottime_s
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext
@@ -35,7 +38,9 @@ TASKS: Final[dict[str, Task]] = {
     "pools": run_due_pools,
     "expiry": run_expiry,
 }
-"""Of every round, in this order."""
+"""Of every round in which something is due (`db.due`), in this order."""
+AT_REST: Final = ("pools",)
+"""Of every other round."""
 UPKEEP: Final[dict[str, Task]] = {
     "orphans": run_orphaned_starts,
     "reconcile": run_reconcile,
@@ -64,12 +69,18 @@ class PrimaryRounds:
         if ctx.fence.term != self._term:
             await ctx.db.notify(Event.lease(ctx.fence.zone_key))  # Agents that other Managers answer come here now
             self._term = ctx.fence.term
-        await _run(TASKS, ctx)
+        await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in AT_REST}, ctx)
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
             self._upkeep_at_s = boottime_s()
             await _run(UPKEEP, ctx)
         if all(ctx.tasks.failures.stops(name) for name in TASKS):
             raise GreenroomError("None of the Primary's tasks can be done.")
+
+
+async def _is_due(ctx: PrimaryContext) -> bool:
+    """A task that failed is tried again even if nothing is due: its row may be gone."""
+    timings = {"missing_s": ctx.config.agent_missing_s, "cpu_overcommit": ctx.config.cpu_overcommit}
+    return bool(ctx.tasks.failures.tasks) or await is_anything_due(ctx.db, ctx.zone_id, **timings)
 
 
 async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
