@@ -37,6 +37,7 @@ from greenroom.kit.secrets import hashed, new_secret
 from greenroom.testing import history
 from greenroom.testing.agents import Second
 from greenroom.testing.postgres import PostgresServer
+from greenroom.testing.processes import answers
 from greenroom.wire.messages import Registered
 
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
@@ -274,7 +275,8 @@ async def _until_missing(made: Rig, leaving: subprocess.Popen[bytes]) -> float:
 
 async def _until_taken_over(made: Rig, number: int) -> float:
     """From the death of the Primary until all Agents are recorded with the next one."""
-    await made.fleet.start("two", **TIMINGS)
+    made.fleet.managers["two"].start()
+    await answers(f"{made.fleet.urls['two']}/health", 200)
     begun = time.monotonic()
     made.fleet.managers["one"].kill()
     await made.until_recorded(number, "two", 240)

@@ -15,7 +15,7 @@ from tests.support.agents import ToldAgent, joined, row, seen, session, term_abo
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
-from greenroom.core.events import Event
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.manager.checkin import polling
 from greenroom.manager.main import AGENTS_CONNECTIONS
@@ -143,6 +143,22 @@ async def test_all_that_look_at_the_same_moment_do_so_in_one_statement(
     for task in held:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)
+
+
+async def test_what_many_get_alike_is_read_once(
+    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]]
+):
+    agents = [await joined(db, long_holding, machine_id=f"machine-{n}") for n in range(5)]
+    await _at_rest(db, *agents)
+    held = [asyncio.create_task(agent.check_in(hold_s=HOLD_S)) for agent in agents]
+    await eventually(lambda: {agent_id for ids in asked for agent_id in ids} == {a.agent_id for a in agents})
+    await asyncio.sleep(0.4)  # to see that nothing happens
+    asked.clear()
+    await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A')")
+    await db.notify(Event(Topic.IMAGES))
+    answers = await asyncio.gather(*held)
+    assert {image.name for answer in answers for image in answer.images or ()} == {"a:1"}
+    assert asked == [sorted(agent.agent_id for agent in agents), []]
 
 
 async def test_while_a_poll_is_held_the_agent_can_report(agent: ToldAgent, db: Database):

@@ -11,7 +11,7 @@ from tests.support.system import System
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import update_agent
-from greenroom.db.fleet.liveness import changed_offers, read_allocations, write_offer
+from greenroom.db.fleet.liveness import changed_offers, lock_allocations, write_offer
 from greenroom.db.session.sessions import insert_session
 from greenroom.db.session.views import SessionFilter, list_sessions
 from greenroom.testing import rows
@@ -43,7 +43,8 @@ class Quotas(System):
 
     async def counted(self) -> float:
         """As counted, which must be the sum of the sessions."""
-        (allocation,) = await read_allocations(self.db, self.zone_id)
+        async with self.db.transaction() as connection:
+            (allocation,) = await lock_allocations(connection, self.zone_id, [self.agent_id])
         assert "I5" not in await self.broken()
         assert allocation.cores_counted == pytest.approx(allocation.cores_summed)
         return allocation.cores_counted

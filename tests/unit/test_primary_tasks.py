@@ -179,3 +179,13 @@ def test_the_back_off_grows_and_is_forgotten_when_the_row_is_gone(monkeypatch: p
     assert failures.failed("pools", "one") == FIRST_BACKOFF_S
     failures.done("pools", "one")
     assert failures.tasks == []
+
+
+async def test_an_item_that_ended_well_is_progress_of_a_long_task(
+    context: PrimaryContext, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(isolation, "boottime_s", lambda: 7.0)
+    async with context.tasks.isolated("agents"):
+        async with context.tasks.isolated("agents", "one of thousands"):
+            pass
+        assert context.tasks.failures.done_at_s == 7.0

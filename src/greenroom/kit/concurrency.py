@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Generic, TypeVar
@@ -60,6 +60,21 @@ class CoalescedEach(Generic[T]):
         if one is None:
             one = self._of[name] = Coalesced(partial(self._read, name))
         return await one.get()
+
+
+class Shared(Generic[T]):
+    """One reading for all who ask for the same within `kept_s`; an error is raised for all of them."""
+
+    def __init__(self, kept_s: float) -> None:
+        self._kept_s = kept_s
+        self._readings: dict[str, asyncio.Task[T]] = {}
+
+    async def get(self, name: str, read: Callable[[], Coroutine[None, None, T]]) -> T:
+        reading = self._readings.get(name)
+        if reading is None:
+            reading = self._readings[name] = asyncio.create_task(read())
+            asyncio.get_running_loop().call_later(self._kept_s, self._readings.pop, name)
+        return await asyncio.shield(reading)
 
 
 class Turns:

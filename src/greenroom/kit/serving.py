@@ -30,6 +30,8 @@ COLLECTED_AFTER: Final = (50_000, 20, 100)
 """Objects more than before, and collections of the younger ones, until the garbage collector looks: with its usual 700
 it would look at all held requests again and again, which is a third of what they cost. Cycles are rare here.
 """
+QUEUED: Final = 4096
+"""Connections that wait to be accepted: after a Manager has died all its Agents come to another one at once."""
 FREED_WITHIN_S: Final = 2.0
 """The ports of a process that was just killed are free again within this, its helpers' copies too."""
 TRY_AGAIN_S: Final = 0.05
@@ -193,7 +195,7 @@ def _bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-        listening.listen(1024)
+        listening.listen(QUEUED)
     except OSError:
         listening.close()
         raise

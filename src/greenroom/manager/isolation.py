@@ -41,7 +41,7 @@ class TaskFailures:
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], _TaskFailure] = {}
         self.done_at_s = float("-inf")
-        """When a task last ended well: a round that goes on is slow, and does not hang."""
+        """When a task, or an item of one, last ended well: a round that goes on is slow, and does not hang."""
 
     @property
     def tasks(self) -> list[str]:
@@ -64,8 +64,7 @@ class TaskFailures:
         return backoff_s
 
     def done(self, task: str, item: str = "") -> None:
-        if not item:
-            self.done_at_s = boottime_s()
+        self.done_at_s = boottime_s()
         if self._found.pop((task, item), None) is not None:
             log.info("a task of the Primary works again", task=task, item=item)
 

@@ -23,7 +23,7 @@ class GuardianStatus:
     round_age_s: float | None = None
     """Since the last finished one; None before the first."""
     task_age_s: float = math.inf
-    """Since one of the Primary's tasks ended well, in a round that need not have finished."""
+    """Since one of the Primary's tasks, or an item of one, ended well, in a round that need not have finished."""
     database_for_s: float | None = None
     """For how long heartbeats have succeeded; None while one is under way, or after it failed."""
     failing_tasks: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, LiteralString
 
@@ -35,12 +35,17 @@ async def read_agents(db: Database, zone_id: str, missing_s: float) -> list[Agen
     return await db.fetch_as(AgentReport, SUSPECTS + " ORDER BY agent_id", params)
 
 
-async def set_agent_status(connection: Connection, agent_id: str, before: str, to: str) -> bool:
-    """Change an Agent's status; False = it has changed meanwhile."""
-    cursor = await connection.execute(
-        "UPDATE agents SET status = %s WHERE agent_id = %s AND status = %s RETURNING 1", (to, agent_id, before)
+async def mark_running(connection: Connection, agents: Mapping[str, str]) -> frozenset[str]:
+    """Mark Agents as running that have the status given for each; those that still had it."""
+    await connection.execute(
+        "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE", (list(agents),)
     )
-    return await cursor.fetchone() is not None
+    cursor = await connection.execute(
+        "UPDATE agents a SET status = 'running' FROM unnest(%s::uuid[], %s::text[]) AS m(agent_id, before)"
+        " WHERE a.agent_id = m.agent_id AND a.status = m.before RETURNING a.agent_id::text",
+        (list(agents), list(agents.values())),
+    )
+    return frozenset(row["agent_id"] for row in await cursor.fetchall())
 
 
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
@@ -171,7 +176,7 @@ async def write_offer(connection: Connection, offer: ChangedOffer) -> None:
     )
 
 
-_ALLOCATIONS: Final = (
+_ALLOCATIONS: Final[LiteralString] = (
     "SELECT c.agent_id::text, agent_name(a) AS hostname, c.cores_allocated AS cores_counted,"
     " c.memory_allocated AS memory_counted,"
     " coalesce(sum(reserved_cores(s.cores, s.cpu_quota, c.overcommit)), 0) AS cores_summed,"
@@ -179,13 +184,17 @@ _ALLOCATIONS: Final = (
     " FROM agent_capacity c JOIN agents a USING (agent_id)"
     " LEFT JOIN sessions s ON s.agent_id = c.agent_id AND s.status <> 'deleted'"
     " WHERE a.zone_id = %s AND (%s::uuid[] IS NULL OR c.agent_id = ANY(%s::uuid[]))"
-    " GROUP BY c.agent_id, a.*, c.cores_allocated, c.memory_allocated ORDER BY c.agent_id"
+    " GROUP BY c.agent_id, a.*, c.cores_allocated, c.memory_allocated"
+)
+_DIFFERING: Final[LiteralString] = (
+    "SELECT * FROM (" + _ALLOCATIONS + ") AS a"
+    " WHERE (cores_counted, memory_counted) IS DISTINCT FROM (cores_summed, memory_summed)"
 )
 
 
-async def read_allocations(db: Database, zone_id: str) -> list[Allocation]:
-    """Counted and summed reservations; not exact while sessions come and go."""
-    return await db.fetch_as(Allocation, _ALLOCATIONS, (zone_id, None, None))
+async def read_differing(db: Database, zone_id: str) -> list[Allocation]:
+    """Reservations where count and sum differ, if only by rounding; not exact while sessions come and go."""
+    return await db.fetch_as(Allocation, _DIFFERING, (zone_id, None, None))
 
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:

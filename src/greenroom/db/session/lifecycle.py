@@ -129,16 +129,16 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Cha
     return row_as(ChangedSession, await cursor.fetchone())
 
 
-async def await_return(connection: Connection, agent_id: str) -> None:
-    """The Agent is back: sessions that waited for it have a deadline, counted from now. Those are the lost and
+async def await_return(connection: Connection, agent_ids: Sequence[str]) -> None:
+    """These Agents are back: sessions that waited for them have a deadline, counted from now. Those are the lost and
     unreachable ones, and those to be stopped, paused or resumed (`db.session.deadlines.read_waiting`).
     """
     await connection.execute(
         "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
-        " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = %s AND (status = ANY(%s)"
+        " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND (status = ANY(%s)"
         "   OR status IN ('stopping', 'pausing') OR status = 'starting' AND started IS NOT NULL)"
         "  ORDER BY session_id FOR NO KEY UPDATE)",
-        (RETURN_S, agent_id, sorted(RETURNING)),
+        (RETURN_S, list(agent_ids), sorted(RETURNING)),
     )
 
 

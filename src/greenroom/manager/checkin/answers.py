@@ -15,6 +15,7 @@ from greenroom.core.masking import shown
 from greenroom.core.session.observations import Verdict
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
+from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
@@ -27,6 +28,7 @@ from greenroom.db.fleet.checkin import (
     ZoneState,
 )
 from greenroom.db.fleet.managers import ManagerRow
+from greenroom.kit.concurrency import Shared
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.wire.messages import (
@@ -85,6 +87,35 @@ ORDERED: Final = frozenset(
 """Statuses in which an instruction has just been given to the Agent, so that its age is that of the status."""
 
 
+SHARED_S: Final = 1.0
+"""When many Agents come at once, after an election or a change for all, what they get alike is read once a second."""
+
+
+class SharedLists:
+    """The lists that are the same for many Agents, by their digests."""
+
+    def __init__(self, db: Database, secrets: Secrets) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._images = Shared[list[DesiredImage]](SHARED_S)
+        self._filter_policies = Shared[list[FilterPolicy]](SHARED_S)
+
+    async def images(self, state: CheckInState) -> list[DesiredImage]:
+        """Raises Unavailable: the database cannot be reached."""
+
+        async def read() -> list[DesiredImage]:
+            offered = await checkin.read_images(self._db, state.agent.agent_id, state.zone.zone_id)
+            return [_image(image, self._secrets) for image in offered]
+
+        return await self._images.get(state.agent.images_digest, read)
+
+    async def filter_policies(self, state: CheckInState) -> list[FilterPolicy]:
+        """Raises Unavailable: the database cannot be reached."""
+        return await self._filter_policies.get(
+            state.zone.filter_policies_digest, lambda: checkin.read_filter_policies(self._db)
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
     """An instruction in an answer: `key` and, for a session, its generation; `age_s` since it was given."""
@@ -113,6 +144,7 @@ async def make(
     me: ManagerRow,
     config: ManagerConfig,
     secrets: Secrets,
+    shared: SharedLists,
     message: CheckIn,
     state: CheckInState,
     images_sent: str,
@@ -128,7 +160,8 @@ async def make(
     listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
     if message.full or digest(state.agent.generations) != message.have_digest:
         delta = difference(held, state.agent.generations) if held is not None and not message.full else None
-        listed = await checkin.read_desired(db, message.agent_id, delta.changed if delta else None)
+        if state.agent.generations:
+            listed = await checkin.read_desired(db, message.agent_id, delta.changed if delta else None)
         generations = {session.session_id: session.generation for session in listed}
         entries = [_desired(session, secrets) for session in listed]
         if held is None or delta is None:
@@ -139,15 +172,18 @@ async def make(
             generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
         name = digest(generations)
     if state.agent.images_digest != images_sent:
-        offered = await checkin.read_images(db, message.agent_id, state.zone.zone_id)
-        images = [_image(image, secrets) for image in offered]
+        images = await shared.images(state)
     ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
     commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
     answer = msgspec.structs.replace(
         no_news(state, me, config), desired=desired, changes=changes, images=images, commands=commands
     )
     if filter_policies_differ(message, state):
-        answer = await _with_filter_policies(answer, db, state)
+        answer = msgspec.structs.replace(
+            answer,
+            filter_policies=await shared.filter_policies(state),
+            filter_policies_digest=state.zone.filter_policies_digest,
+        )
     return News(answer=answer, instructions=_instructions(listed, ordered), generations=generations, digest=name)
 
 
@@ -164,13 +200,6 @@ def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -
 def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
     """Whether the Agent's web filter policies are outdated; an Agent that reports none is not sent any."""
     return message.have_filter_policies not in {None, state.zone.filter_policies_digest}
-
-
-async def _with_filter_policies(answer: Answer, db: Database, state: CheckInState) -> Answer:
-    policies = await checkin.read_filter_policies(db)
-    return msgspec.structs.replace(
-        answer, filter_policies=policies, filter_policies_digest=state.zone.filter_policies_digest
-    )
 
 
 def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:

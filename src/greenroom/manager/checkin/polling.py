@@ -126,6 +126,7 @@ class CheckIns:
         self._zone: ZoneState | None = None
         """The last one that was read; one for all Agents, as long as it is the same."""
         self._looks = Looks(db, me.manager_id)
+        self._shared = answers.SharedLists(db, secrets)
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
@@ -229,12 +230,13 @@ class CheckIns:
         reported, agent = message.capacity, state.agent
         new_capacity = (reported.cores, reported.memory_bytes) != (agent.cores_reported, agent.memory_reported)
         reported_before = (agent.recorded_manager_id, agent.recorded_term) == (self._me.manager_id, message.term_seen)
+        comes_again = message.term_seen < state.zone.term  # at once, with the term that it is told now
         nothing_new = (
             not message.sessions
             and message.images is None
             and not new_capacity
             and (agent.complete or not message.inventory_complete)
-            and reported_before
+            and (reported_before or comes_again)
         )
         if nothing_new:
             self._committer.beat(message)
@@ -287,6 +289,7 @@ class CheckIns:
                 me=self._me,
                 config=self._config,
                 secrets=self._secrets,
+                shared=self._shared,
                 message=message,
                 state=state,
                 images_sent=sent.images_digest,

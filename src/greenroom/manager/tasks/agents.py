@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from greenroom.core.events import Event, Topic
@@ -18,6 +19,10 @@ from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 
+MOST_TOGETHER: Final = 200
+TOGETHER: Final = "several that report"
+"""The item that fails when one of many Agents cannot be marked as running; they are tried one by one then."""
+
 
 async def run_agents(ctx: PrimaryContext) -> None:
     """Draw conclusions from the check-ins of Agents, or their absence."""
@@ -29,8 +34,11 @@ async def run_agents(ctx: PrimaryContext) -> None:
     plan = core_liveness.plan(agents, timings, quiet=ctx.quiet)
     if plan:
         await stop("primary.after_check")
-    for action in plan:
-        if ctx.tasks.failures.in_backoff("agents", action.agent_id):
+    failures = ctx.tasks.failures
+    due = [action for action in plan if not failures.in_backoff("agents", action.agent_id)]
+    await _return(ctx, [action for action in due if isinstance(action, AgentMove) and action.to == "running"], names)
+    for action in due:
+        if isinstance(action, AgentMove) and action.to == "running":
             continue
         async with ctx.tasks.isolated("agents", action.agent_id):
             if isinstance(action, SessionsLost):
@@ -47,16 +55,34 @@ _AGENT_IS: Final = {
 }
 
 
+async def _return(ctx: PrimaryContext, actions: Sequence[AgentMove], names: Mapping[str, str]) -> None:
+    """Mark Agents as running, many together: after an outage, or on their first day, thousands report at once."""
+    most = 1 if ctx.tasks.failures.in_backoff("agents", TOGETHER) else MOST_TOGETHER
+    for group in (actions[i : i + most] for i in range(0, len(actions), most)):
+        async with ctx.tasks.isolated("agents", group[0].agent_id if len(group) == 1 else TOGETHER):
+            async with guarded(ctx.db, ctx.fence) as connection:
+                await stop("primary.in_guard")
+                moved = await db_liveness.mark_running(connection, {action.agent_id: action.before for action in group})
+                await await_return(connection, sorted(moved))
+            for action in group:
+                if action.agent_id in moved:
+                    _announce(ctx, action, names[action.agent_id])
+
+
 async def _move(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         rows = await _moved(ctx, connection, action, name)
     if rows is None:
         return
-    ctx.news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
-    ctx.news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
+    _announce(ctx, action, name)
     for row in rows:
         ctx.news.moved(row, f"its Agent {name} is {action.to}")
+
+
+def _announce(ctx: PrimaryContext, action: AgentMove, name: str) -> None:
+    ctx.news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
+    ctx.news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
 
 
 async def _moved(
@@ -65,17 +91,9 @@ async def _moved(
     """The sessions that changed with the Agent; None if it does not change, because it has checked in meanwhile."""
     if action.to == "missing":
         return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
-    if action.to == "dead":
-        if not await db_liveness.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
-            return None
-        return await db_liveness.delete_sessions_of(
-            connection, action.agent_id, f"Agent {name} is dead: {action.reason}"
-        )
-    if not await db_liveness.set_agent_status(connection, action.agent_id, action.before, action.to):
+    if not await db_liveness.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
         return None
-    if action.before != "pending":
-        await await_return(connection, action.agent_id)
-    return []
+    return await db_liveness.delete_sessions_of(connection, action.agent_id, f"Agent {name} is dead: {action.reason}")
 
 
 async def _lose(ctx: PrimaryContext, action: SessionsLost) -> None:
@@ -112,7 +130,7 @@ async def run_offers(ctx: PrimaryContext) -> None:
 
 async def run_reconcile(ctx: PrimaryContext) -> None:
     """Make the reserved counts agree with the sessions; read without lock, corrected under it."""
-    suspects = corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
+    suspects = corrections(await db_liveness.read_differing(ctx.db, ctx.zone_id))
     if not suspects:
         return
     await stop("primary.after_check")
