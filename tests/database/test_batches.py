@@ -13,6 +13,7 @@ from tests.database.locks import waiting
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database, Params
+from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.testing import rows
@@ -61,6 +62,12 @@ async def test_rows_that_wait_are_one_statement(db: Database, monkeypatch: pytes
     assert len(statements) == 1
     written = await db.fetch("SELECT message FROM logs ORDER BY log_id")
     assert [row["message"] for row in written] == [f"row {number}" for number in range(9)]
+    statements.clear()
+    monkeypatch.setattr(batches, "MOST", 4)  # so many end within the time limit of a statement
+    for number in range(9):
+        logs.write(LogCode.LOGIN, f"row {number}")
+    await logs.flush()
+    assert len(statements) == 3
 
 
 async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: Database):

@@ -100,7 +100,7 @@ async def _at_rest(db: Database, *agents: ToldAgent) -> None:
 async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_that(
     long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)  # it comes at once, whatever the machine does
+    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)  # it comes at once, even if the machine is busy
     agent = await joined(db, long_holding)
     await _at_rest(db, agent)
     await agent.check_in(hold_s=2.0)
@@ -119,9 +119,9 @@ async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one
     await _at_rest(db, agent, other)
     await agent.check_in(hold_s=1.0)
     others = asyncio.create_task(other.check_in(hold_s=HOLD_S))
-    ids = [await session(db, told) for told in (agent, other)]
-    await db.notify(*(Event.agent(told.agent_id) for told in (agent, other)))
-    await others  # the Manager has heard of both
+    ids = [await session(db, each) for each in (agent, other)]
+    await db.notify(*(Event.agent(each.agent_id) for each in (agent, other)))
+    await others  # the Manager has received both
     begun = time.monotonic()
     await agent.check_in(hold_s=HOLD_S)
     assert time.monotonic() - begun < END_OF_HOLD_S

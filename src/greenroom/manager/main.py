@@ -30,6 +30,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
+from greenroom.manager.checkin.beats import Beats
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns
@@ -215,6 +216,7 @@ class RunningManager:
         )
         self._refill = Refill(self.guardian.context)
         committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
+        beats = Beats(db, me)
         check_ins = CheckIns(
             db=process.agents_db,
             me=me,
@@ -225,12 +227,13 @@ class RunningManager:
             wakers=self._wakers,
             takeover=takeover,
             committer=committer,
+            beats=beats,
             metrics=self._metrics,
         )
         requests = RequestLog(db, me.instance_id, self._logs)
         self.for_agents = ForAgents(Enrolment(process.agents_db, me, secrets, self._logs), check_ins, requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
-        parts = (self.listener, self.guardian, self._refill, self.lease, self._watch, committer, retention)
+        parts = (self.listener, self.guardian, self._refill, self.lease, self._watch, committer, beats, retention)
         self._loops = [part.run for part in (*parts, self._logs, requests, process.lateness)]
 
     async def run(self) -> None:

@@ -22,6 +22,8 @@ Row = TypeVar("Row")
 JsonRow = Mapping[str, Any]
 
 MAX_TEXT: Final = 8192
+MOST: Final = 500
+"""Rows in a statement, which has to end within the time limit of statements on a busy machine too."""
 
 
 def storable(value: Any) -> Any:
@@ -38,8 +40,8 @@ def storable(value: Any) -> Any:
 class WaitingRows(Generic[Row]):
     """Rows that wait to be written: bounded, kept while the database is away, lost ones counted.
 
-    `statement` writes all that are in the JSON list `rows`, where `params` makes an object of each: a statement each
-    would cost several times as much. `what` names the rows, in two words, in the log of this process. Beyond `most`
+    `statement` writes those in the JSON list `rows`, where `params` makes an object of each: a statement for each would
+    cost several times as much. `what` names the rows, in two words, in the log of this process. Beyond `most`
     waiting rows the newest is lost.
     """
 
@@ -63,18 +65,21 @@ class WaitingRows(Generic[Row]):
 
     async def write(self) -> bool:
         """Write the waiting rows; True = there were some, and they are written now."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return False
-        try:
-            self.dropped += await insert_rows(self._db, self._statement, [self._params(row) for row in rows])
-        except Unavailable as error:
-            waiting = rows + self._rows
-            self._rows = waiting[: self._most]
-            self.dropped += len(waiting) - len(self._rows)
-            log.warning("rows wait for the database", rows=self._what, waiting=len(self._rows), reason=error.message)
-            return False
-        return True
+        is_written = False
+        while self._rows:
+            rows, self._rows = self._rows[:MOST], self._rows[MOST:]
+            try:
+                self.dropped += await insert_rows(self._db, self._statement, [self._params(row) for row in rows])
+            except Unavailable as error:
+                waiting = rows + self._rows
+                self._rows = waiting[: self._most]
+                self.dropped += len(waiting) - len(self._rows)
+                log.warning(
+                    "rows wait for the database", rows=self._what, waiting=len(self._rows), reason=error.message
+                )
+                return False
+            is_written = True
+        return is_written
 
     def newly_dropped(self) -> int:
         number, self._reported = self.dropped - self._reported, self.dropped

@@ -33,21 +33,24 @@ class AgentProgress:
 
 
 async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
-    """Store the newest message of each Agent; returns the Agents whose message is newer than the last applied."""
-    if len(messages) > 1:
-        await connection.execute(
-            "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
-            ([message.agent_id for message in messages],),
-        )
+    """Store the newest message of each Agent, in the order of their ids; returns the Agents whose message is newer than
+    the last applied.
+    """
     cursor = await connection.execute(
-        "UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
-        " manager_id = %s, manager_term = m.term_seen, usage = m.usage,"
+        "WITH locked AS MATERIALIZED (SELECT agent_id FROM agents WHERE agent_id = ANY(%(agent_ids)s::uuid[])"
+        "  ORDER BY agent_id FOR NO KEY UPDATE)"
+        " UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
+        " manager_id = %(manager_id)s, manager_term = m.term_seen, usage = m.usage,"
         " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, '')"
-        " FROM jsonb_to_recordset(%s) AS m(agent_id uuid, incarnation bigint, seq bigint, complete boolean,"
-        " term_seen bigint, usage jsonb, lateness jsonb, runtime_error text)"
-        " WHERE a.agent_id = m.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
+        " FROM locked JOIN jsonb_to_recordset(%(messages)s) AS m(agent_id uuid, incarnation bigint, seq bigint,"
+        " complete boolean, term_seen bigint, usage jsonb, lateness jsonb, runtime_error text) USING (agent_id)"
+        " WHERE a.agent_id = locked.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
         " RETURNING a.agent_id::text",
-        (manager_id, Jsonb(list(messages))),
+        {
+            "agent_ids": [message.agent_id for message in messages],
+            "manager_id": manager_id,
+            "messages": Jsonb(list(messages)),
+        },
     )
     return frozenset(row["agent_id"] for row in await cursor.fetchall())
 

@@ -1,8 +1,8 @@
 """The group commit of Agents' reports (PROTOCOLS §2): one transaction for all messages of one moment.
 
-State changes are committed at once, mere heartbeats within a second; what arrives while a commit runs forms the next
-group. The newest message of an Agent covers its older ones, because every message carries all unacknowledged
-observations. No message is acknowledged before it is committed.
+What arrives while a commit runs forms the next group; mere signs of life are no part of it (`beats`). The newest
+message of an Agent covers its older ones, because every message carries all unacknowledged observations. No message is
+acknowledged before it is committed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
 
 import msgspec
 import structlog
@@ -17,7 +19,6 @@ from prometheus_client import Histogram
 
 from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
 from greenroom.core.events import Event
-from greenroom.core.fleet.liveness import DELAY_S
 from greenroom.core.session.observations import is_newer
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -31,6 +32,9 @@ from greenroom.manager.tasks.context import RoundEvents
 from greenroom.wire.messages import CheckIn
 
 log = structlog.get_logger(__name__)
+
+MOST: Final = 500
+"""Messages in a commit, whose statements have to end within their time limit on a busy machine too."""
 
 
 @dataclass(slots=True)
@@ -53,11 +57,6 @@ class Committer:
         self._seconds = seconds
         self._pending: dict[str, _Pending] = {}
         self._arrived = asyncio.Event()
-        self._urgent = asyncio.Event()
-
-    def beat(self, message: CheckIn) -> None:
-        """A message without news: it is committed within `DELAY_S`, nothing waits for it."""
-        self._add(message)
 
     async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
         """Wait until this message, or a newer one, is committed; `new_capacity`: its offer differs from the stored one.
@@ -67,32 +66,22 @@ class Committer:
             Invalid: the message has values that the database refuses.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        pending = self._add(message)
+        pending = self._pending.setdefault(message.agent_id, _Pending(message))
         pending.waiters.append(waiter)
         pending.new_capacity |= new_capacity
-        self._urgent.set()
-        await waiter
-
-    def _add(self, message: CheckIn) -> _Pending:
-        pending = self._pending.setdefault(message.agent_id, _Pending(message))
         held = pending.message
         if is_newer(message.incarnation, message.seq, held.incarnation, held.seq):
             pending.message = message
         self._arrived.set()
-        return pending
+        await waiter
 
     async def run(self) -> None:
         while True:
             await self._arrived.wait()
-            try:
-                async with asyncio.timeout(DELAY_S):
-                    await self._urgent.wait()
-            except TimeoutError:
-                pass
-            self._arrived.clear()
-            self._urgent.clear()
-            batch, self._pending = self._pending, {}
-            await self._commit(batch)
+            group = {agent_id: self._pending.pop(agent_id) for agent_id in list(islice(self._pending, MOST))}
+            if not self._pending:
+                self._arrived.clear()
+            await self._commit(group)
 
     async def _commit(self, batch: Mapping[str, _Pending]) -> None:
         """Commit a group; a message that the database refuses does not fail the others."""
@@ -139,7 +128,7 @@ class Committer:
         await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
         async with self._db.transaction() as connection:
-            newer = await reports.advance(connection, self._me.manager_id, [_progress(message) for message in messages])
+            newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             for message in messages:
                 # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
                 if message.images is not None and message.agent_id in newer:
@@ -161,7 +150,8 @@ class Committer:
                 await reports.write_capacity(connection, capacities, self._config.cpu_overcommit)
 
 
-def _progress(message: CheckIn) -> reports.AgentProgress:
+def progress(message: CheckIn) -> reports.AgentProgress:
+    """What the message says of its Agent as such."""
     return reports.AgentProgress(
         agent_id=message.agent_id,
         incarnation=message.incarnation,

@@ -30,6 +30,7 @@ from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
+from greenroom.manager.checkin.beats import Beats
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.looks import Looks
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
@@ -109,6 +110,7 @@ class CheckIns:
         wakers: Wakers,
         takeover: Takeover,
         committer: Committer,
+        beats: Beats,
         metrics: Metrics,
     ) -> None:
         self._db = db
@@ -121,6 +123,7 @@ class CheckIns:
         self._wakers = wakers
         self._takeover = takeover
         self._committer = committer
+        self._beats = beats
         self._sent: dict[str, _SentState] = {}
         self._last: dict[str, _Known] = {}
         self._zone: ZoneState | None = None
@@ -230,7 +233,7 @@ class CheckIns:
         reported, agent = message.capacity, state.agent
         new_capacity = (reported.cores, reported.memory_bytes) != (agent.cores_reported, agent.memory_reported)
         reported_before = (agent.recorded_manager_id, agent.recorded_term) == (self._me.manager_id, message.term_seen)
-        comes_again = message.term_seen < state.zone.term  # at once, with the term that it is told now
+        comes_again = message.term_seen < state.zone.term  # at once, with the term in its answer
         nothing_new = (
             not message.sessions
             and message.images is None
@@ -239,7 +242,7 @@ class CheckIns:
             and (reported_before or comes_again)
         )
         if nothing_new:
-            self._committer.beat(message)
+            self._beats.add(message)
             return False
         await self._committer.submit(message, new_capacity=new_capacity)
         if not reported_before:
