@@ -34,7 +34,7 @@ async def test_a_database_is_filled_once_and_the_agents_token_counts_once(db: Da
     token = await read_token(db, hashed(deployment.join_token.read_text().strip()))
     assert token is not None
     assert token.zone_id == zone.zone_id
-    assert len(await list_join_tokens(db)) == 1
+    assert len((await list_join_tokens(db)).rows) == 1
     rows = await db.fetch("SELECT zone_name, allow_origin_domain, upstream_auth_address FROM zones")
     assert [dict(row) for row in rows if row["zone_name"] == "eu"] == [
         {
@@ -49,7 +49,7 @@ async def test_a_database_is_filled_once_and_the_agents_token_counts_once(db: Da
 async def test_an_agent_that_joined_gets_no_further_token(db: Database, deployment: Deployment):
     (deployment.folder / "agent/identity.json").write_text("{}")
     await fill(deployment, db.dsn, SITE)
-    assert await list_join_tokens(db) == []
+    assert (await list_join_tokens(db)).rows == []
 
 
 async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Database, deployment: Deployment):

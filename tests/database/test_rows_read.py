@@ -37,6 +37,7 @@ async def filled(dsn: str) -> AsyncIterator[NotingDatabase]:
         noting, image="desktop", admin_password_hash="", key_id=KEY[0], key_secret_hash=hashed(KEY[1])
     )
     await fill(noting, SOME)
+    await noting.write("INSERT INTO filter_policies (name) SELECT 'policy ' || n FROM generate_series(1, 20) n")
     noting.noted = []
     yield noting
     await noting.close()

@@ -78,7 +78,9 @@ class Page:
         self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
 
     def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
-        """The page of a list that was read whole, because it is short anywhere: ordered by `key`, which is unique."""
+        """The page of a list that was read whole, since it is as short as that of an installation's zones, Managers or
+        gateways: ordered by `key`, which is unique.
+        """
         after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
         ordered = sorted(rows, key=lambda row: list(key(row)))
         rest = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]

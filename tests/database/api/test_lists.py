@@ -106,7 +106,15 @@ async def test_the_pages_of_every_order_have_each_row_once(admin: Client, path: 
 
 @pytest.mark.parametrize(
     ("path", "key"),
-    [("/api/v1/staging-configs", "staging_config_id"), ("/api/v1/images", "image_id"), ("/api/v1/agents", "agent_id")],
+    [
+        ("/api/v1/staging-configs", "staging_config_id"),
+        ("/api/v1/images", "image_id"),
+        ("/api/v1/agents", "agent_id"),
+        ("/api/v1/groups", "group_id"),
+        ("/api/v1/api-keys", "key_id"),
+        ("/api/v1/filter-policies", "filter_policy_id"),
+        ("/api/v1/join-tokens", "join_token_id"),
+    ],
 )
 async def test_the_pages_of_a_list_in_its_one_order_have_each_row_once(
     admin: Client, db: Database, path: str, key: str
@@ -116,6 +124,13 @@ async def test_the_pages_of_a_list_in_its_one_order_have_each_row_once(
     for number, image in enumerate(images):
         await rows.staging_config(db, zones[number % 2], image)
         await rows.agent(db, zones[number % 2], hostname=f"host-{number}")
+        await rows.group(db, name=f"group {number}", priority=number % 2)
+        await db.write("INSERT INTO api_keys (key_id, secret_hash) VALUES (%s, '')", (f"key {number}",))
+        await db.write("INSERT INTO filter_policies (name) VALUES (%s)", (f"policy {number}",))
+        await db.write(
+            "INSERT INTO join_tokens (token_hash, zone_id, expires) VALUES (%s, %s, now() + interval '1 day')",
+            (bytes([number]), zones[number % 2]),
+        )
     whole = [row[key] for row in await admin.read(path)]
     assert len(set(whole)) >= 4
     assert await ids(admin, path, key) == whole

@@ -12,6 +12,7 @@ from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.db.access import credentials
+from greenroom.db.access.credentials import OLDEST_FIRST
 
 router = APIRouter(tags=["api keys"])
 
@@ -19,8 +20,8 @@ router = APIRouter(tags=["api keys"])
 @router.get("/api-keys", dependencies=[requires("devapi_view")])
 async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
     """All API keys, without their secrets."""
-    rows = page.slice(await credentials.list_keys(db), lambda key: [key.created.isoformat(), key.key_id])
-    return [KeyView.model_validate(key) for key in rows]
+    found = await credentials.list_keys(db, after=page.after_row(OLDEST_FIRST), limit=page.limit)
+    return [KeyView.model_validate(key) for key in page.rows(found, OLDEST_FIRST)]
 
 
 @router.post("/api-keys", status_code=201)

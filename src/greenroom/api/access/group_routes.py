@@ -22,7 +22,7 @@ from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.db.access import groups, users
-from greenroom.db.access.groups import Group
+from greenroom.db.access.groups import BY_PRIORITY, Group
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(tags=["groups"])
@@ -51,8 +51,9 @@ async def list_groups(
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> list[GroupView]:
     """Groups by priority, lowest number first: all with `groups_view`, otherwise those one is a member of."""
-    rows = page.slice(await group_rules.visible_groups(db, caller), lambda group: [f"{group.priority:08}", group.name])
-    return [_view(group, secrets, caller) for group in rows]
+    after = page.after_row(BY_PRIORITY)
+    found = await group_rules.visible_groups(db, caller, after=after, limit=page.limit)
+    return [_view(group, secrets, caller) for group in page.rows(found, BY_PRIORITY)]
 
 
 @router.post("/groups", status_code=201)
@@ -85,7 +86,7 @@ async def get_inherited_settings(
 ) -> list[InheritedSettingView]:
     """What holds for the members of a group where it has no value of its own; without mappings, which are merged."""
     group = groups.settings_of(await group_rules.visible_group(db, caller, str(group_id)))
-    others = [groups.settings_of(each) for each in await group_rules.visible_groups(db, caller)]
+    others = [groups.settings_of(each) for each in (await group_rules.visible_groups(db, caller)).rows]
     return [InheritedSettingView.model_validate(each) for each in inherited(group, others, users.ALL_USERS)]
 
 

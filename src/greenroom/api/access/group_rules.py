@@ -15,17 +15,20 @@ from greenroom.db.access import groups
 from greenroom.db.access.groups import Group
 from greenroom.db.access.users import ALL_USERS, User
 from greenroom.db.database import Connection, Database
+from greenroom.db.listing import Part, Position
 from greenroom.db.workspace import images
 from greenroom.kit.secrets import Secrets
 
 
-async def visible_groups(db: Database, caller: Caller) -> list[Group]:
+async def visible_groups(
+    db: Database, caller: Caller, *, after: Position | None = None, limit: int | None = None
+) -> Part[Group]:
     """The groups the caller sees, by priority: all with `groups_view`, otherwise their own."""
-    found = await groups.list_groups(db)
     if caller.may("groups_view"):
-        return found
-    own = await _own_groups(db, caller)
-    return [group for group in found if group.group_id in own]
+        return await groups.list_groups(db, after=after, limit=limit)
+    if caller.user_id is None:
+        return Part([], None)
+    return await groups.list_groups(db, of_user=caller.user_id, after=after, limit=limit)
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:

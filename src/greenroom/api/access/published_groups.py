@@ -29,7 +29,7 @@ CHANGES: Final = requires_key_one_of("groups_modify", "groups_modify_ifmember")
 @router.post("/get_groups", dependencies=[SEES])
 async def get_groups(db: Db) -> Answer:
     """All groups."""
-    return {"groups": [_shape(group) for group in await groups.list_groups(db)]}
+    return {"groups": [_shape(group) for group in (await groups.list_groups(db)).rows]}
 
 
 @router.post("/get_group")

@@ -33,9 +33,9 @@ token_router = APIRouter(tags=["agents"])
 @token_router.get("/join-tokens", dependencies=[requires("agents_view")])
 async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
     """All join tokens by zone, oldest first, also those that ended lately. The tokens themselves are not kept."""
-    rows = await enrolment.list_join_tokens(db)
-    rows = page.slice(rows, lambda row: [row.zone_name, str(row.created), row.join_token_id])
-    return [JoinTokenView.model_validate(row) for row in rows]
+    order = enrolment.BY_PLACE
+    found = await enrolment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
+    return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]
 
 
 @token_router.post("/join-tokens", status_code=201)

@@ -30,7 +30,7 @@ async def get_join_token(db: Database, join_token_id: str) -> enrolment.JoinToke
     Raises:
         NotFound: there is none.
     """
-    rows = await enrolment.list_join_tokens(db, join_token_id)
+    rows = (await enrolment.list_join_tokens(db, join_token_id)).rows
     if not rows:
         raise NotFound("There is no such join token; it may have ended days ago.")
     return rows[0]

@@ -70,7 +70,7 @@ class Users:
 
 async def plain_launches(db: Database, image: ImageFacts) -> list[Users]:
     """The users who may use the workspace and log in, by their sets of groups."""
-    by_id = {group.group_id: group for group in await groups.list_groups(db)}
+    by_id = {group.group_id: group for group in (await groups.list_groups(db)).rows}
     found: list[Users] = []
     for row in await configs.group_sets_of_image(db, image.image_id):
         members = [by_id[group_id] for group_id in row.group_ids if group_id in by_id]

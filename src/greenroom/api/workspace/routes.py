@@ -103,9 +103,9 @@ Host = Annotated[str, Query(min_length=1, max_length=255, description="a host na
 @filter_policy_router.get("/filter-policies", dependencies=[requires("webfilters_view")])
 async def list_filter_policies(db: Db, page: Paging) -> list[FilterPolicyView]:
     """All policies by name."""
-    policies = await filter_policies.list_filter_policies(db)
-    found = page.slice(policies, lambda policy: [policy.name.lower(), policy.name])
-    return [FilterPolicyView.model_validate(policy) for policy in found]
+    order = filter_policies.BY_NAME
+    found = await filter_policies.list_filter_policies(db, after=page.after_row(order), limit=page.limit)
+    return [FilterPolicyView.model_validate(policy) for policy in page.rows(found, order)]
 
 
 @filter_policy_router.post("/filter-policies", status_code=201)

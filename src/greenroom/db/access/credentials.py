@@ -13,9 +13,11 @@ from typing import Final, LiteralString, cast
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, found
+from greenroom.core.listing import Order
 from greenroom.core.rate_limits import Failure, account_wait_s
 from greenroom.core.security_events import source_of
 from greenroom.db.database import Connection, Database, row_as
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +237,8 @@ class ApiKey:
     stale: bool
 
 
-_SELECT: Final[LiteralString] = (
-    "SELECT k.key_id, k.secret_hash, k.name, k.read_only, k.enabled, k.created_by::text, k.created, k.expires,"
+_KEY: Final[LiteralString] = (
+    "k.key_id, k.secret_hash, k.name, k.read_only, k.enabled, k.created_by::text, k.created, k.expires,"
     ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
     " k.last_used, u.username AS owner,"
     " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
@@ -244,8 +246,11 @@ _SELECT: Final[LiteralString] = (
     " k.enabled AND (k.expires IS NULL OR k.expires > now())"
     "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
     " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS stale"
-    " FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by"
 )
+_FROM: Final[LiteralString] = "FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by"
+_SELECT: Final[LiteralString] = f"SELECT {_KEY} {_FROM}"
+_KEYS: Final = Listing({"created": Column("k.created", "timestamptz")}, key="k.key_id", key_kind="text", source=_FROM)
+OLDEST_FIRST: Final = Order("created", descending=False)
 
 
 async def find_key(db: Database, key_id: str) -> ApiKey | None:
@@ -264,9 +269,9 @@ async def lock_key(connection: Connection, key_id: str) -> ApiKey:
     return found(row_as(ApiKey, await cursor.fetchone()), "API key", key_id)
 
 
-async def list_keys(db: Database) -> list[ApiKey]:
-    """All keys, oldest first."""
-    return await db.fetch_as(ApiKey, _SELECT + " ORDER BY k.created, k.key_id")
+async def list_keys(db: Database, *, after: Position | None, limit: int) -> Part[ApiKey]:
+    """Keys, oldest first."""
+    return await _KEYS.read(db, ApiKey, _KEY, Conditions(), order=OLDEST_FIRST, after=after, limit=limit)
 
 
 async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:

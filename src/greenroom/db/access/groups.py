@@ -9,7 +9,9 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings, SettingValues
 from greenroom.core.errors import Refused, found
+from greenroom.core.listing import Order
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import policy_named
 
@@ -29,20 +31,31 @@ class Group:
     num_users: int
 
 
-_SELECT: Final[LiteralString] = (
-    "SELECT g.group_id::text, g.name, g.description, g.priority, g.is_system,"
+_COLUMNS: Final[LiteralString] = (
+    "g.group_id::text, g.name, g.description, g.priority, g.is_system,"
     ' ARRAY(SELECT p FROM unnest(g.permissions) AS p ORDER BY p COLLATE "C") AS permissions,'
     " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id), '{}')"
     " AS settings,"
     " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
     " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users"
-    " FROM groups g"
 )
+_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM groups g"
+_LISTING: Final = Listing(
+    {"priority": Column("g.priority", "integer")}, key="g.name", key_kind="text", source="FROM groups g"
+)
+BY_PRIORITY: Final = Order("priority", descending=False)
 
 
-async def list_groups(db: Database) -> list[Group]:
-    """All groups, lowest priority number first."""
-    return await db.fetch_as(Group, _SELECT + " ORDER BY g.priority, g.name")
+async def list_groups(
+    db: Database, *, of_user: str | None = None, after: Position | None = None, limit: int | None = None
+) -> Part[Group]:
+    """Groups, lowest priority number first; `of_user` = only those of a user."""
+    conditions = Conditions()
+    if of_user is not None:
+        conditions.add(
+            "g.group_id IN (SELECT group_id FROM user_groups WHERE user_id = %(of_user)s::uuid)", of_user=of_user
+        )
+    return await _LISTING.read(db, Group, _COLUMNS, conditions, order=BY_PRIORITY, after=after, limit=limit)
 
 
 async def get_group(db: Database, group_id: str) -> Group:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final, Literal, LiteralString
 
 from greenroom.core.errors import IdentityConflict, NotFound
 from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
+from greenroom.core.listing import Order
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 KEPT_DAYS: Final = 7
 """An ended token is kept this long, so that a refusal can say why it is not valid."""
@@ -65,21 +67,29 @@ class JoinTokenRow:
     expires: datetime
 
 
-_LIST: Final = (
-    "SELECT t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
+_JOINING: Final[LiteralString] = (
+    "t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
     " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
     " t.created, t.created_by, t.expires,"
     " CASE WHEN t.revoked IS NOT NULL THEN 'revoked' WHEN t.uses_left = 0 THEN 'used up'"
     "  WHEN t.expires <= clock_timestamp() THEN 'expired' ELSE 'open' END AS status"
-    " FROM join_tokens t JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)"
-    " WHERE %(join_token_id)s::uuid IS NULL OR t.join_token_id = %(join_token_id)s::uuid"
-    " ORDER BY z.zone_name, t.created, t.join_token_id"
 )
+_LISTING: Final = Listing(
+    {"place": Column("ARRAY[z.zone_name, to_char(t.created, 'YYYYMMDDHH24MISSUS')]", "text[]")},
+    key="t.join_token_id",
+    source="FROM join_tokens t LEFT JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)",
+)
+BY_PLACE: Final = Order("place", descending=False)
 
 
-async def list_join_tokens(db: Database, join_token_id: str | None = None) -> list[JoinTokenRow]:
-    """All tokens by zone, oldest first, or one; ended ones stay for some days."""
-    return await db.fetch_as(JoinTokenRow, _LIST, {"join_token_id": join_token_id})
+async def list_join_tokens(
+    db: Database, join_token_id: str | None = None, *, after: Position | None = None, limit: int | None = None
+) -> Part[JoinTokenRow]:
+    """Tokens by zone, oldest first, or one; ended ones stay for some days."""
+    conditions = Conditions()
+    if join_token_id is not None:
+        conditions.add("t.join_token_id = %(join_token_id)s", join_token_id=join_token_id)
+    return await _LISTING.read(db, JoinTokenRow, _JOINING, conditions, order=BY_PLACE, after=after, limit=limit)
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:

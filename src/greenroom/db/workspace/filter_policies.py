@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.errors import Invalid, Refused, found
+from greenroom.core.listing import Order
 from greenroom.core.web_filter.policy import Action, FilterPolicy
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,20 +52,26 @@ class StoredPolicy(PolicyFields):
 SETTING: Final = "web_filter_policy"
 """The group setting that holds the id of a policy."""
 
-_SELECT: Final[LiteralString] = (
-    "SELECT " + selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
+_COLUMNS: Final[LiteralString] = (
+    selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
     " (SELECT count(*) FROM images i WHERE i.filter_policy_id = p.filter_policy_id) AS num_images,"
     " (SELECT count(*) FROM group_settings s WHERE s.name = 'web_filter_policy'"
     "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
-    " (SELECT count(*) FROM sessions s WHERE s.status <> 'deleted'"
-    "   AND s.spec ->> 'filter_policy' = p.filter_policy_id::text) AS num_sessions"
-    " FROM filter_policies p"
+    " COALESCE(live.number, 0) AS num_sessions"
 )
+# Sessions are counted once for all policies: which one a session has stands in its specification alone.
+_FROM: Final[LiteralString] = (
+    "FROM filter_policies p LEFT JOIN (SELECT s.spec ->> 'filter_policy' AS policy, count(*) AS number FROM sessions s"
+    " WHERE s.status <> 'deleted' GROUP BY 1) live ON live.policy = p.filter_policy_id::text"
+)
+_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} {_FROM}"
+_LISTING: Final = Listing({"name": Column("lower(p.name)")}, key="p.filter_policy_id", source=_FROM)
+BY_NAME: Final = Order("name", descending=False)
 
 
-async def list_filter_policies(db: Database) -> list[StoredPolicy]:
-    """All policies by name, with how many workspaces, groups and sessions use each."""
-    return await db.fetch_as(StoredPolicy, _SELECT + " ORDER BY lower(p.name), p.name")
+async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> Part[StoredPolicy]:
+    """Policies by name, with how many workspaces, groups and sessions use each."""
+    return await _LISTING.read(db, StoredPolicy, _COLUMNS, Conditions(), order=BY_NAME, after=after, limit=limit)
 
 
 async def get_filter_policy(db: Database, filter_policy_id: str) -> StoredPolicy:
