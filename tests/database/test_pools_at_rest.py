@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 from tests.support.system import System
 
-from greenroom.core.pool import agenda
+from greenroom.core.pool import agenda, known_agents
 from greenroom.core.pool.model import PoolPlan, PoolSnapshot
 from greenroom.core.pool.plan import plan
-from greenroom.db.database import Database
+from greenroom.db.database import Connection, Database
+from greenroom.db.pool import snapshots
+from greenroom.db.pool.snapshots import AgentsByImage
 from greenroom.manager.tasks import pools
-from greenroom.manager.tasks.pools import run_due_pools
+from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
 from greenroom.testing import rows
 
 POOLS = 12
@@ -74,3 +78,33 @@ async def test_what_was_not_announced_is_found_later(
     monkeypatch.setattr(agenda, "LOOK_S", 0.0)
     await after_a_round(stage, planned)
     assert await stage.statuses(pooled=True) == {"requested": 1, "running": POOLS - 1}
+
+
+async def test_refills_of_one_second_read_the_agents_once(stage: System, monkeypatch: pytest.MonkeyPatch):
+    await run_due_pools(stage.ctx)
+    monkeypatch.setattr(known_agents, "KNOWN_S", 3600.0)
+    read, readings = snapshots.read_agents, list[Collection[str]]()
+
+    async def noting(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
+        readings.append(image_ids)
+        return await read(connection, zone_id, image_ids)
+
+    monkeypatch.setattr(snapshots, "read_agents", noting)
+    for _ in range(3):
+        assert await stage.claim(stage.user_id)
+        await run_named_pools(stage.ctx, [stage.config_id])
+        await stage.become_usable()
+    assert not readings, "the round before has read them"
+    stage.ctx.agenda.said_of_all()
+    await run_named_pools(stage.ctx, [stage.config_id])
+    assert len(readings) == 1
+
+
+async def test_an_agent_that_has_no_room_any_more_is_read_again(stage: System):
+    await run_due_pools(stage.ctx)
+    assert await stage.claim(stage.user_id)
+    await stage.db.write("UPDATE agents SET draining = true")
+    await run_named_pools(stage.ctx, [stage.config_id])
+    await run_named_pools(stage.ctx, [stage.config_id])
+    row = await stage.one("SELECT shortfall_code FROM staging_configs WHERE staging_config_id = %s", stage.config_id)
+    assert row["shortfall_code"] == "no-agent"

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from greenroom.core.pool import rotation
+from greenroom.core.pool.known_agents import KnownAgents
 from greenroom.core.pool.model import COMING, PoolPlan, PoolSnapshot, ShortfallCode
 
 LOOK_S: Final = 30.0
@@ -49,6 +50,7 @@ class Agenda:
         self._said = 0
         self._said_of: dict[str, int] = {}
         self._said_of_all = 0
+        self.agents = KnownAgents()
 
     def said(self, config_id: str) -> None:
         """Something of this pool changed."""
@@ -61,6 +63,7 @@ class Agenda:
         self._said += 1
         self._said_of_all = self._said
         self._next_s = dict.fromkeys(self._next_s, float("-inf"))
+        self.agents.forget()
         self._listed_s = float("-inf")
 
     @property

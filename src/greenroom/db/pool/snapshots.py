@@ -25,6 +25,8 @@ from greenroom.db.launch.ledger import AGENTS_OF_ZONE
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 T = TypeVar("T")
+AgentsByImage = Mapping[str, tuple[AgentView, ...]]
+"""Image id → the Agents of a zone with the state of the image there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +105,10 @@ SELECT staging_config_id::text, agent_id::text, config_hash, max(created) AS cre
 """
 
 _IMAGES_ON_AGENTS: Final[LiteralString] = """
-SELECT r.agent_id::text, r.name, r.state AS image_state, r.error AS image_error, r.progress AS image_progress
-  FROM agent_images r JOIN agents a USING (agent_id)
- WHERE a.zone_id = %(zone_id)s AND r.name IN (SELECT name FROM images WHERE image_id = ANY(%(images)s::uuid[]))
+SELECT r.agent_id::text, i.image_id::text, r.state AS image_state, r.error AS image_error,
+       r.progress AS image_progress
+  FROM agent_images r JOIN agents a USING (agent_id) JOIN images i USING (name)
+ WHERE a.zone_id = %(zone_id)s AND i.image_id = ANY(%(images)s::uuid[])
 """
 
 
@@ -130,7 +133,7 @@ class PoolRows:
 
     `images` are by image id; `sessions` (oldest first), `successes` (creation of the newest session that ever became
     usable), `leaving` (sessions without a user on their way out), `broken` (staged sessions that stopped working
-    lately) and `failed_on` are by config. `agents` are those of the zone with the state of an image, by its name.
+    lately) and `failed_on` are by config. `agents` are those of the zone with the state of an image, by its id.
     """
 
     zone: ZoneFacts
@@ -141,7 +144,7 @@ class PoolRows:
     leaving: Mapping[str, int]
     broken: Mapping[str, Sequence[Broken]]
     failed_on: Mapping[str, Sequence[FailedStart]]
-    agents: Mapping[str, tuple[AgentView, ...]]
+    agents: AgentsByImage
     people_waiting: int
     """Users whose launch was just refused in the zone for lack of room."""
 
@@ -173,14 +176,14 @@ async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str
     return row_as(PlannedConfig, await cursor.fetchone())
 
 
-async def read_pools(connection: Connection, zone_id: str, configs: Sequence[PlannedConfig]) -> PoolRows:
+async def read_pools(
+    connection: Connection, zone_id: str, configs: Sequence[PlannedConfig], agents: AgentsByImage
+) -> PoolRows:
     """All other input of these configs' plans; sessions are counted in a later statement than the lock's."""
     values = {
         "zone_id": zone_id,
         "configs": [config.staging_config_id for config in configs],
         "images": list({config.image_id for config in configs}),
-        "image": "",
-        "fresh_s": FRESH_AGENT_S,
         "avoided_s": AVOIDED_S,
         "breaks_count_s": BREAKS_COUNT_S,
     }
@@ -191,8 +194,6 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Pla
         totals = await connection.execute(_TOTALS, values)
         broken = await connection.execute(_BROKEN, values)
         failed_on = await connection.execute(_FAILED_ON, values)
-        agents = await connection.execute(AGENTS_OF_ZONE, values)
-        agent_images = await connection.execute(_IMAGES_ON_AGENTS, values)
         waiting = await count_waiting(connection, zone_id)
     zone_row, of_configs, image_rows = await returned(zone), await totals.fetchall(), await images.fetchall()
     (facts,) = rows_as(ZoneFacts, [zone_row])
@@ -205,23 +206,22 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Pla
         leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
         broken=_by("staging_config_id", Broken, await broken.fetchall()),
         failed_on=_by("staging_config_id", FailedStart, await failed_on.fetchall()),
-        agents=_by_image(
-            rows_as(AgentView, await agents.fetchall()),
-            _by("name", ImageOnAgent, await agent_images.fetchall()),
-            {image["image"]["name"] for image in image_rows},
-        ),
+        agents=agents,
         people_waiting=(await returned(waiting))["number"],
     )
 
 
-def _by_image(
-    agents: Sequence[AgentView], said: Mapping[str, Sequence[ImageOnAgent]], names: Iterable[str]
-) -> dict[str, tuple[AgentView, ...]]:
-    """Once for each image, not for each pool; without a report it counts as missing."""
+async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
+    """The Agents of a zone with the state of each of these images; without a report it counts as missing."""
+    values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
+    async with connection.pipeline():
+        agents = await connection.execute(AGENTS_OF_ZONE, values)
+        images = await connection.execute(_IMAGES_ON_AGENTS, values)
+    views, said = rows_as(AgentView, await agents.fetchall()), _by("image_id", ImageOnAgent, await images.fetchall())
     found: dict[str, tuple[AgentView, ...]] = {}
-    for name in names:
-        states = {state.agent_id: state for state in said.get(name, ())}
-        found[name] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in agents)
+    for image_id in image_ids:
+        states = {state.agent_id: state for state in said.get(image_id, ())}
+        found[image_id] = tuple(agent.with_image(states.get(agent.agent_id)) for agent in views)
     return found
 
 

@@ -34,7 +34,7 @@ from greenroom.db.columns import values_of
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
-from greenroom.db.pool.snapshots import Memory, PlannedConfig, PoolRows
+from greenroom.db.pool.snapshots import AgentsByImage, Memory, PlannedConfig, PoolRows
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_session, retire
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.stops import stop
@@ -78,7 +78,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         zone=rows.zone,
         strategy=rows.strategy,
         sessions=tuple(rows.sessions.get(config_id, ())),
-        agents=rows.agents[image.name],
+        agents=rows.agents[config.image_id],
         failed_on=frozenset(
             failed.agent_id
             for failed in rows.failed_on.get(config_id, ())
@@ -126,7 +126,8 @@ async def run_pools(ctx: PrimaryContext, due: Collection[str] | None = None) -> 
             ctx.agenda.gone(staging_config_id)
         if not configs:
             return
-        rows = await snapshots.read_pools(connection, ctx.zone_id, configs)
+        agents = await _read_agents(ctx, connection, {config.image_id for config in configs})
+        rows = await snapshots.read_pools(connection, ctx.zone_id, configs, agents)
     for config in configs:
         staging_config_id = config.staging_config_id
         if ctx.tasks.failures.in_backoff("pools", staging_config_id):
@@ -138,6 +139,14 @@ async def run_pools(ctx: PrimaryContext, due: Collection[str] | None = None) -> 
             if made.actions or _is_news(config, made):
                 await run_pool(ctx, staging_config_id)
         await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
+
+
+async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: Collection[str]) -> AgentsByImage:
+    now_s = boottime_s()
+    found = await snapshots.read_agents(connection, ctx.zone_id, image_ids)
+    for image_id, agents in found.items():
+        ctx.agenda.agents.read(image_id, agents, now_s)
+    return found
 
 
 def _note(ctx: PrimaryContext, snapshot: PoolSnapshot, made: PoolPlan, version: int) -> None:
@@ -171,12 +180,15 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         if config is None:
             ctx.agenda.gone(staging_config_id)
             return None
-        snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config]))
+        known = ctx.agenda.agents.of(config.image_id, boottime_s())
+        agents = {config.image_id: known} if known else await _read_agents(ctx, connection, {config.image_id})
+        snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config], agents))
         await stop("pool.after_count")
         made = plan(snapshot)
         events = await _apply(ctx, connection, snapshot, config, made)
         await snapshots.remember_plan(connection, staging_config_id, _memory(made))
     _note(ctx, snapshot, made, version)
+    ctx.agenda.agents.created(snapshot.image, made.creates)
     if events or _is_news(config, made):
         # Pages look again in any case; a pool that is named is planned anew.
         pool = Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING)
@@ -205,6 +217,8 @@ async def _apply(
         new = _new_session(ctx, snapshot, config, action)
         if await insert_session(connection, new):
             events |= session_events(new.session_id, agent_id=action.agent_id)
+        else:
+            ctx.agenda.agents.forget()
     places = {session.session_id: session.agent_id for session in snapshot.sessions}
     for action in sorted((a for a in made.actions if not isinstance(a, Create)), key=lambda a: a.session_id):
         end = retire if isinstance(action, Retire) else destroy_unassigned
