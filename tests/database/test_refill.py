@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,8 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session.observations import Observation, ReportedSession
 from greenroom.manager.moves import Decision, announce
-from greenroom.manager.tasks import pools
-from greenroom.manager.tasks.context import RoundEvents
+from greenroom.manager.tasks import pools, rounds
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.manager.tasks.rounds import Refill
 from greenroom.testing import rows
@@ -86,6 +88,43 @@ async def test_a_plan_that_hangs_is_given_up_and_the_pool_planned_again(
         return await stage.statuses() == {"requested": 3}
 
     await eventually(filled)
+    running.cancel()
+
+
+async def test_claims_of_a_burst_share_a_plan_and_the_first_is_followed_at_once(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    stage = await System.populate(db)
+    planned: list[list[str]] = []
+
+    async def noting(_: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
+        planned.append(list(staging_config_ids))
+
+    monkeypatch.setattr(rounds, "run_named_pools", noting)
+
+    async def claimed(refill: Refill, number: int) -> None:
+        refill.want(f"pool-{number}")
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    for pause_s in (0.0, 3600.0):
+        planned.clear()
+        refill = Refill(lambda: stage.ctx, pause_s=pause_s)
+        running = asyncio.create_task(refill.run())
+        for number in range(9):
+            await claimed(refill, number)
+        assert planned == [[f"pool-{number}"] for number in range(1 if pause_s else 9)]
+        running.cancel()
+    refill = Refill(lambda: stage.ctx, pause_s=0.01)
+    planned.clear()
+    running = asyncio.create_task(refill.run())
+    for number in (1, 2, 3):
+        await claimed(refill, number)
+
+    async def all_planned() -> bool:
+        return sorted(itertools.chain(*planned)) == ["pool-1", "pool-2", "pool-3"]
+
+    await eventually(all_planned)
     running.cancel()
 
 

@@ -97,14 +97,21 @@ log = structlog.get_logger(__name__)
 
 MAX_S: Final = 10.0
 """Limit for the pools named together: what hangs is given up, and does not delay those named later."""
+PAUSE_S: Final = 0.1
+"""From the beginning of one refill to that of the next. The first claim is followed at once, those of a burst share a
+plan, and meanwhile the Manager hands their sessions over.
+"""
 
 
 class Refill:
     """Plans named pools beside the rounds, in at most `most_s`; `context` is None while this Manager is not Primary."""
 
-    def __init__(self, context: Callable[[], PrimaryContext | None], most_s: float = MAX_S) -> None:
+    def __init__(
+        self, context: Callable[[], PrimaryContext | None], most_s: float = MAX_S, pause_s: float = PAUSE_S
+    ) -> None:
         self._context = context
         self._most_s = most_s
+        self._pause_s = pause_s
         self._wanted: set[str] = set()
         self._woken = asyncio.Event()
 
@@ -114,8 +121,11 @@ class Refill:
 
     async def run(self) -> None:
         """Plan forever; pools that are named while others are planned come next."""
+        begun_s = float("-inf")
         while True:
             await self._woken.wait()
+            await asyncio.sleep(begun_s + self._pause_s - boottime_s())
+            begun_s = boottime_s()
             self._woken.clear()
             wanted, self._wanted = self._wanted, set()
             ctx = self._context()
