@@ -175,7 +175,7 @@ def _figures(one: Offered) -> list[Figure]:
 
 
 async def _at_once(running: Instance, image_id: str, users: list[str]) -> tuple[float, Counter[str]]:
-    """Seconds from the moment in which all launch until all are usable, and what they were told."""
+    """Seconds from the moment in which all launch until all are usable, and how they were answered."""
     client = _Client(running)
     await client.prepare(len(users))
     begin = time.perf_counter()
@@ -193,15 +193,15 @@ _USABLE = "SELECT count(*) FROM sessions WHERE user_id = ANY(%s::uuid[]) AND sta
 
 def _all_at_once(running: Instance, image_id: str, config: str) -> Figure:
     taken: list[float] = []
-    told: Counter[str] = Counter()
+    answers: Counter[str] = Counter()
     for number in range(ROUNDS + 1):
         elapsed_s, outcomes = asyncio.run(_at_once(running, image_id, running.many_users(POOL)))
         if number:  # the first round opens connections and prepares statements
             taken.append(elapsed_s)
-            told += outcomes
+            answers += outcomes
         running.end_assigned()
         running.await_current(config, POOL)
-    outcome = ", ".join(f"{number} {name}" for name, number in told.most_common())
+    outcome = ", ".join(f"{number} {name}" for name, number in answers.most_common())
     return Figure(
         f"{POOL} launches in one moment until all are usable", median(taken), AT_ONCE_GOAL_S, "s", "the goal", ROUNDS,
         f"{spread(taken)}; {outcome}", taken, goal=1,

@@ -1,4 +1,4 @@
-"""More launches than can be served: those that get a turn are served, and the others are told so at once."""
+"""More launches than can be served: those that get a turn are served, and the others are refused at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_launch_without_a_turn_is_refused_at_once_and_the_others_are_ser
 
     async def recorded() -> bool:
         rows = await db.fetch("SELECT launch_id::text, steps FROM launches WHERE outcome = 'failed'")
-        told = [(row["launch_id"], row["steps"][0]["code"], row["steps"][0]["reason"]) for row in rows]
-        return told == [(refused.value.details["launch_id"], "busy", refused.value.message)]
+        refusals = [(row["launch_id"], row["steps"][0]["code"], row["steps"][0]["reason"]) for row in rows]
+        return refusals == [(refused.value.details["launch_id"], "busy", refused.value.message)]
 
     await eventually(recorded)

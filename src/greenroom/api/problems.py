@@ -154,7 +154,7 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         return error_response(path, invalid_request(error))
     if not isinstance(error, GreenroomError):  # raised again, and logged, by what serves the api
         return error_response(path, GreenroomError())
-    if error.http_status >= 500 and not isinstance(error, Busy):  # of those the log of launches tells
+    if error.http_status >= 500 and not isinstance(error, Busy):  # the log of launches has those
         log.warning("request failed", path=path, code=error.code, reason=error.message)
     if isinstance(error, Forbidden) and "required" in error.details and request.method not in SAFE_METHODS:
         request.app.state.refusals.forbidden(request, error.message)

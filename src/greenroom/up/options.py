@@ -83,7 +83,7 @@ class Reservations:
         return True
 
     def left(self) -> tuple[int, ...]:
-        """The descriptors that keep the reservations; whoever has them decides how long."""
+        """The descriptors that keep the reservations; the process that has them decides how long."""
         return tuple(name.detach() for name in self._held.values())
 
 

@@ -1,7 +1,7 @@
 """How many launches may wait for their turn in an api: as many as it serves within `MOST_S`, as fast as it is now.
 
 A launch that would wait longer is refused at once, with its place in the queue and when to come again. Without a limit
-all who wait would share what there is, and nobody would be served in time.
+all who wait would share what there is, and no user would be served in time.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from greenroom.kit.concurrency import wait_for
 PAUSE_S: Final = 0.005
 """Between two statements, so that many Agents are many in a statement, not many statements."""
 GATHERED_S: Final = 0.1
-"""How long what nobody waits for is gathered; what is asked for in a hurry takes it along."""
+"""How long what no request waits for is gathered; what is asked for in a hurry takes it along."""
 MOST: Final = 500
 """Agents in a statement, which has to end within the time limit of statements on a busy machine too."""
 

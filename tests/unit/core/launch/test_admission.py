@@ -1,4 +1,4 @@
-"""How many launches may wait, and what one that may not is told."""
+"""How many launches may wait, and how one that may not is refused."""
 
 from __future__ import annotations
 
