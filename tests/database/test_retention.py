@@ -17,6 +17,7 @@ from greenroom.db.diagnostics import retention
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.retention import LOCK, Keep, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
+from greenroom.db.session.deadlines import forget_ended
 from greenroom.manager.tasks.retention import Retention
 from greenroom.testing import rows
 
@@ -103,6 +104,19 @@ async def test_a_round_keeps_up_with_a_flood_of_refused_requests(db: Database):
         await logs(db, 10_000)
     await prune(db, replace(KEEP, log_rows=1000))
     assert await count(db, "SELECT count(*) FROM manager_requests") == 1000
+
+
+async def test_sessions_that_ended_go_some_hundreds_at_a_time_in_a_round(db: Database):
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, status, want, spec, credential_encrypted, spec_hash,"
+        " cores, memory, ended) SELECT gen_random_uuid(), %s, %s, 'deleted', 'absent', '{}', '', '', 1, 1,"
+        " now() - make_interval(days => n) FROM generate_series(1, 707) n",
+        (zone_id, image_id),
+    )
+    async with db.transaction() as connection:
+        gone = [await forget_ended(connection, zone_id, keep_days=7.5) for _ in range(4)]
+    assert gone == [300, 300, 100, 0]
 
 
 async def test_a_launch_stays_in_the_ledger_while_its_session_is_there(db: Database):

@@ -4,6 +4,7 @@ import {
   ApiError,
   dataOf,
   deletionOf,
+  firstFound,
   isGone,
   isLoggedOut,
   isTemporary,
@@ -94,6 +95,17 @@ describe('a list', () => {
     expect(await pageOf(answered(200, ['row'], headers))).toEqual({ rows: ['row'], next: 'b=', total: '7' });
     expect(await pageOf(answered(200, ['row']))).toEqual({ rows: ['row'], next: null, total: null });
   });
+});
+
+test('rows are looked for on further pages while those before have none', async () => {
+  const pages = new Map([
+    [null, { rows: [], next: 'b', total: null }],
+    ['b', { rows: [], next: 'c', total: null }],
+    ['c', { rows: ['row'], next: 'd', total: null }],
+  ]);
+  const last = { rows: [], next: null, total: null };
+  expect(await firstFound((cursor) => Promise.resolve(pages.get(cursor) ?? last))).toBe(pages.get('c'));
+  expect(await firstFound(() => Promise.resolve(last))).toBe(last);
 });
 
 test('only what may pass by itself is tried again, and not for ever', () => {

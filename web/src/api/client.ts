@@ -96,6 +96,13 @@ export async function pageOf<T>(call: Promise<Answer<T[]>>): Promise<Page<T>> {
   };
 }
 
+/** The first page with rows: of pages without the server only says where to look on. */
+export async function firstFound<T>(read: (cursor: string | null) => Promise<Page<T>>): Promise<Page<T>> {
+  let page = await read(null);
+  while (page.rows.length === 0 && page.next) page = await read(page.next);
+  return page;
+}
+
 async function bodyOf<T>(response: Response): Promise<Answer<T>> {
   const body: unknown = await response.json();
   return response.ok ? { data: body as T, response } : { error: body, response };

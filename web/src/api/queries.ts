@@ -2,7 +2,7 @@
 
 import { queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
-import { allOf, client, dataOf, pageOf } from './client';
+import { allOf, client, dataOf, firstFound, pageOf } from './client';
 import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';
 
@@ -129,13 +129,11 @@ export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
   const query = { ...question, ...(text ? { q: text } : {}), limit };
   return queryOptions({
     queryKey: ['logs', query],
-    queryFn: async ({ signal }) => {
-      const read = (more: { cursor?: string; limit?: number } = {}) =>
-        pageOf(client.GET('/api/v1/logs', { signal, params: { query: { ...query, ...more } } }));
-      let page = await read();
-      while (page.rows.length === 0 && page.next) page = await read({ cursor: page.next, limit: FURTHER_ROWS });
-      return page;
-    },
+    queryFn: ({ signal }) =>
+      firstFound((cursor) => {
+        const further = cursor ? { cursor, limit: FURTHER_ROWS } : {};
+        return pageOf(client.GET('/api/v1/logs', { signal, params: { query: { ...query, ...further } } }));
+      }),
     ...(text ? { refetchInterval: 60_000 } : {}),
   });
 }
