@@ -28,6 +28,7 @@ ALL = (
     "rounds",
     "growth",
     "restart",
+    "idle",
     "soak",
 )
 SCALE = ("check_in", "rounds", "growth", "lists", "offered", "beside_refills")

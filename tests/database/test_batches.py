@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 import pytest
 from psycopg.rows import DictRow
 from tests.database.locks import waiting
+from tests.support.waiting import eventually, timers_set
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database, Params
@@ -133,6 +134,17 @@ async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: py
         ("log-rows-dropped", "2"),
         ("manager-requests-dropped", "1"),
     ]
+
+
+async def test_who_has_no_rows_to_write_does_not_wake(db: Database, monkeypatch: pytest.MonkeyPatch):
+    logs, timers = LogWriter(db, "api"), timers_set(monkeypatch)
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(logs.run())
+        await asyncio.sleep(0)
+        assert timers == []
+        logs.write(LogCode.LOGIN, "first")
+        await eventually(lambda: db.fetch("SELECT 1 FROM logs"))
+        writing.cancel()
 
 
 async def test_rows_that_wait_for_the_database_are_written_when_it_is_back(db: Database):

@@ -33,6 +33,7 @@ def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
     expected = ProcessInfo(pid=child.pid, name="sleep", parent=os.getpid(), is_zombie=False)
     assert _find(child.pid) == expected
     assert expected in processes.children()
+    assert expected not in processes.children(without={child.pid})
     assert processes.folder_of(child.pid) == tmp_path
     assert processes.environment_of(child.pid) == {"MARK": "here"}
     assert processes.title_of(child.pid) == "sleep 60"

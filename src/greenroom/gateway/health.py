@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import cache
 from typing import Final
 
 import structlog
@@ -46,11 +47,16 @@ async def _asked(plan: GatewayPlan, path: str) -> str:
         return await _answer(host, port_of(address), plan.served_hosts[0], path)
 
 
-async def _answer(host: str, port: int, name: str, path: str) -> str:
+@cache
+def _unverified() -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
-    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
+    return tls
+
+
+async def _answer(host: str, port: int, name: str, path: str) -> str:
+    reader, writer = await asyncio.open_connection(host, port, ssl=_unverified())
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
         answer = await reader.read(MAX_BYTES)

@@ -69,7 +69,7 @@ class LatenessMeter:
     def _look_at_pressure(self, pressure: Path, now_s: float) -> None:
         """The kernel updates the count every 2 s: the share is that of the time between two updates."""
         try:
-            stalled_s = int(pressure.read_text().partition("total=")[2].split()[0]) / 1e6
+            stalled_s = int(_text(pressure).partition("total=")[2].split()[0]) / 1e6
         except (OSError, ValueError, IndexError):
             return
         if self._stalled is None or stalled_s > self._stalled[1]:
@@ -82,6 +82,15 @@ class LatenessMeter:
 def _run_queue(loadavg: Path) -> float:
     """Tasks that want a core, without this one; none where the kernel does not report it."""
     try:
-        return max(0.0, float(loadavg.read_text().split()[3].partition("/")[0]) - 1.0)
+        return max(0.0, float(_text(loadavg).split()[3].partition("/")[0]) - 1.0)
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+def _text(file: Path) -> str:
+    """Of a short file, at a third of what `read_text` costs: it is read four times a second."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096).decode()
+    finally:
+        os.close(descriptor)

@@ -9,7 +9,7 @@ import pwd
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,10 +59,10 @@ def processes() -> list[ProcessInfo]:
     return [seen for pid in psutil.pids() if (seen := _look(pid)) is not None]
 
 
-def children(pid: int | None = None) -> list[ProcessInfo]:
+def children(pid: int | None = None, without: Collection[int] = ()) -> list[ProcessInfo]:
     """The children of a process, or of this one, adopted ones and zombies included."""
-    found = [child for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
-    return [seen for child in found if (seen := _look(int(child))) is not None]
+    found = [int(child) for thread in _threads(pid or os.getpid()) for child in _words(thread / "children")]
+    return [seen for child in found if child not in without and (seen := _look(child)) is not None]
 
 
 def _threads(pid: int) -> list[Path]:

@@ -15,8 +15,10 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 
 
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
-    """`greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and do without it."""
-    sys.modules.setdefault("rich", None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
+    """`greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and do without it;
+    httpcore would look for sniffio, which is not installed, on the disk with every request."""
+    for name in ("rich", "sniffio"):
+        sys.modules.setdefault(name, None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
     return importlib.import_module(f"greenroom.{role}.main").main
 
 

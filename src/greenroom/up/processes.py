@@ -158,7 +158,7 @@ class Orphans:
 
 
 def _orphans() -> list[ProcessInfo]:
-    return [child for child in children() if child.pid not in _owned]
+    return children(without=_owned)
 
 
 def _reap(pid: int) -> None:

@@ -31,7 +31,9 @@ from greenroom.up.supervisor import Part
 
 log = structlog.get_logger(__name__)
 
-WATCH_S: Final = 2.0
+WATCH_S: Final = 10.0
+"""Interval of health checks where only a long silence counts (`core.fleet.restarts.judge_silence`)."""
+MANAGER_WATCH_S: Final = 2.0
 
 Restart = Callable[[Part, str], None]
 
@@ -39,6 +41,8 @@ Restart = Callable[[Part, str], None]
 class PartWatch:
     """Watches one process that is never silent for long: the api, an Agent. `restart` ends it, with the reason, and it
     is started again; `db` gets a log row."""
+
+    every_s = WATCH_S
 
     def __init__(self, part: Part, url: str, restart: Restart, db: Database) -> None:
         self._part = part
@@ -50,7 +54,7 @@ class PartWatch:
 
     async def run(self, http: httpx.AsyncClient) -> None:
         while True:
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(self.every_s)
             await self.look(http, asyncio.get_running_loop().time())
 
     async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
@@ -84,6 +88,8 @@ class _Record:
 
 class ManagerWatch(PartWatch):
     """Watches one Manager, which may be disabled (as `db` says), and answers 500 when it hangs."""
+
+    every_s = MANAGER_WATCH_S
 
     def __init__(self, manager: ManagerSite, part: Part, restart: Restart, db: Database) -> None:
         super().__init__(part, manager.health_url, restart, db)

@@ -6,6 +6,7 @@ storable first.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 
@@ -54,6 +55,7 @@ class WaitingRows(Generic[Row]):
         self._what = what
         self._most = most
         self._rows: list[Row] = []
+        self._there_are_some = asyncio.Event()
         self._reported = 0
         self.dropped = 0
 
@@ -62,6 +64,11 @@ class WaitingRows(Generic[Row]):
             self.dropped += 1
         else:
             self._rows.append(row)
+            self._there_are_some.set()
+
+    async def come(self) -> None:
+        """Returns as soon as rows wait."""
+        await self._there_are_some.wait()
 
     async def write(self) -> bool:
         """Write the waiting rows; True = there were some, and they are written now."""
@@ -79,6 +86,7 @@ class WaitingRows(Generic[Row]):
                 )
                 return False
             is_written = True
+        self._there_are_some.clear()
         return is_written
 
     def newly_dropped(self) -> int:

@@ -70,8 +70,8 @@ class LogFields(TypedDict, total=False):
 
 
 class LogWriter:
-    """Collects rows and writes them every `FLUSH_S`; while the database is away at most `MAX_QUEUED` are kept. Rows
-    that name no zone are about `zone_name`, if there is one."""
+    """Collects rows and writes them `FLUSH_S` after the first; while the database is away at most `MAX_QUEUED` are
+    kept. Rows that name no zone are about `zone_name`, if there is one."""
 
     def __init__(self, db: Database, component: str, zone_name: str = "") -> None:
         self._db = db
@@ -115,6 +115,7 @@ class LogWriter:
         """Write queued rows until cancelled, then the last ones."""
         try:
             while True:
+                await self._rows.come()
                 await asyncio.sleep(FLUSH_S)
                 await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
         finally:

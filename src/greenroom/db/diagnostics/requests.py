@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
@@ -17,6 +18,8 @@ from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
 
 FLUSH_S: Final = 0.5
+MINUTE_LOOK_S: Final = 2.0
+"""Interval at which the end of a minute is noticed while no request is reported."""
 MAX_QUEUED: Final = 20_000
 """At the end of a minute there is a row for each Agent of a Manager."""
 
@@ -89,6 +92,9 @@ class RequestLog:
     async def run(self) -> None:
         try:
             while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(MINUTE_LOOK_S):
+                        await self._rows.come()
                 await asyncio.sleep(FLUSH_S)
                 self._reach(datetime.now(UTC).replace(second=0, microsecond=0))
                 await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
