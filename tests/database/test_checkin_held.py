@@ -111,6 +111,18 @@ async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_t
     assert asked == [[agent.agent_id]]
 
 
+async def test_a_list_that_did_not_change_is_digested_no_more(
+    long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    agent = await joined(db, long_holding)
+    await session(db, agent)
+    await _at_rest(db, agent)
+    digested = list[Any]()
+    monkeypatch.setattr(polling, "digest", digested.append)
+    await agent.check_in(hold_s=1.0)
+    assert digested == []
+
+
 async def test_what_is_said_between_two_check_ins_is_looked_at_when_the_next_one_comes(
     long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 
 import pytest
+
+from greenroom.kit import roles
 
 EVERYWHERE = {
     *("greenroom", "anyio", "click", "idna", "msgspec", "prometheus_client", "pydantic", "pydantic_core"),
@@ -79,3 +82,19 @@ def test_everything_else_is_the_command_line():
     help_of_api = [sys.executable, "-m", "greenroom", "api", "--help"]
     done = subprocess.run(help_of_api, check=True, capture_output=True, text=True)
     assert "Run the api of a deployment" in done.stdout
+
+
+def test_a_role_may_open_as_many_files_as_its_account(monkeypatch: pytest.MonkeyPatch):
+    found = list[tuple[int, int]]()
+
+    async def main() -> None:
+        found.append(resource.getrlimit(resource.RLIMIT_NOFILE))
+
+    monkeypatch.setattr(roles, "load", lambda _role: main)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        roles.run("agent")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found == [(hard, hard)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import resource
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -25,12 +26,19 @@ def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
 def run(role: str) -> None:
     """Run a role until it ends; a Greenroom error is one sentence on stderr and exit code 1."""
     main = load(role)
+    raise_open_files()
     try:
         with asyncio.Runner(loop_factory=_loop(role)) as runner:
             runner.run(main())
     except GreenroomError as error:
         print(f"greenroom: {one_line(error.message)}", file=sys.stderr)  # noqa: T201 -- no log may be configured
         raise SystemExit(1) from error
+
+
+def raise_open_files() -> None:
+    """As many as this account may have: a Manager has a connection of each Agent, and the usual limit is 1,024."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

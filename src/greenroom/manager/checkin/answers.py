@@ -158,7 +158,7 @@ async def make(
     """
     desired = changes = images = None
     listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
-    if message.full or digest(state.agent.generations) != message.have_digest:
+    if message.full or state.digest != message.have_digest:
         delta = difference(held, state.agent.generations) if held is not None and not message.full else None
         if state.agent.generations:
             listed = await checkin.read_desired(db, message.agent_id, delta.changed if delta else None)
@@ -170,7 +170,7 @@ async def make(
             left = delta.left | (delta.changed - generations.keys())
             changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
             generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
-        name = digest(generations)
+        name = state.digest if generations == state.agent.generations else digest(generations)
     if state.agent.images_digest != images_sent:
         images = await shared.images(state)
     ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []

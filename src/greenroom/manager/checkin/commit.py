@@ -127,6 +127,12 @@ class Committer:
     async def _write(self, batch: Mapping[str, _Pending]) -> Applied:
         await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
+        if not any(message.sessions or message.images is not None for message in messages):
+            async with (
+                self._db.connection() as connection
+            ):  # one statement, as of Agents that come from another Manager
+                await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
+            return Applied([], set())
         async with self._db.transaction() as connection:
             newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             for message in messages:
@@ -146,7 +152,7 @@ class Committer:
             if p.new_capacity
         ]
         if capacities:
-            async with self._db.transaction() as connection:
+            async with self._db.connection() as connection:
                 await reports.write_capacity(connection, capacities, self._config.cpu_overcommit)
 
 

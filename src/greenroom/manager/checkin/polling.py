@@ -218,7 +218,11 @@ class CheckIns:
             raise Unauthenticated(_CREDENTIAL_REFUSED)
         if self._zone is None or self._zone != reading.zone:
             self._zone = reading.zone
-        state = CheckInState(agent=reading.agents[agent_id], zone=self._zone)
+        agent, last = reading.agents[agent_id], self._last.get(agent_id)
+        is_same = last is not None and last.state.agent.generations == agent.generations
+        state = CheckInState(
+            agent=agent, zone=self._zone, digest=last.state.digest if last and is_same else digest(agent.generations)
+        )
         self._last[agent_id] = _Known(state, said, at_s)
         return state
 
@@ -255,7 +259,7 @@ class CheckIns:
         sent = self._sent_to(message)
         return (
             message.full
-            or digest(state.agent.generations) != message.have_digest
+            or state.digest != message.have_digest
             or state.zone.term > message.term_seen
             or not state.agent.command_ids <= sent.command_ids
             or state.agent.images_digest != sent.images_digest
