@@ -1,7 +1,7 @@
 """An hour of launches and ends: what must come back to where it was does, memory, open files, connections and rows.
 
-BENCH_SOAK_S says for how long. The second sixth of the time, when all caches are warm, is compared with the last one,
-under the same load; rows are compared at rest, before and after. The Agent's host is simulated.
+BENCH_SOAK_S says for how long. Memory is compared under the same load, in the second sixth of the time, when all caches
+are warm, and in the last one; the others at rest, before and after. The Agent's host is simulated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,7 +20,7 @@ from psycopg import sql
 
 from bench.instance import Instance, instance, wait
 from bench.line import Line
-from bench.table import Figure, median, spread
+from bench.table import Figure, median
 
 SOAK_S = float(os.environ.get("BENCH_SOAK_S", "3600"))
 LAUNCHES_A_SECOND = 3.0
@@ -29,6 +29,10 @@ STAY_S = 20.0
 POOL = 60
 USERS = 500
 SAMPLES = 120
+SETTLES_S = 60.0
+"""After the pool was filled, in which what that took is given back."""
+RETURNS_S = 900.0
+"""Within which all that the load took is back: ended sessions are kept, and idle connections stay open for a while."""
 HISTORY = frozenset({"launches", "logs", "manager_requests", "staging_events"})
 """Tables that keep what happened for days."""
 ENDED_KEEP_DAYS = 0.003
@@ -39,7 +43,8 @@ ENDED_KEEP_DAYS = 0.003
 class Sample:
     """One look at all processes of an instance, with those below them."""
 
-    pss_mib: float
+    pss_mib: dict[str, float]
+    """By role."""
     files: int
     connections: int
 
@@ -75,31 +80,40 @@ class Soak:
 
 
 def _sample(running: Instance, pids: dict[str, list[int]]) -> Sample:
-    processes = list(_processes(pids))
+    processes = {role: list(_processes(role, ids)) for role, ids in pids.items() if role != "postgres"}
     with _database(running) as connection:
         (connections,) = connection.execute(
             "SELECT numbackends FROM pg_stat_database WHERE datname = current_database()"
         ).fetchone() or (0,)
     return Sample(
-        sum(process.memory_full_info().pss for process in processes) / 2**20,
-        sum(process.num_fds() for process in processes),
+        {role: sum(one.memory_full_info().pss for one in those) / 2**20 for role, those in processes.items()},
+        sum(one.num_fds() for those in processes.values() for one in those),
         connections,
     )
 
 
-def _processes(pids: dict[str, list[int]]) -> Iterator[psutil.Process]:
-    """All but PostgreSQL's, whose memory is a cache of its own."""
-    for role, ids in pids.items():
-        for pid in ids:
-            if role != "postgres":
-                top = psutil.Process(pid)
-                yield from [top] if role == "up" else [top, *top.children(recursive=True)]
+def _processes(role: str, pids: list[int]) -> Iterator[psutil.Process]:
+    """Those of a role with those below them, which are the other roles for `up`."""
+    for top in map(psutil.Process, pids):
+        yield from [top] if role == "up" else [top, *top.children(recursive=True)]
 
 
 @contextmanager
 def _database(running: Instance) -> Iterator[psycopg.Connection]:
     with psycopg.connect(running.facts["database_url"], autocommit=True) as connection:
         yield connection
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An instance to which no user comes."""
+
+    sample: Sample
+    rows: dict[str, int]
+
+
+def _at_rest(running: Instance) -> Rest:
+    return Rest(_sample(running, running.status()["pids"]), _rows(running))
 
 
 def _rows(running: Instance) -> dict[str, int]:
@@ -114,8 +128,9 @@ def _rows(running: Instance) -> dict[str, int]:
     return found
 
 
-def _are_rows_back(running: Instance, before: dict[str, int]) -> bool:
-    return _rows(running) == before
+def _is_back(running: Instance, before: Rest) -> bool:
+    now = _at_rest(running)
+    return now.rows == before.rows and now.sample.connections <= before.sample.connections
 
 
 def _sixth(samples: list[Sample], number: int) -> list[Sample]:
@@ -128,34 +143,36 @@ def run() -> list[Figure]:
     with instance(runtime="simulated", environment={"GREENROOM_ENDED_KEEP_DAYS": str(ENDED_KEEP_DAYS)}) as running:
         config = running.stage(POOL)
         soak = Soak(running)
-        before, roles = _rows(running), running.status()["pids"]
+        time.sleep(SETTLES_S)
+        before, roles = _at_rest(running), running.status()["pids"]
         soak.run()
         assert running.status()["pids"] == roles, "a role was restarted"
         running.end_assigned()
         running.await_current(config, POOL)
-        try:
-            wait(partial(_are_rows_back, running, before), 900, pause_s=5)
-        except TimeoutError:
-            print(
-                {table: (number, before[table]) for table, number in _rows(running).items() if number != before[table]}
-            )
-        after = _rows(running)
-    warm, last = _sixth(soak.samples, 1), _sixth(soak.samples, 5)
+        with suppress(TimeoutError):
+            wait(partial(_is_back, running, before), RETURNS_S, pause_s=10)
+        after = _at_rest(running)
     name = f"after {SOAK_S / 60:g} minutes and {soak.launched} launches"
+    others = {
+        table: (before.rows[table], number) for table, number in after.rows.items() if number != before.rows[table]
+    }
+    return [_memory(name, _sixth(soak.samples, 1), _sixth(soak.samples, 5))] + [
+        Figure(f"{what} {name}", now, then, "", "at rest before", 1, note, goal=goal)
+        for what, now, then, note, goal in (
+            ("open files", after.sample.files, before.sample.files, "", 1.05),
+            ("connections of PostgreSQL", after.sample.connections, before.sample.connections, "", 1.0),
+            ("rows", sum(after.rows.values()), sum(before.rows.values()), str(others or ""), 1.0),
+        )
+    ]
 
-    def figure(what: str, unit: str, of_warm: list[float], of_last: list[float], goal: float) -> Figure:
-        note = f"{spread(of_warm)}; {spread(of_last)}"
-        against = "after a sixth of it"
-        return Figure(
-            f"{what} {name}", median(of_last), median(of_warm), unit, against, len(of_last), note, of_last, of_warm,
-            goal=goal,
-        )  # fmt: skip
 
-    return [
-        figure("memory of all roles", "MiB PSS", [s.pss_mib for s in warm], [s.pss_mib for s in last], 1.05),
-        figure("open files", "", [s.files for s in warm], [s.files for s in last], 1.05),
-        figure(
-            "connections of PostgreSQL", "", [s.connections for s in warm], [s.connections for s in last], 1.05
-        ),
-        Figure(f"rows {name}", sum(after.values()), sum(before.values()), "", "before", 1, goal=1.0),
-    ]  # fmt: skip
+def _memory(name: str, warm: list[Sample], last: list[Sample]) -> Figure:
+    of_warm, of_last = ([sum(each.pss_mib.values()) for each in samples] for samples in (warm, last))
+    by_role = {
+        role: [median([each.pss_mib[role] for each in part]) for part in (warm, last)] for role in warm[0].pss_mib
+    }
+    roles = ", ".join(f"{role} {then:.1f} → {now:.1f}" for role, (then, now) in by_role.items())
+    return Figure(
+        f"memory of all roles {name}", median(of_last), median(of_warm), "MiB PSS", "after a sixth of it", len(last),
+        roles, of_last, of_warm, goal=1.05,
+    )  # fmt: skip
