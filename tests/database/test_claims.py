@@ -23,7 +23,7 @@ from greenroom.db.database import Database
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session import sessions
-from greenroom.db.session.sessions import NewSession
+from greenroom.db.session.sessions import NewSession, insert_staged
 from greenroom.testing import rows
 
 
@@ -130,6 +130,24 @@ async def test_a_claim_is_one_round_trip(stage: Pool):
             assert turns[0] == 1
         finally:
             await db.close()
+
+
+async def test_a_refill_inserts_its_sessions_in_one_round_trip(stage: Pool):
+    await stage.db.write("UPDATE agent_capacity SET cores = 49")
+    turns, inserted = [0], list[bool]()
+    async with counting_proxy(stage.db.dsn, turns) as dsn:
+        db = Database(dsn, application_name="greenroom test", max_size=1)
+        await db.open()
+        try:
+            for _ in range(7):
+                new = [rows.new_session(stage.zone_id, stage.image_id, stage.agent_id) for _ in range(8)]
+                async with db.transaction() as connection:
+                    turns[0] = 0
+                    inserted = await insert_staged(connection, new)
+                    assert turns[0] <= 1
+        finally:
+            await db.close()
+    assert inserted == [True] + [False] * 7, "there is room for 49"
 
 
 async def test_100_claims_on_10_staged_sessions_give_10_different_ones(stage: Pool):

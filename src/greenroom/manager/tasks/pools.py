@@ -35,7 +35,7 @@ from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import AgentsByImage, Memory, PlannedConfig, PoolRows
-from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_session, retire
+from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_staged, retire
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
@@ -213,10 +213,11 @@ async def _apply(
 ) -> set[Event]:
     """Write the actions in the lock order, capacity rows before sessions; returns the events to send."""
     events: set[Event] = set()
-    for action in sorted(made.creates, key=lambda create: create.agent_id):
-        new = _new_session(ctx, snapshot, config, action)
-        if await insert_session(connection, new):
-            events |= session_events(new.session_id, agent_id=action.agent_id)
+    creates = sorted(made.creates, key=lambda create: create.agent_id)
+    new = [_new_session(ctx, snapshot, config, action) for action in creates]
+    for one, inserted in zip(new, await insert_staged(connection, new), strict=True):
+        if inserted:
+            events |= session_events(one.session_id, agent_id=one.agent_id)
         else:
             ctx.agenda.agents.forget()
     places = {session.session_id: session.agent_id for session in snapshot.sessions}
