@@ -111,6 +111,17 @@ async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_t
     assert asked == [[agent.agent_id]]
 
 
+async def test_an_agent_that_registered_since_its_last_check_in_is_known(
+    long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)
+    agent = await joined(db, long_holding)
+    await _at_rest(db, agent)
+    await agent.check_in(hold_s=1.0)
+    assert (await agent.register()).status_code == 200
+    assert (await agent.check_in(hold_s=1.0)).fresh
+
+
 async def test_a_list_that_did_not_change_is_digested_no_more(
     long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
 ):

@@ -198,6 +198,8 @@ class CheckIns:
         last = self._last.get(message.agent_id)
         if last is None or message.hold_s <= 0 or last.said != self._wakers.said(message.agent_id):
             return None
+        if message.incarnation != last.state.agent.incarnation:  # it has registered since
+            return None
         if boottime_s() - last.at_s > RECENT_S or self._is_news(message, last.state):
             return None
         return last.state
