@@ -85,6 +85,18 @@ async def used(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -> 
     return session_id
 
 
+async def deadline_over(db: Database, agent: ToldAgent) -> None:
+    """The Agent is running, whose return gives its sessions more time, and the time of all of them is over."""
+
+    async def is_running() -> bool:
+        return bool(
+            await db.fetch("SELECT 1 FROM agents WHERE agent_id = %s AND status = 'running'", (agent.agent_id,))
+        )
+
+    await eventually(is_running)
+    await db.write("UPDATE sessions SET deadline = clock_timestamp()")
+
+
 async def over(db: Database, session_id: str, clocks: Clocks, *, limit: bool = False) -> None:
     """The keepalive clock is over, or the time limit."""
     await db.write(
@@ -180,11 +192,10 @@ async def test_an_ignored_stop_or_pause_is_taken_back(db: Database, fleet: Fleet
         async with Stubborn(agent), db.transaction() as connection:
             asked = await stop_or_pause(connection, session_id, command, "Asked for.")
             assert asked is not None
-    # The Manager ended meanwhile; its successor finds the deadline in the row.
-    await db.write("UPDATE sessions SET deadline = clock_timestamp()")
     async with manager_here(fleet, "two", **QUICK) as door:
         agent.door = door
         async with Stubborn(agent):
+            await deadline_over(db, agent)  # the Manager that began it ended meanwhile; its successor reads the row
             found = await eventually(is_in(db, session_id, "running"))
             assert (found["want"], found["stopped_reason"]) == ("running", None)
             assert found["expires"] > found["keepalive"]
@@ -206,7 +217,7 @@ async def test_a_session_ordered_again_before_the_action_has_its_time_again(
         session_id = await used(db, agent, fleet, status="stopping", want="stopped")
         async with Stubborn(agent):
             monkeypatch.setattr(deadlines, "stop", ordered_anew)
-            await db.write("UPDATE sessions SET deadline = clock_timestamp()")
+            await deadline_over(db, agent)
             await planned.wait()
             before = await rounds(db)
 
@@ -226,7 +237,7 @@ async def test_an_ignored_deletion_is_repeated_and_its_time_goes_on(agent: ToldA
     session_id = await used(db, agent, fleet, status="deleting", want="absent")
     since = (await row(db, session_id))["status_changed"]
     async with Stubborn(agent) as stubborn:
-        await db.write("UPDATE sessions SET deadline = clock_timestamp()")
+        await deadline_over(db, agent)
 
         async def repeated() -> bool:
             return (await row(db, session_id))["generation"] == 2
