@@ -23,6 +23,7 @@ ALL = (
     "instruction",
     "takeover",
     "offered",
+    "full_agent",
     "check_in",
     "lists",
     "rounds",
@@ -31,7 +32,7 @@ ALL = (
     "idle",
     "soak",
 )
-SCALE = ("check_in", "rounds", "growth", "lists", "offered", "beside_refills")
+SCALE = ("idle", "restart", "offered", "full_agent", "check_in", "rounds", "growth", "lists", "beside_refills")
 """What `scale` on the command line stands for: how costs grow with an installation."""
 
 

@@ -17,7 +17,7 @@ POOL = 3
 SAMPLES = 12
 REST_S = 0.5
 """Between the refill of the pool and the next launch."""
-OPEN_MS = 40.0
+OPEN_MS = 30.0
 CREATION_MS = 20.0
 
 # `assigned` is from right before the commit, so that what follows is a little shorter than measured.

@@ -17,6 +17,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.serving import collect_rarely
 from greenroom.testing.crowd import Crowd, fill
 from greenroom.testing.plans import NotingDatabase
 from greenroom.up.postgres import Cluster
@@ -96,5 +97,6 @@ async def installation(cluster: Cluster, crowd: Crowd | None) -> AsyncIterator[I
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="https://127.0.0.1:8443", auth=httpx.BasicAuth(*KEY)
     ) as api:
+        collect_rarely()
         yield Installation(db, api, postmaster)
     await db.close()

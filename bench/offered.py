@@ -124,7 +124,7 @@ async def _offer(running: Instance, rate: float, image_id: str, users: list[str]
     return result
 
 
-def _cpu_s(running: Instance) -> dict[str, float]:
+def cpu_s(running: Instance) -> dict[str, float]:
     """Role → CPU seconds of its processes so far, with those below them that are no role's: each is counted once."""
     pids: dict[str, list[int]] = running.status()["pids"]
     named = {pid for ids in pids.values() for pid in ids}
@@ -144,10 +144,10 @@ def _of_tree(pid: int, named: set[int], *, alone: bool) -> float:
 
 def _measured(running: Instance, rate: float, image_id: str, config: str) -> Offered:
     users = running.many_users(int(rate * SECONDS))
-    before = _cpu_s(running)
+    before = cpu_s(running)
     result = asyncio.run(_offer(running, rate, image_id, users))
     time.sleep(SETTLES_S)
-    after = _cpu_s(running)
+    after = cpu_s(running)
     result.cpu_ms = {role: (after[role] - before[role]) * 1000 / len(users) for role in after}
     running.end_assigned()
     running.await_current(config, POOL)

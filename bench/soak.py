@@ -54,7 +54,6 @@ class Soak:
 
     def __init__(self, running: Instance) -> None:
         self._running = running
-        self._line = Line(running)
         self._image_id = running.desktop()["image_id"]
         self._users = deque(running.many_users(USERS))
         self._pids = running.status()["pids"]
@@ -63,18 +62,18 @@ class Soak:
         self.samples: list[Sample] = []
 
     def run(self) -> None:
-        begun = time.monotonic()
+        line, begun = Line(self._running), time.monotonic()
         while (elapsed_s := time.monotonic() - begun) < SOAK_S:
             if len(self.samples) < elapsed_s * SAMPLES / SOAK_S:
                 self.samples.append(_sample(self._running, self._pids))
-            self._launch()
+            self._launch(line)
             if len(self._open) > STAY_S * LAUNCHES_A_SECOND:
-                self._line.ask("DELETE", f"/sessions/{self._open.popleft()}")
+                line.ask("DELETE", f"/sessions/{self._open.popleft()}")
             time.sleep(max(0.0, begun + self.launched / LAUNCHES_A_SECOND - time.monotonic()))
 
-    def _launch(self) -> None:
+    def _launch(self, line: Line) -> None:
         self._users.rotate()
-        launched = self._line.ask("POST", "/sessions", {"image_id": self._image_id, "user_id": self._users[0]})
+        launched = line.ask("POST", "/sessions", {"image_id": self._image_id, "user_id": self._users[0]})
         self._open.append(launched["session_id"])
         self.launched += 1
 

@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
-from greenroom.manager.checkin import polling
+from greenroom.manager.checkin import lists, polling
 from greenroom.manager.main import AGENTS_CONNECTIONS
 
 HOLD_S = 20.0
@@ -111,6 +111,20 @@ async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_t
     assert asked == [[agent.agent_id]]
 
 
+async def test_a_report_is_taken_with_what_was_just_read_and_answered_with_what_is_read_after_its_commit(
+    long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(polling, "RECENT_S", HOLD_S)
+    agent = await joined(db, long_holding)
+    await _at_rest(db, agent)
+    reported = seen(await session(db, agent), "running", usable=True)
+    await agent.check_in()
+    asked.clear()
+    answer = await agent.check_in(reported)
+    assert [agents for agents in asked if agents] == [[agent.agent_id]]
+    assert answer.acked_seq == agent.seq
+
+
 async def test_an_agent_that_registered_since_its_last_check_in_is_known(
     long_holding: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
 ):
@@ -129,7 +143,7 @@ async def test_a_list_that_did_not_change_is_digested_no_more(
     await session(db, agent)
     await _at_rest(db, agent)
     digested = list[Any]()
-    monkeypatch.setattr(polling, "digest", digested.append)
+    monkeypatch.setattr(lists, "digest", digested.append)
     await agent.check_in(hold_s=1.0)
     assert digested == []
 
@@ -216,6 +230,7 @@ async def test_a_new_primary_is_announced_at_once_and_recorded(
 class Crowded:
     door: httpx.ASGITransport
     agents_db: Database
+    own_db: Database
 
     @asynccontextmanager
     async def taken(self) -> AsyncGenerator[None]:
@@ -237,8 +252,21 @@ async def crowded(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
     monkeypatch.setattr(Database, "open", opens)
     async with manager_here(fleet) as door:
-        named = (db for db in opened if db.application_name == "greenroom check-ins one")
-        yield Crowded(door, next(named))
+        named = {db.application_name: db for db in reversed(opened)}
+        yield Crowded(door, named["greenroom check-ins one"], named["greenroom manager one"])
+
+
+async def test_no_statement_of_a_manager_is_planned_anew(db: Database, crowded: Crowded):
+    agent = await joined(db, crowded.door)
+    session_id = await session(db, agent)
+    for n in range(12):
+        await agent.check_in(seen(session_id, "running", probe_error=str(n)), full=True)
+    for one in (crowded.agents_db, crowded.own_db):
+        (plans,) = await one.fetch(
+            "SELECT sum(custom_plans)::int AS anew, sum(generic_plans)::int AS kept FROM pg_prepared_statements"
+        )
+        assert plans["anew"] == 0
+        assert plans["kept"] > 0
 
 
 async def test_an_answer_that_is_not_fresh_is_held_and_spreads_the_next(db: Database, crowded: Crowded):

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
-import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, LiteralString
 
 import pytest
 from tests.support.managers import notifications
+from tests.support.round_trips import counted
 from tests.support.system import System
 
 from greenroom.core.errors import IdempotencyMismatch
@@ -77,76 +73,31 @@ async def test_a_claim_gives_the_session_to_the_user(stage: Pool):
 
 async def test_a_claim_and_nothing_else_is_announced_with_its_commit(stage: Pool):
     (session_id,) = await stage.staged(1)
-    events = {f"session:{session_id}", f"agent:{stage.agent_id}", f"staging:{stage.config_id}"}
+    events = {f"session:{session_id}", f"agent:{stage.agent_id}:{session_id}", f"staging:{stage.config_id}"}
     assert await notifications(stage.db, stage.ask(stage.user_id)) == events
     assert await notifications(stage.db, stage.ask(stage.user_id)) == set(), "the pool is empty"
 
 
-@asynccontextmanager
-async def counting_proxy(dsn: str, turns: list[int]) -> AsyncIterator[str]:
-    """A socket in front of the database; each time the client sends after the server did is a turn."""
-    folder = re.search(r"host=(\S+)", dsn)
-    assert folder is not None
-    mine = tempfile.mkdtemp(prefix="gr-proxy-")
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_unix_connection(f"{folder[1]}/.s.PGSQL.5432")
-        server_sent = True
-
-        async def up() -> None:
-            nonlocal server_sent
-            while data := await reader.read(65536):
-                turns[0] += server_sent
-                server_sent = False
-                upstream_writer.write(data)
-            upstream_writer.close()
-
-        async def down() -> None:
-            nonlocal server_sent
-            while data := await upstream_reader.read(65536):
-                server_sent = True
-                writer.write(data)
-            writer.close()
-
-        await asyncio.gather(up(), down())
-
-    server = await asyncio.start_unix_server(serve, f"{mine}/.s.PGSQL.5432")
-    async with server:
-        yield dsn.replace(f"host={folder[1]}", f"host={mine}")
-    shutil.rmtree(mine)
-
-
 async def test_a_claim_is_one_round_trip(stage: Pool):
     await stage.staged(20)
-    turns = [0]
-    async with counting_proxy(stage.db.dsn, turns) as dsn:
-        db = Database(dsn, application_name="greenroom test", max_size=1)
-        await db.open()
-        try:
-            for _ in range(6):  # the driver prepares a statement after some uses
-                await stage.ask(stage.user_id, max_sessions=99, db=db)
-            turns[0] = 0
-            assert isinstance(await stage.ask(stage.user_id, max_sessions=99, db=db), ClaimedSession)
-            assert turns[0] == 1
-        finally:
-            await db.close()
+    async with counted(stage.db.dsn) as (db, turns):
+        for _ in range(6):  # the driver prepares a statement after some uses
+            await stage.ask(stage.user_id, max_sessions=99, db=db)
+        turns.clear()
+        assert isinstance(await stage.ask(stage.user_id, max_sessions=99, db=db), ClaimedSession)
+    assert len(turns) == 1
 
 
 async def test_a_refill_inserts_its_sessions_in_one_round_trip(stage: Pool):
     await stage.db.write("UPDATE agent_capacity SET cores = 49")
-    turns, inserted = [0], list[bool]()
-    async with counting_proxy(stage.db.dsn, turns) as dsn:
-        db = Database(dsn, application_name="greenroom test", max_size=1)
-        await db.open()
-        try:
-            for _ in range(7):
-                new = [rows.new_session(stage.zone_id, stage.image_id, stage.agent_id) for _ in range(8)]
-                async with db.transaction() as connection:
-                    turns[0] = 0
-                    inserted = await insert_staged(connection, new)
-                    assert turns[0] <= 1
-        finally:
-            await db.close()
+    inserted = list[bool]()
+    async with counted(stage.db.dsn) as (db, turns):
+        for _ in range(7):
+            new = [rows.new_session(stage.zone_id, stage.image_id, stage.agent_id) for _ in range(8)]
+            async with db.pipelined() as connection:
+                turns.clear()
+                inserted = await insert_staged(connection, new)
+                assert len(turns) <= 1
     assert inserted == [True] + [False] * 7, "there is room for 49"
 
 

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from tests.support.managers import notifications
 from tests.support.waiting import timers_set
 
-from greenroom.core.errors import GivenUp, Unavailable
+from greenroom.core.errors import GivenUp, Invalid, Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import CHANNEL, READ_ATTEMPTS, Database
 from greenroom.db.notifications import Listener
@@ -43,6 +44,35 @@ async def test_a_connection_to_a_server_that_was_demoted_is_replaced(pool: Datab
     with pytest.raises(Unavailable, match="read-only"):
         await pool.write("CREATE TABLE written ()")
     await pool.write("CREATE TABLE written ()")
+
+
+async def test_what_is_announced_with_a_transaction_is_said_after_its_commit_or_not_at_all(
+    pool: Database, db: Database
+):
+    await pool.write("CREATE TABLE written (number integer CHECK (number < 2))")
+    event = Event(Topic.IMAGES)
+
+    async def write(number: int) -> None:
+        async with pool.pipelined([event]) as connection:
+            await connection.execute("INSERT INTO written VALUES (%s)", (number,))
+
+    async def refused() -> None:
+        with pytest.raises(Invalid):
+            await write(2)
+
+    assert await notifications(db, write(1)) == {str(event)}
+    assert await notifications(db, refused()) == set()
+    assert await pool.fetch("SELECT number FROM written") == [{"number": 1}]
+
+
+async def test_a_statement_about_a_list_of_keys_is_planned_once_where_the_pool_says_so(dsn: str):
+    pool = Database(dsn, application_name="by key", max_size=1, plans_once=True)
+    await pool.open()
+    for _ in range(12):
+        await pool.fetch("SELECT user_id FROM users WHERE user_id = ANY(%s::uuid[])", (["5" * 32],))
+    (plans,) = await pool.fetch("SELECT custom_plans FROM pg_prepared_statements")
+    await pool.close()
+    assert plans == {"custom_plans": 0}
 
 
 @pytest.mark.parametrize(("retry", "attempts"), [(True, READ_ATTEMPTS), (False, 1)])

@@ -192,4 +192,8 @@ async def test_a_launch_notifies_after_its_commit_without_a_whole_round(stage: L
         result = await stage.launch()
         received = {n.payload async for n in connection.notifies(timeout=20, stop_after=3)}
         await connection.execute("UNLISTEN *")
-    assert received == {f"agent:{stage.agent_id}", f"session:{result.session_id}", f"staging:{config_id}"}
+    assert received == {
+        f"agent:{stage.agent_id}:{result.session_id}",
+        f"session:{result.session_id}",
+        f"staging:{config_id}",
+    }

@@ -74,8 +74,12 @@ async def test_a_launch_takes_the_room_of_the_newest_unready_staged_session(stag
     launch = asyncio.ensure_future(stage.launch_of("ada"))
     sent = await notifications(stage.db, launch)
     result = launch.result()
-    gone = {f"session:{newest.session_id}", f"staging:{stage.config_ids['eu']}"}
-    assert sent == {f"session:{result.session_id}", f"agent:{stage.agent_id}", *gone}
+    changed = [result.session_id, newest.session_id]
+    assert sent == {
+        f"staging:{stage.config_ids['eu']}",
+        *(f"session:{session_id}" for session_id in changed),
+        *(f"agent:{stage.agent_id}:{session_id}" for session_id in changed),
+    }
     assert await stage.pool() == {"running": 2, "requested": 1, "deleting": 1}
     row = await stage.row(newest.session_id)
     assert (row["status"], row["want"]) == ("deleting", "absent")

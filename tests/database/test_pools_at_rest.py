@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import LiteralString
 
 import pytest
 from tests.support.system import System
@@ -70,14 +71,76 @@ async def test_what_is_said_of_a_pool_wakes_it_alone_until_it_is_full_again(stag
     assert await after_a_round(stage, planned) == 0
 
 
+OF_ONE: tuple[LiteralString, ...] = (
+    "UPDATE sessions SET user_id = %(user)s WHERE staging_config_id = %(pool)s",
+    "UPDATE sessions SET retired = true WHERE staging_config_id = %(pool)s",
+    "UPDATE sessions SET expires = now() WHERE staging_config_id = %(pool)s",
+    "UPDATE staging_configs SET num_sessions = 2 WHERE staging_config_id = %(pool)s",
+    "UPDATE images SET revision = 7 WHERE image_id = %(image)s",
+)
+OF_ALL: tuple[LiteralString, ...] = (
+    "UPDATE zones SET allow_origin_domain = 'elsewhere.example'",
+    "INSERT INTO settings (name, value) VALUES ('default_cpu_allocation_method', '\"Quotas\"')",
+    "UPDATE agents SET status = 'missing'",
+    "UPDATE agents SET enabled = false",
+    "UPDATE agents SET draining = true",
+)
+
+
+@pytest.mark.parametrize("change", [*OF_ONE, *OF_ALL])
 async def test_what_was_not_announced_is_found_later(
+    stage: System, planned: list[str], monkeypatch: pytest.MonkeyPatch, change: LiteralString
+):
+    await after_a_round(stage, planned)
+    await stage.db.write(change, {"pool": stage.config_id, "image": stage.image_id, "user": stage.user_id})
+    assert await after_a_round(stage, planned) == 0
+    monkeypatch.setattr(agenda, "LOOK_S", 0.0)
+    await after_a_round(stage, planned)
+    assert stage.config_id in planned
+    assert len(set(planned)) == (POOLS if change in OF_ALL else 1)
+
+
+async def test_what_agents_report_all_the_time_wakes_no_pool(
     stage: System, planned: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     await after_a_round(stage, planned)
-    assert await stage.claim(stage.user_id)
+    await stage.db.write("UPDATE agents SET last_reported = now(), usage = '{\"cpu\": 0.5}'")
+    await stage.db.write("UPDATE agent_capacity SET cores = cores + 1")
     monkeypatch.setattr(agenda, "LOOK_S", 0.0)
+    assert await after_a_round(stage, planned) == 0
+
+
+async def test_of_many_pools_that_cannot_be_filled_some_are_looked_at_in_each_round_in_turn(
+    stage: System, planned: list[str], monkeypatch: pytest.MonkeyPatch
+):
     await after_a_round(stage, planned)
-    assert await stage.statuses(pooled=True) == {"requested": 1, "running": POOLS - 1}
+    await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
+    await stage.db.write("UPDATE agent_capacity SET cores = cores_allocated")
+    stage.ctx.agenda.said_of_all()
+    await after_a_round(stage, planned)
+    assert len(set(planned)) == POOLS
+    monkeypatch.setattr(agenda, "WAITING_LOOKED_AT", POOLS // 2)
+    turns: list[str] = []
+    for _ in range(2):
+        assert await after_a_round(stage, planned) == POOLS // 2
+        turns += planned
+    assert len(set(turns)) == POOLS
+    await stage.db.write("UPDATE agent_capacity SET cores = cores + 1000")
+    stage.ctx.agenda.said_of_all()
+    await after_a_round(stage, planned)
+    assert await stage.statuses(pooled=True) == {"requested": POOLS, "running": POOLS}
+
+
+async def test_a_round_writes_of_so_many_pools_and_the_others_come_next(
+    stage: System, planned: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pools, "PLANNED", 5)
+    await after_a_round(stage, planned)
+    await stage.db.write("UPDATE staging_configs SET num_sessions = 2")
+    stage.ctx.agenda.said_of_all()
+    for number in (5, 10, POOLS):
+        await run_due_pools(stage.ctx)
+        assert await stage.statuses(pooled=True) == {"requested": number, "running": POOLS}
 
 
 async def test_refills_of_one_second_read_the_agents_once(stage: System, monkeypatch: pytest.MonkeyPatch):

@@ -11,7 +11,7 @@ from tests.support.system import System
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import update_agent
-from greenroom.db.fleet.liveness import changed_offers, lock_allocations, write_offer
+from greenroom.db.fleet.liveness import changed_offers, lock_allocations, write_offers
 from greenroom.db.session.sessions import insert_session
 from greenroom.db.session.views import SessionFilter, list_sessions
 from greenroom.testing import rows
@@ -38,8 +38,7 @@ class Quotas(System):
         """As an administrator and the next round of the Primary do; 0 = no override."""
         await update_agent(self.db, self.agent_id, cores_override=cores)
         async with self.db.transaction() as connection:
-            for offer in await changed_offers(self.db, self.zone_id, OVERCOMMIT):
-                await write_offer(connection, offer)
+            await write_offers(connection, await changed_offers(self.db, self.zone_id, OVERCOMMIT))
 
     async def counted(self) -> float:
         """As counted, which must be the sum of the sessions."""

@@ -12,10 +12,12 @@ from psycopg.errors import InsufficientPrivilege
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.log_codes import SECURITY_CODES, LogCode
+from greenroom.db import cleaning
+from greenroom.db.access.credentials import prune_logins
+from greenroom.db.cleaning import LOCK
 from greenroom.db.database import Database
-from greenroom.db.diagnostics import retention
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.diagnostics.retention import LOCK, Keep, prune
+from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import forget_ended
 from greenroom.manager.tasks.retention import Retention
@@ -92,11 +94,31 @@ async def test_a_flood_of_one_security_event_drives_out_only_its_own_oldest(db: 
 
 
 async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retention, "BATCH", 4)
-    monkeypatch.setattr(retention, "MAX_BATCHES", 2)
+    monkeypatch.setattr(cleaning, "BATCH", 4)
+    monkeypatch.setattr(cleaning, "MAX_BATCHES", 2)
     await logs(db, 10, days_ago=31)
     assert (await prune(db, KEEP))["logs"] == 8
     assert (await prune(db, KEEP))["logs"] == 2
+
+
+async def test_what_ended_of_log_ins_goes_in_batches(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cleaning, "BATCH", 4)
+    monkeypatch.setattr(cleaning, "MAX_BATCHES", 2)
+    user_id = await rows.user(db, "ada")
+    tables: tuple[LiteralString, ...] = ("login_sessions", "login_links", "login_failures")
+    for table in tables[:2]:
+        await db.write(
+            "INSERT INTO " + table + " (token_hash, user_id, expires) SELECT n::text::bytea, %s,"
+            " now() + make_interval(secs => n * 60 - 570) FROM generate_series(0, 12) n",
+            (user_id,),
+        )
+    await db.write(
+        "INSERT INTO login_failures (username_lower, client_ip, at) SELECT 'ada', '', now() - make_interval(mins => n)"
+        " FROM generate_series(0, 12) n"
+    )
+    for left in (5, 3, 3):
+        await prune_logins(db, 150)
+        assert [await count(db, "SELECT count(*) FROM " + table) for table in tables] == [left] * 3
 
 
 async def test_a_round_keeps_up_with_a_flood_of_refused_requests(db: Database):

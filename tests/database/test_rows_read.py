@@ -14,12 +14,13 @@ from tests.support.lists import offered
 from greenroom.api.app import create_app
 from greenroom.db import listing
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.due import is_anything_due
 from greenroom.db.installation import ensure_first_data
 from greenroom.db.pool.configs import list_configs
 from greenroom.db.workspace.images import list_images
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.testing.crowd import Crowd, fill
+from greenroom.testing.crowd import Crowd, fill, id_of
 from greenroom.testing.plans import NotingDatabase
 
 SOME: Final = Crowd(
@@ -67,3 +68,9 @@ async def test_what_is_shown_of_each_is_read_for_those_of_the_page_alone(
     await read_page(filled)
     (whole,) = await filled.readings()
     assert page.rows < whole.rows / 4, (page.rows, whole.rows)
+
+
+async def test_a_round_at_rest_reads_what_lives_once_at_most(filled: NotingDatabase):
+    assert not await is_anything_due(filled, id_of("zone"), missing_s=15, cpu_overcommit=16)
+    (asked,) = await filled.readings()
+    assert asked.rows <= SOME.live + 5 * SOME.agents

@@ -69,7 +69,7 @@ async def test_the_successors_agent_is_notified_even_if_the_term_ends_then(
 
     sent = await notifications(stage.db, cut_short())
     (claimed,) = await stage.db.fetch("SELECT session_id, agent_id FROM sessions WHERE status = 'assigning'")
-    assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}"} <= sent
+    assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}:{claimed['session_id']}"} <= sent
 
 
 async def test_without_another_staged_session_one_is_made(stage: Failing):

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import stat
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
+from tests.support.waiting import eventually
 
 from greenroom.agent.app import ROUND_MISSED_S, Health
 from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
+from greenroom.agent.fleet import checkin
+from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import (
     tls_context,
 )
+from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.outbox import MAX_LOG_LINES, Outbox
+from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.wire.messages import LogLine, Observed, Registered
+from greenroom.wire.messages import Answer, LogLine, Observed, Registered
 
 # Identity ---------------------------------------------------------------------------------------------------------
 
@@ -160,18 +168,25 @@ def _observed(session_id: str, generation: int) -> Observed:
     return Observed(session_id=session_id, generation=generation, state="running")
 
 
-@given(st.lists(st.one_of(st.tuples(st.just("put"), st.integers(1, 3)), st.sampled_from(["send", "lose", "commit"]))))
-def test_nothing_is_lost_however_messages_fail(events: list[object]):
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.integers(1, 3), st.booleans()),
+            st.tuples(st.sampled_from(["send", "lose", "commit"]), st.booleans()),
+        )
+    )
+)
+def test_nothing_is_lost_however_messages_fail(events: list[Any]):
     """A model Manager that commits some messages and acknowledges the last of those ends up with the newest state."""
     outbox, received, newest, seq, acked = Outbox(), dict[str, Observed](), dict[str, Observed](), 0, 0
-    for number, event in enumerate([*events, "commit"]):
-        if isinstance(event, tuple):
-            observed = _observed(f"s{event[1]}", number)
+    for number, (event, *rest) in enumerate([*events, ("commit", True)]):
+        if event == "put":
+            observed = _observed(f"s{rest[0]}", number)
             newest[observed.session_id] = observed
-            outbox.put(observed)
+            outbox.put(observed, has_user=rest[1])
             continue
         seq += 1
-        message = outbox.unacknowledged(seq)
+        message = outbox.unacknowledged(seq, steps=rest[0])
         if event == "commit":
             received.update({observed.session_id: observed for observed in message})
             acked = seq
@@ -195,6 +210,67 @@ def test_a_report_is_repeated_only_if_changed_or_for_a_new_manager():
     assert outbox.unacknowledged(2) == []
     outbox.start_again()
     assert outbox.unacknowledged(1) == [_observed("s1", 1)]
+
+
+STAGED = Observed(session_id="s", generation=1, state="creating")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "has_user", "presses"),
+    [
+        (None, STAGED, False, False),
+        (STAGED, replace(STAGED, state="running"), False, False),
+        (None, STAGED, True, True),
+        (STAGED, replace(STAGED, state="running", usable=True), False, True),
+        (replace(STAGED, state="running", usable=True), replace(STAGED, state="running"), False, True),
+        (STAGED, replace(STAGED, state="running", broken=True), False, True),
+        (STAGED, replace(STAGED, state="failed"), False, True),
+        (STAGED, replace(STAGED, state="absent"), False, True),
+    ],
+)
+def test_only_steps_of_a_staged_start_may_wait(before: Observed | None, now: Observed, has_user: bool, presses: bool):
+    outbox = Outbox()
+    if before is not None:
+        outbox.put(before, has_user=has_user)
+        outbox.unsent.clear()
+        outbox.pressing.clear()
+    outbox.put(now, has_user=has_user)
+    assert (outbox.unsent.is_set(), outbox.pressing.is_set()) == (True, presses)
+
+
+class Reporting(CheckInLoop):
+    """Sends nothing; what a message would carry is in `sent`."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        nothing = cast("Any", None)
+        super().__init__(
+            identity=nothing, sessions=sessions, link=nothing, host=nothing, health=nothing, metrics=nothing,
+            join_token_file=None,
+        )  # fmt: skip
+        self._registered = True
+        self.sent = list[list[Observed]]()
+
+    async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
+        self.sent.append(self._sessions.outbox.unacknowledged(len(self.sent) + 1))
+        self._sessions.outbox.acknowledge(len(self.sent))
+        return False, cast("Answer", None)
+
+
+async def test_the_steps_of_a_staged_start_travel_with_what_presses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sessions = Sessions(Journal(tmp_path / "journal.jsonl"))
+    loop, outbox = Reporting(sessions), sessions.outbox
+    task = asyncio.create_task(loop.report())
+    monkeypatch.setattr(checkin, "STEPS_WAIT_S", 60.0)
+    outbox.put(STAGED, has_user=False)
+    await asyncio.sleep(0.05)  # to see that nothing is sent
+    outbox.put(usable := replace(STAGED, state="running", usable=True), has_user=False)
+    await eventually(lambda: loop.sent)
+    assert loop.sent == [[usable]]
+    monkeypatch.setattr(checkin, "STEPS_WAIT_S", 0.01)
+    outbox.put(later := replace(STAGED, session_id="t"), has_user=False)
+    await eventually(lambda: len(loop.sent) > 1)
+    assert loop.sent[1:] == [[later]]
+    task.cancel()
 
 
 def test_log_rows_are_bounded_and_drops_are_counted():

@@ -117,6 +117,21 @@ async def test_a_hand_over_without_assign_needs_no_disk_nor_the_agent_later(tmp_
         assert [record.state for record in memory.handovers.values()] == ["assigned"]
 
 
+async def test_what_is_about_to_be_handed_over_is_reported_with_how_that_goes(tmp_path: Path):
+    async with host(tmp_path, []) as agent:
+        assert agent.sessions.outbox.unacknowledged(1) == [], "a report would be under way when the user waits for one"
+        await agent.handovers.run(SESSION)
+        (reported,) = agent.sessions.outbox.unacknowledged(2)
+        assert reported.generation == 2
+
+
+async def test_what_cannot_be_handed_over_is_reported_at_once(tmp_path: Path):
+    async with host(tmp_path, []) as agent:
+        agent.sessions.observed.remember(SESSION, failure="It ran out of memory.")
+        (reported,) = agent.sessions.outbox.unacknowledged(1)
+        assert (reported.state, reported.assignment) == ("failed", None)
+
+
 async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
     async with host(tmp_path, ["true"]) as agent:
         outbox = agent.sessions.outbox

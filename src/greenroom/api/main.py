@@ -57,7 +57,7 @@ def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) 
     def received(event: Event) -> None:
         if event.topic is Topic.SETTINGS:
             snapshot.changed()
-        hub.publish(event)
+        hub.publish(Event(event.topic, event.id))
 
     def connected() -> None:
         snapshot.changed()

@@ -1,6 +1,6 @@
 """Events say that something changed, never how: the receiver reads it again.
 
-The text of an event, in a PostgreSQL notification, is `topic:id`.
+The text of an event, in a PostgreSQL notification, is `topic:id`, or `agent:id:session_id`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Wakes(Enum):
     """A part of a Manager that an event wakes."""
 
     AGENT = auto()
-    """The held check-in of the Agent with this id."""
+    """The held check-in of the Agent with this id, which reads the session that is named, or all of the Agent's."""
     AGENTS = auto()
     POOL = auto()
     """The plan of the pool with this id."""
@@ -79,16 +79,19 @@ class Event:
 
     topic: Topic
     id: str = ""
+    session_id: str = ""
+    """Of an Agent: nothing but this session of it changed."""
 
     def __str__(self) -> str:
-        return f"{self.topic}:{self.id}"
+        return f"{self.topic}:{self.id}" + (f":{self.session_id}" if self.session_id else "")
 
     @classmethod
     def parse(cls, text: str) -> Event | None:
-        """The event of `topic:id`; None for a topic of another version."""
+        """The event of this text; None for a topic of another version."""
         topic, _, subject = text.partition(":")
+        subject, _, session_id = subject.partition(":")
         try:
-            return cls(Topic(topic), subject)
+            return cls(Topic(topic), subject, session_id)
         except ValueError:
             return None
 
@@ -97,8 +100,8 @@ class Event:
         return cls(Topic.SESSION, str(session_id))
 
     @classmethod
-    def agent(cls, agent_id: str | UUID) -> Event:
-        return cls(Topic.AGENT, str(agent_id))
+    def agent(cls, agent_id: str | UUID, session_id: str | UUID = "") -> Event:
+        return cls(Topic.AGENT, str(agent_id), str(session_id))
 
     @classmethod
     def staging(cls, staging_config_id: str | UUID) -> Event:
@@ -125,7 +128,7 @@ def session_events(
     """The events of a changed session: its own, and those of its Agent, pool and zone as far as they are given."""
     events = {Event.session(session_id)}
     if agent_id is not None:
-        events.add(Event.agent(agent_id))
+        events.add(Event.agent(agent_id, session_id))
     if staging_config_id is not None:
         events.add(Event.staging(staging_config_id))
     if zone_key is not None:

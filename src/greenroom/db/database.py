@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
@@ -222,7 +222,8 @@ class Database:
 
     `dsn` is a libpq connection string; several hosts are allowed (`target_session_attrs=read-write`).
     `statement_timeout_ms` limits one statement, and a pause inside a transaction; `acquire_timeout_s` the wait for a
-    connection.
+    connection. `plans_once`: its statements find their rows by key, so that a plan is good for any values; PostgreSQL
+    would plan one about a list of keys anew each time.
     """
 
     def __init__(
@@ -233,6 +234,7 @@ class Database:
         max_size: int = 8,
         statement_timeout_ms: int = 5000,
         acquire_timeout_s: float = 5.0,
+        plans_once: bool = False,
     ) -> None:
         self.dsn = dsn
         self.application_name = application_name
@@ -244,8 +246,10 @@ class Database:
                 "application_name": application_name,
                 "connect_timeout": 5,
                 **NOTICED_WHEN_DEAD,
+                "prepare_threshold": 1 if plans_once else 5,
                 "options": f"-c statement_timeout={statement_timeout_ms} "
-                f"-c idle_in_transaction_session_timeout={statement_timeout_ms} -c TimeZone=UTC",
+                f"-c idle_in_transaction_session_timeout={statement_timeout_ms} -c TimeZone=UTC"
+                + (" -c plan_cache_mode=force_generic_plan" if plans_once else ""),
             },
             min_size=1,
             max_size=max_size,
@@ -310,6 +314,26 @@ class Database:
         """A connection inside a transaction (READ COMMITTED): committed at the end, rolled back on any exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    @asynccontextmanager
+    async def pipelined(self, events: Collection[Event] = ()) -> AsyncGenerator[Connection]:
+        """A transaction that waits for no statement but those whose rows are fetched: BEGIN goes out with the first,
+        COMMIT with the last, and after it, in the same round trip, the notifications of the `events` there are by then.
+        An error is raised by the next fetch, or at the end.
+        """
+        async with self.connection() as connection:
+            try:
+                async with connection.pipeline():
+                    # The driver's own transaction block would wait for each of the two.
+                    await connection.execute("BEGIN")
+                    yield connection
+                    await connection.execute("COMMIT")
+                    if events:
+                        await connection.execute(NOTIFY, {"events": texts_of(events)})
+            except BaseException:
+                with suppress(psycopg.Error):  # the connection is lost, which the first error says
+                    await connection.rollback()
+                raise
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
         """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False. One

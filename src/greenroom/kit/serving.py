@@ -68,6 +68,15 @@ class _Server(uvicorn.Server):
                     await self._ending.wait()
 
 
+def collect_rarely() -> None:
+    """Take present objects to live as long as the process: the garbage collector ignores them. Otherwise it would stop
+    requests for a tenth of a second now and then.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED_AFTER)
+
+
 async def serve(
     app: ASGIApp,
     host: str,
@@ -79,17 +88,14 @@ async def serve(
 ) -> None:
     """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
 
-    Present objects are taken to live as long as the process, so the garbage collector ignores them; otherwise it would
-    stop requests for a tenth of a second now and then. `on_stop` is called at SIGTERM or SIGINT, before requests in
+    `on_stop` is called at SIGTERM or SIGINT, before requests in
     flight are waited for, `on_listening` with the socket before the first request is answered.
 
     Raises:
         LoopEndedError: a loop ended; the exception of a loop that raised is chained.
         SetupError: the address cannot be listened on.
     """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTED_AFTER)
+    collect_rarely()
     listening = await _listen(host, port)
     on_listening(listening)
     server = _Server(_configured(app, timeout_graceful_shutdown=GRACE_S))

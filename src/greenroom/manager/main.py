@@ -88,6 +88,7 @@ class Manager:
             max_size=most,
             statement_timeout_ms=statement_timeout_ms,
             acquire_timeout_s=1.0,
+            plans_once=True,
         )
 
     @property
@@ -261,7 +262,7 @@ class RunningManager:
     def _on_event(self, event: Event) -> None:
         wakes = TOPICS[event.topic].wakes
         if Wakes.AGENT in wakes:
-            self._wakers.wake(event.id)
+            self._wakers.wake(event.id, event.session_id)
         if Wakes.POOL in wakes and event.id:
             self._agenda.said(event.id)
             self._refill.want(event.id)

@@ -104,17 +104,24 @@ _EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
 """The Primary has nothing to do for sessions that get these statuses."""
 
 
-def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> None:
-    """Log rows, and notifications for pages, Agents and the Primary; after the commit."""
+def events_of(moved: Sequence[Decision], zone_key: int) -> set[Event]:
+    """The notifications for pages, Agents and the Primary."""
+    events = set[Event]()
     for decision in moved:
-        _log(decision, news)
-        news.add(Event.session(decision.move.session_id))
+        events.add(Event.session(decision.move.session_id))
         if decision.move.to in _ENDS:
-            news.add(Event.agent(decision.session.agent_id))
+            events.add(Event.agent(decision.session.agent_id, decision.move.session_id))
         if (pool := _pool_event(decision)) is not None:
-            news.add(pool)
+            events.add(pool)
         if decision.move.to not in _EXPECTED:
-            news.add(Event.zone(zone_key))
+            events.add(Event.zone(zone_key))
+    return events
+
+
+def announce(moved: Sequence[Decision], news: RoundEvents, zone_key: int) -> None:
+    """Log rows and notifications, after the commit."""
+    log(moved, news)
+    news.add(*events_of(moved, zone_key))
 
 
 def _pool_event(decision: Decision) -> Event | None:
@@ -126,6 +133,12 @@ def _pool_event(decision: Decision) -> Event | None:
     if session.user_id is not None or pool_id is None or move.to in (SessionStatus.STARTING, SessionStatus.DELETED):
         return None
     return Event(Topic.STAGING) if move.to is SessionStatus.RUNNING else Event.staging(pool_id)
+
+
+def log(moved: Iterable[Decision], news: RoundEvents) -> None:
+    """The log rows, after the commit."""
+    for decision in moved:
+        _log(decision, news)
 
 
 def _log(decision: Decision, news: RoundEvents) -> None:

@@ -92,6 +92,20 @@ class Takeover:
         await self._over.wait()
 
 
+MOST_NAMED: Final = 500
+"""Sessions of an Agent that are read one by one; if more were named, all are."""
+ANY: Final = ""
+"""In place of a session: anything of the Agent may have changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The sessions to be read, empty: all, of what was named `until` this number."""
+
+    session_ids: frozenset[str]
+    until: int
+
+
 class Wakers:
     """Held check-ins: each waits on an event that news for its Agent, or for all, sets."""
 
@@ -99,6 +113,9 @@ class Wakers:
         self._held: dict[str, set[asyncio.Event]] = {}
         self._said: dict[str, int] = {}
         self._said_of_all = 0
+        self._named: dict[str, dict[str, int]] = {}
+        """Agents that are read here → the sessions that were named and not read since → the number of the naming."""
+        self._number = 0
 
     @contextmanager
     def held(self, agent_id: str) -> Generator[asyncio.Event]:
@@ -116,14 +133,44 @@ class Wakers:
         """How often something was said that concerns this Agent, whether a poll was held or not."""
         return self._said_of_all + self._said.get(agent_id, 0)
 
-    def wake(self, agent_id: str) -> None:
+    def wake(self, agent_id: str, session_id: str = "") -> None:
+        """Something changed: this session, or anything of the Agent."""
         self._said[agent_id] = self._said.get(agent_id, 0) + 1
+        self.name(agent_id, *((session_id,) if session_id else ()))
         for event in self._held.get(agent_id, ()):
             event.set()
+
+    def name(self, agent_id: str, *session_ids: str) -> None:
+        """The Agent's next look has to read these sessions, none: all."""
+        if (named := self._named.get(agent_id)) is not None:
+            self._number += 1
+            named |= dict.fromkeys(session_ids or (ANY,), self._number)
+            if len(named) > MOST_NAMED:
+                self._named[agent_id] = {ANY: self._number}
+
+    def only_named(self, agent_id: str) -> bool:
+        """Whether nothing but sessions was named since the Agent's list was read."""
+        return ANY not in self._named.get(agent_id, {ANY: 0})
+
+    def unread(self, agent_id: str) -> Unread:
+        """What a reading that begins now has to read; from now on names are kept for the Agent."""
+        named = self._named.setdefault(agent_id, {})
+        return Unread(frozenset[str]() if ANY in named else frozenset(named), self._number)
+
+    def was_read(self, agent_id: str, unread: Unread) -> None:
+        """That reading is kept."""
+        named = self._named.get(agent_id, {})
+        self._named[agent_id] = {k: number for k, number in named.items() if number > unread.until}
+
+    def forget(self, agent_id: str) -> None:
+        """There is no such Agent."""
+        self._named.pop(agent_id, None)
 
     def wake_all(self, within_s: float = 0.0) -> None:
         """`within_s` spreads the work that is in no hurry."""
         self._said_of_all += 1
+        for agent_id in self._named:
+            self.name(agent_id)
         loop = asyncio.get_running_loop()
         for events in self._held.values():
             for event in events:

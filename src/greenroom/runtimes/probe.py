@@ -51,8 +51,10 @@ class Prober:
         )
         self._ours: dict[str, str] = {}
         """Address → credential, of pages of our own image that were usable at the last look."""
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._http.aclose()
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
@@ -132,10 +134,18 @@ class Prober:
             )
         except InvalidStatus as error:
             raise RfbError(f"the X server is not there yet ({error.response.status_code})") from error
-        async with connection:
+        try:
             screen = Screen(connection.send, lambda: _bytes(connection))
             await screen.open()
             yield screen
+        finally:
+            self._leave(connection)
+
+    def _leave(self, connection: ClientConnection) -> None:
+        """Close it in its own time: what was seen is known, and a hand-over may wait for it."""
+        leaving = asyncio.create_task(connection.close())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
 
 class _Connection(connect):

@@ -15,6 +15,7 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
 from greenroom.db.pool.configs import list_configs
+from greenroom.db.pool.history import count_hours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +62,8 @@ _ROWS: Final[tuple[LiteralString, ...]] = (
     "INSERT INTO agents (agent_id, zone_id, hostname, credential_hash, status, complete, incarnation, last_reported)"
     " SELECT " + _id("agent", "n") + ", md5('zone')::uuid, 'host-' || n, '', 'running', true, 1,"
     " now() + interval '10 years' FROM generate_series(0, %(agents)s - 1) n",
-    ("INSERT INTO agent_capacity (agent_id, cores_reported, memory_reported, cores, memory)"
-        " SELECT agent_id, 1000, 1e15::bigint, 1000, 1e15::bigint FROM agents"
+    ("INSERT INTO agent_capacity (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
+        " SELECT agent_id, 1000, 1e15::bigint, 16000, 16, 1e15::bigint FROM agents"
     " WHERE zone_id = md5('zone')::uuid"),
     ("INSERT INTO agent_images (agent_id, name, state) SELECT agent_id, name, 'present' FROM agents, images"
         " WHERE md5(hostname || name) < '2'"),
@@ -150,4 +151,5 @@ async def fill(db: Database, crowd: Crowd) -> None:
         " WHERE s.staging_config_id = pool.id AND s.status <> 'deleted'",
         ([config.staging_config_id for config in configs], hashes),
     )
+    await count_hours(db)
     await db.write("VACUUM ANALYZE")

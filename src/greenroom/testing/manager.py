@@ -65,6 +65,7 @@ class World:
     registrations: list[Register] = field(default_factory=list[Register])
     check_ins: list[CheckIn] = field(default_factory=list[CheckIn])
     observed: dict[str, Observed] = field(default_factory=dict[str, Observed])
+    """What was last seen of each session, with all its steps."""
     history: list[Observed] = field(default_factory=list[Observed])
     newest_seq: int = 0
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -137,7 +138,9 @@ class World:
         if message.incarnation == self.incarnation and message.seq > self.newest_seq:
             self.newest_seq = message.seq
             for observed in message.sessions:
-                self.observed[observed.session_id] = observed
+                before = self.observed.get(observed.session_id)
+                steps = {step.name: step for step in (*(before.steps if before else ()), *observed.steps)}
+                self.observed[observed.session_id] = msgspec.structs.replace(observed, steps=list(steps.values()))
                 self.history.append(observed)
 
     def digest(self) -> str:

@@ -7,6 +7,7 @@ import uuid
 
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
+from tests.support.managers import notifications
 from tests.support.waiting import eventually
 
 from greenroom.core.launch.forecast import NOT_NOW
@@ -56,6 +57,17 @@ async def test_a_user_launches_follows_and_deletes_a_session(stage: Stage, ada: 
     assert (await ada.delete(f"/api/v1/sessions/{session_id}")).status_code == 202
     row = await stage.db.fetch_one("SELECT status, want, ended_reason FROM sessions")
     assert row == {"status": "deleting", "want": "absent", "ended_reason": "deleted by ada@example.org"}
+
+
+async def test_the_end_of_a_users_session_is_no_news_of_the_pool_it_came_from(stage: Stage, ada: Client):
+    config_id = await stage.config(num_sessions=2)
+    claimed, unclaimed = await stage.staged(config_id, 2)
+    assert await stage.launched(ada) == claimed
+    sent = await notifications(stage.db, ada.delete(f"/api/v1/sessions/{claimed}"))
+    assert f"agent:{stage.agent_id}:{claimed}" in sent
+    assert not any(event.startswith("staging:") for event in sent)
+    sent = await notifications(stage.db, stage.admin.delete(f"/api/v1/sessions/{unclaimed}"))
+    assert f"staging:{config_id}" in sent
 
 
 async def test_users_see_their_own_and_administrators_all(stage: Stage, with_user: MakeClient, ada: Client):

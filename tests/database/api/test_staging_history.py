@@ -180,6 +180,28 @@ async def test_the_ledger_is_read_as_the_process_counts(db: Database):
         assert said == {code: number for (of, code), number in codes.items() if of == config_id}
 
 
+async def test_hours_that_were_counted_are_not_read_from_the_ledger_and_add_up_the_same(db: Database):
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    configs = [await rows.staging_config(db, zone_id, image_id)]
+    configs.append(await rows.staging_config(db, zone_id, image_id, allow_kasm_audio=True))
+    chance = random.Random(7)  # noqa: S311 -- any traces will do
+    for number in range(300):
+        trace = [asdict(_any_step(chance, configs)) for _ in range(chance.randint(1, 3))]
+        await db.write(
+            "INSERT INTO launches (launch_id, image_id, outcome, steps, at) VALUES (gen_random_uuid(), %s, 'staged',"
+            " %s, now() - make_interval(mins => %s))",
+            (image_id, Jsonb(trace), 6 * number + 3),
+        )
+    spans = (3, 24, 168)
+    before = [await db_history.totals(db, configs, hours=hours) for hours in spans]
+    await db_history.count_hours(db)
+    assert [await db_history.totals(db, configs, hours=hours) for hours in spans] == before
+    await db.write("DELETE FROM launches WHERE at BETWEEN now() - interval '23 h' AND now() - interval '2 h'")
+    assert await db_history.totals(db, configs, hours=24) == before[1]
+    await db.write("UPDATE launches SET steps = '[]' WHERE at > now() - interval '1 h'")
+    assert (await db_history.totals(db, configs, hours=24)) != before[1], "what is younger can still change"
+
+
 def _any_step(chance: random.Random, configs: list[str]) -> TraceStep:
     used = chance.random() < 0.4
     staged = chance.random() < 0.6

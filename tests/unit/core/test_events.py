@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[3]
     [
         (Event.session("a"), "session:a"),
         (Event.agent("b"), "agent:b"),
+        (Event.agent("b", "s"), "agent:b:s"),
         (Event.staging("c"), "staging:c"),
         (Event.zone(1), "zone:1"),
         (Event.lease(2), "lease:2"),
@@ -36,7 +37,7 @@ def test_a_topic_of_another_version_is_no_event():
 def test_a_session_concerns_its_agent_pool_and_zone_where_it_has_them():
     assert session_events("s", agent_id=None, staging_config_id=None) == {Event.session("s")}
     concerned = session_events("s", agent_id="a", staging_config_id="c", zone_key=1)
-    assert {str(event) for event in concerned} == {"session:s", "agent:a", "staging:c", "zone:1"}
+    assert {str(event) for event in concerned} == {"session:s", "agent:a:s", "staging:c", "zone:1"}
 
 
 def test_the_table_has_every_topic_and_permissions_that_exist():

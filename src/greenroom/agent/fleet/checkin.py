@@ -24,6 +24,7 @@ from greenroom.core.backoff import Backoff
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.kit.concurrency import wait_for
 from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,8 @@ CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 
 FIRST_HOLD_S: Final = 5.0
 REPORT_AGAIN_S: Final = 0.5
+STEPS_WAIT_S: Final = 0.5
+"""A report costs as much as a claim, and no user waits for one of a staged session that is not usable yet."""
 MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
 """After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
@@ -128,12 +131,15 @@ class CheckInLoop:
                 await self._refused(error)
 
     async def report(self) -> None:
-        """Send observations that no message carried yet as soon as there are some, forever. What is observed while a
-        message is under way travels together in the next one."""
+        """Send observations that no message carried yet as soon as there are some, forever; the steps of a staged
+        session's start within `STEPS_WAIT_S`. What is observed meanwhile, or while a message is under way, travels
+        together in the next one."""
         outbox = self._sessions.outbox
         while True:
             await outbox.unsent.wait()
+            await wait_for(outbox.pressing, STEPS_WAIT_S)
             outbox.unsent.clear()
+            outbox.pressing.clear()
             if not (self._registered and outbox.has_unsent()):
                 continue
             try:
@@ -193,7 +199,7 @@ class CheckInLoop:
             lateness=self._host.lateness(),
             runtime_error=self._host.runtime_error(),
             images=self._host.images(),
-            sessions=sessions.outbox.unacknowledged(self._seq),
+            sessions=sessions.outbox.unacknowledged(self._seq, steps=hold_s == 0),
             unknown=sessions.unknown(),
             logs=sessions.outbox.take_log_lines(),
         )

@@ -24,6 +24,7 @@ class ObservedSessions:
         self._containers: dict[str, SeenContainer] = {}
         self._probes = Probes(probe_valid_s)
         self._steps: dict[str, dict[str, float]] = {}
+        self._committed_steps: dict[str, set[str]] = {}
         self._being_created: set[str] = set()
         self._painted: set[str] = set()
         self.is_complete = False
@@ -115,7 +116,14 @@ class ObservedSessions:
             self.changed.emit(session_id)
 
     def steps(self, session_id: str) -> list[Step]:
-        return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items()]
+        """Those that no Manager has committed yet."""
+        committed = self._committed_steps.get(session_id, ())
+        return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items() if name not in committed]
+
+    def steps_committed(self, session_id: str, steps: Iterable[Step]) -> None:
+        """A Manager has committed these."""
+        if names := {step.name for step in steps}:
+            self._committed_steps.setdefault(session_id, set()).update(names)
 
     def age_s(self, session_id: str) -> float | None:
         """Time since this process received the order to start the session; None without one."""
@@ -125,6 +133,7 @@ class ObservedSessions:
     def forget(self, session_id: str) -> None:
         """The session is no longer this Agent's; its container may still be there."""
         self._steps.pop(session_id, None)
+        self._committed_steps.pop(session_id, None)
         self._forget_page(session_id)
 
     # The journal --------------------------------------------------------------------------------------------------

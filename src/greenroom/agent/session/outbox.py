@@ -37,11 +37,14 @@ class _Entry:
     """The newest observation of a session and the first message that carried it."""
 
     observed: Observed
+    may_wait: bool = False
     first_seq: int | None = None
 
 
 class Outbox:
-    """Observations and log rows on their way. `unsent` is set when there is something no message carried yet."""
+    """Observations and log rows on their way. `unsent` is set when there is something no message carried yet,
+    `pressing` when that must not wait for more.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
@@ -53,24 +56,32 @@ class Outbox:
         self._drops_reported = 0
         self._notes: dict[float, int] = {}
         self.unsent = asyncio.Event()
+        self.pressing = asyncio.Event()
 
-    def put(self, observed: Observed) -> None:
+    def put(self, observed: Observed, *, has_user: bool = True) -> None:
         """Set the newest observation of a session; an unchanged one is not sent again."""
-        before = self._entries.get(observed.session_id)
-        if before is None or before.observed != observed:
-            self._entries[observed.session_id] = self._waiting[observed.session_id] = _Entry(observed)
+        entry = self._entries.get(observed.session_id)
+        before = entry.observed if entry else None
+        if before != observed:
+            entry = _Entry(observed, may_wait=not has_user and _is_step_of_start(before, observed))
+            self._entries[observed.session_id] = self._waiting[observed.session_id] = entry
             self.unsent.set()
+            if not entry.may_wait:
+                self.pressing.set()
 
     def drop(self, session_id: str) -> None:
         self._entries.pop(session_id, None)
         self._waiting.pop(session_id, None)
 
-    def unacknowledged(self, seq: int) -> list[Observed]:
-        """All uncommitted observations; they travel in message `seq`."""
+    def unacknowledged(self, seq: int, *, steps: bool = True) -> list[Observed]:
+        """All uncommitted observations; they travel in message `seq`. Without `steps` those stay behind that may wait
+        and that no message carried yet; what one carried is in all later ones, which may be acknowledged in its place.
+        """
         self._asked = False
-        for entry in self._waiting.values():
+        entries = [e for e in self._waiting.values() if steps or not e.may_wait or e.first_seq is not None]
+        for entry in entries:
             entry.first_seq = seq if entry.first_seq is None else entry.first_seq
-        return [entry.observed for entry in self._waiting.values()]
+        return [entry.observed for entry in entries]
 
     def has_unsent(self) -> bool:
         return self._asked or any(entry.first_seq is None for entry in self._waiting.values())
@@ -82,6 +93,7 @@ class Outbox:
         """Send a message soon: something other than a session changed."""
         self._asked = True
         self.unsent.set()
+        self.pressing.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
         """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
@@ -89,7 +101,7 @@ class Outbox:
         acknowledged = [entry.observed for entry in done.values()]
         for session_id, entry in done.items():
             del self._waiting[session_id]
-            entry.observed = replace(entry.observed, commands=[])
+            entry.observed = replace(entry.observed, commands=[], steps=[])
         return acknowledged
 
     def start_again(self) -> None:
@@ -98,6 +110,7 @@ class Outbox:
             entry.first_seq = None
         self._waiting = dict(self._entries)
         self.unsent.set()
+        self.pressing.set()
 
     def log_line(
         self,
@@ -148,6 +161,12 @@ class Outbox:
         if excess > 0:
             self.log_lines_dropped += excess
             del self._log_lines[:excess]
+
+
+def _is_step_of_start(before: Observed | None, now: Observed) -> bool:
+    """Whether a session only came nearer to being usable; a staged one is of use to no user until then."""
+    was_usable = before is not None and before.usable
+    return now.state in {"creating", "running"} and not (was_usable or now.usable or now.broken or now.commands)
 
 
 AWAITED_S: Final = 10.0

@@ -17,7 +17,7 @@ from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, ass
 from greenroom.agent.session.observed import ObservedSessions, facts
 from greenroom.agent.session.outbox import Orders, Outbox
 from greenroom.agent.session.views import ALWAYS_S, SessionSnapshot
-from greenroom.core.session.reconcile import Snapshot, is_unexplained, observe
+from greenroom.core.session.reconcile import Snapshot, can_be_handed_over, is_unexplained, observe
 from greenroom.core.session.states import ObservedState
 from greenroom.wire.messages import Answer, Desired, Observed
 
@@ -92,9 +92,11 @@ class Sessions:
         self.due.add(*(desired.session_id for desired in change.changed), *change.left)
 
     def acknowledge(self, acked_seq: int) -> None:
-        """Message `acked_seq` and those before it are committed: results of commands need not be kept any longer."""
+        """Message `acked_seq` and those before it are committed: results of commands and steps of starts need not be
+        reported any longer."""
         for observed in self.outbox.acknowledge(acked_seq):
             self.acknowledged.emit(observed)
+            self.observed.steps_committed(observed.session_id, observed.steps)
             for report in observed.commands:
                 self.orders.reported(observed.session_id, report)
 
@@ -158,13 +160,16 @@ class Sessions:
 
     def refresh(self, session_id: str) -> None:
         """Put the present observation into the outbox. Before the first inventory nothing is observed: a container not
-        seen yet is not gone. One that ended is reported with its last lines."""
+        seen yet is not gone. One that ended is reported with its last lines, one that is about to be handed over with
+        how that goes: a report before it would be under way when a user waits for that one."""
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:
             return
-        container, known = self.observed.container(session_id), self.observed.known(session_id)
-        if not is_unexplained(self.desired.wanted(desired), container, known):
-            self.outbox.put(self._observed(desired))
+        wanted, container = self.desired.wanted(desired), self.observed.container(session_id)
+        known = self.observed.known(session_id)
+        is_next_handed_over = self._handover(desired) is None and can_be_handed_over(wanted, container, known)
+        if not (is_next_handed_over or is_unexplained(wanted, container, known)):
+            self.outbox.put(self._observed(desired), has_user=desired.authorised is not None)
 
     def _refresh_all(self) -> None:
         for session_id in self.desired.entries:

@@ -23,7 +23,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.concurrency import wait_for
-from greenroom.wire.messages import Authorised, Desired
+from greenroom.wire.messages import Authorised
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,8 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     boot_id: str
     last_fresh: float | None
-    sessions: list[_Session]
+    sessions: list[msgspec.Raw]
+    """Each a `_Session`."""
 
 
 class SessionCache:
@@ -74,22 +75,26 @@ class SessionCache:
         self.authorised_changed = Signal[str]()
         """The permitted viewers of this session changed, or it left the list."""
         self._changed = asyncio.Event()
-        stored = self._read()
-        self._kept = {session.session_id: session for session in stored.sessions}
+        self._encoded: dict[str, msgspec.Raw] = {}
+        """Of the file: with 700 sessions, making all of them anew for one that changed costs more than its launch."""
+        self._outdated = set[str]()
+        sessions.acknowledged.subscribe(lambda observed: self._outdated.add(observed.session_id))
+        stored, self._kept = self._read()
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
         """When a Manager last confirmed it to an earlier process of this Agent."""
 
-    def _read(self) -> _Stored:
-        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[])
+    def _read(self) -> tuple[_Stored, dict[str, _Session]]:
+        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, _Session]()
         try:
             stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
+            sessions = [msgspec.json.decode(session, type=_Session) for session in stored.sessions]
         except FileNotFoundError:
             return nothing
         except msgspec.MsgspecError as error:  # at worst, viewers wait for a Manager
             log.warning("what was remembered of viewers cannot be read", file=str(self._file), reason=str(error))
             return nothing
-        return stored if stored.boot_id == self._boot_id else nothing
+        return (stored, {one.session_id: one for one in sessions}) if stored.boot_id == self._boot_id else nothing
 
     # For the stream authoriser ------------------------------------------------------------------------------------
 
@@ -109,6 +114,7 @@ class SessionCache:
 
     def list_changed(self, change: ListChange) -> None:
         """A new list came. From the first one on only the list counts, and viewers it does not confirm are revoked."""
+        self._outdated.update(*((desired.session_id for desired in change.changed), change.left))
         revoked = list(change.reauthorised)
         if change.is_first:
             revoked += self._kept
@@ -122,14 +128,20 @@ class SessionCache:
     async def run(self, last_fresh: Callable[[], float | None]) -> None:
         """Keep the file up to date, forever. Nothing is written before the first list."""
         while True:
-            await wait_for(self._changed, SAVE_EVERY_S)
+            if not await wait_for(self._changed, SAVE_EVERY_S):
+                self._outdated.update(self._sessions.desired.entries)
             self._changed.clear()
             if self._sessions.desired.is_known:
                 await self._save(last_fresh())
 
     async def _save(self, last_fresh: float | None) -> None:
-        found = [self._of(desired) for desired in self._sessions.desired.viewable()]
-        sessions = [session for session in found if session is not None]
+        outdated, self._outdated = self._outdated, set[str]()
+        for session_id in outdated:
+            if (session := self._of(session_id)) is not None:
+                self._encoded[session_id] = msgspec.Raw(msgspec.json.encode(session))
+            else:
+                self._encoded.pop(session_id, None)
+        sessions = list(self._encoded.values())
         if not (sessions or self._has_saved):
             return  # there is no viewer, and the file says no more
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
@@ -139,13 +151,13 @@ class SessionCache:
         except OSError as error:
             log.warning("what viewers need after a restart cannot be kept", file=str(self._file), reason=str(error))
 
-    def _of(self, desired: Desired) -> _Session | None:
-        snapshot = self._sessions.get(desired.session_id)
-        if snapshot is None or desired.authorised is None:
+    def _of(self, session_id: str) -> _Session | None:
+        snapshot = self._sessions.get(session_id)
+        if snapshot is None or snapshot.authorised is None:
             return None
         return _Session(
-            session_id=desired.session_id,
-            authorised=desired.authorised,
+            session_id=session_id,
+            authorised=snapshot.authorised,
             handed_over=snapshot.handed_over,
             **{name: getattr(snapshot.spec, name) for name in _OF_SPEC},
         )

@@ -72,7 +72,7 @@ async def destroy(db: Database, logs: LogWriter, session: Session, reason: str) 
         *session_events(
             deleted.session_id,
             agent_id=deleted.agent_id,
-            staging_config_id=session.staging_config_id,
+            staging_config_id=session.staging_config_id if session.user_id is None else None,
             zone_key=session.zone_key,
         )
     )

@@ -47,7 +47,7 @@ def events_of(yielding: Iterable[Unready]) -> set[Event]:
     """That these staged sessions make room."""
     events: set[Event] = set()
     for gone in yielding:
-        events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
+        events |= session_events(gone.session_id, agent_id=gone.agent_id, staging_config_id=gone.staging_config_id)
     return events
 
 

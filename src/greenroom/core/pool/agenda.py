@@ -1,12 +1,13 @@
 """Which pools the Primary looks at now: those of which something was said, and those for which a time has come.
 
 A pool at rest has nothing to do until one of its own times, if nothing changes: what else a plan depends on is
-announced. What was announced and not received is found by a look at each pool every `LOOK_S`.
+announced. What was not announced, or not received, is found every `LOOK_S` by comparing what the rows of each pool add
+up to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
@@ -15,12 +16,16 @@ from greenroom.core.pool.known_agents import KnownAgents
 from greenroom.core.pool.model import COMING, PoolPlan, PoolSnapshot, ShortfallCode
 
 LOOK_S: Final = 30.0
-LOOKED_AT: Final = 200
+LOOKED_AT: Final = 100
 """Pools that are looked at in one round, so that none takes long: those first that have waited longest."""
+PLANNED: Final = 20
+"""Of these, pools of which something is written; the others wait for the next round."""
+WAITING_LOOKED_AT: Final = 25
+"""The same of pools that are not at rest, and for which there was nothing to do at the last look."""
 
 SETTLED: Final[frozenset[ShortfallCode]] = frozenset({"paused", "image-disabled", "zone-request-host"})
 """Shortfalls that last until config, workspace or zone are changed. Others wait for what Agents report of themselves,
-which is not announced: such a pool is looked at in every round, or in turn with the others if there are many.
+which is not announced: such a pool is looked at in every round, or in turn with others like it if there are many.
 """
 
 
@@ -47,6 +52,8 @@ class Agenda:
         self._next_s: dict[str, float] = {}
         """Pool → its next own time; in the past: it is due."""
         self._looked_s: dict[str, float] = {}
+        self._sums: dict[str, int] = {}
+        self._waiting: set[str] = set()
         self._said = 0
         self._said_of: dict[str, int] = {}
         self._said_of_all = 0
@@ -57,12 +64,14 @@ class Agenda:
         self._said += 1
         self._said_of[config_id] = self._said
         self._next_s[config_id] = float("-inf")
+        self._waiting.discard(config_id)
 
     def said_of_all(self) -> None:
         """Something changed that any plan may depend on, or announcements were lost."""
         self._said += 1
         self._said_of_all = self._said
         self._next_s = dict.fromkeys(self._next_s, float("-inf"))
+        self._waiting.clear()
         self.agents.forget()
         self._listed_s = float("-inf")
 
@@ -81,30 +90,44 @@ class Agenda:
         """Whether it is time to find out which pools there are."""
         return now_s >= self._listed_s + LOOK_S
 
-    def listed(self, config_ids: Collection[str], now_s: float) -> None:
-        """These are all pools of the zone; unknown ones are due."""
+    def listed(self, sums: Mapping[str, int], now_s: float) -> None:
+        """These are all pools of the zone, the most urgent first, each with what its rows add up to. One that is new is
+        due, and so is one with other rows than in the list before.
+        """
         self._listed_s = now_s
-        self._next_s = {config_id: self._next_s.get(config_id, float("-inf")) for config_id in config_ids}
+        same = {config_id for config_id, number in sums.items() if self._sums.get(config_id) == number}
+        self._next_s = {one: self._next_s.get(one, float("-inf")) if one in same else float("-inf") for one in sums}
+        self._waiting &= same
+        self._sums = dict(sums)
         for known in (self._looked_s, self._said_of):
             for config_id in known.keys() - self._next_s.keys():
                 del known[config_id]
 
-    def due(self, now_s: float) -> set[str]:
-        """The pools to look at now."""
-        looked_s = {config_id: self._looked_s.get(config_id, float("-inf")) for config_id in self._next_s}
-        due = [(at_s, one) for one, at_s in looked_s.items() if self._next_s[one] <= now_s or at_s + LOOK_S <= now_s]
-        return {config_id for _, config_id in sorted(due)[:LOOKED_AT]}
+    def due(self, now_s: float) -> list[str]:
+        """The pools to look at now, in this order."""
+        due = [config_id for config_id, next_s in self._next_s.items() if next_s <= now_s]
+        due.sort(key=lambda config_id: self._looked_s.get(config_id, float("-inf")))
+        waiting = [config_id for config_id in due if config_id in self._waiting]
+        others = [config_id for config_id in due if config_id not in self._waiting]
+        return [*others[:LOOKED_AT], *waiting[:WAITING_LOOKED_AT]]
 
-    def looked(self, config_ids: Collection[str], now_s: float) -> None:
-        """Their turn has come: a pool that cannot be planned does not keep the others waiting."""
-        self._looked_s |= dict.fromkeys(config_ids, now_s)
+    def looked(self, config_id: str, now_s: float) -> None:
+        """Its turn has come: a pool that cannot be planned does not keep the others waiting."""
+        self._looked_s[config_id] = now_s
 
-    def planned(self, config_id: str, *, version: int, now_s: float, rest_s: float | None) -> None:
-        """A pool was looked at, after what `version` counts; it is at rest for `rest_s`, None = it is not at rest."""
-        self.looked([config_id], now_s)
+    def planned(self, config_id: str, *, version: int, now_s: float, rest_s: float | None, waits: bool = False) -> None:
+        """A pool was looked at, after what `version` counts; it is at rest for `rest_s`, None = it is not at rest.
+        `waits`: there was nothing to do nevertheless.
+        """
+        self.looked(config_id, now_s)
         is_old = version < max(self._said_of.get(config_id, 0), self._said_of_all)
         self._next_s[config_id] = float("-inf") if rest_s is None or is_old else now_s + rest_s
+        if waits and not is_old:
+            self._waiting.add(config_id)
+        else:
+            self._waiting.discard(config_id)
 
     def gone(self, config_id: str) -> None:
         """The zone has no such pool."""
         self._next_s.pop(config_id, None)
+        self._waiting.discard(config_id)

@@ -15,7 +15,7 @@ answer cannot bring it back; an answer of a lower term is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol, TypeVar
@@ -192,11 +192,16 @@ def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
 
 
 def _assignment(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, begun: frozenset[str]) -> list[Action]:
-    ready = seen is not None and seen.state is ContainerState.RUNNING and not known.failure
-    if wanted.assignment_id is None or wanted.assignment_id in begun or wanted.want is not Want.RUNNING or not ready:
+    if wanted.assignment_id in begun or not can_be_handed_over(wanted, seen, known):
         return []
     reason = "the session was handed to a user and the hand-over was not begun"
     return [_do(ActionKind.RUN_ASSIGNMENT, wanted, reason, wanted.assignment_id)]
+
+
+def can_be_handed_over(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
+    """Whether the session was given to a user, and runs; it may have been handed over before."""
+    is_given = wanted.assignment_id is not None and wanted.want is Want.RUNNING
+    return is_given and _is_running(seen) and not known.failure
 
 
 def _mismatch(wanted: Wanted, seen: SeenContainer | None) -> list[Action]:
@@ -346,6 +351,14 @@ def difference(before: Mapping[str, int], now: Mapping[str, int]) -> ListDiffere
         changed=frozenset(session_id for session_id, _ in now.items() - before.items()),
         left=frozenset(before.keys() - now.keys()),
     )
+
+
+def updated(known: Mapping[str, int], read: Collection[str], found: Mapping[str, int]) -> Mapping[str, int]:
+    """A list of session id → generation after these sessions were `read`: `found` are those that are in it; the same
+    object where nothing changed."""
+    if all(known.get(session_id) == found.get(session_id) for session_id in {*read, *found}):
+        return known
+    return {**{k: g for k, g in known.items() if k not in read}, **found}
 
 
 def merge(

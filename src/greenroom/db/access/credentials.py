@@ -16,6 +16,7 @@ from greenroom.core.errors import NotFound, found
 from greenroom.core.listing import Order
 from greenroom.core.rate_limits import Failure, account_wait_s
 from greenroom.core.security_events import source_of
+from greenroom.db.cleaning import delete_in_batches
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
@@ -208,11 +209,26 @@ async def clear_attempts(db: Database, username: str, source: str) -> None:
     )
 
 
+ENDED: Final[tuple[LiteralString, ...]] = (
+    (
+        "DELETE FROM login_sessions WHERE token_hash = ANY(ARRAY(SELECT token_hash FROM login_sessions"
+        " WHERE expires < now() LIMIT %(batch)s))"
+    ),
+    (
+        "DELETE FROM login_links WHERE token_hash = ANY(ARRAY(SELECT token_hash FROM login_links"
+        " WHERE expires < now() LIMIT %(batch)s))"
+    ),
+    (
+        "DELETE FROM login_failures WHERE ctid = ANY(ARRAY(SELECT ctid FROM login_failures"
+        " WHERE at < now() - make_interval(secs => %(window_s)s) LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"
+    ),
+)
+
+
 async def prune_logins(db: Database, window_s: float) -> None:
     """Delete ended log-ins, expired links, and failures older than the window."""
-    await db.write("DELETE FROM login_sessions WHERE expires < now()")
-    await db.write("DELETE FROM login_links WHERE expires < now()")
-    await db.write("DELETE FROM login_failures WHERE at < now() - make_interval(secs => %s)", (window_s,))
+    for statement in ENDED:
+        await delete_in_batches(db, statement, {"window_s": window_s})
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,10 +278,11 @@ async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
     )
     cursor = await connection.execute(
         "UPDATE sessions SET auth_epoch = auth_epoch + 1, generation = generation + 1"
-        " WHERE user_id = %s AND status <> 'deleted' RETURNING agent_id",
+        " WHERE user_id = %s AND status <> 'deleted' RETURNING agent_id, session_id",
         (user_id,),
     )
-    return {Event.agent(row["agent_id"]) for row in await cursor.fetchall() if row["agent_id"]}
+    revoked = await cursor.fetchall()
+    return {Event.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:

@@ -1,7 +1,4 @@
-"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots.
-
-They are deleted in small batches, so that no request waits for a lock and no statement exceeds its time limit.
-"""
+"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots."""
 
 from __future__ import annotations
 
@@ -11,18 +8,13 @@ from typing import Any, Final, LiteralString
 import structlog
 
 from greenroom.core.errors import GivenUp
+from greenroom.db.cleaning import delete_in_batches
 from greenroom.db.database import Database
+from greenroom.db.pool.history import WINDOWS_HOURS
 
 log = structlog.get_logger(__name__)
 
-BATCH: Final = 1000
-MAX_BATCHES: Final = 300
-"""Per table and round; more than a Manager can write between two rounds, because any client can cause rows
-of refused requests.
-"""
 COMMANDS_KEPT_DAYS: Final = 1
-LOCK: Final = 75
-"""Advisory lock: one process cleans up at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +47,10 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         "DELETE FROM launches WHERE launch_id = ANY(ARRAY(SELECT launch_id FROM launches l"
         " WHERE at < now() - make_interval(secs => %(launch_s)s)"
         " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.launch_id = l.launch_id) ORDER BY at LIMIT %(batch)s))"
+    ),
+    "staging_hours": (
+        "DELETE FROM staging_hours WHERE ctid = ANY(ARRAY(SELECT ctid FROM staging_hours"
+        " WHERE hour < now() - make_interval(hours => %(counted_hours)s) ORDER BY hour LIMIT %(batch)s))"
     ),
     "launches_waiting": (
         "DELETE FROM launches_waiting WHERE ctid = ANY(ARRAY(SELECT ctid FROM launches_waiting"
@@ -96,10 +92,9 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 
 
 async def prune(db: Database, keep: Keep) -> dict[str, int]:
-    """Delete what need not be kept any longer: kind → rows deleted, at most MAX_BATCHES x BATCH of each.
+    """Delete what need not be kept any longer: kind → rows deleted.
 
-    A batch that another process is deleting is skipped. Where the database gives a statement up, that kind waits for
-    the next round.
+    Where the database gives a statement up, that kind waits for the next round.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -109,30 +104,15 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
         "security_s": keep.security_days * 86400,
         "security_rows": keep.security_rows,
         "launch_s": keep.launch_days * 86400,
+        "counted_hours": 2 * WINDOWS_HOURS[-1],
         "command_s": COMMANDS_KEPT_DAYS * 86400,
         "rows": keep.log_rows,
-        "batch": BATCH,
     }
     deleted: dict[str, int] = {}
     for statements in (BY_AGE, _BY_NUMBER):
         for kind, statement in statements.items():
             try:
-                deleted[kind] = deleted.get(kind, 0) + await _in_batches(db, statement, values)
+                deleted[kind] = deleted.get(kind, 0) + await delete_in_batches(db, statement, values)
             except GivenUp as error:
                 log.warning("the clean-up of some rows is put off", rows=kind, reason=error.message)
     return {kind: number for kind, number in deleted.items() if number}
-
-
-async def _in_batches(db: Database, statement: LiteralString, values: dict[str, Any]) -> int:
-    total = 0
-    for _ in range(MAX_BATCHES):
-        async with db.transaction() as connection:
-            cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", (LOCK,))
-            row = await cursor.fetchone()
-            if row is None or not row["mine"]:
-                break
-            number = (await connection.execute(statement, values)).rowcount
-        total += number
-        if number < BATCH:
-            break
-    return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -57,7 +57,10 @@ class AgentState:
     recorded_manager_id: str | None
     """The Manager that it was last recorded with, at `recorded_term`."""
     recorded_term: int
-    generations: dict[str, int]
+    generations: Mapping[str, int]
+    """Session id → generation: the desired list, or of a reading of some sessions alone those."""
+    digest: str = ""
+    """Of the whole list (`wire.messages.digest`), once it is known."""
     command_ids: frozenset[str]
     images_digest: str
 
@@ -83,8 +86,6 @@ class CheckInState:
 
     agent: AgentState
     zone: ZoneState
-    digest: str
-    """Of the Agent's `generations` (`wire.messages.digest`); with 700 sessions it takes 0.3 ms."""
     fresh: bool = True
     """False: the database is away, and this is the last state that was read."""
 
@@ -106,6 +107,7 @@ _ZONE: Final = (
 )
 _IMAGE: Final = "concat_ws('|', i.name, i.docker_registry, i.docker_user, i.docker_token_encrypted IS NOT NULL"
 _DIGESTED: Final = ", ',' ORDER BY i.name, i.image_id)"
+_GENERATIONS: Final = "json_object_agg(s.session_id, s.generation)"
 _STATES: Final = (
     "WITH zone AS MATERIALIZED (" + _ZONE + "), offered AS MATERIALIZED (SELECT i.* FROM images i, zone"
     "   WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = zone.zone_id::uuid)),"
@@ -113,17 +115,21 @@ _STATES: Final = (
     " own AS MATERIALIZED (SELECT * FROM offered WHERE restrict_to_server OR docker_token_encrypted IS NOT NULL),"
     " common AS MATERIALIZED (SELECT string_agg(" + _IMAGE + ")" + _DIGESTED + " AS text"
     "   FROM offered i WHERE NOT (restrict_to_server OR docker_token_encrypted IS NOT NULL)),"
+    " named AS MATERIALIZED (SELECT agent_id, " + _GENERATIONS + " AS generations FROM sessions s"
+    "   WHERE session_id = ANY(%(session_ids)s::uuid[]) AND status <> 'deleted' GROUP BY agent_id),"
     " asked AS MATERIALIZED (SELECT a.agent_id, encode(a.credential_hash, 'hex') AS credential_hash, a.incarnation,"
     "   a.seq, a.complete, a.zone_id, a.manager_id AS recorded_manager_id, a.manager_term AS recorded_term,"
     "   coalesce(c.cores_reported, 0) AS cores_reported, coalesce(c.memory_reported, 0) AS memory_reported,"
-    "   (SELECT coalesce(json_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
-    "     WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS generations,"
+    "   CASE WHEN a.agent_id = ANY(%(whole)s::uuid[]) THEN (SELECT coalesce(" + _GENERATIONS + ", '{}') FROM sessions s"
+    "     WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') ELSE coalesce(named.generations, '{}')"
+    "   END AS generations,"
     "   (SELECT coalesce(json_agg(k.command_id), '[]') FROM session_commands k"
     "     WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
     "   CASE WHEN " + ADMITTED + " THEN md5(concat_ws(';', (SELECT text FROM common),"
     "     (SELECT string_agg(" + _IMAGE + ", encode(" + _LOGIN_TO_FETCH + ", 'hex'))" + _DIGESTED + " FROM own i"
     "       WHERE NOT i.restrict_to_server OR i.server_id = a.agent_id))) ELSE md5('') END AS images_digest"
-    "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) WHERE a.agent_id = ANY(%(agent_ids)s::uuid[]))"
+    "   FROM agents a LEFT JOIN agent_capacity c USING (agent_id) LEFT JOIN named USING (agent_id)"
+    "   WHERE a.agent_id = ANY(%(agent_ids)s::uuid[]))"
     " SELECT zone.*, (SELECT coalesce(json_agg(asked), '[]') FROM asked)::text AS agents FROM zone"
 )
 
@@ -139,15 +145,22 @@ class Reading:
     agents: dict[str, AgentState]
 
 
-async def read_states(db: Database, agent_ids: Sequence[str], manager_id: str) -> Reading | None:
-    """What the answers for these Agents depend on, in one statement; None if the Manager's record is gone.
+async def read_states(db: Database, asked: Mapping[str, Collection[str]], manager_id: str) -> Reading | None:
+    """What the answers for the Agents in `asked` depend on, in one statement; None if the Manager's record is gone. Of
+    each Agent's list these sessions are read; of an Agent without any, all.
 
     Not repeated when the connection was lost: the Agents wait, and the database's absence is an answer too.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    rows = await db.fetch(_STATES, {"agent_ids": list(agent_ids), "manager_id": manager_id}, retry=False)
+    params = {
+        "agent_ids": list(asked),
+        "whole": [agent_id for agent_id, sessions in asked.items() if not sessions],
+        "session_ids": [session_id for sessions in asked.values() for session_id in sessions],
+        "manager_id": manager_id,
+    }
+    rows = await db.fetch(_STATES, params, retry=False)
     if not rows:
         return None
     agents = _agents.decode(rows[0].pop("agents"))

@@ -83,7 +83,7 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 async def lock_lease(connection: Connection, fence: Fence) -> None:
     """Make the transaction of `connection` one of the term's; `guarded` is for those that lock nothing before the
-    lease.
+    lease and wait for each statement.
 
     Raises:
         LeaseLost: the term is over.

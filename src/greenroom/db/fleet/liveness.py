@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final, LiteralString
+
+from psycopg.types.json import Jsonb
 
 from greenroom.core.fleet.liveness import AgentReport, Allocation
 from greenroom.core.session.states import SessionStatus, sources_of
@@ -167,12 +169,19 @@ async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> l
     return await db.fetch_as(ChangedOffer, CHANGED_OFFERS + " ORDER BY agent_id", params)
 
 
-async def write_offer(connection: Connection, offer: ChangedOffer) -> None:
-    """Store an Agent's offer; what quotas reserve follows the overcommit."""
+_LOCK_CAPACITY: Final[LiteralString] = (
+    "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE"
+)
+
+
+async def write_offers(connection: Connection, offers: Sequence[ChangedOffer]) -> None:
+    """Store the offers of Agents; what quotas reserve follows the overcommit."""
+    await connection.execute(_LOCK_CAPACITY, ([offer.agent_id for offer in offers],))
     await connection.execute(
-        "UPDATE agent_capacity SET cores = %(cores)s, overcommit = %(overcommit)s, memory = %(memory)s"
-        " WHERE agent_id = %(agent_id)s",
-        asdict(offer),
+        "UPDATE agent_capacity c SET cores = o.cores, overcommit = o.overcommit, memory = o.memory FROM"
+        " jsonb_to_recordset(%s) AS o(agent_id uuid, cores float8, overcommit float8, memory bigint)"
+        " WHERE c.agent_id = o.agent_id",
+        (Jsonb(offers),),
     )
 
 
@@ -199,10 +208,7 @@ async def read_differing(db: Database, zone_id: str) -> list[Allocation]:
 
 async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
     """The same, exact until the transaction ends: every reservation and release locks these rows first."""
-    await connection.execute(
-        "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
-        (list(agent_ids),),
-    )
+    await connection.execute(_LOCK_CAPACITY, (list(agent_ids),))
     cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
     return rows_as(Allocation, await cursor.fetchall())
 

@@ -164,7 +164,7 @@ _CLAIMED: Final[LiteralString] = " SELECT session_id::text, agent_id::text, auth
 _FROM_CLAIMED: Final[LiteralString] = " FROM claimed JOIN agents a USING (agent_id)"
 _ANNOUNCED: Final[LiteralString] = (
     ", (SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(ARRAY['session:' || session_id,"
-    " 'agent:' || agent_id, 'staging:' || staging_config_id]) event) AS announced"
+    " 'agent:' || agent_id || ':' || session_id, 'staging:' || staging_config_id]) event) AS announced"
 )
 """Column that sends the events of `core.events.session_events` with the commit (ADR 43)."""
 CLAIM: Final[LiteralString] = (
@@ -285,20 +285,11 @@ async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolC
 async def _claim_once(
     db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> ClaimedSession | None:
-    """Lock the user, claim, commit: one pipeline, one round trip. BEGIN and COMMIT are plain statements here because
-    the driver's own transaction block waits for each of them.
-    """
-    async with db.connection() as connection:
-        try:
-            async with connection.pipeline() as pipeline:
-                await connection.execute("BEGIN")
-                await connection.execute(LOCK_USER, values)
-                if after_user_lock is not None:
-                    await pipeline.sync()
-                    await after_user_lock()
-                cursor = await connection.execute(CLAIM, values)
-                await connection.execute("COMMIT")
-            return row_as(ClaimedSession, await cursor.fetchone())
-        except psycopg.DatabaseError:
-            await connection.rollback()
-            raise
+    """Lock the user, claim, commit: one round trip."""
+    async with db.pipelined() as connection:
+        user = await connection.execute(LOCK_USER, values)
+        if after_user_lock is not None:
+            await user.fetchone()
+            await after_user_lock()
+        cursor = await connection.execute(CLAIM, values)
+    return row_as(ClaimedSession, await cursor.fetchone())

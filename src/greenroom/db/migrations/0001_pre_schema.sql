@@ -703,6 +703,17 @@ CREATE TABLE launches_waiting (
     PRIMARY KEY (zone_id, user_id, image_id)
 );
 
+-- Hits and misses of staging configs, counted from the ledger once for each whole hour: a row for every config there was.
+CREATE TABLE staging_hours (
+    staging_config_id uuid NOT NULL REFERENCES staging_configs ON DELETE CASCADE,
+    hour              timestamptz NOT NULL,     -- its begin
+    hits              integer NOT NULL,
+    misses            integer NOT NULL,
+    served_elsewhere  integer NOT NULL,
+    PRIMARY KEY (staging_config_id, hour)
+);
+CREATE INDEX staging_hours_hour ON staging_hours (hour);
+
 -- Diagnostics ----------------------------------------------------------------------------------------------------------
 
 CREATE TABLE logs (

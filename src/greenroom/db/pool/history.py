@@ -3,6 +3,8 @@
 A *hit* was served by the config. A *miss* considered it and got no staged session at all: its user waited for a new
 container, or got nothing. What another pool served counts as neither, nor does a launch of a user with a better
 matching config. A hand-over that failed is a further step in the ledger and counts as it ended.
+
+Whole hours are counted once, when their launches have settled (ADR 0049); what is younger is read from the ledger.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from greenroom.db.database import Database
 
 WINDOWS_HOURS: Final = (1, 24, 168)
 """Spans for which hits and misses are summed up; the longest is how far back a history goes."""
+SETTLED_HOURS: Final = 1
+"""After so long no launch changes any more: its user has a session, or was given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +99,18 @@ class History:
 
 
 # The last step says how a launch ended. A config with other permissions than the user's missed nothing where one with
-# the user's was considered. Each launch is unpacked once, no matter how many configs it considered.
+# the user's was considered. Each launch is unpacked once, no matter how many configs it considered. Before it stand
+# `wanted`, the configs with their images, and `spans`, the times to look at.
 _CONSIDERED: Final[LiteralString] = """
-WITH wanted AS (
-SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM staging_configs
- WHERE deleted IS NULL AND staging_config_id = ANY(%(ids)s::uuid[])
-), looked AS (
+looked AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
        (l.steps->-1->>'used')::boolean AS is_served
-  FROM launches l, LATERAL (
+  FROM spans JOIN launches l ON l.at >= spans.since AND l.at < spans.until, LATERAL (
        SELECT s.candidate, bool_or(s.code = 'permissions') IS TRUE AS is_for_others,
               bool_or(bool_or(s.code = 'permissions') IS NOT TRUE) OVER () AS is_for_user_somewhere
          FROM jsonb_to_recordset(l.steps) AS s(step text, candidate text, code text)
         WHERE s.candidate IS NOT NULL AND s.step LIKE 'staged%%' GROUP BY s.candidate) k
- WHERE l.at > now() - make_interval(hours => %(hours)s) AND l.image_id IN (SELECT image_id FROM wanted)
+ WHERE l.image_id IN (SELECT image_id FROM wanted)
 ), considered AS MATERIALIZED (
 SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_served,
        CASE WHEN l.is_served AND l.last->>'candidate' = l.candidate THEN 'hit'
@@ -117,6 +119,43 @@ SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_ser
             ELSE 'miss' END AS result
   FROM looked l JOIN wanted w USING (candidate)
 )"""
+_OF_EACH: Final[LiteralString] = (
+    "count(*) FILTER (WHERE result = 'hit') AS hits, count(*) FILTER (WHERE result = 'miss') AS misses,"
+    " count(*) FILTER (WHERE result = 'served_elsewhere') AS served_elsewhere"
+)
+
+_IN_USE: Final[LiteralString] = """
+wanted AS (
+SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM staging_configs WHERE deleted IS NULL"""
+_WANTED: Final[LiteralString] = "WITH" + _IN_USE + " AND staging_config_id = ANY(%(ids)s::uuid[])), "
+_SINCE: Final[LiteralString] = "now() - make_interval(hours => %(hours)s)"
+
+# The part of an hour with which it begins, and what is younger than the hours that were counted.
+_TOTALS: Final[LiteralString] = (
+    _WANTED
+    + "edge AS (SELECT date_trunc('hour', " + _SINCE + ") + interval '1 hour' AS whole,"
+    " (SELECT max(hour) + interval '1 hour' FROM staging_hours) AS counted), "
+    "spans AS (SELECT " + _SINCE + " AS since, whole AS until FROM edge"
+    " UNION ALL SELECT greatest(whole, counted), 'infinity' FROM edge), "
+    + _CONSIDERED
+    + " SELECT staging_config_id::text, coalesce(sum(hits), 0)::int AS hits, coalesce(sum(misses), 0)::int AS misses,"
+    " coalesce(sum(served_elsewhere), 0)::int AS served_elsewhere FROM ("
+    " SELECT staging_config_id, " + _OF_EACH + " FROM considered GROUP BY 1 UNION ALL"
+    " SELECT staging_config_id, hours.* FROM edge, wanted w, LATERAL (SELECT sum(hits) AS hits, sum(misses) AS misses,"
+    "  sum(served_elsewhere) AS served_elsewhere FROM staging_hours h"
+    "  WHERE h.staging_config_id = w.staging_config_id AND h.hour >= edge.whole) hours) parts GROUP BY 1"
+)  # fmt: skip
+
+_COUNT_AN_HOUR: Final[LiteralString] = (
+    "WITH" + _IN_USE + "), next AS (SELECT greatest(max(hour) + interval '1 hour',"
+    " date_trunc('hour', " + _SINCE + ") + interval '1 hour') AS hour FROM staging_hours), "
+    "spans AS (SELECT hour AS since, hour + interval '1 hour' AS until FROM next"
+    " WHERE hour + make_interval(hours => 1 + %(settled_hours)s) <= now()), "
+    + _CONSIDERED
+    + " INSERT INTO staging_hours (hour, staging_config_id, hits, misses, served_elsewhere)"
+    " SELECT spans.since, staging_config_id, " + _OF_EACH + " FROM spans CROSS JOIN wanted"
+    " LEFT JOIN considered USING (staging_config_id) GROUP BY 1, 2 ORDER BY 2 ON CONFLICT DO NOTHING RETURNING 1"
+)  # fmt: skip
 
 # A step that was used and is still part of a miss: its hand-over failed, and the next step says how; in ledgers of
 # the version before only that step's reason does.
@@ -134,16 +173,15 @@ SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' 
 
 
 async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, Totals]:
-    """Hits and misses of these configs within the last hours, by id; none = no entry."""
-    rows = await db.fetch_as(
-        Totals,
-        _CONSIDERED + " SELECT staging_config_id::text, count(*) FILTER (WHERE result = 'hit') AS hits,"
-        " count(*) FILTER (WHERE result = 'miss') AS misses,"
-        " count(*) FILTER (WHERE result = 'served_elsewhere') AS served_elsewhere"
-        " FROM considered GROUP BY staging_config_id",
-        {"hours": hours, "ids": list(staging_config_ids)},
-    )
+    """Hits and misses of these configs within the last hours, by id; one that is gone has no entry."""
+    rows = await db.fetch_as(Totals, _TOTALS, {"hours": hours, "ids": list(staging_config_ids)})
     return {row.staging_config_id: row for row in rows}
+
+
+async def count_hours(db: Database) -> None:
+    """Count the whole hours that have settled and were not counted yet, one after the other."""
+    while await db.write(_COUNT_AN_HOUR, {"hours": WINDOWS_HOURS[-1], "settled_hours": SETTLED_HOURS}):
+        pass
 
 
 async def read_history(db: Database, staging_config_id: str, *, limit: int) -> History:
@@ -196,7 +234,9 @@ def _rows(select: LiteralString) -> LiteralString:
 
 # The ledger of a week is long where thousands launch, so it is unpacked once for all four.
 _HISTORY: Final[LiteralString] = (
-    _CONSIDERED
+    _WANTED
+    + "spans AS (SELECT " + _SINCE + " AS since, 'infinity'::timestamptz AS until), "
+    + _CONSIDERED
     + _MISSES
     + " SELECT "
     + _rows(_WINDOWS)
@@ -207,4 +247,4 @@ _HISTORY: Final[LiteralString] = (
     + " AS reasons, "
     + _rows(_RECENT)
     + " AS recent_misses"
-)
+)  # fmt: skip

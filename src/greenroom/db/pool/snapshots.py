@@ -1,6 +1,7 @@
 """Pools as the Primary plans them: the input of a plan, for one locked config or for all of a zone.
 
-Statements of one reading go out together; their number does not depend on how many configs there are.
+Statements of one reading go out together where the connection is in pipeline mode; their number does not depend on how
+many configs there are.
 """
 
 from __future__ import annotations
@@ -66,6 +67,21 @@ _IN_WORK: Final[LiteralString] = """
  WHERE c.zone_id = %(zone_id)s AND (c.deleted IS NULL OR EXISTS (SELECT 1 FROM sessions s
     WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
       AND s.status NOT IN ('deleting', 'deleted')))
+"""
+
+# Rows are compared by the transaction that wrote them; of Agents, which report all the time, what counts.
+_SUMS: Final[LiteralString] = """
+SELECT c.staging_config_id::text, hashtextextended(concat_ws(' ', c.xmin, i.xmin, z.xmin,
+         (SELECT bit_xor(hashtextextended(concat_ws(' ', name, xmin), 0)) FROM settings),
+         bit_xor(hashtextextended(concat_ws(' ', s.session_id, s.xmin, a.zone_id, a.status, a.enabled, a.draining), 0))
+       ), 0) AS sum
+  FROM staging_configs c JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id
+  LEFT JOIN sessions s ON s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
+                      AND s.status NOT IN ('deleting', 'deleted')
+  LEFT JOIN agents a ON a.agent_id = s.agent_id
+ WHERE c.zone_id = %(zone_id)s AND (c.deleted IS NULL OR s.session_id IS NOT NULL)
+ GROUP BY c.staging_config_id, i.image_id, z.zone_id
+ ORDER BY c.num_sessions - count(*) FILTER (WHERE s.claimable) DESC, c.staging_config_id
 """
 
 _IMAGES: Final[LiteralString] = (
@@ -149,10 +165,12 @@ class PoolRows:
     """Users whose launch was just refused in the zone for lack of room."""
 
 
-async def pools_in_work(db: Database, zone_id: str) -> list[str]:
-    """The ids of all configs of a zone that may need something."""
-    rows = await db.fetch("SELECT staging_config_id::text FROM staging_configs c" + _IN_WORK, {"zone_id": zone_id})
-    return [row["staging_config_id"] for row in rows]
+async def add_up_pools(db: Database, zone_id: str) -> dict[str, int]:
+    """All configs of a zone that may need something, the emptiest first: a number that is another one as soon as a row
+    changes on which the plan of a full pool depends.
+    """
+    rows = await db.fetch(_SUMS, {"zone_id": zone_id})
+    return {row["staging_config_id"]: row["sum"] for row in rows}
 
 
 async def look_at_pools(
@@ -187,14 +205,13 @@ async def read_pools(
         "avoided_s": AVOIDED_S,
         "breaks_count_s": BREAKS_COUNT_S,
     }
-    async with connection.pipeline():
-        zone = await connection.execute(_ZONE, values)
-        images = await connection.execute(_IMAGES, values)
-        sessions = await connection.execute(_SESSIONS, values)
-        totals = await connection.execute(_TOTALS, values)
-        broken = await connection.execute(_BROKEN, values)
-        failed_on = await connection.execute(_FAILED_ON, values)
-        waiting = await count_waiting(connection, zone_id)
+    zone = await connection.execute(_ZONE, values)
+    images = await connection.execute(_IMAGES, values)
+    sessions = await connection.execute(_SESSIONS, values)
+    totals = await connection.execute(_TOTALS, values)
+    broken = await connection.execute(_BROKEN, values)
+    failed_on = await connection.execute(_FAILED_ON, values)
+    waiting = await count_waiting(connection, zone_id)
     zone_row, of_configs, image_rows = await returned(zone), await totals.fetchall(), await images.fetchall()
     (facts,) = rows_as(ZoneFacts, [zone_row])
     return PoolRows(
@@ -214,9 +231,8 @@ async def read_pools(
 async def read_agents(connection: Connection, zone_id: str, image_ids: Collection[str]) -> AgentsByImage:
     """The Agents of a zone with the state of each of these images; without a report it counts as missing."""
     values = {"zone_id": zone_id, "images": list(image_ids), "image": "", "fresh_s": FRESH_AGENT_S}
-    async with connection.pipeline():
-        agents = await connection.execute(AGENTS_OF_ZONE, values)
-        images = await connection.execute(_IMAGES_ON_AGENTS, values)
+    agents = await connection.execute(AGENTS_OF_ZONE, values)
+    images = await connection.execute(_IMAGES_ON_AGENTS, values)
     views, said = rows_as(AgentView, await agents.fetchall()), _by("image_id", ImageOnAgent, await images.fetchall())
     found: dict[str, tuple[AgentView, ...]] = {}
     for image_id in image_ids:

@@ -33,7 +33,7 @@ WAITING: Final[LiteralString] = (
     "  FROM session_steps t"
     "  WHERE t.session_id = s.session_id AND t.name = ANY(%(steps)s) AND s.status = 'starting' AND s.started IS NULL"
     " ) t ON true"
-    " WHERE s.zone_id = %(zone_id)s AND s.status <> 'deleted' AND (s.status = ANY(%(transitional)s)"
+    " WHERE s.zone_id = %(zone_id)s AND s.status NOT IN ('running', 'deleted') AND (s.status = ANY(%(transitional)s)"
     "  OR s.status = ANY(%(returning)s) AND s.deadline IS NOT NULL)"
     " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
     "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"

@@ -158,7 +158,7 @@ EXPIRING: Final[LiteralString] = (
     + CLOCKS
     + """
   FROM sessions s JOIN users u USING (user_id)
- WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted'
+ WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
    AND s.expires <= clock_timestamp()
    AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'
         OR s.time_limit_ends <= clock_timestamp())

@@ -6,9 +6,9 @@ written. An observation is stored whole: the Primary decides again on what is st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, LiteralString
+from typing import Final, LiteralString, Protocol
 
 from psycopg.types.json import Jsonb
 
@@ -79,6 +79,20 @@ class StartStep:
     at: float | None = None
 
 
+class _OfSession(Protocol):
+    @property
+    def session_id(self) -> str: ...
+
+
+_NAMED: Final[LiteralString] = " AND s.session_id = ANY(%s::uuid[])"
+"""For rows of sessions that are joined to a set of JSON: PostgreSQL does not know how small that is, and would read all
+sessions."""
+
+
+def _ids(of: Iterable[_OfSession]) -> list[str]:
+    return [each.session_id for each in of]
+
+
 _SESSION: Final[LiteralString] = (
     "s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text, s.claimable,"
     " s.set_aside_for IS NOT NULL AS set_aside, s.assignment_state, s.user_id::text, s.staging_config_id::text"
@@ -89,8 +103,8 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
     """The rows of observed sessions, only those that belong to the Agent that saw them."""
     cursor = await connection.execute(
         "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
-        " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id",
-        (Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]),),
+        " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id" + _NAMED,
+        (Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]), _ids(observations)),
     )
     return rows_as(ReportedSession, await cursor.fetchall())
 
@@ -100,7 +114,7 @@ MISSED: Final[LiteralString] = (
     " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
     " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
     " JOIN agents a USING (agent_id)"
-    " WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(decidable)s) AND s.status <> 'deleted'"
+    " WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(decidable)s) AND s.status NOT IN ('running', 'deleted')"
     " AND a.status = 'running' AND a.complete AND o.incarnation = a.incarnation"
 )
 DECIDABLE: Final = {"decidable": [*sorted(TRANSITIONAL), *sorted(RETURNING)]}
@@ -125,7 +139,9 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
         " generation bigint, state text, container_id text, spec_hash text, address text, usable boolean,"
         " broken boolean, probe_error text, exit_code integer, error text, log_tail text, assignment_id uuid,"
         " handover text, handover_error text, handover_slow boolean)"
-        " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id ORDER BY o.session_id"
+        " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id"
+        + _NAMED
+        + " ORDER BY o.session_id"
         " ON CONFLICT (session_id) DO UPDATE SET agent_id = excluded.agent_id, incarnation = excluded.incarnation,"
         " seq = excluded.seq, generation = excluded.generation, state = excluded.state,"
         " container_id = excluded.container_id, spec_hash = excluded.spec_hash, address = excluded.address,"
@@ -142,7 +158,7 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
         "  excluded.broken, excluded.probe_error, excluded.exit_code, excluded.error, excluded.log_tail,"
         "  excluded.assignment_id, excluded.handover, excluded.handover_error, excluded.handover_slow,"
         "  excluded.incarnation)",
-        (Jsonb(list(observations)),),
+        (Jsonb(list(observations)), _ids(observations)),
     )
 
 
@@ -151,7 +167,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
     if len(changes) > 1:
         await connection.execute(
             "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
-            ([change.session_id for change in changes],),
+            (_ids(changes),),
         )
     cursor = await connection.execute(
         "UPDATE sessions s SET status = m.status, status_changed = clock_timestamp(),"
@@ -167,8 +183,9 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
         " slow boolean, deadline_s double precision)"
         " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
         " AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id"
-        " RETURNING s.session_id::text",
-        (Jsonb(list(changes)),),
+        + _NAMED
+        + " RETURNING s.session_id::text",
+        (Jsonb(list(changes)), _ids(changes)),
     )
     return [row["session_id"] for row in await cursor.fetchall()]
 
@@ -183,8 +200,9 @@ async def write_handovers(connection: Connection, reports: Sequence[HandoverRepo
         " WHERE s.session_id = r.session_id AND s.agent_id = r.agent_id AND s.assignment_id = r.assignment_id"
         " AND s.assignment_state IS DISTINCT FROM r.state"
         " AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed'))"
-        " RETURNING s.session_id::text, s.assignment_state",
-        (Jsonb(list(reports)),),
+        + _NAMED
+        + " RETURNING s.session_id::text, s.assignment_state",
+        (Jsonb(list(reports)), _ids(reports)),
     )
     return {row["session_id"]: row["assignment_state"] for row in await cursor.fetchall()}
 
@@ -195,6 +213,6 @@ async def write_steps(connection: Connection, steps: Sequence[StartStep]) -> Non
         "INSERT INTO session_steps (session_id, name, at) SELECT t.session_id, t.name,"
         " coalesce(to_timestamp(t.at), clock_timestamp())"
         " FROM jsonb_to_recordset(%s) AS t(session_id uuid, name text, at double precision)"
-        " JOIN sessions s USING (session_id) ON CONFLICT DO NOTHING",
-        (Jsonb(list(steps)),),
+        " JOIN sessions s ON s.session_id = t.session_id" + _NAMED + " ON CONFLICT DO NOTHING",
+        (Jsonb(list(steps)), _ids(steps)),
     )

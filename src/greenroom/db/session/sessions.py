@@ -158,12 +158,9 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
 
 
 async def insert_staged(connection: Connection, new: Sequence[NewSession]) -> list[bool]:
-    """`insert_session` for each, in one round trip."""
-    if not new:
-        return []
+    """`insert_session` for each, in one round trip where the connection is in pipeline mode."""
     given = {"counting": COUNTING, "max_sessions": None}
-    async with connection.pipeline():
-        cursors = [await connection.execute(_RESERVE_AND_INSERT, one.values() | given) for one in new]
+    cursors = [await connection.execute(_RESERVE_AND_INSERT, one.values() | given) for one in new]
     return [await cursor.fetchone() is not None for cursor in cursors]
 
 

@@ -158,19 +158,20 @@ async def make(
     """
     desired = changes = images = None
     listed, generations, name = list[DesiredSession](), state.agent.generations, message.have_digest
-    if message.full or state.digest != message.have_digest:
+    if message.full or state.agent.digest != message.have_digest:
         delta = difference(held, state.agent.generations) if held is not None and not message.full else None
-        if state.agent.generations:
-            listed = await checkin.read_desired(db, message.agent_id, delta.changed if delta else None)
+        if delta is not None or state.agent.generations:
+            # Those that seem to have left, too: no session is said to have left that is there.
+            listed = await checkin.read_desired(db, message.agent_id, delta.changed | delta.left if delta else None)
         generations = {session.session_id: session.generation for session in listed}
         entries = [_desired(session, secrets) for session in listed]
         if held is None or delta is None:
             desired = entries
         else:
-            left = delta.left | (delta.changed - generations.keys())
+            left = (delta.changed | delta.left) - generations.keys()
             changes = DesiredChanges(since=message.have_digest, changed=entries, left=sorted(left))
             generations = {**{k: g for k, g in held.items() if k not in left}, **generations}
-        name = state.digest if generations == state.agent.generations else digest(generations)
+        name = state.agent.digest if generations == state.agent.generations else digest(generations)
     if state.agent.images_digest != images_sent:
         images = await shared.images(state)
     ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []

@@ -96,13 +96,7 @@ class Committer:
         for pending in batch.values():
             for waiter in pending.waiters:
                 _resolve(waiter, None)
-        await self._announce(applied)
-
-    async def _announce(self, applied: Applied) -> None:
-        news = RoundEvents(self._db, self._logs)
-        moves.announce(applied.moved, news, self._me.zone_key)
-        news.add(*(Event.session(session_id) for session_id in applied.shown))
-        await news.send()
+        moves.log(applied.moved, RoundEvents(self._db, self._logs))
 
     async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
         """Report the failure to the waiting calls, unless another's message failed. No message may end this Manager:
@@ -133,14 +127,18 @@ class Committer:
             ):  # one statement, as of Agents that come from another Manager
                 await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             return Applied([], set())
-        async with self._db.transaction() as connection:
+        events = set[Event]()
+        async with self._db.pipelined(events) as connection:
             newer = await reports.advance(connection, self._me.manager_id, [progress(message) for message in messages])
             for message in messages:
                 # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
                 if message.images is not None and message.agent_id in newer:
                     images = msgspec.convert(message.images, list[reports.ReportedImage], from_attributes=True)
                     await reports.write_images(connection, message.agent_id, images)
-            return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
+            applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
+            events |= moves.events_of(applied.moved, self._me.zone_key)
+            events |= {Event.session(session_id) for session_id in applied.shown}
+        return applied
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
         """In its own transaction, because of the lock order; a difference is reported again with every message."""

@@ -74,7 +74,7 @@ class Enrolment:
             f"{waits}",
         )
         self._write_edge(newcomer, identity)
-        reading = await checkin.read_states(self._db, [], self._me.manager_id)
+        reading = await checkin.read_states(self._db, {}, self._me.manager_id)
         await self._db.notify(Event(Topic.AGENTS), Event.zone(self._me.zone_key))
         return Registered(
             agent_id=newcomer.agent_id,

@@ -6,33 +6,31 @@ What is asked for while a reading is under way is read with the next one, so tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final
 
-from greenroom.db.database import Database
-from greenroom.db.fleet.checkin import Reading, read_states
-from greenroom.kit.concurrency import wait_for
+from greenroom.db.fleet.checkin import Reading
 
 PAUSE_S: Final = 0.005
 """Between two statements, so that many Agents are many in a statement, not many statements."""
 GATHERED_S: Final = 0.1
-"""How long what no request waits for is gathered; what is asked for in a hurry takes it along."""
+"""How long what no request waits for is gathered."""
 MOST: Final = 500
 """Agents in a statement, which has to end within the time limit of statements on a busy machine too."""
+AT_ONCE: Final = 20
+"""Agents that go on in the same moment: each takes a fraction of a millisecond, and an instruction waits meanwhile."""
 
-_Asked = tuple[str, asyncio.Future[Reading | None]]
+
+Read = Callable[[Collection[str]], Awaitable[Reading | None]]
+"""Reads these Agents in one statement (`manager.checkin.lists`)."""
 
 
 class Looks:
-    """The one reader of a Manager."""
+    """The one reader of a Manager. What is asked for in a hurry never waits for what is not."""
 
-    def __init__(self, db: Database, manager_id: str) -> None:
-        self._db = db
-        self._manager_id = manager_id
-        self._asked: list[_Asked] = []
-        self._unhurried: list[_Asked] = []
-        self._hurry = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+    def __init__(self, read: Read) -> None:
+        self._hurried = _Queue(read, gathered_s=0.0)
+        self._unhurried = _Queue(read, gathered_s=GATHERED_S)
 
     async def look(self, agent_id: str, *, hurry: bool = True) -> Reading | None:
         """A reading that began after this was called and has the Agent, if it exists; None: the Manager's record is
@@ -41,42 +39,46 @@ class Looks:
         Raises:
             Unavailable: the database cannot be reached.
         """
+        return await (self._hurried if hurry else self._unhurried).look(agent_id)
+
+
+class _Queue:
+    """Agents to be read one statement after the other, with what was asked for within `gathered_s` before it."""
+
+    def __init__(self, read: Read, *, gathered_s: float) -> None:
+        self._read = read
+        self._gathered_s = gathered_s
+        self._asked: list[tuple[str, asyncio.Future[Reading | None]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def look(self, agent_id: str) -> Reading | None:
         answer: asyncio.Future[Reading | None] = asyncio.get_running_loop().create_future()
-        if hurry:
-            self._asked.append((agent_id, answer))
-            self._hurry.set()
-        else:
-            self._unhurried.append((agent_id, answer))
+        self._asked.append((agent_id, answer))
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="looks")
         return await answer
 
     async def _run(self) -> None:
         try:
-            while self._asked or self._unhurried:
-                await self._gather()
+            while self._asked:
+                if len(self._asked) < MOST:
+                    await asyncio.sleep(self._gathered_s)
                 asked, self._asked = self._asked[:MOST], self._asked[MOST:]
-                room = MOST - len(asked)
-                asked += self._unhurried[:room]
-                del self._unhurried[:room]
-                await self._answer(asked)
+                await self._answer([agent_id for agent_id, _ in asked], [answer for _, answer in asked])
                 await asyncio.sleep(PAUSE_S)
         finally:
             self._task = None
 
-    async def _gather(self) -> None:
-        if not self._asked and len(self._unhurried) < MOST:
-            self._hurry.clear()
-            await wait_for(self._hurry, GATHERED_S)
-
-    async def _answer(self, asked: Sequence[_Asked]) -> None:
+    async def _answer(self, agent_ids: Sequence[str], answers: Sequence[asyncio.Future[Reading | None]]) -> None:
         try:
-            reading = await read_states(self._db, list({agent_id for agent_id, _ in asked}), self._manager_id)
+            reading = await self._read(set(agent_ids))
         except Exception as error:  # noqa: BLE001 -- it is each one's that waits
-            for _, answer in asked:
+            for answer in answers:
                 if not answer.done():
                     answer.set_exception(error)
             return
-        for _, answer in asked:
-            if not answer.done():  # its Agent has left
-                answer.set_result(reading)
+        for i in range(0, len(answers), AT_ONCE):
+            for answer in answers[i : i + AT_ONCE]:
+                if not answer.done():  # its Agent has left
+                    answer.set_result(reading)
+            await asyncio.sleep(0)

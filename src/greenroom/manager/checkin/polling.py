@@ -32,11 +32,12 @@ from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.beats import Beats
 from greenroom.manager.checkin.commit import Committer
+from greenroom.manager.checkin.lists import Lists
 from greenroom.manager.checkin.looks import Looks
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.status import ManagerStatus, Takeover, Wakers
-from greenroom.wire.messages import Answer, CheckIn, digest
+from greenroom.wire.messages import Answer, CheckIn
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +129,7 @@ class CheckIns:
         self._last: dict[str, _Known] = {}
         self._zone: ZoneState | None = None
         """The last one that was read; one for all Agents, as long as it is the same."""
-        self._looks = Looks(db, me.manager_id)
+        self._looks = Looks(Lists(db, me.manager_id, wakers).read)
         self._shared = answers.SharedLists(db, secrets)
 
     # Check-in -------------------------------------------------------------------------------------------------------
@@ -158,6 +159,7 @@ class CheckIns:
                 return msgspec.structs.replace(answer, jitter_s=answers.NOT_FRESH_JITTER_S)
             if must_read_again:
                 news.clear()
+                self._wakers.name(message.agent_id, *(observed.session_id for observed in message.sessions))
                 state = await self._read(message.agent_id)
                 self._admit(message, credential, state)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
@@ -193,16 +195,18 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
 
     def _recent(self, message: CheckIn) -> CheckInState | None:
-        """What was read when the last hold of this Agent ended, to hold this message: a moment ago, nothing was said of
-        the Agent since, and there is no news in it."""
+        """What was read of this Agent a moment ago, where that is enough: the message is read again once committed; or
+        it is held, nothing was said of the Agent since, and there is no news in it."""
         last = self._last.get(message.agent_id)
-        if last is None or message.hold_s <= 0 or last.said != self._wakers.said(message.agent_id):
+        if last is None or boottime_s() - last.at_s > RECENT_S:
             return None
         if message.incarnation != last.state.agent.incarnation:  # it has registered since
             return None
-        if boottime_s() - last.at_s > RECENT_S or self._is_news(message, last.state):
+        if message.sessions:
+            return last.state if self._wakers.only_named(message.agent_id) else None
+        if message.hold_s <= 0 or last.said != self._wakers.said(message.agent_id):
             return None
-        return last.state
+        return None if self._is_news(message, last.state) else last.state
 
     async def _read(self, agent_id: str, *, hurry: bool = True) -> CheckInState:
         """The present state, or the last one with `fresh` false while the database is away."""
@@ -220,11 +224,7 @@ class CheckIns:
             raise Unauthenticated(_CREDENTIAL_REFUSED)
         if self._zone is None or self._zone != reading.zone:
             self._zone = reading.zone
-        agent, last = reading.agents[agent_id], self._last.get(agent_id)
-        is_same = last is not None and last.state.agent.generations == agent.generations
-        state = CheckInState(
-            agent=agent, zone=self._zone, digest=last.state.digest if last and is_same else digest(agent.generations)
-        )
+        state = CheckInState(agent=reading.agents[agent_id], zone=self._zone)
         self._last[agent_id] = _Known(state, said, at_s)
         return state
 
@@ -261,7 +261,7 @@ class CheckIns:
         sent = self._sent_to(message)
         return (
             message.full
-            or state.digest != message.have_digest
+            or state.agent.digest != message.have_digest
             or state.zone.term > message.term_seen
             or not state.agent.command_ids <= sent.command_ids
             or state.agent.images_digest != sent.images_digest
@@ -307,6 +307,8 @@ class CheckIns:
             verdicts = await self._verdicts(message, sent)
         except Unavailable:
             return answers.no_news(state.stale(), self._me, self._config)
+        if news.digest != state.agent.digest:  # it had changed by then
+            self._wakers.name(message.agent_id)
         self._deliver(sent, news.instructions)
         sent.remember(news.digest, news.generations)
         sent.images_digest = state.agent.images_digest

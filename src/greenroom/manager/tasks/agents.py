@@ -120,8 +120,7 @@ async def run_offers(ctx: PrimaryContext) -> None:
     if not offers:
         return
     async with guarded(ctx.db, ctx.fence) as connection:
-        for offer in offers:
-            await db_liveness.write_offer(connection, offer)
+        await db_liveness.write_offers(connection, offers)
     for offer in offers:
         before, after = (offer.cores_before, offer.memory_before), (offer.cores, offer.memory)
         ctx.news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))

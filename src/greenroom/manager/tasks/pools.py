@@ -9,7 +9,7 @@ administrator, never both act on one count.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.log_codes import Level, LogCode
-from greenroom.core.pool.agenda import settled_until
+from greenroom.core.pool.agenda import PLANNED, settled_until
 from greenroom.core.pool.model import (
     ConfigFields,
     Create,
@@ -32,7 +32,7 @@ from greenroom.core.pool.plan import MAX_CREATES, plan
 from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.columns import values_of
 from greenroom.db.database import Connection
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import AgentsByImage, Memory, PlannedConfig, PoolRows
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_staged, retire
@@ -106,21 +106,20 @@ async def run_due_pools(ctx: PrimaryContext) -> None:
     """
     ctx.agenda.begin(ctx.fence.term)
     if ctx.agenda.wants_list(boottime_s()):
-        ctx.agenda.listed(await snapshots.pools_in_work(ctx.db, ctx.zone_id), boottime_s())
+        ctx.agenda.listed(await snapshots.add_up_pools(ctx.db, ctx.zone_id), boottime_s())
     if due := ctx.agenda.due(boottime_s()):
-        ctx.agenda.looked(due, boottime_s())
         await run_pools(ctx, due)
 
 
-async def run_pools(ctx: PrimaryContext, due: Collection[str] | None = None) -> None:
-    """Look at these pools of the zone, None = all, and plan those that need something.
+async def run_pools(ctx: PrimaryContext, due: Sequence[str] | None = None) -> None:
+    """Look at these pools of the zone in their order, None = all, until `PLANNED` of them needed something.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
         Unavailable: the database cannot be reached.
     """
     version = ctx.agenda.version
-    async with ctx.db.connection() as connection:
+    async with ctx.db.connection() as connection, connection.pipeline():
         configs = await snapshots.look_at_pools(connection, ctx.zone_id, due)
         for staging_config_id in set(due or ()) - {config.staging_config_id for config in configs}:
             ctx.agenda.gone(staging_config_id)
@@ -128,8 +127,15 @@ async def run_pools(ctx: PrimaryContext, due: Collection[str] | None = None) -> 
             return
         agents = await _read_agents(ctx, connection, {config.image_id for config in configs})
         rows = await snapshots.read_pools(connection, ctx.zone_id, configs, agents)
+    if due is not None:
+        place = {staging_config_id: number for number, staging_config_id in enumerate(due)}
+        configs.sort(key=lambda config: place[config.staging_config_id])
+    planned = 0
     for config in configs:
+        if planned >= PLANNED:
+            break
         staging_config_id = config.staging_config_id
+        ctx.agenda.looked(staging_config_id, boottime_s())
         if ctx.tasks.failures.in_backoff("pools", staging_config_id):
             continue
         async with ctx.tasks.isolated("pools", staging_config_id):
@@ -137,6 +143,7 @@ async def run_pools(ctx: PrimaryContext, due: Collection[str] | None = None) -> 
             made = plan(snapshot)
             _note(ctx, snapshot, made, version)
             if made.actions or _is_news(config, made):
+                planned += 1
                 await run_pool(ctx, staging_config_id)
         await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
 
@@ -152,7 +159,13 @@ async def _read_agents(ctx: PrimaryContext, connection: Connection, image_ids: C
 def _note(ctx: PrimaryContext, snapshot: PoolSnapshot, made: PoolPlan, version: int) -> None:
     until = settled_until(snapshot, made)
     rest_s = None if until is None else (until - snapshot.now).total_seconds()
-    ctx.agenda.planned(snapshot.config.staging_config_id, version=version, now_s=boottime_s(), rest_s=rest_s)
+    ctx.agenda.planned(
+        snapshot.config.staging_config_id,
+        version=version,
+        now_s=boottime_s(),
+        rest_s=rest_s,
+        waits=until is None and not made.actions,
+    )
 
 
 async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
@@ -174,8 +187,9 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     Raises:
         LeaseLost: the term is over; nothing was written.
     """
-    version = ctx.agenda.version
-    async with guarded(ctx.db, ctx.fence) as connection:
+    version, events = ctx.agenda.version, set[Event]()
+    async with ctx.db.pipelined(events) as connection:
+        await lock_lease(connection, ctx.fence)
         config = await snapshots.lock_pool(connection, ctx.zone_id, staging_config_id)
         if config is None:
             ctx.agenda.gone(staging_config_id)
@@ -185,15 +199,13 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config], agents))
         await stop("pool.after_count")
         made = plan(snapshot)
-        events = await _apply(ctx, connection, snapshot, config, made)
+        events |= await _apply(ctx, connection, snapshot, config, made)
         await snapshots.remember_plan(connection, staging_config_id, _memory(made))
+        if events or _is_news(config, made):
+            # Pages look again in any case; a pool that is named is planned anew.
+            events.add(Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING))
     _note(ctx, snapshot, made, version)
     ctx.agenda.agents.created(snapshot.image, made.creates)
-    if events or _is_news(config, made):
-        # Pages look again in any case; a pool that is named is planned anew.
-        pool = Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING)
-        ctx.news.add(pool, *events)
-        await ctx.news.send()  # a launch may wait for this pool; the others take a while
     _log(ctx, config, snapshot, made)
     return made
 

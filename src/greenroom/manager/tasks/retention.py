@@ -1,4 +1,4 @@
-"""The Primary deletes outdated rows, beside its rounds: nothing time-sensitive waits for it.
+"""The Primary deletes outdated rows and counts past hours, beside its rounds: nothing time-sensitive waits for it.
 
 In its rounds it removes the records of Managers that left its zone long ago, if the installation's settings say so.
 """
@@ -21,6 +21,7 @@ from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
+from greenroom.db.pool.history import count_hours
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -46,7 +47,7 @@ class Retention:
                     log.warning("clean-up put off", reason=str(error).strip())
 
     async def round(self) -> None:
-        """Clean up once, by the present settings of the installation.
+        """Clean up and count once, by the present settings of the installation.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -61,6 +62,7 @@ class Retention:
         )
         if deleted := await prune(self._db, keep):
             log.info("rows that need not be kept any longer were deleted", **deleted)
+        await count_hours(self._db)
 
 
 async def run_records(ctx: PrimaryContext) -> None:

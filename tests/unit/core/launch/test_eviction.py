@@ -64,8 +64,8 @@ def test_no_session_yields_in_vain():
     assert ids(room([unready(1, cores=2), unready(2)])) == ["s1"], "s2, the newer one, would not have been enough"
 
 
-def test_what_yields_is_announced_with_its_pool():
-    assert events_of([unready(1)]) == {Event.session("s1"), Event.staging("c")}
+def test_what_yields_is_announced_with_its_agent_and_pool():
+    assert events_of([unready(1)]) == {Event.session("s1"), Event.agent("a1", "s1"), Event.staging("c")}
 
 
 def test_where_the_fewest_have_to_yield():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.core.pool.test_properties import snapshots
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 
-from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT, Agenda, settled_until
+from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT, WAITING_LOOKED_AT, Agenda, settled_until
 from greenroom.core.pool.model import PoolSnapshot
 from greenroom.core.pool.plan import plan
 
@@ -49,7 +49,7 @@ def agenda(*config_ids: str, rest_s: float | None = DAY_S) -> Agenda:
     """Of pools that were looked at, at 0."""
     made = Agenda()
     made.begin(7)
-    made.listed(config_ids, 0.0)
+    made.listed(dict.fromkeys(config_ids, 1), 0.0)
     for config_id in config_ids:
         made.planned(config_id, version=made.version, now_s=0.0, rest_s=rest_s)
     return made
@@ -60,16 +60,16 @@ def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
     made.begin(7)
     assert made.wants_list(0.0)
     some = {f"c{number}" for number in range(LOOKED_AT)}
-    made.listed(some, 0.0)
-    assert made.due(0.0) == some
+    made.listed(dict.fromkeys(some, 1), 0.0)
+    assert set(made.due(0.0)) == some
     for config_id in some:
         made.planned(config_id, version=made.version, now_s=0.0, rest_s=DAY_S)
     made.begin(7)
-    assert made.due(1.0) == set()
+    assert set(made.due(1.0)) == set()
     assert not made.wants_list(1.0)
     made.begin(8)
     assert made.wants_list(1.0)
-    assert made.due(1.0) == some
+    assert set(made.due(1.0)) == some
 
 
 def test_many_pools_that_are_due_are_looked_at_in_turn_also_those_that_cannot_be_planned():
@@ -78,10 +78,11 @@ def test_many_pools_that_are_due_are_looked_at_in_turn_also_those_that_cannot_be
     for now_s in (1.0, 2.0, 3.0):
         due = made.due(now_s)
         assert len(due) == LOOKED_AT
-        made.looked(due, now_s)
+        for config_id in due:
+            made.looked(config_id, now_s)
         seen += due
     assert sorted(seen) == many
-    assert made.due(4.0) == set(seen[:LOOKED_AT])
+    assert set(made.due(4.0)) == set(seen[:LOOKED_AT])
 
 
 @given(st.sets(st.sampled_from("abcdef")), st.booleans())
@@ -91,13 +92,13 @@ def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(na
         made.said(config_id)
     if of_all:
         made.said_of_all()
-    assert made.due(1.0) == (set("abcdef") if of_all else named)
+    assert set(made.due(1.0)) == (set("abcdef") if of_all else named)
 
 
 def test_a_pool_is_due_at_its_own_time_and_one_that_is_not_at_rest_in_every_round():
-    assert agenda("a", rest_s=5.0).due(4.9) == set()
-    assert agenda("a", rest_s=5.0).due(5.0) == {"a"}
-    assert agenda("a", rest_s=None).due(0.0) == {"a"}
+    assert agenda("a", rest_s=5.0).due(4.9) == []
+    assert agenda("a", rest_s=5.0).due(5.0) == ["a"]
+    assert agenda("a", rest_s=None).due(0.0) == ["a"]
 
 
 def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
@@ -106,32 +107,56 @@ def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
     made.said("a")
     for config_id in "ab":
         made.planned(config_id, version=version, now_s=1.0, rest_s=DAY_S)
-    assert made.due(1.0) == {"a"}
+    assert set(made.due(1.0)) == {"a"}
     made.planned("a", version=made.version, now_s=1.0, rest_s=DAY_S)
     version = made.version
     made.said_of_all()
     made.planned("a", version=version, now_s=2.0, rest_s=DAY_S)
-    assert made.due(2.0) == {"a", "b"}
+    assert set(made.due(2.0)) == {"a", "b"}
 
 
-def test_every_pool_is_looked_at_now_and_then_in_turn_and_a_new_one_is_found():
-    ids = [f"c{number:04}" for number in range(LOOKED_AT + 5)]
-    made = agenda(*ids)
-    assert made.due(LOOK_S - 0.1) == set()
-    first = made.due(LOOK_S)
-    assert len(first) == LOOKED_AT
-    for config_id in first:
-        made.planned(config_id, version=made.version, now_s=LOOK_S, rest_s=DAY_S)
-    assert made.due(LOOK_S) == set(ids) - first
+def test_of_the_pools_with_other_rows_than_before_no_word_was_said_and_new_ones_are_found():
+    made = agenda("a", "b", "c")
+    assert set(made.due(LOOK_S)) == set()
     assert made.wants_list(LOOK_S)
-    made.listed([*ids[1:], "new"], LOOK_S)
-    assert "new" in made.due(LOOK_S)
-    assert ids[0] not in made.due(LOOK_S)
+    made.listed({"a": 1, "b": 2, "new": 1}, LOOK_S)
+    assert set(made.due(LOOK_S)) == {"b", "new"}
+    for config_id in ("b", "new"):
+        made.planned(config_id, version=made.version, now_s=LOOK_S, rest_s=DAY_S)
+    made.listed({"a": 1, "b": 2, "new": 1}, 2 * LOOK_S)
+    assert set(made.due(2 * LOOK_S)) == set()
+
+
+def test_a_new_term_looks_at_the_most_urgent_pools_first():
+    made, ids = Agenda(), [f"c{number}" for number in range(LOOKED_AT + 5)]
+    made.begin(7)
+    made.listed(dict.fromkeys(reversed(ids), 1), 0.0)
+    assert made.due(0.0) == ids[:4:-1]
+
+
+def test_of_many_pools_that_wait_some_are_looked_at_in_turn_and_delay_no_others():
+    ids = [f"c{number:04}" for number in range(2 * WAITING_LOOKED_AT)]
+    made, seen = agenda(*ids, "full"), list[str]()
+    for config_id in ids:
+        made.planned(config_id, version=made.version, now_s=0.0, rest_s=None, waits=True)
+    for now_s in (1.0, 2.0):
+        due = made.due(now_s)
+        assert len(due) == WAITING_LOOKED_AT
+        seen += due
+        for config_id in due:
+            made.planned(config_id, version=made.version, now_s=now_s, rest_s=None, waits=True)
+    assert sorted(seen) == ids
+    made.said(last := max(made.due(2.0)))
+    made.said("full")
+    assert {last, "full"} < set(made.due(2.0))
+    assert len(made.due(2.0)) == WAITING_LOOKED_AT + 2
+    made.said_of_all()
+    assert set(made.due(2.0)) == {*ids, "full"}
 
 
 def test_a_pool_of_another_zone_is_not_looked_at_again():
     made = agenda("a")
     made.said("elsewhere")
-    assert made.due(1.0) == {"elsewhere"}
+    assert set(made.due(1.0)) == {"elsewhere"}
     made.gone("elsewhere")
-    assert made.due(1.0) == set()
+    assert set(made.due(1.0)) == set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.session.reconcile import difference, is_news, merge
+from greenroom.core.session.reconcile import difference, is_news, merge, updated
 
 IDS = ["s1", "s2", "s3"]
 PROVE = settings(max_examples=200, deadline=None, database=None)
@@ -114,3 +114,39 @@ def test_what_changed_makes_of_a_list_what_the_whole_one_makes(delivery: tuple[l
         assert (held, marks) == whole
         assert not delta.left & now.keys()
         assert all(now[s] == before[s] for s in now.keys() - delta.changed)
+
+
+Update = Callable[[Mapping[str, int], Collection[str], Mapping[str, int]], Mapping[str, int]]
+
+
+def _named_readings_make_the_list(update: Update, how: settings = PROVE) -> None:
+    @how
+    @given(deliveries(), st.sets(st.sampled_from(IDS)))
+    def run(delivery: tuple[list[dict[str, int]], list[int]], more: set[str]) -> None:
+        """A session that changed is named; others may be."""
+        lists, _ = delivery
+        known: Mapping[str, int] = lists[0]
+        for before, now in pairwise(lists):
+            read = {s for s in IDS if before.get(s) != now.get(s)} | more
+            after = update(known, read, {s: g for s, g in now.items() if s in read})
+            assert after == now
+            assert after is known or before != now, "a list that did not change is another object"
+            known = after
+
+    run()
+
+
+def test_reading_the_named_sessions_makes_of_a_list_what_the_whole_one_makes():
+    _named_readings_make_the_list(updated)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda known, _read, found: {**known, **found},  # keeps what left
+        lambda known, read, found: {**{k: g for k, g in known.items() if k not in read}, **found},  # always another
+    ],
+)
+def test_that_property_catches_its_mutants(mutant: Update):
+    with pytest.raises(AssertionError):
+        _named_readings_make_the_list(mutant, CATCH)

@@ -1,0 +1,84 @@
+"""The desired lists of Agents as they were read last: a look reads of them what may have changed since (ADR 47).
+
+Those are the sessions that were named, or all: when anything else was said of the Agent, when nothing was, and every
+`WHOLE_EVERY_S`, because a notification may be lost. A name counts until a reading that began after it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Final
+
+from greenroom.core.session.reconcile import updated
+from greenroom.db.database import Database
+from greenroom.db.fleet.checkin import AgentState, Reading, read_states
+from greenroom.kit.clock import boottime_s
+from greenroom.manager.status import Unread, Wakers
+from greenroom.wire.messages import digest
+
+WHOLE_EVERY_S: Final = 4.0
+"""The shortest hold: at the end of a hold the whole list is read in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """Session id → generation, and the digest of that; `number` is that of the reading, `whole_at_s` when all sessions
+    were read last."""
+
+    generations: Mapping[str, int]
+    digest: str
+    number: int
+    whole_at_s: float
+
+
+class Lists:
+    """Those of the Agents that this Manager reads."""
+
+    def __init__(self, db: Database, manager_id: str, wakers: Wakers) -> None:
+        self._db = db
+        self._manager_id = manager_id
+        self._wakers = wakers
+        self._lists: dict[str, _List] = {}
+        self._db_epoch = ""
+        self._numbers = count()
+
+    async def read(self, agent_ids: Collection[str]) -> Reading | None:
+        """As `read_states`, of each Agent the whole list with its digest; two readings may overlap."""
+        number, now_s = next(self._numbers), boottime_s()
+        asked = {agent_id: self._unread(agent_id, now_s) for agent_id in agent_ids}
+        sessions = {agent_id: unread.session_ids for agent_id, unread in asked.items()}
+        reading = await read_states(self._db, sessions, self._manager_id)
+        if reading is None:
+            return None
+        if reading.zone.db_epoch != self._db_epoch:  # another database, of which nothing is known
+            self._lists, self._db_epoch = {}, reading.zone.db_epoch
+            if any(sessions.values()):
+                return await self.read(agent_ids)
+        for agent_id in asked.keys() - reading.agents.keys():
+            self._wakers.forget(agent_id)
+        agents = [self._kept(agent, asked[agent_id], number, now_s) for agent_id, agent in reading.agents.items()]
+        return Reading(zone=reading.zone, agents={agent.agent_id: agent for agent in agents})
+
+    def _unread(self, agent_id: str, now_s: float) -> Unread:
+        unread, known = self._wakers.unread(agent_id), self._lists.get(agent_id)
+        is_recent = known is not None and now_s - known.whole_at_s < WHOLE_EVERY_S
+        return unread if is_recent else replace(unread, session_ids=frozenset())
+
+    def _kept(self, agent: AgentState, read: Unread, number: int, now_s: float) -> AgentState:
+        """The Agent with its list; that of a reading that began later stays: it has all that was named by then."""
+        known = self._lists.get(agent.agent_id)
+        if known is None or number > known.number:
+            known = self._lists[agent.agent_id] = _merged(known, agent.generations, read.session_ids, number, now_s)
+            self._wakers.was_read(agent.agent_id, read)
+        return replace(agent, generations=known.generations, digest=known.digest)
+
+
+def _merged(known: _List | None, found: Mapping[str, int], read: Collection[str], number: int, now_s: float) -> _List:
+    """The list after these sessions of it were `read`; none: all."""
+    if known is None:
+        return _List(found, digest(found), number, now_s)
+    now = updated(known.generations, read or (known.generations.keys() | found.keys()), found)
+    is_same = now is known.generations
+    return _List(now, known.digest if is_same else digest(now), number, known.whole_at_s if read else now_s)

@@ -1,0 +1,81 @@
+"""How often those who serve a launch wait for the database: the causes of what a hand-over takes."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from prometheus_client import Histogram
+from tests.support.agents import seen
+from tests.support.round_trips import counted
+from tests.support.system import System
+
+from greenroom.core.events import Event
+from greenroom.core.pool import known_agents
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import adopt
+from greenroom.manager.checkin.commit import Committer
+from greenroom.manager.tasks.pools import run_pool
+from greenroom.testing import rows
+from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn
+
+WARM = 6
+"""Times after which the driver has prepared all statements."""
+
+
+async def test_a_report_of_a_hand_over_is_committed_and_announced_in_five(db: Database):
+    stage = await System.populate(db, desired=3)
+    me = await adopt(db, "one", "eu", "host", "1")
+    (agent,) = await db.fetch("SELECT incarnation FROM agents")
+    config_hash = await rows.config_hash(db, stage.config_id)
+    async with counted(db.dsn) as (counted_db, turns):
+        seconds = Histogram("commit_seconds", "", registry=None)
+        committer = Committer(counted_db, me, stage.ctx.config, stage.logs, seconds)
+        running = asyncio.create_task(committer.run())
+        session_id = ""
+        for seq in range(1, WARM + 2):
+            await stage.staged(config_hash=config_hash)
+            claimed = await stage.claim(stage.user_id)
+            assert claimed is not None
+            session_id = claimed.session_id
+            assignment_id = str((await stage.row(session_id))["assignment_id"])
+            report = seen(
+                session_id,
+                generation=2,
+                usable=True,
+                assignment=AssignmentReport(assignment_id=assignment_id, state="assigned"),
+            )
+            message = CheckIn(
+                installation_id="",
+                db_epoch="",
+                agent_id=stage.agent_id,
+                incarnation=agent["incarnation"],
+                seq=seq,
+                hold_s=0.0,
+                term_seen=0,
+                have_digest="",
+                capacity=Capacity(cores=1, memory_bytes=1),
+                sessions=[report],
+            )
+            turns.clear()
+            await committer.submit(message, new_capacity=False)
+            assert (await stage.row(session_id))["status"] == "running"
+        running.cancel()
+    assert len(turns) == 5, "agents, rows, hand-overs, statuses, commit"
+    assert str(Event.session(session_id)).encode() in turns[-1]
+
+
+async def test_a_refill_is_planned_written_and_announced_in_five(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(known_agents, "KNOWN_S", 60.0)  # as in a burst of launches, on a busy machine too
+    stage = await System.populate(db, desired=1)
+    async with counted(db.dsn) as (counted_db, turns):
+        ctx = replace(stage.ctx, db=counted_db)
+        for number in range(1, WARM + 2):
+            await db.write("UPDATE staging_configs SET num_sessions = %s", (number,))
+            turns.clear()
+            made = await run_pool(ctx, stage.config_id)
+            assert made is not None
+            assert len(made.creates) == 1
+    assert len(turns) == 5, "lease, pool, what the plan depends on, new sessions, commit"
+    assert f"agent:{stage.agent_id}".encode() in turns[-1]
