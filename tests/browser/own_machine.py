@@ -88,7 +88,7 @@ async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         with contextlib.closing(there_writer):
             ways = [asyncio.create_task(_pump(reader, there_writer)), asyncio.create_task(_pump(there_reader, writer))]
             try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.gather(*ways)
             finally:
                 for way in ways:
                     way.cancel()
@@ -111,7 +111,13 @@ def _reply(code: int) -> bytes:
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
+    """One way, and its end alone: a server that has refused an upload reads on, and what would be closed while the
+    browser still sends would be reset, with the refusal in it.
+    """
+    try:
         while data := await source.read(CHUNK_BYTES):
             target.write(data)
             await target.drain()
+        target.write_eof()
+    except ConnectionError:
+        target.close()

@@ -69,6 +69,7 @@ def test_a_file_over_the_upload_limit_is_refused_with_a_sentence(
     with user.page.context.expect_page() as opened:
         user.tool("Files")
     files = opened.value
+    expect(files.get_by_label("Upload")).to_be_visible()  # its script has asked what is allowed, and listens
     for name, sentence in {
         "large.bin": "up to 1 MB may be uploaded",
         "small.bin": "small.bin is in the folder Uploads.",

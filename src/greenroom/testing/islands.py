@@ -34,6 +34,8 @@ class Islands:
         self._switch("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
         self._switch("link", "set", cable, "master", "br0")
         self._switch("link", "set", cable, "up")
+        # An address of IPv6 that comes a second later is a changed network to Chromium: it drops all its connections.
+        _ip("-n", space, "link", "set", "eth0", "addrgenmode", "none")
         _ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
         _ip("-n", space, "link", "set", "eth0", "up")
         return address
