@@ -1,0 +1,141 @@
+// The stream: connects, keeps connected, and measures. Other modules read `rfb` and listen to `connection`.
+import RFB from '@novnc/novnc';
+import { onMessage, tellParent } from './parent.js';
+import { settled } from './settle.js';
+
+const RETRY_FIRST_MS = 250;
+const RETRY_MAX_MS = 5000;
+const PING_MS = 5000;
+const SILENCE_MAX_MS = 20000;
+const IDLE_CLOSED = 4408;
+const SENTENCES = {
+  connecting: 'Connecting…',
+  connected: 'Connected',
+  reconnecting: 'Connection lost. Reconnecting…',
+  refused: 'This session is not open to you any more.',
+  idle: 'You were disconnected because you gave no input for a while. Click or press a key to go on.',
+};
+
+const screen = document.getElementById('screen');
+const notice = document.getElementById('notice');
+const status = document.getElementById('status');
+
+/** Events: `connecting` with each new RFB (before it is connected), `connected` once its picture stands. */
+export const connection = new EventTarget();
+/** The stream there is now; null between two. */
+export let rfb = null;
+
+let state = '';
+let attempt = 0;
+let retryTimer = 0;
+let quality = 6;
+
+export function start() {
+  setState('connecting');
+  connect();
+}
+
+function setState(next) {
+  state = next;
+  document.documentElement.dataset.state = next;
+  status.textContent = SENTENCES[next];
+  notice.hidden = next === 'connected';
+  tellParent({ type: 'state', state, attempt });
+}
+
+function connect() {
+  clearTimeout(retryTimer);
+  const address = new URL('websockify', location.href);
+  address.protocol = address.protocol.replace('http', 'ws');
+  const socket = new WebSocket(address, ['binary']);
+  let idle = false;
+  socket.addEventListener('close', (event) => { idle = event.code === IDLE_CLOSED; });
+  const pings = measure(socket);
+  rfb = new RFB(screen, socket);
+  rfb.background = '#0f172a';
+  rfb.scaleViewport = true;
+  rfb.resizeSession = true;
+  rfb.qualityLevel = quality;
+  connection.dispatchEvent(new Event('connecting'));
+  const connected = rfb;
+  rfb.addEventListener('connect', async () => {
+    await settled(screen);
+    if (connected !== rfb) return; // the connection was lost meanwhile
+    attempt = 0;
+    setState('connected');
+    rfb.focus();
+    connection.dispatchEvent(new Event('connected'));
+  });
+  rfb.addEventListener('disconnect', () => {
+    clearInterval(pings);
+    rfb = null;
+    if (idle) setState('idle');
+    else retry();
+  });
+}
+
+// A viewer who was disconnected for want of input comes back by giving some.
+function goOn() {
+  if (state !== 'idle') return;
+  setState('connecting');
+  connect();
+}
+window.addEventListener('pointerdown', goOn);
+window.addEventListener('keydown', goOn);
+
+async function retry() {
+  attempt += 1;
+  setState(await isRefused() ? 'refused' : 'reconnecting');
+  retryTimer = setTimeout(connect, Math.min(RETRY_MAX_MS, RETRY_FIRST_MS * 2 ** (attempt - 1)));
+}
+
+// A websocket that is refused gives a script no reason; the page's own address answers with the reason.
+async function isRefused() {
+  try {
+    const answer = await fetch('./', { method: 'HEAD', cache: 'no-store', redirect: 'manual' });
+    return [401, 403, 404, 410].includes(answer.status);
+  } catch {
+    return false;
+  }
+}
+
+function retryNow() {
+  if (rfb === null && attempt > 0 && state !== 'idle') connect();
+}
+window.addEventListener('online', retryNow);
+document.addEventListener('visibilitychange', () => { if (!document.hidden) retryNow(); });
+
+// Text messages come back from the session as they were sent (the frames are binary ones): their round trip is the
+// latency of exactly the way the frames take, and their absence shows a connection that is dead without being closed.
+function measure(socket) {
+  let receivedAt = performance.now();
+  socket.addEventListener('message', (event) => {
+    receivedAt = performance.now();
+    if (typeof event.data !== 'string') return;
+    event.stopImmediatePropagation();
+    tellParent({ type: 'latency', ms: Math.round((receivedAt - Number(event.data)) * 10) / 10 });
+  });
+  const ping = () => { if (socket.readyState === WebSocket.OPEN) socket.send(String(performance.now())); };
+  socket.addEventListener('open', () => setTimeout(ping, 1000));
+  return setInterval(() => {
+    if (document.hidden) receivedAt = performance.now();
+    else if (performance.now() - receivedAt > SILENCE_MAX_MS) rfb?.disconnect();
+    else ping();
+  }, PING_MS);
+}
+
+function tellQuality() {
+  tellParent({ type: 'quality', level: quality });
+}
+
+onMessage('hello', () => {
+  tellParent({ type: 'state', state, attempt });
+  tellQuality();
+});
+onMessage('connect', goOn);
+onMessage('quality', ({ level }) => {
+  if (!Number.isInteger(level) || level < 0 || level > 9) return;
+  quality = level;
+  if (rfb) rfb.qualityLevel = level;
+  tellQuality();
+});
