@@ -1,0 +1,1 @@
+"""What the catalogue offers: recipes of workspaces."""
