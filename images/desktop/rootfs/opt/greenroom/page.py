@@ -14,7 +14,6 @@ Standard library only; what went wrong with one connection ends that connection 
 
 import asyncio
 import base64
-import hashlib
 import hmac
 import mimetypes
 import os
@@ -27,13 +26,12 @@ from pathlib import Path
 import files
 from answers import BadRequestError, Request, reply, send_file
 from idle import Idle
+from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
 RFB_SOCKET = sys.argv[1]
 WEB = Path("/opt/greenroom/web")
-MESSAGE_MAX = 16 << 20
 REQUEST_TIMEOUT_S = 10
 IDLE_TIMEOUT_S = 65
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 IDLE_CLOSED = 4408
 """Close code of a websocket whose viewer gave no input for too long; what 408 is for a request."""
 GOOD_BYE_S = 2
@@ -106,13 +104,7 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
         rfb_reader, rfb_writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
-    key = request.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
-    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
-    lines += [f"Sec-WebSocket-Accept: {accept}"]
-    if "binary" in request.headers.get("sec-websocket-protocol", ""):
-        lines += ["Sec-WebSocket-Protocol: binary"]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
+    accept(request, writer)
     idle = Idle()
     said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle))
     painted = asyncio.create_task(from_display(rfb_reader, writer))
@@ -168,34 +160,6 @@ async def from_display(display: asyncio.StreamReader, writer: asyncio.StreamWrit
     while data := await display.read(1 << 16):
         writer.write(frame(BINARY, data))
         await writer.drain()
-
-
-async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Opcode and unmasked payload of the next frame of the client."""
-    first, second = await reader.readexactly(2)
-    length = second & 127
-    if length == 126:
-        (length,) = struct.unpack(">H", await reader.readexactly(2))
-    elif length == 127:
-        (length,) = struct.unpack(">Q", await reader.readexactly(8))
-    if not second & 128 or length > MESSAGE_MAX:
-        raise BadRequestError("a frame without mask, or one that is too long")
-    mask = await reader.readexactly(4)
-    data = await reader.readexactly(length)
-    pattern = (mask * (length // 4 + 1))[:length]
-    return first & 15, (int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")).to_bytes(length, "big")
-
-
-def frame(opcode: int, data: bytes) -> bytes:
-    """A whole, final frame of the server."""
-    length = len(data)
-    if length < 126:
-        head = struct.pack(">BB", 0x80 | opcode, length)
-    elif length < 1 << 16:
-        head = struct.pack(">BBH", 0x80 | opcode, 126, length)
-    else:
-        head = struct.pack(">BBQ", 0x80 | opcode, 127, length)
-    return head + data
 
 
 def own_certificate() -> ssl.SSLContext:
