@@ -1,6 +1,6 @@
 // The stream: connects, keeps connected, and measures. Other modules read `rfb` and listen to `connection`.
-import RFB from '@novnc/novnc';
 import { onMessage, tellParent } from './parent.js';
+import { Screen } from './screen.js';
 import { settled } from './settle.js';
 
 const RETRY_FIRST_MS = 250;
@@ -24,6 +24,8 @@ const status = document.getElementById('status');
 export const connection = new EventTarget();
 /** The stream there is now; null between two. */
 export let rfb = null;
+/** Its last round trip. */
+export let latencyMs = null;
 
 let state = '';
 let attempt = 0;
@@ -51,7 +53,7 @@ function connect() {
   let idle = false;
   socket.addEventListener('close', (event) => { idle = event.code === IDLE_CLOSED; });
   const pings = measure(socket);
-  rfb = new RFB(screen, socket);
+  rfb = new Screen(screen, socket);
   rfb.background = '#0f172a';
   rfb.scaleViewport = true;
   rfb.resizeSession = true;
@@ -113,7 +115,8 @@ function measure(socket) {
     receivedAt = performance.now();
     if (typeof event.data !== 'string') return;
     event.stopImmediatePropagation();
-    tellParent({ type: 'latency', ms: Math.round((receivedAt - Number(event.data)) * 10) / 10 });
+    latencyMs = Math.round((receivedAt - Number(event.data)) * 10) / 10;
+    tellParent({ type: 'latency', ms: latencyMs });
   });
   const ping = () => { if (socket.readyState === WebSocket.OPEN) socket.send(String(performance.now())); };
   socket.addEventListener('open', () => setTimeout(ping, 1000));

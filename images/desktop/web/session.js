@@ -5,6 +5,7 @@ import { start } from './connection.js';
 import './drop.js';
 import './keyboard.js';
 import { listen } from './parent.js';
+import './stats.js';
 
 start();
 listen();

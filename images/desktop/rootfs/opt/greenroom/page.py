@@ -6,8 +6,9 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /health      without password: 200 {"ok": true} once the X server accepts connections, else 503
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
-    websocket, any path: binary messages are the bytes of RFB; a text message is sent back as it came, so that the
-                     other end can measure the round trip of exactly the way its frames take. Header
+    /stream/         the video picture (video.py)
+    websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
+                     the other end can measure the round trip of exactly the way its frames take. Header
                      X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
 Standard library only; what went wrong with one connection ends that connection and nothing else.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 import files
 from answers import BadRequestError, Request, reply, send_file
 from idle import Idle
+from video import Video
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
 RFB_SOCKET = sys.argv[1]
@@ -43,6 +45,7 @@ class Page:
 
     def __init__(self, user: str, password: str) -> None:
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
+        self.video = Video()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -67,8 +70,14 @@ class Page:
         elif not hmac.compare_digest(request.headers.get("authorization", "").encode(), self.authorization):
             challenge = 'WWW-Authenticate: Basic realm="session"'
             reply(writer, "401 Unauthorized", b"", "application/json", challenge)
+        elif request.path == "/stream/":
+            return await self.video.answer(request, reader, writer)
         elif request.headers.get("upgrade", "").lower() == "websocket":
-            await relay(request, reader, writer)
+            self.video.display_opened()
+            try:
+                await relay(request, reader, writer)
+            finally:
+                self.video.display_closed()
             return False
         elif request.path.startswith("/files/"):
             await files.answer(request.path.removeprefix("/files/"), request, reader, writer)

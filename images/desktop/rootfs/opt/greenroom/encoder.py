@@ -1,0 +1,107 @@
+"""Encodes the screen as H.264: the process behind video.py, there only while there are viewers.
+
+    encoder.py FRAMES_S     reads requests from standard input, writes stripes of the screen to standard output
+
+Requests, one byte each: `n` the next frame that changes anything may come, `k` a whole picture, a digit 0–9 the quality,
+`+` with the pointer in it (each viewer's browser draws their own, but not those of others), `-` without.
+A stripe is 4 bytes of length and then that many: the head of pixelflux's stripes and H.264 in Annex B form. It ends with
+its standard input.
+
+Nothing is encoded ahead of `n`, and where frames have to wait the rate is lowered: a viewer who reads slowly sees fewer
+frames, not old ones.
+"""
+
+import os
+import struct
+import sys
+import threading
+import time
+
+sys.path.insert(0, "/opt/greenroom/pixelflux")
+import pixelflux
+
+STRIPES = os.dup(1)
+os.dup2(2, 1)  # pixelflux reports on standard output
+
+SLOWEST_FRAMES_S = 5.0
+LOOK_S = 0.5
+WAITED_MAX_S = 0.2
+"""Waiting more than this in LOOK_S means that frames come faster than they are read."""
+CRF_WORST, CRF_STEP = 41, 2.4
+"""Of quality 0, and what each step of it improves."""
+
+
+class Encoder:
+    """The screen of DISPLAY, stripe by stripe."""
+
+    def __init__(self, frames_s: float) -> None:
+        self.most_frames_s = self.frames_s = frames_s
+        self.turns = threading.Semaphore(0)
+        self.frame_id = -1
+        self.waited_s = 0.0
+        self.looked = time.monotonic()
+        self.capture = pixelflux.ScreenCapture()
+        self.settings = settings(frames_s)
+        self.capture.start_capture(self.stripe, self.settings)
+
+    def stripe(self, stripe: pixelflux.StripeFrame) -> None:
+        """Write a stripe; called by the capture's thread, which so waits for the turn of each frame."""
+        if len(stripe) == 0:
+            return
+        if stripe.frame_id != self.frame_id:
+            began = time.monotonic()
+            self.turns.acquire()
+            self.waited_s += time.monotonic() - began
+            self.frame_id = stripe.frame_id
+            self.keep_pace()
+        os.write(STRIPES, struct.pack(">I", len(stripe)) + bytes(stripe))
+
+    def keep_pace(self) -> None:
+        """Change the rate by how long frames have waited."""
+        now = time.monotonic()
+        if now - self.looked < LOOK_S:
+            return
+        waits = self.waited_s > WAITED_MAX_S
+        wanted = max(SLOWEST_FRAMES_S, self.frames_s * 0.7) if waits else min(self.most_frames_s, self.frames_s * 1.2)
+        if wanted != self.frames_s:
+            self.frames_s = wanted
+            self.capture.update_framerate(wanted)
+        self.waited_s, self.looked = 0.0, now
+
+    def asked(self, request: bytes) -> None:
+        """Do what one byte of standard input asks for."""
+        if request == b"n":
+            self.turns.release()
+        elif request == b"k":
+            self.capture.request_idr_frame()
+        elif request.isdigit():
+            self.settings.video_crf = round(CRF_WORST - CRF_STEP * int(request))
+            self.capture.update_tunables(self.settings)
+        elif request in b"+-":
+            self.settings.capture_cursor = request == b"+"
+            self.capture.update_tunables(self.settings)
+
+
+def settings(frames_s: float) -> pixelflux.CaptureSettings:
+    """Stripes that change, at constant quality, each again in better quality once it stands still."""
+    made = pixelflux.CaptureSettings()
+    made.capture_width = made.capture_height = 64  # until it has seen how large the screen is
+    made.auto_adjust_screen_capture_size = True
+    made.capture_cursor = False
+    made.target_fps = frames_s
+    made.codec = "h264"
+    made.use_cpu, made.use_wayland = True, False
+    made.video_fullframe = made.video_streaming_mode = made.video_cbr_mode = False
+    made.video_crf = 26
+    return made
+
+
+def main() -> None:
+    """Encode until standard input ends."""
+    encoder = Encoder(float(sys.argv[1]))
+    while request := os.read(0, 1):
+        encoder.asked(request)
+    os._exit(0)  # the capture's thread may be waiting for its turn
+
+
+main()

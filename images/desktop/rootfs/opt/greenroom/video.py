@@ -1,0 +1,213 @@
+"""The video picture of the screen, for viewers who want moving pictures: H.264 beside the RFB of the X server.
+
+    GET stream/        {"video": whether there is one here, "default": which picture a viewer begins with}
+    websocket stream/  binary messages are stripes of the picture; a text message is sent back as it came. The viewer
+                       answers with binary ones: 0 and the number of a frame they painted, 1 and a quality of 0–9
+
+It is a picture and nothing else: keys, pointer, clipboard and the screen's size go over RFB, where they are decided. The
+encoder (encoder.py) is started when a viewer comes, serves all of them, and is ended when there has been none for a
+while. It ends with the last RFB viewer, so that a viewer who is disconnected from the session does not go on watching it.
+"""
+
+import asyncio
+import json
+import os
+import struct
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from answers import Request, reply
+from pace import Pace, frame_of
+from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
+
+ENCODER = Path("/opt/greenroom/encoder.py")
+LIBRARY = Path("/opt/greenroom/pixelflux")
+LOG = Path("/tmp/.greenroom/video.log")
+GRACE_S = 5.0
+"""So long after its last viewer the encoder is ended; starting it takes a tenth of a second."""
+STARTS_MAX, STARTS_WITHIN_S = 5, 60.0
+"""It is not started more often than that: where it dies at once, viewers stay with the light picture."""
+KEYS_EVERY_S = 1.0
+GOING_AWAY, INTERNAL_ERROR = 1001, 1011
+
+ACK, QUALITY = 0, 1
+
+
+class Viewer:
+    """One who watches: where to, what they were sent, and the code with which they are let go."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.pace = Pace()
+        self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def let_go(self, code: int) -> None:
+        """End their stream with this code."""
+        if not self.gone.done():
+            self.gone.set_result(code)
+
+
+class Video:
+    """The encoder and all who watch."""
+
+    def __init__(self) -> None:
+        self.viewers: set[Viewer] = set()
+        self.displays = 0
+        self._changed = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._started: deque[float] = deque(maxlen=STARTS_MAX)
+        self._requests: asyncio.StreamWriter | None = None
+        self._has_turn = False
+
+    async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request for stream/; False when the connection cannot be used for another."""
+        if request.headers.get("upgrade", "").lower() != "websocket":
+            picture = "video" if os.environ.get("GREENROOM_PICTURE") == "video" else "light"
+            reply(writer, "200 OK", json.dumps({"video": LIBRARY.is_dir(), "default": picture}).encode())
+            return True
+        if not LIBRARY.is_dir():
+            reply(writer, "404 Not Found", b"")
+        elif self.displays == 0 or not self._start():
+            reply(writer, "503 Service Unavailable", b"", "application/json", f"Retry-After: {STARTS_WITHIN_S:g}")
+        else:
+            accept(request, writer)
+            await self._watch(reader, writer)
+        return False
+
+    def display_opened(self) -> None:
+        """A viewer is connected to the X server."""
+        self.displays += 1
+
+    def display_closed(self) -> None:
+        """One is no more."""
+        self.displays -= 1
+        if self.displays == 0:
+            self._let_all_go(GOING_AWAY)
+
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        viewer = Viewer(writer)
+        self.viewers.add(viewer)
+        self._changed.set()
+        listening = asyncio.create_task(self._listen(viewer, reader))
+        try:
+            await asyncio.wait({listening, viewer.gone}, return_when=asyncio.FIRST_COMPLETED)
+            if viewer.gone.done():
+                writer.write(frame(CLOSE, struct.pack(">H", viewer.gone.result())))
+            elif not listening.exception():
+                writer.write(frame(CLOSE, listening.result()))
+        finally:
+            self.viewers.discard(viewer)
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+            self._changed.set()
+
+    async def _listen(self, viewer: Viewer, reader: asyncio.StreamReader) -> bytes:
+        """Read what a viewer says until they close; returns the code in it."""
+        while True:
+            opcode, data = await read_frame(reader)
+            if opcode == CLOSE:
+                return data[:2]
+            if opcode == PING:
+                viewer.writer.write(frame(PONG, data))
+            elif opcode == TEXT:
+                viewer.writer.write(frame(TEXT, data))
+            elif opcode == BINARY and len(data) == 3 and data[0] == ACK:
+                viewer.pace.painted(int.from_bytes(data[1:]), time.monotonic())
+                self._changed.set()
+            elif opcode == BINARY and len(data) == 2 and data[0] == QUALITY and data[1] <= 9 and self._requests:
+                self._requests.write(b"%d" % data[1])
+
+    def _start(self) -> bool:
+        """Have the encoder run; False where it has died too often."""
+        if self._running is not None and not self._running.done():
+            return True
+        if self._died_too_often():
+            return False
+        self._started.append(time.monotonic())
+        self._running = asyncio.create_task(self._run())
+        return True
+
+    def _died_too_often(self) -> bool:
+        return len(self._started) == STARTS_MAX and time.monotonic() - self._started[0] < STARTS_WITHIN_S
+
+    async def _run(self) -> None:
+        """Start the encoder, hand on what it writes, and end it when there are no viewers."""
+        with LOG.open("wb") as log:
+            encoder = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-S", "-E", str(ENCODER), os.environ.get("MAX_FRAME_RATE", "60")),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+            )
+        assert encoder.stdin
+        assert encoder.stdout
+        self._requests = encoder.stdin
+        asking = asyncio.create_task(self._ask(encoder.stdin))
+        handing_on = asyncio.create_task(self._hand_on(encoder.stdout))
+        try:
+            done, _ = await asyncio.wait({asking, handing_on}, return_when=asyncio.FIRST_COMPLETED)
+            if handing_on in done:
+                code = await encoder.wait()
+                rest = "; it is not started again for a minute" if self._died_too_often() else ""
+                print(f"the video encoder has ended with {code}; viewers get the light picture{rest}", file=sys.stderr)
+        finally:
+            self._requests = None
+            for task in (asking, handing_on):
+                task.cancel()
+            await asyncio.gather(asking, handing_on, return_exceptions=True)
+            encoder.stdin.close()
+            self._let_all_go(INTERNAL_ERROR)
+            await encoder.wait()
+
+    async def _ask(self, requests: asyncio.StreamWriter) -> None:
+        """Ask for the next frame whenever a viewer is ready for one, until there has been no viewer for a while.
+
+        Of several the fastest sets the pace; others leave out frames, and go on with a whole picture.
+        """
+        self._has_turn = False
+        keyed = time.monotonic()  # it begins with a whole picture
+        shows_pointer = False
+        while True:
+            now = time.monotonic()
+            if shows_pointer != (self.displays > 1):
+                shows_pointer = not shows_pointer
+                requests.write(b"+" if shows_pointer else b"-")
+            for viewer in self.viewers:
+                if viewer.pace.is_stuck(now):
+                    viewer.let_go(GOING_AWAY)
+            ready = [viewer for viewer in self.viewers if viewer.pace.is_ready]
+            if any(viewer.pace.wants_key for viewer in ready) and now - keyed > KEYS_EVERY_S:
+                requests.write(b"k")
+                keyed = now
+            if ready and not self._has_turn:
+                self._has_turn = True
+                requests.write(b"n")
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), KEYS_EVERY_S if self.viewers else GRACE_S)
+            except TimeoutError:
+                if not self.viewers:
+                    return
+
+    async def _hand_on(self, stripes: asyncio.StreamReader) -> None:
+        """From the encoder to those who watch, until it ends."""
+        frame_id = -1
+        while True:
+            try:
+                (length,) = struct.unpack(">I", await stripes.readexactly(4))
+                stripe = await stripes.readexactly(length)
+            except asyncio.IncompleteReadError:
+                return
+            now = time.monotonic()
+            for viewer in self.viewers:
+                if viewer.pace.takes(stripe, now):
+                    viewer.writer.write(frame(BINARY, stripe))
+            if (its := frame_of(stripe)) != frame_id:
+                frame_id, self._has_turn = its, False
+                self._changed.set()
+
+    def _let_all_go(self, code: int) -> None:
+        for viewer in self.viewers:
+            viewer.let_go(code)

@@ -1,0 +1,94 @@
+"""Which stripes of the video picture a viewer is sent (the desktop image's pace.py)."""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+from types import ModuleType
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.test_desktop_idle import SOURCE
+
+ROWS = (0, 400)
+
+
+def loaded() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("desktop_pace", SOURCE.parent / "pace.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+pace = loaded()
+
+
+def stripe(frame: int, row: int, *, whole: bool = False) -> bytes:
+    return struct.pack(">BBHHHHH", 4, 0x11 if whole else 0x10, frame, row, 1280, 400, 0)
+
+
+def sent_whole(at: float = 0.0) -> Any:
+    """A viewer who was sent one whole picture, number 0."""
+    viewer = pace.Pace()
+    assert all(viewer.takes(stripe(0, row, whole=True), at) for row in ROWS)
+    return viewer
+
+
+def test_a_viewer_who_comes_late_waits_for_a_whole_picture() -> None:
+    viewer = pace.Pace()
+    assert not viewer.takes(stripe(7, 0), 0.0)
+    assert viewer.wants_key
+    assert viewer.takes(stripe(8, 0, whole=True), 0.0)
+    assert viewer.takes(stripe(9, 0), 0.0)
+    assert not viewer.takes(stripe(9, 400), 0.0), "its row had no whole stripe"
+
+
+def test_a_viewer_who_paints_nothing_is_sent_a_window_of_frames_and_is_stuck_after_a_while() -> None:
+    viewer = sent_whole()
+    assert [viewer.takes(stripe(frame, 0), 0.0) for frame in range(1, 9)] == [True] * 5 + [False] * 3
+    assert not viewer.is_ready
+    assert not viewer.is_stuck(pace.STUCK_S)
+    assert viewer.is_stuck(pace.STUCK_S + 0.1)
+
+
+def test_after_a_frame_left_out_each_row_begins_with_a_whole_stripe() -> None:
+    viewer = sent_whole()
+    for frame in range(1, 8):
+        viewer.takes(stripe(frame, 0), 0.0)
+    viewer.painted(5, 0.1)
+    assert viewer.is_ready
+    assert viewer.wants_key
+    assert not viewer.takes(stripe(8, 0), 0.2)
+    assert viewer.takes(stripe(9, 0, whole=True), 0.2)
+    assert not viewer.wants_key
+    assert viewer.takes(stripe(10, 0), 0.2)
+
+
+def test_frames_that_wait_on_their_way_are_sent_in_smaller_numbers() -> None:
+    viewer = sent_whole()
+    viewer.painted(0, 0.01)
+    now = 1.0
+    for frame in range(1, 20):
+        assert viewer.takes(stripe(frame, 0), now)
+        viewer.painted(frame, now + 1.0)
+        now += 1.0
+    assert viewer.takes(stripe(20, 0), now)
+    assert viewer.takes(stripe(21, 0), now)
+    assert not viewer.is_ready
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(ROWS), st.booleans(), st.integers(0, 30))))
+def test_no_stripe_is_sent_whose_row_has_a_gap_before_it(steps: list[tuple[int, int, bool, int]]) -> None:
+    viewer = pace.Pace()
+    complete: dict[int, bool] = dict.fromkeys(ROWS, False)
+    for number, (ahead, row, whole, painted) in enumerate(steps):
+        frame = number * 31 + ahead
+        if viewer.takes(stripe(frame, row, whole=whole), float(number)):
+            assert whole or complete[row]
+            complete[row] = True
+        else:
+            complete[row] = False
+        viewer.painted(painted * 31, float(number))
