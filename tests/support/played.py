@@ -177,6 +177,10 @@ async def redirect(_request: Request) -> Response:
     return RedirectResponse("/vnc.html?a=1")
 
 
+async def moved(request: Request) -> Response:
+    return RedirectResponse(request.query_params["to"])
+
+
 async def inside(request: Request) -> Response:
     """Ask the gateway for another place, and for a cookie on the way."""
     return Response(headers={"X-Accel-Redirect": request.query_params["to"], "Set-Cookie": "__Host-greenroom=stolen"})
@@ -210,6 +214,7 @@ def container() -> Starlette:
         routes=[
             WebSocketRoute("/websockify", echo_websocket),
             Route("/redirect", redirect),
+            Route("/{folder:path}moved", moved),
             Route("/inside", inside),
             Route("/silent", silent),
             Route("/taken", taken, methods=["PUT"]),

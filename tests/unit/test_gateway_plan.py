@@ -187,7 +187,7 @@ def test_the_zone_of_the_gateway_addressed_is_sent_to_the_api():
 
 def test_the_raw_path_is_passed_on_and_only_a_session_is_served():
     conf = text(PLAN)
-    assert "proxy_pass $gr_upstream$gr_rest;" in conf
+    assert "proxy_pass $gr_upstream$gr_target;" in conf
     assert "map $request_uri $gr_rest" in conf
     assert "1a2b3c4d gr_agent_1a2b3c4d;" in conf
     assert "upstream gr_agent_1a2b3c4d { server 127.0.0.1:4444;" in conf

@@ -89,7 +89,7 @@ async def test_before_the_first_list_a_known_session_is_as_before(tmp_path: Path
     assert found is not None
     assert (found.address, found.handed_over) == ("127.0.0.1:32768", True)
     assert found.authorised == Authorised(user_id="u", epoch=1, idle_disconnect_s=60)
-    names = ("credential", "allow_origin", "upstream_auth", "auth_user", "protocol")
+    names = ("credential", "allow_origin", "upstream_auth", "auth_user", "protocol", "page_path", "services")
     assert [getattr(found.spec, name) for name in names] == [getattr(SPEC, name) for name in names]
     assert again.sessions.snapshot().wanted == {}, "nothing is done because of it"
     assert again.sessions.get(A) is None

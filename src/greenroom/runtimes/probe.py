@@ -2,8 +2,9 @@
 
 Usable means (DESIGN §3): the page answered with the session's credential, and the first frame was painted. Frames are
 read through the page's websocket, only of our own image (by its `Server` header); other images have their own dialects
-of RFB, so there the page decides. Once our page was usable only its websocket is probed, which the same server answers
-with the same credential: that halves the CPU of a probe. The probe joins as one more viewer and disturbs no other.
+of RFB, so there the page decides, or the address below it that the workspace names (`ready_path`). Once our page was
+usable only its websocket is probed, which the same server answers with the same credential: that halves the CPU of a
+probe. The probe joins as one more viewer and disturbs no other.
 
 The session's user can put another server in place of the page's: no redirect is followed, because it could lead to what
 only this host can reach, and its answer can do no more than make the page unusable.
@@ -67,7 +68,7 @@ class Prober:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
             return ProbeResult(usable=False, silent=True, error=sentence)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return ProbeResult(usable=False, error=f"The session's page does not answer: {_reason(error)}.")
+            return ProbeResult(usable=False, error=_silence(error, spec))
         except Exception as error:  # noqa: BLE001 -- forged data fails in any way, and must not end the Agent
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
 
@@ -112,7 +113,7 @@ class Prober:
 
     async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx.Response:
         """The answer without its body, which may be endless."""
-        url = f"{spec.protocol}://{address}/"
+        url = f"{spec.protocol}://{address}{spec.page_path}{spec.ready_path}"
         async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
             return answer
 
@@ -156,11 +157,26 @@ class _Connection(connect):
         return exc
 
 
+PERHAPS_HTTPS = " over http; the workspace's Protocol may have to be https"
+WANTS_WEBSOCKET = 426
+"""Status of an address for websockets when it is asked without one."""
+
+
 def _refusal(answer: httpx.Response) -> str | None:
     """Why the page cannot be used, as a sentence; None when it can."""
     if answer.status_code == 401:
         return "The session's page refused the session's credential."
-    return f"The session's page answered {answer.status_code}." if answer.status_code >= 400 else None
+    if answer.status_code < 400 or answer.status_code == WANTS_WEBSOCKET:
+        return None
+    is_plain = answer.status_code == 400 and answer.url.scheme == "http"
+    return f"The session's page answered {answer.status_code}{PERHAPS_HTTPS if is_plain else ''}."
+
+
+def _silence(error: Exception, spec: SessionSpec) -> str:
+    """Why there was no answer of HTTP, as a sentence; a wrong protocol is named."""
+    if spec.protocol == "https" and "WRONG_VERSION_NUMBER" in str(error):
+        return f"Port {spec.port} of the container answers no https; the workspace's Protocol may have to be http."
+    return f"The session's page does not answer on port {spec.port} ({spec.protocol}): {_reason(error)}."
 
 
 def _authorization(spec: SessionSpec) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from tests.database.api.client import Client
 from tests.database.api.staging import Stage, bare_session
 
@@ -23,6 +24,10 @@ WHOLE: dict[str, Any] = {
     "cores": 1.5,
     "memory": 2_000_000_000,
     "cpu_allocation_method": "Quotas",
+    "page_path": "/{path}/",
+    "start_page": "lab?theme=dark",
+    "ready_path": "api/status",
+    "port_map": {"audio": 4901},
     "run_config": {"hostname": "desk", "shm_size": "64m"},
     "exec_config": {"go": {"cmd": 'open "$KASM_URL"'}},
     "volume_mappings": {"/srv/{username}": {"bind": "/mnt/x", "required": True, "uid": 5}},
@@ -45,6 +50,21 @@ async def test_a_workspace_is_stored_as_given_and_its_token_never_shown(admin: C
     assert "very secret" not in (await admin.get("/api/v1/images")).text
     rows = await db.fetch("SELECT docker_token_encrypted FROM images WHERE friendly_name = 'Desk'")
     assert b"very secret" not in bytes(rows[0]["docker_token_encrypted"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("page_path", "vnc", "page_path is / or a folder like /vnc/, with a slash at both ends"),
+        ("start_page", "https://evil.example/", "start_page is an address below page_path"),
+        ("ready_path", "/health", "ready_path is an address below page_path"),
+        ("port_map", {"printer": 1}, "There is no service printer of a port map"),
+        ("port_map", {"audio": 6901}, "Port 6901 is that of the page"),
+    ],
+)
+async def test_what_a_page_of_others_cannot_have_is_named(admin: Client, field: str, value: Any, words: str):
+    body = {"name": "a", "friendly_name": "A", field: value}
+    assert words in await admin.refused(422, "POST /api/v1/images", body)
 
 
 async def test_a_stored_token_is_not_sent_to_a_registry_named_later(admin: Client, db: Database):

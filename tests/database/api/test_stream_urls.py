@@ -105,6 +105,29 @@ async def test_published_calls_name_host_port_and_path_of_a_stream(stage: Stage)
     assert await place() == ("agents.example", 9443, f"s/{route}")
 
 
+async def test_the_start_page_of_a_workspace_is_opened_with_the_token(stage: Stage):
+    start = "vnc.html?audio={allow_kasm_audio}&path={path}/websockify&p={password}"
+    await stage.admin.change(f"/api/v1/images/{stage.image_id}", start_page=start)
+    made = await launched(stage)
+    await stage.becomes(made["session_id"], "running")
+    connection = await stage.admin.read(f"/api/v1/sessions/{made['session_id']}/connection")
+    path = f"desktop/{stage.agent_id[:8]}/{made['session_id']}"
+    opened, _, token = connection["frame_url"].partition("&token=")
+    page = f"vnc.html?audio=true&path={path}/websockify&p={{password}}"
+    assert opened == f"https://127.0.0.1:8445/{path}/{page}", "the password goes to no browser"
+    assert token
+    assert connection["websocket_path"] == f"/{path}/websockify"
+
+
+async def test_published_calls_name_the_services_that_the_session_may_use(stage: Stage):
+    await stage.admin.change(f"/api/v1/images/{stage.image_id}", port_map={"audio": 4901, "webcam": 4905})
+    await stage.admin.change(f"/api/v1/groups/{ALL_USERS}", settings={"allow_kasm_webcam": False})
+    made = await launched(stage)
+    port_map = (await stage.admin.published("get_kasm_status", **asked(made)))["kasm"]["port_map"]
+    assert port_map.keys() == {"vnc", "audio"}
+    assert port_map["audio"] == {"port": 8443, "path": f"{port_map['vnc']['path']}/audio"}
+
+
 Address = dict[str, str]
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace import run_config
 from greenroom.core.workspace.run_config import CAPABILITIES
-from greenroom.core.workspace.session_spec import Mount, SessionSpec
+from greenroom.core.workspace.session_spec import Mount, Service, SessionSpec
 from greenroom.runtimes.contract import Capacity, StartError
 from greenroom.runtimes.docker.daemon import capacity, missing
 from greenroom.runtimes.docker.spec import Identity, container_config, container_name, seen_in_inspect, seen_in_list
@@ -119,6 +119,50 @@ def test_a_mounted_folder_takes_the_place_of_one_in_memory():
     host = container_config(SESSION, spec(mounts=(home,), run_config=override), IDENTITY)["HostConfig"]
     assert host["ReadonlyRootfs"] is True
     assert host["Tmpfs"] == {"/cache": "size=64m,nosuid,nodev"}
+
+
+SERVICES = (Service(name="audio", port=4901, allowed=True), Service(name="uploads", port=4902))
+
+
+def test_of_the_services_those_are_published_that_are_allowed():
+    config = container_config(SESSION, spec(services=SERVICES), IDENTITY)
+    assert set(config["HostConfig"]["PortBindings"]) == set(config["ExposedPorts"]) == {"6901/tcp", "4901/tcp"}
+    assert config["Labels"]["greenroom.services"] == "audio=4901"
+    assert "greenroom.services" not in container_config(SESSION, spec(), IDENTITY)["Labels"]
+
+
+def test_the_page_is_known_beside_the_services_in_any_order():
+    labels = {**LABELS, "greenroom.services": "audio=4901"}
+    ports = [
+        {"IP": "127.0.0.1", "PublicPort": 4001, "PrivatePort": 4901},
+        {"PrivatePort": 5901},
+        {"IP": "127.0.0.1", "PublicPort": 4000, "PrivatePort": 6901},
+    ]
+    listed = seen_in_list({"Id": "c", "Labels": labels, "State": "running", "Ports": ports})
+    bindings = {
+        f"{p['PrivatePort']}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(p["PublicPort"])}] if "IP" in p else None
+        for p in ports
+    }
+    inspected = seen_in_inspect(
+        {
+            "Id": "c",
+            "Config": {"Labels": labels},
+            "State": {"Status": "running"},
+            "NetworkSettings": {"Ports": bindings},
+        }
+    )
+    for seen in (listed, inspected):
+        assert (seen.address, seen.services) == ("127.0.0.1:4000", {"audio": "127.0.0.1:4001"})
+
+
+def test_under_a_web_filter_services_are_at_the_containers_own_address():
+    labels = {**LABELS, "greenroom.services": "audio=4901", "greenroom.page-port": "6901"}
+    networks = {"Networks": {"web": {"IPAddress": "172.16.0.2"}}}
+    entry = {"Id": "c", "Labels": labels, "State": "running", "NetworkSettings": networks}
+    seen = seen_in_list(entry)
+    assert (seen.address, seen.services) == ("172.16.0.2:6901", {"audio": "172.16.0.2:4901"})
+    stopped = seen_in_list({**entry, "State": "exited"})
+    assert (stopped.address, stopped.services) == (None, {})
 
 
 LABELS = {"greenroom.session": SESSION, "greenroom.agent": "a", "greenroom.spec-hash": "h"}

@@ -88,7 +88,7 @@ async def test_what_is_said_of_an_answer_is_short_however_long_it_is():
     async with page(lambda _: b"\xff" * 50_000 + b"\r\n\r\n", []) as address:
         result = await prober.probe(address, SPEC)
     await prober.close()
-    assert result.error.startswith("The session's page does not answer: illegal status line")
+    assert result.error.startswith("The session's page does not answer on port 6901 (http): illegal")
     assert len(result.error) < 400
 
 
@@ -157,3 +157,43 @@ async def test_another_session_at_the_same_address_is_looked_at_as_a_whole():
         assert (await prober.probe("h:1", spec)).usable
     assert prober.asked == 2
     await prober.close()
+
+
+def status(line: bytes) -> Callable[[bytes], bytes]:
+    return lambda _: b"HTTP/1.1 " + line + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (b"200 OK", ""),
+        (b"302 Found", ""),
+        (b"426 Upgrade Required", ""),
+        (b"400 Bad", "The session's page answered 400 over http; the workspace's Protocol may have to be https."),
+        (b"401 No", "The session's page refused the session's credential."),
+        (b"502 Bad Gateway", "The session's page answered 502."),
+    ],
+)
+async def test_a_page_of_others_is_usable_when_what_is_asked_for_answers(line: bytes, error: str):
+    heads: list[bytes] = []
+    spec = replace(SPEC, page_path="/desktop/x/", ready_path="websocket")
+    prober = Prober()
+    async with page(status(line), heads) as address:
+        result = await prober.probe(address, spec)
+    await prober.close()
+    assert (result.usable, result.error) == (not error, error)
+    assert heads[0].startswith(b"HEAD /desktop/x/websocket HTTP")
+
+
+async def test_https_at_a_port_without_it_is_named():
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    prober = Prober()
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        result = await prober.probe(f"{host}:{port}", replace(SPEC, protocol="https", port=3000))
+    await prober.close()
+    assert result.error == "Port 3000 of the container answers no https; the workspace's Protocol may have to be http."

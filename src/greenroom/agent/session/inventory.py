@@ -31,6 +31,7 @@ def seen_of(container: Container) -> SeenContainer:
         state=container.state,
         spec_hash=container.spec_hash,
         address=container.address,
+        services=container.services,
         exit_code=container.exit_code,
     )
 

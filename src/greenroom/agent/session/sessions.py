@@ -140,6 +140,7 @@ class Sessions:
             session_id=session_id,
             spec=spec,
             address=container.address if container else None,
+            services=container.services if container else {},
             authorised=desired.authorised,
             handed_over=desired.assignment is None or (handover is not None and handover.state == "assigned"),
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -51,8 +52,9 @@ class Probes:
 class SessionSnapshot:
     """What the stream authoriser needs of one session.
 
-    `address` is host:port of the page, None without a running container. `handed_over` is false from a claim until the
-    hand-over has succeeded: only then the session's stream opens (PROTOCOLS §3).
+    `address` is host:port of the page, None without a running container; `services` those of what is beside it.
+    `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream opens
+    (PROTOCOLS §3).
     """
 
     session_id: str
@@ -60,6 +62,7 @@ class SessionSnapshot:
     address: str | None
     authorised: Authorised | None
     handed_over: bool
+    services: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class SessionView(Protocol):

@@ -1,11 +1,12 @@
 """The Agent's answer to nginx: may this request reach a session's page, and where is it?
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
-`X-Greenroom-Authorization` (the container's own credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's
-page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the limit of
-the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its
-token in the address, and moves the token into a cookie on the session's path; if another Agent runs the session's
-replacement, it redirects there.
+`X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.targets), `X-Greenroom-Authorization` (the container's own
+credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's page, 0 = never), or 401/403 with
+`X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the limit of the session's user is 403 with
+`X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its token in the address, and moves
+the token into a cookie on the session's path; if another Agent runs the session's replacement, or its page serves
+another path alone, it redirects there.
 
 An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
 permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
@@ -43,6 +44,7 @@ from greenroom.core.session.streams import (
     refusal_of_upload,
     still_holds,
 )
+from greenroom.core.session.targets import Target, target_of
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
@@ -71,10 +73,10 @@ class Asker(Protocol):
 
 
 class MovedError(Forbidden):
-    """The session that took the place of the one asked for is streamed by another Agent, at `path`."""
+    """The session is at `path`: another Agent runs the one that took its place, or its page serves no other path."""
 
     def __init__(self, path: str) -> None:
-        super().__init__("The session runs on another host now; ask for its status again.")
+        super().__init__("The session is at another address now; ask for its status again.")
         self.path = path
 
 
@@ -129,17 +131,22 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            opens = _client(headers) if headers.get("x-original-upgrade") else None
+            is_websocket = bool(headers.get("x-original-upgrade"))
             shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
-            session = await self._admit(address, shown, headers.get("origin"), opens=opens)
+            viewer, session = await self._admit(address, shown, headers.get("origin"), websocket=is_websocket)
+            target = _target(address, session)
             _check_upload(headers, session)
+            if is_websocket and not target.strip:
+                self.openings.opened(viewer, _client(headers))
         except GreenroomError as error:
             self._decided("refused")
             return _refused(error)
         self._decided("allowed")
         return Response(
             headers={
-                "X-Greenroom-Upstream": f"{session.spec.protocol}://{session.address}",
+                "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
+                "X-Greenroom-Base": target.base,
+                "X-Greenroom-Strip": target.strip,
                 "X-Greenroom-Authorization": _basic(session.spec),
                 "X-Greenroom-Idle-Disconnect-S": f"{_idle_disconnect_s(session):g}",
             }
@@ -150,7 +157,8 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            await self._admit(address, [_Shown(address.token)], headers.get("origin"))
+            _, session = await self._admit(address, [_Shown(address.token)], headers.get("origin"), websocket=False)
+            _target(address, session)
         except MovedError as moved:
             self._decided("moved")
             return self._sent_on(headers.get("x-original-uri", ""), moved)
@@ -176,12 +184,9 @@ class StreamAuthoriser:
         return address
 
     async def _admit(
-        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, opens: Client | None = None
-    ) -> SessionSnapshot:
-        """The session whose desktop the viewer gets.
-
-        `origin` is that of the asking page, `opens` the client that opens a websocket, which is the stream; None =
-        another request.
+        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, websocket: bool
+    ) -> tuple[Viewer, SessionSnapshot]:
+        """The viewer and the session whose desktop they get; `origin` is that of the asking page.
 
         Raises:
             Forbidden: no user may see it now, or not from this origin.
@@ -191,7 +196,7 @@ class StreamAuthoriser:
         asked = self._sessions.get(address.session_id)
         if asked is None:
             raise Forbidden("This Agent runs no such session.")
-        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=opens is not None):
+        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket):
             self._report(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
@@ -200,13 +205,9 @@ class StreamAuthoriser:
         for one in shown[:MAX_TOKENS]:
             try:
                 viewer = await self._viewer(asked, one, origin or "")
-                session = self._shown_to(viewer)
+                return viewer, self._shown_to(viewer)
             except (Unauthenticated, Unavailable) as error:
                 refusals.append(error)
-                continue
-            if opens is not None:
-                self.openings.opened(viewer, opens)
-            return session
         # no final verdict as long as one of the tokens was not asked about
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
@@ -283,8 +284,17 @@ class StreamAuthoriser:
         """The permitted viewers of the session changed: forget and cut those no longer permitted."""
         session = self._sessions.get(session_id)
         for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):
-            if viewer.address:
-                self._cutter.cut_soon(session_id, viewer.address)
+            beside = session.services.values() if session else ()
+            for address in filter(None, (viewer.address, *beside)):
+                self._cutter.cut_soon(session_id, address)
+
+
+def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
+    """Raises Forbidden: the session may not use it; MovedError: its page serves another path only."""
+    target = target_of(address, session.spec, session.address or "", session.services)
+    if target.elsewhere:
+        raise MovedError(target.elsewhere)
+    return target
 
 
 def _client(headers: Headers) -> Client:

@@ -21,7 +21,7 @@ from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.views import SessionSnapshot
-from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.core.workspace.session_spec import Service, SessionSpec
 from greenroom.kit.concurrency import wait_for
 from greenroom.wire.messages import Authorised
 
@@ -46,6 +46,8 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
     auth_user: str
     allow_origin: tuple[str, ...]
     upstream_auth: str
+    page_path: str = "/"
+    services: tuple[Service, ...] = ()
 
     @property
     def spec(self) -> SessionSpec:
@@ -53,7 +55,10 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.convert({name: known[name] for name in _OF_SPEC}, SessionSpec)
 
 
-_OF_SPEC: Final = ("image", "image_id", "credential", "protocol", "auth_user", "allow_origin", "upstream_auth")
+_OF_SPEC: Final = (
+    *("image", "image_id", "credential", "protocol", "auth_user", "allow_origin", "upstream_auth"),
+    *("page_path", "services"),
+)
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +113,7 @@ class SessionCache:
             session_id=session_id,
             spec=kept.spec,
             address=seen.address if seen else None,
+            services=seen.services if seen else {},
             authorised=kept.authorised,
             handed_over=kept.handed_over,
         )

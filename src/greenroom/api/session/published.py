@@ -71,7 +71,7 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
         "hostname": host,
         "host": host,
         "port": port,
-        "port_map": {"vnc": {"port": port, "path": path}},
+        "port_map": _port_map(session, port, path),
         "container_id": session.container_id,
         "container_ip": None,
         "docker_network": None,
@@ -93,6 +93,12 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
         "is_standby": False,
         "border": None,
     }
+
+
+def _port_map(session: Session, port: int, path: str) -> Answer:
+    """Where programs find the stream, and what of the image's services the session may use."""
+    allowed = {one.name: {"port": port, "path": f"{path}/{one.name}"} for one in session.services if one.allowed}
+    return {"vnc": {"port": port, "path": path}, **allowed}
 
 
 async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[Answer]:

@@ -14,6 +14,7 @@ from greenroom.core.fleet.addresses import stream_origin
 from greenroom.core.session.progress import Queue
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
+from greenroom.core.workspace.page import filled, values
 from greenroom.db.session.streams import StreamSession
 from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
@@ -68,6 +69,13 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     )
 
 
+def _frame_url(session: Session, url: str, token: str) -> str:
+    """What the console opens: the start page of the workspace, with the token that lets its user in."""
+    known = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
+    start = filled(session.start_page, known)
+    return f"{url}{start}{'&' if '?' in start else '?'}token={token}"
+
+
 def connection_of(
     session: Session,
     streams: StreamUrls,
@@ -88,6 +96,6 @@ def connection_of(
         operational_progress=shown.percent,
         operational_message=shown.message,
         steps=shown.steps,
-        frame_url=f"{url}?token={token_of(session, secrets)}" if is_open and url else None,
+        frame_url=_frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
     )

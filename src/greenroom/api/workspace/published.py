@@ -25,7 +25,7 @@ from greenroom.kit.secrets import Secrets
 router = APIRouter(include_in_schema=False)
 
 TARGET: Final = "target_image"
-_JSON: Final = ("run_config", "exec_config", "volume_mappings", "categories")
+_JSON: Final = ("port_map", "run_config", "exec_config", "volume_mappings", "categories")
 _IDS: Final = ("zone_id", "server_id", "filter_policy_id")
 _EMPTY_IS_NULL: Final = ("persistent_profile_path", "session_time_limit", *_IDS)
 FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_fields if name != "groups"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Shaped, Text, View
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
-from greenroom.core.workspace import exec_config, run_config
+from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import REFERENCE
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
 
@@ -68,6 +69,10 @@ class ImageView(View):
     port: int
     protocol: str
     auth_user: str
+    page_path: str
+    start_page: str
+    ready_path: str
+    port_map: Json
     run_config: Json
     exec_config: Json
     volume_mappings: Json
@@ -131,6 +136,39 @@ VolumeMappings = Annotated[
     Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
 ]
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
+
+
+def _refused(problem: Callable[[str], str | None]) -> AfterValidator:
+    """Let a check of `core` refuse a text, with its own sentence."""
+
+    def refuse(text: str) -> str:
+        if sentence := problem(text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(refuse)
+
+
+PagePath = Annotated[
+    Text,
+    _refused(page.page_path_problem),
+    Field(description="folder of that page in the container; /{path}/ where it has to be its path at the gateway"),
+]
+StartPage = Annotated[
+    Text,
+    _refused(partial(page.relative_problem, "start_page")),
+    Field(description="what people are shown below it, as vnc.html?resize=remote; empty = the folder itself"),
+]
+ReadyPath = Annotated[
+    Text,
+    _refused(partial(page.relative_problem, "ready_path")),
+    Field(description="what has to answer below it before a session is usable; empty = the page"),
+]
+PortMap = Annotated[
+    JsonObject,
+    _checked(page.validated_ports),
+    Field(description='what the image serves on further ports, as {"audio": 4901}'),
+]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="CPU cores reserved")]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
 """Memory of a container; Docker refuses less than 6 MiB."""
@@ -164,6 +202,10 @@ class ImageFields(Body):
     port: Annotated[Port, Field(description="of the session's page in the container")] = 6901
     protocol: Annotated[Literal["https", "http"], Field(description="of that page")] = "https"
     auth_user: Annotated[Text, Field(description="account of that page")] = "kasm_user"
+    page_path: PagePath = "/"
+    start_page: StartPage = ""
+    ready_path: ReadyPath = ""
+    port_map: PortMap = {}
     run_config: RunConfig = {}
     exec_config: ExecConfig = {}
     volume_mappings: VolumeMappings = {}

@@ -124,6 +124,9 @@ FIELDS: Final[Mapping[str, Rollover]] = {
     "port": Rollover.END,
     "protocol": Rollover.END,
     "auth_user": Rollover.END,
+    "page_path": Rollover.END,
+    "ready_path": Rollover.END,
+    "port_map": Rollover.END,
     "run_config": Rollover.END,
     "exec_config": Rollover.END,  # its `assign` is run in what is staged
     "restrict_to_zone": Rollover.END,

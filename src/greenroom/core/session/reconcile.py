@@ -64,13 +64,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenContainer:
-    """One container of this Agent as the runtime shows it. `address` is host:port of the session's page."""
+    """One container of this Agent as the runtime shows it. `address` is host:port of the session's page, `services` has
+    those of what it serves beside it, by name.
+    """
 
     session_id: str
     container_id: str
     state: ContainerState
     spec_hash: str = ""
     address: str | None = None
+    services: Mapping[str, str] = field(default_factory=dict[str, str])
     exit_code: int | None = None
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import edge_address
 from greenroom.core.session.states import SessionStatus
+from greenroom.core.workspace.session_spec import PROXY_PATH
 from greenroom.core.workspace.spec_builder import REQUEST_HOST, host_name
 
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -45,7 +46,7 @@ class ProxyFacts:
 
     proxy_connections: bool = True
     proxy_hostname: str = REQUEST_HOST
-    proxy_path: str = "desktop"
+    proxy_path: str = PROXY_PATH
     proxy_port: int = 443
     edge_url: str = ""
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.exec_config import ExecConfig, commands_problem
+from greenroom.core.workspace.page import PortMap
 from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.session_spec import Protocol
 from greenroom.core.workspace.volumes import VolumeMappings, is_writable
@@ -46,6 +47,10 @@ class Definition:
     port: int = 6901
     protocol: Protocol = "https"
     auth_user: str = "kasm_user"
+    page_path: str = "/"
+    start_page: str = ""
+    ready_path: str = ""
+    port_map: PortMap = field(default_factory=PortMap)
     run_config: RunConfig = field(default_factory=RunConfig)
     exec_config: ExecConfig = field(default_factory=ExecConfig)
     volume_mappings: VolumeMappings = field(default_factory=VolumeMappings)
@@ -70,6 +75,8 @@ def check(workspace: Definition) -> None:
         raise Invalid("restrict_to_zone needs zone_id, the zone it is restricted to.")
     if workspace.restrict_to_server and workspace.server_id is None:
         raise Invalid("restrict_to_server needs server_id, the Agent it is restricted to.")
+    if workspace.port in workspace.port_map.values():
+        raise Invalid(f"Port {workspace.port} is that of the page; a service of the port map needs another one.")
     if problem := registry_problem(workspace.name, workspace.docker_registry):
         raise Invalid(problem)
     writable = workspace.persistent_profile_path or is_writable(workspace.volume_mappings)

@@ -17,6 +17,9 @@ CpuMode = Literal["Shares", "Quotas"]
 Protocol = Literal["https", "http"]
 ProfileMode = Literal["Enabled", "Reset"]
 
+PROXY_PATH: Final = "desktop"
+"""The first part of the paths of streams, where a zone has no other."""
+
 LATER: Final = {"later": True}
 """Metadata of a field that the first release did not have: it counts only where it is not its default."""
 
@@ -65,6 +68,15 @@ class File:
     gid: int = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What an image serves beside its page, on a port of its own; not `allowed` = refused to this session's viewers."""
+
+    name: str
+    port: int
+    allowed: bool = False
+
+
 StoredSpec = dict[str, Any]
 """A `SessionSpec` as JSON, perhaps of another version; from a session row without the secrets."""
 
@@ -100,6 +112,13 @@ class SessionSpec:
     """For what it writes outside mounted folders; 0 = no limit."""
     files: tuple[File, ...] = field(default=(), metadata=LATER)
     """Secrets of the session's user inside the container; in the session row they are encrypted, beside `spec`."""
+    proxy_path: str = field(default=PROXY_PATH, metadata=LATER)
+    """The zone's when the session was made: the first part of its path at the gateway."""
+    page_path: str = field(default="/", metadata=LATER)
+    """The folder of the page in the container, with a slash at both ends; of a stored one perhaps a token."""
+    ready_path: str = field(default="", metadata=LATER)
+    """Below `page_path`, what has to answer before the session is usable; empty = the page."""
+    services: tuple[Service, ...] = field(default=(), metadata=LATER)
 
     def hash(self) -> str:
         """16 hex digits that change with any field; stored as label of the container (`spec_hash`)."""

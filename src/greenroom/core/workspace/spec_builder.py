@@ -17,8 +17,9 @@ from typing import Final
 
 from greenroom.core.web_filter.policy import policy_in_force
 from greenroom.core.workspace.exec_config import ExecConfig, command_of
+from greenroom.core.workspace.page import OWN_PATH, PortMap, services_of
 from greenroom.core.workspace.run_config import RunConfig, merged
-from greenroom.core.workspace.session_spec import CpuMode, File, ProfileMode, Protocol, SessionSpec
+from greenroom.core.workspace.session_spec import PROXY_PATH, CpuMode, File, ProfileMode, Protocol, SessionSpec
 from greenroom.core.workspace.volumes import VolumeMappings, folder_name, laid_over, mounts, profile_mount
 
 REQUEST_HOST: Final = "$request_host$"
@@ -52,6 +53,9 @@ class ImageFacts:
     port: int = 6901
     protocol: Protocol = "https"
     auth_user: str = "kasm_user"
+    page_path: str = "/"
+    ready_path: str = ""
+    port_map: PortMap = field(default_factory=PortMap)
     run_config: RunConfig = field(default_factory=RunConfig)
     exec_config: ExecConfig = field(default_factory=ExecConfig)
     volume_mappings: VolumeMappings = field(default_factory=VolumeMappings)
@@ -73,6 +77,7 @@ class ZoneFacts:
     zone_name: str
     allow_origin_domain: str = REQUEST_HOST
     upstream_auth_address: str = REQUEST_HOST
+    proxy_path: str = PROXY_PATH
 
     def needs_request_host(self) -> tuple[str, ...]:
         """Titles of the settings that name the host of a request, and so cannot serve staged sessions."""
@@ -122,6 +127,10 @@ def staged_spec(
         port=image.port,
         protocol=image.protocol,
         auth_user=image.auth_user,
+        proxy_path=zone.proxy_path,
+        page_path=image.page_path,
+        ready_path=image.ready_path,
+        services=services_of(image.port_map, permissions),
         mounts=mounts(image.volume_mappings, {"image_id": image.image_id}),
         filter_policy=_filter_policy(image, None),
         first_launch=command_of(image.exec_config, "first_launch"),
@@ -157,12 +166,13 @@ def on_demand_spec(
 
 
 def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
-    """The specification of a session for this zone: who may frame its pages, and which api its Agent asks."""
+    """The specification of a session for this zone: who may frame its pages, which api its Agent asks, and its path."""
     return replace(
         spec,
         # Any port: a session's frame comes from another port than the console.
         allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(request_host))),
         upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, request_host),
+        proxy_path=zone.proxy_path,
     )
 
 
@@ -184,10 +194,17 @@ def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str,
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
     strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
+    if image.page_path != OWN_PATH:  # the container does not know its path
+        strict = replace(strict, proxy_path=PROXY_PATH)
     parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision]
     if image.only_agent_id is not None:  # those on other Agents are to go
         parts.append(image.only_agent_id)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def permissions_of(environment: Mapping[str, str]) -> dict[str, bool]:
+    """The permissions in the variables of a container, as `toggles` made them."""
+    return {name: environment.get(variable, "").endswith("1") for name, (variable, _) in TOGGLES.items()}
 
 
 def toggles(permissions: Mapping[str, bool]) -> dict[str, str]:

@@ -43,6 +43,7 @@ class Zone(ZoneSettings):
             zone_name=self.zone_name,
             allow_origin_domain=self.allow_origin_domain,
             upstream_auth_address=self.upstream_auth_address,
+            proxy_path=self.proxy_path,
         )
 
 

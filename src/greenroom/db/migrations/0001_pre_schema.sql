@@ -318,6 +318,10 @@ CREATE TABLE images (
     port                      integer NOT NULL DEFAULT 6901,
     protocol                  text NOT NULL DEFAULT 'https' CHECK (protocol IN ('https', 'http')),
     auth_user                 text NOT NULL DEFAULT 'kasm_user',
+    page_path                 text NOT NULL DEFAULT '/',
+    start_page                text NOT NULL DEFAULT '',
+    ready_path                text NOT NULL DEFAULT '',
+    port_map                  jsonb NOT NULL DEFAULT '{}',  -- service → port, e.g. {"audio": 4901}
     run_config                jsonb NOT NULL DEFAULT '{}',
     exec_config               jsonb NOT NULL DEFAULT '{}',
     volume_mappings           jsonb NOT NULL DEFAULT '{}',

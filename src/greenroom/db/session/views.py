@@ -14,6 +14,7 @@ from greenroom.core.listing import Order, Word
 from greenroom.core.session.expiry import SessionLifetime
 from greenroom.core.session.progress import PACE_S, Queue
 from greenroom.core.session.streams import ProxyFacts
+from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
@@ -35,6 +36,8 @@ class Session(SessionLifetime):
     image_name: str
     image_friendly_name: str
     image_src: str
+    start_page: str
+    """Of its workspace, with tokens."""
     image_time_limit: int | None
     """Seconds; None or 0 = none."""
     zone_id: str
@@ -44,6 +47,7 @@ class Session(SessionLifetime):
     agent_id: str | None
     hostname: str | None
     container_id: str | None
+    services: list[Service]
     cores: float
     memory: int
     permissions: dict[str, bool]
@@ -77,11 +81,12 @@ class Session(SessionLifetime):
 _SELECT: Final[LiteralString] = (
     """
        s.session_id::text, s.user_id::text, u.username, s.staging_config_id::text, s.image_id::text,
-       i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src,
+       i.name AS image_name, i.friendly_name AS image_friendly_name, i.image_src, i.start_page,
        i.session_time_limit AS image_time_limit, s.zone_id::text, z.zone_name, z.zone_key, """
     + PROXY_JSON
     + """ || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,
-       s.agent_id::text, a.hostname, o.container_id, """
+       s.agent_id::text, a.hostname, o.container_id,
+       coalesce(s.spec->'services', '[]') AS services, """
     + STATUS
     + """ AS status, s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        s.share_id, s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,

@@ -51,7 +51,7 @@ FIELDS: Final = columns_of(Definition)
 
 MAX_NAMED_USERS: Final = 5
 
-_JSON: Final = frozenset({"run_config", "exec_config", "volume_mappings", "categories"})
+_JSON: Final = frozenset({"port_map", "run_config", "exec_config", "volume_mappings", "categories"})
 
 IMAGE_FACTS: Final[LiteralString] = (
     "((to_jsonb(i) - 'docker_token_encrypted') || jsonb_build_object('filter_policy', i.filter_policy_id,"

@@ -15,8 +15,11 @@ from greenroom.core.masking import shown
 from greenroom.core.session.observations import Verdict
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
+from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.workspace.session_spec import StoredSpec
+from greenroom.core.workspace.page import Values, filled_spec, values
+from greenroom.core.workspace.session_spec import PROXY_PATH, StoredSpec
+from greenroom.core.workspace.spec_builder import permissions_of
 from greenroom.db.database import Database
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import (
@@ -164,7 +167,7 @@ async def make(
             # Those that seem to have left, too: no session is said to have left that is there.
             listed = await checkin.read_desired(db, message.agent_id, delta.changed | delta.left if delta else None)
         generations = {session.session_id: session.generation for session in listed}
-        entries = [_desired(session, secrets) for session in listed]
+        entries = [_desired(session, message.agent_id, secrets) for session in listed]
         if held is None or delta is None:
             desired = entries
         else:
@@ -208,7 +211,7 @@ def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:
     return msgspec.structs.replace(answer, verdicts=verdicts)
 
 
-def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
+def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desired:
     authorised = None
     if session.user_id is not None:
         settings = session.client_settings
@@ -222,7 +225,7 @@ def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
         session_id=session.session_id,
         generation=session.generation,
         want=session.want.value,
-        spec=None if session.spec is None or session.want is Want.ABSENT else _spec(session, session.spec, secrets),
+        spec=None if session.want is Want.ABSENT else _spec(session, agent_id, secrets),
         assignment=_assignment(session, session.assignment, secrets) if session.assignment else None,
         authorised=authorised,
     )
@@ -241,13 +244,25 @@ def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
     return {name: secrets.opened(value) for name, value in env.items()}
 
 
-def _spec(session: DesiredSession, stored: StoredSpec, secrets: Secrets) -> StoredSpec | None:
-    """None if it cannot be decrypted: the Agent reports that for this session, and gets all others."""
+def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpec | None:
+    """None if it cannot be read: the Agent reports that for this session, and gets all others."""
+    if session.spec is None:
+        return None
     try:
-        return spec_with_secrets(stored, session.credential_encrypted, session.files_encrypted, secrets)
+        spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
+        return filled_spec(spec, _own_values(session.session_id, agent_id, spec))
     except (SetupError, ValueError) as error:
         log.error("the specification of a session cannot be read", session_id=session.session_id, reason=str(error))
         return None
+
+
+def _own_values(session_id: str, agent_id: str, spec: StoredSpec) -> Values:
+    return values(
+        path=ProxyFacts(proxy_path=spec.get("proxy_path", PROXY_PATH)).path_of(agent_id, session_id),
+        session_id=session_id,
+        permissions=permissions_of(spec.get("environment", {})),
+        password=spec["credential"],
+    )
 
 
 def spec_with_secrets(

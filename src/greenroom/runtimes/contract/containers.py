@@ -23,7 +23,8 @@ class Container:
     """One container of this installation. `agent_id` is the Agent that made it; a host may have several.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
-    with every start. `exit_code` is set while `state` is exited. `spec_hash` is `SessionSpec.hash()` at creation.
+    with every start. So are those of `services`, by the names of the specification's services that are allowed.
+    `exit_code` is set while `state` is exited. `spec_hash` is `SessionSpec.hash()` at creation.
     """
 
     session_id: str
@@ -32,6 +33,7 @@ class Container:
     state: ContainerState
     spec_hash: str
     address: str | None = None
+    services: Mapping[str, str] = field(default_factory=dict[str, str])
     exit_code: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -25,8 +25,11 @@ from greenroom.runtimes.docker.daemon import DockerJson
 CHOSEN: Final = "greenroom.chosen-variables"
 """Label with the comma-separated names of the variables that the session's user chose; see `exec`."""
 POLICY: Final = "greenroom.filter-policy"
+LOOPBACK: Final = "127.0.0.1"
 PAGE_PORT: Final = "greenroom.page-port"
 """Label of sessions under a web filter, whose page is not published: its port in the container."""
+SERVICES: Final = "greenroom.services"
+"""Label with the services that viewers may reach, as `audio=4901,uploads=4902`: their ports in the container."""
 
 MAX_PIDS: Final = 512
 MAX_OPEN_FILES: Final = 16384
@@ -71,7 +74,8 @@ def container_config(
 
     It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
     new privileges, uses the default seccomp profile, limits processes, memory (no swap), CPU and open files, and
-    publishes the page only on 127.0.0.1. Negative OOM scores fail on some hosts and are never set.
+    publishes the page and the allowed services only on 127.0.0.1. Negative OOM scores fail on some hosts and are never
+    set.
 
     Raises:
         StartError: `run_config`, its runtime, the network or a mount is not allowed; the sentence names it.
@@ -79,7 +83,8 @@ def container_config(
     if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
         raise StartError(problem)
     override = _allowed(spec.run_config)
-    port = f"{spec.port}/tcp"
+    services = {service.name: service.port for service in spec.services if service.allowed}
+    ports = [f"{port}/tcp" for port in dict.fromkeys((spec.port, *services.values()))]
     of_workspace = override.pop("environment", {})
     environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
     network = _network(spec, identity)
@@ -90,6 +95,7 @@ def container_config(
         AGENT: identity.agent_id,
         SPEC_HASH: spec.hash(),
         CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in of_workspace),
+        **({SERVICES: ",".join(f"{name}={port}" for name, port in services.items())} if services else {}),
     }
     host: DockerJson = {
         "CapDrop": ["ALL"],
@@ -106,7 +112,7 @@ def container_config(
         "ReadonlyRootfs": override.pop("read_only", False),
         "RestartPolicy": {"Name": "no"},
         "NetworkMode": network,
-        "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+        "PortBindings": {port: [{"HostIp": LOOPBACK, "HostPort": ""}] for port in ports},
         "Mounts": [
             {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
             for mount in spec.mounts
@@ -119,7 +125,7 @@ def container_config(
         "Image": spec.image,
         "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
         "Labels": {**(labels or {}), **own},
-        "ExposedPorts": {port: {}},
+        "ExposedPorts": {port: {} for port in ports},
         "HostConfig": host,
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
         **{_FIELDS[name]: value for name, value in override.items()},
@@ -179,41 +185,62 @@ _STATES: Final = {
 def seen_in_list(entry: DockerJson) -> Container:
     """An entry of `GET /containers/json`, which lacks the exit code."""
     published: list[DockerJson] = entry.get("Ports") or []
-    ports = [p["PublicPort"] for p in published if p.get("IP") == "127.0.0.1" and p.get("PublicPort")]
-    address = _address(ports, entry["Labels"], entry.get("NetworkSettings") or {})
-    return _container(entry["Id"], entry["Labels"], entry["State"], address, None)
+    ports = {p["PrivatePort"]: p["PublicPort"] for p in published if p.get("IP") == LOOPBACK and p.get("PublicPort")}
+    addresses = _addresses(ports, entry["Labels"], entry.get("NetworkSettings") or {})
+    return _container(entry["Id"], entry["Labels"], entry["State"], addresses, None)
 
 
 def seen_in_inspect(data: DockerJson) -> Container:
     """The answer of `GET /containers/<id>/json`."""
     settings = data["NetworkSettings"]
     bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}
-    ports = [int(b["HostPort"]) for group in bindings.values() for b in group or [] if b["HostIp"] == "127.0.0.1"]
+    ports = {
+        int(port.partition("/")[0]): int(binding["HostPort"])
+        for port, group in bindings.items()
+        for binding in group or []
+        if binding["HostIp"] == LOOPBACK
+    }
     labels, state = data["Config"]["Labels"], data["State"]
-    address = _address(ports, labels, settings)
-    return _container(data["Id"], labels, state["Status"], address, state.get("ExitCode"))
+    addresses = _addresses(ports, labels, settings)
+    return _container(data["Id"], labels, state["Status"], addresses, state.get("ExitCode"))
 
 
-def _address(ports: list[int], labels: Mapping[str, str], settings: DockerJson) -> str | None:
-    """Where this host reaches the page: its published port, or under a web filter the container's own address."""
+def _addresses(
+    ports: Mapping[int, int], labels: Mapping[str, str], settings: DockerJson
+) -> tuple[str | None, dict[str, str]]:
+    """Where this host reaches the page and the services: at published ports (port in the container → of the host), or
+    under a web filter at the container's own address.
+    """
+    named = [part.partition("=") for part in labels.get(SERVICES, "").split(",") if part]
+    services = {name: int(port) for name, _, port in named}
     if ports:
-        return f"127.0.0.1:{ports[0]}"
+        page = next((public for port, public in ports.items() if port not in services.values()), None)
+        beside = {name: f"{LOOPBACK}:{ports[port]}" for name, port in services.items() if port in ports}
+        return (f"{LOOPBACK}:{page}" if page else None), beside
     attached: dict[str, dict[str, str]] = settings.get("Networks") or {}
-    own = [network["IPAddress"] for network in attached.values() if network.get("IPAddress")]
-    return f"{own[0]}:{labels[PAGE_PORT]}" if own and PAGE_PORT in labels else None
+    own = next((network["IPAddress"] for network in attached.values() if network.get("IPAddress")), None)
+    if own is None or PAGE_PORT not in labels:
+        return None, {}
+    return f"{own}:{labels[PAGE_PORT]}", {name: f"{own}:{port}" for name, port in services.items()}
 
 
 def _container(
-    container_id: str, labels: Mapping[str, str], status: str, address: str | None, exit_code: int | None
+    container_id: str,
+    labels: Mapping[str, str],
+    status: str,
+    addresses: tuple[str | None, dict[str, str]],
+    exit_code: int | None,
 ) -> Container:
     state = _STATES.get(status, ContainerState.EXITED)
+    address, services = addresses if state is ContainerState.RUNNING else (None, {})
     return Container(
         session_id=labels[SESSION],
         agent_id=labels.get(AGENT, ""),
         container_id=container_id,
         state=state,
         spec_hash=labels.get(SPEC_HASH, ""),
-        address=address if state is ContainerState.RUNNING else None,
+        address=address,
+        services=services,
         exit_code=exit_code if state is ContainerState.EXITED else None,
         labels=dict(labels),
     )

@@ -41,6 +41,7 @@ def test_what_is_no_image(name: str):
         ({"restrict_to_zone": True}, "restrict_to_zone needs zone_id, the zone it is restricted to."),
         ({"restrict_to_server": True}, "restrict_to_server needs server_id, the Agent it is restricted to."),
         ({"docker_registry": "r.example:5000"}, "write the image as r.example:5000/kasmweb/chrome:1.16.0"),
+        ({"port_map": {"audio": 6901}}, "Port 6901 is that of the page; a service of the port map needs another one."),
         ({"docker_registry": "not a host"}, "no address of a registry"),
         ({"exec_config": ROOTS, "volume_mappings": WRITABLE}, "The command first_launch would run as root"),
         ({"exec_config": ROOTS, "persistent_profile_path": "/srv/{user_id}"}, "mounted writable"),

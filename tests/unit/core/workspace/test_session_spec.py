@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import spec_builder
-from greenroom.core.workspace.session_spec import Exec, File, Mount, SessionSpec
+from greenroom.core.workspace.session_spec import Exec, File, Mount, Service, SessionSpec
 from greenroom.core.workspace.spec_builder import (
     ImageFacts,
     LaunchExtras,
@@ -85,6 +85,24 @@ def test_permissions_become_the_images_variables():
     assert made["KASM_SVC_SEND_CUT_TEXT"] == "-SendCutText 0"
     assert made["KASM_ID"] == "s"
     assert len(spec_builder.TOGGLES) == len(STAGED_PERMISSIONS)
+    assert spec_builder.permissions_of(made) == {**OFF, "allow_kasm_audio": True}
+
+
+def test_an_image_of_others_says_where_its_page_is_and_what_is_beside_it():
+    image = replace(IMAGE, page_path="/vnc/", ready_path="websocket", port_map={"uploads": 4902, "audio": 4901})
+    made = staged_spec(image, ZONE, {**OFF, "allow_kasm_uploads": True}, session_id="s", credential="c")
+    assert (made.page_path, made.ready_path) == ("/vnc/", "websocket")
+    assert made.services == (Service(name="audio", port=4901), Service(name="uploads", port=4902, allowed=True))
+
+
+def test_the_path_of_a_zone_matters_to_pages_that_know_it():
+    """Others are not made anew when the Proxy Path of their zone changes."""
+    elsewhere, knows = replace(ZONE, proxy_path="eu"), replace(IMAGE, page_path="/{path}/")
+    assert config_hash_of(IMAGE, ZONE, OFF) == config_hash_of(IMAGE, elsewhere, OFF)
+    assert config_hash_of(knows, ZONE, OFF) != config_hash_of(knows, elsewhere, OFF)
+    made = staged_spec(IMAGE, elsewhere, OFF, session_id="s", credential="c")
+    assert made.proxy_path == "eu"
+    assert spec_builder.in_zone(made, ZONE, "h").proxy_path == "desktop"
 
 
 def test_the_request_host_is_any_port_as_origin_and_itself_as_upstream():

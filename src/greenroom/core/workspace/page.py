@@ -1,0 +1,126 @@
+"""Where a container serves its page and what is beside it: the fields of a workspace for images of others.
+
+Tokens stand for what only a session knows, in `page_path`, `start_page` and in the environment and command of the
+`run_config`: `{path}` is the path of its address at the gateway without slashes around it, `{session_id}` its id,
+`{password}` the password of its page, and each permission by its name is `true` or `false`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace.session_spec import Service, StoredSpec
+
+SERVICES: Final[Mapping[str, str]] = {
+    "audio": "allow_kasm_audio",
+    "audio_input": "allow_kasm_microphone",
+    "uploads": "allow_kasm_uploads",
+    "gamepad": "allow_kasm_gamepad",
+    "webcam": "allow_kasm_webcam",
+}
+"""What an image may serve on a port of its own → the permission that opens it. Its path at the gateway is its name."""
+
+PortMap = dict[str, Any]
+"""JSON of an administrator: name of a service → its port in the container, as `validated_ports` allows."""
+
+OWN_PATH: Final = "/{path}/"
+"""The `page_path` of a page that knows its path at the gateway."""
+
+MAX_LENGTH: Final = 500
+_FOLDER: Final = re.compile(r"/(?:[A-Za-z0-9._~-]+/)*")
+_RELATIVE: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?{}-]*", re.ASCII)
+
+
+def page_path_problem(path: str) -> str | None:
+    """Why this cannot be where a container serves its page, as a sentence; None = it can."""
+    is_folder = _FOLDER.fullmatch(path) and not _has_dots(path) and len(path) <= MAX_LENGTH
+    if path == OWN_PATH or is_folder:
+        return None
+    return f"page_path is / or a folder like /vnc/, with a slash at both ends; or {OWN_PATH}, the path at the gateway."
+
+
+def relative_problem(name: str, address: str) -> str | None:
+    """Why `start_page` or `ready_path` (its `name`) cannot be used, as a sentence; None = it can."""
+    path, _, query = address.partition("?")
+    names = {part.partition("=")[0] for part in query.split("&")}
+    is_relative = not (address.startswith("/") or ":" in path.partition("/")[0] or "//" in path or _has_dots(path))
+    if is_relative and _RELATIVE.fullmatch(address) and len(address) <= MAX_LENGTH and "token" not in names:
+        return None
+    return f"{name} is an address below page_path like vnc.html?resize=remote: without / before it, and without token=."
+
+
+def _has_dots(path: str) -> bool:
+    return any(part in {".", ".."} for part in path.split("/"))
+
+
+def validated_ports(ports: PortMap) -> dict[str, int]:
+    """The ports of the services.
+
+    Raises:
+        Invalid: a service is unknown, a port is none, or two have the same.
+    """
+    for name, port in ports.items():
+        if name not in SERVICES:
+            raise Invalid(f"There is no service {name} of a port map; there are {', '.join(SERVICES)}.")
+        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
+            raise Invalid(f"The port of {name} is a number from 1 to 65535.")
+    if len(set(ports.values())) < len(ports):
+        raise Invalid("Two services of the port map have the same port.")
+    return ports
+
+
+def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Service, ...]:
+    """The services of a container made with these permissions."""
+    return tuple(
+        Service(name=name, port=ports[name], allowed=bool(permissions.get(permission)))
+        for name, permission in SERVICES.items()
+        if name in ports
+    )
+
+
+Values = Mapping[str, str]
+"""Name of a token, without its braces → what it stands for."""
+
+_TOKEN: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+def values(*, path: str, session_id: str, permissions: Mapping[str, bool], password: str = "") -> Values:
+    """What the tokens stand for; `path` may have slashes around it. Without a password its token stays as it is."""
+    known = {"path": path.strip("/"), "session_id": session_id, **({"password": password} if password else {})}
+    return known | {name: "true" if allowed else "false" for name, allowed in permissions.items()}
+
+
+def filled(text: str, known: Values) -> str:
+    """The text with its tokens replaced, in one pass; what is no token stays as it is."""
+    return _TOKEN.sub(lambda found: known.get(found[1], found[0]), text)
+
+
+def filled_spec(spec: StoredSpec, known: Values) -> StoredSpec:
+    """A specification whose variables are readable, with the tokens of its workspace replaced. Those that the session's
+    user chose (`spec["environment"]`) have none: they must not learn the password of the page.
+    """
+    made = {**spec, "run_config": _filled_in(spec.get("run_config", {}), known, ("environment", "command"))}
+    return _filled_in(made, known, ("page_path",))
+
+
+def _filled_in(table: Any, known: Values, names: Iterable[str]) -> Any:
+    """The JSON `table` with tokens replaced in the texts of these fields, and in those of lists and objects there."""
+    if not isinstance(table, dict):  # of a row that another program wrote
+        return table
+    fields = cast("dict[str, Any]", table)
+    return {name: _filled_text(value, known) if name in names else value for name, value in fields.items()}
+
+
+def _filled_text(value: Any, known: Values) -> Any:
+    match value:
+        case str():
+            return filled(value, known)
+        case list():
+            return [_filled_text(part, known) for part in cast("list[Any]", value)]
+        case dict():
+            return {name: _filled_text(part, known) for name, part in cast("dict[str, Any]", value).items()}
+        case _:
+            return value

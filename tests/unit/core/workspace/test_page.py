@@ -1,0 +1,130 @@
+"""Where an image serves its page, what is beside it, and what stands for a session's own values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace.page import (
+    OWN_PATH,
+    SERVICES,
+    filled,
+    filled_spec,
+    page_path_problem,
+    relative_problem,
+    services_of,
+    validated_ports,
+    values,
+)
+from greenroom.core.workspace.session_spec import Service
+
+KNOWN = values(
+    path="/desktop/1a2b3c4d/5e55/",
+    session_id="5e55",
+    permissions={"allow_kasm_audio": True, "allow_kasm_uploads": False},
+    password="s3cret",
+)
+
+
+@pytest.mark.parametrize("path", ["/", "/vnc/", "/a/b_c/", OWN_PATH])
+def test_a_page_is_in_a_folder_or_at_its_path_at_the_gateway(path: str):
+    assert page_path_problem(path) is None
+
+
+@pytest.mark.parametrize(
+    "path", ["", "vnc/", "/vnc", "/{path}/lab/", "/a//b/", "/../", "/a/./", "/a b/", "/" + "a" * 501 + "/"]
+)
+def test_what_is_no_folder_is_refused_with_an_example(path: str):
+    assert "/vnc/" in (page_path_problem(path) or "")
+
+
+@pytest.mark.parametrize(
+    "address", ["", "lab", "vnc.html?autoconnect=1&path={path}/websockify", "a/b?next=https://c.example/", "?x=1"]
+)
+def test_an_address_below_the_page(address: str):
+    assert relative_problem("start_page", address) is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["/a", "//evil.example", "https://evil.example", "a//b", "a/../b", "a b", "a#b", "ü", "x?a=1&token=2", "a" * 501],
+)
+def test_an_address_that_leaves_the_session_or_names_a_token_is_refused(address: str):
+    problem = relative_problem("start_page", address)
+    assert problem is not None
+    assert problem.startswith("start_page is an address below page_path")
+
+
+def test_the_ports_of_services_are_known_by_name():
+    assert validated_ports({"audio": 4901, "uploads": 4902}) == {"audio": 4901, "uploads": 4902}
+
+
+@pytest.mark.parametrize(
+    ("ports", "words"),
+    [
+        ({"printer": 4906}, "There is no service printer of a port map; there are audio, audio_input,"),
+        ({"audio": 0}, "port of audio"),
+        ({"audio": 70_000}, "port of audio"),
+        ({"audio": True}, "port of audio"),
+        ({"audio": "4901"}, "port of audio"),
+        ({"audio": 4901, "uploads": 4901}, "have the same port"),
+    ],
+)
+def test_a_port_map_that_cannot_be(ports: dict[str, Any], words: str):
+    with pytest.raises(Invalid, match=words):
+        validated_ports(ports)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(SERVICES.values())), st.booleans()))
+def test_a_service_is_open_exactly_where_its_permission_is(permissions: dict[str, bool]):
+    ports = {name: 4900 + n for n, name in enumerate(SERVICES)}
+    for service in services_of(ports, permissions):
+        assert service == Service(
+            name=service.name, port=ports[service.name], allowed=permissions.get(SERVICES[service.name], False)
+        )
+
+
+def test_only_what_the_image_has_is_a_service():
+    assert services_of({"audio": 4901}, {"allow_kasm_uploads": True}) == (Service(name="audio", port=4901),)
+
+
+def test_tokens_are_replaced_once_and_other_braces_stay():
+    assert filled("/{path}/ {session_id} {password}", KNOWN) == "/desktop/1a2b3c4d/5e55/ 5e55 s3cret"
+    assert filled("{allow_kasm_audio}|locked {allow_kasm_uploads}", KNOWN) == "true|locked false"
+    assert filled('{"a": {x}} {unknown} {Path}', KNOWN) == '{"a": {x}} {unknown} {Path}'
+    assert filled("{password}", {"password": "{path}", "path": "a"}) == "{path}"
+
+
+def test_without_a_password_its_token_stays():
+    assert filled("{password}", values(path="a", session_id="b", permissions={})) == "{password}"
+
+
+def test_a_specification_is_filled_where_an_administrator_wrote():
+    spec = {
+        "page_path": OWN_PATH,
+        "environment": {"MINE": "{password}"},
+        "run_config": {
+            "environment": {"SUBFOLDER": OWN_PATH, "N": 1},
+            "command": ["lab", "--base={path}"],
+            "hostname": "{path}",
+        },
+    }
+    made = filled_spec(spec, KNOWN)
+    assert made == {
+        "page_path": "/desktop/1a2b3c4d/5e55/",
+        "environment": {"MINE": "{password}"},
+        "run_config": {
+            "environment": {"SUBFOLDER": "/desktop/1a2b3c4d/5e55/", "N": 1},
+            "command": ["lab", "--base=desktop/1a2b3c4d/5e55"],
+            "hostname": "{path}",
+        },
+    }
+    assert spec["page_path"] == OWN_PATH, "the stored one keeps its tokens, for the session that takes its place"
+
+
+def test_a_specification_that_another_program_wrote_is_left_as_it_is():
+    assert filled_spec({"run_config": ["x"]}, KNOWN) == {"run_config": ["x"]}
