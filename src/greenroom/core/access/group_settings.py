@@ -71,12 +71,12 @@ def _by_image(variable: str) -> str:
 
 
 _ALL: Final = (
-    _permission("allow_kasm_audio", f"Sound from the session: {_by_image('KASM_SVC_AUDIO')}"),
+    _permission("allow_kasm_audio", "Listen to what the programs of the session play"),
     _permission("allow_kasm_uploads", "Upload files into the session, to ~/Uploads"),
     _permission("allow_kasm_downloads", "Download files from the session, those in ~/Downloads"),
     _permission("allow_kasm_clipboard_down", "Copy from the session to the own machine"),
     _permission("allow_kasm_clipboard_up", "Copy from the own machine to the session"),
-    _permission("allow_kasm_microphone", f"Use the microphone in the session: {_by_image('KASM_SVC_AUDIO_INPUT')}"),
+    _permission("allow_kasm_microphone", "Use the own microphone in the session"),
     _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
     _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
     Setting(

@@ -7,6 +7,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
+    /sound           what programs play, /microphone what they record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
                      the other end can measure the round trip of exactly the way its frames take. Header
                      X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
@@ -25,8 +26,10 @@ import sys
 from pathlib import Path
 
 import files
+import sound
 from answers import BadRequestError, Request, reply, send_file
 from idle import Idle
+from sound_server import SoundServer
 from video import Video
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
@@ -72,6 +75,8 @@ class Page:
             reply(writer, "401 Unauthorized", b"", "application/json", challenge)
         elif request.path == "/stream/":
             return await self.video.answer(request, reader, writer)
+        elif request.path in sound.PATHS:
+            return await sound.answer(request, reader, writer)
         elif request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
             try:
@@ -191,7 +196,7 @@ async def main() -> None:
     page = Page(os.environ.get("VNC_USER", "kasm_user"), password)
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
     server = await asyncio.start_server(page.connected, "0.0.0.0", port, ssl=own_certificate(), limit=1 << 18)
-    async with server:
+    async with server, SoundServer():
         await server.serve_forever()
 
 

@@ -1,0 +1,47 @@
+"""What is played and recorded inside a session by tests of its sound: shell commands for the session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RATE = 48_000
+ENCODER, DECODER = "[s]ound_encoder", "[s]ound_decoder"
+"""As pgrep -f finds them, and not itself."""
+
+
+def tone(hz: float, seconds: float) -> str:
+    """Play a sine at half of full scale (an RMS of 0.354) on both channels."""
+    made = (
+        "import array, math, sys;"
+        f" one = [int(16384 * math.sin(2 * math.pi * {hz} * n / {RATE})) for n in range({RATE})];"
+        " second = array.array('h', [each for each in one for _ in range(2)]).tobytes();"
+        f" sys.stdout.buffer.write((second * {int(seconds) + 1})[:{int(seconds * RATE) * 4}])"
+    )
+    return f'python3 -c "{made}" | pacat --playback --rate={RATE} --channels=2 --format=s16le --latency-msec=20'
+
+
+def recorded(seconds: float, device: str = "microphone") -> str:
+    """Record; prints the RMS of full scale and the frequency, by its zero crossings, of the second half."""
+    measured = (
+        "import array, sys;"
+        " all = array.array('h', sys.stdin.buffer.read()); later = all[len(all) // 2:];"
+        " rms = (sum(each * each for each in later) / max(1, len(later))) ** 0.5 / 32768;"
+        " crossings = sum(a < 0 <= b for a, b in zip(later, later[1:]));"
+        f" print(round(rms, 4), round(crossings * {RATE} / max(1, len(later))))"
+    )
+    length = int(seconds * RATE) * 2
+    recording = f"parec --device={device} --rate={RATE} --channels=1 --format=s16le --latency-msec=20"
+    return f'{recording} | head -c {length} | python3 -c "{measured}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What `recorded` printed."""
+
+    rms: float
+    hz: float
+
+    @classmethod
+    def of(cls, output: str) -> Recorded:
+        rms, hz = output.split()
+        return cls(float(rms), float(hz))
