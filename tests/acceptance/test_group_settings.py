@@ -147,8 +147,11 @@ def test_max_upload_mb(instance: Instance, staged: bool):
             with page_of(session) as page:
                 below = page.put("files/small", content=bytes(1_000_000))
                 over = page.put("files/large", content=bytes(1_000_001))
-            assert (below.status_code, over.status_code) == (201, 413)
-            assert "up to 1 MB may be uploaded" in over.json()["error_message"]
+                piece = {"Content-Range": "bytes 0-9/1000001", "X-Greenroom-Max-Upload-Mb": "9"}
+                in_pieces = page.put(f"files/large?upload={'0' * 32}", content=bytes(10), headers=piece)
+            assert (below.status_code, over.status_code, in_pieces.status_code) == (201, 413, 413)
+            for refused in over, in_pieces:
+                assert "up to 1 MB may be uploaded" in refused.json()["error_message"]
             assert session.shell("ls -A ~/Uploads") == "small"
     finally:
         if config_id:

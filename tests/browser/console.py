@@ -101,8 +101,10 @@ def is_change(response: Response) -> bool:
     return response.request.method == "PATCH"
 
 
-def violations(page: Page, *rules: str) -> list[dict[str, Any]]:
-    """What axe finds serious or critical on the page (by these rules alone), without the session's own page."""
+def violations(page: Page | Frame, *rules: str) -> list[dict[str, Any]]:
+    """What axe finds serious or critical on the page (by these rules alone), without the session's own page; that is a
+    frame to be asked by itself.
+    """
     page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
     page.wait_for_function(AT_REST)
     options = {"iframes": False} | ({"runOnly": list(rules)} if rules else {})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp import web
+from yarl import URL
 
 from greenroom.core.workspace.session_spec import SessionSpec
 
@@ -33,15 +34,31 @@ addEventListener('message', (event) => {
 
 @dataclass
 class SmallGateway:
-    """Addresses, and two switches: what `status` every request gets while it is not None, and how long the viewer of a
-    new stream may give no input.
+    """Addresses, and switches: what `status` every request gets while it is not None, how long the viewer of a new
+    stream may give no input, how large an upload may be, and after how many bytes an upload is cut, once, with the
+    `status` from then on.
     """
 
     frame_url: str = ""
     parent_url: str = ""
     status: int | None = None
     idle_disconnect_s: float = 0.0
+    max_upload_mb: int = 0
+    cut_after_bytes: int | None = None
+    status_after_cut: int | None = None
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+
+    async def uploaded(self, request: web.Request) -> AsyncIterator[bytes]:
+        """The body of a request, until it is cut."""
+        async for data in request.content.iter_any():
+            yield data
+            if self.cut_after_bytes is not None:
+                self.cut_after_bytes -= len(data)
+                if self.cut_after_bytes <= 0:
+                    self.cut_after_bytes, self.status = None, self.status_after_cut
+                    assert request.transport is not None
+                    request.transport.abort()
+                    raise ConnectionResetError
 
     async def cut(self) -> None:
         """Cut all streams, as a network does."""
@@ -64,8 +81,12 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
         rest = request.match_info["rest"]
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await stream(request, f"wss://{address}/{rest}")
-        url, body = f"https://{address}/{rest}", await request.read()
-        async with client.request(request.method, url, headers=headers, data=body or None) as answer:
+        url = URL(f"https://{address}/{request.rel_url.raw_path_qs.removeprefix(PREFIX + '/')}", encoded=True)
+        names = ("Content-Length", "Content-Range")
+        sent = headers | {name: request.headers[name] for name in names if name in request.headers}
+        sent["X-Greenroom-Max-Upload-Mb"] = str(gateway.max_upload_mb)
+        body = gateway.uploaded(request) if request.can_read_body else None
+        async with client.request(request.method, url, headers=sent, data=body) as answer:
             names = ("Content-Type", "Content-Security-Policy", "Content-Disposition")
             kept = {name: answer.headers[name] for name in names if name in answer.headers}
             return web.Response(status=answer.status, body=await answer.read(), headers=kept)

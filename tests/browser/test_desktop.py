@@ -123,16 +123,14 @@ def test_the_stream_of_another_user_is_not_opened(user: Person, admin: Person):
 
 
 def a_file_goes_in(user: Person, session_id: str) -> None:
-    """Through the session's own page for files."""
-    with user.page.context.expect_page() as opened:
-        user.tool("Files")
-    files = opened.value
-    expect(files.get_by_label("Upload")).to_be_visible()
-    files.get_by_label("Upload").set_input_files([{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"mine"}])
-    expect(files.get_by_role("status")).to_have_text("notes.txt is in the folder Uploads.")
+    """Through the panel of files, which is part of the session's own page."""
+    frame = user.desktop()
+    user.tool("Files")
+    frame.locator("#chooser").set_input_files([{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"mine"}])
+    expect(frame.get_by_text("notes.txt is in Uploads.")).to_be_visible()
     assert inside(session_id, "cat", "/home/kasm-user/Uploads/notes.txt") == "mine"
-    assert violations(files) == []
-    files.close()
+    user.tool("Files")
+    expect(frame.get_by_role("heading", name="Files")).to_have_count(0)
 
 
 def test_a_session_that_does_not_exist_says_so(user: Person):

@@ -61,6 +61,7 @@ async def test_the_container_gets_its_credential_and_no_forged_header(world: Wor
         "X-Greenroom-Reason": "x",
         "X-Greenroom-User": "root",
         "X-Greenroom-Idle-Disconnect-S": "999",
+        "X-Greenroom-Max-Upload-Mb": "999",
     }
     reply = await world.client().get(f"{world.stream}{world.path()}a%2Fb%20c?q=%0d", headers=made_up)
     echoed = reply.json()
@@ -69,7 +70,9 @@ async def test_the_container_gets_its_credential_and_no_forged_header(world: Wor
     assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="  # kasm_user:s3cret
     assert "cookie" not in headers
     ours = {name: value for name, value in headers.items() if name.startswith("x-greenroom")}
-    assert ours == {"x-greenroom-idle-disconnect-s": "0"}, "what the Agent says, not what the client made up"
+    assert ours == {"x-greenroom-idle-disconnect-s": "0", "x-greenroom-max-upload-mb": "0"}, (
+        "what the Agent says, not what the client made up"
+    )
 
 
 async def test_a_container_cannot_set_headers_that_affect_the_origin(world: World):

@@ -92,6 +92,97 @@ async def test_an_upload_that_is_broken_off_leaves_nothing(desk: Desk):
     assert "broken" not in await desk.shell("ls -A ~/Uploads")
 
 
+UPLOAD = "0123456789abcdef" * 2
+
+
+def piece(begin: int, length: int, total: int) -> dict[str, str]:
+    return {"Content-Range": f"bytes {begin}-{begin + length - 1}/{total}"}
+
+
+async def test_pieces_become_a_file_once_all_are_there_and_a_repeated_last_one_is_no_other_file(desk: Desk):
+    async with desk.page() as page:
+        address = f"files/folder/a.txt?upload={UPLOAD}"
+        first = await page.put(address, content=b"half ", headers=piece(0, 5, 10))
+        assert (first.status_code, first.json()) == (202, {"received_bytes": 5})
+        assert (await page.get(f"files/?upload={UPLOAD}")).json() == {"received_bytes": 5}
+        early = await page.put(address, content=b"xxxxx", headers=piece(0, 5, 10))
+        assert (early.status_code, early.json()["received_bytes"]) == (409, 5)
+        assert await desk.shell("find ~/Uploads -type f ! -name '.*'") == ""
+        for _ in range(2):
+            last = await page.put(address, content=b"whole", headers=piece(5, 5, 10))
+            assert (last.status_code, last.json()) == (201, {"name": "folder/a.txt"})
+    assert await desk.shell("cd ~/Uploads; find . -type f; cat folder/a.txt") == "./folder/a.txt\nhalf whole"
+
+
+@pytest.mark.parametrize(
+    ("upload", "headers", "status"),
+    [
+        (UPLOAD, piece(0, 1, 2_000_001), 413),
+        (UPLOAD, piece(0, 1, 17 << 40), 413),
+        (UPLOAD, piece(0, 2, 10), 400),
+        (UPLOAD, piece(10, 1, 10), 400),
+        (UPLOAD, {}, 400),
+        ("..%2f..%2f" + UPLOAD, piece(0, 1, 10), 400),
+        (UPLOAD, piece(3, 1, 10), 409),
+    ],
+)
+async def test_a_piece_that_cannot_be_right_is_refused_and_leaves_nothing(
+    desk: Desk, upload: str, headers: dict[str, str], status: int
+):
+    async with desk.page() as page:
+        limit = {"X-Greenroom-Max-Upload-Mb": "2"}
+        answer = await page.put(f"files/a?upload={upload}", content=b"x", headers=headers | limit)
+    assert (answer.status_code, "error_message" in answer.json()) == (status, True)
+    assert await desk.shell("find ~/Uploads -type f 2>/dev/null || true") == ""
+
+
+async def test_pieces_never_add_up_to_more_than_the_limit(desk: Desk):
+    """Even if each of them says that the whole is within it."""
+    limit = {"X-Greenroom-Max-Upload-Mb": "1"}
+    async with desk.page() as page:
+        address = f"files/a?upload={UPLOAD}"
+        first = await page.put(address, content=bytes(900_000), headers=piece(0, 900_000, 1_000_000) | limit)
+        more = await page.put(address, content=bytes(200_000), headers=piece(900_000, 200_000, 1_100_000) | limit)
+        assert (first.status_code, more.status_code) == (202, 413)
+        assert "up to 1 MB may be uploaded" in more.json()["error_message"]
+        assert (await page.get("files/", headers=limit)).json()["max_upload_bytes"] == 1_000_000
+        removed = await page.delete(f"files/?upload={UPLOAD}")
+    assert removed.status_code == 200
+    assert await desk.shell("ls -A ~/Uploads") == ""
+
+
+async def test_a_viewer_who_only_watches_has_no_files(desk: Desk):
+    await desk.shell("mkdir -p ~/Downloads; echo x >~/Downloads/a")
+    async with desk.page() as page:
+        page.headers["X-Greenroom-View-Only"] = "1"
+        seen = (await page.get("files/")).json()
+        asked = [await page.get(f"files/{address}") for address in ("a", "?zip", "?in=Uploads", f"?upload={UPLOAD}")]
+        asked += [await page.put("files/b", content="x"), await page.delete(f"files/?upload={UPLOAD}")]
+    assert (seen["uploads"], seen["downloads"], seen["files"]) == (False, False, [])
+    assert [each.status_code for each in asked] == [403] * 6
+    assert await desk.shell("ls -A ~/Uploads 2>/dev/null || true") == ""
+
+
+async def test_a_slash_in_a_name_is_no_folder(desk: Desk):
+    async with desk.page() as page:
+        assert (await page.put("files/a%2Fb.txt", content="x")).status_code == 400
+        assert (await page.put("files/ok/%2e%2e/b.txt", content="x")).status_code == 400
+        assert (await page.get("files/ok/%2e%2e/%2e%2e/.bashrc")).status_code == 404
+        assert (await page.get("files/?in=..")).status_code == 404
+    assert await desk.shell("ls -A ~/Uploads 2>/dev/null || true") == ""
+
+
+async def test_a_download_goes_on_from_where_it_was_cut(desk: Desk):
+    await desk.shell("mkdir -p ~/Downloads; printf 0123456789 >~/Downloads/digits")
+    async with desk.page() as page:
+        whole = await page.get("files/digits")
+        at_4 = {"Range": "bytes=4-", "If-Range": whole.headers["ETag"]}
+        rest = await page.get("files/digits", headers=at_4)
+        changed = await page.get("files/digits", headers=at_4 | {"If-Range": '"other"'})
+    assert (rest.status_code, rest.text, rest.headers["Content-Range"]) == (206, "456789", "bytes 4-9/10")
+    assert (changed.status_code, changed.text) == (200, "0123456789")
+
+
 async def test_files_in_downloads_alone_go_out(desk: Desk):
     await desk.shell(
         "mkdir -p ~/Downloads/folder; cd ~/Downloads; echo '<script>' >page.html; mkfifo pipe; echo x >.hidden;"

@@ -150,10 +150,11 @@ async def test_the_viewer_is_led_to_the_container_with_its_credential(agent: Age
     assert agent.api.asked[0][0] == "auth.example:8443"
 
 
-async def test_the_page_learns_how_long_its_viewer_may_be_idle(agent: Agent):
-    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0))
+async def test_the_page_learns_how_long_its_viewer_may_be_idle_and_what_they_may_upload(agent: Agent):
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0, max_upload_mb=7))
     reply = await agent.ask(cookie="greenroom_viewer=good")
     assert reply.headers["X-Greenroom-Idle-Disconnect-S"] == "90"
+    assert reply.headers["X-Greenroom-Max-Upload-Mb"] == "7"
 
 
 @pytest.mark.parametrize("websocket", [False, True])

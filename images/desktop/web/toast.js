@@ -1,12 +1,28 @@
-// A sentence at the lower edge of the screen, for a while.
+// A sentence at the lower edge of the screen, for a while; with buttons, `[{ label, act }]` or `[{ label, href }]`, longer.
 const SHOWN_MS = 6000;
+const SHOWN_WITH_BUTTONS_MS = 20000;
 const message = document.getElementById('message');
 
 let timer = 0;
 
-export function say(text) {
+export function say(text, buttons = []) {
   clearTimeout(timer);
-  message.textContent = text;
+  const hide = () => { message.hidden = true; };
+  const sentence = document.createElement('span');
+  sentence.textContent = text;
+  const all = buttons.length > 0 ? [...buttons, { label: '✕', name: 'Close', act() {} }] : [];
+  message.replaceChildren(sentence, ...all.map(({ label, name, act, href, download }) => {
+    const button = document.createElement(href ? 'a' : 'button');
+    button.textContent = label;
+    if (name) button.ariaLabel = name;
+    if (href) Object.assign(button, { href, ...(download ? { download } : { target: '_blank', rel: 'noopener' }) });
+    else button.type = 'button';
+    button.addEventListener('click', () => {
+      hide();
+      act?.();
+    });
+    return button;
+  }));
   message.hidden = false;
-  timer = setTimeout(() => { message.hidden = true; }, SHOWN_MS);
+  timer = setTimeout(hide, buttons.length > 0 ? SHOWN_WITH_BUTTONS_MS : SHOWN_MS);
 }

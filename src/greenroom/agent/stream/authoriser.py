@@ -2,11 +2,11 @@
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.targets), `X-Greenroom-Authorization` (the container's own
-credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's page, 0 = never), or 401/403 with
-`X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the limit of the session's user is 403 with
-`X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its token in the address, and moves
-the token into a cookie on the session's path; if another Agent runs the session's replacement, or its page serves
-another path alone, it redirects there.
+credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb`
+(0 = no limit of the user's), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over
+the limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a
+page with its token in the address, and moves the token into a cookie on the session's path; if another Agent runs the
+session's replacement, or its page serves another path alone, it redirects there.
 
 An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
 permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
@@ -149,6 +149,7 @@ class StreamAuthoriser:
                 "X-Greenroom-Strip": target.strip,
                 "X-Greenroom-Authorization": _basic(session.spec),
                 "X-Greenroom-Idle-Disconnect-S": f"{_idle_disconnect_s(session):g}",
+                "X-Greenroom-Max-Upload-Mb": str(_max_upload_mb(session)),
             }
         )
 
@@ -306,13 +307,17 @@ def _idle_disconnect_s(session: SessionSnapshot) -> float:
     return session.authorised.idle_disconnect_s if session.authorised else 0.0
 
 
+def _max_upload_mb(session: SessionSnapshot) -> int:
+    return session.authorised.max_upload_mb if session.authorised else 0
+
+
 def _check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Raises TooLarge: the upload exceeds the limit of the session's user."""
+    """Raises TooLarge: the request exceeds the limit of the session's user; a file in pieces is left to the page."""
     length = headers.get("x-original-length", "")
     reason = refusal_of_upload(
         method=headers.get("x-original-method", ""),
         length_bytes=int(length) if length.isdecimal() else None,
-        max_mb=session.authorised.max_upload_mb if session.authorised else 0,
+        max_mb=_max_upload_mb(session),
     )
     if reason:
         raise TooLarge(reason)

@@ -44,7 +44,7 @@ export function ControlBar({ page, children }: Props) {
             onClick={() => void toggle().catch((error: unknown) => showError('No full screen', error))}
           />
           <Tool label="Clipboard" icon={IconClipboard} onClick={togglePanel} expanded={panel} />
-          {page.filesUrl !== null && <Files url={page.filesUrl} />}
+          {page.hasFiles && <Files page={page} />}
           <Quality page={page} />
         </Group>
       </Paper>
@@ -53,9 +53,14 @@ export function ControlBar({ page, children }: Props) {
   );
 }
 
-/** The session's own page for uploads and downloads, in a window beside it; the cookie of the stream opens it. */
-function Files({ url }: { url: string }) {
-  return <Tool label="Files" icon={IconFiles} onClick={() => window.open(url, '_blank', 'noopener')} />;
+/** Opens the panel of files, which is part of the session's own page: files never pass through the console. */
+function Files({ page }: { page: FramePage }) {
+  const open = page.panel === 'files';
+  const toggle = () => {
+    page.focus();
+    page.showPanel('files', !open);
+  };
+  return <Tool label="Files" icon={IconFiles} onClick={toggle} expanded={open} />;
 }
 
 /** State of the stream as a dot, with the measured delay beside it. */

@@ -1,5 +1,6 @@
 /** The conversation with the page inside the frame (docs/reference/session-page.md). */
 
+import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 
 /**
@@ -17,6 +18,8 @@ interface FrameMessage {
   ms?: number;
   uploads?: boolean;
   downloads?: boolean;
+  name?: string;
+  open?: boolean;
 }
 
 export interface FramePage {
@@ -29,8 +32,12 @@ export interface FramePage {
   clipboard: string | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
   latencyMs: number | null;
-  /** Address of the page for files in and out of the session; null where it has neither. */
-  filesUrl: string | null;
+  /** Whether files can go into the session or out of it. */
+  hasFiles: boolean;
+  /** Which of its panels the page shows over the desktop, by name; null = none. */
+  panel: string | null;
+  /** Have the page show a panel, or close it. */
+  showPanel: (name: string, open: boolean) => void;
   /** Put text on the session's clipboard. */
   sendClipboard: (text: string) => void;
   /** Give the keyboard to the desktop. */
@@ -53,8 +60,9 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const [clipboard, setClipboard] = useState<string | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
   const [hasFiles, setHasFiles] = useState(false);
-  const address = new URL(url, location.href);
-  const { origin } = address;
+  const [panel, setPanel] = useState<string | null>(null);
+  const theme = useComputedColorScheme('light');
+  const { origin } = new URL(url, location.href);
 
   useEffect(() => {
     const receive = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
@@ -67,6 +75,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       }
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
+      if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
     window.addEventListener('message', receive);
@@ -78,6 +87,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     [frame, origin],
   );
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
+  const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);
   const focus = useCallback(() => {
     frame.current?.focus();
     say({ type: 'focus' });
@@ -88,14 +98,13 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     if (!loaded || !silent) return;
     let left = GREETINGS;
     const greet = () => {
-      say({ type: 'hello' });
+      say({ type: 'hello', theme });
       left -= 1;
       if (left === 0) clearInterval(timer);
     };
     const timer = setInterval(greet, GREETING_MS);
     greet();
     return () => clearInterval(timer);
-  }, [loaded, silent, say]);
-  const filesUrl = hasFiles ? new URL('files.html', address).href : null;
-  return { state, reason, received, clipboard, latencyMs, filesUrl, sendClipboard, focus };
+  }, [loaded, silent, say, theme]);
+  return { state, reason, received, clipboard, latencyMs, hasFiles, panel, showPanel, sendClipboard, focus };
 }

@@ -4,7 +4,7 @@ import asyncio
 import mimetypes
 import os
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 CHUNK_BYTES = 1 << 18
 SECURITY = (
@@ -21,7 +21,9 @@ class BadRequestError(Exception):
 
 
 class Request:
-    """The head of a request: method, path without query, headers by lower-case name."""
+    """The head of a request: method, path without query (`path`; `parts` are what stood between its slashes), query,
+    headers by lower-case name.
+    """
 
     def __init__(self, head: bytes) -> None:
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -29,9 +31,12 @@ class Request:
             self.method, target, _ = first.split(" ", 2)
         except ValueError as error:
             raise BadRequestError(first) from error
-        self.path = unquote(target.split("?")[0], errors="replace")
+        path, _, query = target.partition("?")
+        self.path = unquote(path, errors="replace")
         if "\0" in self.path:
             raise BadRequestError(first)
+        self.parts = [unquote(part, errors="replace") for part in path.removeprefix("/").split("/")]
+        self.query = dict(parse_qsl(query, keep_blank_values=True))
         pairs = (line.partition(":") for line in lines if line)
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
 
@@ -55,17 +60,25 @@ def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "a
 
 
 async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, *extra: str) -> None:
-    """Answer with a file that exists, with an ETag so that asking again moves no bytes."""
+    """Answer with a file that exists, with an ETag so that asking again moves no bytes, from where a browser that was
+    cut off in a download goes on (`Range`, `If-Range`).
+    """
     with path.open("rb") as file:
         facts = os.fstat(file.fileno())
         etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         if request.headers.get("if-none-match") == etag:
             writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *SECURITY, "", ""]).encode())
             return
+        begin = first_byte(request, etag, facts.st_size)
+        left = facts.st_size - begin
         mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        lines = ["HTTP/1.1 200 OK", f"Content-Length: {facts.st_size}", f"Content-Type: {mime}", f"ETag: {etag}"]
+        lines = ["HTTP/1.1 206 Partial Content" if begin else "HTTP/1.1 200 OK", f"Content-Length: {left}"]
+        lines += [f"Content-Type: {mime}", f"ETag: {etag}", "Accept-Ranges: bytes"]
+        if begin:
+            lines += [f"Content-Range: bytes {begin}-{facts.st_size - 1}/{facts.st_size}"]
         writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
-        left = 0 if request.method == "HEAD" else facts.st_size
+        file.seek(begin)
+        left = 0 if request.method == "HEAD" else left
         while left > 0:
             data = file.read(min(left, CHUNK_BYTES))
             if not data:
@@ -73,3 +86,12 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
             writer.write(data)
             await writer.drain()
             left -= len(data)
+
+
+def first_byte(request: Request, etag: str, size: int) -> int:
+    """Where to begin: of all ranges only "from here to the end", the one of a download that goes on, is answered as one."""
+    unit, _, wanted = request.headers.get("range", "").partition("=")
+    begin = wanted.removesuffix("-")
+    if unit != "bytes" or not wanted.endswith("-") or not begin.isdecimal():
+        return 0
+    return int(begin) if request.headers.get("if-range", etag) == etag and int(begin) < size else 0

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import files
 import sound
+import uploads
 from answers import BadRequestError, Request, reply, send_file
 from idle import Idle
 from sound_server import SoundServer
@@ -84,8 +85,8 @@ class Page:
             finally:
                 self.video.display_closed()
             return False
-        elif request.path.startswith("/files/"):
-            await files.answer(request.path.removeprefix("/files/"), request, reader, writer)
+        elif request.parts[0] == "files" and request.parts[1:]:
+            await files.answer(request, reader, writer)
         else:
             await send_page(writer, request)
         return True
@@ -196,7 +197,8 @@ async def main() -> None:
     page = Page(os.environ.get("VNC_USER", "kasm_user"), password)
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
     server = await asyncio.start_server(page.connected, "0.0.0.0", port, ssl=own_certificate(), limit=1 << 18)
-    async with server, SoundServer():
+    async with server, SoundServer(), asyncio.TaskGroup() as group:
+        group.create_task(uploads.expire())
         await server.serve_forever()
 
 

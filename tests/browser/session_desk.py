@@ -1,0 +1,122 @@
+"""A framed session in a real browser, for tests of the session's page alone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.async_api import Frame, Page, async_playwright
+from tests.browser.session_page import SmallGateway, small_gateway
+
+from greenroom.core.workspace.run_config import RunConfig
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
+from greenroom.runtimes.contract import Runtime
+from greenroom.runtimes.docker.runtime import DockerRuntime
+
+SESSION = str(uuid.uuid4())
+LATE = "Got data while disconnected"
+"""noVNC, when the stream ends while it draws one frame and has received the next: it goes on with that one then."""
+
+UPLOADS = "/home/kasm-user/Uploads"
+"""Beside variables of the environment: options of a disk of its own for that folder."""
+
+
+@dataclass
+class Desk:
+    """A framed session: the browser's page around it, its frame, and the runtime it runs on."""
+
+    page: Page
+    frame: Frame
+    gateway: SmallGateway
+    runtime: Runtime
+    complaints: list[str]
+
+    async def shell(self, script: str) -> str:
+        result = await self.runtime.exec(SESSION, Exec(argv=("bash", "-c", script), deadline_s=10))
+        return result.output.strip()
+
+    async def state(self, wanted: str) -> None:
+        await self.frame.wait_for_selector(f"html[data-state={wanted}]", state="attached", timeout=15_000)
+
+    async def received(self, condition: str) -> Any:
+        """The first message of the session's page to its parent for which the script `condition` over `m` holds."""
+        found = await self.page.wait_for_function(f"window.received.find((m) => {condition})", timeout=15_000)
+        return await found.json_value()
+
+    async def say(self, message: dict[str, Any]) -> None:
+        await self.page.evaluate("(message) => window.say(message)", message)
+
+    async def awaited(self, script: str, wanted: str) -> str:
+        """The output of `script` in the session when it is `wanted`, or else after a while.
+
+        What it complains of before then does not count: a file that is not there yet, a clipboard that is empty.
+        """
+        is_wanted = f"[ \"$(exec 2>/dev/null; {script})\" = '{wanted}' ]"
+        return await self.shell(f"for i in $(seq 50); do {is_wanted} && break; sleep 0.1; done; {script}")
+
+    async def eventually(self, script: str, wanted: str) -> None:
+        """Until the output of `script` in the session is `wanted`."""
+        assert await self.awaited(script, wanted) == wanted
+
+    async def reopen(self) -> None:
+        """Load the page anew, as a person who comes back."""
+        await self.page.reload()
+        self.frame = next(frame for frame in self.page.frames if frame.url == self.gateway.frame_url)
+        await self.state("connected")
+        await self.received("m.type === 'files'")
+
+    async def terminal(self) -> None:
+        """Open a terminal by its keys, which the desktop takes a moment after its first picture; the shell waits."""
+        prompts_in_front = "xdotool getactivewindow getwindowname | grep -c kasm-user@"
+        for _ in range(5):
+            await self.page.keyboard.press("Control+Alt+t")
+            if await self.awaited(prompts_in_front, "1") == "1":
+                return
+        raise AssertionError("no terminal came")
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[Runtime]:
+    runtime = DockerRuntime(str(uuid.uuid4()), str(uuid.uuid4()))
+    await runtime.open()
+    yield runtime
+    await runtime.remove_all()
+    await runtime.close()
+
+
+@pytest.fixture(params=[{}])
+async def desk(
+    request: pytest.FixtureRequest, chromium: dict[str, Any], runtime: Runtime, desktop_image: str
+) -> AsyncIterator[Desk]:
+    environment = dict(request.param)
+    tmpfs = {UPLOADS: environment.pop(UPLOADS)} if UPLOADS in environment else {}
+    spec = SessionSpec(
+        image=desktop_image,
+        image_id="",
+        credential="s3cret",
+        environment=environment,
+        run_config=RunConfig(tmpfs=tmpfs),
+    )
+    await runtime.create(SESSION, spec)
+    address = (await runtime.start(SESSION)).address
+    assert address is not None
+    while not (await runtime.probe(address, spec)).usable:
+        pass
+    async with small_gateway(address, spec) as gateway, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**chromium)
+        context = await browser.new_context(
+            viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+        )
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" and m.text != LATE else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(gateway.parent_url)
+        frame = next(frame for frame in page.frames if frame.url == gateway.frame_url)
+        desk = Desk(page, frame, gateway, runtime, complaints)
+        await desk.state("connected")
+        yield desk
+        await browser.close()
