@@ -26,7 +26,9 @@ export type Fields = Omit<
 export type WorkspaceFields = UseFormReturnType<Fields>;
 
 type Nullable = 'persistent_profile_path' | 'zone_id' | 'server_id' | 'filter_policy_id';
-type Unshown = 'session_time_limit' | 'persistent_profile_config';
+/** Set by the api and the catalogue alone. */
+type Unshown =
+  'session_time_limit' | 'persistent_profile_config' | 'page_path' | 'start_page' | 'ready_path' | 'port_map';
 
 const MB = 1_000_000;
 const GB = 1_000_000_000;
