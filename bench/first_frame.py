@@ -6,7 +6,7 @@ import time
 
 from bench.instance import Instance, instance
 from bench.line import Line
-from bench.stream import open_stream
+from bench.opened import open_stream
 from bench.table import Figure, median, spread
 
 SAMPLES = 9

@@ -10,7 +10,7 @@ import psycopg
 
 from bench.instance import Instance, instance
 from bench.line import Line
-from bench.stream import await_open
+from bench.opened import await_open
 from bench.table import Figure, median, spread
 
 POOL = 3

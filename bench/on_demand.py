@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from bench import raw
 from bench.instance import Instance, instance
 from bench.line import Line
-from bench.stream import open_stream
+from bench.opened import open_stream
 from bench.table import Figure, median, spread
 from greenroom.runtimes.probe import Prober
 

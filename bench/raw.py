@@ -9,7 +9,7 @@ import time
 import uuid
 from base64 import b64encode
 
-from bench.stream import first_frame
+from bench.opened import first_frame
 from greenroom.agent.session.prober import pause_s
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.docker.spec import MAX_OPEN_FILES, MAX_PIDS, SHM_BYTES
@@ -26,7 +26,7 @@ def names(count: int) -> list[str]:
     return [f"gr-bench-{uuid.uuid4().hex[:8]}" for _ in range(count)]
 
 
-async def start(name: str, image: str) -> str:
+async def start(name: str, image: str, **environment: str) -> str:
     """`docker run` with the limits that a session of the workspace Desktop has; host:port of its page.
 
     Its share of the CPU is one of them: beside other work a container with Docker's default has ten times as much.
@@ -36,6 +36,7 @@ async def start(name: str, image: str) -> str:
         "--cpu-shares", str(round(SPEC.cores * 1024)), "--memory", str(SPEC.memory_bytes),
         "--memory-swap", str(SPEC.memory_bytes), "--pids-limit", str(MAX_PIDS), "--shm-size", str(SHM_BYTES),
         "--ulimit", f"nofile={MAX_OPEN_FILES}",
+        *(word for name, value in environment.items() for word in ("-e", f"{name}={value}")),
         "-e", f"VNC_PW={SPEC.credential}", "-p", f"127.0.0.1::{SPEC.port}", image, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     assert await process.wait() == 0

@@ -1,70 +1,254 @@
-"""Open a session's stream as a browser would, and wait for its first frame (RFB over the websocket)."""
+"""The two pictures of a session beside each other: noVNC's (light) and H.264 (video), in a real browser.
+
+Each scene runs in a container of its own with a session's limits; chromium is on the same machine and connected to the
+container's page, without a gateway. Frames are changes that chromium shows. CPU is that of the container, memory what
+its processes take (PSS) while a viewer watches.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-import struct
-from urllib.parse import urlsplit
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.typing import Subprotocol
+from playwright.async_api import Page, async_playwright
+from tests.browser.own_machine import chromium_options
 
-from bench.instance import Instance
-from bench.line import Events, Line
+from bench import raw
+from bench.table import Figure, percentile
+from greenroom.runtimes.probe import Prober
+from greenroom.up.checks import desktop_image
+
+WATCHED_S: Final = 10.0
+SETTLES_S: Final = 4.0
+KEYS: Final = 60
+KINDS: Final = ("light", "video")
+FILM: Final = Path(__file__).parent / "scenes/video.py"
+
+TYPING: Final = r"""
+field() { printf '\033[10;20H\033[%dm%30s\033[0m' $((42 + 3 * n)) ''; }
+n=0; printf '\033[2J'; field
+while read -rsn1; do n=$((1 - n)); field; done
+"""
+SCROLLING: Final = r"""
+while :; do i=$((i + 1)); echo "$i $((i * 26544357 % 99991)) the quick brown fox jumps over the lazy dog $RANDOM"
+sleep 0.033; done
+"""
+DRAGGING: Final = r"""
+xdotool search --sync --class xterm >/tmp/window
+while :; do for i in $(seq 0 8 400) $(seq 400 -8 0); do
+xdotool windowmove "$(head -1 /tmp/window)" $((i + 40)) $((i / 2 + 60)); sleep 0.016; done; done
+"""
+
+LOOK: Final = """() => {
+  const small = new OffscreenCanvas(16, 16).getContext('2d', {willReadFrequently: true});
+  const pixels = (x, y, w, h) => {
+    small.drawImage(document.querySelector('canvas'), x, y, w, h, 0, 0, 16, 16);
+    return small.getImageData(0, 0, 16, 16).data;
+  };
+  window.changes = (ms) => new Promise((resolve) => {
+    let [count, last] = [0, ''];
+    const end = performance.now() + ms;
+    const look = () => {
+      const now = pixels(0, 0, 1280, 740).join();
+      if (now !== last) count += 1;
+      last = now;
+      if (performance.now() < end) requestAnimationFrame(look); else resolve(count);
+    };
+    look();
+  });
+  window.delay = (x, y) => new Promise((resolve) => {
+    const is_green = () => { const [r, g] = pixels(x, y, 2, 2); return g > r; };
+    const before = is_green();
+    addEventListener('keydown', () => {
+      const begun = performance.now();
+      const look = () => {
+        if (is_green() !== before) resolve(performance.now() - begun);
+        else if (performance.now() - begun > 2000) resolve(null);
+        else setTimeout(look, 0);
+      };
+      look();
+    }, {once: true, capture: true});
+    window.armed = true;
+  });
+}"""
 
 
-class _Reader:
-    """Bytes of a websocket, independent of its frames."""
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is measured while something moves."""
 
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
-        self._buffer = b""
-
-    async def take(self, count: int) -> bytes:
-        while len(self._buffer) < count:
-            data = await self._socket.recv()
-            self._buffer += data if isinstance(data, bytes) else data.encode()
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        return taken
+    frames_s: float
+    kb_s: float
+    cpu_percent: float
 
 
-async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext) -> None:
-    """RFB 3.8 with security None (or none offered), one full update of the screen."""
-    async with connect(
-        url,
-        ssl=context,
-        additional_headers=headers,
-        subprotocols=[Subprotocol("binary")],
-        max_size=None,
-        compression=None,
-        proxy=None,
-        close_timeout=0.2,
-    ) as socket:
-        reader = _Reader(socket)
-        await reader.take(12)
-        await socket.send(b"RFB 003.008\n")
-        kinds = await reader.take((await reader.take(1))[0])
-        assert 1 in kinds, kinds
-        await socket.send(b"\x01")
-        assert await reader.take(4) == bytes(4)
-        await socket.send(b"\x01")
-        width, height = struct.unpack(">HH", await reader.take(4))
-        await reader.take(16)
-        await reader.take(struct.unpack(">I", await reader.take(4))[0])
-        await socket.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
-        assert (await reader.take(1))[0] == 0
+def run() -> list[Figure]:
+    """Every scene with each picture in turn."""
+    with chromium_options() as options:
+        return asyncio.run(_run(options))
 
 
-def await_open(line: Line, events: Events, session_id: str) -> str:
-    """Wait until the session may be opened, asking again when something is said of it; the address that opens it."""
-    return events.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
+async def _run(options: dict[str, Any]) -> list[Figure]:
+    async def seen(play: Callable[[_Session], Any]) -> dict[str, Any]:
+        return {kind: await _in_session(kind, play, options) for kind in KINDS}
+
+    figures: list[Figure] = []
+    idle = await seen(_idle)
+    figures.append(_figure("a desktop at rest, one viewer", "memory", "MiB", {k: i[0] for k, i in idle.items()}))
+    figures.append(_figure("a desktop at rest, one viewer", "CPU", "% of a core", {k: i[1] for k, i in idle.items()}))
+    delays = await seen(_typing)
+    for percent in (50, 95):
+        values = {kind: percentile(found, percent) for kind, found in delays.items()}
+        figures.append(_figure("typing", f"key to pixel p{percent}", "ms", values, delays))
+    for name, play in (("scrolling text", _scrolling), ("window drag", _dragging), ("720p video", _film)):
+        scenes = await seen(play)
+        for title, unit in (("frames_s", "1/s"), ("kb_s", "kB/s"), ("cpu_percent", "% of a core")):
+            values = {kind: getattr(scene, title) for kind, scene in scenes.items()}
+            figures.append(_figure(name, {"frames_s": "frames", "kb_s": "data"}.get(title, "CPU"), unit, values))
+    return figures
 
 
-def open_stream(instance: Instance, line: Line, events: Events, session_id: str) -> None:
-    """Wait until the session may be opened, go through the address with the token, get the first frame."""
-    parts = urlsplit(await_open(line, events, session_id))
-    entered = Line(instance, parts.netloc)
-    cookie = entered.cookie_of(f"{parts.path}?{parts.query}")
-    headers = {"Cookie": cookie, "Origin": instance.facts["url"]}
-    asyncio.run(first_frame(f"wss://{parts.netloc}{parts.path}websockify", headers, entered.context))
+def _figure(
+    scene: str, what: str, unit: str, values: dict[str, float], samples: dict[str, list[float]] | None = None
+) -> Figure:
+    samples = samples or {kind: [] for kind in KINDS}
+    return Figure(
+        name=f"picture: {scene}: {what}",
+        product=values["video"],
+        yardstick=values["light"],
+        unit=unit,
+        yardstick_name="the light picture",
+        samples=len(samples["video"]) or 1,
+        samples_of_product=samples["video"],
+        samples_of_yardstick=samples["light"],
+        more_is_better=what == "frames",
+    )
+
+
+class _Session:
+    """A container whose page chromium shows."""
+
+    def __init__(self, name: str, page: Page) -> None:
+        self.name = name
+        self.page = page
+        found = subprocess.run(
+            ["docker", "inspect", "-f", "{{.Id}} {{.State.Pid}}", name], check=True, capture_output=True, text=True
+        )
+        self._id, self._pid = found.stdout.split()
+
+    async def starts(self, *argv: str, script: str = "") -> None:
+        """Start a program on its screen; `script` is its standard input."""
+        command = ["docker", "exec", "-i", self.name, *argv]
+        process = await asyncio.create_subprocess_exec(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        await process.communicate(script.encode())
+        assert process.returncode == 0
+
+    async def terminal(self, script: str, size: str) -> None:
+        """Run a shell script in a terminal."""
+        await self.starts("bash", "-c", "cat >/tmp/scene", script=script)
+        look = f"-fa 'DejaVu Sans Mono' -fs 11 -geometry {size} -bg black -fg white"
+        await self.starts("bash", "-c", f"setsid xterm {look} -e bash /tmp/scene >/dev/null 2>&1 &")
+
+    async def watched(self) -> Scene:
+        """Look at it for a while."""
+        await asyncio.sleep(SETTLES_S)
+        cpu, sent, begun = self._cpu_s(), self._sent_bytes(), time.monotonic()
+        changes = await self.page.evaluate(f"changes({WATCHED_S * 1000})")
+        took_s = time.monotonic() - begun
+        used_s, kilobytes = self._cpu_s() - cpu, (self._sent_bytes() - sent) / 1000
+        return Scene(changes / took_s, kilobytes / took_s, used_s * 100 / took_s)
+
+    def memory_mib(self) -> float:
+        """PSS of all processes."""
+        listed = subprocess.run(["docker", "top", self.name, "-eo", "pid"], check=True, capture_output=True, text=True)
+        total = 0
+        for pid in listed.stdout.split()[1:]:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return total / 1024
+
+    def _cpu_s(self) -> float:
+        for folder in Path("/sys/fs/cgroup").rglob(f"*{self._id}*"):
+            if (stat := folder / "cpu.stat").is_file() and "usage_usec" in stat.read_text():
+                return int(stat.read_text().split("usage_usec ")[1].split()[0]) / 1e6
+            if (usage := folder / "cpuacct.usage").is_file():
+                return int(usage.read_text()) / 1e9
+        raise AssertionError("the container has no count of its CPU")
+
+    def _sent_bytes(self) -> int:
+        lines = Path(f"/proc/{self._pid}/net/dev").read_text().splitlines()
+        return next(int(line.split(":")[1].split()[8]) for line in lines if line.strip().startswith("eth0:"))
+
+
+async def _in_session(kind: str, play: Callable[[_Session], Any], options: dict[str, Any]) -> Any:
+    name = raw.names(1)[0]
+    prober = Prober()
+    try:
+        address = await raw.start(name, desktop_image(), GREENROOM_PICTURE=kind)
+        await raw.painted(prober, address, is_alone=True)
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(**options)
+            context = await browser.new_context(
+                ignore_https_errors=True,
+                bypass_csp=True,
+                viewport={"width": 1280, "height": 800},
+                http_credentials={"username": raw.SPEC.auth_user, "password": raw.SPEC.credential},
+            )
+            page = await context.new_page()
+            await page.goto(f"https://{address}/")
+            await page.wait_for_selector("html[data-state=connected]", state="attached")
+            await page.wait_for_selector(f"html[data-picture={kind}]", state="attached")
+            await page.evaluate(LOOK)
+            found = await play(_Session(name, page))
+            await browser.close()
+        return found
+    finally:
+        await prober.close()
+        subprocess.run(["docker", "rm", "-f", name], check=False, capture_output=True)
+
+
+async def _idle(session: _Session) -> tuple[float, float]:
+    scene = await session.watched()
+    return session.memory_mib(), scene.cpu_percent
+
+
+async def _typing(session: _Session) -> list[float]:
+    await session.terminal(TYPING, "100x30+100+100")
+    await asyncio.sleep(SETTLES_S)
+    await session.page.mouse.click(400, 400)
+    delays: list[float] = []
+    # The place lies in the coloured field.
+    for number in range(KEYS + 3):
+        delay = asyncio.ensure_future(session.page.evaluate("delay(400, 296)"))
+        await session.page.wait_for_function("window.armed")
+        await session.page.evaluate("window.armed = false")
+        await session.page.keyboard.press("a")
+        found = await delay
+        if number >= 3:
+            assert found is not None, "a key changed nothing on the screen"
+            delays.append(found)
+        await asyncio.sleep(0.1 + number * 37 % 50 / 1000)
+    return delays
+
+
+async def _scrolling(session: _Session) -> Scene:
+    await session.terminal(SCROLLING, "140x45+40+30")
+    return await session.watched()
+
+
+async def _dragging(session: _Session) -> Scene:
+    await session.terminal("seq 2000; sleep 1000", "80x24+40+60")
+    await session.starts("bash", "-c", "cat >/tmp/drag; setsid bash /tmp/drag >/dev/null 2>&1 &", script=DRAGGING)
+    return await session.watched()
+
+
+async def _film(session: _Session) -> Scene:
+    await session.starts("bash", "-c", "cat >/tmp/film.py", script=FILM.read_text())
+    await session.starts("bash", "-c", "setsid python3 -u /tmp/film.py >/tmp/film.log 2>&1 &")
+    await session.starts("bash", "-c", "until grep -q playing /tmp/film.log; do sleep 0.2; done")
+    return await session.watched()

@@ -136,8 +136,9 @@ function show() {
 }
 
 function tellPicture() {
-  const kinds = offered ? ['light', 'video'] : ['light'];
-  tellParent({ type: 'stream', kind: video?.isPainting ? 'video' : 'light', wanted, kinds });
+  const kind = video?.isPainting ? 'video' : 'light';
+  document.documentElement.dataset.picture = kind;
+  tellParent({ type: 'stream', kind, wanted, kinds: offered ? ['light', 'video'] : ['light'] });
 }
 
 function want(kind) {

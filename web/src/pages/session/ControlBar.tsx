@@ -4,6 +4,7 @@ import { IconClipboard, IconFiles, IconMaximize, IconMinimize } from '@tabler/ic
 import { type ReactNode, useEffect, useState } from 'react';
 import { showError } from '../../components/feedback';
 import { ClipboardPanel } from './ClipboardPanel';
+import { PictureStats, PictureTool } from './PictureTools';
 import { Tool } from './Tool';
 import type { FramePage } from './useFramePage';
 
@@ -45,7 +46,9 @@ export function ControlBar({ page, children }: Props) {
           />
           <Tool label="Clipboard" icon={IconClipboard} onClick={togglePanel} expanded={panel} />
           {page.hasFiles && <Files page={page} />}
+          {page.picture && <PictureTool picture={page.picture} />}
           <Quality page={page} />
+          {page.picture?.stats && <PictureStats stats={page.picture.stats} />}
         </Group>
       </Paper>
       {panel && <ClipboardPanel page={page} onClose={close} />}

@@ -2,6 +2,7 @@
 
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
+import { type Picture, type PictureMessage, usePicture } from './usePicture';
 
 /**
  * `silent` = the page has not answered our hello: it is loading, or it does not have the protocol; `idle` = it was
@@ -9,9 +10,8 @@ import { type RefObject, useCallback, useEffect, useState } from 'react';
  */
 export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused' | 'idle';
 
-interface FrameMessage {
+interface FrameMessage extends PictureMessage {
   greenroom: number;
-  type: string;
   state?: FrameState;
   reason?: string;
   text?: string;
@@ -32,6 +32,8 @@ export interface FramePage {
   clipboard: string | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
   latencyMs: number | null;
+  /** Which of its pictures it shows; null where it does not say. */
+  picture: Picture | null;
   /** Whether files can go into the session or out of it. */
   hasFiles: boolean;
   /** Which of its panels the page shows over the desktop, by name; null = none. */
@@ -64,6 +66,12 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const theme = useComputedColorScheme('light');
   const { origin } = new URL(url, location.href);
 
+  const say = useCallback(
+    (message: object) => frame.current?.contentWindow?.postMessage({ greenroom: PROTOCOL, ...message }, origin),
+    [frame, origin],
+  );
+  const { picture, receive: receivePicture } = usePicture(say);
+
   useEffect(() => {
     const receive = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
       if (from !== origin || source !== frame.current?.contentWindow) return;
@@ -76,16 +84,13 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
+      receivePicture(data);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
     window.addEventListener('message', receive);
     return () => window.removeEventListener('message', receive);
-  }, [frame, origin]);
+  }, [frame, origin, receivePicture]);
 
-  const say = useCallback(
-    (message: object) => frame.current?.contentWindow?.postMessage({ greenroom: PROTOCOL, ...message }, origin),
-    [frame, origin],
-  );
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);
   const focus = useCallback(() => {
@@ -106,5 +111,17 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     greet();
     return () => clearInterval(timer);
   }, [loaded, silent, say, theme]);
-  return { state, reason, received, clipboard, latencyMs, hasFiles, panel, showPanel, sendClipboard, focus };
+  return {
+    state,
+    reason,
+    received,
+    clipboard,
+    latencyMs: picture?.stats?.latency_ms ?? latencyMs,
+    picture,
+    hasFiles,
+    panel,
+    showPanel,
+    sendClipboard,
+    focus,
+  };
 }

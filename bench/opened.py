@@ -1,0 +1,70 @@
+"""Open a session's stream as a browser would, and wait for its first frame (RFB over the websocket)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+from urllib.parse import urlsplit
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from bench.instance import Instance
+from bench.line import Events, Line
+
+
+class _Reader:
+    """Bytes of a websocket, independent of its frames."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._buffer = b""
+
+    async def take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            data = await self._socket.recv()
+            self._buffer += data if isinstance(data, bytes) else data.encode()
+        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        return taken
+
+
+async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext) -> None:
+    """RFB 3.8 with security None (or none offered), one full update of the screen."""
+    async with connect(
+        url,
+        ssl=context,
+        additional_headers=headers,
+        subprotocols=[Subprotocol("binary")],
+        max_size=None,
+        compression=None,
+        proxy=None,
+        close_timeout=0.2,
+    ) as socket:
+        reader = _Reader(socket)
+        await reader.take(12)
+        await socket.send(b"RFB 003.008\n")
+        kinds = await reader.take((await reader.take(1))[0])
+        assert 1 in kinds, kinds
+        await socket.send(b"\x01")
+        assert await reader.take(4) == bytes(4)
+        await socket.send(b"\x01")
+        width, height = struct.unpack(">HH", await reader.take(4))
+        await reader.take(16)
+        await reader.take(struct.unpack(">I", await reader.take(4))[0])
+        await socket.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+        assert (await reader.take(1))[0] == 0
+
+
+def await_open(line: Line, events: Events, session_id: str) -> str:
+    """Wait until the session may be opened, asking again when something is said of it; the address that opens it."""
+    return events.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
+
+
+def open_stream(instance: Instance, line: Line, events: Events, session_id: str) -> None:
+    """Wait until the session may be opened, go through the address with the token, get the first frame."""
+    parts = urlsplit(await_open(line, events, session_id))
+    entered = Line(instance, parts.netloc)
+    cookie = entered.cookie_of(f"{parts.path}?{parts.query}")
+    headers = {"Cookie": cookie, "Origin": instance.facts["url"]}
+    asyncio.run(first_frame(f"wss://{parts.netloc}{parts.path}websockify", headers, entered.context))

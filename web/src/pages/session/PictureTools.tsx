@@ -1,0 +1,37 @@
+import { Text } from '@mantine/core';
+import { IconMovie, IconPhoto } from '@tabler/icons-react';
+import { Tool } from './Tool';
+import type { Picture, Stats } from './usePicture';
+
+const KBIT_OF_MBIT = 1000;
+
+/** Which picture is shown, with one click to the other. */
+export function PictureTool({ picture }: { picture: Picture }) {
+  if (!picture.switch) return null;
+  const isVideo = picture.wanted === 'video';
+  const waits = isVideo && picture.shown === 'light' ? ' (the light one until it comes)' : '';
+  return (
+    <Tool
+      label={
+        isVideo ? `Picture: video${waits}. Switch to light` : 'Picture: light. Switch to video, for moving pictures'
+      }
+      name={`Picture: ${picture.wanted}`}
+      icon={isVideo ? IconMovie : IconPhoto}
+      onClick={picture.switch}
+    />
+  );
+}
+
+/** Rate and frames of the picture. It changes every second, so it is not read out. */
+export function PictureStats({ stats }: { stats: Stats }) {
+  return (
+    <Text size="xs" c="dimmed" className="number nowrap" aria-hidden>
+      {rate(stats.kbit_s)} · {stats.frames_s} fps
+    </Text>
+  );
+}
+
+function rate(kbit_s: number): string {
+  if (kbit_s < KBIT_OF_MBIT) return `${kbit_s} kbit/s`;
+  return `${(kbit_s / KBIT_OF_MBIT).toFixed(1)} Mbit/s`;
+}

@@ -1,0 +1,79 @@
+/** Which of its two pictures a session shows, and what that costs (docs/reference/session-page.md). */
+
+import { useCallback, useEffect, useState } from 'react';
+
+/** noVNC's picture, or H.264 for moving pictures. */
+export type PictureKind = 'light' | 'video';
+
+export interface Stats {
+  kbit_s: number;
+  frames_s: number;
+  latency_ms: number | null;
+}
+
+export interface Picture {
+  shown: PictureKind;
+  wanted: PictureKind;
+  stats: Stats | null;
+  /** Show the other one; null where the session or the browser has no other. The browser remembers the choice. */
+  switch: (() => void) | null;
+}
+
+export interface PictureMessage extends Partial<Stats> {
+  type: string;
+  kind?: PictureKind;
+  wanted?: PictureKind;
+  kinds?: PictureKind[];
+}
+
+const CHOICE = 'greenroom-picture';
+
+/** `say` sends a message to the session's page; `receive` takes those that come from it. */
+export function usePicture(say: (message: object) => void) {
+  const [reported, setReported] = useState<Required<Pick<PictureMessage, 'kind' | 'wanted' | 'kinds'>> | null>(null);
+  const [stats, setStats] = useState<Stats | null>(null);
+
+  const receive = useCallback((message: PictureMessage) => {
+    const { type, kind, wanted, kinds, kbit_s, frames_s, latency_ms } = message;
+    if (type === 'stream' && kind && wanted && Array.isArray(kinds)) setReported({ kind, wanted, kinds });
+    if (type === 'stats' && typeof kbit_s === 'number' && typeof frames_s === 'number')
+      setStats({ kbit_s, frames_s, latency_ms: typeof latency_ms === 'number' ? latency_ms : null });
+  }, []);
+
+  const has = reported?.kinds.includes('video') ?? false;
+  useEffect(() => {
+    const kind = remembered();
+    if (has && kind !== null) say({ type: 'stream', kind });
+  }, [has, say]);
+
+  const other: PictureKind = reported?.wanted === 'video' ? 'light' : 'video';
+  const change = useCallback(() => {
+    remember(other);
+    say({ type: 'stream', kind: other });
+  }, [say, other]);
+
+  const picture: Picture | null = reported && {
+    shown: reported.kind,
+    wanted: reported.wanted,
+    stats,
+    switch: has ? change : null,
+  };
+  return { picture, receive };
+}
+
+function remembered(): PictureKind | null {
+  try {
+    const kind = localStorage.getItem(CHOICE);
+    return kind === 'light' || kind === 'video' ? kind : null;
+  } catch {
+    return null; // this browser keeps nothing for pages
+  }
+}
+
+function remember(kind: PictureKind): void {
+  try {
+    localStorage.setItem(CHOICE, kind);
+  } catch {
+    // It is chosen for this time only.
+  }
+}
