@@ -1,4 +1,4 @@
-"""Since when a viewer has given no input, derived from the bytes they send (images/desktop, idle.py)."""
+"""Since when a viewer has given no input, derived from the bytes they send (idle.py of the session's page)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-SOURCE = Path(__file__).parents[2] / "images/desktop/rootfs/opt/greenroom/idle.py"
+SOURCE = Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom/idle.py"
 
 
 def loaded() -> ModuleType:

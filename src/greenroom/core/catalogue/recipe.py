@@ -31,7 +31,9 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
 
 
 class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The program of a workspace. `window_title` is a regular expression that is found in the title of its window."""
+    """The program of a workspace. `window_title` is a regular expression that is found in the title of its window. One
+    of kind page serves HTTP on the socket /tmp/.greenroom/program.sock.
+    """
 
     command: Annotated[str, Meta(min_length=1)]
     window_title: str = ""
@@ -46,6 +48,9 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[int, Meta(ge=1, le=65535)] = 6901
     protocol: Protocol = "https"
     auth_user: str = "kasm_user"
+    page_path: str = "/"
+    start_page: str = ""
+    ready_path: str = ""
     run_config: dict[str, Any] = {}
     exec_config: dict[str, Any] = {}
 
@@ -76,6 +81,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             port=self.workspace.port,
             protocol=self.workspace.protocol,
             auth_user=self.workspace.auth_user,
+            page_path=self.workspace.page_path,
+            start_page=self.workspace.start_page,
+            ready_path=self.workspace.ready_path,
             run_config=self.workspace.run_config,
             exec_config=self.workspace.exec_config,
             categories=list(self.categories),

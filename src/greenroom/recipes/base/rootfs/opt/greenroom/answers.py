@@ -21,12 +21,13 @@ class BadRequestError(Exception):
 
 
 class Request:
-    """The head of a request: method, path without query (`path`; `parts` are what stood between its slashes), query,
-    headers by lower-case name.
+    """The head of a request: its lines, method, path without query (`path`; `parts` are what stood between its slashes),
+    query, headers by lower-case name.
     """
 
     def __init__(self, head: bytes) -> None:
-        first, *lines = head.decode("latin-1").split("\r\n")
+        self.lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        first, *lines = self.lines
         try:
             self.method, target, _ = first.split(" ", 2)
         except ValueError as error:

@@ -1,6 +1,6 @@
 """The page of a session: HTTPS with basic auth, the files in web/, and a relay from a websocket to the X server.
 
-    page.py RFB_SOCKET        the password is read from file descriptor 3
+    page.py FOLDER            of the session's sockets; the password is read from file descriptor 3
 
 Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /health      without password: 200 {"ok": true} once the X server accepts connections, else 503
@@ -11,6 +11,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
                      the other end can measure the round trip of exactly the way its frames take. Header
                      X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
+Of a workspace of kind page all but /health is the program's (program.py).
 Standard library only; what went wrong with one connection ends that connection and nothing else.
 """
 
@@ -30,11 +31,14 @@ import sound
 import uploads
 from answers import BadRequestError, Request, reply, send_file
 from idle import Idle
+from program import Program
 from sound_server import SoundServer
 from video import Video
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
-RFB_SOCKET = sys.argv[1]
+FOLDER = Path(sys.argv[1])
+RFB_SOCKET = str(FOLDER / "rfb.sock")
+PROGRAM_SOCKET = str(FOLDER / "program.sock")
 WEB = Path("/opt/greenroom/web")
 REQUEST_TIMEOUT_S = 10
 IDLE_TIMEOUT_S = 65
@@ -47,7 +51,8 @@ GOOD_BYE_S = 2
 class Page:
     """All connections of one session's page."""
 
-    def __init__(self, user: str, password: str) -> None:
+    def __init__(self, user: str, password: str, program: Program | None) -> None:
+        self.program = program
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
         self.video = Video()
 
@@ -69,11 +74,14 @@ class Page:
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; False when the connection cannot be used for another."""
         if request.path == "/health":
-            ok = await display_answers()
+            ok = await (self.program.is_there() if self.program else display_answers())
             reply(writer, "200 OK" if ok else "503 Service Unavailable", b'{"ok": %s}' % str(ok).lower().encode())
         elif not hmac.compare_digest(request.headers.get("authorization", "").encode(), self.authorization):
             challenge = 'WWW-Authenticate: Basic realm="session"'
             reply(writer, "401 Unauthorized", b"", "application/json", challenge)
+        elif self.program:
+            await self.program.answer(request, reader, writer)
+            return False
         elif request.path == "/stream/":
             return await self.video.answer(request, reader, writer)
         elif request.path in sound.PATHS:
@@ -179,8 +187,7 @@ async def from_display(display: asyncio.StreamReader, writer: asyncio.StreamWrit
 
 def own_certificate() -> ssl.SSLContext:
     """TLS with a certificate made now, for this session alone."""
-    folder = Path(RFB_SOCKET).parent
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    certificate, key = FOLDER / "certificate.pem", FOLDER / "key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     names = ["-days", "3650", "-subj", "/CN=session", "-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*make, *names], check=True, stderr=subprocess.DEVNULL)
@@ -194,7 +201,8 @@ async def main() -> None:
     with os.fdopen(3) as handed_over:
         password = handed_over.readline().rstrip("\n")
     mimetypes.add_type("text/javascript", ".js")
-    page = Page(os.environ.get("VNC_USER", "kasm_user"), password)
+    program = Program(PROGRAM_SOCKET) if os.environ.get("GREENROOM_DESKTOP") == "page" else None
+    page = Page(os.environ.get("VNC_USER", "kasm_user"), password, program)
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
     server = await asyncio.start_server(page.connected, "0.0.0.0", port, ssl=own_certificate(), limit=1 << 18)
     async with server, SoundServer(), asyncio.TaskGroup() as group:

@@ -1,0 +1,141 @@
+"""Makes the image of a recipe on this host: the shared base where it is missing, then the recipe's own layer over it.
+
+An image has the labels `greenroom.recipe`, the digest of all that it is made of, and `greenroom.base`, what it was made
+over; with both as they should be it is left as it is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import tarfile
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from greenroom.recipes import debian
+from greenroom.recipes.shelf import BASE, Image, files_of, lines
+from greenroom.runtimes.docker.builder import Builder, BuildError
+
+BASE_REPOSITORY: Final = "greenroom/desktop-base"
+LABEL: Final = "greenroom.recipe"
+BASE_LABEL: Final = "greenroom.base"
+PAGE: Final = BASE / "page"
+"""Built from images/page by script/lib; it comes with the package."""
+OF_BASE: Final = 50
+"""The part of the base in all of a build, percent, where it has to be made."""
+STEPS_OF_BASE: Final = 12
+"""Lines that mmdebstrap writes, about."""
+AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+PROXY: Final = ("http_proxy", "https_proxy", "no_proxy")
+START: Final = """#!/bin/bash
+# Start the application; an address or a file to open may follow.
+exec {command} "$@"
+"""
+_STEP: Final = re.compile(r"Step ([0-9]+)/([0-9]+) : ")
+_NOISE: Final = re.compile(r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]Reading ")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a build is, and what it is at."""
+
+    percent: int
+    step: str
+
+
+async def is_made(builder: Builder, image: Image, base: str = "") -> bool:
+    """Whether this host has the image as it should be."""
+    labels = await builder.labels(image.reference) or {}
+    return labels.get(LABEL) == image.digest and labels.get(BASE_LABEL) == _base(base)
+
+
+async def make(builder: Builder, image: Image, base: str = "") -> AsyncGenerator[Progress]:
+    """Make the image if it is not made; `base` is an image to start from instead of one of this machine's packages.
+
+    Raises:
+        BuildError: it could not be made; the sentence has the line that says why.
+        RuntimeUnavailable: no Docker daemon answers.
+    """
+    if await is_made(builder, image, base):
+        return
+    if not (PAGE / "index.html").is_file():
+        raise BuildError("The session's page is not built; run images/build in the checkout once, which needs Node.js.")
+    done = 0
+    if not base and await builder.labels(_base(base)) is None:
+        async for progress in _made_base(builder, _base(base)):
+            yield progress
+        done = OF_BASE
+    said = ""
+    arguments = {
+        "BASE": _base(base),
+        "PACKAGES": " ".join(lines(BASE / "packages")),
+        "OWN_PACKAGES": " ".join(image.packages),
+        "FLAVOUR": image.flavour,
+        "RECIPE": image.digest,
+        **{name: os.environ[name] for name in PROXY if name in os.environ},
+    }
+    progress = Progress(done, "The image's own layer")
+    try:
+        async for line in builder.instructions(_context(image), image.reference, arguments):
+            if step := _STEP.match(line):
+                number, of = int(step[1]), int(step[2])
+                progress = Progress(done + (100 - done) * (number - 1) // of, progress.step)
+                yield progress
+            elif line.strip() and not _NOISE.match(line):
+                said = line.strip()
+                progress = Progress(progress.percent, said)
+                yield progress
+    except BuildError as error:
+        why = f" ({said.rstrip('.')})" if said else ""
+        raise BuildError(f"The image {image.reference} could not be made: {error.message.rstrip('.')}{why}.") from error
+    yield Progress(100, "Done")
+
+
+async def _made_base(builder: Builder, name: str) -> AsyncGenerator[Progress]:
+    count = 0
+    async for step in debian.make(builder, name, BASE):
+        count += 1
+        yield Progress(min(OF_BASE - 1, OF_BASE * count // STEPS_OF_BASE), f"Debian packages: {step}")
+
+
+def _base(chosen: str) -> str:
+    return chosen or debian.name_of(BASE_REPOSITORY, BASE)
+
+
+def _context(image: Image) -> bytes:
+    """A tar with the Dockerfile and all that it copies."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("own", "install"):  # they are copied, though most recipes have no such files
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        for name, content in _files(image):
+            entry = tarfile.TarInfo(name)
+            # Not by the mode of the file, which archives of packages do not keep everywhere.
+            entry.mode = 0o755 if content.startswith(b"#!") else 0o644
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _files(image: Image) -> Iterator[tuple[str, bytes]]:
+    for name in ("Dockerfile", "own-packages"):
+        yield name, (BASE / name).read_bytes()
+    yield from _below(BASE / "rootfs", "rootfs")
+    yield from _below(PAGE, "page")
+    if image.folder:
+        yield from _below(image.folder / "rootfs", "own")
+        yield from _below(image.folder / "install", "install")
+        if (image.folder / "install").is_dir() and AUTHORITIES.is_file():
+            yield "install/authorities.pem", AUTHORITIES.read_bytes()
+    if image.application:
+        yield "own/opt/greenroom/application", START.format(command=image.application.command).encode()
+
+
+def _below(folder: Path, into: str) -> Iterator[tuple[str, bytes]]:
+    for file in files_of(folder):
+        yield f"{into}/{file.relative_to(folder)}", file.read_bytes()

@@ -1,0 +1,118 @@
+"""Reads the recipes that come with Greenroom, and names the image of each by all that it is made of.
+
+An image's tag is the beginning of a digest of the shared base and of the recipe's own files, so a changed recipe has a
+new tag, and its image can be made while sessions of the old one run.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.catalogue.recipe import Application, Recipe, parse
+from greenroom.core.errors import NotFound
+
+ROOT: Final = Path(__file__).parent
+BASE: Final = ROOT / "base"
+CATALOGUE: Final = ROOT / "catalogue"
+FLAVOURS: Final = ("xfce", "openbox", "never-paints")
+"""Of greenroom/desktop: the plain desktop, and two that tests use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What an image is made of besides the base. `flavour` says which programs /opt/greenroom/desktop starts."""
+
+    reference: str
+    digest: str
+    flavour: str
+    packages: tuple[str, ...] = ()
+    application: Application | None = None
+    folder: Path | None = None
+
+
+@functools.cache
+def all_recipes() -> tuple[Recipe, ...]:
+    """The recipes by their names.
+
+    Raises:
+        Invalid: one cannot be used.
+    """
+    return tuple(_read(file.parent) for file in sorted(CATALOGUE.glob("*/recipe.toml")))
+
+
+def find(name: str) -> Recipe:
+    """The recipe of this name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    for recipe in all_recipes():
+        if recipe.name == name:
+            return recipe
+    known = ", ".join(recipe.name for recipe in all_recipes())
+    raise NotFound(f"The catalogue has no recipe {name}; it has {known}.")
+
+
+def picture(recipe: Recipe) -> bytes:
+    """Its artwork, an SVG."""
+    return (CATALOGUE / recipe.name / "picture.svg").read_bytes()
+
+
+def reference(recipe: Recipe) -> str:
+    """The image made from the recipe as it is now."""
+    return image_of(recipe).reference
+
+
+def image_of(recipe: Recipe) -> Image:
+    """What its image is made of."""
+    folder = CATALOGUE / recipe.name
+    digest = _digest(BASE, folder)
+    return Image(
+        reference=f"greenroom/{recipe.name}:{digest[:12]}",
+        digest=digest,
+        flavour="xfce" if recipe.kind == "desktop" else recipe.kind,
+        packages=tuple(recipe.packages),
+        application=recipe.application,
+        folder=folder,
+    )
+
+
+def flavour(name: str) -> Image:
+    """greenroom/desktop:NAME."""
+    return Image(reference=f"greenroom/desktop:{name}", digest=_digest(BASE), flavour=name)
+
+
+def lines(file: Path) -> list[str]:
+    """The lines of a file without its comments."""
+    return [line for line in file.read_text().splitlines() if line and not line.startswith("#")]
+
+
+def _read(folder: Path) -> Recipe:
+    return parse(folder.name, tomllib.loads((folder / "recipe.toml").read_text()))
+
+
+@functools.cache
+def _digest(*folders: Path) -> str:
+    """Of the names and contents of their files."""
+    made = hashlib.sha256()
+    for folder in folders:
+        for file in files_of(folder):
+            content = hashlib.sha256(file.read_bytes()).hexdigest()
+            made.update(f"{folder.name}/{file.relative_to(folder)} {content}\n".encode())
+    return made.hexdigest()
+
+
+def forget() -> None:
+    """Read the files anew when they are asked for next."""
+    _digest.cache_clear()
+    all_recipes.cache_clear()
+
+
+def files_of(folder: Path) -> list[Path]:
+    """All files below a folder, in an order that is the same everywhere."""
+    return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)

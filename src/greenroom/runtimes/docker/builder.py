@@ -1,0 +1,80 @@
+"""Makes images with a Docker daemon: of a file tree, and of the instructions in a build context."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+import aiodocker
+
+from greenroom.core.errors import GreenroomError
+from greenroom.runtimes.docker.errors import translated
+
+
+class BuildError(GreenroomError):
+    """An image could not be made."""
+
+    code = "build-failed"
+
+
+class Builder:
+    """Of the daemon that `docker` is connected to."""
+
+    def __init__(self, docker: aiodocker.Docker) -> None:
+        self._docker: Any = docker
+
+    async def labels(self, image: str) -> dict[str, str] | None:
+        """Those of an image; None = it is not here."""
+        async with translated(asks=True):
+            try:
+                found = await self._docker.images.inspect(image)
+            except aiodocker.DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+        return cast("dict[str, str]", found["Config"].get("Labels") or {})
+
+    async def tree(self, files: AsyncIterator[bytes]) -> str:
+        """Make an image of a file system, a tar; its id.
+
+        Raises:
+            BuildError: the daemon refuses it.
+        """
+        made = ""
+        async for answer in self._answers("images/create", {"fromSrc": "-"}, files):
+            made = str(answer.get("status", made))
+        return made
+
+    async def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
+        """Make an image of a context with its Dockerfile, a tar; what the daemon and the commands write, by line. The
+        commands are on the host's network: rules for sessions, and a host's own, stop what other networks ask for.
+
+        Raises:
+            BuildError: an instruction failed; in its message what the daemon says of that.
+        """
+        parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
+        async for answer in self._answers("build", parameters, context):
+            for line in str(answer.get("stream", "")).splitlines():
+                yield line
+
+    async def _answers(
+        self, path: str, parameters: Mapping[str, str], body: bytes | AsyncIterator[bytes]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """aiodocker has no call for the one, and none for the other's network."""
+        headers = {"Content-Type": "application/x-tar"}
+        async with (
+            translated(),
+            self._docker._query(path, "POST", params=parameters, headers=headers, data=body, timeout=None) as response,  # noqa: SLF001
+        ):
+            async for line in response.content:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise BuildError(str(answer["error"]))
+                yield answer
+
+    async def name(self, image: str, reference: str) -> None:
+        """Give an image one more name."""
+        async with translated():
+            repository, _, tag = reference.rpartition(":")
+            await self._docker.images.tag(image, repo=repository, tag=tag)
