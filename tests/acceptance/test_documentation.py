@@ -23,7 +23,15 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 PASSWORD: Final = "a-pass-phrase-1"
 """Typed wherever a command asks for one; 16 bytes with its new line, so that reading ahead takes whole ones."""
 
-USUAL: Final = ("users-and-groups", "stage-sessions", "web-filter", "metrics", "take-a-manager-out", "rolling-update")
+USUAL: Final = (
+    "users-and-groups",
+    "stage-sessions",
+    "web-filter",
+    "metrics",
+    "take-a-manager-out",
+    "rolling-update",
+    "sharing",
+)
 READ: Final = tuple(
     ROOT / "docs" / page
     for page in (

@@ -34,6 +34,7 @@ from websockets.typing import Origin, Subprotocol
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
+from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
@@ -263,6 +264,7 @@ async def make_world() -> World:
         UpstreamAuth(folder / "cert.pem"),
         cutter,
         folder,
+        pages=ViewOnlyPages(),
         last_fresh=lambda: None,
         report=lambda _sentence, _session_id: None,
         opened=lambda sentence, _session_id, _user_id: openings.append(sentence),

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from greenroom.agent.stream import termination
 from greenroom.agent.stream.termination import StreamTerminator, connections_to, shut_down
+from greenroom.core.session.visits import Connection
 
 HOLD = """
 import socket, sys
@@ -55,11 +56,27 @@ async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: Str
         writer.close()
 
 
-async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch):
-    tried: list[str] = []
+async def test_of_all_clients_of_one_address_only_the_named_connection_is_cut(cutter: StreamTerminator):
+    """As a guest's: the gateway's end is cut, by the address and port from which the guest came."""
+    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    cut, kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    cutter.cut_clients_soon("s", [Connection(*cut[1].get_extra_info("sockname"))])
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(cut[0].read(1), WITHIN_S) == b""
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(kept[0].read(1), 0.2)
+    await cutter.wait()
+    for _, writer in (cut, kept):
+        writer.close()
+    server.close()
 
-    async def no_process(address: str) -> None:
-        tried.append(address)
+
+async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch):
+    tried: list[Connection] = []
+
+    async def no_process(remote: Connection) -> None:
+        tried.append(remote)
         raise BlockingIOError(11, "no process can be started")
 
     monkeypatch.setattr(termination, "destroy", no_process)
@@ -69,7 +86,7 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
     with capture_logs() as logs:
         cutter.cut_soon("s", "127.0.0.1:1")
         await cutter.wait()
-    assert tried == ["127.0.0.1:1"] * 2
+    assert tried == [Connection("127.0.0.1", 1)] * 2
     assert [row["session_id"] for row in logs if row["log_level"] == "error"] == ["s"] * 2
 
 
@@ -79,8 +96,8 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
     )
     assert process.stdout is not None
     assert await process.stdout.readline() == b"connected\n"
-    assert shut_down(f"127.0.0.1:{ports[1]}") == 0
-    assert shut_down(f"127.0.0.1:{ports[0]}") == 1
+    assert shut_down(Connection("127.0.0.1", ports[1])) == 0
+    assert shut_down(Connection("127.0.0.1", ports[0])) == 1
     assert await asyncio.wait_for(process.stdout.readline(), WITHIN_S) == b"ended\n"
     assert await process.wait() == 0
 
@@ -89,7 +106,7 @@ async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int]
     monkeypatch.setattr(termination, "_holders", lambda *_: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
     with pytest.raises(PermissionError, match="1 connections are held by processes that cannot be seen"):
-        shut_down(f"127.0.0.1:{ports[0]}")
+        shut_down(Connection("127.0.0.1", ports[0]))
     writer.close()
 
 
@@ -99,12 +116,12 @@ def test_a_descriptor_that_is_no_socket_any_more_is_skipped_and_closed(monkeypat
     with Path("/dev/null").open() as file:
         monkeypatch.setattr(termination, "_holders", lambda *_: iter([(os.getpid(), file.fileno())]))
         before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
-        assert shut_down("127.0.0.1:1") == 0
+        assert shut_down(Connection("127.0.0.1", 1)) == 0
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile
 
 
 async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.MonkeyPatch):
-    def refused(_address: str) -> int:
+    def refused(_remote: Connection) -> int:
         raise PermissionError(1, os.strerror(1))
 
     said: list[str] = []
@@ -122,7 +139,7 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
     assert said == [f"s: {sentence}: [Errno 1] Operation not permitted"]
 
 
-def test_only_established_connections_to_exactly_this_address_count():
+def test_only_established_connections_to_exactly_this_address_count(monkeypatch: pytest.MonkeyPatch):
     table = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1
    1: 0100007F:C001 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 12 1
@@ -130,4 +147,5 @@ def test_only_established_connections_to_exactly_this_address_count():
    3: 0100007F:C002 0100007F:1F90 06 00000000:00000000 00:00000000 00000000     0        0 14 1
    4: 0100007F:C003 0200007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 15 1
 """
-    assert connections_to(table, "127.0.0.1", 8080) == {"12"}
+    monkeypatch.setattr(termination, "tables", lambda: [table])
+    assert connections_to(Connection("127.0.0.1", 8080)) == {"12"}

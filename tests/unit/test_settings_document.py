@@ -63,6 +63,14 @@ SHOWN_BY = {
     "database/api/test_session_commands.py": {
         "test_a_group_can_forbid_others_to_look": ("allow_kasm_screenshot",),
     },
+    "database/api/test_sharing.py": {
+        "test_each_setting_of_the_owners_group_closes_what_it_is_about": (
+            "allow_kasm_sharing",
+            "allow_guest_links",
+            "allow_shared_control",
+            "max_share_seconds",
+        ),
+    },
     "database/api/test_attributes_api.py": {
         "test_a_launch_without_a_workspace_starts_the_default_one": ("default_image",),
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from tests.support.played_pages import Pages
 
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.core.errors import Unavailable
+from greenroom.core.session.streams import Access
+from greenroom.core.session.visits import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.company import Watched
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
 A = "0f6e8a52-0000-4000-8000-00000000000a"
@@ -58,6 +63,15 @@ class Api:
     shows: str = ""
     path: str = ""
     asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
+    guests: dict[str, tuple[str, Access]] = field(default_factory=dict[str, tuple[str, Access]])
+    """Token → viewer id, what they may do."""
+    reported_viewers: list[Watched] = field(default_factory=list[Watched])
+
+    async def report(self, address: str, bearer: str, watched: Watched) -> None:
+        assert (address, bearer) == ("auth.example:8443", "Bearer id.credential")
+        if self.away:
+            raise Unavailable("The api is away.")
+        self.reported_viewers.append(watched)
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
         assert bearer == "Bearer id.credential"
@@ -65,6 +79,9 @@ class Api:
         await asyncio.sleep(0)
         if self.away:
             raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: timeout")
+        if question.token in self.guests:
+            viewer_id, access = self.guests[question.token]
+            return StreamVerdict(allow=True, user_id="u", epoch=self.epoch, viewer_id=viewer_id, access=access)
         if question.token != "good" or question.username not in ("", "ann"):
             return StreamVerdict(allow=False, reason="The token does not open this session.")
         return StreamVerdict(
@@ -80,6 +97,9 @@ class Cuts(StreamTerminator):
     def cut_soon(self, session_id: str, address: str) -> None:
         self.cut.append((session_id, address))
 
+    def cut_clients_soon(self, session_id: str, clients: Sequence[Connection]) -> None:
+        self.cut += [(session_id, f"{client.address}:{client.port}") for client in clients]
+
 
 class Who:
     route = "1a2b3c4d"
@@ -89,7 +109,7 @@ class Who:
 class Agent:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.table, self.api, self.cuts = Table(), Api(), Cuts()
+        self.table, self.api, self.cuts, self.pages = Table(), Api(), Cuts(), Pages()
         self.now = 1000.0
         self.fresh: float | None = None
         self.reported: list[str] = []
@@ -106,6 +126,7 @@ class Agent:
             self.api,
             self.cuts,
             self.folder,
+            pages=self.pages,
             last_fresh=lambda: self.fresh,
             report=lambda sentence, _session_id: self.reported.append(sentence),
             opened=lambda sentence, session_id, user_id: self.opened.append((sentence, session_id, user_id)),
@@ -113,6 +134,7 @@ class Agent:
             clock=lambda: self.now,
         )
         self.table.authorised_changed.subscribe(authoriser.authorised_changed)
+        self.company = authoriser.company
         app = Starlette(routes=authoriser.routes)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
 
@@ -125,11 +147,13 @@ class Agent:
         cookie: str = "",
         to: str = "authorise",
         client: tuple[str, str] = ("192.0.2.7", ""),
+        port: str = "",
         method: str = "GET",
         length: str = "",
     ) -> httpx.Response:
         headers = {"X-Original-URI": uri, "X-Original-Upgrade": "websocket" if websocket else "", "Cookie": cookie}
         headers |= dict(zip(("X-Original-Client", "X-Original-Forwarded-For"), client, strict=True))
+        headers |= {"X-Original-Client-Port": port} if port else {}
         headers |= {"X-Original-Method": method, "X-Original-Length": length}
         return await self._client.get(f"/{to}", headers={**headers, **({"Origin": origin} if origin else {})})
 

@@ -22,6 +22,7 @@ from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.session_cache import SessionCache
 from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
+from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, log, serving, stops
 from greenroom.kit.serving import Loop
@@ -44,6 +45,7 @@ class Agent:
     metrics: Metrics
     cutter: StreamTerminator
     upstream_auth: UpstreamAuth
+    view_only_pages: ViewOnlyPages
     streams: StreamAuthoriser
     edge: EdgeFiles | None
     """None without an edge gateway beside it."""
@@ -58,6 +60,7 @@ class Agent:
             ("host", self.host.run),
             ("journal", self.journal.keep_small),
             ("visits", self.streams.openings.run),
+            ("company", self.streams.company.run),
             ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]
 
@@ -68,6 +71,7 @@ class Agent:
     async def close(self) -> None:
         await self.link.close()
         await self.upstream_auth.close()
+        await self.view_only_pages.close()
         self.journal.close()
         self.identity.close()
 
@@ -103,13 +107,14 @@ def build(settings: config.AgentConfig) -> Agent:
         edge_url=settings.edge_url,
     )
     edge_dir = settings.edge_dir or settings.agent_dir / "edge"
-    cutter, upstream_auth = StreamTerminator(), UpstreamAuth(settings.ca_file)
+    cutter, upstream_auth, view_only_pages = StreamTerminator(), UpstreamAuth(settings.ca_file), ViewOnlyPages()
     streams = StreamAuthoriser(
         remembered,
         identity,
         upstream_auth,
         cutter,
         settings.agent_dir,
+        pages=view_only_pages,
         last_fresh=lambda: health.last_fresh,
         report=lambda sentence, session_id: sessions.outbox.log_line(LogCode.STREAM_REFUSED, sentence, session_id),
         opened=partial(sessions.outbox.log_line, LogCode.STREAM_OPENED),
@@ -131,6 +136,7 @@ def build(settings: config.AgentConfig) -> Agent:
         metrics=metrics,
         cutter=cutter,
         upstream_auth=upstream_auth,
+        view_only_pages=view_only_pages,
         streams=streams,
         edge=EdgeFiles(edge_dir, settings.edge_url, identity, link) if settings.edge_url else None,
     )

@@ -40,7 +40,7 @@ from greenroom.api.launch.service import Launcher
 from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.security import check_declared
-from greenroom.api.session import command_routes, published_commands
+from greenroom.api.session import command_routes, published_commands, share_routes
 from greenroom.api.session import published as published_sessions
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session.commands import Screenshots
@@ -62,6 +62,7 @@ _V1: Final = (
     session_routes.router,
     launch_routes.router,
     command_routes.router,
+    share_routes.router,
     pool_routes.router,
     workspace_routes.router,
     workspace_routes.filter_policy_router,

@@ -33,6 +33,7 @@ class Installation:
     anonymous_user_retention_s: int = 3600
     auto_agent: bool = False
     default_cpu_allocation_method: str = "Shares"
+    allow_silent_assist: bool = False
 
 
 def _setting(name: str, unit: str, minimum: int, description: str) -> Setting:
@@ -89,6 +90,11 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             default="Shares",
             choices=("Shares", "Quotas"),
             description="CPU of workspaces that say Inherit: Shares may use what is idle, Quotas are a hard limit",
+        ),
+        _switch(
+            "allow_silent_assist",
+            "Administrators with `sessions_assist_silent` may join a session without its user seeing it, where the law"
+            " allows that; each time is a row of the log",
         ),
     )
 }

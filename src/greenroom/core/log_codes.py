@@ -118,6 +118,22 @@ class LogCode(StrEnum):
         ),
         SECURITY,
     )
+    SHARE_CREATED = (
+        "share-created",
+        INFO,
+        "a session was shared: with which users or guests, for what and how long",
+        SECURITY,
+    )
+    SHARE_ENDED = "share-ended", INFO, "a session is not shared with them any more, and why", SECURITY
+    CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all others in a session may only watch from now on", SECURITY
+    VIEWER_JOINED = "viewer-joined", INFO, "someone joined a shared session: who, by which share, from where", SECURITY
+    VIEWER_LEFT = "viewer-left", INFO, "someone left a shared session, or was put out of it", SECURITY
+    SESSION_ASSISTED = (
+        "session-assisted",
+        INFO,
+        "an administrator joins the session of a user: who, whether to watch or to control, and whether announced",
+        SECURITY,
+    )
     STREAM_OPENED = (
         "stream-opened",
         INFO,

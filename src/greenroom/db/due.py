@@ -10,9 +10,10 @@ from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
 from greenroom.db.session.deadlines import WAITING, WAITS
 from greenroom.db.session.lifecycle import EXPIRING, LIVING
 from greenroom.db.session.observations import DECIDABLE, MISSED
+from greenroom.db.session.shares import EXPIRED
 
 READINGS: Final[tuple[LiteralString, ...]] = (
-    *(SUSPECTS, ENDABLE_OF_DEAD, MISSED, WAITING, CHANGED_OFFERS, AWAITING_SUCCESSOR, EXPIRING),
+    *(SUSPECTS, ENDABLE_OF_DEAD, MISSED, WAITING, CHANGED_OFFERS, AWAITING_SUCCESSOR, EXPIRING, EXPIRED),
 )
 IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(READINGS) + ") AS is_due"
 

@@ -37,6 +37,8 @@ class Secrets:
         if len(key) != 32:
             raise SetupError("The installation's key must have 32 bytes; restore the file from a backup.")
         self._token_key = _derived(key, b"greenroom connect token v1")
+        self._share_key = _derived(key, b"greenroom share link v1")
+        self._viewer_key = _derived(key, b"greenroom viewer token v1")
         self._device_key = _derived(key, b"greenroom known device v1")
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
@@ -122,6 +124,26 @@ class Secrets:
     def is_connect_token(self, token: str, session_id: str, user_id: str, epoch: int) -> bool:
         """Whether `token` is the connect token for these, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
+
+    def share_token(self, share_id: str, session_id: str) -> str:
+        """The secret part of a share's link."""
+        text = f"{share_id}|{session_id}".encode()
+        return base64.urlsafe_b64encode(hmac.digest(self._share_key, text, "sha256")).decode().rstrip("=")
+
+    def is_share_token(self, token: str, share_id: str, session_id: str) -> bool:
+        """Compared in constant time."""
+        return hmac.compare_digest(token.encode(), self.share_token(share_id, session_id).encode())
+
+    def viewer_token(self, viewer_id: str) -> str:
+        """The token that opens a stream for someone who joined by a share: their id and its signature."""
+        mac = hmac.digest(self._viewer_key, viewer_id.encode(), "sha256")
+        return f"{viewer_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+    def viewer_of(self, token: str) -> str | None:
+        """The id in a viewer's token; None if it is no such token, or its signature is not ours."""
+        viewer_id, dot, _ = token.partition(".")
+        is_ours = hmac.compare_digest(token.encode(), self.viewer_token(viewer_id).encode())
+        return viewer_id if dot and is_ours else None
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
         """Proof that a user logged in on a device: valid until `expires_s`, for the present password."""

@@ -4,8 +4,9 @@ All messages are JSON. Times are seconds unless a name says otherwise; ids are u
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
 `/manager_api/v1/edge-certificate` (EdgeRequest → EdgeCertificate), served by a Manager without the prefix as `/v1/…`;
 `/api/internal/stream` (Stream → StreamVerdict) at the api. All but the first carry the Agent's credential as
-`Authorization: Bearer <agent_id>.<credential>`. Refusals of a Manager are `{"code", "message"}`: 401 unknown or revoked
-credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 ask another Manager.
+`Authorization: Bearer <agent_id>.<credential>`. Refusals of a Manager are `{"code", "message"}`: 401 unknown or
+revoked credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 ask
+another Manager.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.session.streams import Access
 from greenroom.core.web_filter.policy import FilterPolicy
 
 VERSION: Final = 1
@@ -248,6 +250,8 @@ class Authorised(Message, frozen=True, kw_only=True):
     epoch: int
     idle_disconnect_s: float = 0.0
     max_upload_mb: int = 0
+    guests: dict[str, Access] = {}
+    """Who was let in besides: viewer id → what they may do. One who is not in it (any more) is cut off."""
 
 
 class PictureSize(Message, frozen=True, kw_only=True):
@@ -352,6 +356,10 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     """The session that replaced the one asked about (PROTOCOLS §3, hand-over); empty when it is itself."""
     path: str = ""
     """Where that session's stream is, with a slash at its end, if another Agent behind the same gateway runs it."""
+    viewer_id: str = ""
+    """Of a viewer by a share (core.session.sharing); empty for its user."""
+    access: Access = "view"
+    """Of a viewer with an id; the session's user always controls."""
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):

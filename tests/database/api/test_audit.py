@@ -162,7 +162,7 @@ PUBLIC_STEPS: Final = [
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
     r"/api/(internal/.*"
-    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|connect.*)"  # people's own doing, and sessions: rows of their own
+    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|shares/.*|connect.*)"  # people's own doing, with rows of their own
     r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
     r"|join_kasm))"
 )

@@ -76,6 +76,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         "key_id": (await admin.make("/api/v1/api-keys", name="odd"))["key_id"],
         "filter_policy_id": (await admin.make("/api/v1/filter-policies", name="odd"))["filter_policy_id"],
         "manager_id": str(uuid.uuid4()),
+        "share_id": "00000000",
     }
     plain = {"name": "x/y:z", "friendly_name": "Y", "zone_name": "y", "username": "y@x", "num_sessions": 0}
     for method, path, schema in bodies(document):

@@ -46,6 +46,8 @@ async def test_only_these_routes_need_no_credential(app: FastAPI):
         "GET /api/v1/authority",
         "POST /api/v1/join/agent",
         "POST /api/v1/join/gateway",
+        "POST /api/v1/shares/{share_id}/invitation",
+        "POST /api/v1/shares/{share_id}/viewers",
     }
 
 
@@ -88,7 +90,7 @@ async def test_what_needs_no_permission_shows_nothing_of_other_users(app: FastAP
 async def test_every_code_exists_and_is_needed_somewhere(app: FastAPI):
     needed = {code for r in access_of(app) if r.declared for code in (*(r.declared.codes or ()), *r.declared.one_of)}
     assert needed - set(PERMISSIONS) == set()
-    in_the_body = {"global_admin", "users_modify_admin", "groups_modify_system"}
+    in_the_body = {"global_admin", "users_modify_admin", "groups_modify_system", "sessions_assist_silent"}
     assert set(PERMISSIONS) - needed == in_the_body
 
 

@@ -269,7 +269,6 @@ async def test_no_command_runs_in_a_staged_session(session: Session):
     [
         ("get_kasm_frame_stats", "not available"),
         ("get_kasm_bottleneck_stats", "not available"),
-        ("join_kasm", "cannot be shared"),
         ("get_rdp_client_connection_info", "RDP"),
     ],
 )

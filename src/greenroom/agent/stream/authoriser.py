@@ -2,51 +2,61 @@
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.targets), `X-Greenroom-Authorization` (the container's own
-credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb`
-(0 = no limit of the user's), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over
-the limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a
-page with its token in the address, and moves the token into a cookie on the session's path; if another Agent runs the
-session's replacement, or its page serves another path alone, it redirects there.
+credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb` (0
+= no limit of the user's), and `X-Greenroom-View-Only` (1 for those who may only watch), or 401/403 with
+`X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the limit of the session's user is 403 with
+`X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its token in the address, and
+moves the token into a cookie on the session's path; if another Agent runs the session's replacement, or its page
+serves another path alone, it redirects there.
 
 An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
 permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
-by a Manager. A revocation cuts their connections.
+by a Manager. A revocation cuts their connections: of the session's user all to the session, of a guest those that they
+opened.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import unquote
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.session.views import SessionSnapshot, SessionView
+from greenroom.agent.stream.company import Company
+from greenroom.agent.stream.questions import (
+    Shown,
+    basic,
+    check_upload,
+    check_watching,
+    client_in,
+    idle_disconnect_s,
+    max_upload_mb,
+    permitted_by,
+    refusal,
+    tokens_in,
+)
 from greenroom.agent.stream.termination import StreamTerminator
-from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, client_of, token_hash
-from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
+from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, token_hash
+from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
+from greenroom.core.session.sharing import NO_VIEW_ONLY
 from greenroom.core.session.streams import (
     VIEWER_COOKIE,
-    Grant,
     StreamAddress,
     parse_address,
-    printable,
     refusal_by_agent,
-    refusal_of_upload,
     still_holds,
 )
 from greenroom.core.session.targets import Target, target_of
-from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.wire.messages import Authorised, Stream, StreamVerdict
+from greenroom.kit.concurrency import wait_for
+from greenroom.wire.company import Watched
+from greenroom.wire.messages import Stream, StreamVerdict
 
 MAX_TOKENS: Final = 3
 
@@ -71,6 +81,10 @@ class Asker(Protocol):
         """Raises Unavailable: the api could not be asked; the sentence names the address."""
         ...
 
+    async def report(self, address: str, bearer: str, watched: Watched) -> None:
+        """Raises Unavailable: as above."""
+        ...
+
 
 class MovedError(Forbidden):
     """The session is at `path`: another Agent runs the one that took its place, or its page serves no other path."""
@@ -80,12 +94,16 @@ class MovedError(Forbidden):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """A token that came with a request, and the user name beside it."""
+LISTED_WITHIN_S: Final = 3.0
+"""So long a guest waits for the desired list that names them: the api's word comes by another way."""
 
-    token: str
-    username: str = ""
+
+class Pages(Protocol):
+    """Asks pages of sessions (agent.stream.view_only)."""
+
+    async def keeps(self, url: str, authorization: str) -> bool:
+        """Whether the page drops what those send who may only watch. Raises Unavailable: it does not answer."""
+        ...
 
 
 class StreamAuthoriser:
@@ -104,6 +122,7 @@ class StreamAuthoriser:
         cutter: StreamTerminator,
         folder: Path,
         *,
+        pages: Pages,
         last_fresh: Callable[[], float | None],
         report: Report,
         opened: Write,
@@ -115,12 +134,15 @@ class StreamAuthoriser:
         self._identity = identity
         self._asker = asker
         self._cutter = cutter
+        self._pages = pages
         self._viewers = Viewers(folder)
         self._last_fresh = last_fresh
         self._report = report
         self._decided = decided
         self._clock = clock
         self.openings = Openings(opened, closed, clock)
+        self.company = Company(self._viewers, self._send_watched, clock)
+        self._relisted = asyncio.Event()
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
     @property
@@ -132,24 +154,26 @@ class StreamAuthoriser:
         try:
             address = self._address(headers.get("x-original-uri", ""))
             is_websocket = bool(headers.get("x-original-upgrade"))
-            shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
+            shown = [*tokens_in(headers.get("cookie", "")), *([Shown(address.token)] if address.token else [])]
             viewer, session = await self._admit(address, shown, headers.get("origin"), websocket=is_websocket)
             target = _target(address, session)
-            _check_upload(headers, session)
-            if is_websocket and not target.strip:
-                self.openings.opened(viewer, _client(headers))
+            check_upload(headers, session)
+            check_watching(headers, viewer, target)
+            if is_websocket:
+                self._opened(viewer, client_in(headers), target)
         except GreenroomError as error:
             self._decided("refused")
-            return _refused(error)
+            return refusal(error)
         self._decided("allowed")
         return Response(
             headers={
                 "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
                 "X-Greenroom-Base": target.base,
                 "X-Greenroom-Strip": target.strip,
-                "X-Greenroom-Authorization": _basic(session.spec),
-                "X-Greenroom-Idle-Disconnect-S": f"{_idle_disconnect_s(session):g}",
-                "X-Greenroom-Max-Upload-Mb": str(_max_upload_mb(session)),
+                "X-Greenroom-Authorization": basic(session.spec),
+                "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
+                "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),
+                "X-Greenroom-View-Only": "1" if viewer.watches else "",
             }
         )
 
@@ -158,14 +182,14 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            _, session = await self._admit(address, [_Shown(address.token)], headers.get("origin"), websocket=False)
+            _, session = await self._admit(address, [Shown(address.token)], headers.get("origin"), websocket=False)
             _target(address, session)
         except MovedError as moved:
             self._decided("moved")
             return self._sent_on(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
             self._decided("refused")
-            return _refused(error)
+            return refusal(error)
         self._decided("allowed")
         cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
         return Response(
@@ -185,7 +209,7 @@ class StreamAuthoriser:
         return address
 
     async def _admit(
-        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, websocket: bool
+        self, address: StreamAddress, shown: list[Shown], origin: str | None, *, websocket: bool
     ) -> tuple[Viewer, SessionSnapshot]:
         """The viewer and the session whose desktop they get; `origin` is that of the asking page.
 
@@ -206,7 +230,10 @@ class StreamAuthoriser:
         for one in shown[:MAX_TOKENS]:
             try:
                 viewer = await self._viewer(asked, one, origin or "")
-                return viewer, self._shown_to(viewer)
+                session = self._shown_to(viewer)
+                if viewer.watches:
+                    await self._require_view_only(session)
+                return viewer, session
             except (Unauthenticated, Unavailable) as error:
                 refusals.append(error)
         # no final verdict as long as one of the tokens was not asked about
@@ -225,7 +252,7 @@ class StreamAuthoriser:
             raise Forbidden("The session runs on another host now; ask for its status again.")
         reason = refusal_by_agent(
             session_id=session.session_id,
-            authorised=_grant(session.authorised),
+            permitted=permitted_by(session.authorised),
             handed_over=session.handed_over,
             address=session.address,
         )
@@ -235,7 +262,22 @@ class StreamAuthoriser:
             self._viewers.moved(viewer, session.address)
         return session
 
-    async def _viewer(self, asked: SessionSnapshot, shown: _Shown, origin: str) -> Viewer:
+    async def _require_view_only(self, session: SessionSnapshot) -> None:
+        """Raises Forbidden: the page would let watchers type."""
+        if not await self._pages.keeps(f"{session.spec.protocol}://{session.address}", basic(session.spec)):
+            raise Forbidden(NO_VIEW_ONLY)
+
+    def _opened(self, viewer: Viewer, client: Client, target: Target) -> None:
+        """Raises Forbidden: a guest who could not be cut off alone."""
+        if not viewer.viewer_id:
+            if not target.strip:
+                self.openings.opened(viewer, client)
+        elif client.connection is None:
+            raise Forbidden("The gateway beside this Agent does not say from where you come; it is of another version.")
+        else:
+            self.company.opened(viewer, client)
+
+    async def _viewer(self, asked: SessionSnapshot, shown: Shown, origin: str) -> Viewer:
         """The viewer with this token, known or asked about; equal questions at one time are asked once."""
         known = self._viewers.get(asked.session_id, shown.token)
         if known is not None and self._is_trusted(known):
@@ -249,12 +291,12 @@ class StreamAuthoriser:
 
     def _is_trusted(self, viewer: Viewer) -> bool:
         session = self._sessions.get(viewer.shows)
-        if session is None or not still_holds(viewer.grant, _grant(session.authorised)):
+        if session is None or not still_holds(viewer.grant, permitted_by(session.authorised)):
             return False
         ages_s = [self._clock() - at for at in (viewer.confirmed_at, self._last_fresh()) if at is not None]
         return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
 
-    async def _ask(self, asked: SessionSnapshot, shown: _Shown, origin: str) -> Viewer:
+    async def _ask(self, asked: SessionSnapshot, shown: Shown, origin: str) -> Viewer:
         question = Stream(session_id=asked.session_id, token=shown.token, username=shown.username, origin=origin)
         try:
             verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)
@@ -273,21 +315,47 @@ class StreamAuthoriser:
             ttl_s=verdict.viewer_ttl_s,
             address="",
             path=verdict.path,
+            viewer_id=verdict.viewer_id,
+            access=verdict.access if verdict.viewer_id else "control",
         )
-        session = self._sessions.get(viewer.shows)
-        if session is not None and not still_holds(viewer.grant, _grant(session.authorised)):
+        if viewer.viewer_id:
+            await self._listed(viewer)
+        if not self._is_permitted(viewer):
             raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent knows.")
         self._viewers.keep(lambda one: self._sessions.get(one.shows) is not None)
         self._viewers.add(viewer)
         return viewer
 
+    def _is_permitted(self, viewer: Viewer) -> bool:
+        session = self._sessions.get(viewer.shows)
+        return session is None or still_holds(viewer.grant, permitted_by(session.authorised))
+
+    async def _listed(self, viewer: Viewer) -> None:
+        """Wait for the list in which a guest stands who joined a moment ago."""
+        end_s = time.monotonic() + LISTED_WITHIN_S
+        while not self._is_permitted(viewer) and (left_s := end_s - time.monotonic()) > 0:
+            self._relisted.clear()
+            await wait_for(self._relisted, left_s)
+
     def authorised_changed(self, session_id: str) -> None:
         """The permitted viewers of the session changed: forget and cut those no longer permitted."""
+        self._relisted.set()
         session = self._sessions.get(session_id)
-        for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):
+        for viewer in self._viewers.forget_revoked(session_id, permitted_by(session.authorised) if session else None):
+            if viewer.viewer_id:
+                self._cutter.cut_clients_soon(session_id, viewer.connections)
+                continue
             beside = session.services.values() if session else ()
             for address in filter(None, (viewer.address, *beside)):
                 self._cutter.cut_soon(session_id, address)
+        self.company.changed()
+
+    async def _send_watched(self, watched: Watched) -> bool:
+        session = self._sessions.get(watched.session_id)
+        if session is None:
+            return False
+        await self._asker.report(session.spec.upstream_auth, self._identity.bearer, watched)
+        return True
 
 
 def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
@@ -296,58 +364,3 @@ def _target(address: StreamAddress, session: SessionSnapshot) -> Target:
     if target.elsewhere:
         raise MovedError(target.elsewhere)
     return target
-
-
-def _client(headers: Headers) -> Client:
-    names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for")
-    return client_of(*(headers.get(name, "") for name in names))
-
-
-def _idle_disconnect_s(session: SessionSnapshot) -> float:
-    return session.authorised.idle_disconnect_s if session.authorised else 0.0
-
-
-def _max_upload_mb(session: SessionSnapshot) -> int:
-    return session.authorised.max_upload_mb if session.authorised else 0
-
-
-def _check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Raises TooLarge: the request exceeds the limit of the session's user; a file in pieces is left to the page."""
-    length = headers.get("x-original-length", "")
-    reason = refusal_of_upload(
-        method=headers.get("x-original-method", ""),
-        length_bytes=int(length) if length.isdecimal() else None,
-        max_mb=_max_upload_mb(session),
-    )
-    if reason:
-        raise TooLarge(reason)
-
-
-def _grant(authorised: Authorised | None) -> Grant | None:
-    return Grant(user_id=authorised.user_id, epoch=authorised.epoch) if authorised else None
-
-
-def _cookies(header: str) -> Iterator[_Shown]:
-    """The tokens among the cookies: ours, then the one that programs send with their user's name."""
-    pairs = [part.strip().partition("=") for part in header.split(";")]
-    values = {name: unquote(value.strip('"')) for name, _, value in reversed(pairs)}
-    if token := values.get(VIEWER_COOKIE):
-        yield _Shown(token)
-    if token := values.get("session_token"):
-        yield _Shown(token, values.get("username", ""))
-
-
-def _basic(spec: SessionSpec) -> str:
-    return "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
-
-
-def _refused(error: GreenroomError) -> Response:
-    """401 or 403 with the reason, 503 without a verdict; never a redirect, which a websocket client would follow."""
-    reason = printable(error.message)
-    headers = {"X-Greenroom-Reason": reason, "Cache-Control": "no-store"}
-    if isinstance(error, Unavailable):
-        return JSONResponse({"error_message": reason}, status_code=503, headers={**headers, "Retry-After": "5"})
-    if isinstance(error, TooLarge):
-        headers["X-Greenroom-Too-Large"] = "1"  # auth_request allows no other refusals than 401 and 403
-    status = 401 if isinstance(error, Unauthenticated) else 403
-    return JSONResponse({"error_message": reason}, status_code=status, headers=headers)

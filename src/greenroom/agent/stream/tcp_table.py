@@ -10,8 +10,7 @@ from typing import Final
 
 from greenroom.core.session.visits import Connection
 
-TABLE: Final = Path("/proc/net/tcp")
-_TABLES: Final = (TABLE, Path("/proc/net/tcp6"))
+_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = "01"
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """The prefix of an IPv4 address that an IPv6 socket accepted."""
@@ -31,11 +30,17 @@ def established(table: str) -> Iterable[tuple[str, str]]:
 
 def connected(wanted: Set[Connection]) -> frozenset[Connection]:
     """Those of the connections that are established here now."""
-    remote = {end for table in _TABLES if table.exists() for end, _ in established(table.read_text())}
-    return frozenset(connection for connection in wanted if not remote.isdisjoint(_spellings(connection)))
+    remote = {end for table in tables() for end, _ in established(table)}
+    return frozenset(connection for connection in wanted if not remote.isdisjoint(spellings(connection)))
 
 
-def _spellings(connection: Connection) -> set[str]:
+def tables() -> list[str]:
+    """The texts of the tables for IPv4 and IPv6."""
+    return [table.read_text() for table in _TABLES if table.exists()]
+
+
+def spellings(connection: Connection) -> set[str]:
+    """How the tables may write a remote end."""
     address = ipaddress.ip_address(connection.address)
     if isinstance(address, ipaddress.IPv6Address):
         return {spelled(address.packed, connection.port)}

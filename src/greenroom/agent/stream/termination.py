@@ -11,57 +11,61 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
-import ipaddress
 import os
 import shutil
 import socket
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 import psutil
 import structlog
 
-from greenroom.agent.stream.tcp_table import TABLE, established, spelled
+from greenroom.agent.stream.tcp_table import established, spellings, tables
+from greenroom.core.session.visits import Connection
 
 _PIDFD_GETFD: Final = 438
 """Number of the system call, the same on every architecture; Python has no function for it."""
 _CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
 
 
-def shut_down(address: str) -> int:
-    """End every TCP connection of this host to `address` (IPv4 host:port), in any process; returns their number.
+def shut_down(remote: Connection) -> int:
+    """End every TCP connection of this host to this remote end, in any process; returns their number.
 
     Raises:
         OSError: the kernel lacks the call, or this process may not see or trace one that holds such a connection.
     """
-    host, _, port = address.rpartition(":")
-    wanted = connections_to(TABLE.read_text(), host, int(port))
+    wanted = connections_to(remote)
     ended = 0
-    for pid, descriptor in _holders(host, int(port)) if wanted else ():
+    for pid, descriptor in _holders(remote) if wanted else ():
         try:
             with _copy(pid, descriptor) as connection:
-                if connection.getpeername() == (host, int(port)):  # it may be another file's by now
+                if _is(remote, connection.getpeername()):  # it may be another file's by now
                     connection.shutdown(socket.SHUT_RDWR)
                     ended += 1
         except OSError as error:
             if error.errno not in _CLOSED_MEANWHILE:
                 raise
-    if left := wanted & connections_to(TABLE.read_text(), host, int(port)):
+    if left := wanted & connections_to(remote):
         raise PermissionError(errno.EPERM, f"{len(left)} connections are held by processes that cannot be seen here")
     return ended
 
 
-def connections_to(table: str, host: str, port: int) -> frozenset[str]:
-    """Inodes of the established connections to this address, from the text of /proc/net/tcp."""
-    wanted = spelled(ipaddress.IPv4Address(host).packed, port)
-    return frozenset(inode for remote, inode in established(table) if remote == wanted)
+def connections_to(remote: Connection) -> frozenset[str]:
+    """Inodes of the established connections of this host to this remote end."""
+    wanted = spellings(remote)
+    return frozenset(inode for table in tables() for end, inode in established(table) if end in wanted)
 
 
-def _holders(host: str, port: int) -> Iterator[tuple[int, int]]:
-    """(pid, descriptor) of each visible process with a connection to this address."""
-    for connection in psutil.net_connections("tcp4"):
-        if connection.raddr == (host, port) and connection.pid is not None:
+def _holders(remote: Connection) -> Iterator[tuple[int, int]]:
+    """(pid, descriptor) of each visible process with a connection to this remote end."""
+    for connection in psutil.net_connections("tcp"):
+        if connection.raddr and connection.pid is not None and _is(remote, tuple(connection.raddr)):
             yield connection.pid, connection.fd
+
+
+def _is(remote: Connection, end: tuple[Any, ...]) -> bool:
+    """Whether a socket's other end is this one; IPv6 sockets name those of IPv4 in a way of their own."""
+    return Connection(str(end[0]).removeprefix("::ffff:"), int(end[1])) == remote
 
 
 def _copy(pid: int, descriptor: int) -> socket.socket:
@@ -103,7 +107,12 @@ class StreamTerminator:
 
     def cut_soon(self, session_id: str, address: str) -> None:
         """Cut all connections to `address` (host:port), the page of the session, within two seconds."""
-        task = asyncio.create_task(self._cut(session_id, address), name=f"cut {session_id}")
+        host, _, port = address.rpartition(":")
+        self.cut_clients_soon(session_id, [Connection(host, int(port))])
+
+    def cut_clients_soon(self, session_id: str, clients: Sequence[Connection]) -> None:
+        """Cut these connections of clients to the gateway, and no others, within two seconds."""
+        task = asyncio.create_task(self._cut(session_id, clients), name=f"cut {session_id}")
         self._cuts.add(task)
         task.add_done_callback(self._cuts.discard)
 
@@ -111,15 +120,16 @@ class StreamTerminator:
         while self._cuts:
             await asyncio.gather(*self._cuts)
 
-    async def _cut(self, session_id: str, address: str) -> None:
-        log.info("the streams of a session are cut", session_id=session_id)
+    async def _cut(self, session_id: str, ends: Sequence[Connection]) -> None:
+        log.info("streams of a session are cut", session_id=session_id)
         for pause_s in REPEAT_S:
             await asyncio.sleep(pause_s)
             try:
-                if self.kernel_can:
-                    await destroy(address)
-                else:
-                    await asyncio.to_thread(shut_down, address)
+                for remote in ends:
+                    if self.kernel_can:
+                        await destroy(remote)
+                    else:
+                        await asyncio.to_thread(shut_down, remote)
             except OSError as error:
                 log.error(
                     "the streams of a session could not be cut; they stay open until they are closed",
@@ -128,8 +138,9 @@ class StreamTerminator:
                 )
 
 
-async def destroy(address: str) -> None:
-    """Abort every TCP connection of this host to `address`."""
+async def destroy(remote: Connection) -> None:
+    """Abort every TCP connection of this host to this remote end."""
+    address = f"[{remote.address}]:{remote.port}" if ":" in remote.address else f"{remote.address}:{remote.port}"
     process = await asyncio.create_subprocess_exec(
         "ss",
         "--kill",
@@ -152,7 +163,7 @@ async def _can_destroy() -> bool:
         reader, writer = await asyncio.open_connection(host, port)
         accepted, _ = listening.accept()
         try:
-            await destroy(f"{host}:{port}")
+            await destroy(Connection(host, port))
             async with asyncio.timeout(PROBE_S):
                 await reader.read(1)
         except ConnectionError:

@@ -10,11 +10,13 @@ import httpx
 import msgspec
 
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.wire.messages import Stream, StreamVerdict
+from greenroom.wire.company import Watched
+from greenroom.wire.messages import Message, Stream, StreamVerdict
 
 TIMEOUT_S: Final = 5.0
 """Enough for an api that stalls for some seconds: the viewer would have to retry."""
 PATH: Final = "/api/internal/stream"
+VIEWERS_PATH: Final = "/api/internal/viewers"
 
 
 class UpstreamAuth:
@@ -40,18 +42,33 @@ class UpstreamAuth:
         Raises:
             Unavailable: it could not be asked, or its answer is none; the sentence names the address.
         """
+        reply = await self._post(address, PATH, bearer, question)
+        try:
+            return msgspec.json.decode(reply.content, type=StreamVerdict)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: {error}") from error
+
+    async def report(self, address: str, bearer: str, watched: Watched) -> None:
+        """Report to the api who is in a session besides its user.
+
+        Raises:
+            Unavailable: as for `ask`.
+        """
+        await self._post(address, VIEWERS_PATH, bearer, watched)
+
+    async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx.Response:
         try:
             reply = await self._client.post(
-                f"https://{address}{PATH}",
-                content=msgspec.json.encode(question),
+                f"https://{address}{path}",
+                content=msgspec.json.encode(message),
                 headers={"Authorization": bearer, "Content-Type": "application/json"},
             )
-            if reply.status_code != 200:
-                raise Unavailable(f"The Upstream Auth Address {address} answers {reply.status_code}: {_words(reply)}")
-            return msgspec.json.decode(reply.content, type=StreamVerdict)
-        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             words = str(error) or type(error).__name__
             raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: {words}") from error
+        if not reply.is_success:
+            raise Unavailable(f"The Upstream Auth Address {address} answers {reply.status_code}: {_words(reply)}")
+        return reply
 
 
 def _words(reply: httpx.Response) -> str:

@@ -20,13 +20,23 @@ import structlog
 from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.stream.tcp_table import connected
 from greenroom.core.security_events import source_of
-from greenroom.core.session.streams import Grant, still_holds
+from greenroom.core.session.streams import Access, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 
 log = structlog.get_logger(__name__)
 
 FILE: Final = "viewers.json"
+MAX_CONNECTIONS: Final = 50
+"""Of one guest that are remembered; older ones are gone, or are cut off with all of the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The origin of a stream: `name` for people; `connection` None = the gateway did not report it."""
+
+    name: str
+    connection: Connection | None
 
 
 class Viewer(msgspec.Struct, kw_only=True):
@@ -46,10 +56,22 @@ class Viewer(msgspec.Struct, kw_only=True):
     ttl_s: float
     address: str
     path: str = ""
+    viewer_id: str = ""
+    """Of a guest, to give them the name of the desired list; empty for the session's user."""
+    access: Access = "control"
+    client: str = ""
+    """Of a guest: from where they came last, for people."""
+    connections: list[Connection] = []
+    """Of a guest: those they opened that may still be there, so that they can be cut off alone."""
+
+    @property
+    def watches(self) -> bool:
+        """They may only watch."""
+        return self.access == "view"
 
     @property
     def grant(self) -> Grant:
-        return Grant(user_id=self.user_id, epoch=self.epoch)
+        return Grant(user_id=self.user_id, epoch=self.epoch, viewer_id=self.viewer_id, access=self.access)
 
 
 def token_hash(token: str) -> str:
@@ -87,9 +109,21 @@ class Viewers:
         """Forget all others; on disk with the next change."""
         self._viewers = {key: viewer for key, viewer in self._viewers.items() if wanted(viewer)}
 
-    def forget_revoked(self, session_id: str, authorised: Grant | None) -> list[Viewer]:
+    @property
+    def guests(self) -> list[Viewer]:
+        """Viewers of a session that was shared with them."""
+        return [viewer for viewer in self._viewers.values() if viewer.viewer_id]
+
+    def came(self, viewer: Viewer, client: Client) -> None:
+        """A guest opens a connection."""
+        viewer.client = client.name
+        if client.connection is not None:
+            viewer.connections = [*viewer.connections[1 - MAX_CONNECTIONS :], client.connection]
+        self._save()
+
+    def forget_revoked(self, session_id: str, permitted: Permitted | None) -> list[Viewer]:
         """Forget and return those who see `session_id` and are not permitted any more."""
-        revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, authorised)]
+        revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, permitted)]
         for viewer in revoked:
             del self._viewers[viewer.session_id, viewer.token_hash]
         if revoked:
@@ -111,14 +145,6 @@ LOOK_S: Final = 5.0
 
 Write = Callable[[str, str, str], None]
 """(sentence, session_id, user_id)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The origin of a stream: `name` for people; `connection` None = the gateway did not report it."""
-
-    name: str
-    connection: Connection | None
 
 
 class Openings:

@@ -159,6 +159,12 @@ class Refusals:
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
         self._write(_Kind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)
 
+    def wrong_share(self, request: Request, share_id: str) -> None:
+        """The link of a share was used that opens nothing (any more)."""
+        client_ip = client_address(request)
+        message = f"A link to a shared session was refused to {client_ip}, share {share_id}"
+        self._write(_Kind(LogCode.STREAM_REFUSED, "share link", client_ip), message)
+
     def _write(self, kind: _Kind, message: str, name: str = "") -> None:
         if self._repeats.is_first(kind, time.monotonic(), message, name):
             self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username)

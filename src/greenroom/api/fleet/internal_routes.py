@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -16,16 +17,21 @@ from fastapi import APIRouter, Request, Response
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
+from greenroom.api.session import share_service
 from greenroom.api.session.streams import opens
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.streams import StreamFacts, refusal_by_api
+from greenroom.core.session.sharing import refusal_of_viewer
+from greenroom.core.session.streams import Access, StreamFacts, refusal_by_api
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 from greenroom.db.fleet.edges import read_ways
 from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen
+from greenroom.db.session.shares import find_share
 from greenroom.db.session.streams import StreamSession, find_asking_agent, find_stream_session
+from greenroom.db.session.viewers import find_joined
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.wire.company import Watched
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
 from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerdict
 
@@ -47,10 +53,14 @@ async def may_view(request: Request, db: Db, secrets: SecretsDep, logs: Logs, me
     session = await find_stream_session(db, _uuid(question.session_id))
     if session is None or session.asked_agent_id != agent_id:
         raise Forbidden("This Agent does not run the session it asks about.")
-    reason = refusal_by_api(_facts(question, session, secrets))
+    viewer = await _viewer(db, secrets, question, session)
+    reason = viewer.reason if viewer else refusal_by_api(_facts(question, session, secrets))
     metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
     if reason is None:
-        return _encoded(_allowed(question, session))
+        allowed = _allowed(question, session)
+        if viewer:
+            allowed = msgspec.structs.replace(allowed, viewer_id=viewer.viewer_id, access=viewer.access)
+        return _encoded(allowed)
     logs.write(
         LogCode.STREAM_REFUSED,
         f"A viewer was refused: {reason}",
@@ -59,6 +69,16 @@ async def may_view(request: Request, db: Db, secrets: SecretsDep, logs: Logs, me
         username=question.username or None,
     )
     return _encoded(StreamVerdict(allow=False, reason=reason))
+
+
+@router.post("/viewers", dependencies=[public_route("the Agent's credential is checked here")])
+async def report_viewers(request: Request, db: Db, logs: Logs) -> Response:
+    """Who is in a shared session now, reported by the Agent that runs it whenever that changes."""
+    agent_id = await _asking_agent(request, db)
+    report = await _decoded(request, Watched)
+    clients = {_uuid(watcher.viewer_id): watcher.client[:200] for watcher in report.watchers[:MAX_REPORTED]}
+    await share_service.report_present(db, logs, agent_id, _uuid(report.session_id), clients)
+    return Response(status_code=204)
 
 
 @router.post("/manager-requests", dependencies=[public_route("the gateway's credential is checked here")])
@@ -145,6 +165,28 @@ def _facts(question: Stream, session: StreamSession, secrets: Secrets) -> Stream
         username_shown=question.username,
         token_is_valid=opens(secrets, question.token, session),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Viewer:
+    """A viewer by a share; `reason` why they may not see it (any more), None = they may."""
+
+    viewer_id: str
+    access: Access
+    reason: str | None
+
+
+async def _viewer(db: Database, secrets: Secrets, question: Stream, session: StreamSession) -> _Viewer | None:
+    """Whose token it is; None if it is not that of someone who joined by a share."""
+    viewer_id = secrets.viewer_of(question.token)
+    if viewer_id is None:
+        return None
+    joined = await find_joined(db, viewer_id)
+    share = await find_share(db, joined.share_id) if joined else None
+    if joined is None or share is None or share.session_id not in session.family:
+        return _Viewer(viewer_id, "view", "The token does not open this session; it may have been revoked.")
+    reason = refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended)
+    return _Viewer(viewer_id, joined.access, reason)
 
 
 def _allowed(question: Stream, session: StreamSession) -> StreamVerdict:

@@ -15,9 +15,10 @@ from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import date, hex_id, now
-from greenroom.api.session import lifecycle, service
+from greenroom.api.session import lifecycle, published_shares, service
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
+from greenroom.api.session.share_service import SharingDep
 from greenroom.api.session.streams import Streams, StreamUrls, token_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
@@ -29,7 +30,6 @@ from greenroom.db.session.views import Session, SessionFilter
 
 _NEVER_ON: Final = (
     "allow_kasm_clipboard_seamless",
-    "allow_kasm_sharing",
     "allow_point_of_presence",
     "enable_webp",
     "kasm_audio_default_on",
@@ -131,9 +131,14 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 
 @router.post("/request_kasm")
-async def request_kasm(db: Db, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
+async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> Answer:
+    """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one. With
+    `enable_sharing` others may join it to watch, by its `share_id`.
+    """
+    db, is_shared = sharing.db, call.flag("enable_sharing")
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
+    if is_shared:
+        await published_shares.require_sharing(db, user_id)
     if user_id is not None:
         image_id = image_id or await default_image_of(db, user_id)
         result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
@@ -146,11 +151,12 @@ async def request_kasm(db: Db, launcher: LauncherDep, call: Annotated[Call, FOR_
             if made:
                 await forget_anonymous(db, user_id)
             raise
+    share_id = await published_shares.shared(sharing, call, result.session_id) if is_shared else None
     return {
         "kasm_id": result.session_id,
         "username": result.username,
         "status": "starting",
-        "share_id": None,
+        "share_id": share_id,
         "user_id": result.user_id,
         "session_token": result.token,
         "kasm_url": connect_url(result.session_id, result.user_id, result.token),

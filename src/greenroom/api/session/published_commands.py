@@ -11,11 +11,16 @@ from fastapi.responses import Response
 from greenroom.api.deps import Db, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.published.calls import Answer, Call, validated
 from greenroom.api.published.shapes import now
+from greenroom.api.session import published_shares
 from greenroom.api.session.commands import order_command, require_command, sealed_command
 from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
+from greenroom.api.session.share_service import SharingDep
 from greenroom.api.session.streams import Streams, token_of
 from greenroom.core.errors import Invalid, Refused
+from greenroom.core.session.states import OPERATIONAL
+from greenroom.db.access.users import get_user
+from greenroom.db.session.views import get_session
 
 router = APIRouter(include_in_schema=False)
 
@@ -58,10 +63,22 @@ async def get_kasm_bottleneck_stats(db: Db, call: Annotated[Call, FOR_USERS]) ->
     raise Refused("Bottleneck stats are not available: the server of this session's desktop does not measure them.")
 
 
-@router.post("/join_kasm", dependencies=[FOR_USERS])
-async def join_kasm() -> Answer:
-    """Refused: sessions are not shared."""
-    raise Refused("Sessions cannot be shared in this deployment: request_kasm gives no share_id.")
+@router.post("/join_kasm")
+async def join_kasm(sharing: SharingDep, call: Annotated[Call, FOR_USERS]) -> Answer:
+    """Join a shared session as a user, to watch; some clients call its id `shared_id`."""
+    share_id = call.text("share_id") or call.text("shared_id")
+    user = await get_user(sharing.db, call.id("user_id"))
+    joined = await published_shares.joined(sharing, share_id, user)
+    session = await get_session(sharing.db, str(joined.session_id))
+    return {
+        "current_time": now(),
+        "session_token": joined.session_token,
+        "user_id": user.user_id,
+        "username": user.username,
+        "status": OPERATIONAL[session.status],
+        "kasm": {**kasm_shape(session, sharing.streams), "view_only_token": joined.session_token},
+        "kasm_url": f"/#/connect/join/{share_id}/{user.user_id}/{joined.session_token}",
+    }
 
 
 @router.post("/get_rdp_client_connection_info", dependencies=[FOR_USERS])

@@ -55,6 +55,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "sessions_screenshot": "See the screens of everybody's sessions",
     "sessions_modify": "Stop, pause, resume and run commands in the sessions of everybody",
     "sessions_delete": "Destroy the sessions of everybody",
+    "sessions_assist": "Join the sessions of everybody to help; their users see it",
+    "sessions_assist_silent": "Join without the user seeing it, where `allow_silent_assist` is on; always audited",
     "webfilters_view": "See web filter policies",
     "webfilters_create": "Create web filter policies",
     "webfilters_modify": "Change web filter policies",

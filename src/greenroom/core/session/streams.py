@@ -7,9 +7,9 @@ instructions (`refusal_by_agent`). Refusals are sentences, shown to the viewer a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
 from urllib.parse import unquote_plus
 
 from greenroom.core.errors import Invalid
@@ -117,17 +117,38 @@ def parse_address(uri: str) -> StreamAddress | None:
     return StreamAddress(found["prefix"], found["route"], found["session_id"], found["rest"], found["query"] or "")
 
 
+Access = Literal["view", "control"]
+"""What a viewer may do: watch only, or type and use the pointer, too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A user may view a session: who, as of which `epoch` of the session's authorization."""
+    """A viewer may see a session: of which user, as of which `epoch` of the session's authorization. `viewer_id` is
+    empty for that user; others were let in by a share (core.session.sharing), with this access.
+    """
 
     user_id: str
     epoch: int
+    viewer_id: str = ""
+    access: Access = "control"
 
 
-def still_holds(grant: Grant, authorised: Grant | None) -> bool:
-    """Whether an earlier grant is covered by who may view the session now; a higher epoch revokes all before."""
-    return authorised is not None and grant.user_id == authorised.user_id and grant.epoch >= authorised.epoch
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permitted:
+    """Who may see a session now: its user, as of `epoch`, and `guests`: viewer id → what they may do."""
+
+    user_id: str
+    epoch: int
+    guests: Mapping[str, Access] = field(default_factory=dict[str, Access])
+
+
+def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
+    """Whether an earlier grant is covered by who may see the session now. A higher epoch revokes all before; a guest
+    is revoked alone, also by another access.
+    """
+    if permitted is None or grant.user_id != permitted.user_id or grant.epoch < permitted.epoch:
+        return False
+    return not grant.viewer_id or permitted.guests.get(grant.viewer_id) == grant.access
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,10 +182,10 @@ def refusal_by_api(facts: StreamFacts) -> str | None:
 
 
 def refusal_by_agent(
-    *, session_id: str, authorised: Grant | None, handed_over: bool, address: str | None
+    *, session_id: str, permitted: Permitted | None, handed_over: bool, address: str | None
 ) -> str | None:
     """Why no user may see the session here and now, as a sentence; None = its user may."""
-    if authorised is None:
+    if permitted is None:
         return f"Session {session_id} was not handed to a user."
     if not handed_over:
         return "The session is being handed over; try again in a moment."
@@ -185,6 +206,16 @@ def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> 
         return None
     problem = "The upload does not say how large it is" if length_bytes is None else "The file is too large"
     return f"{problem}: up to {max_mb} MB may be uploaded into this session at a time. Ask an administrator for more."
+
+
+WATCHES_ONLY: Final = "You may only watch this session."
+
+
+def refusal_of_request(access: Access, method: str, *, is_page: bool) -> str | None:
+    """Why a viewer may not make a request, as a sentence; None = it may pass. Who watches reads the session's page,
+    which looks after the rest, and nothing that its image serves beside it.
+    """
+    return WATCHES_ONLY if access == "view" and (method not in ("GET", "HEAD") or not is_page) else None
 
 
 _NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "&": "+"})

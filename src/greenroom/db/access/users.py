@@ -14,6 +14,7 @@ from greenroom.core.listing import Order, Word
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.session.shares import JOINED, end_for_user
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 """The group All Users; its id is fixed by the published interface."""
@@ -266,15 +267,17 @@ async def require_an_administrator(connection: Connection) -> None:
 
 
 async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
-    """Invalidate all connect tokens and open streams of the user; returns the events to notify after commit.
+    """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
+    returns the events to notify after commit.
 
     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
     Lock order: users, then sessions by id.
     """
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(
-        "SELECT 1 FROM sessions WHERE user_id = %s AND status <> 'deleted' ORDER BY session_id FOR NO KEY UPDATE",
-        (user_id,),
+        "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = %(user_id)s"
+        "  AND status <> 'deleted' UNION " + JOINED + ") ORDER BY session_id FOR NO KEY UPDATE",
+        {"user_id": user_id},
     )
     cursor = await connection.execute(
         "UPDATE sessions SET auth_epoch = auth_epoch + 1, generation = generation + 1"
@@ -282,7 +285,8 @@ async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
         (user_id,),
     )
     revoked = await cursor.fetchall()
-    return {Event.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
+    left = await end_for_user(connection, user_id)
+    return left | {Event.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:

@@ -177,7 +177,8 @@ INVARIANTS: Final = (
         "a staged session has nothing of a user",
         "SELECT format('session %%s is staged, and has something of a user', session_id) AS what FROM sessions s"
         " WHERE staging_config_id IS NOT NULL AND " + IN_POOL + " AND (num_nonnulls(launch_id, idempotency_key,"
-        " files_encrypted, share_id, assignment) > 0 OR kasm_url <> '' OR client_settings <> '{}')",
+        " files_encrypted, assignment) > 0 OR kasm_url <> '' OR client_settings <> '{}'"
+        " OR EXISTS (SELECT FROM session_shares h WHERE h.session_id = s.session_id))",
     ),
     Invariant(
         "I20",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +11,7 @@ import structlog
 from psycopg.rows import DictRow
 
 from greenroom.core.session.states import SessionStatus, Want
+from greenroom.core.session.streams import Access
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database, rows_as
@@ -193,6 +194,8 @@ class DesiredSession:
     user_id: str | None
     auth_epoch: int
     client_settings: ViewerSettings
+    guests: dict[str, Access] = field(default_factory=dict[str, Access])
+    """Who was let in besides its user: viewer id → what they may do."""
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
@@ -205,8 +208,10 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # No user gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
-        " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s"
-        " FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
+        " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
+        " coalesce((SELECT jsonb_object_agg(v.viewer_id, h.access) FROM session_shares h JOIN session_viewers v"
+        "  USING (share_id) WHERE h.session_id = sessions.session_id AND h.ended IS NULL AND v.ended IS NULL), '{}')"
+        "  AS guests FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
         + ("" if only is None else " AND session_id = ANY(%s::uuid[])")
         + " ORDER BY created",
         (agent_id,) if only is None else (agent_id, list(only)),
@@ -224,7 +229,8 @@ def _desired_session(row: DictRow) -> DesiredSession:
     except msgspec.ValidationError as error:
         log.error("the row of a session cannot be read", session_id=row["session_id"], reason=str(error))
         return msgspec.convert(
-            {**row, "spec": None, "assignment": None, "user_id": None, "client_settings": {}}, DesiredSession
+            {**row, "spec": None, "assignment": None, "user_id": None, "client_settings": {}, "guests": {}},
+            DesiredSession,
         )
 
 

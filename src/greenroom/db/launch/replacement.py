@@ -24,6 +24,7 @@ from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
 from greenroom.db.session.lifecycle import CLOCKS
 from greenroom.db.session.sessions import begin_end
+from greenroom.db.session.shares import move_shares
 from greenroom.db.session.transitions import CHANGED_SESSION, DETACH_USER, TO, ChangedSession
 
 Outcome = Literal["staged", "on_demand"]
@@ -229,6 +230,7 @@ async def supersede(
         "UPDATE sessions SET idempotency_key = %s, idempotency_body = %s, auth_epoch = %s WHERE session_id = %s",
         (old.idempotency_key, old.idempotency_body, old.auth_epoch, session_id),
     )
+    await move_shares(connection, old.session_id, session_id)
     await connection.execute(
         "UPDATE launches SET session_id = %s, zone_id = %s, outcome = %s, steps = steps || %s WHERE launch_id = %s",
         (session_id, zone_id, outcome, Jsonb(steps), old.launch_id),

@@ -535,7 +535,6 @@ CREATE TABLE sessions (
     allow_origin         text NOT NULL DEFAULT '',
     upstream_auth        text NOT NULL DEFAULT '',
     kasm_url             text NOT NULL DEFAULT '',
-    share_id             text,
     last_screenshot_at   timestamptz,           -- by somebody else; the user is told on the session's page
     error                text,
     slow                 boolean NOT NULL DEFAULT false,        -- it failed because something took too long
@@ -647,6 +646,39 @@ CREATE TABLE session_steps (
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (session_id, name)
 );
+
+-- A session given to others: to a user, to users or guests who have its link, or to an administrator who helps. Links and
+-- tokens are made from the ids and the installation's key; nothing here opens a stream.
+CREATE TABLE session_shares (
+    share_id     text PRIMARY KEY CHECK (share_id ~ '^[0-9a-f]{8}$'),
+    session_id   uuid NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    access       text NOT NULL CHECK (access IN ('view', 'control')),
+    audience     text NOT NULL CHECK (audience IN ('user', 'users', 'guests', 'assistant')),
+    user_id      uuid REFERENCES users ON DELETE CASCADE,       -- the user it names
+    silent       boolean NOT NULL DEFAULT false,                -- the session's user sees nothing of it
+    made_by      text NOT NULL,
+    created      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires      timestamptz,           -- null = with the session
+    ended        timestamptz,
+    CHECK ((user_id IS NOT NULL) = (audience IN ('user', 'assistant')))
+);
+CREATE INDEX session_shares_session ON session_shares (session_id);
+CREATE INDEX session_shares_user ON session_shares (user_id) WHERE user_id IS NOT NULL;
+CREATE INDEX session_shares_expires ON session_shares (expires) WHERE ended IS NULL AND expires IS NOT NULL;
+
+-- Who joined by a share. `present` and `seen_from` are what the Agent reported last.
+CREATE TABLE session_viewers (
+    viewer_id  uuid PRIMARY KEY,
+    share_id   text NOT NULL REFERENCES session_shares ON DELETE CASCADE,
+    user_id    uuid REFERENCES users ON DELETE CASCADE,         -- null = a guest
+    name       text NOT NULL,
+    joined     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    present    timestamptz,             -- since when a stream of theirs is open; null = none is
+    seen_from  text,
+    ended      timestamptz              -- they may not return
+);
+CREATE INDEX session_viewers_share ON session_viewers (share_id);
+CREATE INDEX session_viewers_user ON session_viewers (user_id) WHERE user_id IS NOT NULL;
 
 -- Screenshots travel as commands do, one per session: a user who asks meanwhile gets the same picture.
 CREATE TABLE session_commands (

@@ -56,6 +56,7 @@ class Session(SessionLifetime):
     kasm_url: str
     persistent_profile_mode: str | None
     share_id: str | None
+    """A share by link for users, as the published interface has it."""
     auth_epoch: int
     claimable: bool
     replaces: str | None
@@ -89,7 +90,9 @@ _SELECT: Final[LiteralString] = (
        coalesce(s.spec->'services', '[]') AS services, """
     + STATUS
     + """ AS status, s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
-       s.share_id, s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
+       (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
+           AND h.audience = 'users') AS share_id,
+       s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
        s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
        s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """
     + CLOCKS

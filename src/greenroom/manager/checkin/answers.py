@@ -220,6 +220,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
             epoch=session.auth_epoch,
             idle_disconnect_s=settings.idle_disconnect * 60,
             max_upload_mb=int(settings.max_upload_mb),
+            guests=session.guests,
         )
     return Desired(
         session_id=session.session_id,

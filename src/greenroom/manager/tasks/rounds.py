@@ -24,6 +24,7 @@ from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_ex
 from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
 from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
 from greenroom.manager.tasks.retention import run_records
+from greenroom.manager.tasks.shares import run_shares
 
 UPKEEP_S: Final = 5.0
 
@@ -37,6 +38,7 @@ TASKS: Final[dict[str, Task]] = {
     "successors": run_successors,
     "pools": run_due_pools,
     "expiry": run_expiry,
+    "shares": run_shares,
 }
 """Of every round in which something is due (`db.due`), in this order."""
 AT_REST: Final = ("pools",)

@@ -170,6 +170,7 @@ def test_what_viewers_obey_stays_as_it_is_at_the_launch():
         "max_upload_mb": 5,
         "idle_disconnect": 20.0,
         "allow_persistent_profile": False,
+        "allow_kasm_sharing": False,
         "keepalive_interval": 300.0,
     }
 

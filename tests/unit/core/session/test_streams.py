@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import (
+    Access,
     Grant,
+    Permitted,
     ProxyFacts,
     StreamFacts,
     direct_origins,
@@ -18,6 +20,7 @@ from greenroom.core.session.streams import (
     printable,
     refusal_by_agent,
     refusal_by_api,
+    refusal_of_request,
     refusal_of_upload,
     still_holds,
 )
@@ -125,31 +128,49 @@ def test_without_a_valid_token_or_a_user_nothing_opens(valid: bool, status: Sess
         )
 
 
-grants = st.builds(Grant, user_id=st.sampled_from(["a", "b"]), epoch=st.integers(1, 4))
+of_user = {"user_id": st.sampled_from(["a", "b"]), "epoch": st.integers(1, 4)}
+access = st.sampled_from(["view", "control"])
+guest = st.sampled_from(["g", "h"])
 
 
-@given(grant=grants, authorised=st.one_of(st.none(), grants))
-def test_a_grant_holds_for_its_user_until_the_epoch_grows(grant: Grant, authorised: Grant | None):
-    holds = still_holds(grant, authorised)
-    assert holds == (
-        authorised is not None and grant.user_id == authorised.user_id and not authorised.epoch > grant.epoch
-    )
-    if authorised is not None and holds:
-        assert not still_holds(grant, replace(authorised, epoch=grant.epoch + 1))
+@given(grant=st.builds(Grant, **of_user), permitted=st.one_of(st.none(), st.builds(Permitted, **of_user)))
+def test_a_grant_holds_for_its_user_until_the_epoch_grows(grant: Grant, permitted: Permitted | None):
+    holds = still_holds(grant, permitted)
+    assert holds == (permitted is not None and grant.user_id == permitted.user_id and not permitted.epoch > grant.epoch)
+    if permitted is not None and holds:
+        assert not still_holds(grant, replace(permitted, epoch=grant.epoch + 1))
+
+
+@given(
+    grant=st.builds(Grant, user_id=st.just("a"), epoch=st.just(1), viewer_id=guest, access=access),
+    guests=st.dictionaries(guest, access),
+)
+def test_a_guest_is_in_with_exactly_the_access_they_were_given(grant: Grant, guests: dict[str, Access]):
+    permitted = Permitted(user_id="a", epoch=1, guests=guests)
+    assert still_holds(grant, permitted) == (guests.get(grant.viewer_id) == grant.access)
+    assert still_holds(Grant(user_id="a", epoch=1), permitted), "the session's user stays in any case"
+    assert not still_holds(grant, replace(permitted, epoch=2)), "and who was let in by them leaves with them"
+
+
+def test_who_watches_only_reads():
+    assert refusal_of_request("view", "GET", is_page=True) is refusal_of_request("view", "HEAD", is_page=True) is None
+    assert refusal_of_request("control", "PUT", is_page=False) is None
+    assert refusal_of_request("view", "PUT", is_page=True) == "You may only watch this session."
+    assert refusal_of_request("view", "GET", is_page=False) == "You may only watch this session."
 
 
 def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():
-    grant = Grant(user_id="u", epoch=1)
-    assert refusal_by_agent(session_id="s", authorised=None, handed_over=True, address="a:1") == (
+    permitted = Permitted(user_id="u", epoch=1)
+    assert refusal_by_agent(session_id="s", permitted=None, handed_over=True, address="a:1") == (
         "Session s was not handed to a user."
     )
-    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=False, address="a:1") == (
+    assert refusal_by_agent(session_id="s", permitted=permitted, handed_over=False, address="a:1") == (
         "The session is being handed over; try again in a moment."
     )
-    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address=None) == (
+    assert refusal_by_agent(session_id="s", permitted=permitted, handed_over=True, address=None) == (
         "The desktop is not running."
     )
-    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address="a:1") is None
+    assert refusal_by_agent(session_id="s", permitted=permitted, handed_over=True, address="a:1") is None
 
 
 @given(st.text())

@@ -1,0 +1,102 @@
+"""What nginx asks of the Agent about a stream, read from the headers of its question, and how it is refused."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+
+from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.stream.viewers import Client, Viewer, client_of
+from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
+from greenroom.core.session.streams import (
+    VIEWER_COOKIE,
+    Permitted,
+    printable,
+    refusal_of_request,
+    refusal_of_upload,
+)
+from greenroom.core.session.targets import Target
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.messages import Authorised
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A token that came with a request, and the user name beside it."""
+
+    token: str
+    username: str = ""
+
+
+def client_in(headers: Headers) -> Client:
+    """From where the viewer comes."""
+    names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for")
+    return client_of(*(headers.get(name, "") for name in names))
+
+
+def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
+    """How long a viewer may give no input, 0 = no limit; from those who only watch none is expected."""
+    return session.authorised.idle_disconnect_s if session.authorised and not viewer.watches else 0.0
+
+
+def max_upload_mb(session: SessionSnapshot) -> int:
+    """The limit of the session's user; 0 = none."""
+    return session.authorised.max_upload_mb if session.authorised else 0
+
+
+def check_upload(headers: Headers, session: SessionSnapshot) -> None:
+    """Raises TooLarge: the request exceeds the limit of the session's user; a file in pieces is left to the page."""
+    length = headers.get("x-original-length", "")
+    reason = refusal_of_upload(
+        method=headers.get("x-original-method", ""),
+        length_bytes=int(length) if length.isdecimal() else None,
+        max_mb=max_upload_mb(session),
+    )
+    if reason:
+        raise TooLarge(reason)
+
+
+def check_watching(headers: Headers, viewer: Viewer, target: Target) -> None:
+    """Raises Forbidden: one who may only watch sends something, or asks for more than the page."""
+    method = headers.get("x-original-method", "GET")
+    if reason := refusal_of_request(viewer.access, method, is_page=not target.strip):
+        raise Forbidden(reason)
+
+
+def permitted_by(authorised: Authorised | None) -> Permitted | None:
+    """Who may see the session, by the desired list."""
+    if authorised is None:
+        return None
+    return Permitted(user_id=authorised.user_id, epoch=authorised.epoch, guests=authorised.guests)
+
+
+def tokens_in(header: str) -> Iterator[Shown]:
+    """The tokens among the cookies: ours, then the one that programs send with their user's name."""
+    pairs = [part.strip().partition("=") for part in header.split(";")]
+    values = {name: unquote(value.strip('"')) for name, _, value in reversed(pairs)}
+    if token := values.get(VIEWER_COOKIE):
+        yield Shown(token)
+    if token := values.get("session_token"):
+        yield Shown(token, values.get("username", ""))
+
+
+def basic(spec: SessionSpec) -> str:
+    """The credential of the session's page, as a header."""
+    return "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
+
+
+def refusal(error: GreenroomError) -> Response:
+    """401 or 403 with the reason, 503 without a verdict; never a redirect, which a websocket client would follow."""
+    reason = printable(error.message)
+    headers = {"X-Greenroom-Reason": reason, "Cache-Control": "no-store"}
+    if isinstance(error, Unavailable):
+        return JSONResponse({"error_message": reason}, status_code=503, headers={**headers, "Retry-After": "5"})
+    if isinstance(error, TooLarge):
+        headers["X-Greenroom-Too-Large"] = "1"  # auth_request allows no other refusals than 401 and 403
+    status = 401 if isinstance(error, Unauthenticated) else 403
+    return JSONResponse({"error_message": reason}, status_code=status, headers=headers)

@@ -1,0 +1,276 @@
+"""Sharing of sessions: shares of one's own, joining by a link, who is in, and the help of an administrator."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Request
+
+from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot
+from greenroom.api.hardening import COOKIE
+from greenroom.api.security import Caller, login_caller, public_route, requires, requires_own_or
+from greenroom.api.session import share_service
+from greenroom.api.session.service import session_for, settings_of
+from greenroom.api.session.share_schemas import (
+    AssistOrder,
+    CandidateView,
+    InvitationView,
+    JoinBody,
+    JoinedView,
+    LinkBody,
+    ShareCreate,
+    SharedWithMe,
+    ShareView,
+    SharingView,
+    ViewerView,
+)
+from greenroom.api.session.share_service import Guest, Sharing, SharingDep
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import Invalid, NotFound, Unauthenticated
+from greenroom.core.session.sharing import (
+    ShareWish,
+    announcement,
+    keeps_view_only,
+    may_share,
+    needs_log_in,
+    refusal_to_join,
+)
+from greenroom.db.access import users
+from greenroom.db.access.users import User
+from greenroom.db.database import Database
+from greenroom.db.session import shares, viewers
+from greenroom.db.session.shares import Share
+from greenroom.db.session.views import Session
+from greenroom.kit.secrets import Secrets, hashed
+
+router = APIRouter(tags=["sharing"])
+
+ShareId = Annotated[str, Path(pattern="^[0-9a-f]{8}$")]
+MAX_CANDIDATES: Final = 20
+OWN = requires_own_or("users_auth_session")
+"""One's own session, or a program that acts for users."""
+SEEN = requires_own_or("sessions_view")
+
+
+def _sees_silent(caller: Caller) -> bool:
+    return caller.may("sessions_assist_silent")
+
+
+@router.get("/sessions/{session_id}/sharing")
+async def get_sharing(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> SharingView:
+    """What the user of a session may share, by the settings of their groups."""
+    session = await session_for(db, caller, str(session_id), "sessions_view")
+    settings = await settings_of(db, session.user_id)
+    reason = may_share(settings)
+    return SharingView(
+        allowed=reason is None,
+        reason=reason,
+        view=keeps_view_only(session.status, session.steps) is not False,
+        control=bool(settings["allow_shared_control"].value),
+        guests=bool(settings["allow_guest_links"].value),
+        max_seconds=int(settings["max_share_seconds"].value),
+    )
+
+
+@router.post("/sessions/{session_id}/shares", status_code=201)
+async def create_share(
+    session_id: UUID, body: ShareCreate, sharing: SharingDep, caller: Annotated[Caller, OWN]
+) -> ShareView:
+    """Share a session: to watch or to control, with a user, with users who have the link, or with guests."""
+    session = await session_for(sharing.db, caller, str(session_id), "users_auth_session")
+    user = await _named(sharing.db, body)
+    audience = "user" if user else "guests" if body.guest else "users"
+    wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
+    return share_service.share_view(await share_service.create(sharing, caller, session, wish, user), sharing.secrets)
+
+
+async def _named(db: Database, body: ShareCreate) -> User | None:
+    """Raises Invalid, NotFound: more than one kind of people was named, or a user who does not exist."""
+    if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
+        raise Invalid("A share is for one user, or for guests; give user_id, username or guest, and only one of them.")
+    if body.user_id is not None:
+        return await users.get_user(db, str(body.user_id))
+    if body.username is None:
+        return None
+    if (user := await users.find_user(db, body.username)) is None:
+        raise NotFound(f"There is no user {body.username}.")
+    return user
+
+
+@router.get("/sessions/{session_id}/shares")
+async def list_shares(
+    session_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
+) -> list[ShareView]:
+    """The shares of a session that are not over, oldest first."""
+    session = await session_for(db, caller, str(session_id), "sessions_view")
+    found = await shares.list_shares(db, session.session_id, silent=_sees_silent(caller))
+    return [_for(caller, session, share, secrets) for share in found]
+
+
+@router.get("/sessions/{session_id}/shares/{share_id}")
+async def get_share(
+    session_id: UUID, share_id: ShareId, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
+) -> ShareView:
+    """One share of a session."""
+    session = await session_for(db, caller, str(session_id), "sessions_view")
+    return _for(caller, session, await _share_of(db, caller, session, share_id), secrets)
+
+
+@router.delete("/sessions/{session_id}/shares", status_code=204)
+async def end_shares(
+    session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, requires_own_or("sessions_modify")]
+) -> None:
+    """End all shares of a session; everyone who is in by them is cut off at once."""
+    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    await share_service.end(sharing, caller, session)
+
+
+@router.delete("/sessions/{session_id}/shares/{share_id}", status_code=204)
+async def end_share(
+    session_id: UUID,
+    share_id: ShareId,
+    sharing: SharingDep,
+    caller: Annotated[Caller, requires_own_or("sessions_modify")],
+) -> None:
+    """End one share; who is in by it is cut off at once, no one else."""
+    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    await _share_of(sharing.db, caller, session, share_id)
+    await share_service.end(sharing, caller, session, share_id)
+
+
+@router.post("/sessions/{session_id}/take-control", status_code=204)
+async def take_control_back(
+    session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, requires_own_or("sessions_modify")]
+) -> None:
+    """All others in the session may only watch from now on."""
+    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    await share_service.take_control_back(sharing, caller, session)
+
+
+@router.get("/sessions/{session_id}/viewers")
+async def list_viewers(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> list[ViewerView]:
+    """Who is in a session besides its user, in the order of their coming."""
+    session = await session_for(db, caller, str(session_id), "sessions_view")
+    found = await viewers.list_present(db, session.session_id, silent=_sees_silent(caller))
+    return [
+        ViewerView.of(one, since=one.present, announcement=announcement(one.name, one.audience, one.access))
+        for one in found
+    ]
+
+
+@router.delete("/sessions/{session_id}/viewers/{viewer_id}", status_code=204)
+async def put_viewer_out(
+    session_id: UUID,
+    viewer_id: UUID,
+    sharing: SharingDep,
+    caller: Annotated[Caller, requires_own_or("sessions_modify")],
+) -> None:
+    """Put one viewer out; by a link that goes on they could join again."""
+    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    await share_service.put_out(sharing, caller, session, str(viewer_id))
+
+
+@router.get("/sessions/{session_id}/share-candidates")
+async def list_candidates(
+    session_id: UUID,
+    db: Db,
+    caller: Annotated[Caller, OWN],
+    q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
+) -> list[CandidateView]:
+    """Users to share the session with by name: of groups that its user is in, of all with `users_view`."""
+    session = await session_for(db, caller, str(session_id), "users_auth_session")
+    found = await viewers.find_candidates(
+        db,
+        session.user_id or "",
+        q,
+        everybody=caller.may("users_view"),
+        all_users=users.ALL_USERS,
+        limit=MAX_CANDIDATES,
+    )
+    return [CandidateView.model_validate(one) for one in found]
+
+
+@router.post("/sessions/{session_id}/assist", status_code=201)
+async def assist(
+    session_id: UUID,
+    body: AssistOrder,
+    sharing: SharingDep,
+    snapshot: SettingsSnapshot,
+    caller: Annotated[Caller, requires("sessions_assist")],
+) -> JoinedView:
+    """Join a user's session to help; they see it, unless `silent`, for which there is a permission and a setting."""
+    session = await session_for(sharing.db, caller, str(session_id), "sessions_assist")
+    allowed = snapshot.installation.allow_silent_assist
+    return await share_service.assist(
+        sharing, caller, session, body.access, silent=body.silent, silence_allowed=allowed
+    )
+
+
+@router.get("/me/shares")
+async def list_shared_with_me(
+    db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
+) -> list[SharedWithMe]:
+    """The sessions that others share with the one who asks, by name."""
+    found = await shares.list_shares_with(db, caller.own_user_id())
+    return [SharedWithMe.of(share, connect_url=share_service.link_of(share, secrets)) for share in found]
+
+
+_BY_LINK = public_route("the secret of the share's link is checked here")
+
+
+@router.post("/shares/{share_id}/invitation", dependencies=[_BY_LINK])
+async def read_invitation(share_id: ShareId, body: LinkBody, request: Request, sharing: SharingDep) -> InvitationView:
+    """Whose session a link leads to, for anyone who has it."""
+    share = await _by_link(request, sharing, share_id, body)
+    user = await _logged_in(request)
+    needs = needs_log_in(share.audience) and user is None
+    return InvitationView.of(
+        share,
+        needs_log_in=needs,
+        reason=None if needs else refusal_to_join(share.facts, user.user_id if user else None),
+    )
+
+
+@router.post("/shares/{share_id}/viewers", status_code=201, dependencies=[_BY_LINK])
+async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: SharingDep) -> JoinedView:
+    """Join by a link: as the user who is logged in, or as a guest where the link is for guests."""
+    share = await _by_link(request, sharing, share_id, body)
+    user = await _logged_in(request)
+    if user is None and needs_log_in(share.audience):
+        raise Unauthenticated("This session is shared with users; log in first.")
+    name = user.name if user else body.name
+    if not name:
+        raise Invalid("Say your name: the others in the session see who is there.")
+    return await share_service.join(sharing, share, Guest(name, user.user_id if user else None))
+
+
+async def _by_link(request: Request, sharing: Sharing, share_id: str, body: LinkBody) -> Share:
+    try:
+        return await share_service.by_link(sharing.db, sharing.secrets, share_id, body.token.get_secret_value())
+    except NotFound:
+        request.app.state.refusals.wrong_share(request, share_id)
+        raise
+
+
+async def _logged_in(request: Request) -> Caller | None:
+    """The user whose cookie came with the request; None = a guest."""
+    token = request.cookies.get(COOKIE)
+    try:
+        return await login_caller(request, hashed(token)) if token else None
+    except Unauthenticated:
+        return None
+
+
+async def _share_of(db: Database, caller: Caller, session: Session, share_id: str) -> Share:
+    share = await share_service.existing(db, session.session_id, share_id)
+    if share.silent and not _sees_silent(caller):
+        raise NotFound(f"There is no share {share_id} of this session; it may have ended.")
+    return share
+
+
+def _for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
+    """The share; its link only for those who may give it away."""
+    view = share_service.share_view(share, secrets)
+    may_give = session.user_id == caller.user_id or caller.may("users_auth_session")
+    return view if may_give else view.model_copy(update={"connect_url": ""})

@@ -1,0 +1,144 @@
+"""The bodies of shares: what is given, who joins, and what those who join get."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from greenroom.api.bodies import Body, Name, Secret, Text, View
+from greenroom.core.session.sharing import Audience
+from greenroom.core.session.streams import Access
+
+MAX_SECONDS = 366 * 86400
+
+
+class ShareCreate(Body):
+    """A new share: with `user_id` or `username` for that user, with `guest` for people without an account who have the
+    link, otherwise for users who have the link.
+    """
+
+    access: Annotated[Access, Field(description="view = watch only, control = type and use the pointer, too")]
+    user_id: UUID | None = None
+    username: Name | None = None
+    guest: bool = False
+    seconds: Annotated[
+        int | None,
+        Field(ge=1, le=MAX_SECONDS, description="how long; null = as long as `max_share_seconds` allows"),
+    ] = None
+
+
+class ShareView(View):
+    """A share; `connect_url` is the link, relative to the deployment."""
+
+    share_id: str
+    session_id: UUID
+    access: Access
+    audience: Annotated[
+        Audience,
+        Field(description="user = the named one, users = with the link, guests = also without an account, assistant"),
+    ]
+    user_id: Annotated[UUID | None, Field(description="the user it names")]
+    username: str | None
+    connect_url: str
+    made_by: str
+    created: datetime
+    expires: Annotated[datetime | None, Field(description="null = with the session")]
+    present: Annotated[int, Field(description="how many are in the session by it")]
+
+
+class SharingView(View):
+    """What the owner of a session may share, for the form."""
+
+    allowed: bool
+    reason: Annotated[str | None, Field(description="why nothing may be shared, as a sentence")]
+    view: Annotated[bool, Field(description="the session's page keeps those who may only watch from typing")]
+    control: bool
+    guests: bool
+    max_seconds: Annotated[int, Field(description="0 = as long as the session lives")]
+
+
+class ViewerView(View):
+    """Someone who is in a session besides its user."""
+
+    viewer_id: UUID
+    share_id: str
+    user_id: Annotated[UUID | None, Field(description="null = a guest")]
+    name: str
+    audience: Audience
+    access: Access
+    announcement: Annotated[str, Field(description="who does what, for the others in the session")]
+    joined: datetime
+    since: Annotated[datetime, Field(description="when their stream was opened")]
+    seen_from: Annotated[str | None, Field(description="the address of their client")]
+
+
+class CandidateView(View):
+    """A user to share a session with."""
+
+    user_id: UUID
+    username: str
+    first_name: str
+    last_name: str
+
+
+class LinkBody(Body):
+    """The secret part of a share's link."""
+
+    token: Annotated[Secret, Field(description="what follows # in the link")]
+
+
+class InvitationView(View):
+    """Whose session a link leads to, before one joins."""
+
+    share_id: str
+    owner: str
+    image_friendly_name: str
+    access: Access
+    audience: Audience
+    expires: datetime | None
+    needs_log_in: Annotated[bool, Field(description="the link is for users; log in first")]
+    reason: Annotated[str | None, Field(description="why joining is not possible now, as a sentence")]
+
+
+class JoinBody(LinkBody):
+    """Join by a link; `name` is what the others read of a guest."""
+
+    name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60)] = ""
+
+
+class JoinedView(View):
+    """What opens the session for someone who joined."""
+
+    viewer_id: UUID
+    share_id: str
+    session_id: UUID
+    owner: str | None
+    image_friendly_name: str
+    name: str
+    access: Access
+    expires: datetime | None
+    session_token: Annotated[str, Field(description="opens the stream for them alone, until the share ends")]
+    frame_url: Annotated[str | None, Field(description="for a frame; null while the session has no Agent")]
+    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
+
+
+class SharedWithMe(View):
+    """A session that another user shares with the one who asks, by name."""
+
+    share_id: str
+    session_id: UUID
+    owner: str | None
+    image_friendly_name: str
+    access: Access
+    expires: datetime | None
+    connect_url: str
+
+
+class AssistOrder(Body):
+    """An administrator joins to help; `silent` = the session's user does not see it."""
+
+    access: Access = "view"
+    silent: bool = False

@@ -1,0 +1,251 @@
+"""Shares of sessions and who joined by them (`core.session.sharing`), in SQL.
+
+All that changes who may see a session raises its generation: its Agent then has the new list of viewers. Lock order:
+the session before its shares. Callers notify after commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from greenroom.core.events import Event
+from greenroom.core.session.sharing import Audience, ShareFacts, keeps_view_only
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.streams import Access
+from greenroom.db.database import Connection, Database, rows_as
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share with its session. `viewers` have joined, `present` are those with an open stream."""
+
+    share_id: str
+    session_id: str
+    access: Access
+    audience: Audience
+    user_id: str | None
+    username: str | None
+    silent: bool
+    made_by: str
+    created: datetime
+    expires: datetime | None
+    is_over: bool
+    viewers: int
+    present: int
+    status: SessionStatus
+    owner_id: str | None
+    owner: str | None
+    owner_enabled: bool
+    image_friendly_name: str
+    steps: Mapping[str, float]
+
+    @property
+    def facts(self) -> ShareFacts:
+        return ShareFacts(
+            access=self.access,
+            audience=self.audience,
+            user_id=self.user_id,
+            is_over=self.is_over,
+            status=self.status,
+            owner_id=self.owner_id,
+            owner_enabled=self.owner_enabled,
+            keeps_view_only=keeps_view_only(self.status, self.steps),
+            viewers=self.viewers,
+        )
+
+
+OVER: Final[LiteralString] = "(h.ended IS NOT NULL OR coalesce(h.expires <= clock_timestamp(), false))"
+_SHARE: Final[LiteralString] = (
+    """
+SELECT h.share_id, h.session_id::text, h.access, h.audience, h.user_id::text, w.username, h.silent, h.made_by,
+       h.created, h.expires, """
+    + OVER
+    + """ AS is_over,
+       (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL) AS viewers,
+       (SELECT count(*) FROM session_viewers v WHERE v.share_id = h.share_id AND v.ended IS NULL
+           AND v.present IS NOT NULL) AS present,
+       s.status, s.user_id::text AS owner_id, o.username AS owner,
+       coalesce(NOT o.disabled AND NOT o.locked, false) AS owner_enabled, i.friendly_name AS image_friendly_name,
+       coalesce((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
+                  WHERE t.session_id = s.session_id), '{}') AS steps
+  FROM session_shares h JOIN sessions s USING (session_id) JOIN images i USING (image_id)
+  LEFT JOIN users o ON o.user_id = s.user_id LEFT JOIN users w ON w.user_id = h.user_id
+ WHERE """
+)
+
+
+async def find_share(db: Database, share_id: str) -> Share | None:
+    """The share with this id, also if it is over."""
+    return await db.fetch_one_as(Share, _SHARE + "h.share_id = %s", (share_id,))
+
+
+async def list_shares(db: Database, session_id: str, *, silent: bool) -> list[Share]:
+    """The shares of a session that are not over, oldest first; those its user does not see only with `silent`."""
+    return await db.fetch_as(
+        Share,
+        _SHARE + "h.session_id = %s AND NOT " + OVER + " AND (%s OR NOT h.silent) ORDER BY h.created",
+        (session_id, silent),
+    )
+
+
+async def list_shares_with(db: Database, user_id: str) -> list[Share]:
+    """The shares of live sessions that name this user, oldest first."""
+    return await db.fetch_as(
+        Share,
+        _SHARE + "h.user_id = %s AND h.audience = 'user' AND NOT " + OVER + " AND s.status NOT IN ('deleting',"
+        " 'deleted', 'failed') ORDER BY h.created",
+        (user_id,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewShare:
+    """A share to be inserted."""
+
+    session_id: str
+    access: Access
+    audience: Audience
+    user_id: str | None
+    made_by: str
+    expires: datetime | None
+    silent: bool = False
+
+
+async def insert_share(connection: Connection, new: NewShare) -> str:
+    """Store a share; returns its id, which is random."""
+    while True:
+        cursor = await connection.execute(
+            "INSERT INTO session_shares (share_id, session_id, access, audience, user_id, silent, made_by, expires)"
+            " VALUES (left(gen_random_uuid()::text, 8), %s, %s, %s, %s, %s, %s, %s)"
+            " ON CONFLICT (share_id) DO NOTHING RETURNING share_id",
+            (new.session_id, new.access, new.audience, new.user_id, new.silent, new.made_by, new.expires),
+        )
+        if (row := await cursor.fetchone()) is not None:
+            return row["share_id"]
+
+
+async def instruct_agent(connection: Connection, session_id: str) -> set[Event]:
+    """Lock a session and have its Agent read anew who may see it; returns the events to notify after commit."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET generation = generation + 1 WHERE session_id = %s AND status <> 'deleted'"
+        " RETURNING agent_id::text",
+        (session_id,),
+    )
+    row = await cursor.fetchone()
+    agent_id = row["agent_id"] if row else None
+    return {Event.session(session_id)} | ({Event.agent(agent_id, session_id)} if agent_id else set())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedShare:
+    """A share that has just been ended or changed."""
+
+    share_id: str
+    session_id: str
+    audience: Audience
+    silent: bool
+
+
+_ENDED: Final[LiteralString] = " RETURNING share_id, session_id::text, audience, silent"
+
+
+async def end_shares(connection: Connection, session_id: str, share_id: str | None = None) -> list[EndedShare]:
+    """End one share of a session or all, after `instruct_agent`; returns those that were open."""
+    cursor = await connection.execute(
+        "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
+        " AND (%s::text IS NULL OR share_id = %s)" + _ENDED,
+        (session_id, share_id, share_id),
+    )
+    return rows_as(EndedShare, await cursor.fetchall())
+
+
+async def end_assistance(connection: Connection, session_id: str, user_id: str) -> None:
+    """End the shares by which this administrator helps, after `instruct_agent`."""
+    await connection.execute(
+        "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = %s AND ended IS NULL"
+        " AND audience = 'assistant' AND user_id = %s",
+        (session_id, user_id),
+    )
+
+
+async def let_all_watch(connection: Connection, session_id: str) -> list[EndedShare]:
+    """Shares that give control give it no more, after `instruct_agent`; returns the changed ones."""
+    cursor = await connection.execute(
+        "UPDATE session_shares SET access = 'view' WHERE session_id = %s AND ended IS NULL AND access = 'control'"
+        + _ENDED,
+        (session_id,),
+    )
+    return rows_as(EndedShare, await cursor.fetchall())
+
+
+EXPIRED: Final[LiteralString] = (
+    "SELECT h.share_id FROM session_shares h JOIN sessions s USING (session_id) WHERE s.zone_id = %(zone_id)s"
+    " AND h.ended IS NULL AND h.expires <= clock_timestamp()"
+)
+
+
+async def read_expired(db: Database, zone_id: str) -> list[str]:
+    """Ids of the shares of a zone whose time is over."""
+    return [row["share_id"] for row in await db.fetch(EXPIRED, {"zone_id": zone_id})]
+
+
+async def end_expired(connection: Connection, zone_id: str) -> tuple[list[EndedShare], set[Event]]:
+    """End the shares of a zone whose time is over; returns them, and the events to notify after commit."""
+    cursor = await connection.execute(
+        "SELECT session_id::text FROM sessions WHERE session_id IN (SELECT session_id FROM session_shares"
+        " WHERE share_id IN (" + EXPIRED + ")) ORDER BY session_id FOR NO KEY UPDATE SKIP LOCKED",
+        {"zone_id": zone_id},
+    )
+    session_ids = [row["session_id"] for row in await cursor.fetchall()]
+    events = set[Event]()
+    for session_id in session_ids:
+        events |= await instruct_agent(connection, session_id)
+    cursor = await connection.execute(
+        "UPDATE session_shares SET ended = clock_timestamp() WHERE session_id = ANY(%s::uuid[]) AND ended IS NULL"
+        " AND expires <= clock_timestamp()" + _ENDED,
+        (session_ids,),
+    )
+    return rows_as(EndedShare, await cursor.fetchall()), events
+
+
+JOINED: Final[LiteralString] = (
+    "SELECT h.session_id FROM session_viewers v JOIN session_shares h USING (share_id)"
+    " WHERE v.user_id = %(user_id)s AND v.ended IS NULL AND h.ended IS NULL"
+)
+"""The sessions of others that a user has joined."""
+
+
+async def end_for_user(connection: Connection, user_id: str) -> set[Event]:
+    """A user's access was revoked, once those sessions are locked: they leave the sessions of others. Where they may
+    not log in any more, what was shared with them by name, and what they shared, is over, too. Returns the events.
+    """
+    barred: LiteralString = "(SELECT 1 FROM users u WHERE u.user_id = %(user_id)s AND (u.disabled OR u.locked))"
+    cursor = await connection.execute(
+        "SELECT DISTINCT session_id::text FROM (" + JOINED + ") joined ORDER BY 1", {"user_id": user_id}
+    )
+    joined = [row["session_id"] for row in await cursor.fetchall()]
+    events = set[Event]()
+    for session_id in joined:
+        events |= await instruct_agent(connection, session_id)
+    await connection.execute(
+        "UPDATE session_viewers SET ended = clock_timestamp(), present = NULL"
+        " WHERE user_id = %(user_id)s AND ended IS NULL",
+        {"user_id": user_id},
+    )
+    await connection.execute(
+        "UPDATE session_shares SET ended = clock_timestamp() WHERE ended IS NULL AND EXISTS " + barred + " AND"
+        " (user_id = %(user_id)s OR session_id IN (SELECT session_id FROM sessions"
+        "  WHERE user_id = %(user_id)s AND status <> 'deleted'))",
+        {"user_id": user_id},
+    )
+    return events
+
+
+async def move_shares(connection: Connection, old_session_id: str, session_id: str) -> None:
+    """A session took the place of another one: what was shared is that one now."""
+    await connection.execute(
+        "UPDATE session_shares SET session_id = %s WHERE session_id = %s", (session_id, old_session_id)
+    )

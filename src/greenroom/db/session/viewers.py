@@ -1,0 +1,169 @@
+"""Who joined sessions by shares, who is in them now, and users to share them with, in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import NotFound
+from greenroom.core.session.sharing import Audience
+from greenroom.core.session.streams import Access
+from greenroom.db.database import Connection, Database, row_as, rows_as
+from greenroom.db.session.shares import OVER, Share
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Viewer:
+    """Someone who joined; `access` is that of their share now."""
+
+    viewer_id: str
+    share_id: str
+    session_id: str
+    user_id: str | None
+    name: str
+    audience: Audience
+    access: Access
+    silent: bool
+    joined: datetime
+    present: datetime | None
+    seen_from: str | None
+
+
+_VIEWER: Final[LiteralString] = (
+    "v.viewer_id::text, v.share_id, h.session_id::text, v.user_id::text, v.name, h.audience, h.access, h.silent,"
+    " v.joined, v.present, v.seen_from"
+)
+
+
+async def insert_viewer(connection: Connection, share: Share, *, viewer_id: str, user_id: str | None, name: str) -> str:
+    """Store someone who joined, after `instruct_agent`; a user who joins by the same share again is the same viewer.
+    Returns their id.
+    """
+    cursor = await connection.execute(
+        "SELECT viewer_id::text FROM session_viewers WHERE share_id = %s AND user_id = %s AND ended IS NULL",
+        (share.share_id, user_id),
+    )
+    if (row := await cursor.fetchone()) is not None:
+        return row["viewer_id"]
+    await connection.execute(
+        "INSERT INTO session_viewers (viewer_id, share_id, user_id, name) VALUES (%s, %s, %s, %s)",
+        (viewer_id, share.share_id, user_id, name),
+    )
+    return viewer_id
+
+
+async def end_viewer(connection: Connection, session_id: str, viewer_id: str) -> Viewer:
+    """Put someone out, after `instruct_agent`.
+
+    Raises:
+        NotFound: no one with this id is in the session.
+    """
+    cursor = await connection.execute(
+        "UPDATE session_viewers v SET ended = clock_timestamp(), present = NULL FROM session_shares h"
+        " WHERE h.share_id = v.share_id AND h.session_id = %s AND v.viewer_id = %s AND v.ended IS NULL RETURNING "
+        + _VIEWER,
+        (session_id, viewer_id),
+    )
+    viewer = row_as(Viewer, await cursor.fetchone())
+    if viewer is None:
+        raise NotFound(f"No one with the id {viewer_id} is in this session; they may have left.")
+    return viewer
+
+
+async def list_present(db: Database, session_id: str, *, silent: bool) -> list[Viewer]:
+    """Who is in a session besides its user, in the order of their coming; those its user does not see only with
+    `silent`.
+    """
+    return await db.fetch_as(
+        Viewer,
+        "SELECT " + _VIEWER + " FROM session_viewers v JOIN session_shares h USING (share_id)"
+        " WHERE h.session_id = %s AND v.ended IS NULL AND NOT " + OVER + " AND v.present IS NOT NULL"
+        " AND (%s OR NOT h.silent) ORDER BY v.present, v.viewer_id",
+        (session_id, silent),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinedViewer:
+    """A viewer whose token came with a request."""
+
+    share_id: str
+    access: Access
+    ended: bool
+    user_enabled: bool
+    """Guests always are."""
+
+
+async def find_joined(db: Database, viewer_id: str) -> JoinedViewer | None:
+    """The viewer with this id."""
+    return await db.fetch_one_as(
+        JoinedViewer,
+        "SELECT v.share_id, h.access, v.ended IS NOT NULL AS ended,"
+        " v.user_id IS NULL OR coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled"
+        " FROM session_viewers v JOIN session_shares h USING (share_id) LEFT JOIN users u ON u.user_id = v.user_id"
+        " WHERE v.viewer_id = %s",
+        (viewer_id,),
+    )
+
+
+async def write_present(
+    connection: Connection, agent_id: str, session_id: str, clients: Mapping[str, str]
+) -> tuple[list[Viewer], list[Viewer]]:
+    """Store who is in a session, as its Agent reports: viewer id → from where. Returns who came and who left."""
+    of_session = (
+        " FROM session_shares h, sessions s WHERE h.share_id = v.share_id AND s.session_id = h.session_id"
+        " AND s.session_id = %(session_id)s AND s.agent_id = %(agent_id)s"
+    )
+    params = {"session_id": session_id, "agent_id": agent_id, "ids": list(clients), "clients": Jsonb(dict(clients))}
+    cursor = await connection.execute(
+        "UPDATE session_viewers v SET present = clock_timestamp(),"
+        " seen_from = %(clients)s::jsonb ->> v.viewer_id::text"
+        + of_session
+        + " AND v.present IS NULL AND v.ended IS NULL AND v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING "
+        + _VIEWER,
+        params,
+    )
+    came = rows_as(Viewer, await cursor.fetchall())
+    cursor = await connection.execute(
+        "UPDATE session_viewers v SET present = NULL"
+        + of_session
+        + " AND v.present IS NOT NULL AND NOT v.viewer_id = ANY(%(ids)s::uuid[]) RETURNING "
+        + _VIEWER,
+        params,
+    )
+    return came, rows_as(Viewer, await cursor.fetchall())
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A user to share a session with."""
+
+    user_id: str
+    username: str
+    first_name: str
+    last_name: str
+
+
+async def find_candidates(
+    db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
+) -> list[Candidate]:
+    """Enabled users whose name has `word` in it: of all, or of those with a group in common with the owner (besides the
+    group `all_users`); anyone by the whole username.
+    """
+    return await db.fetch_as(
+        Candidate,
+        "SELECT u.user_id::text, u.username, u.first_name, u.last_name FROM users u"
+        " WHERE NOT u.disabled AND NOT u.locked"
+        " AND NOT EXISTS (SELECT FROM anonymous_users a WHERE a.user_id = u.user_id)"
+        " AND u.user_id <> %(owner)s"
+        " AND (lower(u.username) = %(word)s OR strpos(lower(concat_ws(' ', u.username, u.first_name, u.last_name)),"
+        "  %(word)s) > 0 AND (%(everybody)s OR EXISTS (SELECT FROM user_groups mine JOIN user_groups theirs"
+        "   USING (group_id) WHERE mine.user_id = %(owner)s AND theirs.user_id = u.user_id"
+        "   AND group_id <> %(all_users)s)))"
+        " ORDER BY lower(u.username) <> %(word)s, lower(u.username) LIMIT %(limit)s",
+        {"owner": owner_id, "word": word.lower(), "everybody": everybody, "all_users": all_users, "limit": limit},
+    )

@@ -1,0 +1,340 @@
+"""Sharing through the api: what is given, who may join, what the Agent learns, and what the log says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.database.api.client import ADA, ADMIN, USER, Client, MakeClient
+from tests.database.api.staging import Session
+from tests.support.system import primary_of
+
+from greenroom.db.fleet.checkin import read_desired
+from greenroom.kit.secrets import hashed
+from greenroom.manager.tasks.shares import run_shares
+
+ALLOWED = {"allow_kasm_sharing": True, "allow_shared_control": True, "allow_guest_links": True}
+
+
+@dataclass(frozen=True)
+class Shared(Session):
+    """A running session of ada, who may share it, on an Agent that has a credential."""
+
+    anonymous: Client
+
+    async def share(self, **body: Any) -> dict[str, Any]:
+        return await self.ada.make(f"{self.path}/shares", **{"access": "view", **body})
+
+    async def join(self, who: Client, share: dict[str, Any], **body: Any) -> dict[str, Any]:
+        return await who.make(f"/api/v1/shares/{share['share_id']}/viewers", token=secret_of(share), **body)
+
+    async def verdict(self, token: str) -> dict[str, Any]:
+        """What the api answers to the Agent."""
+        answer = await self.anonymous.post(
+            "/api/internal/stream", json={"session_id": self.session_id, "token": token}, headers=self.as_agent
+        )
+        assert answer.status_code == 200, answer.text
+        return {"access": "view"} | answer.json()
+
+    async def report(self, **clients: str) -> None:
+        """The Agent says who is in the session: viewer id → from where."""
+        watchers = [{"viewer_id": viewer, "client": client} for viewer, client in clients.items()]
+        body = {"session_id": self.session_id, "watchers": watchers}
+        answer = await self.anonymous.post("/api/internal/viewers", json=body, headers=self.as_agent)
+        assert answer.status_code == 204, answer.text
+
+    @property
+    def as_agent(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.stage.agent_id}.credential"}
+
+    async def guests(self) -> dict[str, str]:
+        """Who is to be let in by the Agent: viewer id → what they may do."""
+        (desired,) = await read_desired(self.db, self.stage.agent_id)
+        return dict(desired.guests)
+
+    async def logged(self, code: str) -> list[str]:
+        return [row["message"] for row in await self.stage.log(code)]
+
+
+def secret_of(share: dict[str, Any]) -> str:
+    path, _, secret = share["connect_url"].partition("#")
+    assert path == f"/join/{share['share_id']}"
+    return secret
+
+
+@pytest.fixture
+async def shared(session: Session, anonymous: Client) -> Shared:
+    await session.stage.everybody(**ALLOWED)
+    await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
+    await session.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (session.session_id,))
+    return Shared(session.stage, session.ada, session.ada_id, session.session_id, anonymous)
+
+
+async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(shared: Shared, user: Client):
+    share = await shared.share()
+    assert (share["access"], share["audience"], share["made_by"]) == ("view", "users", ADA)
+    invitation = {"token": secret_of(share)}
+    answer = await user.post(f"/api/v1/shares/{share['share_id']}/invitation", json=invitation)
+    assert answer.json() | {"expires": None} == {
+        "share_id": share["share_id"],
+        "owner": ADA,
+        "image_friendly_name": "Desktop",
+        "access": "view",
+        "audience": "users",
+        "expires": None,
+        "needs_log_in": False,
+        "reason": None,
+    }
+    joined = await shared.join(user, share)
+    assert joined["frame_url"].endswith(f"/{shared.session_id}/?token={joined['session_token']}")
+    verdict = await shared.verdict(joined["session_token"])
+    assert (verdict["allow"], verdict["access"], verdict["viewer_id"]) == (True, "view", joined["viewer_id"])
+    assert verdict["user_id"] == shared.ada_id
+    assert await shared.guests() == {joined["viewer_id"]: "view"}
+    assert (await shared.join(user, share))["viewer_id"] == joined["viewer_id"], "a user who comes back is the same"
+
+    generation = (await shared.row())["generation"]
+    assert (await shared.ada.delete(f"{shared.path}/shares/{share['share_id']}")).status_code == 204
+    assert await shared.guests() == {}
+    assert (await shared.row())["generation"] == generation + 1, "the Agent reads it anew"
+    assert (await shared.verdict(joined["session_token"]))["reason"] == "The session is not shared with you any more."
+    assert await shared.ada.read(f"{shared.path}/shares") == []
+    path = f"POST /api/v1/shares/{share['share_id']}/viewers"
+    assert "opens nothing" in await user.refused(404, path, {"token": secret_of(share)})
+    assert f"{ADA} ended the share {share['share_id']}" in (await shared.logged("share-ended"))[0]
+
+
+async def test_a_guest_needs_the_link_a_name_and_no_account(shared: Shared, anonymous: Client):
+    share = await shared.share(guest=True)
+    path = f"POST /api/v1/shares/{share['share_id']}/viewers"
+    assert "Say your name" in await anonymous.refused(422, path, {"token": secret_of(share), "name": "  "})
+    assert "opens nothing" in await anonymous.refused(404, path, {"token": "guessed", "name": "Gus"})
+    joined = await shared.join(anonymous, share, name="Gus")
+    assert (joined["owner"], joined["access"]) == (ADA, "view")
+    assert (await shared.verdict(joined["session_token"]))["access"] == "view"
+    assert not (await shared.verdict(joined["session_token"][:-2] + "xx")).get("allow")
+    assert not (await shared.verdict(joined["viewer_id"] + ".")).get("allow")
+    assert any("A link to a shared session was refused" in row for row in await shared.logged("stream-refused"))
+
+
+async def test_a_link_for_users_lets_no_one_in_without_an_account(shared: Shared, anonymous: Client, user: Client):
+    share = await shared.share()
+    path = f"POST /api/v1/shares/{share['share_id']}/viewers"
+    assert "log in" in await anonymous.refused(401, path, {"token": secret_of(share), "name": "Gus"})
+    user_id = await user.own_id()
+    named = await shared.share(user_id=user_id, access="control")
+    assert (named["audience"], named["username"]) == ("user", USER)
+    assert [one["share_id"] for one in await user.read("/api/v1/me/shares")] == [named["share_id"]]
+    assert "your own session" in await shared.ada.refused(403, path, {"token": secret_of(share)})
+    joined = await shared.join(user, named)
+    assert (await shared.verdict(joined["session_token"]))["access"] == "control"
+
+
+async def test_who_is_not_named_cannot_use_a_named_share(shared: Shared, user: Client, with_user: MakeClient):
+    eve = await with_user("eve@example.org")
+    share = await shared.share(username=USER.upper())
+    path = f"POST /api/v1/shares/{share['share_id']}/viewers"
+    assert "opens nothing" in await eve.refused(403, path, {"token": secret_of(share)})
+    assert await eve.read("/api/v1/me/shares") == []
+    del user
+
+
+async def test_each_setting_of_the_owners_group_closes_what_it_is_about(shared: Shared, user: Client):
+    path, user_id = f"POST {shared.path}/shares", await user.own_id()
+    await shared.stage.everybody(allow_kasm_sharing=False)
+    assert "`allow_kasm_sharing` = false" in await shared.ada.refused(403, path, {"access": "view"})
+    assert (await shared.ada.read(f"{shared.path}/sharing"))["allowed"] is False
+    await shared.stage.everybody(allow_kasm_sharing=True, allow_guest_links=False, allow_shared_control=False)
+    assert "`allow_guest_links`" in await shared.ada.refused(403, path, {"access": "view", "guest": True})
+    assert "`allow_shared_control`" in await shared.ada.refused(403, path, {"access": "control", "user_id": user_id})
+    await shared.stage.everybody(max_share_seconds=60)
+    assert "`max_share_seconds` = 60" in await shared.ada.refused(403, path, {"access": "view", "seconds": 61})
+    assert await shared.ada.read(f"{shared.path}/shares") == []
+    share = await shared.share()
+    assert share["expires"] is not None, "without a wish it lasts as long as it may"
+
+
+async def test_bad_wishes_are_refused_with_a_sentence(shared: Shared, user: Client):
+    path, user_id = f"POST {shared.path}/shares", await user.own_id()
+    assert "named user" in await shared.ada.refused(403, path, {"access": "control"})
+    assert "only one" in await shared.ada.refused(422, path, {"access": "view", "guest": True, "user_id": user_id})
+    assert "no user nothere" in await shared.ada.refused(404, path, {"access": "view", "username": "nothere"})
+    assert "own" in await shared.ada.refused(409, path, {"access": "view", "user_id": shared.ada_id})
+    await shared.admin.change(f"/api/v1/users/{user_id}", disabled=True)
+    assert "disabled" in await shared.ada.refused(409, path, {"access": "view", "user_id": user_id})
+    await shared.db.write("DELETE FROM session_steps")
+    assert "cannot be shared to watch only" in await shared.ada.refused(403, path, {"access": "view"})
+
+
+async def test_another_user_sees_nothing_of_it(shared: Shared, user: Client):
+    share = await shared.share()
+    for what in (
+        f"GET {shared.path}/shares",
+        f"GET {shared.path}/shares/{share['share_id']}",
+        f"GET {shared.path}/viewers",
+        f"GET {shared.path}/sharing",
+        f"DELETE {shared.path}/shares",
+        f"DELETE {shared.path}/shares/{share['share_id']}",
+        f"POST {shared.path}/take-control",
+    ):
+        assert "no session" in await user.refused(404, what)
+    assert "no session" in await user.refused(404, f"POST {shared.path}/shares", {"access": "view"})
+    assert "sessions_assist" in await user.refused(403, f"POST {shared.path}/assist", {})
+
+
+async def test_taking_control_back_leaves_all_others_watching(shared: Shared, user: Client, anonymous: Client):
+    joined = await shared.join(user, await shared.share(access="control", username=USER))
+    guest = await shared.join(anonymous, await shared.share(access="control", guest=True), name="Gus")
+    assert set((await shared.guests()).values()) == {"control"}
+    assert (await shared.ada.post(f"{shared.path}/take-control")).status_code == 204
+    assert await shared.guests() == {joined["viewer_id"]: "view", guest["viewer_id"]: "view"}
+    assert (await shared.verdict(joined["session_token"]))["access"] == "view"
+    assert await shared.logged("control-taken-back") == [
+        f"{ADA} took control back in session {shared.session_id} of {ADA}"
+    ]
+
+
+async def test_where_no_one_can_be_kept_from_typing_taking_control_back_ends_the_share(shared: Shared, user: Client):
+    await shared.db.write("DELETE FROM session_steps")
+    joined = await shared.join(user, await shared.share(access="control", username=USER))
+    assert (await shared.ada.post(f"{shared.path}/take-control")).status_code == 204
+    assert await shared.guests() == {}
+    assert not (await shared.verdict(joined["session_token"])).get("allow")
+
+
+async def test_who_is_in_is_what_the_agent_says(shared: Shared, user: Client, anonymous: Client):
+    joined = await shared.join(user, await shared.share())
+    guest = await shared.join(anonymous, await shared.share(guest=True), name="Gus")
+    assert await shared.ada.read(f"{shared.path}/viewers") == [], "who joined has not opened the stream yet"
+    await shared.report(**{joined["viewer_id"]: "192.0.2.7", guest["viewer_id"]: "192.0.2.8"})
+    there = await shared.ada.read(f"{shared.path}/viewers")
+    assert {(one["name"], one["seen_from"], one["announcement"]) for one in there} == {
+        (USER, "192.0.2.7", f"{USER} is watching"),
+        ("Gus", "192.0.2.8", "Gus (guest) is watching"),
+    }
+    await shared.report(**{joined["viewer_id"]: "192.0.2.7"})
+    assert [one["name"] for one in await shared.ada.read(f"{shared.path}/viewers")] == [USER]
+    assert (await shared.logged("viewer-left"))[-1] == f"Gus (guest) is watching: left session {shared.session_id}"
+
+    path = f"{shared.path}/viewers/{joined['viewer_id']}"
+    assert (await shared.ada.delete(path)).status_code == 204
+    assert list(await shared.guests()) == [guest["viewer_id"]], "the others stay"
+    assert "no one" in (await shared.ada.refused(404, f"DELETE {path}")).lower()
+
+
+async def test_a_viewer_leaves_with_their_log_in_and_the_share_with_their_account(shared: Shared, user: Client):
+    user_id = await user.own_id()
+    share = await shared.share(user_id=user_id)
+    joined = await shared.join(user, share)
+    await shared.admin.delete(f"/api/v1/users/{user_id}/logins")
+    assert await shared.guests() == {}
+    assert not (await shared.verdict(joined["session_token"])).get("allow")
+    assert len(await shared.ada.read(f"{shared.path}/shares")) == 1, "they may log in and join again"
+    await shared.admin.change(f"/api/v1/users/{user_id}", locked=True)
+    assert await shared.ada.read(f"{shared.path}/shares") == []
+
+
+async def test_what_a_user_shared_ends_with_their_account(shared: Shared, anonymous: Client):
+    share = await shared.share(guest=True)
+    joined = await shared.join(anonymous, share, name="Gus")
+    await shared.admin.change(f"/api/v1/users/{shared.ada_id}", disabled=True)
+    assert await shared.guests() == {}
+    assert not (await shared.verdict(joined["session_token"])).get("allow")
+    await shared.admin.change(f"/api/v1/users/{shared.ada_id}", disabled=False)
+    assert not (await shared.verdict(joined["session_token"])).get("allow"), "nothing comes back by itself"
+
+
+async def test_a_share_whose_time_is_over_is_ended_by_the_primary(shared: Shared, anonymous: Client):
+    share = await shared.share(guest=True, seconds=60)
+    joined = await shared.join(anonymous, share, name="Gus")
+    await shared.db.write("UPDATE session_shares SET expires = now() - interval '1 second'")
+    assert not (await shared.verdict(joined["session_token"])).get("allow"), "no one waits for the Primary"
+    generation = (await shared.row())["generation"]
+    primary = await primary_of(shared.db, shared.stage.zone_id)
+    await run_shares(primary)
+    assert await shared.guests() == {}
+    assert (await shared.row())["generation"] == generation + 1
+    await run_shares(primary)
+    assert (await shared.row())["generation"] == generation + 1, "once"
+
+
+async def test_an_administrator_helps_and_the_user_sees_it(shared: Shared, logged_in: MakeClient):
+    ines = await logged_in()
+    joined = await ines.make(f"{shared.path}/assist", access="control")
+    assert await shared.guests() == {joined["viewer_id"]: "control"}
+    await shared.report(**{joined["viewer_id"]: "192.0.2.9"})
+    (there,) = await shared.ada.read(f"{shared.path}/viewers")
+    assert there["announcement"] == f"{ADMIN} (administrator) controls"
+    (share,) = await shared.ada.read(f"{shared.path}/shares")
+    assert (share["audience"], share["made_by"]) == ("assistant", ADMIN)
+    assert await shared.logged("session-assisted") == [
+        f"{ADMIN} joins session {shared.session_id} of {ADA} to control, announced"
+    ]
+    again = await ines.make(f"{shared.path}/assist", access="view")
+    assert await shared.guests() == {again["viewer_id"]: "view"}, "the time before is over"
+    assert (await shared.ada.delete(f"{shared.path}/shares/{again['share_id']}")).status_code == 204
+    assert await shared.guests() == {}
+
+
+async def test_silent_help_takes_a_setting_and_a_permission_and_is_always_logged(
+    shared: Shared, logged_in: MakeClient, with_user: MakeClient
+):
+    ines = await logged_in()
+    path = f"POST {shared.path}/assist"
+    assert "`allow_silent_assist` is off" in await ines.refused(403, path, {"silent": True})
+    await shared.admin.change("/api/v1/settings", allow_silent_assist=True)
+    joined = await ines.make(f"{shared.path}/assist", silent=True)
+    await shared.report(**{joined["viewer_id"]: "192.0.2.9"})
+    assert await shared.ada.read(f"{shared.path}/viewers") == []
+    assert await shared.ada.read(f"{shared.path}/shares") == []
+    assert "no share" in await shared.ada.refused(404, f"GET {shared.path}/shares/{joined['share_id']}")
+    assert len(await ines.read(f"{shared.path}/viewers")) == 1
+    assert await shared.logged("session-assisted") == [
+        f"{ADMIN} joins session {shared.session_id} of {ADA} to watch, unannounced"
+    ]
+    helper = await with_user("helper@example.org")
+    group = await shared.admin.make("/api/v1/groups", name="Helpers", permissions=["sessions_assist"])
+    await shared.admin.put(f"/api/v1/groups/{group['group_id']}/users/{await helper.own_id()}")
+    assert "sessions_assist_silent" in await helper.refused(403, path, {"silent": True})
+    assert (await helper.post(f"{shared.path}/assist", json={})).status_code == 201
+
+
+async def test_candidates_are_of_the_owners_groups_or_named_in_full(shared: Shared, user: Client):
+    path = f"{shared.path}/share-candidates"
+    assert await shared.ada.read(path, q="use") == [], "all users are in All Users"
+    assert [one["username"] for one in await shared.ada.read(path, q=USER)] == [USER]
+    group = await shared.admin.make("/api/v1/groups", name="Team")
+    for member in (shared.ada_id, await user.own_id()):
+        await shared.admin.put(f"/api/v1/groups/{group['group_id']}/users/{member}")
+    assert [one["username"] for one in await shared.ada.read(path, q="USE")] == [USER]
+    assert len(await shared.admin.read(path, q="@")) == 2, "all that a caller may see, but the owner"
+
+
+async def test_the_published_interface_shares_and_joins(shared: Shared, user: Client):
+    made = await shared.anonymous.published(
+        "request_kasm", user_id=shared.ada_id, image_id=shared.stage.image_id, enable_sharing=True
+    )
+    assert len(made["share_id"]) == 8
+    user_id = await user.own_id()
+    asked = {"user_id": user_id, "share_id": made["share_id"]}
+    assert "requested" in await shared.anonymous.published_refusal("join_kasm", **asked)
+    await shared.stage.becomes(made["kasm_id"], "running")
+    assert "cannot be shared" in await shared.anonymous.published_refusal("join_kasm", **asked)
+    await shared.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (made["kasm_id"],))
+    joined = await shared.anonymous.published("join_kasm", **asked)
+    assert joined["kasm"]["kasm_id"] == made["kasm_id"]
+    assert joined["kasm"]["share_id"] == made["share_id"]
+    assert joined["kasm"]["view_only_token"] == joined["session_token"]
+    assert joined["kasm"]["client_settings"]["allow_kasm_sharing"] is True
+    assert joined["kasm_url"] == f"/#/connect/join/{made['share_id']}/{user_id}/{joined['session_token']}"
+    assert (await shared.anonymous.published("join_kasm", user_id=user_id, shared_id=made["share_id"]))["username"]
+    assert "no share" in await shared.anonymous.published_refusal("join_kasm", user_id=user_id, share_id="00000000")
+
+
+async def test_the_published_interface_launches_nothing_that_may_not_be_shared(shared: Shared):
+    await shared.stage.everybody(allow_kasm_sharing=False)
+    before = await shared.db.fetch("SELECT count(*) AS number FROM sessions")
+    reason = await shared.anonymous.published_refusal("request_kasm", user_id=shared.ada_id, enable_sharing=True)
+    assert "`allow_kasm_sharing`" in reason
+    assert await shared.db.fetch("SELECT count(*) AS number FROM sessions") == before

@@ -1,0 +1,161 @@
+"""Who may share a session, who may join, and what they read when they may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from greenroom.core.access.group_settings import GroupSettings, resolve
+from greenroom.core.session.sharing import (
+    MAX_VIEWERS,
+    NO_VIEW_ONLY,
+    UNKNOWN_LINK,
+    Access,
+    Audience,
+    ShareFacts,
+    ShareWish,
+    announcement,
+    keeps_view_only,
+    may_share,
+    needs_log_in,
+    refusal_of_silence,
+    refusal_of_viewer,
+    refusal_to_join,
+    refusal_to_share,
+    share_ends,
+)
+from greenroom.core.session.states import SessionStatus
+
+ALL = {"allow_kasm_sharing": True, "allow_guest_links": True, "allow_shared_control": True, "max_share_seconds": 3600}
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def settings(**changes: Any):
+    return resolve([GroupSettings("g", "Team", 5, {**ALL, **changes})])
+
+
+def refused(wish: ShareWish, *, status: str = "running", page: bool | None = True, **changes: Any) -> str | None:
+    return refusal_to_share(wish, settings(**changes), status=SessionStatus(status), keeps_view_only=page)
+
+
+def wish(access: Access, audience: Audience, seconds: int | None = None) -> ShareWish:
+    return ShareWish(access=access, audience=audience, seconds=seconds)
+
+
+def test_nothing_is_shared_by_default():
+    reason = refusal_to_share(wish("view", "users"), resolve([]), status=SessionStatus.RUNNING, keeps_view_only=True)
+    assert reason == "Sessions may not be shared: `allow_kasm_sharing` = false by default."
+    assert may_share(settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("audience", "access"),
+    [("users", "view"), ("guests", "view"), ("guests", "control"), ("user", "view"), ("user", "control")],
+)
+def test_what_the_settings_allow_is_shared(audience: Audience, access: Access):
+    assert refused(wish(access, audience)) is None
+    assert refused(wish("view", audience), page=None) is None, "it is not known before the session runs"
+
+
+def test_each_setting_closes_what_it_is_about_and_says_where_it_is_set():
+    assert refused(wish("view", "guests"), allow_guest_links=False) == (
+        "Guests may not be let in: `allow_guest_links` = false from group Team, priority 5."
+    )
+    assert refused(wish("control", "user"), allow_shared_control=False) == (
+        "Others may only watch: `allow_shared_control` = false from group Team, priority 5."
+    )
+    assert refused(wish("view", "users", 3601)) == (
+        "A share may last 3600 s at most: `max_share_seconds` = 3600 from group Team, priority 5."
+    )
+    assert refused(wish("view", "users", 3600)) is None
+    assert refused(wish("view", "users", 10**6), max_share_seconds=0) is None
+    assert refused(wish("view", "guests"), allow_shared_control=False) is None
+    assert refused(wish("control", "user"), allow_guest_links=False) is None
+
+
+def test_control_is_given_by_name_and_only_of_a_page_that_filters_one_may_watch():
+    assert "named user" in (refused(wish("control", "users")) or "")
+    assert refused(wish("view", "user"), page=False) == NO_VIEW_ONLY
+    assert refused(wish("control", "user"), page=False) is None
+
+
+def test_a_session_that_ends_is_shared_no_more():
+    assert refused(wish("view", "users"), status="deleting") == (
+        "The session is deleting; it cannot be shared any more."
+    )
+    assert refused(wish("view", "users"), status="starting") is None
+
+
+def test_a_share_ends_after_what_was_asked_or_what_is_allowed():
+    assert share_ends(wish("view", "users", 60), settings(), NOW) == NOW + timedelta(seconds=60)
+    assert share_ends(wish("view", "users"), settings(), NOW) == NOW + timedelta(seconds=3600)
+    assert share_ends(wish("view", "users"), settings(max_share_seconds=0), NOW) is None
+
+
+SHARE = ShareFacts(
+    access="view",
+    audience="users",
+    user_id=None,
+    is_over=False,
+    status=SessionStatus.RUNNING,
+    owner_id="ada",
+    owner_enabled=True,
+    keeps_view_only=True,
+)
+
+
+@pytest.mark.parametrize(
+    "over", [{"is_over": True}, {"owner_id": None}, {"owner_enabled": False}, {"user_id": "bob", "audience": "user"}]
+)
+def test_a_link_that_opens_nothing_says_one_thing(over: dict[str, Any]):
+    assert refusal_to_join(replace(SHARE, **over), "eve") == UNKNOWN_LINK
+
+
+def test_joining_is_refused_with_its_reason():
+    assert refusal_to_join(SHARE, "bob") is None
+    assert refusal_to_join(replace(SHARE, audience="guests"), None) is None
+    assert refusal_to_join(replace(SHARE, audience="user", user_id="bob"), "bob") is None
+    assert "your own session" in (refusal_to_join(SHARE, "ada") or "")
+    assert str(MAX_VIEWERS) in (refusal_to_join(replace(SHARE, viewers=MAX_VIEWERS), "bob") or "")
+    assert "starting" in (refusal_to_join(replace(SHARE, status=SessionStatus.STARTING), "bob") or "")
+    assert refusal_to_join(replace(SHARE, keeps_view_only=False), "bob") == NO_VIEW_ONLY
+    assert refusal_to_join(replace(SHARE, keeps_view_only=False, access="control"), "bob") is None
+
+
+def test_who_joined_stays_until_the_share_the_viewer_or_the_owner_ends():
+    def viewer(share: ShareFacts = SHARE, *, enabled: bool = True, ended: bool = False) -> str | None:
+        return refusal_of_viewer(share, user_enabled=enabled, viewer_ended=ended)
+
+    gone = "The session is not shared with you any more."
+    assert viewer() is None
+    assert viewer(replace(SHARE, is_over=True)) == gone
+    assert viewer(replace(SHARE, owner_id=None)) == gone
+    assert viewer(replace(SHARE, owner_enabled=False)) == gone
+    assert viewer(ended=True) == gone
+    assert viewer(enabled=False) == "The user is disabled or locked."
+    assert viewer(replace(SHARE, status=SessionStatus.PAUSED)) == "The session is paused; try again when it runs."
+    assert viewer(replace(SHARE, viewers=MAX_VIEWERS)) is None, "who is in does not count against themselves"
+
+
+def test_only_guests_need_no_log_in():
+    assert [needs_log_in(audience) for audience in ("user", "users", "guests")] == [True, True, False]
+
+
+def test_watching_in_silence_takes_the_setting():
+    assert refusal_of_silence(allowed=True) is None
+    assert "allow_silent_assist" in (refusal_of_silence(allowed=False) or "")
+
+
+def test_of_our_own_page_it_is_known_that_it_keeps_watchers_from_typing():
+    assert keeps_view_only(SessionStatus.RUNNING, {"painted": 1.0}) is True
+    assert keeps_view_only(SessionStatus.RUNNING, {"created": 1.0}) is False
+    assert keeps_view_only(SessionStatus.STARTING, {}) is None
+
+
+def test_the_others_read_who_does_what():
+    assert announcement("Ines", "assistant", "view") == "Ines (administrator) is watching"
+    assert announcement("Gus", "guests", "control") == "Gus (guest) controls"
+    assert announcement("bob", "user", "control") == "bob controls"
