@@ -20,7 +20,9 @@ const screen = document.getElementById('screen');
 const notice = document.getElementById('notice');
 const status = document.getElementById('status');
 
-/** Events: `connecting` with each new RFB (before it is connected), `connected` once its picture stands. */
+/**
+ * Events: `connecting` with each new RFB (before it is connected), `connected` once its picture stands; `state` with each.
+ */
 export const connection = new EventTarget();
 /** The stream there is now; null between two. */
 export let rfb = null;
@@ -42,6 +44,7 @@ function setState(next) {
   document.documentElement.dataset.state = next;
   status.textContent = SENTENCES[next];
   notice.hidden = next === 'connected';
+  connection.dispatchEvent(new CustomEvent('state', { detail: next }));
   tellParent({ type: 'state', state, attempt });
 }
 

@@ -4,6 +4,7 @@ import './clipboard.js';
 import { start } from './connection.js';
 import './files.js';
 import './keyboard.js';
+import './microphone.js';
 import { listen } from './parent.js';
 import './stats.js';
 

@@ -20,7 +20,7 @@ OWN_CODES = 4000
 PREFIX = "/desktop/1a2b3c4d/some-session"
 PARENT = """<!doctype html><html lang="en"><title>Parent</title><link rel="icon" href="data:,">
 <style>body{margin:0}iframe{border:0;width:100vw;height:100vh}</style>
-<iframe id="frame" title="session" src="%s" allow="clipboard-read; clipboard-write"></iframe>
+<iframe id="frame" title="session" src="%s" allow="clipboard-read; clipboard-write; microphone; autoplay"></iframe>
 <script>
 window.received = [];
 const frame = document.getElementById('frame');

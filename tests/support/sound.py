@@ -31,7 +31,7 @@ def recorded(seconds: float, device: str = "microphone") -> str:
     )
     length = int(seconds * RATE) * 2
     recording = f"parec --device={device} --rate={RATE} --channels=1 --format=s16le --latency-msec=20"
-    return f'{recording} | head -c {length} | python3 -c "{measured}"'
+    return f'{recording} 2>/dev/null | head -c {length} | python3 -c "{measured}"'
 
 
 @dataclass(frozen=True, slots=True)
