@@ -81,8 +81,9 @@ def test_a_desktop_on_demand(user: Person, instance: Instance):
     card.get_by_role("link", name="Resume Desktop").click()
     user.desktop()
     assert inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
-    user.tool("Delete")
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    user.tool("More")
+    page.get_by_role("menuitem", name="End and discard").click()
+    page.get_by_role("dialog").get_by_role("button", name="End and discard").click()
     expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
     expect(card).to_have_count(0, timeout=30_000)
     wait_for(lambda: not instance.containers(), "its container is gone")

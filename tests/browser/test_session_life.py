@@ -36,8 +36,7 @@ def allow(instance: Instance) -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.timeout(180)
-def test_a_session_is_paused_and_stopped_and_goes_on_where_it_was(user: Person, allow: Callable[..., None]):
-    allow(allow_kasm_pause=True, allow_kasm_stop=True)
+def test_a_session_is_paused_and_stopped_and_goes_on_where_it_was(user: Person):
     session_id = user.launch("Desktop")
     user.desktop()
     inside(session_id, "touch", "/home/kasm-user/kept")
@@ -53,6 +52,11 @@ def test_a_session_is_paused_and_stopped_and_goes_on_where_it_was(user: Person, 
     page.get_by_role("link", name="Back to the workspaces").click()
     card = page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text("stopped")
+    card.get_by_role("button", name="More").click()
+    page.get_by_role("menuitem", name="End and discard").click()
+    expect(page.get_by_role("dialog")).to_contain_text("all its files are lost")
+    assert violations(page) == []
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     card.get_by_role("button", name="Resume Desktop").click()
     user.desktop()
     assert inside(session_id, "ls", "/home/kasm-user/kept") != ""
@@ -73,7 +77,7 @@ def test_a_file_over_the_upload_limit_is_refused_with_a_sentence(
         "small.bin": "small.bin is in Uploads.",
     }.items():
         files.locator("#chooser").set_input_files(tmp_path / name)
-        expect(files.get_by_text(sentence)).to_be_visible()
+        expect(files.locator("#message").get_by_text(sentence)).to_be_visible()
     assert violations(files) == []
     assert violations(user.page) == []
     assert inside(session_id, "ls", "/home/kasm-user/Uploads") == "small.bin\n"
@@ -83,20 +87,21 @@ def test_a_file_over_the_upload_limit_is_refused_with_a_sentence(
 
 @pytest.mark.timeout(180)
 def test_what_the_groups_do_not_allow_is_not_offered(user: Person, allow: Callable[..., None]):
-    allow(allow_kasm_delete=False)
+    allow(allow_kasm_delete=False, allow_kasm_stop=False, allow_kasm_pause=False)
     session_id = user.launch("Desktop")
     user.desktop()
     tools = user.page.get_by_role("navigation", name="Session tools")
     tools.hover()
     expect(tools.get_by_role("button", name="Leave")).to_be_visible()
-    for name in ("Pause", "Stop", "Delete"):
+    for name in ("Pause", "Stop", "More"):
         expect(tools.get_by_role("button", name=name)).to_have_count(0)
     user.tool("Leave")
     card = user.page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text(re.compile(r"Ends in \d+m unless used"))
     # Taken anew each minute, also where none came
     expect(card.get_by_role("img", name="Screen of Desktop")).to_be_visible(timeout=75_000)
-    expect(card.get_by_role("button", name="Delete")).to_have_count(0)
+    for name in ("Stop", "More"):
+        expect(card.get_by_role("button", name=name)).to_have_count(0)
     assert violations(user.page) == []
 
 
@@ -140,7 +145,7 @@ def test_a_connect_address_opens_the_desktop_without_a_log_in(
     goto(page, f"{instance.url}{address}")
     Person(page, instance.url, "unknown").desktop()
     assert violations(page) == []
-    expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+    expect(page.get_by_role("button", name="More")).to_have_count(0)
     goto(page, f"{instance.url}{address[:-4]}AAAA")
     page.reload()
     expect(page.get_by_text("opens no session")).to_be_visible()

@@ -73,7 +73,7 @@ async def test_a_staged_session_is_refused_with_a_sentence(session: Session):
 
 
 async def test_a_stopped_session_counts_for_the_limit_and_keeps_its_room(session: Session):
-    await session.stage.everybody(max_kasms_per_user=1, allow_kasm_stop=True)
+    await session.stage.everybody(max_kasms_per_user=1)
     await ordered(session, session.ada, "stop")
     await session.becomes("stopped")
     refused = await session.ada.post("/api/v1/sessions", json={"image_id": session.stage.image_id})
@@ -141,7 +141,7 @@ async def test_force_is_for_administrators_and_for_owners_who_may(session: Sessi
 @pytest.mark.parametrize("prefix", ["/api/public", "/api"])
 async def test_the_published_calls_answer_with_an_empty_object(session: Session, with_key: MakeClient, prefix: str):
     key = await with_key("users_auth_session", "user")
-    await session.stage.everybody(allow_kasm_stop=True)
+    await session.stage.everybody(allow_kasm_pause=False)
     body = {"kasm_id": session.session_id.replace("-", ""), "user_id": session.ada_id}
 
     async def call(name: str) -> tuple[int, Any]:

@@ -154,13 +154,13 @@ _ALL: Final = (
     Setting(
         name="allow_kasm_stop",
         kind="bool",
-        default=False,
+        default=True,
         description="Stop own sessions: programs end, the disk stays; its user can always resume it",
     ),
     Setting(
         name="allow_kasm_pause",
         kind="bool",
-        default=False,
+        default=True,
         description="Pause own sessions: programs are frozen in memory; its user can always resume it",
     ),
     Setting(

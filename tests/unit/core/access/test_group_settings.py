@@ -183,7 +183,7 @@ def test_a_group_inherits_from_all_users_and_knows_who_comes_before_it():
     audio, downloads, pause = (found[f"allow_kasm_{what}"] for what in ("audio", "downloads", "pause"))
     assert (audio.value, audio.group, audio.outranked_by) == (True, "All Users", ("First",))
     assert (downloads.value, downloads.group, downloads.outranked_by) == (True, "All Users", ())
-    assert (pause.value, pause.group) == (False, None)
+    assert (pause.value, pause.group) == (True, None)
     assert "run_config" not in found, "mappings are merged"
     of_everybody = {each.name: each for each in inherited(everybody, [everybody, group, first], "3")}
     assert (of_everybody["allow_kasm_audio"].group, of_everybody["allow_kasm_audio"].outranked_by) == (

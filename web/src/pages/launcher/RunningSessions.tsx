@@ -7,7 +7,7 @@ import { Confirm } from '../../components/Confirm';
 import { ImageIcon } from '../../components/ImageIcon';
 import { Screenshot } from '../../components/Screenshot';
 import { SessionMenu } from '../../components/SessionMenu';
-import { ACTIONS, useSessionOrder } from '../../components/sessionActions';
+import { keptOf, ownLook, useSessionOrder } from '../../components/sessionActions';
 import { StatusBadge } from '../../components/StatusBadge';
 import { TimeAgo } from '../../components/TimeAgo';
 
@@ -88,6 +88,7 @@ function Fate({ session }: { session: Session }) {
     <Text size="xs" c="dimmed" className="number">
       {VERBS[action]} in {left}
       {expires === limit ? '' : ' unless used'}
+      {action === 'delete' ? `. ${keptOf(session)}` : ''}
     </Text>
   );
 }
@@ -115,29 +116,8 @@ function Buttons({ session, name }: { session: Session; name: string }) {
           {open}
         </Button>
       )}
-      {may('delete') && (
-        <Confirm
-          title={`Delete ${name}?`}
-          action="Delete"
-          trigger={(open) => (
-            <Button
-              size="sm"
-              flex={1}
-              variant="default"
-              onClick={open}
-              disabled={leaving}
-              aria-label={`Delete ${name}`}
-            >
-              Delete
-            </Button>
-          )}
-          onConfirm={() => orderSession(session, 'delete')}
-          touched={['sessions']}
-        >
-          {ACTIONS.delete.warning}
-        </Confirm>
-      )}
-      <SessionMenu session={session} name={name} without={['delete', 'resume']} />
+      {may('stop') && <StopButton session={session} name={name} />}
+      <SessionMenu session={session} name={name} without={['stop', 'resume']} />
     </Group>
   );
 }
@@ -156,5 +136,26 @@ function ResumeButton({ session, name }: { session: Session; name: string }) {
     >
       Resume
     </Button>
+  );
+}
+
+/** Stop it: the first choice for a user who is done for now, since its files are kept. */
+function StopButton({ session, name }: { session: Session; name: string }) {
+  const { label, warning } = ownLook('stop', session);
+  return (
+    <Confirm
+      title={`${label} ${name}?`}
+      action={label}
+      color="teal"
+      trigger={(open) => (
+        <Button size="sm" flex={1} variant="default" onClick={open} aria-label={`${label} ${name}`}>
+          {label}
+        </Button>
+      )}
+      onConfirm={() => orderSession(session, 'stop')}
+      touched={['sessions']}
+    >
+      {warning}
+    </Confirm>
   );
 }

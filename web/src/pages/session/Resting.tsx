@@ -18,7 +18,7 @@ export function Resting({ connection, session }: { connection: Connection; sessi
         <Text size="sm" c="dimmed">
           {paused
             ? 'Its programs are frozen as they were and go on when you resume.'
-            : 'Its programs have ended; its files are kept and are there when you resume.'}
+            : 'Its programs have ended; all its files are kept and are there when you resume.'}
         </Text>
         <Stack gap="xs">
           <Button onClick={() => order.mutate('resume')} loading={order.isPending}>

@@ -1,10 +1,11 @@
-import { IconArrowBackUp } from '@tabler/icons-react';
+import { ActionIcon, Menu } from '@mantine/core';
+import { IconArrowBackUp, IconDots } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useNavigate } from 'react-router';
 import type { Session, SessionAction } from '../../api/types';
 import { Confirm } from '../../components/Confirm';
 import { OrderQuestion } from '../../components/SessionMenu';
-import { ACTIONS, useSessionOrder } from '../../components/sessionActions';
+import { ACTIONS, ownLook, useSessionOrder } from '../../components/sessionActions';
 import { Tool } from './Tool';
 
 interface Props {
@@ -13,13 +14,14 @@ interface Props {
   onDelete: () => Promise<unknown>;
 }
 
-/** Leave, pause, stop, delete: what the person may do with the session that is open. */
+/** Leave, stop, pause, and in a menu what loses files: what the user may do with the session that is open. */
 export function SessionTools({ session, onDelete }: Props) {
   const navigate = useNavigate();
   const [asked, setAsked] = useState<SessionAction | null>(null);
   const order = useSessionOrder(session ?? { session_id: '' });
   const may = (action: SessionAction) => session?.actions.includes(action) ?? false;
-  const { delete: remove, pause, stop } = ACTIONS;
+  const { pause, stop } = ACTIONS;
+  const discard = session && ownLook('delete', session);
   return (
     <>
       <Tool
@@ -28,6 +30,14 @@ export function SessionTools({ session, onDelete }: Props) {
         icon={IconArrowBackUp}
         onClick={() => void navigate('/')}
       />
+      {may('stop') && (
+        <Tool
+          label="Stop (programs end, all files are kept until you resume)"
+          name={stop.label}
+          icon={stop.icon}
+          onClick={() => setAsked('stop')}
+        />
+      )}
       {may('pause') && (
         <Tool
           label="Pause (programs are frozen until you resume)"
@@ -36,25 +46,38 @@ export function SessionTools({ session, onDelete }: Props) {
           onClick={() => order.mutate('pause')}
         />
       )}
-      {may('stop') && (
-        <Tool
-          label="Stop (programs end, the disk is kept)"
-          name={stop.label}
-          icon={stop.icon}
-          onClick={() => setAsked('stop')}
-        />
-      )}
-      {may('delete') && (
+      {discard && may('delete') && (
         <Confirm
-          title="Delete this session?"
-          action="Delete"
-          trigger={(open) => <Tool label="Delete the session" name={remove.label} icon={remove.icon} onClick={open} />}
+          title={`${discard.label} this session?`}
+          action={discard.label}
+          trigger={(open) => (
+            <Menu position="bottom-end" withinPortal>
+              <Menu.Target>
+                <ActionIcon variant="subtle" color="gray" aria-label="More">
+                  <IconDots size={18} color="var(--mantine-color-text)" aria-hidden />
+                </ActionIcon>
+              </Menu.Target>
+              <Menu.Dropdown>
+                <Menu.Item leftSection={<discard.icon size={16} aria-hidden />} onClick={open}>
+                  {discard.label}
+                </Menu.Item>
+              </Menu.Dropdown>
+            </Menu>
+          )}
           onConfirm={onDelete}
         >
-          {remove.warning}
+          {discard.warning}
         </Confirm>
       )}
-      {session && <OrderQuestion session={session} name="this session" action={asked} onClose={() => setAsked(null)} />}
+      {session && (
+        <OrderQuestion
+          session={session}
+          name="this session"
+          action={asked}
+          look={(action) => ownLook(action, session)}
+          onClose={() => setAsked(null)}
+        />
+      )}
     </>
   );
 }
