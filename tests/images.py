@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.recipes import shelf
+
 ROOT = Path(__file__).parent.parent
 ROLES_BUILD = ROOT / "deploy/compose/build"
 FLAVOURS = {"desktop_image": "xfce", "openbox_image": "openbox", "never_paints_image": "never-paints"}
@@ -19,15 +21,23 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     build(*(flavour for fixture, flavour in FLAVOURS.items() if fixture in used))
+    if "recipe_images" in used:
+        build(*recipes())
 
     if "role_images" in used and subprocess.run([ROLES_BUILD, "--without-desktop"], check=False).returncode != 0:
         pytest.exit("the images of the roles could not be built; the reason stands above", returncode=1)
 
 
+def recipes() -> list[str]:
+    """Those that are tried: named in RECIPES, where `catalogue` are all, else few that are quickly made."""
+    named = os.environ.get("RECIPES", "firefox jupyter").split()
+    return [recipe.name for recipe in shelf.all_recipes() if recipe.name in named or "catalogue" in named]
+
+
 def build(*flavours: str) -> None:
     """Build the images of these flavours that are missing or old."""
     if flavours and subprocess.run([ROOT / "images/build", *flavours], check=False).returncode != 0:
-        pytest.exit("the desktop image could not be built; the reason stands above", returncode=1)
+        pytest.exit("the images could not be built; the reason stands above", returncode=1)
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +66,12 @@ def openbox_image(docker_url: str) -> str:
 def never_paints_image(docker_url: str) -> str:
     """Its page and its X server answer, and nothing is ever painted."""
     return "greenroom/desktop:never-paints"
+
+
+@pytest.fixture(scope="session")
+def recipe_images(docker_url: str) -> list[str]:
+    """Those of `recipes`."""
+    return [shelf.reference(shelf.find(name)) for name in recipes()]
 
 
 @pytest.fixture(scope="session")
