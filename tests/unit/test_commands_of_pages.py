@@ -37,6 +37,7 @@ NOT_RUN = {
     ("docs/performance.md", "script/bench scale"),
     ("docs/reference/host-limits.md", "greenroom setup limits"),
     ("docs/tutorial/first-desktop.md", "git clone … greenroom && cd greenroom"),
+    ("docs/reference/recipes.md", "RECIPES=catalogue script/test tests/host/test_recipes.py"),
 }
 """(page, beginning of the first line) of the blocks that no test runs; each says on its page why."""
 
