@@ -12,6 +12,9 @@ from greenroom.recipes import shelf
 
 ROOT = Path(__file__).parent.parent
 ROLES_BUILD = ROOT / "deploy/compose/build"
+STAND_INS = {"kasmweb": "kasmweb_image", "linuxserver": "linuxserver_image", "page": "page_image"}
+"""Kind of stand-in → its fixture."""
+ACCOUNTS = {"linuxserver": "root"}
 FLAVOURS = {"desktop_image": "xfce", "openbox_image": "openbox", "never_paints_image": "never-paints"}
 
 
@@ -23,6 +26,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     build(*(flavour for fixture, flavour in FLAVOURS.items() if fixture in used))
     if "recipe_images" in used:
         build(*recipes())
+
+    build_stand_ins(*(kind for kind, fixture in STAND_INS.items() if fixture in used))
 
     if "role_images" in used and subprocess.run([ROLES_BUILD, "--without-desktop"], check=False).returncode != 0:
         pytest.exit("the images of the roles could not be built; the reason stands above", returncode=1)
@@ -38,6 +43,42 @@ def build(*flavours: str) -> None:
     """Build the images of these flavours that are missing or old."""
     if flavours and subprocess.run([ROOT / "images/build", *flavours], check=False).returncode != 0:
         pytest.exit("the images could not be built; the reason stands above", returncode=1)
+
+
+def stand_in(kind: str) -> str:
+    """The name of a stand-in for images of others; its maker is a part of it."""
+    return f"localhost/{kind}/stand-in:1"
+
+
+def build_stand_ins(*kinds: str) -> None:
+    """Build these stand-ins over the light desktop: a layer of a few files each."""
+    if kinds:
+        build("openbox")
+    for kind in kinds:
+        given = {"BASE": "greenroom/desktop:openbox", "KIND": kind, "ACCOUNT": ACCOUNTS.get(kind, "1000")}
+        argv = ["docker", "build", "--quiet", "--tag", stand_in(kind), str(ROOT / "tests/stand_ins")]
+        argv += [word for name, value in given.items() for word in ("--build-arg", f"{name}={value}")]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            pytest.exit(f"the stand-in for {kind} could not be built: {done.stderr}", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def kasmweb_image(docker_url: str) -> str:
+    """Keeps the contract of the images of kasmweb."""
+    return stand_in("kasmweb")
+
+
+@pytest.fixture(scope="session")
+def linuxserver_image(docker_url: str) -> str:
+    """Keeps the contract of the images of linuxserver."""
+    return stand_in("linuxserver")
+
+
+@pytest.fixture(scope="session")
+def page_image(docker_url: str) -> str:
+    """A program that serves a page."""
+    return stand_in("page")
 
 
 @pytest.fixture(scope="session")

@@ -109,7 +109,9 @@ class Prober:
 
     async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
         answer = await self._head("HEAD", address, spec)
-        return await self._head("GET", address, spec) if answer.status_code == 405 else answer
+        # KasmVNC answers 404 to HEAD, others 400, 405 or 501.
+        is_refused = answer.status_code >= 400 and answer.status_code != 401
+        return await self._head("GET", address, spec) if is_refused else answer
 
     async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx.Response:
         """The answer without its body, which may be endless."""

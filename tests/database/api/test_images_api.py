@@ -52,6 +52,21 @@ async def test_a_workspace_is_stored_as_given_and_its_token_never_shown(admin: C
     assert b"very secret" not in bytes(rows[0]["docker_token_encrypted"])
 
 
+async def test_a_new_workspace_of_a_known_maker_has_what_its_images_need(admin: Client):
+    made = await admin.make(
+        "/api/v1/images",
+        name="lscr.io/linuxserver/webtop:1",
+        friendly_name="Webtop",
+        run_config={"environment": {"TITLE": "Mine"}},
+    )
+    assert (made["port"], made["protocol"], made["auth_user"], made["page_path"]) == (3000, "http", "abc", "/{path}/")
+    variables = made["run_config"]["environment"]
+    assert (variables["TITLE"], variables["SUBFOLDER"], variables["PASSWORD"]) == ("Mine", "/{path}/", "{password}")
+    address = f"/api/v1/images/{made['image_id']}"
+    changed = await admin.change(address, name="kasmweb/chrome:1", port=8443)
+    assert (changed["port"], changed["protocol"]) == (8443, "http"), "later nothing is set that was not given"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [

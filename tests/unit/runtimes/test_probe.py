@@ -185,6 +185,17 @@ async def test_a_page_of_others_is_usable_when_what_is_asked_for_answers(line: b
     assert heads[0].startswith(b"HEAD /desktop/x/websocket HTTP")
 
 
+async def test_a_page_that_knows_only_get_is_asked_so():
+    def answer(head: bytes) -> bytes:
+        line = b"404 Not Found" if head.startswith(b"HEAD") else b"200 OK"
+        return b"HTTP/1.1 " + line + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    prober = Prober()
+    async with page(answer, []) as address:
+        assert (await prober.probe(address, SPEC)).usable
+    await prober.close()
+
+
 async def test_https_at_a_port_without_it_is_named():
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

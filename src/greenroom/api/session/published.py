@@ -97,7 +97,9 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
 
 def _port_map(session: Session, port: int, path: str) -> Answer:
     """Where programs find the stream, and what of the image's services the session may use."""
-    allowed = {one.name: {"port": port, "path": f"{path}/{one.name}"} for one in session.services if one.allowed}
+    allowed = {
+        one.name: {"port": port, "path": f"{path}/{one.folder or one.name}"} for one in session.services if one.allowed
+    }
     return {"vnc": {"port": port, "path": path}, **allowed}
 
 

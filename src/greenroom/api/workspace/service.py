@@ -19,6 +19,7 @@ from greenroom.core.masking import sealed, shown
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.web_filter.policy import require_disjoint
 from greenroom.core.workspace.definition import Definition, check, token_problem
+from greenroom.core.workspace.families import with_defaults
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
@@ -54,13 +55,15 @@ async def with_warnings(db: Database, image: Image) -> Image:
 async def create_image(
     db: Database, logs: LogWriter, caller: Caller, body: ImageCreate, *, secrets: Secrets, default_groups: Sequence[str]
 ) -> Image:
-    """Create a workspace; without `groups` it is for `default_groups`.
+    """Create a workspace; without `groups` it is for `default_groups`. Fields that are not given are as images of its
+    maker need them (`core.workspace.families`).
 
     Raises:
         Invalid: its fields contradict each other, or name something that does not exist.
         Duplicate: the friendly name exists.
     """
-    fields = _definition(body.model_dump(exclude={"groups"}), secrets)
+    given = with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
+    fields = _definition(body.model_dump(exclude={"groups"}) | given, secrets)
     groups = [str(group) for group in body.groups] if "groups" in body.model_fields_set else list(default_groups)
     check(fields)
     await _require_agent(db, fields.server_id)

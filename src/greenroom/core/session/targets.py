@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from greenroom.core.errors import Forbidden
 from greenroom.core.session.streams import StreamAddress, parse_address
@@ -29,13 +31,20 @@ def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapp
         Forbidden: the session may not use this service, or does not serve it now.
     """
     name = asked.rest.partition("/")[0]
-    service = next((one for one in spec.services if one.name == name), None)
-    if service is None:
+    beside = [one for one in spec.services if (one.name == name if one.port else _begins(asked.rest, one.folder))]
+    if refused := next((one.name for one in beside if not one.allowed), None):
+        raise Forbidden(f"This session may not use {refused}: the groups of its user do not allow it.")
+    if not any(one.port for one in beside):
         own = parse_address(spec.page_path)
         elsewhere = own.prefix if own is not None and own.prefix != asked.prefix else ""
         return Target(address=page, base=spec.page_path.removesuffix("/"), elsewhere=elsewhere)
-    if not service.allowed:
-        raise Forbidden(f"This session may not use {name}: the groups of its user do not allow it.")
     if name not in services:
         raise Forbidden(f"The session does not serve {name} now; it may be stopped.")
     return Target(address=services[name], strip=f"/{name}")
+
+
+def _begins(rest: str, folder: str) -> bool:
+    """Whether a container may find what begins with `folder` there: it decodes an address once, and many read several
+    slashes as one. (Dot segments do not pass the gateway.)
+    """
+    return re.sub("/+", "/", unquote(rest)).removeprefix("/").startswith(folder)

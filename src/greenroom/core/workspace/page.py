@@ -2,13 +2,15 @@
 
 Tokens stand for what only a session knows, in `page_path`, `start_page` and in the environment and command of the
 `run_config`: `{path}` is the path of its address at the gateway without slashes around it, `{session_id}` its id,
-`{password}` the password of its page, and each permission by its name is `true` or `false`.
+`{password}` the password of its page, `{transfers}` what of `upload,download` is permitted, else `none`, and each
+permission by its name is `true` or `false`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
@@ -18,19 +20,23 @@ SERVICES: Final[Mapping[str, str]] = {
     "audio": "allow_kasm_audio",
     "audio_input": "allow_kasm_microphone",
     "uploads": "allow_kasm_uploads",
+    "downloads": "allow_kasm_downloads",
     "gamepad": "allow_kasm_gamepad",
     "webcam": "allow_kasm_webcam",
 }
-"""What an image may serve on a port of its own → the permission that opens it. Its path at the gateway is its name."""
+"""What an image may serve beside its desktop → the permission that opens it."""
 
 PortMap = dict[str, Any]
-"""JSON of an administrator: name of a service → its port in the container, as `validated_ports` allows."""
+"""JSON of an administrator: name of a service → its port in the container, or what its addresses of the page begin
+with, as `validated_ports` allows. The path of a port at the gateway is the service's name.
+"""
 
 OWN_PATH: Final = "/{path}/"
 """The `page_path` of a page that knows its path at the gateway."""
 
 MAX_LENGTH: Final = 500
 _FOLDER: Final = re.compile(r"/(?:[A-Za-z0-9._~-]+/)*")
+_BEGINNING: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~/-]{0,99}")
 _RELATIVE: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/?{}-]*", re.ASCII)
 
 
@@ -56,18 +62,23 @@ def _has_dots(path: str) -> bool:
     return any(part in {".", ".."} for part in path.split("/"))
 
 
-def validated_ports(ports: PortMap) -> dict[str, int]:
-    """The ports of the services.
+def validated_ports(ports: PortMap) -> PortMap:
+    """The port map, checked.
 
     Raises:
-        Invalid: a service is unknown, a port is none, or two have the same.
+        Invalid: a service is unknown, what it has is neither a port nor the beginning of addresses, or two have the
+            same port.
     """
-    for name, port in ports.items():
+    for name, where in ports.items():
         if name not in SERVICES:
             raise Invalid(f"There is no service {name} of a port map; there are {', '.join(SERVICES)}.")
-        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
-            raise Invalid(f"The port of {name} is a number from 1 to 65535.")
-    if len(set(ports.values())) < len(ports):
+        is_port = isinstance(where, int) and not isinstance(where, bool) and 1 <= where <= 65535
+        if not (is_port or (isinstance(where, str) and _BEGINNING.fullmatch(where) and not _has_dots(where))):
+            raise Invalid(
+                f"{name} has a port from 1 to 65535, or what its addresses of the page begin with, like files."
+            )
+    of_ports = [where for where in ports.values() if isinstance(where, int)]
+    if len(set(of_ports)) < len(of_ports):
         raise Invalid("Two services of the port map have the same port.")
     return ports
 
@@ -75,10 +86,14 @@ def validated_ports(ports: PortMap) -> dict[str, int]:
 def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Service, ...]:
     """The services of a container made with these permissions."""
     return tuple(
-        Service(name=name, port=ports[name], allowed=bool(permissions.get(permission)))
+        replace(_service(name, ports[name]), allowed=bool(permissions.get(permission)))
         for name, permission in SERVICES.items()
         if name in ports
     )
+
+
+def _service(name: str, where: int | str) -> Service:
+    return Service(name=name, folder=where) if isinstance(where, str) else Service(name=name, port=where)
 
 
 Values = Mapping[str, str]
@@ -90,6 +105,8 @@ _TOKEN: Final = re.compile(r"\{([a-z_]+)\}")
 def values(*, path: str, session_id: str, permissions: Mapping[str, bool], password: str = "") -> Values:
     """What the tokens stand for; `path` may have slashes around it. Without a password its token stays as it is."""
     known = {"path": path.strip("/"), "session_id": session_id, **({"password": password} if password else {})}
+    transfers = [what for what in ("upload", "download") if permissions.get(f"allow_kasm_{what}s")]
+    known["transfers"] = ",".join(transfers) or "none"
     return known | {name: "true" if allowed else "false" for name, allowed in permissions.items()}
 
 

@@ -70,10 +70,13 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What an image serves beside its page, on a port of its own; not `allowed` = refused to this session's viewers."""
+    """What an image serves beside its desktop: on a `port` of its own, or at all addresses of its page that begin with
+    `folder`. Not `allowed` = refused to the session's viewers.
+    """
 
     name: str
-    port: int
+    port: int = 0
+    folder: str = ""
     allowed: bool = False
 
 

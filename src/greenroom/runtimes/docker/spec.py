@@ -83,7 +83,7 @@ def container_config(
     if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
         raise StartError(problem)
     override = _allowed(spec.run_config)
-    services = {service.name: service.port for service in spec.services if service.allowed}
+    services = {service.name: service.port for service in spec.services if service.port and service.allowed}
     ports = [f"{port}/tcp" for port in dict.fromkeys((spec.port, *services.values()))]
     of_workspace = override.pop("environment", {})
     environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}

@@ -57,3 +57,30 @@ def test_a_page_that_knows_its_path_is_served_there_alone():
     assert target("a", page_path=PREFIX) == Target(address=PAGE, base=PREFIX.removesuffix("/"))
     other = PREFIX.replace("desktop", "eu")
     assert target("a", prefix=other, page_path=PREFIX).elsewhere == PREFIX
+
+
+def of_page(rest: str, **allowed: bool) -> str:
+    """What refuses this address of a page whose file list is at `files…`; empty = nothing."""
+    services = tuple(Service(name=name, folder="files", allowed=value) for name, value in allowed.items())
+    spec = SessionSpec(image="i", image_id="i", credential="c", services=services)
+    asked = parse_address(PREFIX + rest)
+    assert asked is not None
+    try:
+        assert target_of(asked, spec, PAGE, {}) == Target(address=PAGE)
+    except Forbidden as error:
+        return error.message
+    return ""
+
+
+@pytest.mark.parametrize(
+    "rest", ["files", "files/a", "filesa", "/files/", "///files", "%66iles/", "file%73/socket.io?x"]
+)
+def test_addresses_of_the_page_that_are_a_forbidden_service_are_refused_however_they_are_written(rest: str):
+    assert "may not use downloads" in of_page(rest, downloads=False)
+    assert of_page(rest, downloads=True) == ""
+
+
+def test_what_serves_both_directions_needs_both_permissions():
+    assert "may not use uploads" in of_page("files/", uploads=False, downloads=True)
+    assert of_page("files/", uploads=True, downloads=True) == ""
+    assert of_page("x/files", uploads=False, downloads=False) == ""

@@ -67,10 +67,12 @@ def test_the_ports_of_services_are_known_by_name():
     ("ports", "words"),
     [
         ({"printer": 4906}, "There is no service printer of a port map; there are audio, audio_input,"),
-        ({"audio": 0}, "port of audio"),
-        ({"audio": 70_000}, "port of audio"),
-        ({"audio": True}, "port of audio"),
-        ({"audio": "4901"}, "port of audio"),
+        ({"audio": 0}, "audio has a port"),
+        ({"audio": 70_000}, "audio has a port"),
+        ({"audio": True}, "audio has a port"),
+        ({"downloads": "/files"}, "downloads has a port"),
+        ({"downloads": "a/../b"}, "downloads has a port"),
+        ({"downloads": ""}, "downloads has a port"),
         ({"audio": 4901, "uploads": 4901}, "have the same port"),
     ],
 )
@@ -86,6 +88,23 @@ def test_a_service_is_open_exactly_where_its_permission_is(permissions: dict[str
         assert service == Service(
             name=service.name, port=ports[service.name], allowed=permissions.get(SERVICES[service.name], False)
         )
+
+
+def test_a_service_may_be_what_addresses_of_the_page_begin_with():
+    ports = validated_ports({"uploads": "files", "downloads": "files"})
+    assert services_of(ports, {"allow_kasm_downloads": True}) == (
+        Service(name="uploads", folder="files"),
+        Service(name="downloads", folder="files", allowed=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "transfers"),
+    [(True, True, "upload,download"), (False, True, "download"), (True, False, "upload"), (False, False, "none")],
+)
+def test_both_directions_of_files_in_one_token(up: bool, down: bool, transfers: str):
+    permissions = {"allow_kasm_uploads": up, "allow_kasm_downloads": down}
+    assert filled("{transfers}", values(path="a", session_id="b", permissions=permissions)) == transfers
 
 
 def test_only_what_the_image_has_is_a_service():

@@ -4,7 +4,15 @@ import type { Image } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { bodyOf, CHECKS, fieldsOf, type Fields, JSON_FIELDS } from './fields';
-import { AccessFields, ContainerFields, ConfigFields, GeneralFields, PlacementFields, SessionFields } from './sections';
+import {
+  AccessFields,
+  ContainerFields,
+  ConfigFields,
+  GeneralFields,
+  PageFields,
+  PlacementFields,
+  SessionFields,
+} from './sections';
 
 interface Props {
   /** Null = a new one. */
@@ -39,6 +47,7 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
     >
       <GeneralFields form={form} />
       <ContainerFields form={form} />
+      <PageFields form={form} />
       <AccessFields form={form} />
       <PlacementFields form={form} />
       <SessionFields form={form} />

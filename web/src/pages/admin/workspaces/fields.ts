@@ -5,7 +5,7 @@ import { jsonProblem, jsonText, parsedJson } from '../../../components/json';
 type Body = Required<Schemas['ImagePatch']>;
 
 /** The fields of the form that hold JSON, as the api names them. */
-export const JSON_FIELDS = ['run_config', 'exec_config', 'volume_mappings'] as const;
+export const JSON_FIELDS = ['port_map', 'run_config', 'exec_config', 'volume_mappings'] as const;
 type JsonField = (typeof JSON_FIELDS)[number];
 
 /** Texts and numbers as people type them: memory in MB, JSON as text, nothing as an empty text. */
@@ -26,9 +26,7 @@ export type Fields = Omit<
 export type WorkspaceFields = UseFormReturnType<Fields>;
 
 type Nullable = 'persistent_profile_path' | 'zone_id' | 'server_id' | 'filter_policy_id';
-/** Set by the api and the catalogue alone. */
-type Unshown =
-  'session_time_limit' | 'persistent_profile_config' | 'page_path' | 'start_page' | 'ready_path' | 'port_map';
+type Unshown = 'session_time_limit' | 'persistent_profile_config';
 
 const MB = 1_000_000;
 const GB = 1_000_000_000;
@@ -51,6 +49,10 @@ const NEW: Fields = {
   port: 6901,
   protocol: 'https',
   auth_user: 'kasm_user',
+  page_path: '/',
+  start_page: '',
+  ready_path: '',
+  port_map: '',
   run_config: '',
   exec_config: '',
   volume_mappings: '',
@@ -86,6 +88,7 @@ export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
   const { memory_mb, memory_limit_mb, disk_limit_gb, docker_token, session_time_limit, ...rest } = fields;
   return {
     ...rest,
+    port_map: parsedJson(fields.port_map),
     run_config: parsedJson(fields.run_config),
     exec_config: parsedJson(fields.exec_config),
     volume_mappings: parsedJson(fields.volume_mappings),

@@ -75,7 +75,7 @@ export function ContainerFields({ form }: Props) {
     <Section title="Container">
       <TextInput
         label="Docker Image"
-        description="Name and tag, e.g. greenroom/desktop:xfce"
+        description="Name and tag, e.g. greenroom/desktop:xfce. Of kasmweb and linuxserver images the page is set by itself."
         required
         {...form.getInputProps('name')}
       />
@@ -139,6 +139,13 @@ export function ContainerFields({ form }: Props) {
           {...form.getInputProps('cpu_allocation_method')}
         />
       </SimpleGrid>
+    </Section>
+  );
+}
+
+export function PageFields({ form }: Props) {
+  return (
+    <Section title="Page">
       <SimpleGrid cols={{ base: 1, sm: 3 }} verticalSpacing="sm">
         <NumberInput
           label="Port"
@@ -161,7 +168,29 @@ export function ContainerFields({ form }: Props) {
           description="For its basic authentication"
           {...form.getInputProps('auth_user')}
         />
+        <TextInput
+          label="Folder of the page"
+          description="/ or like /vnc/; /{path}/ where it has to know its path here"
+          required
+          {...form.getInputProps('page_path')}
+        />
+        <TextInput
+          label="Start page"
+          description="Opened below it, e.g. lab; empty = the folder itself"
+          {...form.getInputProps('start_page')}
+        />
+        <TextInput
+          label="Ready when this answers"
+          description="Below it, e.g. health; empty = the page"
+          {...form.getInputProps('ready_path')}
+        />
       </SimpleGrid>
+      <JsonField
+        label="Port Map"
+        description="Sound, files and devices that the image serves on further ports or at addresses of the page, each behind its permission"
+        placeholder={'{ "audio": 4901, "uploads": 4902, "downloads": "Downloads" }'}
+        {...form.getInputProps('port_map')}
+      />
     </Section>
   );
 }

@@ -1,0 +1,53 @@
+"""What a new workspace of an image of a known maker begins with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from greenroom.core.workspace.definition import Definition, check
+from greenroom.core.workspace.families import FAMILIES, with_defaults
+from greenroom.core.workspace.page import page_path_problem, relative_problem, validated_ports
+from greenroom.core.workspace.run_config import validated
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("kasmweb/chrome:1.18.0", "kasmweb"),
+        ("docker.io/kasmweb/desktop", "kasmweb"),
+        ("r.example:5000/mirror/kasmweb/gimp:1", "kasmweb"),
+        ("lscr.io/linuxserver/webtop:latest", "linuxserver"),
+        ("linuxserver/firefox@sha256:" + "0" * 64, "linuxserver"),
+    ],
+)
+def test_the_maker_is_a_part_of_the_name(name: str, family: str):
+    assert with_defaults(name, {"cores": 1.0}) == {**FAMILIES[family], "cores": 1.0}
+
+
+@pytest.mark.parametrize("name", ["kasmweb", "linuxserver:1", "me/kasmweb", "kasmweb-like/x", "greenroom/desktop:xfce"])
+def test_another_image_begins_with_nothing_of_theirs(name: str):
+    assert with_defaults(name, {"port": 80}) == {"port": 80}
+
+
+def test_what_is_given_stays():
+    made = with_defaults(
+        "linuxserver/webtop",
+        {"port": 3001, "run_config": {"hostname": "a", "environment": {"PUID": "7", "TITLE": "Mine"}}},
+    )
+    assert (made["port"], made["protocol"]) == (3001, "http")
+    assert made["run_config"]["hostname"] == "a"
+    assert made["run_config"]["cap_add"] == FAMILIES["linuxserver"]["run_config"]["cap_add"]
+    variables = made["run_config"]["environment"]
+    assert (variables["PUID"], variables["TITLE"], variables["SUBFOLDER"]) == ("7", "Mine", "/{path}/")
+
+
+@pytest.mark.parametrize("fields", FAMILIES.values(), ids=FAMILIES)
+def test_what_they_begin_with_can_be_stored(fields: dict[str, Any]):
+    made = Definition(name="a", friendly_name="A", **fields)
+    check(made)
+    assert page_path_problem(made.page_path) is None
+    assert relative_problem("start_page", made.start_page) is None
+    validated_ports(made.port_map)
+    validated(made.run_config)
