@@ -1,0 +1,57 @@
+"""The plain desktop looks the same each time, however its programs race at their start."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from functools import partial
+
+import pytest
+from PIL import Image, ImageChops
+from tests.support.runtime_hosts import Host, usable
+from tests.support.waiting import eventually
+
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import HostRuntime
+
+pytestmark = pytest.mark.docker
+
+SIZE = (1280, 800)
+CLOCK = (1200, 762, *SIZE)
+NOTICEABLE = 48
+"""Of 255: a difference that is no trace of compression."""
+
+
+async def test_desktops_that_start_at_once_look_the_same(host: Host, runtime: HostRuntime, desktop_image: str):
+    started = [await host.started(runtime, image=desktop_image) for _ in range(3)]
+    pictures: list[Image.Image] = []
+    for _, wanted, container in started:
+        assert container.address is not None
+        await usable(runtime, container.address, wanted)
+        pictures.append(await eventually(partial(at_rest, runtime, container.address, wanted)))
+    assert all(alike(pictures[0], other) for other in pictures[1:])
+
+
+async def at_rest(runtime: HostRuntime, address: str, wanted: SessionSpec) -> Image.Image | None:
+    """Its picture once that is finished and stands still."""
+    first = await picture(runtime, address, wanted)
+    await asyncio.sleep(1)
+    return first if is_finished(first) and alike(first, await picture(runtime, address, wanted)) else None
+
+
+async def picture(runtime: HostRuntime, address: str, wanted: SessionSpec) -> Image.Image:
+    shown = Image.open(io.BytesIO(await runtime.screenshot(address, wanted, *SIZE))).convert("RGB")
+    shown.paste((0, 0, 0), CLOCK)
+    return shown
+
+
+def is_finished(picture: Image.Image) -> bool:
+    """Panel, wallpaper and the icon of the home are there."""
+    panel, wallpaper, home = (picture.crop(box) for box in ((0, 764, 240, 798), (600, 0, 1200, 700), (40, 25, 100, 92)))
+    return all(len(part.getcolors(maxcolors=1 << 20) or []) > 50 for part in (panel, wallpaper, home))
+
+
+def alike(one: Image.Image, other: Image.Image) -> bool:
+    """Whether no pixel differs noticeably."""
+    difference = ImageChops.difference(one, other).convert("L")
+    return difference.point([255 * (level > NOTICEABLE) for level in range(256)]).getbbox() is None
