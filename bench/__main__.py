@@ -17,6 +17,7 @@ ALL = (
     "probe",
     "hand_over",
     "first_frame",
+    "stream",
     "on_demand",
     "beside_refills",
     "refill",

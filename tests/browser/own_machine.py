@@ -119,5 +119,5 @@ async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             target.write(data)
             await target.drain()
         target.write_eof()
-    except ConnectionError:
+    except OSError:  # reset, or closed meanwhile
         target.close()

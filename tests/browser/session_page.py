@@ -40,6 +40,9 @@ class SmallGateway:
     """
 
     frame_url: str = ""
+    session_url: str = ""
+    """The container's own page, for which a client needs `headers`: past this gateway and past the page's scripts."""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     parent_url: str = ""
     status: int | None = None
     idle_disconnect_s: float = 0.0
@@ -74,6 +77,7 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     word = base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
     headers = {"Authorization": f"Basic {word}"}
+    gateway.session_url, gateway.headers = f"https://{address}/", headers
 
     async def forward(request: web.Request) -> web.StreamResponse:
         if gateway.status is not None:

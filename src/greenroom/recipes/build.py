@@ -10,6 +10,7 @@ import io
 import os
 import re
 import tarfile
+import zipfile
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ LABEL: Final = "greenroom.recipe"
 BASE_LABEL: Final = "greenroom.base"
 PAGE: Final = BASE / "page"
 """Built from images/page by script/lib; it comes with the package."""
+ENCODER: Final = BASE / "encoder"
+"""The library of the video picture, fetched by script/lib; without it images have the light picture alone."""
 OF_BASE: Final = 50
 """The part of the base in all of a build, percent, where it has to be made."""
 STEPS_OF_BASE: Final = 12
@@ -109,7 +112,7 @@ def _context(image: Image) -> bytes:
     """A tar with the Dockerfile and all that it copies."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder in ("own", "install"):  # they are copied, though most recipes have no such files
+        for folder in ("own", "install", "encoder"):  # they are copied, though there may be no such files
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
@@ -127,6 +130,9 @@ def _files(image: Image) -> Iterator[tuple[str, bytes]]:
         yield name, (BASE / name).read_bytes()
     yield from _below(BASE / "rootfs", "rootfs")
     yield from _below(PAGE, "page")
+    for wheel in ENCODER.glob("*.whl"):
+        with zipfile.ZipFile(wheel) as packed:
+            yield from ((f"encoder/{name}", packed.read(name)) for name in packed.namelist() if name[-1] != "/")
     if image.folder:
         yield from _below(image.folder / "rootfs", "own")
         yield from _below(image.folder / "install", "install")

@@ -17,6 +17,7 @@ import { useAllowed } from '../../../api/auth';
 import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery } from '../../../api/queries';
 import { JsonField } from '../../../components/JsonField';
 import { useZoneChoices } from '../../../components/useZoneChoices';
+import { PictureField } from './PictureField';
 import type { WorkspaceFields } from './fields';
 
 interface Props {
@@ -295,6 +296,7 @@ export function SessionFields({ form }: Props) {
           description="No filter of a group holds for this workspace either"
           {...form.getInputProps('filter_policy_force_disabled', { type: 'checkbox' })}
         />
+        <PictureField form={form} />
       </Columns>
     </Section>
   );

@@ -3,7 +3,8 @@
     encoder.py FRAMES_S     reads requests from standard input, writes stripes of the screen to standard output
 
 Requests, one byte each: `n` the next frame that changes anything may come, `k` a whole picture, a digit 0–9 the quality,
-`+` with the pointer in it (each viewer's browser draws their own, but not those of others), `-` without.
+`+` with the pointer in it (each viewer's browser draws their own, but not those of others), `-` without, `r` it is at
+rest, and need not be looked at so often, `w` it is not.
 A stripe is 4 bytes of length and then that many: the head of pixelflux's stripes and H.264 in Annex B form. It ends with
 its standard input.
 
@@ -24,6 +25,7 @@ STRIPES = os.dup(1)
 os.dup2(2, 1)  # pixelflux reports on standard output
 
 SLOWEST_FRAMES_S = 5.0
+REST_FRAMES_S = 15.0
 LOOK_S = 0.5
 WAITED_MAX_S = 0.2
 """Waiting more than this in LOOK_S means that frames come faster than they are read."""
@@ -77,6 +79,8 @@ class Encoder:
         elif request.isdigit():
             self.settings.video_crf = round(CRF_WORST - CRF_STEP * int(request))
             self.capture.update_tunables(self.settings)
+        elif request in b"rw":
+            self.capture.update_framerate(REST_FRAMES_S if request == b"r" else self.frames_s)
         elif request in b"+-":
             self.settings.capture_cursor = request == b"+"
             self.capture.update_tunables(self.settings)

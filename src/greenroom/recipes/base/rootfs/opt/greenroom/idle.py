@@ -5,6 +5,7 @@ not known here everything counts as input, so that no user is ever disconnected 
 """
 
 import time
+from collections.abc import Callable
 
 VERSION_BYTES = 12
 OLD_VERSION = b"RFB 003.003\n"
@@ -20,7 +21,8 @@ INPUT = (4, 5, 6, 255)
 class Idle:
     """One viewer, from the start of their connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_input: Callable[[], None] = lambda: None) -> None:
+        self._on_input = on_input
         self._head = bytearray()
         self._skip = 0
         self._begun = False
@@ -49,11 +51,15 @@ class Idle:
                 return  # the head of this message is not complete
             self._lost = length is None
             if self._lost or self._head[0] in INPUT:
-                self._last_input = time.monotonic()
+                self._had_input()
             self._skip = length or 0
         if self._lost:
             self._head.clear()
-            self._last_input = time.monotonic()
+            self._had_input()
+
+    def _had_input(self) -> None:
+        self._last_input = time.monotonic()
+        self._on_input()
 
 
 def message_bytes(head: bytes | bytearray) -> int | None:

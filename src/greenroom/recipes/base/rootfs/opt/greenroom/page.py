@@ -89,7 +89,7 @@ class Page:
         elif request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
             try:
-                await relay(request, reader, writer)
+                await relay(request, reader, writer, self.video)
             finally:
                 self.video.display_closed()
             return False
@@ -121,14 +121,14 @@ async def display_answers() -> bool:
     return True
 
 
-async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, video: Video) -> None:
     """Upgrade to a websocket and carry RFB over it until one side ends."""
     try:
         rfb_reader, rfb_writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     accept(request, writer)
-    idle = Idle()
+    idle = Idle(video.woken)
     said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle))
     painted = asyncio.create_task(from_display(rfb_reader, writer))
     ways = {said, painted}

@@ -23,13 +23,16 @@ from pace import Pace, frame_of
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
 ENCODER = Path("/opt/greenroom/encoder.py")
-LIBRARY = Path("/opt/greenroom/pixelflux")
+HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.implementation.cache_tag}-*.so"))
+"""An image made over another release may have no library for its Python, and so no video picture."""
 LOG = Path("/tmp/.greenroom/video.log")
 GRACE_S = 5.0
 """So long after its last viewer the encoder is ended; starting it takes a tenth of a second."""
 STARTS_MAX, STARTS_WITHIN_S = 5, 60.0
 """It is not started more often than that: where it dies at once, viewers stay with the light picture."""
 KEYS_EVERY_S = 1.0
+REST_S = 3.0
+"""Without input and without a change for so long the screen is at rest."""
 GOING_AWAY, INTERNAL_ERROR = 1001, 1011
 
 ACK, QUALITY = 0, 1
@@ -60,14 +63,16 @@ class Video:
         self._started: deque[float] = deque(maxlen=STARTS_MAX)
         self._requests: asyncio.StreamWriter | None = None
         self._has_turn = False
+        self._active = 0.0
+        self._is_at_rest = False
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer a request for stream/; False when the connection cannot be used for another."""
         if request.headers.get("upgrade", "").lower() != "websocket":
-            picture = "video" if os.environ.get("GREENROOM_PICTURE") == "video" else "light"
-            reply(writer, "200 OK", json.dumps({"video": LIBRARY.is_dir(), "default": picture}).encode())
+            begins_with = "video" if os.environ.get("GREENROOM_PICTURE") == "video" else "light"
+            reply(writer, "200 OK", json.dumps({"video": HAS_LIBRARY, "default": begins_with}).encode())
             return True
-        if not LIBRARY.is_dir():
+        if not HAS_LIBRARY:
             reply(writer, "404 Not Found", b"")
         elif self.displays == 0 or not self._start():
             reply(writer, "503 Service Unavailable", b"", "application/json", f"Retry-After: {STARTS_WITHIN_S:g}")
@@ -85,6 +90,13 @@ class Video:
         self.displays -= 1
         if self.displays == 0:
             self._let_all_go(GOING_AWAY)
+
+    def woken(self) -> None:
+        """There was input, or the screen has changed."""
+        self._active = time.monotonic()
+        if self._is_at_rest and self._requests:
+            self._is_at_rest = False
+            self._requests.write(b"w")
 
     async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         viewer = Viewer(writer)
@@ -168,9 +180,13 @@ class Video:
         """
         self._has_turn = False
         keyed = time.monotonic()  # it begins with a whole picture
-        shows_pointer = False
+        shows_pointer = self._is_at_rest = False
+        self.woken()
         while True:
             now = time.monotonic()
+            if not self._is_at_rest and now - self._active > REST_S:
+                self._is_at_rest = True
+                requests.write(b"r")
             if shows_pointer != (self.displays > 1):
                 shows_pointer = not shows_pointer
                 requests.write(b"+" if shows_pointer else b"-")
@@ -207,6 +223,7 @@ class Video:
             if (its := frame_of(stripe)) != frame_id:
                 frame_id, self._has_turn = its, False
                 self._changed.set()
+                self.woken()
 
     def _let_all_go(self, code: int) -> None:
         for viewer in self.viewers:
