@@ -35,6 +35,7 @@ NOT_RUN = {
     ("docs/howto/zones-and-agents.md", "greenroom agents delete HOST --force"),
     ("docs/reference/enrolment.md", "greenroom join https://greenroom.example.org:8443 --token … "),
     ("docs/performance.md", "script/bench scale"),
+    ("docs/reference/foreign-images.md", "greenroom images create Chrome --name kasmweb/chrome:1.18.0"),
     ("docs/reference/host-limits.md", "greenroom setup limits"),
     ("docs/tutorial/first-desktop.md", "git clone … greenroom && cd greenroom"),
     ("docs/reference/recipes.md", "RECIPES=catalogue script/test tests/host/test_recipes.py"),
