@@ -20,7 +20,7 @@ const line = new Line('sound', { take: decode, changed: report, refused(reason) 
 
 export function hasPolicy(feature) {
   const policy = document.permissionsPolicy ?? document.featurePolicy;
-  return policy?.allowsFeature(feature) ?? true;
+  return !policy?.features().includes(feature) || policy.allowsFeature(feature); // one it does not know is not kept from it
 }
 
 export function canChooseOutput() {

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import math
-import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,36 +9,15 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Frame, Page, async_playwright
+from tests.browser.fake_sound import BEEP_HZ, LISTEN, MEASURE, with_beeps
 from tests.browser.session_page import SmallGateway, small_gateway
 from tests.support.runtime_hosts import Host, shell, usable
-from tests.support.sound import DECODER, ENCODER, RATE, Recorded, recorded, tone
+from tests.support.sound import DECODER, ENCODER, Recorded, recorded, tone
 from tests.support.waiting import eventually
 
 from greenroom.runtimes.contract import Runtime
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
-
-LISTEN = """(() => {
-  const connect = AudioNode.prototype.connect;
-  AudioNode.prototype.connect = function (target, ...rest) {
-    if (target !== this.context.destination) return connect.call(this, target, ...rest);
-    const analyser = window.analyser = new AnalyserNode(this.context, { fftSize: 8192 });
-    connect.call(this, analyser);
-    return connect.call(this, target, ...rest);
-  };
-})()"""
-"""An analyser at the end of all that the page plays."""
-MEASURE = """() => {
-  const { analyser } = window;
-  if (!analyser) return { rms: 0, hz: 0 };
-  const wave = new Float32Array(analyser.fftSize);
-  analyser.getFloatTimeDomainData(wave);
-  const rms = Math.sqrt(wave.reduce((sum, each) => sum + each * each, 0) / wave.length);
-  const tones = new Float32Array(analyser.frequencyBinCount);
-  analyser.getFloatFrequencyData(tones);
-  return { rms, hz: tones.indexOf(Math.max(...tones)) * analyser.context.sampleRate / analyser.fftSize };
-}"""
-BEEP_HZ = 800.0
 
 
 @dataclass
@@ -90,32 +66,15 @@ class Desk:
         await eventually(as_played, 20)
 
 
-@pytest.fixture(scope="module")
-def beeps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the browser's fake microphone takes up, over and over: a beep of 0.3 s, a pause of 0.2 s."""
-    file = tmp_path_factory.mktemp("microphone") / "beeps.wav"
-    samples = array.array("h", [int(20000 * math.sin(2 * math.pi * BEEP_HZ * n / RATE)) for n in range(RATE * 3 // 10)])
-    with wave.open(str(file), "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(RATE)
-        out.writeframes((samples.tobytes() + bytes(RATE * 2 // 5)) * 4)
-    return file
-
-
 @pytest.fixture(params=[{}])
-async def desk(
-    request: pytest.FixtureRequest, chromium: dict[str, Any], beeps: Path, tmp_path: Path
-) -> AsyncIterator[Desk]:
+async def desk(request: pytest.FixtureRequest, chromium: dict[str, Any], tmp_path: Path) -> AsyncIterator[Desk]:
     host = Host("docker", tmp_path)
     runtime = await host.open()
     session_id, spec, started = await host.started(runtime, environment=request.param)
     assert started.address is not None
     await usable(runtime, started.address, spec)
-    fake = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    arguments = [*chromium["args"], *fake, f"--use-file-for-fake-audio-capture={beeps}"]
     async with small_gateway(started.address, spec) as gateway, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(**{**chromium, "args": arguments})
+        browser = await playwright.chromium.launch(**with_beeps(chromium, tmp_path))
         page = await browser.new_page(viewport={"width": 1280, "height": 800})
         await page.add_init_script(LISTEN)
         complaints: list[str] = []

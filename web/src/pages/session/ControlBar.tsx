@@ -1,10 +1,12 @@
 import { Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
-import { useDisclosure, useFullscreenDocument } from '@mantine/hooks';
+import { useFullscreenDocument } from '@mantine/hooks';
 import { IconClipboard, IconFiles, IconMaximize, IconMinimize } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
 import { showError } from '../../components/feedback';
 import { ClipboardPanel } from './ClipboardPanel';
 import { PictureStats, PictureTool } from './PictureTools';
+import { SoundPanel } from './SoundPanel';
+import { MicrophoneSign, SoundTools } from './SoundTools';
 import { Tool } from './Tool';
 import type { FramePage } from './useFramePage';
 
@@ -20,7 +22,9 @@ interface Props {
 /** The session's tools, full screen, clipboard. Tucked away at the top edge until the pointer or the keyboard comes. */
 export function ControlBar({ page, children }: Props) {
   const { fullscreen, toggle } = useFullscreenDocument();
-  const [panel, { toggle: togglePanel, close }] = useDisclosure(false);
+  const [panel, setPanel] = useState<'clipboard' | 'sound' | null>(null);
+  const toggles = (name: typeof panel) => () => setPanel(panel === name ? null : name);
+  const close = () => setPanel(null);
   const [fresh, setFresh] = useState(true);
   useEffect(() => {
     const timer = setTimeout(() => setFresh(false), SHOWN_MS);
@@ -44,14 +48,22 @@ export function ControlBar({ page, children }: Props) {
             icon={fullscreen ? IconMinimize : IconMaximize}
             onClick={() => void toggle().catch((error: unknown) => showError('No full screen', error))}
           />
-          <Tool label="Clipboard" icon={IconClipboard} onClick={togglePanel} expanded={panel} />
+          <Tool
+            label="Clipboard"
+            icon={IconClipboard}
+            onClick={toggles('clipboard')}
+            expanded={panel === 'clipboard'}
+          />
           {page.hasFiles && <Files page={page} />}
+          {page.sound && <SoundTools sound={page.sound} panel={panel === 'sound'} onPanel={toggles('sound')} />}
           {page.picture && <PictureTool picture={page.picture} />}
           <Quality page={page} />
           {page.picture?.stats && <PictureStats stats={page.picture.stats} />}
         </Group>
       </Paper>
-      {panel && <ClipboardPanel page={page} onClose={close} />}
+      {page.sound && <MicrophoneSign sound={page.sound} />}
+      {panel === 'clipboard' && <ClipboardPanel page={page} onClose={close} />}
+      {panel === 'sound' && page.sound && <SoundPanel sound={page.sound} onClose={close} />}
     </>
   );
 }

@@ -35,7 +35,8 @@ const WORDS: Partial<Record<FrameState, string>> = {
 const REFUSED = 'The session is not open to you any more.';
 
 // What a session's page may ask the browser for; whether the session has it is decided by its permissions.
-const FEATURES = 'clipboard-read; clipboard-write; fullscreen; microphone; camera; gamepad; autoplay; keyboard-map';
+const FEATURES =
+  'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
 /** The frame, filling the page, with our bar above it. */
 export function DesktopFrame({ url, load, onSilent, onRefused, onAgain, idle, tools }: Props) {

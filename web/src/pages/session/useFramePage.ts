@@ -3,6 +3,7 @@
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 import { type Picture, type PictureMessage, usePicture } from './usePicture';
+import { type Sound, useSound } from './useSound';
 
 /**
  * `silent` = the page has not answered our hello: it is loading, or it does not have the protocol; `idle` = it was
@@ -34,6 +35,8 @@ export interface FramePage {
   latencyMs: number | null;
   /** Which of its pictures it shows; null where it does not say. */
   picture: Picture | null;
+  /** Its sound and microphone; null where it does not say. */
+  sound: Sound | null;
   /** Whether files can go into the session or out of it. */
   hasFiles: boolean;
   /** Which of its panels the page shows over the desktop, by name; null = none. */
@@ -71,6 +74,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     [frame, origin],
   );
   const { picture, receive: receivePicture } = usePicture(say);
+  const { sound, receive: receiveSound } = useSound(say);
 
   useEffect(() => {
     const receive = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
@@ -85,11 +89,12 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
       receivePicture(data);
+      receiveSound(data);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
     window.addEventListener('message', receive);
     return () => window.removeEventListener('message', receive);
-  }, [frame, origin, receivePicture]);
+  }, [frame, origin, receivePicture, receiveSound]);
 
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);
@@ -118,6 +123,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     clipboard,
     latencyMs: picture?.stats?.latency_ms ?? latencyMs,
     picture,
+    sound,
     hasFiles,
     panel,
     showPanel,

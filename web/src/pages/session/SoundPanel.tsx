@@ -1,0 +1,138 @@
+import { ActionIcon, CloseButton, Group, Paper, Progress, Select, Slider, Stack, Text, Title } from '@mantine/core';
+import { IconVolume, IconVolumeOff } from '@tabler/icons-react';
+import { type Device, type Levels, type LevelStore, type Sound, useLevels } from './useSound';
+
+/** The loudness below which a meter shows nothing, in dB of full scale. */
+const FLOOR_DB = -60;
+
+/** Volume, meters and devices of a session's sound. */
+export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => void }) {
+  const { audio, microphone, changeAudio, changeMicrophone } = sound;
+  return (
+    <Paper
+      component="section"
+      aria-label="Volume and devices"
+      className="surface"
+      withBorder
+      shadow="lg"
+      p="md"
+      radius="md"
+      pos="absolute"
+      top={56}
+      right={16}
+      w={340}
+      style={{ zIndex: 11 }}
+      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+    >
+      <Stack gap="sm">
+        <Group justify="space-between">
+          <Title order={2} fz={16}>
+            Sound
+          </Title>
+          <CloseButton aria-label="Close the volume and devices" onClick={onClose} />
+        </Group>
+        {audio.allowed ? (
+          <>
+            <Volume
+              volume={audio.volume}
+              muted={audio.muted}
+              onVolume={(volume) => changeAudio({ volume })}
+              onMuted={(muted) => changeAudio({ muted })}
+            />
+            <LevelMeter label="Level of the sound" levels={sound.levels} of="audio" />
+            <Devices
+              label="Speakers"
+              devices={sound.outputs}
+              chosen={audio.device}
+              onChoose={(device) => changeAudio({ device })}
+            />
+          </>
+        ) : (
+          <Text size="sm">{audio.reason}</Text>
+        )}
+        <Title order={2} fz={16} mt="xs">
+          Microphone
+        </Title>
+        {microphone.allowed ? (
+          <>
+            <LevelMeter label="Level of the microphone" levels={sound.levels} of="microphone" />
+            <Devices
+              label="Microphone"
+              devices={sound.inputs}
+              chosen={microphone.device}
+              onChoose={(device) => changeMicrophone({ device })}
+            />
+            {microphone.problem && (
+              <Text size="sm" role="alert">
+                {microphone.problem}
+              </Text>
+            )}
+          </>
+        ) : (
+          <Text size="sm">{microphone.reason}</Text>
+        )}
+      </Stack>
+    </Paper>
+  );
+}
+
+interface VolumeProps {
+  volume: number;
+  muted: boolean;
+  onVolume: (volume: number) => void;
+  onMuted: (muted: boolean) => void;
+}
+
+function Volume({ volume, muted, onVolume, onMuted }: VolumeProps) {
+  const Icon = muted ? IconVolumeOff : IconVolume;
+  return (
+    <Group gap="sm" wrap="nowrap">
+      <ActionIcon variant="subtle" color="gray" aria-label="Mute" aria-pressed={muted} onClick={() => onMuted(!muted)}>
+        <Icon size={18} color="var(--mantine-color-text)" />
+      </ActionIcon>
+      <Slider
+        flex={1}
+        thumbLabel="Volume"
+        label={(percent) => `${percent} %`}
+        min={0}
+        max={100}
+        step={1}
+        value={Math.round(volume * 100)}
+        onChange={(percent) => onVolume(percent / 100)}
+      />
+    </Group>
+  );
+}
+
+/** It moves all the time, so it is a picture and not read out. */
+function LevelMeter({ label, levels, of }: { label: string; levels: LevelStore; of: keyof Levels }) {
+  const rms = useLevels(levels)[of];
+  const percent = rms > 0 ? Math.max(0, 100 * (1 - (20 * Math.log10(rms)) / FLOOR_DB)) : 0;
+  return <Progress value={percent} size="sm" transitionDuration={100} aria-label={label} data-rms={rms} />;
+}
+
+interface DevicesProps {
+  label: string;
+  devices: Device[];
+  chosen: string;
+  onChoose: (device: string) => void;
+}
+
+/** Which device, where there is a choice and the browser names them. */
+function Devices({ label, devices, chosen, onChoose }: DevicesProps) {
+  const named = devices.filter((device) => device.label);
+  if (named.length < 2) return null;
+  const data = named.map(({ id, label: name }) => ({ value: id, label: name }));
+  const first = named.find(({ id }) => id === 'default') ?? named[0];
+  const value = named.some(({ id }) => id === chosen) ? chosen : (first?.id ?? null);
+  return (
+    <Select
+      label={label}
+      data={data}
+      value={value}
+      allowDeselect={false}
+      comboboxProps={{ withinPortal: false }}
+      onChange={(device) => device !== null && onChoose(device)}
+    />
+  );
+}
