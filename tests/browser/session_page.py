@@ -51,6 +51,9 @@ class SmallGateway:
     status_after_cut: int | None = None
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
+    def body_of(self, request: web.Request) -> AsyncIterator[bytes] | None:
+        return self.uploaded(request) if request.can_read_body else None
+
     async def uploaded(self, request: web.Request) -> AsyncIterator[bytes]:
         """The body of a request, until it is cut."""
         async for data in request.content.iter_any():
@@ -67,6 +70,19 @@ class SmallGateway:
         """Cut all streams, as a network does."""
         for socket in list(self.sockets):
             await socket.close(code=1011)
+
+
+async def given_back(request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """The answer of the session's page, whole or as it comes."""
+    if answer.content_type != "text/event-stream":
+        names = ("Content-Type", "Content-Security-Policy", "Content-Disposition")
+        kept = {name: answer.headers[name] for name in names if name in answer.headers}
+        return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+    browser = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await browser.prepare(request)
+    async for data in answer.content.iter_any():
+        await browser.write(data)
+    return browser
 
 
 @asynccontextmanager
@@ -89,11 +105,8 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
         names = ("Content-Length", "Content-Range")
         sent = headers | {name: request.headers[name] for name in names if name in request.headers}
         sent["X-Greenroom-Max-Upload-Mb"] = str(gateway.max_upload_mb)
-        body = gateway.uploaded(request) if request.can_read_body else None
-        async with client.request(request.method, url, headers=sent, data=body) as answer:
-            names = ("Content-Type", "Content-Security-Policy", "Content-Disposition")
-            kept = {name: answer.headers[name] for name in names if name in answer.headers}
-            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+        async with client.request(request.method, url, headers=sent, data=gateway.body_of(request)) as answer:
+            return await given_back(request, answer)
 
     async def stream(request: web.Request, url: str) -> web.WebSocketResponse:
         browser = web.WebSocketResponse(protocols=["binary"], max_msg_size=0)
@@ -118,7 +131,7 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
     around = web.Application()
     around.router.add_get("/", parent)
     connector = aiohttp.TCPConnector(ssl=tls)
-    async with aiohttp.ClientSession(connector=connector) as client:
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as client:
         runners = [web.AppRunner(app), web.AppRunner(around)]
         ports: list[int] = []
         for runner in runners:

@@ -6,6 +6,7 @@ import type { FramePage } from './useFramePage';
 /** Text from this computer to the session and back, where the browser does not do it by itself. */
 export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: () => void }) {
   const [text, setText] = useState('');
+  const ways = page.clipboardWays;
   const paste = () =>
     navigator.clipboard
       .readText()
@@ -38,8 +39,10 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
           </Title>
           <CloseButton aria-label="Close the clipboard" onClick={onClose} />
         </Group>
+        {ways && !ways.in && <Closed setting="allow_kasm_clipboard_up">Nothing may be copied into this session</Closed>}
         <Textarea
           label="To the session"
+          disabled={ways?.in === false}
           placeholder="Type or paste here"
           autosize
           minRows={3}
@@ -53,10 +56,13 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
           <Button variant="default" size="xs" onClick={() => void paste()}>
             Paste here
           </Button>
-          <Button size="xs" disabled={!text} onClick={() => page.sendClipboard(text)}>
+          <Button size="xs" disabled={!text || ways?.in === false} onClick={() => page.sendClipboard(text)}>
             Send
           </Button>
         </Group>
+        {ways && !ways.out && (
+          <Closed setting="allow_kasm_clipboard_down">Nothing may be copied from this session</Closed>
+        )}
         <Textarea
           label="From the session"
           readOnly
@@ -69,10 +75,21 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
         <Button variant="default" size="xs" disabled={!page.clipboard} onClick={() => void copy()}>
           Copy to this computer
         </Button>
-        <Text size="xs" c="dimmed">
-          Whether text may pass is decided by your group’s permissions.
-        </Text>
+        {ways && (ways.in || ways.out) && (
+          <Text size="xs" c="dimmed">
+            Pictures pass by themselves where the browser allows it.
+          </Text>
+        )}
       </Stack>
     </Paper>
+  );
+}
+
+/** That one way is closed, and by which setting. */
+function Closed({ setting, children }: { setting: string; children: string }) {
+  return (
+    <Text size="xs" c="dimmed" role="note">
+      {children}: the setting {setting} of your group is off.
+    </Text>
   );
 }

@@ -21,6 +21,14 @@ interface FrameMessage extends PictureMessage {
   downloads?: boolean;
   name?: string;
   open?: boolean;
+  out?: boolean;
+  in?: boolean;
+}
+
+/** Which ways the session's clipboard is open. */
+export interface ClipboardWays {
+  out: boolean;
+  in: boolean;
 }
 
 export interface FramePage {
@@ -31,6 +39,8 @@ export interface FramePage {
   received: boolean;
   /** Text last copied inside the session. */
   clipboard: string | null;
+  /** Which ways it is open; null while that is not known. */
+  clipboardWays: ClipboardWays | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
   latencyMs: number | null;
   /** Which of its pictures it shows; null where it does not say. */
@@ -63,6 +73,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const [reason, setReason] = useState<string | null>(null);
   const [received, setReceived] = useState(false);
   const [clipboard, setClipboard] = useState<string | null>(null);
+  const [clipboardWays, setClipboardWays] = useState<ClipboardWays | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
   const [hasFiles, setHasFiles] = useState(false);
   const [panel, setPanel] = useState<string | null>(null);
@@ -86,6 +97,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
         setReason(typeof data.reason === 'string' ? data.reason : null);
       }
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
+      if (data.type === 'clipboard-ways') setClipboardWays({ out: data.out === true, in: data.in === true });
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
       receivePicture(data);
@@ -121,6 +133,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     reason,
     received,
     clipboard,
+    clipboardWays,
     latencyMs: picture?.stats?.latency_ms ?? latencyMs,
     picture,
     sound,

@@ -2,7 +2,7 @@
 
     GET files/PATH/           what is allowed, and what lies in that folder of ~/Downloads, or with ?in=Uploads of ~/Uploads
     GET files/PATH/?zip       the folder as a zip file
-    GET files/PATH            a file
+    GET files/PATH            a file; with ?open a PDF to be shown instead of stored
     GET files/?upload=ID      how much of an upload in pieces is there
     PUT files/PATH            into ~/Uploads, under the next free name; ?upload=ID with a Content-Range: a piece of it
     DELETE files/?upload=ID   an upload in pieces is not gone on with
@@ -63,7 +63,9 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
     elif path is None or (name and not path.is_file()):
         refuse(writer, "404 Not Found", f"There is no such file in {root if root in ROOTS else ROOTS[0]}.")
     elif name:
-        await send_file(writer, request, path, attachment + quote(name))
+        # a browser shows a PDF itself, where no script of it can reach the page
+        opens = "open" in request.query and name.lower().endswith(".pdf")
+        await send_file(writer, request, path, (attachment.replace("attachment", "inline") if opens else attachment) + quote(name))
     elif folders and not path.is_dir():
         refuse(writer, "404 Not Found", f"There is no such folder in {root}.")
     elif "zip" in request.query:

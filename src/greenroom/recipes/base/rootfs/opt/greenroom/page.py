@@ -7,6 +7,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
+    /clipboard/…     images on the clipboard (clipboard.py); /events: what was copied or printed (events.py)
     /sound           what programs play, /microphone what they record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
                      the other end can measure the round trip of exactly the way its frames take. Header
@@ -26,11 +27,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import clipboard
+import events
 import files
 import sound
 import uploads
 from answers import BadRequestError, Request, reply, send_file
 from idle import Idle
+from printing import printer
 from program import Program
 from sound_server import SoundServer
 from video import Video
@@ -92,6 +96,11 @@ class Page:
                 await relay(request, reader, writer, self.video)
             finally:
                 self.video.display_closed()
+            return False
+        elif request.path.startswith("/clipboard/"):
+            await clipboard.answer(request, reader, writer)
+        elif request.path == "/events":
+            await events.answer(request, writer)
             return False
         elif request.parts[0] == "files" and request.parts[1:]:
             await files.answer(request, reader, writer)
@@ -205,8 +214,10 @@ async def main() -> None:
     page = Page(os.environ.get("VNC_USER", "kasm_user"), password, program)
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
     server = await asyncio.start_server(page.connected, "0.0.0.0", port, ssl=own_certificate(), limit=1 << 18)
-    async with server, SoundServer(), asyncio.TaskGroup() as group:
+    async with server, SoundServer(), printer(FOLDER / "print.sock"), asyncio.TaskGroup() as group:
         group.create_task(uploads.expire())
+        if not program:
+            group.create_task(clipboard.watch())
         await server.serve_forever()
 
 

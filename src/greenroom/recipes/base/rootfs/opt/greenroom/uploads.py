@@ -189,8 +189,8 @@ async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, p
                 data = data[os.write(descriptor, data) :]
 
 
-def linked(file: Path, target: Path) -> str:
-    """Give the file its name, or the next one that is free; returns it, below ~/Uploads."""
+def linked(file: Path, target: Path, root: Path | None = None) -> str:
+    """Give the file its name, or the next one that is free; returns it, below `root` (~/Uploads)."""
     file.chmod(0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
     for number in range(1, NAMES_TRIED):
@@ -199,7 +199,7 @@ def linked(file: Path, target: Path) -> str:
             os.link(file, free)
         except FileExistsError:
             continue
-        return str(free.relative_to(folder("Uploads")))
+        return str(free.relative_to(root or folder("Uploads")))
     raise FileExistsError(errno.EEXIST, "there are too many files of this name")
 
 

@@ -1,0 +1,29 @@
+// What the session reports by itself: something was copied, or printed.
+import { connection } from './connection.js';
+import { say } from './toast.js';
+import { addressOf } from './transfer.js';
+
+/** Events of the session, by their names. */
+export const events = new EventTarget();
+
+let source = null;
+connection.addEventListener('connected', () => {
+  if (source !== null && source.readyState !== EventSource.CLOSED) return;
+  source = new EventSource('events');
+  for (const name of ['clipboard', 'printed']) {
+    source.addEventListener(name, ({ data }) => events.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(data) })));
+  }
+});
+
+events.addEventListener('printed', async ({ detail: { name } }) => {
+  const answer = await fetch('files/', { cache: 'no-store' });
+  if (!answer.ok || !(await answer.json()).downloads) {
+    say(`${name} was printed into the folder Downloads of the session. Your group allows no downloads.`);
+    return;
+  }
+  const address = addressOf([name]);
+  say(`${name} was printed.`, [
+    { label: 'Open', href: `${address}?open` },
+    { label: 'Save', href: address, download: name },
+  ]);
+});

@@ -1,0 +1,115 @@
+"""Images on the clipboard: RFB carries text alone.
+
+    GET clipboard/         which ways are open
+    GET clipboard/image    the picture on the session's clipboard, as PNG; 404 where there is none
+    PUT clipboard/image    put this one there
+
+The ways are those of text: KASM_SVC_SEND_CUT_TEXT and KASM_SVC_ACCEPT_CUT_TEXT, which the X server obeys, too.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+
+import events
+import selection
+from answers import CHUNK_BYTES, BadRequestError, Request, reply
+from uploads import LAST, let_go
+
+IMAGE_MAX_BYTES = 16 << 20
+READ_S = 5
+CONNECT_AGAIN_S = 0.5
+PNG = "image/png"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
+
+
+def is_open(variable: str) -> bool:
+    """A switch of the clipboard, in any of the forms in which images have it: 0, false, -SendCutText 0."""
+    return not os.environ.get(variable, "1").strip().lower().endswith(("0", "false"))
+
+
+OUT, IN = is_open("KASM_SVC_SEND_CUT_TEXT"), is_open("KASM_SVC_ACCEPT_CUT_TEXT")
+
+
+async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a request below clipboard/."""
+    may = request.headers.get("x-greenroom-view-only") != "1"
+    if request.path == "/clipboard/" and request.method == "GET":
+        reply(writer, "200 OK", json.dumps({"out": OUT and may, "in": IN and may}).encode())
+    elif request.path != "/clipboard/image" or request.method not in ("GET", "PUT"):
+        reply(writer, "404 Not Found", b"")
+    elif request.method == "PUT":
+        if not IN or not may:
+            await refuse(reader, writer, "403 Forbidden", "Nothing may be copied into this session (allow_kasm_clipboard_up).")
+        else:
+            await put(request, reader, writer)
+    elif not OUT or not may:
+        await refuse(reader, writer, "403 Forbidden", "Nothing may be copied from this session (allow_kasm_clipboard_down).")
+    elif image := await content(PNG):
+        reply(writer, "200 OK", image, PNG)
+    else:
+        reply(writer, "404 Not Found", b"{}")
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
+    """Give the reason for not doing it."""
+    await let_go(reader)
+    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST)
+
+
+async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take a picture of the viewer, and be its owner on the X server until something else is copied."""
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > IMAGE_MAX_BYTES:
+        sentence = f"The picture is too large: up to {IMAGE_MAX_BYTES >> 20} MiB can be on the clipboard."
+        return await refuse(reader, writer, "413 Content Too Large", sentence)
+    image = bytearray()
+    while len(image) < int(length):
+        data = await asyncio.wait_for(reader.read(min(CHUNK_BYTES, int(length) - len(image))), READ_S)
+        if not data:
+            raise BadRequestError("the picture was broken off")
+        image += data
+    if not image.startswith(SIGNATURE):
+        return await refuse(reader, writer, "415 Unsupported Media Type", "This is no PNG picture.")
+    process = await asyncio.create_subprocess_exec(*XCLIP, PNG, "-in", stdin=subprocess.PIPE)
+    await process.communicate(bytes(image))
+    return reply(writer, "200 OK", b"{}", "application/json", LAST)
+
+
+async def content(target: str) -> bytes:
+    """What is on the clipboard in this form; nothing where its owner does not have it, or is silent."""
+    output = subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*XCLIP, target, "-out", stdout=output, stderr=subprocess.DEVNULL)
+    try:
+        async with asyncio.timeout(READ_S):
+            assert process.stdout is not None
+            found = await process.stdout.read(IMAGE_MAX_BYTES + 1) if target != PNG else await whole(process.stdout)
+    except TimeoutError:
+        found = b""
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+    return found
+
+
+async def whole(output: asyncio.StreamReader) -> bytes:
+    """All that a program writes, or nothing where it is too much."""
+    found = bytearray()
+    while data := await output.read(CHUNK_BYTES):
+        found += data
+        if len(found) > IMAGE_MAX_BYTES:
+            return b""
+    return bytes(found)
+
+
+async def watch() -> None:
+    """Notify viewers of each picture that is copied in the session."""
+    while OUT:
+        with contextlib.suppress(OSError, EOFError):
+            async for _ in selection.changes():
+                if PNG.encode() in (await content("TARGETS")).split():
+                    events.publish("clipboard")
+        await asyncio.sleep(CONNECT_AGAIN_S)  # the X server is still starting

@@ -1,0 +1,236 @@
+"""A printer that makes PDF files in ~/Downloads and has viewers offered them: programs find it as they find CUPS, by
+CUPS_SERVER, a socket of the session. Nothing runs for it but this.
+"""
+
+import asyncio
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import events
+import uploads
+from answers import CHUNK_BYTES, BadRequestError, Request
+from folders import folder, is_name
+from ipp import (
+    BOOLEAN, CHARSET, ENUM, INTEGER, JOB, KEYWORD, LANGUAGE, MIME, NAME, PRINTER, RANGE, TEXT, URI,
+    Attribute, IncompleteError, Operation, answered,
+)  # fmt: skip
+
+PRINTED_MAX_BYTES = 1 << 30
+READ_S = 60
+HEAD_MAX_BYTES = 1 << 18
+URI_OF = "ipp://localhost/printers/PDF"
+PRINT_JOB, VALIDATE_JOB, CREATE_JOB, SEND_DOCUMENT, CANCEL_JOB, JOB_ATTRIBUTES, JOBS, ATTRIBUTES = (
+    0x02, 0x04, 0x05, 0x06, 0x08, 0x09, 0x0A, 0x0B,
+)  # fmt: skip
+GET_DEFAULT, GET_PRINTERS, GET_CLASSES = 0x4001, 0x4002, 0x4005
+OK, NOT_FOUND, NOT_A_PDF, NOT_SUPPORTED, FAILED = 0x0000, 0x0406, 0x040A, 0x0501, 0x0500
+COMPLETED = 9
+DEFAULT_PRINTER, COLOUR = 0x20000, 0x8
+SIZES = {"iso_a4_210x297mm": ("A4", 595, 842), "na_letter_8.5x11in": ("Letter", 612, 792), "iso_a3_297x420mm": ("A3", 842, 1191)}
+
+
+class Printer:
+    """The jobs of this session, by number → name."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, str] = {}
+        self._begun = time.monotonic()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one program."""
+        try:
+            while True:
+                request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), READ_S))
+                if request.method == "POST":
+                    if "100-continue" in request.headers.get("expect", "").lower():
+                        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                    body = await self._answer(sent(request, reader))
+                    mime, status = "application/ipp", "200 OK"
+                elif request.path == "/printers/PDF.ppd":
+                    body, mime, status = description(), "application/vnd.cups-ppd", "200 OK"
+                else:
+                    body, mime, status = b"", "text/plain", "404 Not Found"
+                head = f"HTTP/1.1 {status}\r\nServer: CUPS/2.4 IPP/2.1\r\nContent-Type: {mime}\r\nContent-Length: {len(body)}"
+                writer.write(head.encode() + b"\r\nConnection: keep-alive\r\n\r\n" + body)
+                await writer.drain()
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, BadRequestError):
+            pass  # this program has ended its connection; the others go on
+        finally:
+            writer.close()
+
+    async def _answer(self, body: AsyncIterator[bytes]) -> bytes:
+        data = bytearray()
+        operation = None
+        async for part in body:
+            data += part
+            with contextlib.suppress(IncompleteError):
+                operation = Operation(data)
+                break
+            if len(data) > HEAD_MAX_BYTES:
+                raise BadRequestError("the head of the request is too long")
+        if operation is None:
+            raise BadRequestError("the request is not complete")
+        status, groups = await self._done(operation, bytes(data[operation.length :]), body)
+        async for _ in body:
+            pass  # what belongs to a refused request
+        return answered(operation, status, groups)
+
+    async def _done(
+        self, operation: Operation, begin: bytes, rest: AsyncIterator[bytes]
+    ) -> tuple[int, list[tuple[int, list[Attribute]]]]:
+        if operation.code in (GET_DEFAULT, GET_PRINTERS, ATTRIBUTES):
+            return OK, [(PRINTER, self._attributes())]
+        if operation.code == VALIDATE_JOB:
+            return OK, []
+        if operation.code in (PRINT_JOB, CREATE_JOB):
+            number = len(self._jobs) + 1
+            self._jobs[number] = operation.text("job-name") or operation.text("document-name") or "printed"
+            status = await store(self._jobs[number], begin, rest) if operation.code == PRINT_JOB else OK
+            return status, [(JOB, job(number))] if status == OK else []
+        number = int.from_bytes(operation.attributes.get("job-id", b""), "big")
+        if operation.code == SEND_DOCUMENT:
+            return (await store(self._jobs[number], begin, rest), [(JOB, job(number))]) if number in self._jobs else (NOT_FOUND, [])
+        if operation.code == JOB_ATTRIBUTES and number in self._jobs:
+            return OK, [(JOB, job(number))]
+        if operation.code in (JOBS, GET_CLASSES, CANCEL_JOB):
+            return OK, []
+        return (NOT_FOUND if operation.code == JOB_ATTRIBUTES else NOT_SUPPORTED), []
+
+    def _attributes(self) -> list[Attribute]:
+        return [
+            (NAME, "printer-name", "PDF"),
+            (URI, "printer-uri-supported", URI_OF),
+            (KEYWORD, "uri-security-supported", "none"),
+            (KEYWORD, "uri-authentication-supported", "none"),
+            (URI, "device-uri", "file:///dev/null"),
+            (TEXT, "printer-info", "PDF in your browser"),
+            (TEXT, "printer-location", ""),
+            (TEXT, "printer-make-and-model", "PDF"),
+            (ENUM, "printer-state", 3),
+            (KEYWORD, "printer-state-reasons", "none"),
+            (ENUM, "printer-type", DEFAULT_PRINTER | COLOUR),
+            (BOOLEAN, "printer-is-accepting-jobs", True),
+            (BOOLEAN, "printer-is-shared", False),
+            (BOOLEAN, "color-supported", True),
+            (INTEGER, "printer-up-time", int(time.monotonic() - self._begun) + 1),
+            (INTEGER, "queued-job-count", 0),
+            (CHARSET, "charset-configured", "utf-8"),
+            (CHARSET, "charset-supported", "utf-8"),
+            (LANGUAGE, "natural-language-configured", "en"),
+            (LANGUAGE, "generated-natural-language-supported", "en"),
+            (KEYWORD, "ipp-versions-supported", ["1.1", "2.0", "2.1"]),
+            (ENUM, "operations-supported", [2, 4, 5, 6, 8, 9, 10, 11, GET_DEFAULT, GET_PRINTERS]),
+            (MIME, "document-format-supported", ["application/pdf"]),
+            (MIME, "document-format-default", "application/pdf"),
+            (KEYWORD, "compression-supported", "none"),
+            (KEYWORD, "pdl-override-supported", "attempted"),
+            (KEYWORD, "job-sheets-default", "none"),
+            (KEYWORD, "job-sheets-supported", "none"),
+            (KEYWORD, "media-default", next(iter(SIZES))),
+            (KEYWORD, "media-supported", list(SIZES)),
+            (KEYWORD, "sides-default", "one-sided"),
+            (KEYWORD, "sides-supported", "one-sided"),
+            (KEYWORD, "print-color-mode-default", "color"),
+            (KEYWORD, "print-color-mode-supported", ["color", "monochrome"]),
+            (KEYWORD, "job-creation-attributes-supported", ["copies", "media", "sides", "print-color-mode"]),
+            (INTEGER, "copies-default", 1),
+            (RANGE, "copies-supported", (1, 1)),
+            (TEXT, "cups-version", "2.4.2"),
+        ]
+
+
+def job(number: int) -> list[Attribute]:
+    """A job is done as soon as its document is there."""
+    return [
+        (URI, "job-uri", f"ipp://localhost/jobs/{number}"),
+        (INTEGER, "job-id", number),
+        (ENUM, "job-state", COMPLETED),
+        (KEYWORD, "job-state-reasons", "job-completed-successfully"),
+    ]
+
+
+async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The body of a request, in parts."""
+    if request.headers.get("transfer-encoding", "").lower() != "chunked":
+        left = int(request.number("content-length"))
+        while left > 0:
+            left -= len(data := await some(reader, left))
+            yield data
+        return
+    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        left = size
+        while left > 0:
+            left -= len(data := await some(reader, left))
+            yield data
+        await reader.readexactly(2)
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        pass
+
+
+async def some(reader: asyncio.StreamReader, left: int) -> bytes:
+    """The next bytes of a body."""
+    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_S)
+    if not data:
+        raise BadRequestError("the document was broken off")
+    return data
+
+
+async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:
+    """Put the document into ~/Downloads, whole or not at all, and have viewers offered it."""
+    try:
+        folder("Downloads").mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder("Downloads"), prefix=".printed-") as file:
+            file.write(begin)
+            size = len(begin)
+            async for part in rest:
+                if size + len(part) > PRINTED_MAX_BYTES:
+                    return FAILED
+                file.write(part)
+                size += len(part)
+            file.flush()
+            file.seek(0)
+            if not file.read(5).startswith(b"%PDF-"):
+                return NOT_A_PDF
+            stored = uploads.linked(Path(file.name), folder("Downloads") / file_name(name), folder("Downloads"))
+    except OSError:
+        return FAILED  # the program shows that it could not be printed
+    events.publish("printed", name=stored, size_bytes=(folder("Downloads") / stored).stat().st_size)
+    return OK
+
+
+def file_name(job_name: str) -> str:
+    """The name of a job as one for its file."""
+    name = "".join(char if char.isprintable() and char != "/" else " " for char in job_name).strip(" .")[:80].strip()
+    name = name.removesuffix(".pdf") or "printed"
+    return f"{name}.pdf" if is_name(f"{name}.pdf") else "printed.pdf"
+
+
+def description() -> bytes:
+    """The printer as programs of before IPP want it described (PPD)."""
+    lines = [
+        '*PPD-Adobe: "4.3"', '*FormatVersion: "4.3"', '*FileVersion: "1.0"', "*LanguageVersion: English",
+        "*LanguageEncoding: ISOLatin1", '*PCFileName: "PDF.PPD"', '*Manufacturer: "Greenroom"', '*Product: "(PDF)"',
+        '*ModelName: "PDF"', '*ShortNickName: "PDF"', '*NickName: "PDF"', '*PSVersion: "(3010.000) 0"',
+        '*LanguageLevel: "3"', "*ColorDevice: True", "*DefaultColorSpace: RGB", "*FileSystem: False",
+        '*cupsVersion: 2.4', '*cupsFilter2: "application/pdf application/pdf 0 -"',
+    ]  # fmt: skip
+    for option, each in ("PageSize", '*{0} {1}/{1}: ""'), ("PageRegion", '*{0} {1}/{1}: ""'):
+        lines += [f"*OpenUI *{option}/Page Size: PickOne", f"*OrderDependency: 10 AnySetup *{option}", f"*Default{option}: A4"]
+        lines += [each.format(option, name) for name, _, _ in SIZES.values()] + [f"*CloseUI: *{option}"]
+    lines += ["*DefaultImageableArea: A4", "*DefaultPaperDimension: A4"]
+    for name, width, height in SIZES.values():
+        lines += [f'*ImageableArea {name}: "0 0 {width} {height}"', f'*PaperDimension {name}: "{width} {height}"']
+    return ("\n".join([*lines, "*DefaultFont: Courier", '*Font Courier: Standard "(002.004S)" Standard ROM', ""])).encode()
+
+
+@contextlib.asynccontextmanager
+async def printer(path: Path) -> AsyncIterator[None]:
+    """Take what programs print, at this socket."""
+    server = await asyncio.start_unix_server(Printer().connected, path, limit=HEAD_MAX_BYTES)
+    os.chmod(path, 0o600)
+    async with server:
+        yield
