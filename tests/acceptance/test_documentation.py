@@ -37,6 +37,7 @@ READ: Final = tuple(
     for page in (
         *(f"howto/{name}.md" for name in USUAL),
         "howto/machines-without-a-registry.md",
+        "howto/catalogue.md",
         "reference/http.md",
         "howto/one-machine.md",
         "tutorial/first-desktop.md",  # ends with the instance stopped

@@ -22,6 +22,7 @@ PAGES = {
     "/admin/staging/{config}?tab=explain&user=admin@greenroom.local": "Desktop in default",
     "/admin/staging/{config}?tab=logs": "Desktop in default",
     "/admin/workspaces": "Workspaces",
+    "/admin/catalogue": "Catalogue",
     "/admin/workspaces/new": "Add Workspace",
     "/admin/workspaces/{image}": "Desktop",
     "/admin/workspaces/{image}?tab=agents": "Desktop",

@@ -15,7 +15,9 @@ from tests.support.real_agents import agent_inside, behave, session_id
 from tests.support.waiting import eventually
 
 from greenroom.agent import images
+from greenroom.agent.fetching import STALLED_S
 from greenroom.core.backoff import Backoff
+from greenroom.recipes import build, shelf
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import DesiredImage
@@ -107,7 +109,7 @@ async def test_a_fetch_that_lost_its_connection_is_none(
 async def test_a_registry_that_says_nothing_holds_up_no_other_image(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(images, "STALLED_S", 4.0)
+    monkeypatch.setitem(STALLED_S, "pulling", 4.0)
     behave(tmp_path, missing_images=["a/stalled:1", "b/good:1"])
     pull = SimulatedRuntime.pull
 
@@ -130,3 +132,74 @@ async def test_a_registry_that_says_nothing_holds_up_no_other_image(
 def _image_state(world: World, name: str) -> str:
     states = [r.state for message in world.check_ins for r in message.images or [] if r.name == name]
     return states[-1] if states else ""
+
+
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's page, which images/build makes and every image has."""
+    made = tmp_path / "page"
+    made.mkdir()
+    (made / "index.html").write_text("<!doctype html>")
+    monkeypatch.setattr(build, "PAGE", made)
+
+
+def _recipe_image(name: str = "terminal") -> str:
+    return shelf.reference(shelf.find(name))
+
+
+@pytest.mark.usefixtures("page")
+async def test_an_image_of_a_known_recipe_is_built_here_with_progress_and_its_size(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    name = _recipe_image()
+    behave(tmp_path, missing_images=[name], pull_s=1.0)
+    world.images = [DesiredImage(name=name)]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, name) == "present")
+    reports = [report for message in world.check_ins for report in message.images or [] if report.name == name]
+    assert {report.how for report in reports if report.state == "pulling"} == {"building"}
+    assert any(0 < report.progress < 100 for report in reports)
+    assert reports[-1].size_bytes > 0
+
+
+async def test_an_image_whose_workspace_names_a_registry_is_pulled_even_if_its_recipe_is_known(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    name = _recipe_image()
+    behave(tmp_path, missing_images=[name], pull_s=0.5)
+    world.images = [DesiredImage(name=name, registry="https://index.docker.io/v1/")]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, name) == "present")
+    reports = [report for message in world.check_ins for report in message.images or [] if report.name == name]
+    assert {report.how for report in reports if report.state == "pulling"} == {"pulling"}
+
+
+@pytest.mark.usefixtures("page")
+async def test_a_build_that_fails_is_one_sentence_and_is_tried_again_after_a_pause(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(images, "BACKOFF", Backoff(first_s=0.1, max_s=0.4))
+    name = _recipe_image()
+    behave(tmp_path, missing_images=[name], broken_images=[name])
+    world.images = [DesiredImage(name=name)]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, name) == "failed")
+        reports = [report for message in world.check_ins for report in message.images or [] if report.name == name]
+        assert "returned a non-zero code: 1" in reports[-1].error
+        assert name in reports[-1].error
+        behave(tmp_path, missing_images=[name])
+        await world.until(lambda: _image_state(world, name) == "present")
+
+
+@pytest.mark.usefixtures("page")
+async def test_a_build_holds_up_no_image_of_a_registry(world: World, manager: ScriptedManager, tmp_path: Path):
+    name = _recipe_image()
+    behave(tmp_path, missing_images=[name], pull_s=600)
+    world.images = [DesiredImage(name=name)]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, name) == "pulling")
+        behave(tmp_path, missing_images=[name, "a/b:1"])
+        world.images = [DesiredImage(name=name), DesiredImage(name="a/b:1")]
+        await world.notify()
+        await world.until(lambda: _image_state(world, "a/b:1") == "present")
+        assert _image_state(world, name) == "pulling"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.support.runtime_hosts import OPENBOX, Host, listening, new_id, spec, usable
+from tests.support.runtime_hosts import OPENBOX, Host, build_context, listening, new_id, spec, usable
 from tests.support.waiting import eventually
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File
 from greenroom.runtimes.contract import (
+    BuildError,
     ContainerConflict,
     ContainerMissing,
     FilterAccount,
@@ -309,6 +312,53 @@ async def test_an_image_that_is_there(host: Host, runtime: HostRuntime):
     assert found is not None
     assert found.digest.startswith("sha256:")
     assert OPENBOX in {image.name for image in await runtime.images()}
+
+
+async def test_an_image_is_made_here_with_its_labels_and_size(runtime: HostRuntime):
+    name = f"greenroom/test-{new_id()[:8]}:1"
+    steps = f"FROM {OPENBOX}\nARG COLOUR\nLABEL greenroom.test=$COLOUR\n"
+    if isinstance(runtime, SimulatedRuntime):
+        runtime.configure(Settings(missing_images=frozenset({name})))
+    assert await runtime.image(name) is None
+    async with runtime.building() as builder:
+        assert await builder.labels(name) is None
+        said = [line async for line in builder.instructions(build_context(steps), name, {"COLOUR": "green"})]
+        assert any(line.startswith("Step 1/") for line in said)
+        made = await runtime.image(name)
+        assert made is not None
+        assert made.size_bytes > 0
+        assert name in {image.name for image in await runtime.images()}
+        if not isinstance(runtime, SimulatedRuntime):
+            assert (await builder.labels(name) or {})["greenroom.test"] == "green"
+            subprocess.run(["docker", "image", "rm", "--no-prune", name], check=True, stdout=subprocess.DEVNULL)  # noqa: ASYNC221
+
+
+async def test_an_instruction_that_fails_is_an_error_with_what_was_said(runtime: HostRuntime):
+    name = f"greenroom/test-{new_id()[:8]}:1"
+    if isinstance(runtime, SimulatedRuntime):
+        runtime.configure(Settings(missing_images=frozenset({name}), broken_images=frozenset({name})))
+    async with runtime.building() as builder:
+        steps = build_context(f"FROM {OPENBOX}\nCOPY nothing /nothing\n")
+        with pytest.raises(BuildError, match=r"nothing|non-zero"):
+            async for _ in builder.instructions(steps, name, {}):
+                pass
+    assert await runtime.image(name) is None
+
+
+async def test_of_several_who_build_on_a_host_each_waits_for_the_one_before(host: Host, runtime: HostRuntime):
+    if isinstance(runtime, SimulatedRuntime):
+        pytest.skip("each simulated Agent has a host of its own")
+    other = await host.open()
+    async with runtime.building():
+        waiting = asyncio.create_task(entered(other))
+        done, _ = await asyncio.wait({waiting}, timeout=0.2)
+        assert not done
+    await asyncio.wait_for(waiting, 10)
+
+
+async def entered(runtime: HostRuntime) -> None:
+    async with runtime.building():
+        pass
 
 
 async def test_remove_all_leaves_nothing(host: Host, runtime: HostRuntime):

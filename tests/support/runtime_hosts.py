@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import subprocess
+import tarfile
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -30,6 +32,16 @@ def spec(image: str = OPENBOX, **changes: Any) -> SessionSpec:
     return SessionSpec(
         **{"image": image, "image_id": new_id(), "credential": uuid.uuid4().hex, "memory_bytes": 512 << 20, **changes}
     )
+
+
+def build_context(dockerfile: str) -> bytes:
+    """A tar with this Dockerfile and nothing else."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(dockerfile)
+        tar.addfile(entry, io.BytesIO(dockerfile.encode()))
+    return buffer.getvalue()
 
 
 @dataclass

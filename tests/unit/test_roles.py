@@ -26,9 +26,9 @@ LIBRARIES = {
 """What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
 are parts of others."""
 OF_GREENROOM = {
-    "api": {"api", "sessions", "db", "wire", "kit", "core"},
+    "api": {"api", "recipes", "sessions", "db", "wire", "kit", "core"},
     "manager": {"manager", "sessions", "db", "wire", "kit", "core"},
-    "agent": {"agent", "runtimes", "wire", "kit", "core"},
+    "agent": {"agent", "recipes", "runtimes", "wire", "kit", "core"},
     "gateway": {"gateway", "wire", "kit", "core"},
 }
 LOADED = """

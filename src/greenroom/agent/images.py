@@ -1,4 +1,4 @@
-"""The images on this host, and the pulls of those it should have."""
+"""The images on this host, and how those it should have are on their way here."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Final
 
 import structlog
 
+from greenroom.agent.fetching import STALLED_S, Fetcher
 from greenroom.core.backoff import Backoff
+from greenroom.core.catalogue.ways import Way, way
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.concurrency import wait_for
 from greenroom.runtimes import contract
-from greenroom.runtimes.contract import Credentials, Image, PullError, RuntimeUnavailable
+from greenroom.runtimes.contract import BuildError, Image, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
-"""Pause before an image that could not be pulled is retried."""
-STALLED_S: Final = 300.0
-"""A pull without progress for this long has failed, so that it does not block other images forever."""
+"""Pause before an image that could not be fetched is tried again."""
+LANES: Final[tuple[frozenset[Way], ...]] = (frozenset({"pulling", "copying"}), frozenset({"building"}))
+"""Of each lane one image is on its way at a time: a build takes minutes, and holds no registry up."""
 
 
 class Images:
@@ -34,15 +36,18 @@ class Images:
         self._wanted: dict[str, DesiredImage] = {}
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        self._fetcher = Fetcher(runtime)
+        self._under_way: set[str] = set()
         self._arrived: list[ImageReport] | None = None
-        self._wake = asyncio.Event()
+        self._wakes = {lane: asyncio.Event() for lane in LANES}
         self._changed = asyncio.Condition()
 
     def want(self, images: list[DesiredImage]) -> None:
         wanted = {image.name: image for image in images}
         if wanted != (before := self._wanted):
             self._wanted = wanted
-            self._wake.set()
+            for wake in self._wakes.values():
+                wake.set()
             self._failures = {n: f for n, f in self._failures.items() if wanted.get(n) == before.get(n)}
 
     def report(self) -> list[ImageReport] | None:
@@ -67,29 +72,53 @@ class Images:
         return name in self._wanted and (report is None or report.state in {"absent", "pulling"})
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as lanes:
+            for lane in LANES:
+                lanes.create_task(self._work(lane))
+
+    async def _work(self, lane: frozenset[Way]) -> None:
         while True:
             try:
                 await self.look()
-                await self._pull_missing()
+                await self._fetch_missing(lane)
             except RuntimeUnavailable as error:
                 log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
-            await wait_for(self._wake, self._pause_s())
-            self._wake.clear()
+            wake = self._wakes[lane]
+            await wait_for(wake, self._pause_s(lane))
+            wake.clear()
 
-    def _pause_s(self) -> float:
+    def _pause_s(self, lane: frozenset[Way]) -> float:
         now = time.monotonic()
-        due = [until - now for name, (_, until) in self._failures.items() if name in self._wanted]
+        due = [self._failures[i.name][1] - now for i, _ in self._missing(lane) if i.name in self._failures]
         return max(0.1, min([LOOK_EVERY_S, *due]))
+
+    def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Way]]:
+        """The images that are to come in this lane, and how."""
+        wanted = [
+            (image, way(self._fetcher.ways(image), self._failures.get(name, (0, 0.0))[0]))
+            for name, image in self._wanted.items()
+            if name not in self._under_way and not image.password_withheld and not self._is_present(name)
+        ]
+        return [(image, how) for image, how in wanted if how in lane]
+
+    def _is_present(self, name: str) -> bool:
+        report = self._reports.get(name)
+        return report is not None and report.state == "present"
 
     async def look(self) -> None:
         """Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
         present |= await self._also_known_as(self._wanted.keys() - present.keys())
         kept = {
-            n: r for n, r in self._reports.items() if n in self._wanted and n not in present and r.state == "failed"
+            n: r
+            for n, r in self._reports.items()
+            if n in self._wanted and n not in present and (r.state == "failed" or n in self._under_way)
         }
         absent = {name: ImageReport(name=name, state="absent") for name in self._wanted if name not in present}
-        found = {i.name: ImageReport(name=i.name, state="present", digest=i.digest) for i in present.values()}
+        found = {
+            i.name: ImageReport(name=i.name, state="present", digest=i.digest, size_bytes=i.size_bytes)
+            for i in present.values()
+        }
         self._failures = {name: failure for name, failure in self._failures.items() if name not in present}
         if self._reports != (reports := absent | kept | found):
             self._reports = reports
@@ -100,50 +129,54 @@ class Images:
         found = [await self._runtime.image(name) for name in sorted(names)]
         return {image.name: image for image in found if image is not None}
 
-    async def _pull_missing(self) -> None:
-        now = time.monotonic()
-        for name, image in list(self._wanted.items()):
-            report = self._reports.get(name)
-            if image.password_withheld:
-                continue
-            if (report is None or report.state != "present") and self._failures.get(name, (0, 0.0))[1] <= now:
-                await self._pull(image)
+    async def _fetch_missing(self, lane: frozenset[Way]) -> None:
+        for image, how in self._missing(lane):
+            _, due = self._failures.get(image.name, (0, 0.0))
+            if due <= time.monotonic() and image.name in self._wanted:
+                await self._fetch(image, how)
 
-    async def _pull(self, image: DesiredImage) -> None:
-        credentials = Credentials(user=image.user, password=image.password) if image.user else None
-        if image.name not in self._failures:  # a failed image is shown as failed until something arrives
-            await self._set(ImageReport(name=image.name, state="pulling"))
+    async def _fetch(self, image: DesiredImage, how: Way) -> None:
+        self._under_way.add(image.name)
         try:
-            async with asyncio.timeout(STALLED_S) as limit:
-                async for progress in self._runtime.pull(image.name, credentials):
-                    limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
-                    await self._set(ImageReport(name=image.name, state="pulling", progress=progress))
+            await self._follow(image, how)
+        finally:
+            self._under_way.discard(image.name)
+
+    async def _follow(self, image: DesiredImage, how: Way) -> None:
+        if image.name not in self._failures:  # a failed image is shown as failed until something arrives
+            await self._set(ImageReport(name=image.name, state="pulling", how=how))
+        stalled_s = STALLED_S[how]
+        try:
+            async with asyncio.timeout(stalled_s) as limit:
+                async for progress in self._fetcher.fetch(image, how):
+                    limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
+                    await self._set(ImageReport(name=image.name, state="pulling", how=how, progress=progress))
         except TimeoutError:
-            sentence = f"The image {image.name} could not be fetched: nothing came for {STALLED_S:.0f} s."
-            await self._pull_failed(image.name, PullError(sentence))
+            sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
+            await self._failed(image.name, PullError(sentence))
         except RuntimeUnavailable:
             await self._set(ImageReport(name=image.name, state="absent"))
             raise
         except GreenroomError as error:
-            await self._pull_failed(image.name, error)
+            await self._failed(image.name, error)
         else:
+            self._under_way.discard(image.name)
             await self.look()
-            await self._check_fetched(image.name)
+            await self._check_fetched(image.name, how)
 
-    async def _check_fetched(self, name: str) -> None:
+    async def _check_fetched(self, name: str, how: Way) -> None:
         """A pull that lost its connection looks like a completed one."""
-        report = self._reports.get(name)
-        if report is not None and report.state == "present":
-            log.info("fetched an image", image=name)
+        if self._is_present(name):
+            log.info("fetched an image", image=name, how=how)
         elif name in self._wanted:
             sentence = f"The image {name} could not be fetched: the runtime ended without having it."
-            await self._pull_failed(name, PullError(sentence))
+            await self._failed(name, PullError(sentence))
 
-    async def _pull_failed(self, name: str, error: GreenroomError) -> None:
+    async def _failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1
         pause_s = BACKOFF.delay_s(failures)
         self._failures[name] = (failures, time.monotonic() + pause_s)
-        if not isinstance(error, PullError):
+        if not isinstance(error, (PullError, BuildError)):
             log.error("an image cannot be fetched", image=name, error_code=error.code)
         log.warning("an image could not be fetched", image=name, reason=error.message, next_try_s=pause_s)
         await self._set(ImageReport(name=name, state="failed", error=error.message))

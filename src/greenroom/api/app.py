@@ -24,6 +24,7 @@ from greenroom.api.access import (
     user_routes,
 )
 from greenroom.api.access.guesses import Guesses
+from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
 from greenroom.api.diagnostics.metrics import Measured, Metrics
@@ -66,6 +67,8 @@ _V1: Final = (
     pool_routes.router,
     workspace_routes.router,
     workspace_routes.filter_policy_router,
+    catalogue_routes.router,
+    catalogue_routes.list_router,
     user_routes.router,
     user_routes.attribute_router,
     group_routes.router,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from greenroom.api.app import create_app
+from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.service import Snapshot
@@ -43,6 +44,7 @@ async def main() -> None:
                 ("settings", app.state.snapshot.run),
                 ("refusals", app.state.refusals.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
+                ("catalogues", lambda: keep_read(db, app.state.snapshot)),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
             ],
             on_stop=app.state.hub.close,

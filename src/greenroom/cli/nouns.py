@@ -11,6 +11,7 @@ from typing import Final
 
 from greenroom.api.access import schemas as access_schemas
 from greenroom.api.bodies import Body
+from greenroom.api.catalogue import schemas as catalogue_schemas
 from greenroom.api.fleet import schemas as fleet_schemas
 from greenroom.api.pool import schemas as pool_schemas
 from greenroom.api.workspace import schemas as workspace_schemas
@@ -242,6 +243,17 @@ NOUNS: Final[dict[str, Noun]] = {
                 "paused hits_24h misses_24h",
                 Column("Shortfall", _shortfall),
             ),
+        ),
+        Noun(
+            noun="catalogues",
+            path="/catalogues",
+            what="catalogue",
+            many="catalogues",
+            help="Catalogues of other registries, whose entries stand beside Greenroom's own.",
+            key="catalogue_id",
+            name="name",
+            create=catalogue_schemas.CatalogueCreate,
+            columns=columns("name list_url entries looked error"),
         ),
         Noun(
             noun="filter-policies",

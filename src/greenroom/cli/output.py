@@ -72,6 +72,7 @@ TITLES: Final = {
     "friendly_name": "Workspace",
     "hits_24h": "Hits (24 h)",
     "image_friendly_name": "Workspace",
+    "looked": "Last read",
     "is_primary": "Primary Manager",
     "last_reported": "Last Reported Time",
     "load_balancing_strategy": "Load Balance Strategy",

@@ -223,6 +223,7 @@ def _changing(change: Change) -> Run:
 
 
 APPS: Final = {noun.noun: _noun_app(noun) for noun in NOUNS.values()} | {
+    "catalogue": typer.Typer(no_args_is_help=True, help="The catalogue: workspaces that one command adds."),
     "logs": typer.Typer(no_args_is_help=True, help="Log rows of all parts of the deployment."),
     "settings": typer.Typer(no_args_is_help=True, help="Settings of the installation."),
 }

@@ -178,7 +178,7 @@ class Invalid(GreenroomError):
 
 
 class TooLarge(GreenroomError):
-    """The request is larger than this address accepts."""
+    """The request is larger than this address accepts; most accept at most 1 MiB."""
 
     code = "too-large"
     http_status = 413

@@ -34,6 +34,7 @@ class Installation:
     auto_agent: bool = False
     default_cpu_allocation_method: str = "Shares"
     allow_silent_assist: bool = False
+    catalogues_on_this_host: bool = False
 
 
 def _setting(name: str, unit: str, minimum: int, description: str) -> Setting:
@@ -95,6 +96,9 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "allow_silent_assist",
             "Administrators with `sessions_assist_silent` may join a session without its user seeing it, where the law"
             " allows that; each time is a row of the log",
+        ),
+        _switch(
+            "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
         ),
     )
 }

@@ -312,6 +312,8 @@ class LogCode(StrEnum):
     WORKSPACE_CREATED = "workspace-created", INFO, "workspaces"
     WORKSPACE_CHANGED = "workspace-changed", INFO, "workspaces"
     WORKSPACE_DELETED = "workspace-deleted", INFO, "workspaces"
+    CATALOGUE_CREATED = "catalogue-created", INFO, "catalogues of other registries"
+    CATALOGUE_DELETED = "catalogue-deleted", INFO, "catalogues of other registries"
     STAGING_CONFIG_CREATED = "staging-config-created", INFO, "staging configs"
     STAGING_CONFIG_CHANGED = "staging-config-changed", INFO, "staging configs"
     STAGING_CONFIG_DELETED = "staging-config-deleted", INFO, "staging configs"

@@ -46,6 +46,9 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
         "The profile is in use by another session; open that one, end it, or launch with the profile Disabled.",
     ),
     "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name exists already."),
+    "images_catalogue_unique": (Duplicate, "This entry of the catalogue was added already."),
+    "catalogues_name_unique": (Duplicate, "A catalogue with this name exists already."),
+    "catalogues_url_unique": (Duplicate, "The catalogue at this address was added already."),
     "filter_policies_name_unique": (Duplicate, "A web filter policy with this name exists already."),
     "images_filter_policy": (Invalid, "There is no such web filter policy."),
     "staging_configs_unique": (

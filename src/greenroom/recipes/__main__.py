@@ -18,7 +18,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.recipes import build, debian, shelf
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.docker import daemon
-from greenroom.runtimes.docker.builder import Builder
+from greenroom.runtimes.docker.builder import DockerBuilder
 
 SAY_EVERY_S: Final = 20.0
 """Where the output is no terminal."""
@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
 async def _run(words: list[str]) -> None:
     docker = daemon.connect(os.environ.get("DOCKER_HOST"))
     try:
-        builder = Builder(docker)
+        builder = DockerBuilder(docker)
         base = os.environ.get("BASE", "")
         if words[:1] == ["--base"]:
             print(base or await _base(builder, words[1], Path(words[2])))  # noqa: T201
@@ -60,7 +60,7 @@ def _images(names: list[str]) -> list[shelf.Image]:
     return made
 
 
-async def _base(builder: Builder, repository: str, folder: Path) -> str:
+async def _base(builder: DockerBuilder, repository: str, folder: Path) -> str:
     name = debian.name_of(repository, folder)
     if await builder.labels(name) is None:
         await _show(name, _counted(debian.make(builder, name, folder)))

@@ -18,7 +18,7 @@ from typing import Final
 
 from greenroom.recipes import debian
 from greenroom.recipes.shelf import BASE, Image, files_of, lines
-from greenroom.runtimes.docker.builder import Builder, BuildError
+from greenroom.runtimes.contract import Builder, BuildError
 
 BASE_REPOSITORY: Final = "greenroom/desktop-base"
 LABEL: Final = "greenroom.recipe"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from greenroom.recipes.shelf import lines
-from greenroom.runtimes.docker.builder import Builder, BuildError
+from greenroom.runtimes.contract import Builder, BuildError
 
 APT: Final = Path("/etc/apt")
 CHUNK_BYTES: Final = 1 << 18

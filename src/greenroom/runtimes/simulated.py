@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from greenroom.runtimes.contract import (
     PROBE_TIMEOUT_S,
     SESSION,
     SPEC_HASH,
+    Builder,
     Capacity,
     Container,
     ContainerConflict,
@@ -44,26 +46,12 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.screen import jpeg
+from greenroom.runtimes.simulated_host import Settings, SimulatedBuilder
 
 ADDRESS: Final = "127.0.0.1:9"
 MEMORY_BYTES: Final = 90 << 20
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the simulated host behaves. Times are seconds, images are names."""
-
-    create_s: float = 0.0
-    start_s: float = 0.0
-    paint_s: float = 0.0
-    """From the start of a container until its first frame."""
-    pull_s: float = 0.0
-    cores: float = 64.0
-    memory_bytes: int = 256 << 30
-    missing_images: frozenset[str] = frozenset()
-    """Not on this host; can be pulled."""
-    broken_images: frozenset[str] = frozenset()
-    """Cannot be pulled, and their containers cannot be started."""
-    never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
+SIZE_BYTES: Final = 500_000_000
+"""Of every image."""
 
 
 class StoredContainer(msgspec.Struct, kw_only=True):
@@ -356,6 +344,15 @@ class SimulatedRuntime:
         self._pulled.add(name)
         yield 100
 
+    @asynccontextmanager
+    async def building(self) -> AsyncGenerator[Builder]:
+        """Every Agent has a host of its own here."""
+        yield SimulatedBuilder(self.image, self.built, self.settings)
+
+    def built(self, name: str) -> None:
+        """It was made here."""
+        self._pulled.add(name)
+
     async def capacity(self) -> Capacity:
         settings = self.settings
         cores, memory_bytes = settings.cores * self._share, int(settings.memory_bytes * self._share)
@@ -392,4 +389,4 @@ class SimulatedRuntime:
 
 
 def _image(name: str) -> Image:
-    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
+    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", size_bytes=SIZE_BYTES)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.streams import Access
 from greenroom.core.web_filter.policy import FilterPolicy
@@ -56,11 +57,14 @@ class Usage(Message, frozen=True, kw_only=True):
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
-    """One image as the Agent sees it; `progress` is 0-100 while it is pulled."""
+    """One image as the Agent sees it; `how` it is on its way here and `progress`, 0-100, while it is `pulling`."""
 
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
+    how: Way = ""
     digest: str = ""
+    size_bytes: int = 0
+    """On this host's disk; 0 = not known."""
     progress: int = 0
     error: str = ""
 

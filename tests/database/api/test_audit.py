@@ -10,7 +10,9 @@ from typing import Any, Final, cast
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
+from tests.database.api.test_catalogue import picture
 
+from greenroom.api.catalogue import reading
 from greenroom.api.diagnostics.audit import REPEAT_S
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
@@ -91,6 +93,11 @@ STEPS: Final = [
     v1("DELETE /groups/{group_id}/images/{image_id}", "group-changed"),
     v1("DELETE /groups/{group_id}", "group-deleted"),
     v1("DELETE /images/{image_id}", "workspace-deleted"),
+    v1("POST /catalogues", "catalogue-created", {"name": "acme", "list_url": "https://a.example"}, "catalogue_id"),
+    v1("POST /catalogue/{name:path}", "workspace-created", {}, "image_id"),
+    v1("PUT /images/{image_id}/picture", "workspace-changed"),
+    v1("DELETE /images/{image_id}/picture", "workspace-changed"),
+    v1("DELETE /catalogues/{catalogue_id}", "catalogue-deleted"),
     v1("DELETE /users/{user_id}", "user-deleted"),
     v1("POST /api-keys", "api-key-created", {"name": "ci"}, "key_id"),
     v1("PATCH /api-keys/{key_id}", "api-key-changed", {"permissions": ["zones_view"]}),
@@ -162,7 +169,8 @@ PUBLIC_STEPS: Final = [
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
     r"/api/(internal/.*"
-    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|shares/.*|connect.*)"  # people's own doing, with rows of their own
+    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|shares/.*|connect.*"  # people's own doing, with rows of their own
+    r"|catalogues/.*/read)"  # what is published is read again
     r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
     r"|join_kasm))"
 )
@@ -200,8 +208,11 @@ class Changes:
 
     async def do(self, step: Step) -> None:
         """Do a step and check its row."""
-        path = re.sub(r"\{(\w+)\}", lambda found: self.ids[found[1]], step.path)
-        answer = await self.client.request(step.method, path, json=filled(step.body, self.ids))
+        path = re.sub(r"\{(\w+)(?::path)?\}", lambda found: self.ids[found[1]], step.path)
+        content: dict[str, Any] = {"json": filled(step.body, self.ids)}
+        if path.endswith("/picture"):
+            content = {"content": picture()}
+        answer = await self.client.request(step.method, path, **content)
         assert answer.is_success, f"{step}: {answer.text}"
         assert "error_message" not in answer.text, f"{step}: {answer.text}"
         if step.saved:
@@ -219,9 +230,17 @@ class Changes:
 
 
 @pytest.fixture
-async def changes(admin: Client, db: Database, app: FastAPI, logged_in: MakeClient) -> Changes:
-    """An installation with two Managers, an Agent and a gateway in the zone `default`."""
+async def changes(
+    admin: Client, db: Database, app: FastAPI, logged_in: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> Changes:
+    """An installation with two Managers, an Agent and a gateway in the zone `default`; what others publish is empty."""
+
+    async def read(url: str, **_: object) -> reading.Answer:
+        return reading.Answer(b'{"workspaces": []}', "")
+
+    monkeypatch.setattr(reading, "read", read)
     made = Changes(admin, db, app)
+    made.ids["name"] = "firefox"
     made.ids["default_zone_id"] = (await admin.read("/api/v1/zones"))[0]["zone_id"]
     for number in (1, 2):
         (row,) = await db.write(

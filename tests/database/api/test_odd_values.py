@@ -46,7 +46,7 @@ def bodies(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
         (method, path, resolved(document, operation["requestBody"]["content"]["application/json"]["schema"]))
         for path, operations in document["paths"].items()
         for method, operation in operations.items()
-        if "requestBody" in operation and path not in UNTRIED
+        if "application/json" in operation.get("requestBody", {}).get("content", {}) and path not in UNTRIED
     ]
 
 

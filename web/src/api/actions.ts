@@ -116,6 +116,47 @@ export function changeImage(imageId: Uuid, body: Schemas['ImagePatch']) {
   return dataOf(client.PATCH('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } }, body }));
 }
 
+const PICTURE = '/api/v1/images/{image_id}/picture';
+
+/** Give a workspace a picture: a file as it was chosen. */
+export function uploadPicture(imageId: Uuid, file: File) {
+  const params = { path: { image_id: imageId } };
+  return dataOf(client.PUT(PICTURE, { params, body: '', bodySerializer: () => file }));
+}
+
+export function removePicture(imageId: Uuid) {
+  return dataOf(client.DELETE(PICTURE, { params: { path: { image_id: imageId } } }));
+}
+
+const ENTRY = '/api/v1/catalogue/{name}';
+
+/** Add the workspace of an entry; without groups it is for All Users. */
+export function addFromCatalogue(name: string, groups: Uuid[]) {
+  const body = groups.length > 0 ? { groups } : {};
+  return dataOf(client.POST(ENTRY, { params: { path: { name } }, body }));
+}
+
+/** Give the workspace that was made from an entry the entry's present image. */
+export function updateFromCatalogue(name: string) {
+  return dataOf(client.POST(ENTRY, { params: { path: { name } }, body: { update: true } }));
+}
+
+export function createCatalogue(body: Schemas['CatalogueCreate']) {
+  return dataOf(client.POST('/api/v1/catalogues', { body }));
+}
+
+export function readCatalogue(catalogueId: Uuid) {
+  return dataOf(
+    client.POST('/api/v1/catalogues/{catalogue_id}/read', { params: { path: { catalogue_id: catalogueId } } }),
+  );
+}
+
+export function deleteCatalogue(catalogueId: Uuid) {
+  return deletionOf(
+    client.DELETE('/api/v1/catalogues/{catalogue_id}', { params: { path: { catalogue_id: catalogueId } } }),
+  );
+}
+
 export function createUser(body: Schemas['UserCreate']) {
   return dataOf(client.POST('/api/v1/users', { body }));
 }

@@ -20,6 +20,8 @@ export const agentsQuery = listOf('agents', (init) => client.GET('/api/v1/agents
 export const joinTokensQuery = listOf('join-tokens', (init) => client.GET('/api/v1/join-tokens', init));
 export const gatewaysQuery = listOf('gateways', (init) => client.GET('/api/v1/gateways', init));
 export const imagesQuery = listOf('images', (init) => client.GET('/api/v1/images', init));
+export const catalogueQuery = listOf('catalogue', (init) => client.GET('/api/v1/catalogue', init));
+export const cataloguesQuery = listOf('catalogues', (init) => client.GET('/api/v1/catalogues', init));
 export const filterPoliciesQuery = listOf('filter-policies', (init) => client.GET('/api/v1/filter-policies', init));
 export const usersQuery = listOf('users', (init) => client.GET('/api/v1/users', init));
 export const groupsQuery = listOf('groups', (init) => client.GET('/api/v1/groups', init));

@@ -28,6 +28,7 @@ const Settings = page('Settings');
 const Staging = page('Staging');
 const StagingConfigPage = page('StagingConfigPage');
 const Workspaces = page('Workspaces');
+const Catalogue = page('Catalogue');
 const CreateWorkspace = page('CreateWorkspace');
 const WorkspacePage = page('WorkspacePage');
 const WebFilter = page('WebFilter');
@@ -67,6 +68,7 @@ export function App() {
             <Route path="staging" element={<Staging />} />
             <Route path="staging/:configId" element={<StagingConfigPage />} />
             <Route path="workspaces" element={<Workspaces />} />
+            <Route path="catalogue" element={<Catalogue />} />
             <Route path="workspaces/new" element={<CreateWorkspace />} />
             <Route path="workspaces/:imageId" element={<WorkspacePage />} />
             <Route path="users" element={<Users />} />

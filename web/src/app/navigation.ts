@@ -1,5 +1,6 @@
 import {
   IconApps,
+  IconBuildingStore,
   IconChartDots,
   IconCpu,
   IconDeviceDesktop,
@@ -36,6 +37,7 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
       { to: '/admin/sessions', label: 'Sessions', icon: IconDeviceDesktop, permission: 'sessions_view' },
       { to: '/admin/staging', label: 'Staging', icon: IconStack2, permission: 'staging_view' },
       { to: '/admin/workspaces', label: 'Workspaces', icon: IconApps, permission: 'images_view' },
+      { to: '/admin/catalogue', label: 'Catalogue', icon: IconBuildingStore, permission: 'images_view' },
     ],
   },
   {

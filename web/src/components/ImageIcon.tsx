@@ -1,4 +1,5 @@
 import { ThemeIcon } from '@mantine/core';
+import { useState } from 'react';
 import { IconBrowser, IconDeviceDesktop, IconTerminal2, type TablerIcon } from '@tabler/icons-react';
 
 const KNOWN: [RegExp, TablerIcon, string][] = [
@@ -13,9 +14,20 @@ interface Props {
   size?: number;
 }
 
-/** The picture of a workspace: its own if it has one here, else one that fits its name. */
+/** The picture of a workspace: its own if it has one here that can be shown, else one that fits its name. */
 export function ImageIcon({ name, src, size = 48 }: Props) {
-  if (src?.startsWith('/')) return <img src={src} width={size} height={size} alt="" style={{ borderRadius: 10 }} />;
+  const [broken, setBroken] = useState<string | null>(null);
+  if (src?.startsWith('/') && src !== broken)
+    return (
+      <img
+        src={src}
+        width={size}
+        height={size}
+        alt=""
+        style={{ borderRadius: 10, objectFit: 'cover', flexShrink: 0 }}
+        onError={() => setBroken(src)}
+      />
+    );
   const [, Icon, colour] = KNOWN.find(([pattern]) => pattern.test(name)) ?? [null, IconDeviceDesktop, 'teal'];
   return (
     <ThemeIcon

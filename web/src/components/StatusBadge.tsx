@@ -39,6 +39,8 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   draining: 'resting',
   present: 'good',
   pulling: 'moving',
+  building: 'moving',
+  copying: 'moving',
   absent: 'gone',
   unknown: 'unsure',
   unreachable: 'unsure',

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, Shaped, View
 from greenroom.api.workspace.schemas import Port
+from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.addresses import host_problem
 from greenroom.core.session.streams import RESERVED_PATHS
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
@@ -146,7 +147,9 @@ class AgentImage(View):
 
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
-    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
+    progress: Annotated[int, Field(description="0-100 while it is on its way")]
+    size_bytes: Annotated[int, Field(description="on the host's disk; 0 = not known")]
     error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
     updated: datetime
 

@@ -39,7 +39,7 @@ async def list_images(
     The values of variables are for those who may change workspaces; others see `(secret)`.
     """
     found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
-    return [await _view(db, secrets, caller, image) for image in page.rows(found, images.BY_NAME)]
+    return [await view(db, secrets, caller, image) for image in page.rows(found, images.BY_NAME)]
 
 
 @router.post("/images", status_code=201)
@@ -55,7 +55,7 @@ async def create_image(
     for_all_users = snapshot.installation.add_images_to_default_group
     groups = service.default_groups(for_all_users=for_all_users)
     image = await service.create_image(db, logs, caller, body, secrets=secrets, default_groups=groups)
-    return await _view(db, secrets, caller, image)
+    return await view(db, secrets, caller, image)
 
 
 @router.get("/images/{image_id}")
@@ -63,7 +63,7 @@ async def get_image(
     image_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> ImageView:
     """One workspace."""
-    return await _view(db, secrets, caller, await images.get_image(db, str(image_id)))
+    return await view(db, secrets, caller, await images.get_image(db, str(image_id)))
 
 
 @router.patch("/images/{image_id}")
@@ -80,7 +80,7 @@ async def update_image(
     A variable whose value is given as `(secret)` keeps the one it has.
     """
     image = await service.update_image(db, logs, caller, str(image_id), body, secrets=secrets)
-    return await _view(db, secrets, caller, image)
+    return await view(db, secrets, caller, image)
 
 
 @router.delete("/images/{image_id}", status_code=204)
@@ -91,7 +91,8 @@ async def delete_image(
     await service.delete_image(db, logs, caller, str(image_id))
 
 
-async def _view(db: Database, secrets: Secrets, caller: Caller, image: Image) -> ImageView:
+async def view(db: Database, secrets: Secrets, caller: Caller, image: Image) -> ImageView:
+    """A workspace as it is answered to this caller."""
     return ImageView.model_validate(service.as_seen(await service.with_warnings(db, image), secrets, caller))
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Shaped, Text, View
+from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
@@ -41,7 +42,8 @@ class ImageOnAgent(View):
     agent_id: UUID
     hostname: str
     state: Literal["present", "pulling", "absent", "failed"]
-    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
+    progress: Annotated[int, Field(description="0-100 while it is on its way")]
     error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
 
 

@@ -21,6 +21,7 @@ from greenroom.core.web_filter.policy import require_disjoint
 from greenroom.core.workspace.definition import Definition, check, token_problem
 from greenroom.core.workspace.families import with_defaults
 from greenroom.db.access.users import ALL_USERS
+from greenroom.db.catalogue.offers import set_origin
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -53,14 +54,21 @@ async def with_warnings(db: Database, image: Image) -> Image:
 
 
 async def create_image(
-    db: Database, logs: LogWriter, caller: Caller, body: ImageCreate, *, secrets: Secrets, default_groups: Sequence[str]
+    db: Database,
+    logs: LogWriter,
+    caller: Caller,
+    body: ImageCreate,
+    *,
+    secrets: Secrets,
+    default_groups: Sequence[str],
+    origin: str | None = None,
 ) -> Image:
     """Create a workspace; without `groups` it is for `default_groups`. Fields that are not given are as images of its
-    maker need them (`core.workspace.families`).
+    maker need them (`core.workspace.families`). `origin` is its entry of the catalogue.
 
     Raises:
         Invalid: its fields contradict each other, or name something that does not exist.
-        Duplicate: the friendly name exists.
+        Duplicate: the friendly name exists, or there is a workspace of this entry.
     """
     given = with_defaults(body.name, body.model_dump(exclude={"groups"}, exclude_unset=True))
     fields = _definition(body.model_dump(exclude={"groups"}) | given, secrets)
@@ -69,6 +77,8 @@ async def create_image(
     await _require_agent(db, fields.server_id)
     async with db.transaction() as connection:
         image_id = await images.insert_image(connection, fields, groups)
+        if origin is not None:
+            await set_origin(connection, image_id, origin, fields.name)
     image = await images.get_image(db, image_id)
     await db.notify(Event(Topic.IMAGES))
     audit(logs, caller, LogCode.WORKSPACE_CREATED, image.friendly_name, after=_visible(image))
@@ -81,9 +91,17 @@ def default_groups(*, for_all_users: bool) -> list[str]:
 
 
 async def update_image(
-    db: Database, logs: LogWriter, caller: Caller, image_id: str, body: ImagePatch, *, secrets: Secrets
+    db: Database,
+    logs: LogWriter,
+    caller: Caller,
+    image_id: str,
+    body: ImagePatch,
+    *,
+    secrets: Secrets,
+    origin: str | None = None,
 ) -> Image:
     """Change a workspace. Running sessions stay as they are; staged ones are replaced if the change affects them.
+    `origin` is the entry of the catalogue whose image it gets.
 
     Raises:
         NotFound: there is none with this id.
@@ -103,6 +121,8 @@ async def update_image(
         if keeps_token and (problem := token_problem(stored.name, fields.name)):
             raise Invalid(problem)
         await images.update_image(connection, image_id, fields, staged=rollover(stored, fields))
+        if origin is not None:
+            await set_origin(connection, image_id, origin, fields.name)
         if groups is not None:
             await images.set_groups_of_image(connection, image_id, [str(group) for group in groups])
     after = await images.get_image(db, image_id)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import WireJson
@@ -87,11 +88,13 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedImage:
-    """An image as an Agent sees it; `progress` is 0-100 while it is pulled."""
+    """An image as an Agent sees it; `how` it is on its way and `progress`, 0-100, while it is `pulling`."""
 
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
+    how: Way
     digest: str
+    size_bytes: int
     progress: int
     error: str
 
@@ -103,13 +106,15 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
         (agent_id, [image.name for image in images]),
     )
     await connection.execute(
-        "INSERT INTO agent_images AS old (agent_id, name, state, digest, progress, error)"
-        " SELECT DISTINCT ON (name) %s::uuid, name, state, digest, progress, error FROM jsonb_to_recordset(%s)"
-        " AS i(name text, state text, digest text, progress integer, error text) ORDER BY name"
-        " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, digest = excluded.digest,"
-        " progress = excluded.progress, error = excluded.error, updated = clock_timestamp()"
-        " WHERE (old.state, old.digest, old.progress, old.error) IS DISTINCT FROM"
-        " (excluded.state, excluded.digest, excluded.progress, excluded.error)",
+        "INSERT INTO agent_images AS old (agent_id, name, state, how, digest, size_bytes, progress, error)"
+        " SELECT DISTINCT ON (name) %s::uuid, name, state, how, digest, size_bytes, progress, error"
+        " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, digest text, size_bytes bigint,"
+        " progress integer, error text) ORDER BY name"
+        " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, how = excluded.how,"
+        " digest = excluded.digest, size_bytes = excluded.size_bytes, progress = excluded.progress,"
+        " error = excluded.error, updated = clock_timestamp()"
+        " WHERE (old.state, old.how, old.digest, old.size_bytes, old.progress, old.error) IS DISTINCT FROM"
+        " (excluded.state, excluded.how, excluded.digest, excluded.size_bytes, excluded.progress, excluded.error)",
         (agent_id, Jsonb(list(images))),
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, LiteralString
 
+from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
 from greenroom.core.listing import Order
 from greenroom.db.database import Database
@@ -15,11 +16,13 @@ from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 @dataclass(frozen=True, slots=True)
 class AgentImage:
-    """The image of a workspace on an Agent; `progress` is 0-100."""
+    """The image of a workspace on an Agent; `how` it comes and `progress`, 0-100, while it is `pulling`."""
 
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
+    how: Way
     progress: int
+    size_bytes: int
     error: str
     updated: datetime
 
@@ -107,7 +110,8 @@ _LISTED: Final[LiteralString] = (
     " coalesce(c.memory_reported, 0) AS memory_reported, coalesce(c.cores_allocated, 0) AS cores_allocated,"
     " coalesce(c.memory_allocated, 0) AS memory_allocated,"
     " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
-    " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'progress', r.progress,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'how', r.how,"
+    "   'progress', r.progress, 'size_bytes', r.size_bytes,"
     "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
     "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
 )

@@ -24,19 +24,24 @@ MEASURED_STARTS: Final = 20
 """The expected start time is the median of this many starts."""
 
 # A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgement.
+MEASURED: Final[LiteralString] = """
+    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s
+      FROM (SELECT s.session_id, s.created, s.started FROM sessions s
+             WHERE s.image_id = i.image_id AND s.started IS NOT NULL ORDER BY s.created DESC LIMIT %(starts)s) l
+      LEFT JOIN session_steps c ON c.session_id = l.session_id AND c.name = 'claimed'
+      LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"""
+"""The columns of `core.launch.forecast.Measured` for the workspace `i`."""
+
 _IMAGES: Final[LiteralString] = (
     "SELECT "
     + IMAGE_FACTS
     + """ AS image, i.description, i.image_src, i.categories,
     EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,
     to_jsonb(m) AS measured
-  FROM images i CROSS JOIN LATERAL (
-    SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM l.started - l.created)) AS start_s,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM h.at - c.at)) AS hand_over_s
-      FROM (SELECT s.session_id, s.created, s.started FROM sessions s
-             WHERE s.image_id = i.image_id AND s.started IS NOT NULL ORDER BY s.created DESC LIMIT %(starts)s) l
-      LEFT JOIN session_steps c ON c.session_id = l.session_id AND c.name = 'claimed'
-      LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over') m
+  FROM images i CROSS JOIN LATERAL ("""
+    + MEASURED
+    + """) m
  WHERE i.enabled AND NOT i.hidden ORDER BY lower(i.friendly_name)"""
 )
 

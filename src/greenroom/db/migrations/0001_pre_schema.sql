@@ -336,7 +336,29 @@ CREATE TABLE images (
     filter_policy_id          uuid CONSTRAINT images_filter_policy REFERENCES filter_policies,
     filter_policy_force_disabled boolean NOT NULL DEFAULT false,    -- never filtered, whatever the user's groups say
     revision                  integer NOT NULL DEFAULT 1,   -- raised when a change makes staged sessions out of date
+    catalogue_name            text CONSTRAINT images_catalogue_unique UNIQUE,   -- the entry it was made from; null = none
+    catalogue_image           text,                         -- that entry's image then, or when it was last updated
     created                   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Pictures that administrators chose; those of recipes come with the program.
+CREATE TABLE image_pictures (
+    image_id   uuid PRIMARY KEY REFERENCES images ON DELETE CASCADE,
+    media_type text NOT NULL,
+    content    bytea NOT NULL
+);
+
+-- Lists of workspaces that others publish, as they were last read. `entries` are core.catalogue.published.Listed.
+CREATE TABLE catalogues (
+    catalogue_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name         text NOT NULL CONSTRAINT catalogues_name_unique UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9-]{0,62}$'),
+    list_url     text NOT NULL CONSTRAINT catalogues_url_unique UNIQUE,
+    entries      jsonb NOT NULL DEFAULT '[]',
+    left_out     jsonb NOT NULL DEFAULT '[]',               -- sentences: what of the list is not usable, and why
+    etag         text NOT NULL DEFAULT '',
+    error        text NOT NULL DEFAULT '',                  -- why it could not be read the last time; empty = it could
+    looked       timestamptz,                               -- when that was
+    created      timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE group_images (
@@ -450,6 +472,8 @@ CREATE TABLE agent_images (
     name     text NOT NULL,
     state    text NOT NULL CHECK (state IN ('present', 'pulling', 'absent', 'failed')),
     digest   text NOT NULL DEFAULT '',
+    size_bytes bigint NOT NULL DEFAULT 0,           -- on the Agent's disk; 0 = not known
+    how      text NOT NULL DEFAULT '' CHECK (how IN ('', 'pulling', 'building', 'copying')),   -- while it is on its way
     progress integer NOT NULL DEFAULT 0,
     error    text NOT NULL DEFAULT '',
     updated  timestamptz NOT NULL DEFAULT now(),

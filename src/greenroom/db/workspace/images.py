@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, LiteralString
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import found
 from greenroom.core.listing import Order
 from greenroom.core.pool.rotation import Rollover
@@ -20,11 +21,12 @@ from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 @dataclass(frozen=True, slots=True)
 class ImageOnAgent:
-    """The state of a workspace's image on one Agent; `progress` is 0 to 100 while it is pulled."""
+    """The state of a workspace's image on one Agent; `how` it comes and `progress`, 0 to 100, while it is `pulling`."""
 
     agent_id: str
     hostname: str
     state: Literal["present", "pulling", "absent", "failed"]
+    how: Way
     progress: int
     error: str
 
@@ -68,7 +70,7 @@ _SELECT: Final[LiteralString] = (
     " i.filter_policy_id::text, i.image_type, i.created, i.revision, z.zone_name, p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
-    "   'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
+    "   'how', r.how, 'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
     "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
     " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups, "
     + IMAGE_FACTS

@@ -2,7 +2,7 @@
 
 A runtime knows sessions and specifications; nothing of Docker leaks out of its package. The Agent finds by type what
 only some runtimes have: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits,
-`FilterHost` if a web filter can run beside them.
+`FilterHost` if a web filter can run beside them, `BuildHost` if images can be made there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from greenroom.runtimes.contract.containers import (
     cut_output,
 )
 from greenroom.runtimes.contract.errors import (
+    BuildError,
     ContainerConflict,
     ContainerMissing,
     DiskCountError,
@@ -39,14 +40,15 @@ from greenroom.runtimes.contract.errors import (
 )
 from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork
 from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
-from greenroom.runtimes.contract.images import Credentials, Image, Images
+from greenroom.runtimes.contract.images import Builder, BuildHost, Credentials, Image, Images
 
 __all__ = [
     "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
-    "SPEC_HASH", "Capacity", "Container", "ContainerConflict", "ContainerMissing", "Containers", "Credentials",
-    "DiskCountError", "Event", "EventKind", "ExecResult", "FilterAccount", "FilterHost", "FilterNetwork",
-    "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "ProbeResult",
-    "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError", "SharedKernel", "StartError", "cut_output",
+    "SPEC_HASH", "BuildError", "BuildHost", "Builder", "Capacity", "Container", "ContainerConflict",
+    "ContainerMissing", "Containers", "Credentials", "DiskCountError", "Event", "EventKind", "ExecResult",
+    "FilterAccount", "FilterHost", "FilterNetwork", "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image",
+    "ImageMissing", "Images", "ProbeResult", "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError",
+    "SharedKernel", "StartError", "cut_output",
 ]  # fmt: skip
 
 
@@ -71,5 +73,5 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
         ...
 
 
-class HostRuntime(Runtime, HostDisk, FilterHost, Protocol):
+class HostRuntime(Runtime, HostDisk, FilterHost, BuildHost, Protocol):
     """A runtime with all that a host can have, as Docker and the simulated one."""

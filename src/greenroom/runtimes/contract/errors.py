@@ -44,6 +44,12 @@ class PullError(GreenroomError):
     code = "pull-failed"
 
 
+class BuildError(GreenroomError):
+    """The image could not be made."""
+
+    code = "build-failed"
+
+
 class DiskCountError(GreenroomError):
     """What the session has written could not be counted in time."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,4 +42,41 @@ class Images(Protocol):
         Raises:
             PullError: with the registry's reason.
         """
+        ...
+
+
+class Builder(Protocol):
+    """Makes images on a host: of a file tree, and of the instructions in a build context."""
+
+    async def labels(self, image: str) -> dict[str, str] | None:
+        """Those of an image; None = it is not here."""
+        ...
+
+    async def tree(self, files: AsyncIterator[bytes]) -> str:
+        """Make an image of a file system, a tar; its id.
+
+        Raises:
+            BuildError: it is refused.
+        """
+        ...
+
+    def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
+        """Make an image of a context with its Dockerfile, a tar; what the commands write, by line.
+
+        Raises:
+            BuildError: an instruction failed; in its message what is said of that.
+        """
+        ...
+
+    async def name(self, image: str, reference: str) -> None:
+        """Give an image one more name."""
+        ...
+
+
+@runtime_checkable
+class BuildHost(Protocol):
+    """A host that can make images."""
+
+    def building(self) -> AbstractAsyncContextManager[Builder]:
+        """What makes them here, for one at a time: of several Agents of a host one has it, the others wait."""
         ...

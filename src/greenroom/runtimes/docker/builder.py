@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
 
 import aiodocker
 
-from greenroom.core.errors import GreenroomError
+from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.docker.errors import translated
 
+CPU_SHARES: Final = 64
+"""Of a build, where a container without shares has 1024: sessions beside it keep their speed."""
+ALONE: Final = "\0greenroom-builds"
+"""Name of a socket that one process of this host has at a time; it is free again when that process ends."""
+LOOK_AGAIN_S: Final = 1.0
 
-class BuildError(GreenroomError):
-    """An image could not be made."""
 
-    code = "build-failed"
+@asynccontextmanager
+async def alone_on_host() -> AsyncGenerator[None]:
+    """Wait until no other process of this host builds."""
+    with socket.socket(socket.AF_UNIX) as held:
+        while True:
+            try:
+                held.bind(ALONE)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                await asyncio.sleep(LOOK_AGAIN_S)  # nothing announces it
+            else:
+                break
+        yield
 
 
-class Builder:
-    """Of the daemon that `docker` is connected to."""
+class DockerBuilder:
+    """`contract.Builder` of the daemon that `docker` is connected to."""
 
     def __init__(self, docker: aiodocker.Docker) -> None:
         self._docker: Any = docker
@@ -54,6 +74,7 @@ class Builder:
             BuildError: an instruction failed; in its message what the daemon says of that.
         """
         parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
+        parameters["cpushares"] = str(CPU_SHARES)
         async for answer in self._answers("build", parameters, context):
             for line in str(answer.get("stream", "")).splitlines():
                 yield line

@@ -9,7 +9,8 @@ bridge network without traffic between containers (`networks`); those under a we
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
     MAX_LOGS,
     PROBE_TIMEOUT_S,
+    Builder,
     Capacity,
     Container,
     ContainerConflict,
@@ -41,6 +43,7 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker import usage as docker_usage
+from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.events import Progress, container_events, with_registry
@@ -333,6 +336,11 @@ class DockerRuntime:
             async for line in self._docker.images.pull(with_registry(name) if auth else name, auth=auth, stream=True):
                 yield progress.after(line)
         yield 100
+
+    @asynccontextmanager
+    async def building(self) -> AsyncGenerator[Builder]:
+        async with alone_on_host():
+            yield DockerBuilder(self._docker)
 
     # The host -----------------------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 /** The pages of the administration: one part of the bundle, loaded when one of them is opened. */
 
+export { Catalogue } from './catalogue/Catalogue';
 export { Dashboard } from './Dashboard';
 export { Launches } from './diagnostics/Launches';
 export { Logs } from './diagnostics/Logs';

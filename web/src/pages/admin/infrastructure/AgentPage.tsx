@@ -183,10 +183,20 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
     render: (row) => <PullState pull={row} label={`Pulled: ${row.name}`} />,
   },
   {
+    key: 'size',
+    title: 'Size',
+    value: (row) => row.size_bytes,
+    render: (row) => (
+      <Text size="sm" className="number nowrap">
+        {row.size_bytes > 0 ? bytes(row.size_bytes) : '–'}
+      </Text>
+    ),
+  },
+  {
     key: 'error',
     title: 'Why not',
     value: (row) => row.error,
-    width: '45%',
+    width: '40%',
     render: (row) => (
       <Text size="sm" c={row.error ? textIn('red') : undefined} style={{ overflowWrap: 'anywhere' }}>
         {row.error || '–'}

@@ -45,7 +45,7 @@ export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Pr
       readOnly={disabled}
       {...(onCancel ? { onCancel } : {})}
     >
-      <GeneralFields form={form} />
+      <GeneralFields form={form} image={image} />
       <ContainerFields form={form} />
       <PageFields form={form} />
       <AccessFields form={form} />

@@ -1,6 +1,6 @@
 import { Badge, Button, Code, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconApps, IconPlus } from '@tabler/icons-react';
+import { IconApps, IconBuildingStore, IconPlus } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { changeImage } from '../../../api/actions';
@@ -58,9 +58,19 @@ export function Workspaces() {
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name ?? 'any' },
   ];
   const add = allowed('images_create') && (
-    <Button component={Link} to="/admin/workspaces/new" leftSection={<IconPlus size={16} aria-hidden />}>
-      Add Workspace
-    </Button>
+    <Group gap="sm">
+      <Button
+        component={Link}
+        to="/admin/catalogue"
+        variant="default"
+        leftSection={<IconBuildingStore size={16} aria-hidden />}
+      >
+        Add from Catalogue
+      </Button>
+      <Button component={Link} to="/admin/workspaces/new" leftSection={<IconPlus size={16} aria-hidden />}>
+        Add Workspace
+      </Button>
+    </Group>
   );
   return (
     <>

@@ -17,8 +17,10 @@ import { useAllowed } from '../../../api/auth';
 import { agentsQuery, filterPoliciesQuery, groupsQuery, imagesQuery } from '../../../api/queries';
 import { JsonField } from '../../../components/JsonField';
 import { useZoneChoices } from '../../../components/useZoneChoices';
-import { PictureField } from './PictureField';
+import type { Image } from '../../../api/types';
 import type { WorkspaceFields } from './fields';
+import { PictureField } from './PictureField';
+import { ThumbnailField } from './ThumbnailField';
 
 interface Props {
   form: WorkspaceFields;
@@ -40,7 +42,7 @@ function Columns({ children }: { children: ReactNode }) {
   );
 }
 
-export function GeneralFields({ form }: Props) {
+export function GeneralFields({ form, image }: Props & { image: Image | null }) {
   const images = useQuery(imagesQuery);
   const known = [...new Set((images.data ?? []).flatMap(({ categories }) => categories))].sort();
   return (
@@ -53,6 +55,7 @@ export function GeneralFields({ form }: Props) {
           {...form.getInputProps('image_src')}
         />
       </Columns>
+      {image && <ThumbnailField image={image} form={form} />}
       <Textarea label="Description" autosize minRows={1} {...form.getInputProps('description')} />
       <TagsInput
         label="Categories"

@@ -1,0 +1,1 @@
+"""The catalogue: its entries, the lists of others, pictures."""

@@ -1,0 +1,119 @@
+"""The lists of others: added and removed by administrators, read when they are added and once an hour."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from greenroom.api.catalogue.schemas import CatalogueCreate
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.installation.service import Snapshot
+from greenroom.api.security import Caller
+from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
+from greenroom.core.errors import Invalid, Unavailable
+from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.catalogue import lists
+from greenroom.db.catalogue.lists import Catalogue
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+
+log = structlog.get_logger(__name__)
+
+READ_EVERY_S: Final = 3600.0
+LOOK_EVERY_S: Final = 60.0
+
+
+async def add_catalogue(
+    db: Database, logs: LogWriter, caller: Caller, body: CatalogueCreate, *, this_host: bool
+) -> Catalogue:
+    """Add a list and read it. One that cannot be read is not added.
+
+    Raises:
+        Invalid: it cannot be read, or is no list.
+        Duplicate: the name or the address exists.
+    """
+    address = list_address(body.list_url)
+    found = await _read(address, "", this_host=this_host)
+    async with db.transaction() as connection:
+        catalogue_id = await lists.insert_catalogue(connection, body.name, address)
+    if found is not None:
+        await lists.store_read(db, catalogue_id, *found)
+    await db.notify(Event(Topic.IMAGES))
+    made = await lists.get_catalogue(db, catalogue_id)
+    audit(logs, caller, LogCode.CATALOGUE_CREATED, made.name, after={"name": made.name, "list_url": made.list_url})
+    return made
+
+
+async def read_again(db: Database, catalogue_id: str, *, this_host: bool) -> Catalogue:
+    """Read a list now; a failure is in the answer, and what was read before stays.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await _refresh(db, await lists.get_catalogue(db, catalogue_id), this_host=this_host)
+    await db.notify(Event(Topic.IMAGES))
+    return await lists.get_catalogue(db, catalogue_id)
+
+
+async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalogue_id: str) -> None:
+    """Forget a list; workspaces made from it stay.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    catalogue = await lists.get_catalogue(db, catalogue_id)
+    async with db.transaction() as connection:
+        await lists.delete_catalogue(connection, catalogue_id)
+    await db.notify(Event(Topic.IMAGES))
+    before = {"name": catalogue.name, "list_url": catalogue.list_url}
+    audit(logs, caller, LogCode.CATALOGUE_DELETED, catalogue.name, before=before)
+
+
+async def keep_read(db: Database, snapshot: Snapshot) -> None:
+    """Read each list once an hour, forever; of several apis each reads what none has read for that long."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            await read_due(db, snapshot)
+        except Unavailable as error:
+            log.warning("the lists of workspaces were not read", reason=error.message)
+
+
+async def read_due(db: Database, snapshot: Snapshot) -> None:
+    """Read those that were not looked at for an hour.
+
+    Raises:
+        Unavailable: the database is away.
+    """
+    for catalogue in await lists.due(db, READ_EVERY_S):
+        await _refresh(db, catalogue, this_host=snapshot.installation.catalogues_on_this_host)
+
+
+async def _refresh(db: Database, catalogue: Catalogue, *, this_host: bool) -> None:
+    try:
+        found = await _read(catalogue.list_url, catalogue.etag, this_host=this_host)
+    except Invalid as error:
+        log.warning("a list of workspaces cannot be read", catalogue=catalogue.name, reason=error.message)
+        await lists.store_failure(db, catalogue.catalogue_id, error.message)
+        return
+    if found is None:
+        await lists.store_unchanged(db, catalogue.catalogue_id)
+    else:
+        await lists.store_read(db, catalogue.catalogue_id, *found)
+
+
+async def _read(address: str, etag: str, *, this_host: bool) -> tuple[PublishedList, str] | None:
+    """The list and its etag; None = as it was.
+
+    Raises:
+        Invalid: it cannot be read, or is no list.
+    """
+    from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
+
+    answer = await reading.read(address, most_bytes=MAX_LIST_BYTES, etag=etag, this_host=this_host)
+    if answer.content is None:
+        return None
+    return read_list(answer.content, address), answer.etag

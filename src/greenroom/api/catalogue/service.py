@@ -1,0 +1,233 @@
+"""The catalogue for the api: its entries with what is known of them here; adding and updating a workspace."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from greenroom.api.catalogue.pictures import MAX_UPLOAD_BYTES, made_picture
+from greenroom.api.catalogue.schemas import CatalogueEntryView
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.published.calls import validated
+from greenroom.api.security import Caller
+from greenroom.api.workspace import service as workspaces
+from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
+from greenroom.core.catalogue.offers import Entry, Offered, entries, free_name, of_list, of_recipe
+from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, found
+from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.catalogue import lists, offers, pictures
+from greenroom.db.catalogue.pictures import Picture
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.workspace import images
+from greenroom.db.workspace.images import Image
+from greenroom.kit.secrets import Secrets
+from greenroom.recipes import shelf
+
+log = structlog.get_logger(__name__)
+
+KEPT_PICTURES: Final = 256
+"""Of other lists, made anew: some 20 kB each."""
+_kept: dict[str, Picture] = {}
+"""Address → picture, those read last."""
+
+
+def picture_address(name: str) -> str:
+    """Where the picture of an entry is served."""
+    return f"/api/v1/catalogue/{name}/picture"
+
+
+def own_offers() -> list[Offered]:
+    """Our recipes."""
+    return [of_recipe(one, shelf.reference(one), picture_address(one.name)) for one in shelf.all_recipes()]
+
+
+async def all_offers(db: Database) -> list[Offered]:
+    """Our recipes, and the lists of others as they were last read."""
+    theirs = await lists.read_entries(db)
+    return own_offers() + [of_list(source, listed) for source, listed in theirs]
+
+
+async def catalogue(db: Database) -> list[Entry]:
+    """All entries with what is known of them here."""
+    offered = await all_offers(db)
+    known = await offers.read_known(db, [one.image for one in offered])
+    return entries(offered, known, await offers.read_sizes(db))
+
+
+def shown(entry: Entry) -> CatalogueEntryView:
+    """An entry as it is answered."""
+    offered = entry.offered
+    return CatalogueEntryView.of(
+        offered,
+        picture_url=picture_address(offered.name) if offered.picture_url or not offered.source else None,
+        size_bytes=entry.size_bytes,
+        first_frame_ms=entry.first_frame_ms,
+        installed=entry.added is not None,
+        image_id=entry.added and UUID(entry.added.image_id),
+        update_available=entry.update_available,
+    )
+
+
+async def find_offer(db: Database, name: str) -> Offered:
+    """Raises NotFound: the catalogue has no such entry."""
+    for offered in await all_offers(db):
+        if offered.name == name:
+            return offered
+    raise NotFound(f"There is no {name} in the catalogue; see GET /api/v1/catalogue.")
+
+
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """Who adds, and with what."""
+
+    db: Database
+    logs: LogWriter
+    secrets: Secrets
+    caller: Caller
+
+    async def add(
+        self, name: str, groups: Sequence[UUID] | None, default_groups: Sequence[str], *, this_host: bool
+    ) -> Image:
+        """The workspace made from an entry, for `groups`, or for `default_groups` where none are named. One that was
+        made before is given as it is.
+
+        Raises:
+            NotFound: the catalogue has no such entry.
+            Refused: it was added before, and `groups` are named.
+            Invalid: a workspace cannot be made from it, or a group does not exist.
+        """
+        offered = await find_offer(self.db, name)
+        if (image_id := await offers.find_added(self.db, name)) is not None:
+            image = await images.get_image(self.db, image_id)
+            if groups is not None and {str(group) for group in groups} != set(image.groups):
+                raise Refused(
+                    f"{offered.friendly_name} was added already, as workspace {image.friendly_name}:"
+                    " change its groups there."
+                )
+            return image
+        friendly_name = free_name(offered.friendly_name, await offers.friendly_names(self.db))
+        fields = {**offered.workspace, "friendly_name": friendly_name}
+        body = validated(ImageCreate, fields | ({} if groups is None else {"groups": list(groups)}))
+        try:
+            image = await workspaces.create_image(
+                self.db,
+                self.logs,
+                self.caller,
+                body,
+                secrets=self.secrets,
+                default_groups=default_groups,
+                origin=offered.name,
+            )
+        except Duplicate:
+            if (image_id := await offers.find_added(self.db, name)) is None:
+                raise
+            return await images.get_image(self.db, image_id)  # another administrator added it at the same moment
+        return await self._with_picture(image, offered, this_host=this_host)
+
+    async def _with_picture(self, image: Image, offered: Offered, *, this_host: bool) -> Image:
+        """With the picture of its list kept here, if it has one that can be had."""
+        if not offered.picture_url:
+            return image
+        try:
+            picture = await _picture_at(offered.picture_url, this_host=this_host)
+        except (Invalid, TooLarge) as error:
+            log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
+            return image
+        async with self.db.transaction() as connection:
+            await pictures.store_picture(connection, image.image_id, picture, uploaded_address(image.image_id, picture))
+        return await images.get_image(self.db, image.image_id)
+
+    async def update(self, name: str) -> Image:
+        """Give the workspace made from an entry the entry's present image; staged sessions are replaced one by one.
+
+        Raises:
+            NotFound: the catalogue has no such entry.
+            Refused: no workspace was made from it.
+        """
+        offered = await find_offer(self.db, name)
+        image_id = await offers.find_added(self.db, name)
+        if image_id is None:
+            raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
+        body = ImagePatch(name=offered.image)
+        return await workspaces.update_image(
+            self.db, self.logs, self.caller, image_id, body, secrets=self.secrets, origin=offered.name
+        )
+
+
+def uploaded_address(image_id: str, picture: Picture) -> str:
+    """Where an uploaded picture is served; another one has another address, so that no browser shows an old one."""
+    return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
+
+
+async def picture_of(db: Database, name: str, *, this_host: bool) -> Picture:
+    """The picture of an entry.
+
+    Raises:
+        NotFound: there is no such entry, or it has none that can be had.
+    """
+    if "/" not in name:
+        return Picture("image/svg+xml", shelf.picture(shelf.find(name)))
+    offered = await find_offer(db, name)
+    if not offered.picture_url:
+        raise NotFound(f"{offered.friendly_name} has no picture.")
+    try:
+        return await _picture_at(offered.picture_url, this_host=this_host)
+    except (Invalid, TooLarge) as error:
+        raise NotFound(f"The picture of {offered.friendly_name} cannot be had: {error.message}") from error
+
+
+async def _picture_at(url: str, *, this_host: bool) -> Picture:
+    """The picture at an address of another host, made anew.
+
+    Raises:
+        Invalid: it cannot be read, or is no picture.
+        TooLarge: it has too many bytes or pixels.
+    """
+    from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
+
+    if (picture := _kept.get(url)) is None:
+        answer = await reading.read(url, most_bytes=MAX_UPLOAD_BYTES, this_host=this_host)
+        picture = await made_picture(answer.content or b"")
+        if len(_kept) >= KEPT_PICTURES:
+            _kept.pop(next(iter(_kept)))
+        _kept[url] = picture
+    return picture
+
+
+async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Picture:
+    """The picture that was uploaded for a workspace.
+
+    Raises:
+        NotFound: it has none, or the caller may neither use nor see it.
+    """
+    own = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
+    picture = await pictures.find_picture(db, image_id) if own or caller.may("images_view") else None
+    return found(picture, "picture of workspace", image_id)
+
+
+async def change_picture(
+    db: Database, logs: LogWriter, caller: Caller, image_id: str, picture: Picture | None
+) -> Image:
+    """Give a workspace a picture, or with None take the uploaded one away.
+
+    Raises:
+        NotFound: there is no such workspace.
+    """
+    async with db.transaction() as connection:
+        before = await images.lock_image(connection, image_id)
+        if picture is None:
+            await pictures.remove_picture(connection, image_id)
+        else:
+            await pictures.store_picture(connection, image_id, picture, uploaded_address(image_id, picture))
+    after = await images.get_image(db, image_id)
+    await db.notify(Event(Topic.IMAGES))
+    old, new = ({"image_src": image.image_src} for image in (before, after))
+    audit(logs, caller, LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
+    return after

@@ -1,0 +1,209 @@
+"""A list of workspaces as registries of others publish it (`schema 1.1`): what can be used here, and why not the rest.
+
+A list comes from a stranger. An entry that cannot be used is left out with a sentence, and never keeps the others from
+being seen; what is no list at all is an error. Unknown fields are ignored.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urljoin
+
+import msgspec
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace import exec_config, run_config
+from greenroom.core.workspace.definition import REFERENCE, registry_problem
+
+SCHEMA: Final = "1.1"
+MAX_LIST_BYTES: Final = 4 << 20
+MAX_ENTRIES: Final = 500
+MAX_LEFT_OUT: Final = 50
+"""Sentences about what was left out."""
+MAX_NAME: Final = 255
+MAX_TEXT: Final = 4096
+MAX_CATEGORIES: Final = 20
+SMALLEST_BYTES: Final = 6 << 20
+"""Less memory than this is meant in MB."""
+MAX_CORES: Final = 4096.0
+MAX_BYTES: Final = 1 << 59
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+
+
+class _Version(msgspec.Struct):
+    """An image, and the version of the publisher's own product that it is for."""
+
+    version: str | None = None
+    image: str | None = None
+    uncompressed_size_mb: float | None = None
+
+
+class _Row(msgspec.Struct):
+    """A workspace as it is published."""
+
+    friendly_name: str
+    name: str | None = None
+    description: str | None = None
+    categories: list[str] | None = None
+    docker_registry: str | None = None
+    image_src: str | None = None
+    cores: float | None = None
+    memory: float | None = None
+    compatibility: list[_Version] | None = None
+    run_config: dict[str, Any] | None = None
+    exec_config: dict[str, Any] | None = None
+
+
+class _List(msgspec.Struct):
+    """As it is published; a row that is wrong is left out alone."""
+
+    workspaces: list[msgspec.Raw]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A workspace of a published list. `name` is unique within its list; `picture_url` is absolute, or empty."""
+
+    name: str
+    friendly_name: str
+    image: str
+    description: str = ""
+    categories: tuple[str, ...] = ()
+    docker_registry: str = ""
+    picture_url: str = ""
+    size_bytes: int | None = None
+    cores: float | None = None
+    memory: int | None = None
+    run_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    exec_config: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedList:
+    """What can be used of a list; `left_out` are sentences about the rest."""
+
+    entries: tuple[Listed, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def list_address(url: str) -> str:
+    """Where the list of a registry is: `url` itself if it names a JSON file, else at the place for this schema."""
+    path = url.partition("?")[0]
+    return url if path.endswith(".json") else f"{path.rstrip('/')}/{SCHEMA}/list.json"
+
+
+def read_list(content: bytes, address: str) -> PublishedList:
+    """The workspaces of a list that was found at `address`.
+
+    Raises:
+        Invalid: it is no list of workspaces.
+    """
+    try:
+        rows = msgspec.json.decode(content, type=_List).workspaces
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"What is at {address} is no list of workspaces: {error}.") from error
+    entries: dict[str, Listed] = {}
+    left_out: list[str] = []
+    if len(rows) > MAX_ENTRIES:
+        left_out.append(f"The list has {len(rows)} workspaces; only the first {MAX_ENTRIES} are looked at.")
+    for number, row in enumerate(rows[:MAX_ENTRIES], 1):
+        try:
+            entry = _entry(row, number, address)
+            if entry.name in entries:
+                raise Invalid(f"{entry.friendly_name} is in the list twice.")
+        except Invalid as error:
+            left_out.append(error.message)
+        else:
+            entries[entry.name] = entry
+    more = len(left_out) - MAX_LEFT_OUT
+    if more > 0:
+        left_out = [*left_out[:MAX_LEFT_OUT], f"{more} more are left out."]
+    return PublishedList(entries=tuple(entries.values()), left_out=tuple(left_out))
+
+
+def _entry(row: msgspec.Raw, number: int, address: str) -> Listed:
+    """Raises Invalid: it cannot be used."""
+    try:
+        given = msgspec.json.decode(row, type=_Row)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"Workspace {number} of the list is left out: {error}.") from error
+    friendly_name = given.friendly_name.strip()
+    if not 0 < len(friendly_name) <= MAX_NAME or not friendly_name.isprintable() or "/" in friendly_name:
+        raise Invalid(f"Workspace {number} of the list has no usable friendly_name: one line without a slash.")
+    try:
+        return _checked(given, friendly_name, address)
+    except Invalid as error:
+        raise Invalid(f"{friendly_name} is left out: {error.message}") from error
+
+
+def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
+    version = max(given.compatibility or [], key=_order, default=_Version())
+    image = version.image or given.name or ""
+    docker_registry = _text(given.docker_registry)
+    if len(image) > MAX_NAME or not REFERENCE.fullmatch(image):
+        raise Invalid(f"{image[:100]!r} is no reference of an image.")
+    if problem := registry_problem(image, docker_registry):
+        raise Invalid(problem)
+    return Listed(
+        name=_name(given.name, friendly_name),
+        friendly_name=friendly_name,
+        image=image,
+        description=_text(given.description),
+        categories=tuple(dict.fromkeys(filter(None, (_text(each)[:MAX_NAME] for each in given.categories or []))))[
+            :MAX_CATEGORIES
+        ],
+        docker_registry=docker_registry,
+        picture_url=_picture(_text(given.image_src), address),
+        size_bytes=_bytes(version.uncompressed_size_mb),
+        cores=min(given.cores, MAX_CORES) if given.cores and given.cores > 0 else None,
+        memory=_bytes(given.memory),
+        run_config=_storable(given.run_config or {}, run_config.validated),
+        exec_config=_storable(given.exec_config or {}, exec_config.validated),
+    )
+
+
+def _order(version: _Version) -> tuple[int, ...]:
+    """The newest version is the greatest."""
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version.version or ""))
+
+
+def _name(given: str | None, friendly_name: str) -> str:
+    """Raises Invalid: there is nothing of which one could be made."""
+    if given and _NAME.fullmatch(given):
+        return given
+    made = re.sub(r"[^a-z0-9]+", "-", friendly_name.lower()).strip("-")[:128]
+    if not made:
+        raise Invalid("its friendly_name has no letters of which a name could be made; give it a `name`.")
+    return made
+
+
+def _text(given: str | None) -> str:
+    """What of a text is kept; PostgreSQL stores no NUL."""
+    return (given or "").replace("\0", "")[:MAX_TEXT]
+
+
+def _bytes(given: float | None) -> int | None:
+    """A size in MB or bytes as bytes; None for what says nothing."""
+    if given is None or not given > 0:
+        return None
+    return int(min(given * 1_000_000 if given < SMALLEST_BYTES else given, MAX_BYTES))
+
+
+def _picture(source: str, address: str) -> str:
+    """Its absolute address: a bare name lies in the folder `icons` beside the list."""
+    try:
+        found = urljoin(address, source if "/" in source else f"icons/{source}") if source else ""
+    except ValueError:
+        return ""
+    return found if found.startswith(("https://", "http://")) else ""
+
+
+def _storable(config: dict[str, Any], check: Any) -> dict[str, Any]:
+    """Raises Invalid: a session could not be run with it."""
+    check(config)
+    if "\\u0000" in msgspec.json.encode(config).decode():
+        raise Invalid("it has a character that cannot be stored.")
+    return config

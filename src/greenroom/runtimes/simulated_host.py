@@ -1,0 +1,60 @@
+"""How a simulated host behaves, and how images are made on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+import msgspec
+
+from greenroom.runtimes.contract import BuildError, Image
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the simulated host behaves. Times are seconds, images are names."""
+
+    create_s: float = 0.0
+    start_s: float = 0.0
+    paint_s: float = 0.0
+    """From the start of a container until its first frame."""
+    pull_s: float = 0.0
+    cores: float = 64.0
+    memory_bytes: int = 256 << 30
+    missing_images: frozenset[str] = frozenset()
+    """Not on this host; can be pulled."""
+    broken_images: frozenset[str] = frozenset()
+    """Cannot be pulled, and their containers cannot be started."""
+    never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
+
+
+class SimulatedBuilder:
+    """Makes an image in two steps, which take `Settings.pull_s`."""
+
+    def __init__(
+        self, image: Callable[[str], Awaitable[Image | None]], built: Callable[[str], None], settings: Settings
+    ) -> None:
+        self._image = image
+        self._built = built
+        self._settings = settings
+
+    async def labels(self, image: str) -> dict[str, str] | None:
+        return {} if await self._image(image) else None
+
+    async def tree(self, files: AsyncIterator[bytes]) -> str:
+        async for _ in files:
+            pass
+        return "sha256:0"
+
+    async def instructions(self, context: bytes, reference: str, arguments: Mapping[str, str]) -> AsyncIterator[str]:
+        del context, arguments
+        settings = self._settings
+        for number in (1, 2):
+            yield f"Step {number}/2 : RUN true"
+            await asyncio.sleep(settings.pull_s / 2)
+        if reference in settings.broken_images:
+            raise BuildError("The command 'true' returned a non-zero code: 1.")
+        self._built(reference)
+
+    async def name(self, image: str, reference: str) -> None:
+        del image
+        self._built(reference)

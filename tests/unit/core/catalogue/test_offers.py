@@ -1,0 +1,76 @@
+"""The entries of the catalogue: ours and those of other lists, with what is known of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.catalogue.offers import Known, Offered, entries, free_name, of_list, of_recipe
+from greenroom.core.catalogue.published import Listed
+from greenroom.core.catalogue.recipe import parse
+
+RECIPE = {
+    "friendly_name": "Firefox",
+    "description": "The browser of Mozilla.",
+    "categories": ["Browsers"],
+    "kind": "application",
+    "application": {"command": "firefox"},
+    "workspace": {"cores": 1.5, "memory_mb": 1000},
+}
+OURS = of_recipe(parse("firefox", RECIPE), "greenroom/firefox:new", "/picture")
+THEIRS = of_list("acme", Listed(name="firefox", friendly_name="Firefox", image="acme/firefox:1", size_bytes=7))
+
+
+def known(name: str, entry: str | None = None, image: str | None = None, start_s: float | None = None) -> Known:
+    return Known(image_id=f"id of {name}", name=name, catalogue_name=entry, catalogue_image=image, start_s=start_s)
+
+
+def test_an_entry_has_the_fields_of_the_workspace_made_from_it():
+    assert (OURS.name, OURS.image, OURS.friendly_name) == ("firefox", "greenroom/firefox:new", "Firefox")
+    assert (OURS.description, OURS.categories) == ("The browser of Mozilla.", ["Browsers"])
+    assert (OURS.workspace["cores"], OURS.workspace["memory"]) == (1.5, 1000 << 20)
+    assert OURS.workspace["image_src"] == "/picture"
+
+
+def test_an_entry_of_another_list_has_its_name_before_it_and_only_the_fields_it_gives():
+    assert (THEIRS.name, THEIRS.source, THEIRS.image) == ("acme/firefox", "acme", "acme/firefox:1")
+    assert "cores" not in THEIRS.workspace
+    given = of_list("acme", Listed(name="x", friendly_name="X", image="x:1", cores=3, memory=10**9))
+    assert (given.workspace["cores"], given.workspace["memory"]) == (3, 10**9)
+
+
+def test_ours_come_first_and_then_by_friendly_name():
+    other = Offered(name="code", workspace={"name": "c", "friendly_name": "Code"})
+    assert [each.offered.name for each in entries([THEIRS, OURS, other], [], {})] == ["code", "firefox", "acme/firefox"]
+
+
+@pytest.mark.parametrize(("image_then", "update"), [("greenroom/firefox:old", True), ("greenroom/firefox:new", False)])
+def test_an_update_is_offered_when_the_entry_has_another_image_than_when_it_was_added(image_then: str, *, update: bool):
+    (entry,) = entries([OURS], [known("registry.example/firefox", "firefox", image_then)], {})
+    assert (entry.added is not None, entry.update_available) == (True, update)
+
+
+def test_what_was_not_added_has_no_update_even_if_a_workspace_has_its_image():
+    (entry,) = entries([OURS], [known("greenroom/firefox:new", start_s=2.0)], {})
+    assert (entry.added, entry.update_available, entry.first_frame_ms) == (None, False, 2000)
+
+
+def test_the_first_frame_is_that_of_its_own_workspace_where_it_was_measured():
+    other = known("greenroom/firefox:new", start_s=2.0)
+    own = known("greenroom/firefox:new", "firefox", "greenroom/firefox:new", start_s=3.1416)
+    assert [e.first_frame_ms for e in entries([OURS], [other, own], {})] == [3142]
+    unmeasured = known("greenroom/firefox:old", "firefox", "greenroom/firefox:old")
+    assert [e.first_frame_ms for e in entries([OURS], [other, unmeasured], {})] == [2000]
+    assert [e.first_frame_ms for e in entries([OURS], [unmeasured], {})] == [None]
+
+
+def test_the_size_is_that_of_the_image_in_use_else_of_the_entry_else_as_published():
+    own = known("mine:1", "acme/firefox", "acme/firefox:1")
+    assert [e.size_bytes for e in entries([THEIRS], [own], {"mine:1": 5, "acme/firefox:1": 6})] == [5]
+    assert [e.size_bytes for e in entries([THEIRS], [own], {"acme/firefox:1": 6})] == [6]
+    assert [e.size_bytes for e in entries([THEIRS], [], {"acme/firefox:1": 0})] == [7]
+    assert [e.size_bytes for e in entries([OURS], [], {})] == [None]
+
+
+def test_a_taken_name_gets_the_next_free_number():
+    assert free_name("Desktop", {"Terminal"}) == "Desktop"
+    assert free_name("Desktop", {"Desktop", "Desktop 2"}) == "Desktop 3"

@@ -1,0 +1,38 @@
+import { MultiSelect, Text } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { addFromCatalogue } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { groupsQuery } from '../../../api/queries';
+import type { CatalogueEntry } from '../../../api/types';
+import { showDone } from '../../../components/feedback';
+import { FormDialog } from '../../../components/Form';
+
+/** Add an entry: who may use it is all there is to choose. */
+export function AddDialog({ entry, onClose }: { entry: CatalogueEntry; onClose: () => void }) {
+  const allowed = useAllowed();
+  const groups = useQuery({ ...groupsQuery, enabled: allowed('groups_view') });
+  const form = useForm({ initialValues: { groups: [] as string[] } });
+  return (
+    <FormDialog
+      title={`Add ${entry.friendly_name}`}
+      form={form}
+      submit="Add"
+      save={(values) => addFromCatalogue(entry.name, values.groups)}
+      touched={['catalogue', 'images', 'groups', 'launcher']}
+      repeatable
+      onSaved={({ friendly_name }) => showDone(`${friendly_name} was added; Agents get its image now.`)}
+      onClose={onClose}
+    >
+      <Text size="sm">{entry.description}</Text>
+      <MultiSelect
+        label="Groups"
+        description="Whose members may launch it"
+        placeholder={form.getValues().groups.length === 0 ? 'All Users' : ''}
+        searchable
+        data={(groups.data ?? []).map(({ group_id, name }) => ({ value: group_id, label: name }))}
+        {...form.getInputProps('groups')}
+      />
+    </FormDialog>
+  );
+}

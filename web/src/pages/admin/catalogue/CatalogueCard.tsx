@@ -1,0 +1,155 @@
+import { Anchor, Badge, Button, Group, Paper, Stack, Text, Tooltip } from '@mantine/core';
+import { IconCheck, IconPlus, IconRefresh } from '@tabler/icons-react';
+import { Link } from 'react-router';
+import { updateFromCatalogue } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import type { CatalogueEntry, Image } from '../../../api/types';
+import { bytes, counted, milliseconds } from '../../../components/format';
+import { ImageIcon } from '../../../components/ImageIcon';
+import { PullState } from '../../../components/PullState';
+import { textIn } from '../../../components/tones';
+import { useAction } from '../../../components/useAction';
+
+interface Props {
+  entry: CatalogueEntry;
+  /** The workspace made from it. */
+  image: Image | undefined;
+  onAdd: () => void;
+}
+
+/** One entry: what it is, what is known of it here, and adding it. */
+export function CatalogueCard({ entry, image, onAdd }: Props) {
+  return (
+    <Paper withBorder className="surface" p="md" radius="md" role="listitem" data-testid={`entry-${entry.name}`}>
+      <Stack gap="sm" h="100%">
+        <Group wrap="nowrap" align="flex-start" gap="md">
+          <ImageIcon name={entry.friendly_name} src={entry.picture_url} size={64} />
+          <Stack gap={2} miw={0}>
+            <Text fw={650}>{entry.friendly_name}</Text>
+            <Text size="sm" c="dimmed" lineClamp={3}>
+              {entry.description}
+            </Text>
+          </Stack>
+        </Group>
+        <Group gap={6}>
+          {entry.source && (
+            <Badge variant="outline" color="gray" styles={{ label: { color: 'var(--mantine-color-text)' } }}>
+              {entry.source}
+            </Badge>
+          )}
+          {entry.categories.map((category) => (
+            <Badge key={category} variant="default" tt="none" fw={500}>
+              {category}
+            </Badge>
+          ))}
+        </Group>
+        <Facts entry={entry} />
+        {image && <Arrival image={image} />}
+        <Actions entry={entry} image={image} onAdd={onAdd} />
+      </Stack>
+    </Paper>
+  );
+}
+
+function Facts({ entry: { size_bytes, first_frame_ms } }: { entry: CatalogueEntry }) {
+  const facts = [
+    size_bytes === null ? null : bytes(size_bytes),
+    first_frame_ms === null ? null : `first frame after ${milliseconds(first_frame_ms)}`,
+  ].filter(Boolean);
+  return (
+    <Tooltip
+      label="The size of its image, and the median of its latest starts here"
+      disabled={facts.length === 0}
+      openDelay={400}
+    >
+      <Text size="xs" c="dimmed" className="number" mih="1.4em">
+        {facts.join(' · ')}
+      </Text>
+    </Tooltip>
+  );
+}
+
+/** On which Agents its image is; of those that are not that far, how far they are or why not. */
+function Arrival({ image: { agents } }: { image: Image }) {
+  const having = agents.filter(({ state }) => state === 'present').length;
+  if (agents.length > 0 && having === agents.length)
+    return (
+      <Text size="xs" c="dimmed">
+        on {counted(having, 'Agent')}
+      </Text>
+    );
+  return (
+    <Stack gap={4} aria-live="polite">
+      {agents.length === 0 && (
+        <Text size="xs" c="dimmed">
+          Waiting for an Agent to look for its image
+        </Text>
+      )}
+      {agents.map((each) => (
+        <div key={each.agent_id}>
+          <Group gap="xs" wrap="nowrap" justify="space-between">
+            <Text size="xs" truncate>
+              {each.hostname}
+            </Text>
+            <PullState pull={each} label={`Image on ${each.hostname}`} />
+          </Group>
+          {each.error && (
+            <Text size="xs" c={textIn('red')} style={{ overflowWrap: 'anywhere' }}>
+              {each.error}
+            </Text>
+          )}
+        </div>
+      ))}
+    </Stack>
+  );
+}
+
+function Actions({ entry, image, onAdd }: Props) {
+  const allowed = useAllowed();
+  const update = useAction(
+    () => updateFromCatalogue(entry.name),
+    ['catalogue', 'images', 'launcher'],
+    `${entry.friendly_name} was not updated`,
+  );
+  return (
+    <Group justify="space-between" mt="auto" gap="xs">
+      {entry.installed ? (
+        <Group gap={6}>
+          <IconCheck size={16} color={textIn('teal')} aria-hidden />
+          <Text size="sm">
+            Added as{' '}
+            <Anchor component={Link} to={`/admin/workspaces/${entry.image_id}`} underline="always">
+              {image?.friendly_name ?? entry.friendly_name}
+            </Anchor>
+          </Text>
+        </Group>
+      ) : (
+        <span />
+      )}
+      {entry.update_available && allowed('images_modify') && (
+        <Tooltip label="Staged sessions are replaced one by one, running ones stay">
+          <Button
+            size="compact-sm"
+            variant="light"
+            leftSection={<IconRefresh size={14} aria-hidden />}
+            loading={update.isPending}
+            aria-label={`Update ${entry.friendly_name}`}
+            onClick={() => update.mutate()}
+          >
+            Update available
+          </Button>
+        </Tooltip>
+      )}
+      {!entry.installed && allowed('images_create') && (
+        <Button
+          size="compact-md"
+          leftSection={<IconPlus size={16} aria-hidden />}
+          aria-label={`Add ${entry.friendly_name}`}
+          onClick={onAdd}
+        >
+          Add
+        </Button>
+      )}
+    </Group>
+  );
+}

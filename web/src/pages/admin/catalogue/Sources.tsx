@@ -1,0 +1,161 @@
+import { Anchor, Group, Stack, Text, TextInput, Title } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { IconWorld } from '@tabler/icons-react';
+import { createCatalogue, deleteCatalogue, readCatalogue } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import type { Catalogue } from '../../../api/types';
+import { Confirm } from '../../../components/Confirm';
+import { DataTable } from '../../../components/DataTable';
+import { EmptyState, showDone } from '../../../components/feedback';
+import { FormDialog } from '../../../components/Form';
+import { counted } from '../../../components/format';
+import { RowAction } from '../../../components/RowAction';
+import type { Column } from '../../../components/tableState';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { textIn } from '../../../components/tones';
+import { useAction } from '../../../components/useAction';
+
+/** The catalogues of other registries. */
+export function Sources({ sources }: { sources: Catalogue[] }) {
+  const allowed = useAllowed();
+  const again = useAction(readCatalogue, ['catalogue', 'catalogues'], 'It was not read');
+  const columns: Column<Catalogue>[] = [
+    {
+      key: 'name',
+      title: 'Name',
+      value: (row) => row.name,
+      render: (row) => (
+        <Text size="sm" fw={600}>
+          {row.name}
+        </Text>
+      ),
+    },
+    {
+      key: 'url',
+      title: 'List',
+      value: (row) => row.list_url,
+      render: (row) => (
+        <Anchor href={row.list_url} size="sm" rel="noreferrer" target="_blank" style={{ overflowWrap: 'anywhere' }}>
+          {row.list_url}
+        </Anchor>
+      ),
+    },
+    {
+      key: 'entries',
+      title: 'Entries',
+      value: (row) => row.entries,
+      width: '35%',
+      render: (row) => <State source={row} />,
+    },
+    {
+      key: 'looked',
+      title: 'Last read',
+      value: (row) => row.looked ?? '',
+      render: (row) => <TimeAgo time={row.looked} />,
+    },
+    {
+      key: 'actions',
+      title: 'Actions',
+      hideTitle: true,
+      align: 'right',
+      render: (row) => (
+        <Group gap={6} wrap="nowrap" justify="flex-end">
+          {allowed('catalogues_create') && (
+            <RowAction word="Read again" name={row.name} onClick={() => again.mutate(row.catalogue_id)} />
+          )}
+          {allowed('catalogues_delete') && <Remove source={row} />}
+        </Group>
+      ),
+    },
+  ];
+  return (
+    <section aria-label="Catalogues of other registries">
+      <Title order={2} fz={18} mb="sm">
+        Catalogues of other registries
+      </Title>
+      <DataTable
+        caption="Catalogues of other registries"
+        name="sources"
+        query={{ data: sources, error: null }}
+        columns={columns}
+        rowKey={(row) => row.catalogue_id}
+        sort="name"
+        minWidth={760}
+        empty={<EmptyState icon={IconWorld} title="None" />}
+      />
+    </section>
+  );
+}
+
+function State({ source: { entries, left_out, error } }: { source: Catalogue }) {
+  return (
+    <Stack gap={2}>
+      <Text size="sm">{counted(entries, 'workspace')}</Text>
+      {error && (
+        <Text size="xs" c={textIn('red')} style={{ overflowWrap: 'anywhere' }}>
+          {error}
+        </Text>
+      )}
+      {left_out.length > 0 && (
+        <details>
+          <summary>
+            <Text span size="xs" c="dimmed">
+              {counted(left_out.length, 'remark')} on what is left out
+            </Text>
+          </summary>
+          {left_out.map((sentence, index) => (
+            <Text key={index} size="xs" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
+              {sentence}
+            </Text>
+          ))}
+        </details>
+      )}
+    </Stack>
+  );
+}
+
+function Remove({ source }: { source: Catalogue }) {
+  return (
+    <Confirm
+      title={`Remove catalogue ${source.name}?`}
+      action="Remove"
+      onConfirm={() => deleteCatalogue(source.catalogue_id)}
+      touched={['catalogue', 'catalogues']}
+      trigger={(open) => <RowAction word="Remove" name={source.name} onClick={open} />}
+    >
+      Its entries are no longer shown. Workspaces that were added from it stay.
+    </Confirm>
+  );
+}
+
+/** Add the list of another registry. */
+export function CatalogueForm({ onClose }: { onClose: () => void }) {
+  const form = useForm({ initialValues: { name: '', list_url: '' } });
+  return (
+    <FormDialog
+      title="Add Catalogue"
+      form={form}
+      submit="Add"
+      save={createCatalogue}
+      touched={['catalogue', 'catalogues']}
+      onSaved={({ name, entries }) => showDone(`${name} was added with ${counted(entries, 'workspace')}.`)}
+      onClose={onClose}
+    >
+      <TextInput
+        label="Address"
+        description="Of a workspace registry, or of its list.json (schema 1.1)"
+        placeholder="https://registry.example.com/"
+        required
+        data-autofocus
+        {...form.getInputProps('list_url')}
+      />
+      <TextInput
+        label="Name"
+        description="Small letters, digits and dashes; stands before the names of its entries"
+        placeholder="example"
+        required
+        {...form.getInputProps('name')}
+      />
+    </FormDialog>
+  );
+}
