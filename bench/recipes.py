@@ -133,7 +133,7 @@ async def _page(address: str, recipe: Recipe) -> Image.Image:
 
 def _keep(name: str, picture: Image.Image) -> None:
     small = picture.convert("RGB").resize((WIDTH // 2, HEIGHT // 2), Image.Resampling.LANCZOS)
-    small.quantize(128).save(DOCS / f"images/recipe-{name}.png", optimize=True)
+    small.quantize(256).save(DOCS / f"images/recipe-{name}.png", optimize=True)
 
 
 async def _run(names: list[str]) -> None:

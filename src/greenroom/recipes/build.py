@@ -38,6 +38,8 @@ START: Final = """#!/bin/bash
 exec {command} "$@"
 """
 _STEP: Final = re.compile(r"Step ([0-9]+)/([0-9]+) : ")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+"""Docker writes errors of commands in red."""
 _NOISE: Final = re.compile(r"^ ?--->|^Removing intermediate|^Step |^[+] |^Get:|^Hit:|^Selecting |^[(]Reading ")
 
 
@@ -82,7 +84,8 @@ async def make(builder: Builder, image: Image, base: str = "") -> AsyncGenerator
     }
     progress = Progress(done, "The image's own layer")
     try:
-        async for line in builder.instructions(_context(image), image.reference, arguments):
+        async for written in builder.instructions(_context(image), image.reference, arguments):
+            line = _COLOUR.sub("", written)
             if step := _STEP.match(line):
                 number, of = int(step[1]), int(step[2])
                 progress = Progress(done + (100 - done) * (number - 1) // of, progress.step)
@@ -92,8 +95,8 @@ async def make(builder: Builder, image: Image, base: str = "") -> AsyncGenerator
                 progress = Progress(progress.percent, said)
                 yield progress
     except BuildError as error:
-        why = f" ({said.rstrip('.')})" if said else ""
-        raise BuildError(f"The image {image.reference} could not be made: {error.message.rstrip('.')}{why}.") from error
+        why = said if said and "returned a non-zero code" in error.message else error.message
+        raise BuildError(f"The image {image.reference} could not be made: {why.rstrip('.')}.") from error
     yield Progress(100, "Done")
 
 
