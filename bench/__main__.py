@@ -31,6 +31,7 @@ ALL = (
     "growth",
     "restart",
     "idle",
+    "sound",
     "soak",
 )
 SCALE = ("idle", "restart", "offered", "full_agent", "check_in", "rounds", "growth", "lists", "beside_refills")
