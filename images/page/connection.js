@@ -1,4 +1,5 @@
 // The stream: connects, keeps connected, and measures. Other modules read `rfb` and listen to `connection`.
+import { readAccess, watches } from './access.js';
 import { onMessage, tellParent } from './parent.js';
 import { Screen } from './screen.js';
 import { settled } from './settle.js';
@@ -63,8 +64,13 @@ function connect() {
   rfb.qualityLevel = quality;
   connection.dispatchEvent(new Event('connecting'));
   const connected = rfb;
+  const known = readAccess().then(() => {
+    connected.viewOnly = watches;
+    connected.resizeSession = !watches;
+  });
   rfb.addEventListener('connect', async () => {
-    await settled(screen);
+    await known;
+    if (!watches) await settled(screen);
     if (connected !== rfb) return; // the connection was lost meanwhile
     attempt = 0;
     setState('connected');

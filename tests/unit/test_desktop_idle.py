@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 SOURCE = Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom/idle.py"
+
+
+sys.path.append(str(SOURCE.parent))
 
 
 def loaded() -> ModuleType:
@@ -86,9 +90,10 @@ def test_input_alone_counts_wherever_messages_are_cut(
 
 @pytest.mark.parametrize("name", ["FIXED_BYTES", "VARIABLE_BYTES"])
 def test_a_mutant_that_misjudges_a_length_is_caught(clock: list[float], monkeypatch: pytest.MonkeyPatch, name: str):
-    table = dict(getattr(idle, name))
+    client_half = sys.modules["client_half"]
+    table = dict(getattr(client_half, name))
     table[min(table)] = 9 if name == "FIXED_BYTES" else (4, lambda head: 4 + 2 * head[3])
-    monkeypatch.setattr(idle, name, table)
+    monkeypatch.setattr(client_half, name, table)
     with pytest.raises(AssertionError):
         hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
             given(*CASES)(lambda version, messages, cuts: input_alone_counts(clock, version, messages, cuts))

@@ -47,6 +47,7 @@ async def test_only_these_routes_need_no_credential(app: FastAPI):
         "POST /api/v1/join/agent",
         "POST /api/v1/join/gateway",
         "POST /api/v1/shares/{share_id}/invitation",
+        "POST /api/v1/shares/{share_id}/return",
         "POST /api/v1/shares/{share_id}/viewers",
     }
 

@@ -118,6 +118,19 @@ async def test_a_guest_needs_the_link_a_name_and_no_account(shared: Shared, anon
     assert any("A link to a shared session was refused" in row for row in await shared.logged("stream-refused"))
 
 
+async def test_who_joined_comes_back_by_their_own_token_until_the_share_ends(shared: Shared, anonymous: Client):
+    share = await shared.share(guest=True)
+    joined = await shared.join(anonymous, share, name="Gus")
+    path, body = f"/api/v1/shares/{share['share_id']}/return", {"session_token": joined["session_token"]}
+    answer = await anonymous.post(path, json=body)
+    assert (answer.status_code, answer.json()) == (200, joined)
+    other = await shared.share(guest=True)
+    assert "opens nothing" in await anonymous.refused(404, f"POST /api/v1/shares/{other['share_id']}/return", body)
+    assert "opens nothing" in await anonymous.refused(404, f"POST {path}", {"session_token": secret_of(share)})
+    await shared.ada.delete(f"{shared.path}/shares")
+    assert "not shared with you any more" in await anonymous.refused(404, f"POST {path}", body)
+
+
 async def test_a_link_for_users_lets_no_one_in_without_an_account(shared: Shared, anonymous: Client, user: Client):
     share = await shared.share()
     path = f"POST /api/v1/shares/{share['share_id']}/viewers"

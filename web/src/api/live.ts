@@ -11,7 +11,7 @@ export type LiveState = 'connecting' | 'live' | 'reconnecting';
 
 /** Topic of an event → first words of the query keys it makes out of date. */
 const TOUCHED: Record<string, string[]> = {
-  session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher'],
+  session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
   staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher'],
   lease: ['managers'],
   managers: ['managers', 'zones'],

@@ -10,6 +10,7 @@ import { Login } from '../pages/Login';
 import { Launcher } from '../pages/launcher/Launcher';
 import { ConnectPage } from '../pages/session/ConnectPage';
 import { SessionPage } from '../pages/session/SessionPage';
+import { JoinPage } from '../pages/share/JoinPage';
 import { AdminLayout } from './AdminLayout';
 import { NotFound } from './NotFound';
 import { FirstPassword } from './PasswordForm';
@@ -54,6 +55,7 @@ export function App() {
   return (
     <Suspense fallback={<Waiting />}>
       <Routes>
+        <Route path="/join/:shareId" element={<JoinPage />} />
         <Route element={<LoggedIn />}>
           <Route path="/session/:sessionId" element={<SessionPage />} />
           <Route element={<UserLayout />}>

@@ -19,6 +19,7 @@ from greenroom.api.session.share_schemas import (
     JoinBody,
     JoinedView,
     LinkBody,
+    ReturnBody,
     ShareCreate,
     SharedWithMe,
     ShareView,
@@ -243,6 +244,12 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
     if not name:
         raise Invalid("Say your name: the others in the session see who is there.")
     return await share_service.join(sharing, share, Guest(name, user.user_id if user else None))
+
+
+@router.post("/shares/{share_id}/return", dependencies=[public_route("the viewer's own token is checked here")])
+async def come_back(share_id: ShareId, body: ReturnBody, sharing: SharingDep) -> JoinedView:
+    """Open the session again for someone who joined before, by the `session_token` they got then."""
+    return await share_service.back(sharing, share_id, body.session_token.get_secret_value())
 
 
 async def _by_link(request: Request, sharing: Sharing, share_id: str, body: LinkBody) -> Share:

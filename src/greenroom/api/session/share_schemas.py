@@ -109,6 +109,12 @@ class JoinBody(LinkBody):
     name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60)] = ""
 
 
+class ReturnBody(Body):
+    """Someone who joined comes back."""
+
+    session_token: Annotated[Secret, Field(description="what they got when they joined")]
+
+
 class JoinedView(View):
     """What opens the session for someone who joined."""
 

@@ -25,6 +25,7 @@ from greenroom.core.session.sharing import (
     announcement,
     keeps_view_only,
     refusal_of_silence,
+    refusal_of_viewer,
     refusal_to_join,
     refusal_to_share,
     share_ends,
@@ -224,12 +225,32 @@ async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
         username=guest.name if guest.user_id else None,
         details={"viewer_id": viewer_id, "access": share.access, "audience": share.audience},
     )
+    return await _joined(sharing, share, viewer_id, guest.name)
+
+
+async def back(sharing: Sharing, share_id: str, token: str) -> JoinedView:
+    """What opens the session for someone who joined before, by their own token.
+
+    Raises:
+        NotFound: the token is none of this share, or they may not come back.
+    """
+    viewer_id = sharing.secrets.viewer_of(token)
+    joined = await viewers.find_joined(sharing.db, viewer_id) if viewer_id else None
+    share = await shares.find_share(sharing.db, share_id)
+    if viewer_id is None or joined is None or share is None or joined.share_id != share_id:
+        raise NotFound(UNKNOWN_LINK)
+    if reason := refusal_of_viewer(share.facts, user_enabled=joined.user_enabled, viewer_ended=joined.ended):
+        raise NotFound(reason)
+    return await _joined(sharing, share, viewer_id, joined.name)
+
+
+async def _joined(sharing: Sharing, share: Share, viewer_id: str, name: str) -> JoinedView:
     url = stream_url_of(await views.get_session(sharing.db, share.session_id), sharing.streams)
     token = sharing.secrets.viewer_token(viewer_id)
     return JoinedView.of(
         share,
         viewer_id=viewer_id,
-        name=guest.name,
+        name=name,
         session_token=token,
         frame_url=f"{url}?token={token}" if url else None,
         websocket_path=f"{urlsplit(url).path}websockify" if url else None,

@@ -92,6 +92,7 @@ class JoinedViewer:
     """A viewer whose token came with a request."""
 
     share_id: str
+    name: str
     access: Access
     ended: bool
     user_enabled: bool
@@ -102,7 +103,7 @@ async def find_joined(db: Database, viewer_id: str) -> JoinedViewer | None:
     """The viewer with this id."""
     return await db.fetch_one_as(
         JoinedViewer,
-        "SELECT v.share_id, h.access, v.ended IS NOT NULL AS ended,"
+        "SELECT v.share_id, v.name, h.access, v.ended IS NOT NULL AS ended,"
         " v.user_id IS NULL OR coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled"
         " FROM session_viewers v JOIN session_shares h USING (share_id) LEFT JOIN users u ON u.user_id = v.user_id"
         " WHERE v.viewer_id = %s",

@@ -12,6 +12,7 @@ import type { LauncherImage } from '../../api/types';
 import { EmptyState, StaleBanner } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
 import { useAddressText } from '../../components/tableState';
+import { SharedWithMe } from '../share/SharedWithMe';
 import { hasChoices, LaunchDialog } from './LaunchDialog';
 import { RunningSessions } from './RunningSessions';
 import { WorkspaceTile } from './WorkspaceTile';
@@ -68,6 +69,7 @@ export function Launcher() {
       {(sessions.data?.length ?? 0) > 0 && (
         <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
       )}
+      <SharedWithMe />
       <section aria-label="Start a workspace">
         {(sessions.data?.length ?? 0) > 0 && (
           <Title order={2} fz={16} mb="sm">

@@ -6,13 +6,14 @@ import { type ConnectAddress, keepAliveByToken } from '../../api/actions';
 import { logInByLink, meQuery } from '../../api/auth';
 import { isGone, messageOf } from '../../api/client';
 import { connectQuery } from '../../api/queries';
+import { Joining } from '../share/JoinPage';
 import { OVER, Stage, StageFrame } from './Stage';
 import { lookAgainAfter, useKeepalive } from './useKeepalive';
 import { NEVER_IDLE } from './useOutOfSight';
 
 /**
  * Addresses that programs hand to people: `#/connect/kasm/<session>/<user>/<token>` opens one session without a log-in,
- * `#/connect/login/<token>` logs in once. They stand behind `#`, which no browser sends to a server.
+ * `#/connect/join/<share>/<user>/<token>` one that is shared with a user, `#/connect/login/<token>` logs in once. They stand behind `#`, which no browser sends to a server.
  */
 export function ConnectPage({ hash }: { hash: string }) {
   const [kind, ...parts] = partsOf(hash);
@@ -20,6 +21,8 @@ export function ConnectPage({ hash }: { hash: string }) {
   if (kind === 'login' && parts[0]) return <LogInByLink token={parts[0]} />;
   if (kind === 'kasm' && session_id && user_id && session_token)
     return <ConnectedSession address={{ session_id, user_id, session_token }} />;
+  if (kind === 'join' && session_id && session_token)
+    return <Joining shareId={session_id} token="" stored={session_token} />;
   return <Refused words="This address is not complete. Ask for a new one." />;
 }
 

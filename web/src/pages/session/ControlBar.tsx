@@ -1,4 +1,4 @@
-import { Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
+import { Badge, Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
 import { useFullscreenDocument } from '@mantine/hooks';
 import { IconClipboard, IconFiles, IconMaximize, IconMinimize } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
@@ -48,12 +48,18 @@ export function ControlBar({ page, children }: Props) {
             icon={fullscreen ? IconMinimize : IconMaximize}
             onClick={() => void toggle().catch((error: unknown) => showError('No full screen', error))}
           />
-          <Tool
-            label="Clipboard"
-            icon={IconClipboard}
-            onClick={toggles('clipboard')}
-            expanded={panel === 'clipboard'}
-          />
+          {page.watches ? (
+            <Badge variant="light" color="gray" className="nowrap">
+              View only
+            </Badge>
+          ) : (
+            <Tool
+              label="Clipboard"
+              icon={IconClipboard}
+              onClick={toggles('clipboard')}
+              expanded={panel === 'clipboard'}
+            />
+          )}
           {page.hasFiles && <Files page={page} />}
           {page.sound && <SoundTools sound={page.sound} panel={panel === 'sound'} onPanel={toggles('sound')} />}
           {page.picture && <PictureTool picture={page.picture} />}

@@ -6,6 +6,7 @@ import type { Session, SessionAction } from '../../api/types';
 import { Confirm } from '../../components/Confirm';
 import { OrderQuestion } from '../../components/SessionMenu';
 import { ACTIONS, ownLook, useSessionOrder } from '../../components/sessionActions';
+import { Company } from '../share/Company';
 import { Tool } from './Tool';
 
 interface Props {
@@ -69,6 +70,7 @@ export function SessionTools({ session, onDelete }: Props) {
           {discard.warning}
         </Confirm>
       )}
+      {session && <Company sessionId={session.session_id} />}
       {session && (
         <OrderQuestion
           session={session}

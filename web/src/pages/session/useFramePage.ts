@@ -21,6 +21,7 @@ interface FrameMessage extends PictureMessage {
   downloads?: boolean;
   name?: string;
   open?: boolean;
+  access?: 'view' | 'control';
   out?: boolean;
   in?: boolean;
 }
@@ -37,6 +38,8 @@ export interface FramePage {
   reason: string | null;
   /** Whether it has sent any message, in any protocol. */
   received: boolean;
+  /** Whether the viewer may only watch; decided on the server. */
+  watches: boolean;
   /** Text last copied inside the session. */
   clipboard: string | null;
   /** Which ways it is open; null while that is not known. */
@@ -76,6 +79,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const [clipboardWays, setClipboardWays] = useState<ClipboardWays | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
   const [hasFiles, setHasFiles] = useState(false);
+  const [watches, setWatches] = useState(false);
   const [panel, setPanel] = useState<string | null>(null);
   const theme = useComputedColorScheme('light');
   const { origin } = new URL(url, location.href);
@@ -98,6 +102,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       }
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
       if (data.type === 'clipboard-ways') setClipboardWays({ out: data.out === true, in: data.in === true });
+      if (data.type === 'access') setWatches(data.access === 'view');
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
       receivePicture(data);
@@ -132,6 +137,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     state,
     reason,
     received,
+    watches,
     clipboard,
     clipboardWays,
     latencyMs: picture?.stats?.latency_ms ?? latencyMs,

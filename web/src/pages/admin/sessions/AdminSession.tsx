@@ -13,6 +13,7 @@ import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { PERMISSION_FIELDS } from '../../../api/types';
+import { AssistButton } from '../../share/AssistButton';
 import { LogsTable } from '../diagnostics/LogsTable';
 import { ConfigLink } from '../staging/ConfigLink';
 import { PERMISSION_LABELS } from '../staging/permissions';
@@ -58,7 +59,12 @@ export function AdminSession() {
       query={session}
       title={({ image_friendly_name, username }) => `${image_friendly_name}${username ? ` of ${username}` : ''}`}
       note={(data) => <StatusBadge status={data.status} />}
-      actions={(data) => <SessionButtons session={data} name={nameOf(data)} />}
+      actions={(data) => (
+        <>
+          <AssistButton session={data} />
+          <SessionButtons session={data} name={nameOf(data)} />
+        </>
+      )}
       tabs={tabs}
     />
   );

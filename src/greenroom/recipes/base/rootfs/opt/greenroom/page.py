@@ -12,6 +12,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
                      the other end can measure the round trip of exactly the way its frames take. Header
                      X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
+Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py); every page says with the same header that it obeys.
 Of a workspace of kind page all but /health is the program's (program.py).
 Standard library only; what went wrong with one connection ends that connection and nothing else.
 """
@@ -33,11 +34,13 @@ import files
 import sound
 import uploads
 from answers import BadRequestError, Request, reply, send_file
+from files import only_watches
 from idle import Idle
 from printing import printer
 from program import Program
 from sound_server import SoundServer
 from video import Video
+from watching import Watching
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
 FOLDER = Path(sys.argv[1])
@@ -117,7 +120,8 @@ async def send_page(writer: asyncio.StreamWriter, request: Request) -> None:
     if request.method not in ("GET", "HEAD") or not path.is_relative_to(WEB) or not path.is_file():
         reply(writer, "404 Not Found", b"")
     else:
-        await send_file(writer, request, path)
+        watches = ["X-Greenroom-View-Only: 1"] if only_watches(request) else []
+        await send_file(writer, request, path, *watches)
 
 
 async def display_answers() -> bool:
@@ -138,8 +142,9 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     accept(request, writer)
     idle = Idle(video.woken)
-    said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle))
-    painted = asyncio.create_task(from_display(rfb_reader, writer))
+    watching = Watching() if only_watches(request) else None
+    said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle, watching))
+    painted = asyncio.create_task((watching.from_display if watching else from_display)(rfb_reader, writer))
     ways = {said, painted}
     if limit_s := request.number("x-greenroom-idle-disconnect-s"):
         ways.add(asyncio.create_task(until_idle(idle, limit_s)))
@@ -167,7 +172,11 @@ async def until_idle(idle: Idle, limit_s: float) -> None:
 
 
 async def to_display(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, display: asyncio.StreamWriter, idle: Idle
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    display: asyncio.StreamWriter,
+    idle: Idle,
+    watching: Watching | None,
 ) -> bytes:
     """Browser → X server, until the viewer closes or answers our close; returns the code in it."""
     kind = BINARY
@@ -182,7 +191,10 @@ async def to_display(
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
             else:
-                idle.sent(data)
+                if watching:
+                    data = watching.passed(data)
+                else:
+                    idle.sent(data)
                 display.write(data)
                 await display.drain()
 

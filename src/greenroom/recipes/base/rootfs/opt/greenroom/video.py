@@ -19,6 +19,7 @@ from collections import deque
 from pathlib import Path
 
 from answers import Request, reply
+from files import only_watches
 from pace import Pace, frame_of
 from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
@@ -41,8 +42,9 @@ ACK, QUALITY = 0, 1
 class Viewer:
     """One who watches: where to, what they were sent, and the code with which they are let go."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, *, may_choose: bool) -> None:
         self.writer = writer
+        self.may_choose = may_choose  # the quality, which is the same for all
         self.pace = Pace()
         self.gone: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -78,7 +80,7 @@ class Video:
             reply(writer, "503 Service Unavailable", b"", "application/json", f"Retry-After: {STARTS_WITHIN_S:g}")
         else:
             accept(request, writer)
-            await self._watch(reader, writer)
+            await self._watch(reader, writer, may_choose=not only_watches(request))
         return False
 
     def display_opened(self) -> None:
@@ -98,8 +100,8 @@ class Video:
             self._is_at_rest = False
             self._requests.write(b"w")
 
-    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        viewer = Viewer(writer)
+    async def _watch(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, may_choose: bool) -> None:
+        viewer = Viewer(writer, may_choose=may_choose)
         self.viewers.add(viewer)
         self._changed.set()
         listening = asyncio.create_task(self._listen(viewer, reader))
@@ -128,6 +130,8 @@ class Video:
             elif opcode == BINARY and len(data) == 3 and data[0] == ACK:
                 viewer.pace.painted(int.from_bytes(data[1:]), time.monotonic())
                 self._changed.set()
+            elif not viewer.may_choose:
+                continue
             elif opcode == BINARY and len(data) == 2 and data[0] == QUALITY and data[1] <= 9 and self._requests:
                 self._requests.write(b"%d" % data[1])
 

@@ -1,0 +1,25 @@
+// What this viewer may do. It is decided on the server, where what a watcher sends is dropped; here it is only shown.
+import { onMessage, tellParent } from './parent.js';
+
+const badge = document.getElementById('watching');
+
+/** They may only watch. */
+export let watches = false;
+
+/** Read it anew: it may have changed while the stream was away. */
+export async function readAccess() {
+  try {
+    const answer = await fetch('./', { method: 'HEAD', cache: 'no-store', redirect: 'manual' });
+    if (!answer.ok) return;
+    watches = answer.headers.get('X-Greenroom-View-Only') === '1';
+  } catch {
+    return; // the stream will not open either
+  }
+  badge.hidden = !watches;
+  tellAccess();
+}
+
+function tellAccess() {
+  tellParent({ type: 'access', access: watches ? 'view' : 'control' });
+}
+onMessage('hello', tellAccess);

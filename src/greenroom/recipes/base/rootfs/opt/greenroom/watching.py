@@ -1,0 +1,203 @@
+"""A viewer who may only watch: what is passed on of what they send, and of what the X server sends them.
+
+Of the viewer's messages those pass that ask for pictures; keys, pointer, clipboard and the screen's size do not. Of the X
+server's all pass but the clipboard, which may be a password. For that its messages have to be read, so only encodings
+whose lengths are known here are asked for. What is not known here ends the connection: it could be anything.
+"""
+
+import asyncio
+import struct
+
+from answers import BadRequestError
+from client_half import HANDSHAKE, UNKNOWN, ClientHalf
+from websocket import BINARY, frame
+
+VERSION = b"RFB 003.008\n"
+PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE = 0, 2, 3, 150, 248
+PASSED = (PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE)
+
+RAW, COPY, TIGHT = 0, 1, 7
+DESKTOP_SIZE, LAST_RECTANGLE, POINTER_SHAPE, NAME, SCREENS = -223, -224, -239, -307, -308
+READ = frozenset(
+    {RAW, COPY, TIGHT, DESKTOP_SIZE, LAST_RECTANGLE, POINTER_SHAPE, NAME, SCREENS, -312, -313}
+    | {*range(-32, -22), *range(-256, -246), *range(-512, -411), *range(-768, -762)}
+)
+"""Encodings that are read here, fences and continuous updates, and levels of quality and compression."""
+FLUSH_BYTES = 1 << 16
+
+
+class Watching:
+    """One viewer, from the start of their connection."""
+
+    def __init__(self) -> None:
+        self._sent = ClientHalf()
+        self._encodings = bytearray()
+        self._format: bytes | None = None
+        self._asked = False
+
+    def passed(self, data: bytes) -> bytes:
+        """What of this, which the viewer sent, goes to the X server."""
+        passed = bytearray()
+        for kind, part, _, ends in self._sent.pieces(data):
+            if kind == UNKNOWN or self._sent.version != VERSION:
+                raise BadRequestError("what cannot be read is not passed on from a viewer who may only watch")
+            if kind == HANDSHAKE:
+                passed += part[:-1] + b"\x01" if ends else part  # the desktop is shared, in any case
+            elif kind in {PIXEL_FORMAT, ENCODINGS}:
+                self._encodings += part
+                if ends:
+                    passed += self._settled(kind, bytes(self._encodings))
+                    self._encodings.clear()
+            elif kind in PASSED:
+                self._asked |= kind in {PICTURE, CONTINUOUS}
+                passed += part
+        return bytes(passed)
+
+    def _settled(self, kind: int, message: bytes) -> bytes:
+        if kind == PIXEL_FORMAT:
+            if self._asked:
+                raise BadRequestError("the format of pixels cannot be changed while pictures are under way")
+            self._format = message[4:]
+            return message
+        kinds = [kind for (kind,) in struct.iter_unpack(">i", message[4:]) if kind in READ]
+        return struct.pack(f">BxH{len(kinds)}i", ENCODINGS, len(kinds), *kinds)
+
+    async def from_display(self, display: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """X server → browser, without the clipboard."""
+        passing = _Passing(display, writer)
+        try:
+            await passing.take(VERSION_BYTES)
+            await passing.flush()
+            (number,) = await passing.take(1)
+            await passing.take(number)
+            await passing.flush()
+            await passing.take(4)
+            await passing.flush()
+            begin = await passing.take(24)
+            self._format = self._format or begin[4:20]
+            await passing.take(int.from_bytes(begin[20:24]))
+            while True:
+                await passing.flush()
+                await self._message(passing)
+        except asyncio.IncompleteReadError:
+            return  # the X server has ended
+
+    async def _message(self, passing: "_Passing") -> None:
+        (kind,) = await passing.read(1)
+        if kind == 3:
+            (length,) = struct.unpack(">3xi", await passing.read(7))
+            await passing.drop(abs(length))
+            return
+        passing.add(bytes([kind]))
+        if kind == 0:
+            (number,) = struct.unpack(">xH", await passing.take(3))
+            for _ in range(number):
+                if not await self._rectangle(passing):
+                    return
+        elif kind == 1:
+            (number,) = struct.unpack(">xxxH", await passing.take(5))
+            await passing.take(6 * number)
+        elif kind == FENCE:
+            await passing.take((await passing.take(8))[7])
+        elif kind not in {2, CONTINUOUS}:
+            raise BadRequestError("the X server says something that cannot be read")
+
+    async def _rectangle(self, passing: "_Passing") -> bool:
+        """Pass one on; False = it was the last."""
+        width, height, encoding = struct.unpack(">4xHHi", await passing.take(12))
+        pixel = self._pixel_bytes
+        if encoding == RAW:
+            await passing.take(width * height * pixel)
+        elif encoding == COPY:
+            await passing.take(4)
+        elif encoding == TIGHT:
+            await self._tight(passing, width, height)
+        elif encoding == POINTER_SHAPE:
+            await passing.take(width * height * pixel + (width + 7) // 8 * height)
+        elif encoding == NAME:
+            await passing.take(int.from_bytes(await passing.take(4)))
+        elif encoding == SCREENS:
+            await passing.take(16 * (await passing.take(4))[0])
+        elif encoding not in {DESKTOP_SIZE, LAST_RECTANGLE}:
+            raise BadRequestError("the X server sends a picture that cannot be read")
+        return encoding != LAST_RECTANGLE
+
+    async def _tight(self, passing: "_Passing", width: int, height: int) -> None:
+        (control,) = await passing.take(1)
+        pixel = 3 if self._is_true_colour else self._pixel_bytes
+        if control >> 4 == 8:
+            await passing.take(pixel)
+        elif control >> 4 == 9:
+            await passing.take(await passing.length())
+        elif control >> 4 < 8:
+            length = width * height * pixel
+            if control & 0x40 and (await passing.take(1))[0] == 1:
+                colours = (await passing.take(1))[0] + 1
+                await passing.take(colours * pixel)
+                length = (width + 7) // 8 * height if colours == 2 else width * height
+            await passing.take(length if length < 12 else await passing.length())
+        else:
+            raise BadRequestError("the X server sends a picture that cannot be read")
+
+    @property
+    def _pixel_bytes(self) -> int:
+        return self._format[0] // 8 if self._format else 4
+
+    @property
+    def _is_true_colour(self) -> bool:
+        """Of which Tight sends three bytes."""
+        return self._format is not None and self._format[:2] == b"\x20\x18" and self._format[4:10] == b"\x00\xff" * 3
+
+
+VERSION_BYTES = 12
+
+
+class _Passing:
+    """What comes from the X server, on its way to the viewer."""
+
+    def __init__(self, display: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._display = display
+        self._writer = writer
+        self._out = bytearray()
+
+    async def read(self, count: int) -> bytes:
+        """Read so many bytes and keep them here."""
+        return await self._display.readexactly(count)
+
+    def add(self, data: bytes) -> None:
+        """Pass this on."""
+        self._out += data
+
+    async def take(self, count: int) -> bytes:
+        """Pass so many bytes on; returns the first of them, all where they are few."""
+        first = b""
+        while count > 0:
+            data = await self._display.readexactly(min(count, FLUSH_BYTES))
+            first = first or data
+            self._out += data
+            count -= len(data)
+            if len(self._out) >= FLUSH_BYTES:
+                await self.flush()
+        return first
+
+    async def drop(self, count: int) -> None:
+        """Read so many bytes and forget them."""
+        while count > 0:
+            count -= len(await self._display.readexactly(min(count, FLUSH_BYTES)))
+
+    async def length(self) -> int:
+        """Pass on a length of Tight, one to three bytes; returns it."""
+        value = 0
+        for shift in (0, 7, 14):
+            (byte,) = await self.take(1)
+            value |= (byte & (0xFF if shift == 14 else 0x7F)) << shift
+            if not byte & 0x80:
+                break
+        return value
+
+    async def flush(self) -> None:
+        """Send what was collected."""
+        if self._out:
+            self._writer.write(frame(BINARY, bytes(self._out)))
+            self._out.clear()
+            await self._writer.drain()

@@ -1,0 +1,49 @@
+import { useQuery } from '@tanstack/react-query';
+import { IconUsersGroup } from '@tabler/icons-react';
+import { useEffect, useRef, useState } from 'react';
+import { sharesQuery, type Viewer, viewersQuery } from '../../api/sharing';
+import { showDone } from '../../components/feedback';
+import { Tool } from '../session/Tool';
+import { SharePanel } from './SharePanel';
+
+/** In the bar of one's own session: who is in it, and what is shared. */
+export function Company({ sessionId }: { sessionId: string }) {
+  const [open, setOpen] = useState(false);
+  const viewers = useQuery(viewersQuery(sessionId));
+  const shares = useQuery(sharesQuery(sessionId));
+  useNotices(viewers.data);
+  const count = viewers.data?.length ?? 0;
+  const label = count === 0 ? 'Share' : `Share (${count} ${count === 1 ? 'other is' : 'others are'} in this session)`;
+  return (
+    <>
+      <Tool label={label} name="Share" icon={IconUsersGroup} onClick={() => setOpen(!open)} expanded={open} />
+      {count > 0 && (
+        <span className="number" aria-hidden>
+          {count}
+        </span>
+      )}
+      {open && (
+        <SharePanel
+          sessionId={sessionId}
+          shares={shares.data ?? []}
+          viewers={viewers.data ?? []}
+          onClose={() => setOpen(false)}
+        />
+      )}
+    </>
+  );
+}
+
+/** Say who comes, who goes, and who may do something else than before. */
+function useNotices(viewers: Viewer[] | undefined) {
+  const before = useRef<Map<string, Viewer> | null>(null);
+  useEffect(() => {
+    if (viewers === undefined) return;
+    const now = new Map(viewers.map((viewer) => [viewer.viewer_id, viewer]));
+    const known = before.current ?? new Map<string, Viewer>();
+    for (const [id, viewer] of now)
+      if (known.get(id)?.announcement !== viewer.announcement) showDone(viewer.announcement, 'blue');
+    for (const [id, viewer] of known) if (!now.has(id)) showDone(`${viewer.name} left`, 'gray');
+    before.current = now;
+  }, [viewers]);
+}

@@ -1,0 +1,163 @@
+import { Button, Center, Loader, Stack, Text, TextInput } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { type ReactNode, useEffect, useState } from 'react';
+import { Link, useLocation, useParams } from 'react-router';
+import { meQuery } from '../../api/auth';
+import { isGone, messageOf, retryTemporary } from '../../api/client';
+import { comeBack, invitationQuery, join, type Joined, remembered } from '../../api/sharing';
+import type { Schemas } from '../../api/types';
+import { Login } from '../Login';
+import { Desktop } from '../session/Desktop';
+import { StageFrame } from '../session/Stage';
+import { StageCard } from '../session/StageCard';
+import { NEVER_IDLE } from '../session/useOutOfSight';
+
+/** `/join/<share>#<secret>`: someone else's session, for those who got its link. */
+export function JoinPage() {
+  const { shareId = '' } = useParams();
+  const { hash } = useLocation();
+  const stored = remembered.of(shareId);
+  return <Joining key={shareId} shareId={shareId} token={hash.slice(1)} stored={stored} />;
+}
+
+interface Props {
+  shareId: string;
+  /** The secret of the link; empty for those who come back. */
+  token: string;
+  /** The viewer's own token, where they joined before. */
+  stored: string | null;
+}
+
+export function Joining({ shareId, token, stored }: Props) {
+  const [joined, setJoined] = useState<Joined | null>(null);
+  const back = useMutation({ mutationFn: (own: string) => comeBack(shareId, own), retry: retryTemporary });
+  const { mutate: goBack } = back;
+  useEffect(() => {
+    if (stored) goBack(stored, { onSuccess: setJoined, onError: () => remembered.forget(shareId) });
+  }, [stored, goBack, shareId]);
+  if (joined) return <SharedDesktop joined={joined} />;
+  if (stored && !back.isError) return <Waiting />;
+  if (!token)
+    return <Refused words={back.error ? messageOf(back.error) : 'This address is not complete. Ask for a new one.'} />;
+  return (
+    <Invited
+      shareId={shareId}
+      token={token}
+      onJoined={(one) => {
+        remembered.keep(one);
+        setJoined(one);
+      }}
+    />
+  );
+}
+
+interface InvitedProps {
+  shareId: string;
+  token: string;
+  onJoined: (joined: Joined) => void;
+}
+
+function Invited({ shareId, token, onJoined }: InvitedProps) {
+  const me = useQuery(meQuery);
+  const userId = me.data?.user.user_id ?? null;
+  const { data, error } = useQuery({ ...invitationQuery(shareId, token, userId), enabled: me.data !== undefined });
+  if (isGone(error)) return <Refused words={messageOf(error)} />;
+  if (!data) return error ? <Refused words={messageOf(error)} /> : <Waiting />;
+  if (data.needs_log_in) return <Login />;
+  if (data.reason) return <Refused words={data.reason} />;
+  return <Welcome invitation={data} token={token} isUser={userId !== null} onJoined={onJoined} />;
+}
+
+interface WelcomeProps {
+  invitation: Schemas['InvitationView'];
+  token: string;
+  isUser: boolean;
+  onJoined: (joined: Joined) => void;
+}
+
+function Welcome({ invitation, token, isUser, onJoined }: WelcomeProps) {
+  const [name, setName] = useState('');
+  const enter = useMutation({
+    mutationFn: () => join(invitation.share_id, token, name.trim()),
+    retry: retryTemporary,
+    onSuccess: onJoined,
+  });
+  const may = invitation.access === 'control' ? 'You can type and use the pointer there, too.' : 'You can watch.';
+  return (
+    <StageFrame>
+      <StageCard
+        title={`${invitation.owner} shares ${invitation.image_friendly_name}`}
+        reason={`${may} ${invitation.owner} sees that you are there.`}
+      >
+        <form
+          onSubmit={(event) => {
+            event.preventDefault();
+            enter.mutate();
+          }}
+        >
+          <Stack>
+            {!isUser && (
+              <TextInput
+                label="Your name"
+                description="The others in the session see it."
+                required
+                withAsterisk={false}
+                maxLength={60}
+                autoComplete="name"
+                value={name}
+                onChange={(event) => setName(event.currentTarget.value)}
+              />
+            )}
+            {enter.isError && (
+              <Text size="sm" c="red" role="alert">
+                {messageOf(enter.error)}
+              </Text>
+            )}
+            <Button type="submit" loading={enter.isPending}>
+              Join
+            </Button>
+          </Stack>
+        </form>
+      </StageCard>
+    </StageFrame>
+  );
+}
+
+function SharedDesktop({ joined }: { joined: Joined }) {
+  return (
+    <StageFrame>
+      <Desktop
+        frameUrl={joined.frame_url}
+        note={null}
+        idle={NEVER_IDLE}
+        tools={
+          <Text size="sm" className="nowrap" px={6}>
+            {joined.image_friendly_name} of {joined.owner}
+          </Text>
+        }
+      />
+    </StageFrame>
+  );
+}
+
+function Waiting() {
+  return (
+    <StageFrame>
+      <Center h="100%">
+        <Loader color="teal.4" aria-label="Loading" />
+      </Center>
+    </StageFrame>
+  );
+}
+
+export function Refused({ words }: { words: ReactNode }) {
+  return (
+    <StageFrame>
+      <StageCard title="This cannot be opened" reason={words}>
+        <Button component={Link} to="/">
+          To the workspaces
+        </Button>
+      </StageCard>
+    </StageFrame>
+  );
+}

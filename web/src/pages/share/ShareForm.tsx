@@ -1,0 +1,119 @@
+import { Autocomplete, Button, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { type Access, candidatesQuery, createShare, type Share } from '../../api/sharing';
+import type { Schemas } from '../../api/types';
+import { shortDuration } from '../../components/clock';
+import { useAction } from '../../components/useAction';
+
+interface Props {
+  sessionId: string;
+  rules: Schemas['SharingView'];
+  onShared: (share: Share) => Promise<void>;
+}
+
+type Audience = 'users' | 'user' | 'guests';
+const HOURS = [1, 4, 8, 24];
+
+/** With which users or guests, for what, and how long. */
+export function ShareForm({ sessionId, rules, onShared }: Props) {
+  const [audience, setAudience] = useState<Audience>('users');
+  const [access, setAccess] = useState<Access>('view');
+  const [username, setUsername] = useState('');
+  const [hours, setHours] = useState<string | null>('');
+  const [searched] = useDebouncedValue(username.trim(), 200);
+  const { data: candidates } = useQuery(candidatesQuery(sessionId, audience === 'user' ? searched : ''));
+  // A link for users gives no control, and some pages keep no viewer from typing.
+  const may: Access[] = [
+    ...(rules.view ? (['view'] as const) : []),
+    ...(hasControl(audience, rules) ? (['control'] as const) : []),
+  ];
+  const chosen = may.includes(access) ? access : may[0];
+  const create = useAction(
+    async () => {
+      const seconds = hours ? Number(hours) * 3600 : null;
+      const who = audience === 'user' ? { username: username.trim() } : { guest: audience === 'guests' };
+      const share = await createShare(sessionId, { access: chosen ?? 'view', seconds, guest: false, ...who });
+      setUsername('');
+      await onShared(share);
+    },
+    ['sharing'],
+    'Not shared',
+  );
+  const most = rules.max_seconds;
+  const longest = most ? `As long as allowed (${shortDuration(most)})` : 'As long as the session lives';
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        create.mutate(undefined);
+      }}
+    >
+      <Stack gap="xs">
+        <Select
+          label="With"
+          allowDeselect={false}
+          data={[
+            { value: 'users', label: 'Users who have the link' },
+            { value: 'user', label: 'A user by name' },
+            ...(rules.guests ? [{ value: 'guests', label: 'Guests who have the link, without an account' }] : []),
+          ]}
+          value={audience}
+          onChange={(value) => setAudience(value as Audience)}
+          comboboxProps={{ zIndex: 400 }}
+        />
+        {audience === 'user' && (
+          <Autocomplete
+            label="Username"
+            required
+            withAsterisk={false}
+            data={(candidates ?? []).map((one) => one.username)}
+            value={username}
+            onChange={setUsername}
+            comboboxProps={{ zIndex: 400 }}
+          />
+        )}
+        {may.length > 1 && (
+          <SegmentedControl
+            aria-label="What they may do"
+            value={chosen}
+            onChange={(value) => setAccess(value)}
+            data={[
+              { value: 'view', label: 'View only' },
+              { value: 'control', label: 'Control' },
+            ]}
+          />
+        )}
+        <Select
+          label="For"
+          allowDeselect={false}
+          data={[
+            { value: '', label: longest },
+            ...HOURS.filter((one) => !most || one * 3600 < most).map((one) => ({
+              value: String(one),
+              label: one === 1 ? '1 hour' : `${one} hours`,
+            })),
+          ]}
+          value={hours}
+          onChange={setHours}
+          comboboxProps={{ zIndex: 400 }}
+        />
+        {chosen ? (
+          <Button type="submit" loading={create.isPending}>
+            {audience === 'user' ? 'Share and copy the link' : 'Create and copy the link'}
+          </Button>
+        ) : (
+          <Text size="sm">
+            This workspace has a page of its own, which keeps no one from typing: it can be shared by name to control,
+            where your group allows it.
+          </Text>
+        )}
+      </Stack>
+    </form>
+  );
+}
+
+function hasControl(audience: Audience, rules: Schemas['SharingView']): boolean {
+  return rules.control && audience !== 'users';
+}

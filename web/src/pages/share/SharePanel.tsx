@@ -1,0 +1,155 @@
+import { ActionIcon, Button, CloseButton, Group, Paper, Portal, Stack, Text, Title, Tooltip } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconLink, IconUserOff, IconX } from '@tabler/icons-react';
+import { endShare, putOut, type Share, sharingQuery, takeControlBack, type Viewer } from '../../api/sharing';
+import { showDone, showError } from '../../components/feedback';
+import { TimeAgo } from '../../components/TimeAgo';
+import { useAction } from '../../components/useAction';
+import { ShareForm } from './ShareForm';
+
+interface Props {
+  sessionId: string;
+  shares: Share[];
+  viewers: Viewer[];
+  onClose: () => void;
+}
+
+/** What is shared of a session, and who is there. */
+export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
+  const { data: rules } = useQuery(sharingQuery(sessionId));
+  const back = useAction(() => takeControlBack(sessionId), ['sharing'], 'Control was not taken back');
+  const controlled = shares.some((share) => share.access === 'control');
+  return (
+    <Portal>
+      <Paper
+        component="section"
+        aria-label="Share"
+        className="surface"
+        withBorder
+        shadow="lg"
+        p="md"
+        radius="md"
+        pos="fixed"
+        top={56}
+        right={16}
+        w={380}
+        mah="calc(100vh - 80px)"
+        style={{ zIndex: 11, overflowY: 'auto' }}
+        onKeyDown={(event) => event.key === 'Escape' && onClose()}
+      >
+        <Stack gap="sm">
+          <Group justify="space-between">
+            <Title order={2} fz={16}>
+              Share
+            </Title>
+            <CloseButton aria-label="Close sharing" onClick={onClose} autoFocus />
+          </Group>
+          {rules && !rules.allowed && <Text size="sm">{rules.reason}</Text>}
+          {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
+          {shares.length > 0 && (
+            <List title="Shared">
+              {shares.map((share) => (
+                <SharedRow key={share.share_id} share={share} />
+              ))}
+            </List>
+          )}
+          {viewers.length > 0 && (
+            <List title="In this session">
+              {viewers.map((viewer) => (
+                <ViewerRow key={viewer.viewer_id} sessionId={sessionId} viewer={viewer} />
+              ))}
+            </List>
+          )}
+          {controlled && (
+            <Button variant="light" color="red" loading={back.isPending} onClick={() => back.mutate(undefined)}>
+              Take control back
+            </Button>
+          )}
+        </Stack>
+      </Paper>
+    </Portal>
+  );
+}
+
+function List({ title, children }: { title: string; children: React.ReactNode }) {
+  return (
+    <Stack gap={4}>
+      <Text size="xs" fw={600} c="dimmed">
+        {title}
+      </Text>
+      <Stack component="ul" gap={6} m={0} p={0} style={{ listStyle: 'none' }} aria-label={title}>
+        {children}
+      </Stack>
+    </Stack>
+  );
+}
+
+const KINDS = {
+  users: 'Users with the link',
+  guests: 'Guests with the link',
+  user: 'A user',
+  assistant: 'Administrator',
+};
+
+function SharedRow({ share }: { share: Share }) {
+  const end = useAction(() => endShare(share), ['sharing'], 'Sharing was not ended');
+  const who = share.username ?? KINDS[share.audience];
+  const isLink = share.connect_url !== '' && share.audience !== 'assistant';
+  return (
+    <Group component="li" justify="space-between" wrap="nowrap" gap="xs">
+      <div style={{ minWidth: 0 }}>
+        <Text size="sm" truncate>
+          {who}
+        </Text>
+        <Text size="xs" c="dimmed">
+          {share.access === 'control' ? 'Control' : 'View only'}
+          {share.expires && (
+            <>
+              , until <TimeAgo time={share.expires} />
+            </>
+          )}
+        </Text>
+      </div>
+      <Group gap={4} wrap="nowrap">
+        {isLink && <Small label={`Copy the link for ${who}`} icon={IconLink} onClick={() => void copyLink(share)} />}
+        <Small label={`Stop sharing with ${who}`} icon={IconX} onClick={() => end.mutate(undefined)} />
+      </Group>
+    </Group>
+  );
+}
+
+function ViewerRow({ sessionId, viewer }: { sessionId: string; viewer: Viewer }) {
+  const out = useAction(() => putOut(sessionId, viewer.viewer_id), ['sharing'], 'They were not put out');
+  return (
+    <Group component="li" justify="space-between" wrap="nowrap" gap="xs">
+      <div style={{ minWidth: 0 }}>
+        <Text size="sm" truncate>
+          {viewer.announcement}
+        </Text>
+        <Text size="xs" c="dimmed">
+          <TimeAgo time={viewer.since} />
+          {viewer.seen_from && ` from ${viewer.seen_from}`}
+        </Text>
+      </div>
+      <Small label={`Put ${viewer.name} out`} icon={IconUserOff} onClick={() => out.mutate(undefined)} />
+    </Group>
+  );
+}
+
+function Small({ label, icon: Icon, onClick }: { label: string; icon: typeof IconX; onClick: () => void }) {
+  return (
+    <Tooltip label={label}>
+      <ActionIcon variant="subtle" color="gray" aria-label={label} onClick={onClick}>
+        <Icon size={17} color="var(--mantine-color-text)" aria-hidden />
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+/** Put the link of a share on the clipboard of this computer. */
+function copyLink(share: Share): Promise<void> {
+  return navigator.clipboard.writeText(new URL(share.connect_url, location.href).href).then(
+    () => showDone('The link was copied'),
+    (error: unknown) => showError('The link was not copied', error),
+  );
+}
