@@ -77,6 +77,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         "filter_policy_id": (await admin.make("/api/v1/filter-policies", name="odd"))["filter_policy_id"],
         "manager_id": str(uuid.uuid4()),
         "share_id": "00000000",
+        "name": "firefox",  # of an entry of the catalogue
     }
     plain = {"name": "x/y:z", "friendly_name": "Y", "zone_name": "y", "username": "y@x", "num_sessions": 0}
     for method, path, schema in bodies(document):

@@ -61,7 +61,7 @@ export function Catalogue() {
           </>
         }
       >
-        Workspaces that one click adds. Agents build, copy or pull their images by themselves.
+        Workspaces that one click adds. Agents build or pull their images by themselves.
       </PageHeader>
       <StaleBanner error={entries.error ?? images.error} hasData={entries.data !== undefined} />
       <Unreadable sources={sources.data ?? []} />
