@@ -25,6 +25,7 @@ export function ControlBar({ page, children }: Props) {
   const [panel, setPanel] = useState<'clipboard' | 'sound' | null>(null);
   const toggles = (name: typeof panel) => () => setPanel(panel === name ? null : name);
   const close = () => setPanel(null);
+  useKeyboardLock(fullscreen);
   const [fresh, setFresh] = useState(true);
   useEffect(() => {
     const timer = setTimeout(() => setFresh(false), SHOWN_MS);
@@ -102,4 +103,16 @@ function Quality({ page }: { page: FramePage }) {
       </Group>
     </Tooltip>
   );
+}
+
+/** In full screen also the keys that the browser or the machine keeps otherwise go to the session, where they can be had. */
+function useKeyboardLock(fullscreen: boolean): void {
+  useEffect(() => {
+    const { keyboard } = navigator as Navigator & {
+      keyboard?: { lock?: () => Promise<void>; unlock?: () => void };
+    };
+    if (!fullscreen || !keyboard?.lock) return;
+    keyboard.lock().catch((error: unknown) => console.warn('keyboard lock', error));
+    return () => keyboard.unlock?.();
+  }, [fullscreen]);
 }
