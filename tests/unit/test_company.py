@@ -84,6 +84,12 @@ async def test_a_revoked_guest_is_cut_alone(agent: Agent):
     assert (await agent.ask(cookie="greenroom_viewer=good")).is_success
 
 
+async def test_an_answer_that_lasts_is_cut_too(agent: Agent):
+    assert (await agent.ask(f"{PATH}events", cookie="greenroom_viewer=type", port="40007")).is_success
+    admit(agent, v="view")
+    assert agent.cuts.cut == [(A, "192.0.2.7:40007")]
+
+
 async def test_a_guest_is_still_cut_after_a_restart(agent: Agent):
     assert await opened(agent, "watch") == 200
     agent.restart()

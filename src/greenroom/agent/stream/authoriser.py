@@ -159,8 +159,11 @@ class StreamAuthoriser:
             target = _target(address, session)
             check_upload(headers, session)
             check_watching(headers, viewer, target)
+            client = client_in(headers)
             if is_websocket:
-                self._opened(viewer, client_in(headers), target)
+                self._opened(viewer, client, target)
+            elif viewer.viewer_id and client.connection is not None:
+                self.company.opened(viewer, client)  # an answer may last as long as a stream
         except GreenroomError as error:
             self._decided("refused")
             return refusal(error)

@@ -116,6 +116,8 @@ class Viewers:
 
     def came(self, viewer: Viewer, client: Client) -> None:
         """A guest opens a connection."""
+        if client.connection in viewer.connections:
+            return
         viewer.client = client.name
         if client.connection is not None:
             viewer.connections = [*viewer.connections[1 - MAX_CONNECTIONS :], client.connection]

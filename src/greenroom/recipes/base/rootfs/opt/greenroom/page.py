@@ -102,6 +102,8 @@ class Page:
             return False
         elif request.path.startswith("/clipboard/"):
             await clipboard.answer(request, reader, writer)
+        elif request.path == "/events" and only_watches(request):
+            reply(writer, "403 Forbidden", b"{}")
         elif request.path == "/events":
             await events.answer(request, writer)
             return False
