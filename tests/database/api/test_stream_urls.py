@@ -116,6 +116,9 @@ async def test_the_start_page_of_a_workspace_is_opened_with_the_token(stage: Sta
     page = f"vnc.html?audio=true&path={path}/websockify&p={{password}}"
     assert opened == f"https://127.0.0.1:8445/{path}/{page}", "the password goes to no browser"
     assert token
+    assert connection["own_page"] is False, "no first frame of it was read"
+    await stage.db.write("INSERT INTO session_steps (session_id, name) SELECT session_id, 'painted' FROM sessions")
+    assert (await stage.admin.read(f"/api/v1/sessions/{made['session_id']}/connection"))["own_page"] is True
     assert connection["websocket_path"] == f"/{path}/websockify"
 
 

@@ -161,6 +161,7 @@ class ConnectionView(View):
     operational_message: str
     steps: list[StepView]
     frame_url: Annotated[str | None, Field(description="for a frame; null until the stream may be opened")]
+    own_page: Annotated[bool, Field(description="its page is ours and reports its state; false = of another image")]
     last_screenshot_at: LastScreenshot
     websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
 

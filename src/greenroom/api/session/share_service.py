@@ -14,7 +14,7 @@ from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.security import Caller
 from greenroom.api.session.service import settings_of
 from greenroom.api.session.share_schemas import JoinedView, ShareView
-from greenroom.api.session.streams import Streams, StreamUrls, stream_url_of
+from greenroom.api.session.streams import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.core.errors import Forbidden, NotFound, Refused
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode
@@ -245,14 +245,15 @@ async def back(sharing: Sharing, share_id: str, token: str) -> JoinedView:
 
 
 async def _joined(sharing: Sharing, share: Share, viewer_id: str, name: str) -> JoinedView:
-    url = stream_url_of(await views.get_session(sharing.db, share.session_id), sharing.streams)
+    session = await views.get_session(sharing.db, share.session_id)
+    url = stream_url_of(session, sharing.streams)
     token = sharing.secrets.viewer_token(viewer_id)
     return JoinedView.of(
         share,
         viewer_id=viewer_id,
         name=name,
         session_token=token,
-        frame_url=f"{url}?token={token}" if url else None,
+        frame_url=frame_url(session, url, token) if url else None,
         websocket_path=f"{urlsplit(url).path}websockify" if url else None,
     )
 

@@ -69,8 +69,8 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     )
 
 
-def _frame_url(session: Session, url: str, token: str) -> str:
-    """What the console opens: the start page of the workspace, with the token that lets its user in."""
+def frame_url(session: Session, url: str, token: str) -> str:
+    """What the console opens: the start page of the workspace, with the token that lets a viewer in."""
     known = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)
     start = filled(session.start_page, known)
     return f"{url}{start}{'&' if '?' in start else '?'}token={token}"
@@ -96,6 +96,7 @@ def connection_of(
         operational_progress=shown.percent,
         operational_message=shown.message,
         steps=shown.steps,
-        frame_url=_frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
+        frame_url=frame_url(session, url, token_of(session, secrets)) if is_open and url else None,
+        own_page="painted" in session.steps,  # only our own pages' frames are read
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
     )

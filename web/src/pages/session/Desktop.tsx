@@ -6,6 +6,8 @@ import type { IdleRule } from './useOutOfSight';
 interface Props {
   /** Address of the stream; null while it may not be opened anew (one that is open goes on). */
   frameUrl: string | null;
+  /** Whether the page in the frame reports its state; one of another image says nothing and is left alone. */
+  ownPage: boolean;
   /** What is not as it should be with the session as a whole. */
   note: string | null;
   idle: IdleRule;
@@ -20,7 +22,7 @@ interface Props {
  * when it says nothing (the browser lost its connections, as it does when the network of its machine changes) and when
  * it was refused and there is a new address.
  */
-export function Desktop({ frameUrl, note, idle, tools }: Props) {
+export function Desktop({ frameUrl, ownPage, note, idle, tools }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
@@ -31,6 +33,7 @@ export function Desktop({ frameUrl, note, idle, tools }: Props) {
         key={`${url} ${shown.load}`}
         url={url}
         load={shown.load}
+        ownPage={ownPage}
         onSilent={() => setShown({ url, load: shown.load + 1 })}
         onRefused={latest === url ? null : () => setShown({ url: latest, load: 0 })}
         onAgain={() => setShown({ url: latest, load: shown.load + 1 })}

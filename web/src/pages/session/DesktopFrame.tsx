@@ -10,6 +10,8 @@ interface Props {
   url: string;
   /** How often the frame has been loaded again. */
   load: number;
+  /** Whether its page has our protocol. */
+  ownPage: boolean;
   /** Called when it has loaded and says nothing. */
   onSilent: () => void;
   /** Called when it was refused; null when there is nothing to be done about it but to ask anew. */
@@ -39,16 +41,16 @@ const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
 /** The frame, filling the page, with our bar above it. */
-export function DesktopFrame({ url, load, onSilent, onRefused, onAgain, idle, tools }: Props) {
+export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain, idle, tools }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
   const page = useFramePage(frame, url, loaded);
   const { state, reason, focus, received } = page;
   const used = useFocused(frame);
-  const isOther = useAfter(SILENT_PAGE_MS, loaded && state === 'silent');
+  const isOther = useAfter(ownPage ? SILENT_PAGE_MS : 0, loaded && state === 'silent');
   const other = isOther && state === 'silent';
   const [outOfSight, comeBack] = useOutOfSight(other ? idle.afterS : 0);
-  const loadsAgain = loaded && !received && !used && !outOfSight && load < LOADS;
+  const loadsAgain = ownPage && loaded && !received && !used && !outOfSight && load < LOADS;
   const isSilent = useAfter(LOAD_AGAIN_MS * 2 ** load, loadsAgain);
 
   useEffect(() => {

@@ -33,7 +33,13 @@ export function Stage({ connection, error, limit = null, idle = NEVER_IDLE, tool
     <StageFrame>
       {opened && connection ? (
         <>
-          <Desktop frameUrl={url} note={noteOf(connection) ?? ending} idle={idle} tools={tools} />
+          <Desktop
+            frameUrl={url}
+            ownPage={connection.own_page}
+            note={noteOf(connection) ?? ending}
+            idle={idle}
+            tools={tools}
+          />
           <Watched at={connection.last_screenshot_at} />
         </>
       ) : (
