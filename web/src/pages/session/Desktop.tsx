@@ -7,7 +7,7 @@ interface Props {
   /** Address of the stream; null while it may not be opened anew (one that is open goes on). */
   frameUrl: string | null;
   /** Whether the page in the frame reports its state; one of another image says nothing and is left alone. */
-  ownPage: boolean;
+  ownPage?: boolean;
   /** What is not as it should be with the session as a whole. */
   note: string | null;
   idle: IdleRule;
@@ -22,7 +22,7 @@ interface Props {
  * when it says nothing (the browser lost its connections, as it does when the network of its machine changes) and when
  * it was refused and there is a new address.
  */
-export function Desktop({ frameUrl, ownPage, note, idle, tools }: Props) {
+export function Desktop({ frameUrl, ownPage = true, note, idle, tools }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
