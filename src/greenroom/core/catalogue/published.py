@@ -160,8 +160,8 @@ def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
         size_bytes=_bytes(version.uncompressed_size_mb),
         cores=min(given.cores, MAX_CORES) if given.cores and given.cores > 0 else None,
         memory=_bytes(given.memory),
-        run_config=_storable(given.run_config or {}, run_config.validated),
-        exec_config=_storable(given.exec_config or {}, exec_config.validated),
+        run_config=_usable(given.run_config or {}, run_config.validated),
+        exec_config=_usable(given.exec_config or {}, exec_config.validated),
     )
 
 
@@ -201,9 +201,7 @@ def _picture(source: str, address: str) -> str:
     return found if found.startswith(("https://", "http://")) else ""
 
 
-def _storable(config: dict[str, Any], check: Any) -> dict[str, Any]:
+def _usable(config: dict[str, Any], check: Any) -> dict[str, Any]:
     """Raises Invalid: a session could not be run with it."""
     check(config)
-    if "\\u0000" in msgspec.json.encode(config).decode():
-        raise Invalid("it has a character that cannot be stored.")
     return config
