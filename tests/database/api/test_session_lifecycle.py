@@ -36,9 +36,10 @@ async def test_a_user_stops_or_pauses_a_session_and_resumes_it(
 
 async def test_stop_and_pause_follow_the_owners_groups_and_resume_does_not(session: Session):
     for command in ("stop", "pause"):
+        await session.stage.everybody(**{f"allow_kasm_{command}": False})
         refused = await order(session, session.ada, command)
         assert refused.status_code == 403
-        assert f"`allow_kasm_{command}` = false by default" in refused.json()["detail"]
+        assert f"`allow_kasm_{command}` = false from group All Users" in refused.json()["detail"]
     assert not {"stop", "pause"} & set((await session.shown())["actions"])
     assert {"stop", "pause"} <= set((await session.shown(session.admin))["actions"])
     assert await ordered(session, session.admin, "pause") == "pausing"
