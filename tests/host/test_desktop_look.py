@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-from functools import partial
 
 import pytest
 from PIL import Image, ImageChops
@@ -24,19 +22,17 @@ NOTICEABLE = 48
 
 async def test_desktops_that_start_at_once_look_the_same(host: Host, runtime: HostRuntime, desktop_image: str):
     started = [await host.started(runtime, image=desktop_image) for _ in range(3)]
-    pictures: list[Image.Image] = []
+    screens: list[tuple[str, SessionSpec]] = []
     for _, wanted, container in started:
         assert container.address is not None
         await usable(runtime, container.address, wanted)
-        pictures.append(await eventually(partial(at_rest, runtime, container.address, wanted)))
-    assert all(alike(pictures[0], other) for other in pictures[1:])
+        screens.append((container.address, wanted))
 
+    async def are_alike() -> bool:
+        first, *others = [await picture(runtime, address, wanted) for address, wanted in screens]
+        return is_finished(first) and all(alike(first, other) for other in others)
 
-async def at_rest(runtime: HostRuntime, address: str, wanted: SessionSpec) -> Image.Image | None:
-    """Its picture once that is finished and stands still."""
-    first = await picture(runtime, address, wanted)
-    await asyncio.sleep(1)
-    return first if is_finished(first) and alike(first, await picture(runtime, address, wanted)) else None
+    await eventually(are_alike)
 
 
 async def picture(runtime: HostRuntime, address: str, wanted: SessionSpec) -> Image.Image:

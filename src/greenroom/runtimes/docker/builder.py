@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -75,12 +76,12 @@ class DockerBuilder:
         """
         parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
         parameters["cpushares"] = str(CPU_SHARES)
-        async for answer in self._answers("build", parameters, context):
+        async for answer in self._answers("build", parameters, io.BytesIO(context)):
             for line in str(answer.get("stream", "")).splitlines():
                 yield line
 
     async def _answers(
-        self, path: str, parameters: Mapping[str, str], body: bytes | AsyncIterator[bytes]
+        self, path: str, parameters: Mapping[str, str], body: io.BytesIO | AsyncIterator[bytes]
     ) -> AsyncIterator[dict[str, Any]]:
         """aiodocker has no call for the one, and none for the other's network."""
         headers = {"Content-Type": "application/x-tar"}
