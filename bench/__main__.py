@@ -16,6 +16,7 @@ ALL = (
     "claim_through_http",
     "probe",
     "hand_over",
+    "cut",
     "first_frame",
     "stream",
     "on_demand",

@@ -29,9 +29,9 @@ class _Reader:
         return taken
 
 
-async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext) -> None:
-    """RFB 3.8 with security None (or none offered), one full update of the screen."""
-    async with connect(
+def stream(url: str, headers: dict[str, str], context: ssl.SSLContext) -> connect:
+    """The websocket of a session at this address."""
+    return connect(
         url,
         ssl=context,
         additional_headers=headers,
@@ -40,20 +40,24 @@ async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext
         compression=None,
         proxy=None,
         close_timeout=0.2,
-    ) as socket:
-        reader = _Reader(socket)
-        await reader.take(12)
-        await socket.send(b"RFB 003.008\n")
-        kinds = await reader.take((await reader.take(1))[0])
-        assert 1 in kinds, kinds
-        await socket.send(b"\x01")
-        assert await reader.take(4) == bytes(4)
-        await socket.send(b"\x01")
-        width, height = struct.unpack(">HH", await reader.take(4))
-        await reader.take(16)
-        await reader.take(struct.unpack(">I", await reader.take(4))[0])
-        await socket.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
-        assert (await reader.take(1))[0] == 0
+    )
+
+
+async def first_frame(socket: ClientConnection) -> None:
+    """RFB 3.8 with security None (or none offered), one full update of the screen."""
+    reader = _Reader(socket)
+    await reader.take(12)
+    await socket.send(b"RFB 003.008\n")
+    kinds = await reader.take((await reader.take(1))[0])
+    assert 1 in kinds, kinds
+    await socket.send(b"\x01")
+    assert await reader.take(4) == bytes(4)
+    await socket.send(b"\x01")
+    width, height = struct.unpack(">HH", await reader.take(4))
+    await reader.take(16)
+    await reader.take(struct.unpack(">I", await reader.take(4))[0])
+    await socket.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+    assert (await reader.take(1))[0] == 0
 
 
 def await_open(line: Line, events: Events, session_id: str) -> str:
@@ -61,10 +65,20 @@ def await_open(line: Line, events: Events, session_id: str) -> str:
     return events.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
 
 
+def entered(instance: Instance, address: str) -> connect:
+    """Go through the address with a token, as a browser does; the stream behind it."""
+    parts = urlsplit(address)
+    line = Line(instance, parts.netloc)
+    headers = {"Cookie": line.cookie_of(f"{parts.path}?{parts.query}"), "Origin": instance.facts["url"]}
+    return stream(f"wss://{parts.netloc}{parts.path}websockify", headers, line.context)
+
+
 def open_stream(instance: Instance, line: Line, events: Events, session_id: str) -> None:
     """Wait until the session may be opened, go through the address with the token, get the first frame."""
-    parts = urlsplit(await_open(line, events, session_id))
-    entered = Line(instance, parts.netloc)
-    cookie = entered.cookie_of(f"{parts.path}?{parts.query}")
-    headers = {"Cookie": cookie, "Origin": instance.facts["url"]}
-    asyncio.run(first_frame(f"wss://{parts.netloc}{parts.path}websockify", headers, entered.context))
+    address = await_open(line, events, session_id)
+
+    async def look() -> None:
+        async with entered(instance, address) as socket:
+            await first_frame(socket)
+
+    asyncio.run(look())

@@ -9,7 +9,7 @@ import time
 import uuid
 from base64 import b64encode
 
-from bench.opened import first_frame
+from bench.opened import first_frame, stream
 from greenroom.agent.session.prober import pause_s
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.docker.spec import MAX_OPEN_FILES, MAX_PIDS, SHM_BYTES
@@ -59,7 +59,8 @@ async def seen(address: str) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the container made it itself
     login = b64encode(f"{SPEC.auth_user}:{SPEC.credential}".encode()).decode()
-    await first_frame(f"wss://{address}/websockify", {"Authorization": f"Basic {login}"}, context)
+    async with stream(f"wss://{address}/websockify", {"Authorization": f"Basic {login}"}, context) as socket:
+        await first_frame(socket)
 
 
 def remove(containers: list[str]) -> None:

@@ -1,18 +1,15 @@
-// Keys: a hidden field takes them, so that input methods, dead keys and the keyboards of phones can compose what they type.
-// What is one key goes to noVNC as it came; what was composed is typed as text.
+// Keys: what a hidden field takes goes to noVNC as it came, what was composed is typed as text; and keys on the screen.
 import { connection, rfb } from './connection.js';
 import { onMessage } from './parent.js';
+import { ENTER, takeTyping } from './typing.js';
 
 const screen = document.getElementById('screen');
 const field = document.getElementById('typed');
 const bar = document.getElementById('keys');
-const FILLER = '  ';
-/** So that a phone's keyboard has something to delete. */
-const KEYSYMS = { Escape: 0xff1b, Tab: 0xff09, Control: 0xffe3, Alt: 0xffe9, Left: 0xff51, Up: 0xff52, Right: 0xff53, Down: 0xff54, Enter: 0xff0d, Backspace: 0xff08 };
-const down = new Set();
+const KEYSYMS = { Escape: 0xff1b, Tab: 0xff09, Control: 0xffe3, Alt: 0xffe9, Left: 0xff51, Up: 0xff52, Right: 0xff53, Down: 0xff54 };
 const held = new Set();
 
-function press(keysym) {
+export function press(keysym) {
   rfb?.sendKey(keysym, null, true);
   rfb?.sendKey(keysym, null, false);
   release();
@@ -24,46 +21,21 @@ function release() {
   for (const button of bar.querySelectorAll('[aria-pressed]')) button.ariaPressed = 'false';
 }
 
-function type(text) {
+export function type(text) {
   for (const char of text) {
     const code = char.codePointAt(0);
-    press(char === '\n' ? KEYSYMS.Enter : code < 0x100 ? code : 0x1000000 | code);
+    press(char === '\n' ? ENTER : code < 0x100 ? code : 0x1000000 | code);
   }
 }
 
-function empty() {
-  field.value = FILLER;
-  field.setSelectionRange(FILLER.length, FILLER.length);
+/** Press or release a key as a KeyboardEvent says it; whether noVNC took it. */
+export function pass(kind, key) {
+  const event = new KeyboardEvent(kind, { ...key, cancelable: true });
+  screen.querySelector('canvas')?.dispatchEvent(event);
+  return event.defaultPrevented;
 }
 
-// --- One key --------------------------------------------------------------------------------------------------------
-function pass(event) {
-  const { type: kind, key, code, location, ctrlKey, shiftKey, altKey, metaKey, repeat } = event;
-  const modifiers = Object.fromEntries(['CapsLock', 'NumLock', 'ScrollLock', 'AltGraph'].map((name) => [`modifier${name}`, event.getModifierState(name)]));
-  const again = new KeyboardEvent(kind, { key, code, location, ctrlKey, shiftKey, altKey, metaKey, repeat, cancelable: true, ...modifiers });
-  screen.querySelector('canvas')?.dispatchEvent(again);
-  if (again.defaultPrevented) event.preventDefault();
-}
-
-field.addEventListener('keydown', (event) => {
-  if (event.isComposing || event.keyCode === 229 || ['Dead', 'Process', 'Unidentified'].includes(event.key)) return;
-  down.add(event.code);
-  pass(event);
-});
-field.addEventListener('keyup', (event) => { if (down.delete(event.code)) pass(event); });
-
-// --- What was composed ----------------------------------------------------------------------------------------------
-field.addEventListener('compositionend', ({ data }) => {
-  type(data);
-  empty();
-});
-field.addEventListener('input', ({ isComposing, inputType, data }) => {
-  if (isComposing || inputType === 'insertCompositionText' || inputType === 'insertFromComposition') return;
-  if (inputType === 'deleteContentBackward') press(KEYSYMS.Backspace);
-  else if (inputType === 'insertLineBreak' || inputType === 'insertParagraph') press(KEYSYMS.Enter);
-  else if (data) type(data);
-  empty();
-});
+takeTyping(field, { pass, press, type });
 
 // --- The focus ------------------------------------------------------------------------------------------------------
 connection.addEventListener('connecting', () => {
@@ -96,6 +68,5 @@ bar.addEventListener('click', ({ target }) => {
   } else if (name) press(KEYSYMS[name]);
 });
 
-empty();
 onMessage('focus', () => rfb?.focus());
 onMessage('keys', ({ keys }) => { if (keys === 'ctrl-alt-delete') rfb?.sendCtrlAltDel(); });

@@ -6,6 +6,7 @@ import './files.js';
 import './keyboard.js';
 import './microphone.js';
 import { listen } from './parent.js';
+import './screens.js';
 import './stats.js';
 
 start();

@@ -94,6 +94,7 @@ class Video {
       tellPicture();
     }
     this.context.drawImage(picture, 0, row);
+    rfb?.painted(picture, row);
     if (picture.timestamp === this.lastFrame) return;
     this.lastFrame = picture.timestamp;
     this.counted.frames += 1;

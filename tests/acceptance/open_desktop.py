@@ -125,6 +125,13 @@ def is_streamed(instance: Deployment, session_id: str) -> bool:
 @contextmanager
 def open_stream(instance: Front, whole: str, cookie: str) -> Generator[OpenDesktop]:
     """Open the stream at this address with the cookie that entering it gave."""
+    with open_websocket(instance, whole, cookie) as (loop, websocket):
+        yield OpenDesktop(loop, websocket)
+
+
+@contextmanager
+def open_websocket(instance: Front, whole: str, cookie: str) -> Generator[tuple[asyncio.Runner, ClientConnection]]:
+    """The same, any protocol; with the loop in which it lives."""
     address = urlsplit(whole)
     opening = connect(
         f"wss://{address.netloc}{address.path}websockify",
@@ -139,7 +146,7 @@ def open_stream(instance: Front, whole: str, cookie: str) -> Generator[OpenDeskt
     with asyncio.Runner() as loop:
         websocket = loop.run(_opened(opening))
         try:
-            yield OpenDesktop(loop, websocket)
+            yield loop, websocket
         finally:
             loop.run(websocket.close())
 

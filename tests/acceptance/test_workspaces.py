@@ -275,3 +275,29 @@ def test_a_workspace_whose_command_is_roots_has_no_folder_to_write_to(instance: 
         "administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS"
         in (instance.session(session)["error"])
     )
+
+
+def test_a_home_is_kept_measured_and_deleted_with_all_its_files(instance: Instance):
+    user = instance.new_user()
+    image = workspace(instance, persistent_profile_path="{homes}")
+    first = running(instance, image, user)
+    inside(first, "mkdir -p ~/deep/er && head -c 3000000 /dev/urandom > ~/deep/er/file && ln -s / ~/root")
+    (home,) = instance.call("GET", f"/homes?user_id={user}")
+    assert (home["state"], home["sessions"]) == ("in_use", [first])
+    with instance.http() as http:
+        answer = http.delete(f"/api/v1/homes/{home['home_id']}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "home-in-use")
+    ended(instance, first)
+    second = running(instance, image, user)
+    assert inside(second, "stat -c %s ~/deep/er/file") == "3000000"
+    ended(instance, second)
+
+    def homes() -> list[dict[str, Any]]:
+        return instance.call("GET", f"/homes?user_id={user}")
+
+    wait_for(lambda: (homes()[0]["size_bytes"] or 0) >= 3_000_000, "the home is measured", 180)
+    folders = [*instance.data.rglob(f"{user}.{image}")]
+    assert [folder.parent.stat().st_mode & 0o777 for folder in folders] == [0o700]
+    assert instance.call("DELETE", f"/homes/{home['home_id']}")["state"] == "deleting"
+    wait_for(lambda: homes() == [], "the home is deleted", 60)
+    assert [*instance.data.rglob(f"{user}.{image}*")] == []

@@ -32,12 +32,14 @@ def zone_of(instance: Instance, name: str) -> dict[str, Any]:
 @contextmanager
 def changed(instance: Instance, path: str, **fields: Any) -> Generator[None]:
     """Fields of a zone or workspace, changed for a while."""
-    before = instance.call("GET", path)
+    before = {name: value for name, value in instance.call("GET", path).items() if name in fields}
+    if (settings := fields.get("settings")) is not None:
+        before["settings"] = {name: before["settings"].get(name) for name in settings}
     instance.call("PATCH", path, json=fields)
     try:
         yield
     finally:
-        instance.call("PATCH", path, json={name: before[name] for name in fields})
+        instance.call("PATCH", path, json=before)
 
 
 def launched(instance: Instance, *, gateway_of: str | None = None, **body: Any) -> dict[str, Any]:
@@ -93,6 +95,26 @@ def test_a_zone_may_be_chosen_where_the_groups_allow_it(zones: Instance):
         assert zones.session(launched(zones, zone_id=us)["session_id"])["zone_name"] == "us"
     finally:
         zones.call("PATCH", f"/groups/{group['group_id']}", json={"settings": {"allow_zone_selection": None}})
+
+
+def test_a_launch_begins_in_the_zone_nearest_to_the_browser_where_the_groups_say_so(zones: Instance):
+    eu, us = zone_of(zones, "eu"), zone_of(zones, "us")
+    (group,) = (g for g in zones.call("GET", "/groups") if g["name"] == "All Users")
+    round_trips = {eu["zone_id"]: 80, us["zone_id"]: 12.4}
+    with (
+        changed(zones, f"/zones/{us['zone_id']}", proxy_connections=False),
+        changed(zones, f"/groups/{group['group_id']}", settings={"nearest_zone": "on"}),
+    ):
+        answer = httpx.get(f"{zones.found['stream_url']}/round_trip", verify=zones.ca(), trust_env=False)
+        assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (204, "*")
+        session_id = launched(zones, round_trips_ms=round_trips)["session_id"]
+        assert zones.session(session_id)["zone_name"] == "us"
+        last = zones.call("GET", f"/sessions/{session_id}/placement")["steps"][-1]
+        assert (last["step"], last["zone_name"]) == ("on_demand_here", "us")
+        assert "a round trip of 12 ms rather than 80 ms" in last["reason"]
+        far = {eu["zone_id"]: 12, us["zone_id"]: 80}
+        assert zones.session(launched(zones, round_trips_ms=far)["session_id"])["zone_name"] == "eu"
+    assert zones.session(launched(zones, round_trips_ms=round_trips)["session_id"])["zone_name"] == "eu"
 
 
 def test_a_restricted_workspace_starts_in_its_zone_or_is_refused(zones: Instance):

@@ -23,6 +23,7 @@ PAGES = {
     "/admin/staging/{config}?tab=logs": "Desktop in default",
     "/admin/workspaces": "Workspaces",
     "/admin/catalogue": "Catalogue",
+    "/admin/homes": "Home Folders",
     "/admin/workspaces/new": "Add Workspace",
     "/admin/workspaces/{image}": "Desktop",
     "/admin/workspaces/{image}?tab=agents": "Desktop",

@@ -28,6 +28,24 @@ async def test_composed_text_and_keys_arrive_in_their_order(desk: Desk, cdp: CDP
     assert desk.complaints == []
 
 
+async def test_a_dead_key_and_the_key_after_it_arrive_as_one_letter(desk: Desk, cdp: CDPSession):
+    """As a browser reports them where the machine's layout has dead keys: the first composes, the second ends it."""
+    await desk.page.mouse.click(640, 300)
+    await desk.terminal()
+    await desk.page.keyboard.type("echo a", delay=10)
+    dead = {"key": "Dead", "code": "BracketLeft", "windowsVirtualKeyCode": 229}
+    await cdp.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **dead})
+    await cdp.send("Input.imeSetComposition", {"text": "\u00b4", "selectionStart": 1, "selectionEnd": 1})
+    await cdp.send("Input.dispatchKeyEvent", {"type": "keyUp", **dead})
+    letter = {"key": "é", "code": "KeyE", "windowsVirtualKeyCode": 229}
+    await cdp.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **letter})
+    await cdp.send("Input.insertText", {"text": "é"})
+    await cdp.send("Input.dispatchKeyEvent", {"type": "keyUp", **letter})
+    await desk.page.keyboard.type("z > ~/typed\n", delay=10)
+    await desk.eventually("cat ~/typed", "aéz")
+    assert desk.complaints == []
+
+
 async def touch(cdp: CDPSession, kind: str, *points: tuple[int, int]) -> None:
     fingers = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
     await cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
@@ -43,3 +61,22 @@ async def test_a_long_press_is_a_right_click_and_keys_are_on_the_screen(desk: De
     await desk.eventually(f"[ $({windows}) -gt {before} ] && echo menu", "menu")
     await desk.frame.get_by_role("button", name="Esc").click()
     await desk.eventually(windows, str(before))
+
+
+async def test_two_fingers_scroll_what_is_below_them(desk: Desk, cdp: CDPSession):
+    await cdp.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
+    reports = r"stty raw -echo; printf '\e[?1000h\e[?1006h'; exec cat >/tmp/wheel"
+    """What a program in a terminal reads of the pointer: [<0; is the left button, [<64; and [<65; are the wheel."""
+    await desk.shell(
+        f'setsid xterm -title Wheel -geometry 120x40+200+100 -e bash -c "{reports}" >/dev/null 2>&1 & sleep 0.1'
+    )
+    await desk.eventually("xdotool search --onlyvisible --name Wheel | wc -l; ls /tmp/wheel", "1\n/tmp/wheel")
+    for way, wheel in ((-1, 65), (1, 64)):
+        await touch(cdp, "touchStart", (500, 400), (600, 400))
+        for step in range(1, 13):
+            await touch(cdp, "touchMove", (500, 400 + way * step * 12), (600, 400 + way * step * 12))
+            await desk.page.wait_for_timeout(30)
+        await touch(cdp, "touchEnd")
+        turned = f"[ $(grep -o '<{wheel};' /tmp/wheel | wc -l) -ge 2 ] && echo turned"
+        await desk.eventually(turned, "turned")
+    assert await desk.shell("grep -c '<[012];' /tmp/wheel") == "0", "no button was pressed"

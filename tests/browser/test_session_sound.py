@@ -137,7 +137,7 @@ async def test_the_microphone_of_the_browser_arrives_inside(desk: Desk):
 
     async def arrived() -> bool:
         inside = Recorded.of(await desk.shell(recorded(2)))
-        return inside.rms > 0.05 and abs(inside.hz - BEEP_HZ * 0.6) < 120
+        return inside.rms > 0.05 and abs(inside.hz - BEEP_HZ) < 30
 
     await eventually(arrived)
 

@@ -165,13 +165,13 @@ def test_control_by_name_is_taken_back(user: Person, ben: Person, instance: Inst
 
 def test_an_administrator_helps_and_the_user_sees_it(user: Person, admin: Person, instance: Instance):
     session_id = opened(user)
+    user.tool("Share")  # its list stays, notices go
     admin.open(f"/admin/sessions/{session_id}")
     admin.page.get_by_role("button", name="Assist").click()
     assert violations(admin.page) == []
     admin.page.get_by_role("dialog").get_by_role("button", name="Join").click()
     admin.desktop()
     expect(user.page.get_by_text(f"{admin.username} (administrator) is watching").first).to_be_visible()
-    user.tool("Share")
     user.page.get_by_role("button", name=f"Put {admin.username} out").click()
     admin.page.locator("iframe[data-state=refused]").wait_for(timeout=10_000)
     rows = instance.sql("SELECT message FROM logs WHERE code = 'session-assisted' AND session_id = %s", session_id)

@@ -78,6 +78,32 @@ async def test_a_viewer_switches_to_video_works_in_it_and_back(desk: Desk):
     assert desk.complaints == []
 
 
+async def stripes(socket: aiohttp.ClientWebSocketResponse, count: int) -> None:
+    """Watch as a page does: take so many stripes, and say which frame was painted."""
+    async with asyncio.timeout(15):
+        while count:
+            message = await socket.receive()
+            assert message.type is aiohttp.WSMsgType.BINARY, message
+            await socket.send_bytes(b"\x00" + message.data[2:4])
+            count -= 1
+
+
+async def test_several_watch_one_encoder_that_ends_after_the_last_of_them(desk: Desk):
+    await to_video(desk)
+    await desk.shell("setsid xterm -geometry 100x40 -e 'while :; do date +%N; sleep 0.05; done' >/dev/null 2>&1 &")
+    encoder = await desk.shell("pgrep -f greenroom/[e]ncoder.py")
+    async with stream(desk) as second:
+        async with stream(desk) as third:
+            await asyncio.gather(stripes(second, 20), stripes(third, 20))
+            assert await desk.shell(ENCODERS) == "1", "all watch the same"
+        await stripes(second, 20)  # one has left
+        await to_light(desk)
+        await stripes(second, 20)  # the browser's own page has, too
+        assert await desk.shell("pgrep -f greenroom/[e]ncoder.py") == encoder, "it went on"
+    await desk.eventually(ENCODERS, "0")
+    assert desk.complaints == []
+
+
 async def test_the_light_picture_is_back_when_the_encoder_dies_and_video_comes_again(desk: Desk):
     await to_video(desk)
     await desk.page.evaluate("window.received.length = 0")

@@ -16,8 +16,8 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import LastEnabledManager, SetupError
 from greenroom.core.fleet.liveness import unattended
 from greenroom.db.database import Database
-from greenroom.db.fleet.leases import refuse_pooler
 from greenroom.db.fleet.managers import adopt, set_enabled
+from greenroom.db.pooler import refuse_pooler
 from greenroom.testing.processes import answers
 from greenroom.testing.stops import arm_before_start
 
@@ -317,5 +317,5 @@ async def test_a_zone_that_does_not_exist_is_refused(fleet: Fleet):
 async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):
     await refuse_pooler(dsn)
     async with pooled(dsn, tmp_path) as address:
-        with pytest.raises(SetupError, match="transaction pooler; set GREENROOM_DATABASE_SESSION_URL"):
+        with pytest.raises(SetupError, match="goes through a pooler, which gives each transaction another session"):
             await refuse_pooler(address)

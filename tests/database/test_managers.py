@@ -253,7 +253,8 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
     await record(db, "elsewhere", "us")  # its zone has no Primary, and those of other zones leave it alone
     for name in ("frozen", "elsewhere"):
         await silent(db, name, 31)
-    await change_installation_settings(db, {"manager_record_retention_days": 30})
+    async with db.transaction() as connection:
+        await change_installation_settings(connection, {"manager_record_retention_days": 30})
 
     async def logged() -> list[str] | None:
         rows = await db.fetch("SELECT message FROM logs WHERE code = 'manager-removed' ORDER BY message")
@@ -274,7 +275,8 @@ async def test_records_are_removed_only_if_configured_and_silence_is_proof(
     one = await adopt(db, "one", "default", "host", "1")
     await record(db, "left")
     await silent(db, "left", 31)
-    await change_installation_settings(db, {"manager_record_retention_days": keep_days})
+    async with db.transaction() as connection:
+        await change_installation_settings(connection, {"manager_record_retention_days": keep_days})
     async with primary_of(db, dsn, one) as (context, _):
         await run_records(replace(context, quiet=quiet))
         assert await names(db) == ({"one"} if goes else {"one", "left"})
@@ -284,7 +286,8 @@ async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn:
     one = await adopt(db, "one", "default", "host", "1")
     await record(db, "left")
     await silent(db, "left", 31)
-    await change_installation_settings(db, {"manager_record_retention_days": 30})
+    async with db.transaction() as connection:
+        await change_installation_settings(connection, {"manager_record_retention_days": 30})
     async with primary_of(db, dsn, one) as (context, connection):
         await connection.resign(context.fence.term)
         with pytest.raises(LeaseLost):

@@ -31,7 +31,8 @@ async def test_100_launches_at_once_on_room_for_10(
     room = {"agent-1": 4.0, "agent-2": 4.0, "agent-3": 2.0}
     for hostname, cores in room.items():
         await rows.agent(db, zone_id, hostname=hostname, cores=cores, overcommit=overcommit)
-    await change_installation_settings(db, {"default_cpu_allocation_method": method})
+    async with db.transaction() as connection:
+        await change_installation_settings(connection, {"default_cpu_allocation_method": method})
     image_id = await rows.image(db)
     group_id = await rows.group(db, image_id)
     users = [await rows.user(db, f"user-{number}", group_id) for number in range(100)]

@@ -15,9 +15,9 @@ from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import Exec, File, Mount
 from greenroom.core.workspace.volumes import HOME
+from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import Runtime, StartError
 from greenroom.runtimes.docker.runtime import DockerRuntime
-from greenroom.runtimes.docker.spec import archive
 from greenroom.runtimes.host_folders import HostFolders
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]

@@ -42,8 +42,9 @@ async def shared_hosts() -> AsyncIterator[Hosts]:
         yield hosts
 
 
-@pytest.fixture
-def hosts(shared_hosts: Hosts) -> Hosts:
+@pytest_asyncio.fixture(loop_scope="module")
+async def hosts(shared_hosts: Hosts) -> Hosts:
+    await shared_hosts.world.cuts_are_over()
     shared_hosts.world.reset()
     shared_hosts.world.api.fleet = shared_hosts.fleet()
     return shared_hosts

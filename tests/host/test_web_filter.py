@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -26,7 +27,7 @@ from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter import squid as agent_squid
 from greenroom.agent.web_filter.filters import WebFilters, filter_owner
-from greenroom.agent.web_filter.squid import Squid
+from greenroom.agent.web_filter.squid import Owner, Squid
 from greenroom.core.web_filter.policy import FilterPolicy, decision
 from greenroom.core.web_filter.squid import PORT
 from greenroom.runtimes.docker import firewall
@@ -98,6 +99,13 @@ def squid_says(address: str, host: str, port: int) -> str:
     return "deny" if status == b"403" else "allow"
 
 
+def unrestricted() -> Owner:
+    """Not the account of the filters: while another test's Agent runs one, this host's firewall lets that account ask
+    no name server but that Agent's, and Squid would wait for an answer until it gives up."""
+    account = pwd.getpwnam("daemon")
+    return Owner(account.pw_uid, account.pw_gid)
+
+
 HEALTH_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 """Of Hypothesis: what they find is no defect."""
 
@@ -105,8 +113,8 @@ HEALTH_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.f
 @pytest.mark.timeout(400)
 async def test_squid_decides_as_the_policy_says(open_folder: Path):
     """The same generated policies and hosts, once through `decision`, once through a real Squid."""
-    address, owner = "127.0.0.117", filter_owner()
-    squid = Squid(open_folder / "policy", owner, lambda: None)
+    address = "127.0.0.117"
+    squid = Squid(open_folder / "policy", unrestricted(), lambda: None)
     cases: list[tuple[FilterPolicy, list[tuple[str, int]]]] = []
 
     @settings(max_examples=25, deadline=None, database=None, suppress_health_check=HEALTH_CHECKS)
@@ -165,6 +173,17 @@ async def test_a_squid_that_cannot_start_says_why(squid: Squid):
         with pytest.raises(agent_squid.FilterError, match="does not start on this host"):
             await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
     assert squid.pid is None
+
+
+async def test_a_squid_of_another_account_beside_it_does_not_matter(squid: Squid, open_folder: Path):
+    (open_folder / "own").mkdir(mode=0o711)
+    hosts_own = Squid(open_folder / "own" / "policy", unrestricted(), lambda: None)
+    await hosts_own.apply(STRICT, "127.0.0.117", "127.0.0.0/8", ())
+    try:
+        await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
+        assert squid.pid is not None
+    finally:
+        await hosts_own.stop()
 
 
 async def test_an_unexpected_end_is_reported(open_folder: Path):

@@ -32,12 +32,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
+from greenroom.kit.stream_cutting import StreamTerminator
 from greenroom.testing.ports import free_port
 
 RUN_AS_ACCOUNT = """
@@ -121,6 +121,10 @@ class World:
             proxy=None,
             open_timeout=10,
         )
+
+    async def cuts_are_over(self) -> None:
+        """Wait until no stream is cut any more: a cut is repeated, and would end the streams of the next test."""
+        await self.cutter.wait()
 
     def reset(self) -> None:
         """Ann and Bob have a desktop each, no viewer was admitted, nothing was asked, no Manager drains."""

@@ -256,5 +256,6 @@ class Table:
 
 
 class Who:
+    agent_id = AGENT_ID
     route = ROUTE
     bearer = f"Bearer {AGENT_ID}.credential"

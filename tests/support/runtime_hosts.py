@@ -18,6 +18,7 @@ from tests.support.waiting import eventually
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import Container, Event, HostRuntime, Runtime
 from greenroom.runtimes.host_folders import HostFolders
+from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 
@@ -52,6 +53,8 @@ class Host:
     folder: Path
     installation_id: str = field(default_factory=new_id)
     opened: list[HostRuntime] = field(default_factory=list)
+    address: str = "127.0.0.1:"
+    """With what the addresses of its sessions begin."""
 
     async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
         """Another runtime on this host, as after a restart of the Agent."""
@@ -61,7 +64,7 @@ class Host:
             agent_id=new_id(),
             folder=self.folder / (installation_id or self.installation_id),
             share=share,
-            folders=HostFolders(allowed=[str(self.folder)]),
+            folders=HostFolders(allowed=[str(self.folder)], homes=HostHomes(self.folder / "homes")),
             connections_max=connections,
         )
         runtime = cast("HostRuntime", opened)

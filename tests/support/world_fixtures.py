@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import pytest
 import pytest_asyncio
 from tests.support.gateways import World, served_world
 
@@ -15,8 +14,9 @@ async def shared_world() -> AsyncIterator[World]:
         yield world
 
 
-@pytest.fixture
-def world(shared_world: World) -> World:
+@pytest_asyncio.fixture(loop_scope="module")
+async def world(shared_world: World) -> World:
+    await shared_world.cuts_are_over()
     shared_world.reset()
     return shared_world
 

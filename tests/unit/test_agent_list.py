@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
@@ -80,3 +81,16 @@ def test_an_answer_without_news_plans_nothing(sessions: Sessions):
 def test_a_whole_inventory_is_followed_by_a_whole_round(sessions: Sessions):
     sessions.observed.saw_all([])
     assert sessions.due.take() is None
+
+
+def test_a_promoted_standby_cuts_no_viewer_that_its_list_permits(sessions: Sessions):
+    found: list[ListChange] = []
+    sessions.desired.changed.subscribe(found.append)
+    sessions.desired.new_database()
+    assert found == [], "until the next list nothing is concluded"
+    assert sessions.desired.digest == Sessions(Journal(Path("none"))).desired.digest, "so that a whole list comes"
+    sessions.accept(answer(desired=[desired("a"), desired("b", 0)]))
+    (change,) = found
+    assert change.is_first
+    assert change.reauthorised == ["c"]
+    assert {k: entry.generation for k, entry in sessions.desired.entries.items()} == {"a": 1, "b": 0}

@@ -190,7 +190,7 @@ def test_the_raw_path_is_passed_on_and_only_a_session_is_served():
     assert "proxy_pass $gr_upstream$gr_target;" in conf
     assert "map $request_uri $gr_rest" in conf
     assert "1a2b3c4d gr_agent_1a2b3c4d;" in conf
-    assert "upstream gr_agent_1a2b3c4d { server 127.0.0.1:4444;" in conf
+    assert "upstream gr_agent_1a2b3c4d {\n    server 127.0.0.1:4444 max_fails=0;" in conf
 
 
 def test_only_temporary_folders_are_below_the_gateways_folder():
@@ -230,7 +230,7 @@ def test_streams_of_another_host_go_to_its_verified_edge_gateway():
 
 def test_an_own_host_name_for_streams_is_served_and_framed():
     conf = text({**PLAN, "stream_url": "https://streams.example:8445", "public_url": "https://main.example:8443"})
-    assert "server_name 127.0.0.1 localhost streams.example;" in server(conf, "127.0.0.1:8445")
+    assert "server_name 127.0.0.1 localhost streams.example " in server(conf, "127.0.0.1:8445")
     assert "streams.example" not in server(conf, "127.0.0.1:8443").split("server_name")[1].split(";")[0]
     assert "frame-src https://streams.example:8445 " in conf
     assert "frame-ancestors https://main.example:8443 " in conf

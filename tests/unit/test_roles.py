@@ -21,7 +21,7 @@ LIBRARIES = {
     "api": EVERYWHERE | DATABASE | {"annotated_doc", "argon2", "fastapi"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
-    "gateway": EVERYWHERE | CLIENT,
+    "gateway": EVERYWHERE | CLIENT | {"cryptography"},
 }
 """What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
 are parts of others."""

@@ -76,6 +76,7 @@ SHOWN_BY = {
     },
     "acceptance/test_zones.py": {
         "test_a_zone_may_be_chosen_where_the_groups_allow_it": ("allow_zone_selection",),
+        "test_a_launch_begins_in_the_zone_nearest_to_the_browser_where_the_groups_say_so": ("nearest_zone",),
     },
     "acceptance/test_web_filter.py": {
         "test_a_groups_policy_wins_unless_the_workspace_is_never_filtered": ("web_filter_policy",),

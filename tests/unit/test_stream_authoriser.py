@@ -17,11 +17,11 @@ from tests.support.played_pages import Pages
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import Access
 from greenroom.core.session.visits import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.kit.stream_cutting import StreamTerminator
 from greenroom.wire.company import Watched
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
@@ -102,6 +102,7 @@ class Cuts(StreamTerminator):
 
 
 class Who:
+    agent_id = "1a2b3c4d-0000-4000-8000-000000000000"
     route = "1a2b3c4d"
     bearer = "Bearer id.credential"
 

@@ -1,19 +1,25 @@
-"""The Agent's loopback address: health (CONTRACT, Health), metrics, and the authorisation of streams."""
+"""The Agent's loopback address: health (CONTRACT, Health), metrics, and the authorisation of streams; and the address
+at which gateways on other hosts ask."""
 
 from __future__ import annotations
 
+import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
+from greenroom.wire.gateways import SECRET_HEADER
 
+HEALTH_PATH: Final = "/__healthcheck"
 ROUND_MISSED_S: Final = 30.0
 """An Agent whose reconciler finishes no round for this long is not healthy; it makes one at least every 5 s."""
 
@@ -51,15 +57,40 @@ class Health:
         return ok, body
 
 
-def build(health: Health, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
-    """The application; `routes` are those of the stream authoriser."""
+class WithSecret:
+    """Lets only those ask that show the stream secret; whether the Agent is healthy may be asked by anyone."""
 
+    def __init__(self, app: ASGIApp, secret: str) -> None:
+        self._app = app
+        self._secret = secret.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shown = Headers(scope=scope).get(SECRET_HEADER, "").encode()
+        if scope["path"] == HEALTH_PATH or hmac.compare_digest(shown, self._secret):
+            await self._app(scope, receive, send)
+        else:
+            sentence = "This address is for gateways that share the Agent's stream secret."
+            await JSONResponse({"error_message": sentence}, status_code=401)(scope, receive, send)
+
+
+def for_gateways(health: Health, routes: Sequence[BaseRoute]) -> Starlette:
+    """What gateways on other hosts may ask."""
+    return Starlette(routes=[Route(HEALTH_PATH, _healthcheck(health)), *routes])
+
+
+def _healthcheck(health: Health) -> Callable[[Request], Awaitable[Response]]:
     async def healthcheck(_request: Request) -> Response:
         ok, body = health.report(time.monotonic())
         return JSONResponse(body, status_code=200 if ok else 500)
 
+    return healthcheck
+
+
+def build(health: Health, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
+    """The application; `routes` are those of the stream authoriser."""
+
     async def metrics(_request: Request) -> Response:
         return Response(metrics_text(), media_type=CONTENT_TYPE)
 
-    own = [Route("/__healthcheck", healthcheck), Route(PATH, metrics)]
+    own = [Route(HEALTH_PATH, _healthcheck(health)), Route(PATH, metrics)]
     return Starlette(routes=[*own, *routes])

@@ -85,6 +85,7 @@ class CapacityMeter:
             disk_kept_bytes=self._disk_kept_bytes,
             runtime_classes=share.runtime_classes,
             simulated=share.simulated,
+            pauses=share.pauses,
         )
 
     async def run(self) -> None:

@@ -1,38 +1,52 @@
-"""Gets an image to this host: pulled from a registry, or built from its recipe."""
+"""Gets an image to this host: pulled from a registry, copied from another Agent, or built from its recipe."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
-from greenroom.core.catalogue.ways import Way, ways
+from greenroom.agent.copying import Copies
+from greenroom.core.catalogue.ways import Choice, Way, names_registry, ways
 from greenroom.recipes import build, shelf
 from greenroom.runtimes import contract
 from greenroom.runtimes.contract import BuildHost, Credentials, PullError
 from greenroom.wire.messages import DesiredImage
 
-STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "building": 1200.0}
+STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "copying": 300.0, "building": 1200.0}
 """Way → seconds without progress after which it has failed, so that it does not block other images forever."""
 
 
 class Fetcher:
-    """What this host can do to get an image."""
+    """What this host can do to get an image; `copies` is None where none are copied."""
 
-    def __init__(self, runtime: contract.Images) -> None:
+    def __init__(self, runtime: contract.Images, copies: Copies | None = None) -> None:
         self._runtime = runtime
+        self._copies = copies
 
-    def ways(self, image: DesiredImage) -> tuple[Way, ...]:
+    async def look(self, missing: Iterable[DesiredImage]) -> None:
+        """Find out which of these images other Agents have."""
+        if self._copies is not None:
+            await self._copies.look([one.name for one in missing if not names_registry(one.name, one.registry)])
+
+    def ways(self, image: DesiredImage) -> tuple[Choice, ...]:
         """Those that are open, the best one first."""
         buildable = isinstance(self._runtime, BuildHost) and _recipe(image.name) is not None
-        return ways(image.name, image.registry, elsewhere=False, buildable=buildable)
+        elsewhere = self._copies is not None and self._copies.elsewhere(image.name)
+        return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
+
+    def size_bytes(self, image: DesiredImage, way: Way) -> int:
+        """How much there is to fetch; 0 = not known."""
+        return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0
 
     def fetch(self, image: DesiredImage, way: Way) -> AsyncIterator[int]:
         """Get it this way; the progress in percent. It may end without the image being here: look again.
 
         Raises:
-            PullError: the registry's reason.
+            PullError: why a registry, or another Agent, did not give it.
             BuildError: why it could not be made.
         """
+        if way == "copying" and self._copies is not None:
+            return self._copies.copy(image.name)
         if way == "building":
             return self._build(image.name)
         credentials = Credentials(user=image.user, password=image.password) if image.user else None

@@ -7,14 +7,18 @@ Agent looks at its host at once.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
 from greenroom.agent.app import Health
 from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits, as_it_is
 from greenroom.agent.concurrency import Workers
+from greenroom.agent.copying import Copies
 from greenroom.agent.disk_guard import DiskGuard
 from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.manager_client import ManagerClient
+from greenroom.agent.homes import HomesKeeper
 from greenroom.agent.images import Images
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.reconciler import Executor, Reconciler
@@ -31,9 +35,21 @@ from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.lateness import LatenessMeter
-from greenroom.runtimes.contract import FilterHost, HostDisk, Runtime, RuntimeUnavailable, SharedKernel
+from greenroom.runtimes.contract import (
+    CopyHost,
+    FilterHost,
+    HomeHost,
+    HostDisk,
+    Runtime,
+    RuntimeUnavailable,
+    Shared,
+    SharedKernel,
+)
 from greenroom.runtimes.host_folders import HostFolders
-from greenroom.runtimes.registry import open_runtime
+from greenroom.runtimes.host_homes import HostHomes
+from greenroom.runtimes.registry import open_runtime, open_shared
+from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.wire.homes import HomeRemoval, HomeReport
 from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
 
 log = structlog.get_logger(__name__)
@@ -41,21 +57,45 @@ log = structlog.get_logger(__name__)
 READY_WITHIN_S = 5.0
 
 
+def shared_by(config: AgentConfig) -> Shared:
+    """What the processes of the group have in common.
+
+    Raises:
+        SetupError: its runtime offers nothing like that, or the name cannot be used.
+    """
+    return open_shared(config.runtime, config.agent_group, config.agent_dir, kubernetes=kubernetes_of(config))
+
+
+def kubernetes_of(config: AgentConfig) -> KubernetesSettings:
+    """Which cluster and namespace, for the runtime of that name."""
+    return KubernetesSettings(
+        config_file=config.kube_config,
+        context=config.kube_context,
+        namespace=config.kube_namespace,
+        storage_class=config.kube_storage_class,
+        home_size=config.kube_home_size,
+    )
+
+
 class HostWork:
-    """Implements `checkin.Host`, and runs what the host has to do."""
+    """Implements `checkin.Host`, and runs what the host has to do. `fence` as for `open_runtime`."""
 
     def __init__(
         self,
         *,
         config: AgentConfig,
         identity: Identity,
+        link: ManagerClient,
         sessions: Sessions,
         journal: Journal,
         health: Health,
         metrics: Metrics,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._fence = fence
         self._identity = identity
+        self._link = link
         self._sessions = sessions
         self._journal = journal
         self._health = health
@@ -66,6 +106,8 @@ class HostWork:
         self._looked = asyncio.Event()
         self.runtime: Runtime | None = None
         self._images: Images | None = None
+        self._homes: HomesKeeper | None = None
+        self._removals: list[HomeRemoval] = []
         self._wanted_images: list[DesiredImage] = []
         self._filters: WebFilters | None = None
         self._wanted_policies: list[FilterPolicy] | None = None
@@ -89,6 +131,8 @@ class HostWork:
         self._known.set()
         if self._images:
             self._images.start_again()
+        if self._homes:
+            self._homes.start_again()
 
     def capacity(self) -> Capacity:
         return self._meter.capacity if self._meter else NOTHING
@@ -119,6 +163,18 @@ class HostWork:
         if self._filters:
             self._filters.want(policies)
 
+    def homes(self) -> list[HomeReport] | None:
+        return self._homes.report() if self._homes else None
+
+    def homes_reported(self, homes: list[HomeReport]) -> None:
+        if self._homes:
+            self._homes.reported(homes)
+
+    def want_homes_removed(self, removals: list[HomeRemoval]) -> None:
+        self._removals = removals
+        if self._homes:
+            self._homes.want_removed(removals)
+
     # The work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -133,10 +189,13 @@ class HostWork:
             share=self._config.share,
             connections_max=self._config.session_connections,
             runtime_classes=self._config.offered_runtimes(),
+            kubernetes=kubernetes_of(self._config),
+            fence=self._fence,
             folders=HostFolders(
                 private=self._config.private_folders(),
                 allowed=self._config.mountable_folders(),
                 own=self._config.own_volumes(),
+                homes=HostHomes(self._config.kept_homes()),
             ),
         )
         await self._open(runtime)
@@ -162,7 +221,7 @@ class HostWork:
     async def _work(self, runtime: Runtime) -> None:
         sessions, journal = self._sessions, self._journal
         inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
-        images = self._images = Images(runtime, sessions.outbox.request_report)
+        images = self._images = Images(runtime, sessions.outbox.request_report, self._copies(runtime))
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
@@ -211,6 +270,11 @@ class HostWork:
             group.create_task(reconciler.look(workers), name="look")
             group.create_task(reconciler.run(executor, prober), name="reconcile")
             group.create_task(images.run(), name="images")
+            if isinstance(runtime, HomeHost):
+                outbox = sessions.outbox
+                keeper = self._homes = HomesKeeper(runtime.homes, outbox.request_report, outbox.log_line)
+                keeper.want_removed(self._removals)
+                group.create_task(keeper.run(), name="homes")
             if filters is not None:
                 group.create_task(filters.run(), name="web filters")
             group.create_task(meter.run(), name="capacity")
@@ -221,6 +285,11 @@ class HostWork:
                 group.create_task(limits.run(), name="limits")
             group.create_task(self._lateness.run(), name="lateness")
             group.create_task(starts.run(), name="starts")
+
+    def _copies(self, runtime: Runtime) -> Copies | None:
+        if not isinstance(runtime, CopyHost):
+            return None
+        return Copies(runtime.archives(), self._identity, self._link, self._config.agent_dir, self.usage)
 
     def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(

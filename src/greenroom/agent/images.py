@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 import structlog
 
+from greenroom.agent.copying import Copies
 from greenroom.agent.fetching import STALLED_S, Fetcher
 from greenroom.core.backoff import Backoff
-from greenroom.core.catalogue.ways import Way, way
+from greenroom.core.catalogue.ways import Choice, Way, choice
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.concurrency import wait_for
 from greenroom.runtimes import contract
@@ -28,15 +30,20 @@ LANES: Final[tuple[frozenset[Way], ...]] = (frozenset({"pulling", "copying"}), f
 
 
 class Images:
-    """`on_change` is called when there is something new to report."""
+    """`on_change` is called when there is something new to report; `copies` gets images from other Agents."""
 
-    def __init__(self, runtime: contract.Images, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        runtime: contract.Images,
+        on_change: Callable[[], None] = lambda: None,
+        copies: Copies | None = None,
+    ) -> None:
         self._runtime = runtime
         self._on_change = on_change
         self._wanted: dict[str, DesiredImage] = {}
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
-        self._fetcher = Fetcher(runtime)
+        self._fetcher = Fetcher(runtime, copies)
         self._under_way: set[str] = set()
         self._arrived: list[ImageReport] | None = None
         self._wakes = {lane: asyncio.Event() for lane in LANES}
@@ -80,6 +87,7 @@ class Images:
         while True:
             try:
                 await self.look()
+                await self._fetcher.look(self._due())
                 await self._fetch_missing(lane)
             except RuntimeUnavailable as error:
                 log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
@@ -92,14 +100,25 @@ class Images:
         due = [self._failures[i.name][1] - now for i, _ in self._missing(lane) if i.name in self._failures]
         return max(0.1, min([LOOK_EVERY_S, *due]))
 
-    def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Way]]:
+    def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
         """The images that are to come in this lane, and how."""
         wanted = [
-            (image, way(self._fetcher.ways(image), self._failures.get(name, (0, 0.0))[0]))
+            (image, choice(self._fetcher.ways(image), self._failures.get(image.name, (0, 0.0))[0]))
+            for image in self._to_come()
+        ]
+        return [(image, how) for image, how in wanted if how.way in lane]
+
+    def _to_come(self) -> list[DesiredImage]:
+        return [
+            image
             for name, image in self._wanted.items()
             if name not in self._under_way and not image.password_withheld and not self._is_present(name)
         ]
-        return [(image, how) for image, how in wanted if how in lane]
+
+    def _due(self) -> list[DesiredImage]:
+        """The images that are to come, without those that failed a moment ago."""
+        now = time.monotonic()
+        return [image for image in self._to_come() if self._failures.get(image.name, (0, 0.0))[1] <= now]
 
     def _is_present(self, name: str) -> bool:
         report = self._reports.get(name)
@@ -135,22 +154,25 @@ class Images:
             if due <= time.monotonic() and image.name in self._wanted:
                 await self._fetch(image, how)
 
-    async def _fetch(self, image: DesiredImage, how: Way) -> None:
+    async def _fetch(self, image: DesiredImage, how: Choice) -> None:
         self._under_way.add(image.name)
         try:
             await self._follow(image, how)
         finally:
             self._under_way.discard(image.name)
 
-    async def _follow(self, image: DesiredImage, how: Way) -> None:
+    async def _follow(self, image: DesiredImage, chosen: Choice) -> None:
+        how = chosen.way
+        size_bytes = self._fetcher.size_bytes(image, how)
+        coming = ImageReport(name=image.name, state="pulling", how=how, reason=chosen.reason, size_bytes=size_bytes)
         if image.name not in self._failures:  # a failed image is shown as failed until something arrives
-            await self._set(ImageReport(name=image.name, state="pulling", how=how))
+            await self._set(coming)
         stalled_s = STALLED_S[how]
         try:
             async with asyncio.timeout(stalled_s) as limit:
                 async for progress in self._fetcher.fetch(image, how):
                     limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
-                    await self._set(ImageReport(name=image.name, state="pulling", how=how, progress=progress))
+                    await self._set(msgspec.structs.replace(coming, progress=progress))
         except TimeoutError:
             sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
             await self._failed(image.name, PullError(sentence))

@@ -7,25 +7,27 @@ from functools import partial
 
 from starlette.applications import Starlette
 
-from greenroom.agent import app
+from greenroom.agent import app, host, replica
 from greenroom.agent.app import Health
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
+from greenroom.agent.giving import ImageGiver
 from greenroom.agent.host import HostWork
 from greenroom.agent.metrics import Metrics
+from greenroom.agent.replica import Group
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.session_cache import SessionCache
-from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, log, serving, stops
 from greenroom.kit.serving import Loop
+from greenroom.kit.stream_cutting import StreamTerminator
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 
 
@@ -47,8 +49,11 @@ class Agent:
     upstream_auth: UpstreamAuth
     view_only_pages: ViewOnlyPages
     streams: StreamAuthoriser
+    giver: ImageGiver
     edge: EdgeFiles | None
     """None without an edge gateway beside it."""
+    is_alone: bool
+    """No other process is this Agent, and it listens itself."""
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
@@ -61,12 +66,35 @@ class Agent:
             ("journal", self.journal.keep_small),
             ("visits", self.streams.openings.run),
             ("company", self.streams.company.run),
+            *(self._elsewhere() if self.is_alone else [("shared journal", self.journal.share_news)]),
             ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]
 
+    def _elsewhere(self) -> list[tuple[str, Loop]]:
+        """The address for gateways on other hosts."""
+        at = self.settings.stream_address()
+        if at is None:
+            return []
+        asked = app.WithSecret(self.for_gateways, at.secret)
+        return [("gateways", partial(serving.serve_beside, asked, at.host, at.port))]
+
+    @property
+    def for_gateways(self) -> Starlette:
+        return app.for_gateways(self.health, [*self.streams.routes, *self.streams.gateways.routes])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has its desired list."""
+        return self.sessions.desired.is_known
+
+    async def prepare(self) -> None:
+        await self.cutter.probe()
+
     @property
     def app(self) -> Starlette:
-        return app.build(self.health, lambda: self.metrics.page(self.sessions.states()), self.streams.routes)
+        return app.build(
+            self.health, lambda: self.metrics.page(self.sessions.states()), [*self.streams.routes, *self.giver.routes]
+        )
 
     async def close(self) -> None:
         await self.link.close()
@@ -76,25 +104,33 @@ class Agent:
         self.identity.close()
 
 
-def build(settings: config.AgentConfig) -> Agent:
-    """Wire the parts together.
+def build(settings: config.AgentConfig, group: Group | None = None) -> Agent:
+    """Wire the parts together; `group` is what this process shares with others of the Agent.
 
     Raises:
         SetupError: the folder, the journal or the certificate authority cannot be used.
         Invalid: the edge address is none.
     """
-    identity = Identity.load(settings.agent_dir)
-    journal = Journal(settings.agent_dir / "journal.jsonl")
+    identity = Identity.load(settings.agent_dir, *((group.place, group.name) if group else ()))
+    identity.share = group.identity.write if group else None
+    journal = Journal(settings.agent_dir / "journal.jsonl", group.journal.write if group else None)
     journal.open()
     sessions = Sessions(journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
-    remembered = SessionCache(sessions, settings.agent_dir)
+    remembered = SessionCache(sessions, settings.agent_dir, share=group.copy if group else None)
     health = Health(last_fresh=remembered.last_fresh)
     managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
     metrics = Metrics()
     link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
     metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
     host = HostWork(
-        config=settings, identity=identity, sessions=sessions, journal=journal, health=health, metrics=metrics
+        config=settings,
+        identity=identity,
+        link=link,
+        sessions=sessions,
+        journal=journal,
+        health=health,
+        metrics=metrics,
+        fence=group.fence if group else lambda: None,
     )
     check_in = CheckInLoop(
         identity=identity,
@@ -105,6 +141,7 @@ def build(settings: config.AgentConfig) -> Agent:
         metrics=metrics,
         join_token_file=settings.join_token_file,
         edge_url=settings.edge_url,
+        stored=group.identity.read if group else None,
     )
     edge_dir = settings.edge_dir or settings.agent_dir / "edge"
     cutter, upstream_auth, view_only_pages = StreamTerminator(), UpstreamAuth(settings.ca_file), ViewOnlyPages()
@@ -120,6 +157,8 @@ def build(settings: config.AgentConfig) -> Agent:
         opened=partial(sessions.outbox.log_line, LogCode.STREAM_OPENED),
         closed=partial(sessions.outbox.log_line, LogCode.STREAM_CLOSED),
         decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
+        acting=lambda: sessions.desired.is_known,
+        replicas=lambda: [group.address] if group and group.address else [],
     )
     sessions.desired.changed.subscribe(remembered.list_changed)
     remembered.authorised_changed.subscribe(streams.authorised_changed)
@@ -138,7 +177,11 @@ def build(settings: config.AgentConfig) -> Agent:
         upstream_auth=upstream_auth,
         view_only_pages=view_only_pages,
         streams=streams,
-        edge=EdgeFiles(edge_dir, settings.edge_url, identity, link) if settings.edge_url else None,
+        giver=ImageGiver(lambda: host.runtime, identity, link),
+        edge=EdgeFiles(edge_dir, settings.edge_url, identity, link, share=group.edge.write if group else None)
+        if settings.edge_url
+        else None,
+        is_alone=group is None,
     )
 
 
@@ -151,8 +194,11 @@ async def main() -> None:
     settings = config.load(config.AgentConfig)
     log.configure(settings.log_level, settings.process_name)
     await stops.serve(settings.stop_dir, settings.process_name)
+    if settings.agent_group:
+        await replica.run(settings, host.shared_by(settings), build)
+        return
     agent = build(settings)
-    await agent.cutter.probe()
+    await agent.prepare()
     try:
         await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops)
     finally:

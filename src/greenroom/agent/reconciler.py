@@ -310,7 +310,8 @@ class Executor:
         seen = self._sessions.observed.container(session_id)
         exit_code = seen.exit_code if seen else None
         out_of_memory = session_id in self._inventory.out_of_memory
-        await self._fail(session_id, unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
+        ended = seen.ended if seen else ""
+        await self._fail(session_id, ended or unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         tail = await self._last_lines(session_id)

@@ -31,7 +31,7 @@ from greenroom.api.diagnostics.metrics import Measured, Metrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events import routes as event_routes
 from greenroom.api.events.service import Hub
-from greenroom.api.fleet import internal_routes, join_routes
+from greenroom.api.fleet import internal_routes, join_routes, machine_routes
 from greenroom.api.fleet import routes as fleet_routes
 from greenroom.api.hardening import Hardening, served
 from greenroom.api.installation import routes as installation_routes
@@ -45,6 +45,7 @@ from greenroom.api.session import command_routes, published_commands, share_rout
 from greenroom.api.session import published as published_sessions
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session.commands import Screenshots
+from greenroom.api.workspace import home_routes
 from greenroom.api.workspace import published as published_workspaces
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter
@@ -67,6 +68,7 @@ _V1: Final = (
     pool_routes.router,
     workspace_routes.router,
     workspace_routes.filter_policy_router,
+    home_routes.router,
     catalogue_routes.router,
     catalogue_routes.list_router,
     user_routes.router,
@@ -78,6 +80,7 @@ _V1: Final = (
     fleet_routes.agent_router,
     join_routes.token_router,
     fleet_routes.gateway_router,
+    machine_routes.router,
     join_routes.router,
     diagnostics_routes.router,
     installation_routes.router,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.service import Snapshot
+from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
+from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import config as kit_config
 from greenroom.kit import log, stops
 from greenroom.kit.secrets import Secrets
@@ -23,11 +27,14 @@ async def main() -> None:
     Raises:
         SetupError: the settings or the installation's key cannot be used.
         SetupError: the address cannot be listened on.
+        SetupError: a pooler is in front of the database.
     """
     config = kit_config.load(kit_config.ApiConfig)
     log.configure(config.log_level, config.process_name)
     await stops.serve(config.stop_dir, config.process_name)
     secrets = Secrets.from_file(config.secret_key_file)
+    with suppress(Unavailable):  # a Manager looks again
+        await refuse_pooler(config.database_url)
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     app = create_app(config, db, secrets, logs)
@@ -66,7 +73,7 @@ def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) 
         hub.resync()
 
     return Listener(
-        config.database_session_url or config.database_url,
+        config.database_url,
         application_name="greenroom api listener",
         on_event=received,
         on_connect=connected,

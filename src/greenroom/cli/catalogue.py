@@ -116,9 +116,15 @@ def wait_until_there(client: Client, output: Output, image_id: str, within_s: fl
 
 def _line(agent: Row) -> str:
     how = agent["how"] or agent["state"] if agent["state"] == "pulling" else agent["state"]
-    return f"{agent['hostname']}: {how}" + (f": {agent['error']}" if agent["error"] else "")
+    why = agent["error"] or agent["reason"]
+    return f"{agent['hostname']}: {how}" + (f": {why}" if why else "")
+
+
+def _amount(agent: Row) -> str:
+    of = f" of {agent['size_bytes'] / 1e6:.0f} MB" if agent["size_bytes"] else ""
+    return f"{agent['progress']} %{of}"
 
 
 def _progress(agents: list[Row]) -> str:
-    coming = [f"{agent['hostname']} {agent['progress']} %" for agent in agents if agent["state"] == "pulling"]
+    coming = [f"{agent['hostname']} {_amount(agent)}" for agent in agents if agent["state"] == "pulling"]
     return ", ".join(coming) or "Waiting for an Agent …"

@@ -38,7 +38,9 @@ SECRETS: Final = frozenset({"docker_token"})
 """Secret fields that the api takes as plain text."""
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Fields whose option takes the path of a file; `-` = stdin."""
-DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"}
+DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"} | dict.fromkeys(
+    ("idle_s", "order_deadline_s"), "s"
+)
 """Fields with a duration, and its unit."""
 AHEAD: Final = frozenset({"expires"})
 """Times in the future: a duration given for one counts from now; for all others it means that long ago."""

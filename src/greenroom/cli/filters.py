@@ -36,6 +36,22 @@ class SessionFilter(Body):
     set_aside: Annotated[bool, Field(description="instead those whose hand-over to a user failed")] = False
 
 
+class HomeFilter(Body):
+    """Which home folders a list shows."""
+
+    q: Annotated[str, Field(description="only rows with all these words; `host:one` looks in one column")] = ""
+    user_id: UUID | None = None
+    image_id: UUID | None = None
+    agent_id: UUID | None = None
+
+
+class MachineOrderFilter(Body):
+    """Which orders of machines a list shows."""
+
+    machine_pool_id: UUID | None = None
+    open: Annotated[bool, Field(description="those whose machine is, or may be, there; --no-open: the others")] = True
+
+
 class LaunchFilter(Body):
     """Which launches a list shows."""
 

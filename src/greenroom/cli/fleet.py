@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Annotated, Final, Literal
 
 import typer
+from rich.text import Text
 
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.fields import options_of
 from greenroom.cli.filters import RequestFilter
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column, absolute, columns
+from greenroom.cli.output import Column, absolute, columns, printable
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, verb
 
@@ -91,6 +92,17 @@ def join_token(
     times = "once" if uses == 1 else f"{uses} times"
     call.output.err.print(f"To be run as root on the new host, {times}, within {hours} h:")
     call.output.out.file.write(made["join_command"] + "\n")
+
+
+@verb("machine-pools")
+def preview(call: Call) -> None:
+    """Show what would be ordered, drained and released now if the pool were enabled, and why; nothing is done."""
+    found = call.client.get(f"{call.path}/preview")
+    if call.output.as_json:
+        call.output.json(found)
+        return
+    call.output.out.print(Text(printable(found["sentence"])))
+    call.output.rows(found["actions"], columns("action machine reason"), "Nothing would be done now.")
 
 
 COLUMNS: Final = columns(

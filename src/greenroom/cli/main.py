@@ -7,13 +7,13 @@ from typing import Final
 
 import typer
 
-from greenroom.cli import access, catalogue, fleet, instance, join, logs, rehearse, sessions, settings, staging
+from greenroom.cli import access, catalogue, fleet, homes, instance, join, logs, rehearse, sessions, settings, staging
 from greenroom.cli.output import printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import roles
 
-VERBS: Final = (access, catalogue, fleet, logs, sessions, settings, staging)
+VERBS: Final = (access, catalogue, fleet, homes, logs, sessions, settings, staging)
 """Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from uuid import UUID
 
 from greenroom.cli.client import ApiError, Client, Row
-from greenroom.cli.nouns import NOUNS, Noun
+from greenroom.cli.noun import Noun
+from greenroom.cli.nouns import NOUNS
 
 BARE: Final = {
     "images": "images",

@@ -6,64 +6,19 @@ from the api's own bodies, so that no field can be missing here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from greenroom.api.access import schemas as access_schemas
-from greenroom.api.bodies import Body
 from greenroom.api.catalogue import schemas as catalogue_schemas
+from greenroom.api.fleet import machine_schemas
 from greenroom.api.fleet import schemas as fleet_schemas
 from greenroom.api.pool import schemas as pool_schemas
 from greenroom.api.workspace import schemas as workspace_schemas
 from greenroom.cli.client import Row
-from greenroom.cli.filters import LaunchFilter, SessionFilter, UserFilter
-from greenroom.cli.output import Column, Parts, columns, size
+from greenroom.cli.filters import HomeFilter, LaunchFilter, MachineOrderFilter, SessionFilter, UserFilter
+from greenroom.cli.noun import Change, Noun
+from greenroom.cli.output import Column, columns, size
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A verb that sets some fields of one thing to fixed values."""
-
-    verb: str
-    body: Row
-    help: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noun:
-    """One noun.
-
-    `what` is its singular, `many` its plural. `key` is the field with the id. `name` is the field with the name,
-    `called` the users' word for it; `found_by_server`: the server accepts that name itself; `search`: the query
-    parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
-    no command needs them. `changes` are further verbs. `force` says what `delete --force` does; None = no such option.
-    `parts` are shown as tables by `get`.
-    """
-
-    noun: str
-    path: str
-    what: str
-    many: str
-    help: str
-    key: str
-    columns: tuple[Column, ...]
-    name: str | None = None
-    called: str = "name"
-    found_by_server: bool = False
-    search: str | None = None
-    filters: type[Body] | None = None
-    create: type[Body] | None = None
-    update: type[Body] | None = None
-    without: frozenset[str] = frozenset()
-    changes: tuple[Change, ...] = ()
-    delete: bool = True
-    force: str | None = None
-    parts: Parts = ()
-
-    @property
-    def by(self) -> str:
-        return f"by {self.called} or id" if self.name else "by id"
 
 
 def _pool(config: Row) -> str:
@@ -201,6 +156,34 @@ NOUNS: Final[dict[str, Noun]] = {
             columns=columns("hostname gateway_id zone_name registered last_reported"),
         ),
         Noun(
+            noun="machine-pools",
+            path="/machine-pools",
+            what="machine pool",
+            many="machine pools",
+            help="Machine pools: machines that are ordered and given back by themselves.",
+            key="machine_pool_id",
+            name="name",
+            found_by_server=True,
+            create=machine_schemas.MachinePoolCreate,
+            update=machine_schemas.MachinePoolPatch,
+            changes=(
+                Change("enable", {"enabled": True}, "Order and give back machines as they are needed."),
+                Change("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
+            ),
+            columns=columns("name zone_name enabled provider joined coming draining releasing max_machines last_error"),
+        ),
+        Noun(
+            noun="machine-orders",
+            path="/machine-orders",
+            what="machine order",
+            many="machine orders",
+            help="The ledger of ordered machines, each with its reasons.",
+            key="machine_order_id",
+            filters=MachineOrderFilter,
+            delete=False,
+            columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
+        ),
+        Noun(
             noun="images",
             path="/images",
             what="workspace",
@@ -216,6 +199,24 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Container image", "name"),
                 "available cores memory categories",
                 Column("Zone", lambda image: image["zone_name"] or "any"),
+            ),
+        ),
+        Noun(
+            noun="homes",
+            path="/homes",
+            what="home folder",
+            many="home folders",
+            help="Home folders that are kept for users, with size and last use.",
+            key="home_id",
+            filters=HomeFilter,
+            delete=False,
+            columns=columns(
+                "home_id",
+                Column("User", lambda home: home["username"] or "(deleted)"),
+                Column("Workspace", lambda home: home["image_friendly_name"] or "(deleted)"),
+                Column("Host", "hostname"),
+                Column("Size", lambda home: None if home["size_bytes"] is None else size(home["size_bytes"])),
+                "last_used state remark",
             ),
         ),
         Noun(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, FirstHost
 from greenroom.up.docker import remove_all
+from greenroom.up.kubernetes import deployment_in, secrets_of
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
 Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; others use the first.")]
@@ -93,6 +95,19 @@ def host(
     log.configure("WARNING", "setup")
     made = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
     typer.echo(f"Copy {made} to {name} as {FOLDER}/installation, within the hour if it is to run an Agent.")
+
+
+@setup.command()
+def kubernetes(
+    *,
+    folder: Annotated[Path, typer.Option(help="Folder for keys and certificates, to be kept and backed up.")],
+    hosts: Annotated[str, typer.Option(help="Names and addresses under which people reach it, with commas.")],
+    namespace: Annotated[str, typer.Option(help="Namespace of the roles.")] = "greenroom",
+) -> None:
+    """Print the Secrets of a deployment on Kubernetes, for `kubectl apply -f -`; make in the folder what is missing."""
+    log.configure("WARNING", "setup")
+    made = secrets_of(deployment_in(folder), namespace, _listed(hosts), datetime.now(UTC))
+    typer.echo(json.dumps(made))
 
 
 @setup.command()

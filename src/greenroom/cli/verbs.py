@@ -14,7 +14,8 @@ from greenroom.api.bodies import Body
 from greenroom.cli.client import Client, Row
 from greenroom.cli.fields import FieldOption, body_of, options_of
 from greenroom.cli.names import find_id, with_names
-from greenroom.cli.nouns import NOUNS, Change, Noun
+from greenroom.cli.noun import Change, Noun
+from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Output, Parts
 from greenroom.cli.server import Server, find_server
 

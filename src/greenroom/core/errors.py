@@ -11,6 +11,7 @@ GreenroomError
 │   ├── IdempotencyMismatch               idempotency-mismatch
 │   ├── NoResources                       no-resources
 │   ├── ProfileInUse                      profile-in-use
+│   ├── HomeInUse                         home-in-use
 │   ├── SessionLimit                      session-limit
 │   ├── WrongState                        wrong-state
 │   ├── NoScreenshot                      no-screenshot
@@ -138,6 +139,12 @@ class NoResources(Refused):
         refusal = NoResources(self.for_user)
         refusal.details = self.details
         return refusal
+
+
+class HomeInUse(Refused):
+    """The home folder is in use by a session; end that first."""
+
+    code = "home-in-use"
 
 
 class ProfileInUse(Refused):

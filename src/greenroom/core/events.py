@@ -28,6 +28,7 @@ class Topic(StrEnum):
     IMAGES = "images"
     FILTER_POLICIES = "filter_policies"
     USERS = "users"
+    MACHINES = "machines"
     LOGS = "logs"
 
 
@@ -43,6 +44,8 @@ class Wakes(Enum):
     """The plans of all pools, in the next round."""
     ROUND = auto()
     LEASE = auto()
+    MACHINES = auto()
+    """The plan of the zone's ordered machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ TOPICS: Final = {
     Topic.IMAGES: TopicRule("none", USER, frozenset({Wakes.AGENTS, Wakes.POOLS, Wakes.ROUND})),
     Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view", frozenset({Wakes.AGENTS})),
     Topic.USERS: TopicRule("none", "users_view"),
+    Topic.MACHINES: TopicRule("none", "machines_view", frozenset({Wakes.MACHINES})),
     Topic.LOGS: TopicRule("none", "system_view"),
 }
 

@@ -35,6 +35,7 @@ class Installation:
     default_cpu_allocation_method: str = "Shares"
     allow_silent_assist: bool = False
     catalogues_on_this_host: bool = False
+    machines_on_this_host: bool = False
 
 
 def _setting(name: str, unit: str, minimum: int, description: str) -> Setting:
@@ -99,6 +100,9 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         ),
         _switch(
             "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
+        ),
+        _switch(
+            "machines_on_this_host", "Ordered machines may join at an address of this host itself (127.0.0.1, ::1)"
         ),
     )
 }

@@ -224,6 +224,7 @@ class LogCode(StrEnum):
         "an Agent got a certificate for its edge gateway",
         SECURITY,
     )
+    IMAGE_COPIED = "image-copied", INFO, "an Agent gives another one a copy of an image, and which", SECURITY
     EDGE_CERTIFICATE_FAILED = (
         "edge-certificate-failed",
         ERROR,
@@ -254,8 +255,29 @@ class LogCode(StrEnum):
         "the Docker daemon of a host has not answered for 30 s, so no session is placed there",
     )
     AGENT_OFFERS_AGAIN = "agent-offers-again", INFO, "it answers again"
+    MACHINE_ORDERED = "machine-ordered", INFO, "a machine pool orders a machine, and why"
+    MACHINE_MOVED = (
+        "machine-moved",
+        INFO,
+        "an ordered machine was created, joined, drains, was taken back, is released or is gone, and why",
+    )
+    MACHINE_ORDER_FAILED = (
+        "machine-order-failed",
+        WARNING,
+        "an ordered machine did not come, and why: the pool orders the next one later",
+    )
+    MACHINE_PROVIDER_FAILED = (
+        "machine-provider-failed",
+        WARNING,
+        "the provider of a machine pool did not do what it was asked, and when it is asked again",
+    )
     AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has less disk free than it keeps, so it takes no new session"
     AGENT_DISK_FREE = "agent-disk-free", INFO, "it has enough again"
+    HOME_NOT_REMOVED = (
+        "home-folder-not-removed",
+        WARNING,
+        "an Agent could not remove a home folder that was deleted, and why; it tries again",
+    )
     SESSION_DISK_FULL = (
         "session-disk-full",
         WARNING,
@@ -312,8 +334,12 @@ class LogCode(StrEnum):
     WORKSPACE_CREATED = "workspace-created", INFO, "workspaces"
     WORKSPACE_CHANGED = "workspace-changed", INFO, "workspaces"
     WORKSPACE_DELETED = "workspace-deleted", INFO, "workspaces"
+    HOME_FOLDER_DELETED = "home-folder-deleted", INFO, "home folders"
     CATALOGUE_CREATED = "catalogue-created", INFO, "catalogues of other registries"
     CATALOGUE_DELETED = "catalogue-deleted", INFO, "catalogues of other registries"
+    MACHINE_POOL_CREATED = "machine-pool-created", INFO, "machine pools"
+    MACHINE_POOL_CHANGED = "machine-pool-changed", INFO, "machine pools"
+    MACHINE_POOL_DELETED = "machine-pool-deleted", INFO, "machine pools"
     STAGING_CONFIG_CREATED = "staging-config-created", INFO, "staging configs"
     STAGING_CONFIG_CHANGED = "staging-config-changed", INFO, "staging configs"
     STAGING_CONFIG_DELETED = "staging-config-deleted", INFO, "staging configs"

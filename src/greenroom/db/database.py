@@ -18,9 +18,8 @@ import msgspec
 import psycopg
 import structlog
 from psycopg import errors as pg
-from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import DictRow, Row, dict_row
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -35,6 +34,7 @@ from greenroom.core.errors import (
     Unavailable,
 )
 from greenroom.core.events import Event
+from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PooledConnection, reraise_lost_cancellation
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
@@ -45,10 +45,15 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
         ProfileInUse,
         "The profile is in use by another session; open that one, end it, or launch with the profile Disabled.",
     ),
+    "homes_one": (
+        ProfileInUse,
+        "The home folder of this workspace is being deleted on its host; launch again in a moment.",
+    ),
     "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name exists already."),
     "images_catalogue_unique": (Duplicate, "This entry of the catalogue was added already."),
     "catalogues_name_unique": (Duplicate, "A catalogue with this name exists already."),
     "catalogues_url_unique": (Duplicate, "The catalogue at this address was added already."),
+    "machine_pools_name_unique": (Duplicate, "A machine pool with this name exists already."),
     "filter_policies_name_unique": (Duplicate, "A web filter policy with this name exists already."),
     "images_filter_policy": (Invalid, "There is no such web filter policy."),
     "staging_configs_unique": (
@@ -145,6 +150,8 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 T = TypeVar("T")
 
 READ_ATTEMPTS: Final = 3
+TRIED_FOR_S: Final = 2.0
+"""How long one attempt of the pool looks for a server that takes writes."""
 _AWAY: Final = (
     PoolTimeout,
     psycopg.OperationalError,
@@ -161,24 +168,6 @@ _GIVEN_UP: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, 
 CHANNEL: Final = "greenroom"
 NOTIFY: Final[LiteralString] = "SELECT count(pg_notify('" + CHANNEL + "', event)) FROM unnest(%(events)s::text[]) event"
 """Statement, or part of one, that notifies of `events` (`texts_of`) with its commit."""
-
-NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 3000,
-}
-"""For every connection: one that was cut silently fails within seconds instead of a quarter of an hour. A unix socket
-needs none of it.
-"""
-
-
-class PatientConnection(psycopg.AsyncConnection[Row]):
-    """A connection that waits for long. psycopg looks up ten times a second to notice Ctrl-C; asyncio needs no such
-    look."""
-
-    async def wait(self, gen: PQGen[T], interval: float = 60.0, timeout: float | None = None) -> T:
-        return await super().wait(gen, interval, timeout)
 
 
 def texts_of(events: Iterable[Event]) -> list[str]:
@@ -208,25 +197,13 @@ def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
     return None if row is None else msgspec.convert(row, kind)
 
 
-@contextmanager
-def reraise_lost_cancellation() -> Generator[None]:
-    """Raise a cancellation that arrived inside and was lost. psycopg waits with `asyncio.wait_for`, which before Python
-    3.12 swallows a cancellation that arrives at the same moment as the answer; the loop around it would then never end.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task else 0
-    yield
-    if task is not None and task.cancelling() > before:
-        raise asyncio.CancelledError
-
-
 class Database:
     """A pool of autocommit connections with one application name.
 
-    `dsn` is a libpq connection string; several hosts are allowed (`target_session_attrs=read-write`).
-    `statement_timeout_ms` limits one statement, and a pause inside a transaction; `acquire_timeout_s` the wait for a
-    connection. `plans_once`: its statements find their rows by key, so that a plan is good for any values; PostgreSQL
-    would plan one about a list of keys anew each time.
+    `dsn` is a libpq connection string; with several hosts the one that takes writes is used. `statement_timeout_ms`
+    limits one statement, and a pause inside a transaction; a server that has not answered ANSWER_S later is given up.
+    `acquire_timeout_s` limits the wait for a connection. `plans_once`: its statements find their rows by key, so that a
+    plan is good for any values; PostgreSQL would plan one about a list of keys anew each time.
     """
 
     def __init__(
@@ -241,9 +218,16 @@ class Database:
     ) -> None:
         self.dsn = dsn
         self.application_name = application_name
-        self._pool = AsyncConnectionPool[Connection](
+        self._answer_s = statement_timeout_ms / 1000 + ANSWER_S
+        self._closing = asyncio.Event()
+        self._drained_at_s = 0.0
+        self._pool = AsyncConnectionPool[PooledConnection[DictRow]](
             dsn,
+            connection_class=PooledConnection[DictRow],
+            configure=self._configure,
             kwargs={
+                "tried_for_s": TRIED_FOR_S,
+                "closing": self._closing,
                 "row_factory": dict_row,
                 "autocommit": True,
                 "application_name": application_name,
@@ -257,12 +241,14 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=acquire_timeout_s,
-            # The pool's pauses grow; if it gives up soon, the next caller begins anew and finds PostgreSQL
-            # back within seconds however long it was away.
-            reconnect_timeout=1.5,
+            # The pool's own pauses are a second and more; an attempt looks often enough, and the next caller begins
+            # anew where the pool has given up.
+            reconnect_timeout=0.1,
             open=False,
         )
-        self._checking: asyncio.Task[None] | None = None
+
+    async def _configure(self, connection: PooledConnection[DictRow]) -> None:
+        connection.answer_s = self._answer_s
 
     async def open(self) -> None:
         """Start the pool without waiting for the database; log a warning if its certificate is not verified.
@@ -274,6 +260,7 @@ class Database:
         await self._pool.open()
 
     async def close(self) -> None:
+        self._closing.set()
         await self._pool.close()
 
     @asynccontextmanager
@@ -285,7 +272,7 @@ class Database:
             GivenUp: of these, where the statement was given up although the database answers.
             GreenroomError: the domain error of a violated constraint.
         """
-        used: Connection | None = None
+        used: PooledConnection[DictRow] | None = None
         try:
             with reraise_lost_cancellation():
                 async with self._pool.connection() as connection:
@@ -293,24 +280,24 @@ class Database:
                     with translated():
                         try:
                             yield connection
-                        except pg.ReadOnlySqlTransaction:
-                            await connection.close()  # the pool opens the next one where writing is possible
-                            raise
-                        except pg.FeatureNotSupported:
-                            await self._pool.drain()  # the others have the same prepared statements
+                        except (pg.ReadOnlySqlTransaction, pg.FeatureNotSupported):
+                            # The server was demoted, or the others have the same prepared statements.
+                            await self._pool.drain()
                             raise
         except _GIVEN_UP as error:
             raise GivenUp(f"The database gave a statement up: {error}".strip()) from error
         except _AWAY as error:
             if used is not None and used.broken:
-                await self._check_others()
+                await self._replace_others(used)
             raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
 
-    async def _check_others(self) -> None:
-        """After a restart of PostgreSQL all pooled connections are dead: replace all at once."""
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.create_task(self._pool.check(), name="check connections")
-            await asyncio.sleep(0)
+    async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
+        """Those that were opened before one was lost have lost their server as well. They are closed without a word:
+        a frozen server would let each caller wait in turn.
+        """
+        if lost.opened_at_s > self._drained_at_s:
+            self._drained_at_s = asyncio.get_running_loop().time()
+            await self._pool.drain()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:

@@ -309,15 +309,14 @@ async def stored_settings(db: Database) -> dict[str, Any]:
     return {row["name"]: row["value"] for row in await db.fetch("SELECT name, value FROM settings")}
 
 
-async def change_installation_settings(db: Database, changes: dict[str, Any]) -> None:
+async def change_installation_settings(connection: Connection, changes: dict[str, Any]) -> None:
     """Set each name to its value; None restores the default."""
-    async with db.transaction() as connection:
-        for name, value in sorted(changes.items()):
-            if value is None:
-                await connection.execute("DELETE FROM settings WHERE name = %s", (name,))
-            else:
-                await connection.execute(
-                    "INSERT INTO settings (name, value) VALUES (%s, %s)"
-                    " ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated = now()",
-                    (name, Jsonb(value)),
-                )
+    for name, value in sorted(changes.items()):
+        if value is None:
+            await connection.execute("DELETE FROM settings WHERE name = %s", (name,))
+        else:
+            await connection.execute(
+                "INSERT INTO settings (name, value) VALUES (%s, %s)"
+                " ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated = now()",
+                (name, Jsonb(value)),
+            )

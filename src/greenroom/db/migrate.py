@@ -17,6 +17,7 @@ from typing import Final, LiteralString
 import psycopg
 
 from greenroom.core.errors import SetupError
+from greenroom.db.connections import NOTICED_WHEN_DEAD, NoPrimaryError, PatientConnection
 
 OWNER_ROLE: Final = "greenroom"
 SERVICE_ROLE: Final = "greenroom_service"
@@ -49,7 +50,7 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
 
 async def ensure_service_role(dsn: str) -> None:
     """Make the service role in an older cluster of `up` that has none; its owner was allowed to then."""
-    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+    async with await PatientConnection.connect(dsn, autocommit=True) as connection:
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             await connection.execute(ROLES[1])
 
@@ -130,7 +131,9 @@ async def check(dsn: str) -> list[str]:
 
 async def _connect(dsn: str) -> psycopg.AsyncConnection:
     try:
-        return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
+        return await PatientConnection.connect(dsn, autocommit=True, connect_timeout=10, **NOTICED_WHEN_DEAD)
+    except NoPrimaryError as error:
+        raise SetupError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     except psycopg.Error as error:
         reason = " ".join(str(error).split())
         raise SetupError(f"The database cannot be reached; check the database URL ({reason}).") from error

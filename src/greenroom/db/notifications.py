@@ -13,18 +13,18 @@ import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event
-from greenroom.db.database import (
-    CHANNEL,
-    NOTICED_WHEN_DEAD,
-    PatientConnection,
-    reraise_lost_cancellation,
-)
+from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PatientConnection, reraise_lost_cancellation
+from greenroom.db.database import CHANNEL
 
 log = structlog.get_logger(__name__)
 
-ListenConnection = psycopg.AsyncConnection[tuple[object, ...]]
+ListenConnection = PatientConnection[tuple[object, ...]]
 
 RECONNECT_S: Final = 0.5
+ASK_S: Final = 12.0
+"""How often the server is asked whether it still is there: one that is frozen ends no connection."""
+_ANSWER_S: Final = 5.0 + ANSWER_S
+"""`prepare` may wait 5 s for a lock (`db.fleet.managers.hold_instance`)."""
 
 
 class Listener:
@@ -94,6 +94,7 @@ class Listener:
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **NOTICED_WHEN_DEAD,
         )
+        connection.answer_s = _ANSWER_S
         try:
             if self._prepare is not None:
                 await self._prepare(connection)
@@ -105,8 +106,10 @@ class Listener:
         return connection
 
     async def _receive(self, connection: ListenConnection) -> None:
-        async for notification in connection.notifies():
-            if (event := Event.parse(notification.payload)) is not None:
-                self._on_event(event)
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                return
+        while True:
+            async for notification in connection.notifies(timeout=ASK_S):
+                if (event := Event.parse(notification.payload)) is not None:
+                    self._on_event(event)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    return
+            await connection.execute("")

@@ -21,9 +21,20 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.core.rate_limits import Pace
+from greenroom.gateway.agents import AgentLinks
 from greenroom.gateway.api_client import api_client, bearer
 from greenroom.gateway.plan import parse_plan
-from greenroom.gateway.site import AUTHORITY_FILE, EDGE_FILES, Facts, check_settings, host_names, id_files, plan_of
+from greenroom.gateway.site import (
+    AUTHORITY_FILE,
+    EDGE_FILES,
+    SECRETS_FILE,
+    Facts,
+    check_settings,
+    host_names,
+    id_files,
+    plan_of,
+    secret_lines,
+)
 from greenroom.kit.config import GatewayConfig
 from greenroom.wire.fleet import Fleet
 
@@ -41,14 +52,16 @@ SAY_AGAIN_S: Final = 60.0
 
 
 class PlanKeeper:
-    """Writes `plan.json` of one gateway into its `folder` (absolute).
+    """Writes `plan.json` of one gateway into its `folder` (absolute). `links` knows the Agents elsewhere whose sessions
+    it reaches.
 
     Raises:
         SetupError: a setting is missing.
     """
 
-    def __init__(self, config: GatewayConfig, folder: Path) -> None:
+    def __init__(self, config: GatewayConfig, folder: Path, links: AgentLinks | None = None) -> None:
         check_settings(config)
+        self._links = links
         self._config = config
         self._folder = folder
         self.path: Path = folder / "plan.json"
@@ -135,11 +148,15 @@ class PlanKeeper:
             texts=_texts(id_files(self._config)),
             addresses={host: address for host, address in self._addresses.items() if address is not None},
             has_edge=self._config.edge_dir is not None and self._missing() is None,
+            serving=tuple(self._links.serving()) if self._links else (),
+            gateway_id=self._links.admissions.gateway_id if self._links else "",
         )
         if facts != self._facts:
             text = msgspec.json.format(msgspec.json.encode(plan_of(self._config, facts, self._folder)))
             parse_plan(text)
             self._facts, self._text = facts, text
+        if self._links is not None and facts.serving:
+            _replace(self._folder / SECRETS_FILE, secret_lines(facts, self._links.secret).encode())
         if self._fleet.authority:
             _replace(self._folder / AUTHORITY_FILE, self._fleet.authority.encode())
         if _has(self.path, self._text):

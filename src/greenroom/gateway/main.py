@@ -24,7 +24,9 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.gateway import health
+from greenroom.gateway import expiry, health
+from greenroom.gateway.admissions import Admissions
+from greenroom.gateway.agents import AgentLinks
 from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.keeper import PlanKeeper
 from greenroom.gateway.metrics import Metrics
@@ -37,6 +39,7 @@ from greenroom.kit import log as kit_log
 from greenroom.kit import stops
 from greenroom.kit.processes import become_subreaper, reap, send
 from greenroom.kit.serving import serve_beside
+from greenroom.kit.stream_cutting import StreamTerminator
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +55,12 @@ END_S: Final = 5.0
 
 
 class Gateway:
-    """Keeps nginx serving the plan in a file; `folder` is absolute, nginx's prefix, and this account's."""
+    """Keeps nginx serving the plan in a file; `folder` is absolute, nginx's prefix, and this account's. `workers` and
+    `connections` as for `nginx_conf`."""
 
-    def __init__(self, plan_file: Path, folder: Path) -> None:
+    def __init__(self, plan_file: Path, folder: Path, *, workers: int = 0, connections: int = 0) -> None:
         self._plan_file = plan_file
+        self._workers, self._connections = workers, connections
         self._folder = folder
         self._listeners = Listeners()
         self._plan: GatewayPlan | None = None
@@ -72,6 +77,11 @@ class Gateway:
         self.metrics = Metrics(
             nginx=lambda: self._nginx.pid if self._nginx else None, plan=lambda: self._plan, reporter=self.reporter
         )
+
+    @property
+    def plan(self) -> GatewayPlan | None:
+        """What is served."""
+        return self._plan
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or SIGQUIT.
@@ -149,7 +159,13 @@ class Gateway:
         """
         check_sentinels(plan)
         orphaned = self._nginx is None and bool(nginx_processes(self._folder))
-        text = nginx_conf(plan, str(self._folder), max_files=_max_files())
+        text = nginx_conf(
+            plan,
+            str(self._folder),
+            max_files=_max_files(),
+            workers=self._workers,
+            connections=self._connections,
+        )
         install_configuration(self._folder, text)
         self._listeners.ensure(plan.listeners, beside_orphan=orphaned)
         self._plan = plan
@@ -258,6 +274,21 @@ def _folder(path: Path) -> Path:
     return path.resolve()
 
 
+async def _links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks | None:
+    """The conversation with Agents on other hosts; None where there are none.
+
+    Raises:
+        SetupError: their addresses or the secret cannot be used.
+    """
+    seeds = config.stream_seeds()
+    if not seeds or config.stream_secret_file is None:
+        return None
+    cutter = StreamTerminator()
+    await cutter.probe()
+    secret = kit_config.read_stream_secret(config.stream_secret_file)
+    return AgentLinks(seeds, secret, Admissions(folder, cutter))
+
+
 async def main() -> None:
     """Run the gateway of this host (settings: GatewayConfig)."""
     config = kit_config.load(kit_config.GatewayConfig)
@@ -268,12 +299,13 @@ async def main() -> None:
     folder = _folder(config.gateway_dir)
     plan_file, keeping = config.gateway_file, []
     if plan_file is None:
-        keeper = PlanKeeper(config, folder)
+        links = await _links(config, folder)
+        keeper = PlanKeeper(config, folder, links)
         await keeper.first()
-        plan_file, keeping = keeper.path, [keeper.follow()]
-    gateway = Gateway(plan_file, folder)
+        plan_file, keeping = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
+    gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
-    loops = [gateway.probe(), gateway.reporter.run(), *keeping]
+    loops = [gateway.probe(), gateway.reporter.run(), expiry.watch(lambda: gateway.plan), *keeping]
     if config.gateway_metrics_port is not None:
         loops.append(serve_beside(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
     beside = [asyncio.create_task(loop) for loop in loops]

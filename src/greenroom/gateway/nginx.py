@@ -11,6 +11,7 @@ import base64
 import hashlib
 from typing import Final
 
+from greenroom.core.fleet.addresses import edge_name
 from greenroom.core.session.streams import RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, port_of
 from greenroom.kit.templates import templates
@@ -45,6 +46,10 @@ _NOTIFY: Final = (
 _NOTIFY_HASH: Final = base64.b64encode(hashlib.sha256(_NOTIFY.encode()).digest()).decode()
 
 
+COPY_RATE: Final = "40m"
+"""Bytes a second of an image that another Agent copies: a third of what a network of 1 Gbit/s carries."""
+
+
 def _quoted(path: str) -> str:
     """A path as one word; `parse_plan` refuses quotes, dollars and backslashes."""
     return f'"{path}"'
@@ -53,14 +58,17 @@ def _quoted(path: str) -> str:
 _TEMPLATES: Final = templates("greenroom.gateway")
 
 
-def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192) -> str:
+def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers: int = 0, connections: int = 0) -> str:
     """The whole configuration for a plan that `parse_plan` accepted. `folder` is absolute and nginx's prefix;
-    `max_files` is per worker, and a desktop's websocket takes two."""
+    `max_files` and `connections` (0 = as many as files) are per worker, and a desktop's websocket takes two of each;
+    `workers` 0 = one for each core."""
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
         quoted=_quoted,
         folder=folder,
         max_files=max_files,
+        workers=workers or "auto",
+        connections=min(connections or max_files, max_files),
         # $host is one of served_hosts here: all others reach the default server
         stream_origin=plan.stream_url or f"https://$host:{port_of(plan.stream_listen)}",
         status_path=STATUS_PATH,
@@ -69,6 +77,8 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192) -> str:
         draining_retry_s=DRAINING_RETRY_S,
         retry_s=RETRY_S,
         page_idle=PAGE_IDLE,
+        edge_name=edge_name,
+        copy_rate=COPY_RATE,
         own_headers=OWN_HEADERS,
         reserved_paths=sorted(RESERVED_PATHS),
         viewer_cookie=VIEWER_COOKIE,

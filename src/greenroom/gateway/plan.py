@@ -43,10 +43,12 @@ class ManagerListener(_Part, frozen=True, kw_only=True):
 
 
 class AgentUpstream(_Part, frozen=True, kw_only=True):
-    """An Agent on this host: streams with its route are authorised by it and passed to its containers."""
+    """An Agent whose containers this gateway reaches: streams with its route are authorised by it and passed to them.
+    `others` are asked where the first does not answer: other processes with the Agent's identity."""
 
     route: str
     upstream: str
+    others: list[str] = []
 
 
 class Edge(_Part, frozen=True, kw_only=True):
@@ -74,8 +76,11 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     `profile`: `web` = console, `/api/`, Managers and streams; `edge` = streams only (no `main_listen`, `api`, …).
     `served_hosts`: the host names (without port) that are served; requests for any other are answered 421.
     `public_url`, `stream_url`: origins as browsers see them, where they differ from served host + listener's port.
-    `direct_origins`: where the streams of zones without Proxy Connections are; the console may frame them, and the
+    `direct_origins`: where the streams of zones without Proxy Connections are; the console may frame them and measure
+    the way to them, and the
     stream listener answers to their host names.
+    `stream_secrets_file`: what Agents elsewhere have to be shown, lines of nginx `route "secret";`; with
+    `gateway_id`.
     `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without one, requests
     that nginx refused itself are only counted.
     """
@@ -96,6 +101,8 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     stream_url: str = ""
     direct_origins: list[str] = []
     credential_file: str = ""
+    stream_secrets_file: str = ""
+    gateway_id: str = ""
 
     @property
     def listeners(self) -> list[str]:
@@ -120,6 +127,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
         """Files that nginx reads only at its start: a renewed certificate needs a new nginx."""
         named = [path for one in self.named_certificates for path in (one.certificate, one.key)]
         paths = [self.tls_certificate, self.tls_key, *named, *(edge.ca_file for edge in self.edges)]
+        paths += [self.stream_secrets_file] if self.stream_secrets_file else []
         return [Path(path) for path in dict.fromkeys(paths)]
 
     @property
@@ -185,6 +193,8 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
     paths |= {f"named_certificates[{one.host}].key": one.key for one in plan.named_certificates}
     if plan.credential_file:
         paths["credential_file"] = plan.credential_file
+    if plan.stream_secrets_file:
+        paths["stream_secrets_file"] = plan.stream_secrets_file
     paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
     paths |= {f"edges[{e.route}].ca_file": e.ca_file for e in plan.edges}
     for name, path in paths.items():
@@ -199,7 +209,8 @@ def _address_problems(plan: GatewayPlan) -> Iterator[str]:
     if len(set(plan.listeners)) < len(plan.listeners):
         yield f"two listeners have the same address ({', '.join(plan.listeners)})"
     upstreams = [*plan.managers, *plan.agents, *plan.edges]
-    for address in [*([plan.api] if plan.profile == "web" else []), *(part.upstream for part in upstreams)]:
+    others = [address for agent in plan.agents for address in agent.others]
+    for address in [*([plan.api] if plan.profile == "web" else []), *(part.upstream for part in upstreams), *others]:
         host, _, port = address.rpartition(":")
         if not (_is_host(host) and _is_port(port)):
             yield f"{address!r} is not host:port"
@@ -216,6 +227,8 @@ def _name_problems(plan: GatewayPlan) -> Iterator[str]:
     for name, host in hosts:
         if not _is_host(host):
             yield f"{name}: {host!r} is not a host name"
+    if plan.gateway_id and not _NAME.fullmatch(plan.gateway_id):
+        yield f"gateway_id {plan.gateway_id!r} has other characters than letters, digits and _.-"
     routes = [part.route for part in [*plan.agents, *plan.edges]]
     for route in routes:
         if not _ROUTE.fullmatch(route):

@@ -14,10 +14,13 @@ from urllib.parse import urlsplit
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.core.session.streams import ProxyFacts, direct_origins
+from greenroom.gateway.agents import Serving
 from greenroom.gateway.plan import AgentUpstream, Edge, GatewayPlan, ManagerListener, NamedCertificate
 from greenroom.kit.config import GatewayConfig, GatewayManager
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
+SECRETS_FILE: Final = "stream-secrets.conf"
+"""In the gateway's folder: what nginx shows Agents elsewhere."""
 AUTHORITY_FILE: Final = "fleet-authority.pem"
 """In the gateway's folder: verifies certificates of edge gateways."""
 EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
@@ -33,6 +36,9 @@ class Facts:
     texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     has_edge: bool = False
+    serving: tuple[Serving, ...] = ()
+    """Agents elsewhere whose sessions this gateway reaches."""
+    gateway_id: str = ""
 
 
 def plan_of(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
@@ -42,7 +48,11 @@ def plan_of(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
         SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id holds none.
     """
     own = _own_edge(config, facts)
-    return _edge_plan(config, own) if config.gateway_profile == "edge" else _web_plan(config, facts, folder, own)
+    return (
+        _edge_plan(config, facts, folder, own)
+        if config.gateway_profile == "edge"
+        else _web_plan(config, facts, folder, own)
+    )
 
 
 def check_settings(config: GatewayConfig) -> None:
@@ -58,6 +68,10 @@ def check_settings(config: GatewayConfig) -> None:
         (not edge and config.tls_certificate is None, "GREENROOM_TLS_CERTIFICATE"),
         (not edge and config.tls_key is None, "GREENROOM_TLS_KEY"),
         (not edge and config.gateway_credential_file is None, "GREENROOM_GATEWAY_CREDENTIAL_FILE"),
+        (
+            bool(config.stream_agents) and config.stream_secret_file is None,
+            "GREENROOM_STREAM_SECRET_FILE (what it shows the Agents of GREENROOM_STREAM_AGENTS)",
+        ),
     ]
     if names := [name for is_missing, name in missing if is_missing]:
         raise SetupError(
@@ -113,6 +127,7 @@ def _web_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge |
         AgentUpstream(route=_route(agent.agent_id), upstream=_located(agent.upstream, facts))
         for agent in config.gateway_agents
     ] + ([own.agent] if own else [])
+    agents += _elsewhere(facts, [agent.route for agent in agents])
     hosts = _served_hosts(config)
     return GatewayPlan(
         profile="web",
@@ -131,10 +146,12 @@ def _web_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge |
         edges=_edges(facts, {agent.route for agent in agents}, folder),
         direct_origins=_direct_origins(facts.fleet, hosts),
         credential_file=str(config.gateway_credential_file),
+        stream_secrets_file=str(folder / SECRETS_FILE) if facts.serving else "",
+        gateway_id=facts.gateway_id if facts.serving else "",
     )
 
 
-def _edge_plan(config: GatewayConfig, own: _OwnEdge | None) -> GatewayPlan:
+def _edge_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
     """Browsers see the administrator's certificate, if any; web gateways see that of the fleet's authority."""
     if own is None or own.certificate is None:
         raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent gets it when it has registered.")
@@ -147,8 +164,25 @@ def _edge_plan(config: GatewayConfig, own: _OwnEdge | None) -> GatewayPlan:
         served_hosts=_served_hosts(config),
         public_url=config.public_url,
         stream_url=config.stream_url,
-        agents=[own.agent],
+        agents=[one for one in _elsewhere(facts, ()) if one.route == own.agent.route] or [own.agent],
+        stream_secrets_file=str(folder / SECRETS_FILE) if facts.serving else "",
+        gateway_id=facts.gateway_id if facts.serving else "",
     )
+
+
+def _elsewhere(facts: Facts, taken: Iterable[str]) -> list[AgentUpstream]:
+    """The Agents on other hosts whose sessions this gateway reaches, the first of each route that is not `taken`."""
+    found = {_route(one.agent_id): one.addresses for one in reversed(facts.serving)}
+    return [
+        AgentUpstream(route=route, upstream=addresses[0], others=list(addresses[1:]))
+        for route, addresses in sorted(found.items())
+        if route not in set(taken)
+    ]
+
+
+def secret_lines(facts: Facts, secret: str) -> str:
+    """What nginx shows the Agents elsewhere, by their routes."""
+    return "".join(f'{agent.route} "{secret}";\n' for agent in _elsewhere(facts, ()))
 
 
 def _named(config: GatewayConfig) -> list[NamedCertificate]:

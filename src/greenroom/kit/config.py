@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -82,8 +83,6 @@ class DatabaseConfig(ProcessConfig):
     """Roles with a database."""
 
     database_url: str
-    database_session_url: str | None = None
-    """Direct address for session locks and LISTEN, when `database_url` goes through a transaction pooler."""
     secret_key_file: Path
     """32 random bytes, base64: the installation's key for connect tokens and encrypted columns (kit.secrets)."""
 
@@ -127,6 +126,40 @@ class ManagerConfig(DatabaseConfig):
     verdict_grace_s: float = Field(default=10.0, gt=0)
     """How long a container without a session is left alone after its Agent first asked about it."""
     ended_keep_days: float = Field(default=7.0, gt=0)
+    machine_commands: str = ""
+    """Comma list: only programs in these folders are run for machine pools of the provider command; empty = none."""
+
+    def machine_command_folders(self) -> list[str]:
+        return [folder.strip() for folder in self.machine_commands.split(",") if folder.strip()]
+
+
+class StreamAddress(NamedTuple):
+    """Where an Agent answers gateways on other hosts, which have to show `secret`; the host without brackets."""
+
+    host: str
+    port: int
+    secret: str
+
+
+SECRET_CHARACTERS: Final = 32
+
+
+def read_stream_secret(file: Path) -> str:
+    """The secret that an Agent shares with gateways on other hosts.
+
+    Raises:
+        SetupError: the file cannot be read, or holds no good one.
+    """
+    try:
+        secret = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"The stream secret {file} cannot be read: {error}.") from error
+    if len(secret) < SECRET_CHARACTERS or not re.fullmatch(r"[A-Za-z0-9_-]+", secret):
+        raise SetupError(
+            f"The stream secret {file} must have {SECRET_CHARACTERS} characters or more, of A-Z, a-z, 0-9, _ and -;"
+            " make one with: openssl rand -hex 32"
+        )
+    return secret
 
 
 class AgentConfig(ProcessConfig):
@@ -147,6 +180,15 @@ class AgentConfig(ProcessConfig):
     """Files for that gateway (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
     runtime: str = "docker"
     docker_host: str | None = None
+    kube_config: Path | None = None
+    """A kubeconfig; none = the service account of the Pod in which the Agent runs, or else $KUBECONFIG."""
+    kube_context: str = ""
+    """A context of it; empty = its current one."""
+    kube_namespace: str = ""
+    """Where sessions are Pods; empty = the namespace of the context, or of the Agent's Pod."""
+    kube_storage_class: str = ""
+    """Of the claims for profiles; empty = the cluster's default one."""
+    kube_home_size: str = Field(default="10Gi", pattern=r"^[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i?)?$")
     share: float = Field(default=1.0, gt=0, le=1)
     """Fraction of the host this Agent offers; `up` divides a host among several Agents."""
     probe_interval_s: float = Field(default=10.0, gt=0)
@@ -158,10 +200,20 @@ class AgentConfig(ProcessConfig):
     """With less disk free than this the host takes no new session; 0 = it always does."""
     runtime_classes: str = ""
     """Comma list: runtimes of this host's Docker, besides its default one, that workspaces may ask for."""
+    gateways_listen: str = ""
+    """IP:port at which gateways on other hosts ask about streams; needs `stream_secret_file`. Empty = nowhere."""
+    gateways_address: str = ""
+    """IP:port at which gateways reach `gateways_listen`, where that is every address of the host."""
+    stream_secret_file: Path | None = None
+    """What those gateways have to show."""
+    agent_group: str = ""
+    """Name of the processes that are this Agent together, where its runtime offers that; empty = it is alone."""
     session_connections: int = Field(default=4096, ge=0, le=1_000_000)
     """Connections a session may have open at the same time; 0 = no limit."""
     volume_folders: str = ""
     """Comma list: only folders in these and in `own_volumes()` are mounted into sessions."""
+    homes_folder: Path | None = None
+    """Kept home folders of users, default `homes` in agent_dir; on a disk of this host, for this Agent alone."""
     instance_data: Path | None = None
     """DATA of `greenroom up`; of it only folders in `volumes` are mounted into sessions."""
 
@@ -177,6 +229,31 @@ class AgentConfig(ProcessConfig):
         except ValueError as error:
             raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
+    def stream_address(self) -> StreamAddress | None:
+        """Where gateways on other hosts ask, and what they have to show; None = nowhere.
+
+        Raises:
+            SetupError: the address is none, or would be open to everyone.
+        """
+        if not self.gateways_listen:
+            return None
+        host, _, port = self.gateways_listen.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]") if host.startswith("[") or ":" not in host else ""
+        try:
+            ipaddress.ip_address(host)
+            number = int(port)
+        except ValueError as error:
+            raise SetupError(
+                f"GREENROOM_GATEWAYS_LISTEN {self.gateways_listen!r} is not IP:port; write an IPv6 address in brackets,"
+                " as in [::]:4445."
+            ) from error
+        if self.stream_secret_file is None:
+            raise SetupError(
+                f"Everyone who reaches {self.gateways_listen} could ask for the credentials of sessions; set"
+                " GREENROOM_STREAM_SECRET_FILE, a secret that this Agent and its gateways share."
+            )
+        return StreamAddress(host, number, read_stream_secret(self.stream_secret_file))
+
     def offered_runtimes(self) -> tuple[str, ...]:
         return tuple(name.strip() for name in self.runtime_classes.split(",") if name.strip())
 
@@ -186,6 +263,9 @@ class AgentConfig(ProcessConfig):
     def own_volumes(self) -> str:
         """The folder of the instance, or else of this Agent, with folders for sessions."""
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
+
+    def kept_homes(self) -> Path:
+        return (self.homes_folder or self.agent_dir / "homes").resolve()
 
     def private_folders(self) -> list[str]:
         """Folders of this Agent and its instance, and the code they run: who can write there has their rights."""
@@ -234,6 +314,10 @@ class GatewayConfig(ProcessConfig):
     """Prefix of nginx: configuration, pid and temporary files."""
     gateway_metrics_port: int | None = Field(default=None, gt=0, lt=65536)
     """Where metrics are served on 127.0.0.1; None = nowhere."""
+    gateway_workers: int = Field(default=0, ge=0, le=1024)
+    """Worker processes of nginx; 0 = one for each core."""
+    gateway_connections: int = Field(default=0, ge=0)
+    """Connections of each worker, of which a desktop's stream takes two; 0 = as many as it may open files."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"
     """IP:port of console, `/api/` and the first Manager (profile `web`)."""
@@ -255,10 +339,30 @@ class GatewayConfig(ProcessConfig):
     gateway_managers: tuple[GatewayManager, ...] = ()
     gateway_agents: tuple[GatewayAgent, ...] = ()
     """Agents on this host, beside that of `edge_dir`."""
+    stream_agents: str = ""
+    """Comma list of host:port: stream addresses of Agents on other hosts whose sessions this gateway reaches itself; a
+    name stands for all its addresses."""
+    stream_secret_file: Path | None = None
+    """What it shows them."""
     edge_dir: Path | None = None
     """Folder in which the Agent on this host keeps the files of its gateway: `agent_id`, `edge.pem`, `edge.key`."""
     agent_upstream: str = "127.0.0.1:4444"
     """host:port of that Agent."""
+
+    def stream_seeds(self) -> list[str]:
+        """`stream_agents` one by one.
+
+        Raises:
+            SetupError: one is not host:port.
+        """
+        seeds = [part.strip() for part in self.stream_agents.split(",") if part.strip()]
+        for seed in seeds:
+            host, _, port = seed.rpartition(":")
+            if not host or not port.isdecimal() or (":" in host and not (host.startswith("[") and host.endswith("]"))):
+                raise SetupError(
+                    f"GREENROOM_STREAM_AGENTS: {seed!r} is not host:port; write an IPv6 address in brackets."
+                )
+        return seeds
 
 
 Config = TypeVar("Config", bound=ProcessConfig)

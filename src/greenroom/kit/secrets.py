@@ -39,9 +39,11 @@ class Secrets:
         self._token_key = _derived(key, b"greenroom connect token v1")
         self._share_key = _derived(key, b"greenroom share link v1")
         self._viewer_key = _derived(key, b"greenroom viewer token v1")
+        self._machine_key = _derived(key, b"greenroom machine order v1")
         self._device_key = _derived(key, b"greenroom known device v1")
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
+        self._tickets = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom image ticket v1")))
         self._plain = lru_cache(REMEMBERED)(self._fernet.decrypt)
         self._siv = AESSIV(_derived(key, b"greenroom sealed text v1", 64))
         self._open = lru_cache(REMEMBERED)(self._siv.decrypt)
@@ -125,6 +127,11 @@ class Secrets:
         """Whether `token` is the connect token for these, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
 
+    def machine_token(self, machine_order_id: str) -> str:
+        """The join token of an ordered machine: the same whenever its user data is made, and never stored."""
+        mac = hmac.digest(self._machine_key, machine_order_id.encode(), "sha256")
+        return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
     def share_token(self, share_id: str, session_id: str) -> str:
         """The secret part of a share's link."""
         text = f"{share_id}|{session_id}".encode()
@@ -149,6 +156,17 @@ class Secrets:
         """Proof that a user logged in on a device: valid until `expires_s`, for the present password."""
         text = "|".join((device, str(expires_s), user_id, password_hash)).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._device_key, text, "sha256")).decode().rstrip("=")
+
+    def ticket(self, text: bytes) -> str:
+        """A ticket that says this, readable here alone; it has the time of its making."""
+        return self._tickets.encrypt(text).decode()
+
+    def ticket_says(self, ticket: str, valid_s: int) -> bytes | None:
+        """What a ticket says; None if it is none of ours, or was made longer ago than this."""
+        try:
+            return self._tickets.decrypt(ticket, ttl=valid_s)
+        except InvalidToken:
+            return None
 
     def gateway_credential(self) -> str:
         """The installation's own gateways show it to the api; `up` writes it to the plan's `credential_file`."""

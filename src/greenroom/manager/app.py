@@ -1,4 +1,4 @@
-"""The Manager's HTTP interface: three routes for Agents, health, metrics.
+"""The Manager's HTTP interface: five routes for Agents, health, metrics.
 
 It is the hot path: the layers of a Starlette application would be a quarter of what a check-in costs and keeps.
 """
@@ -22,10 +22,12 @@ from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager import health
+from greenroom.manager.checkin.copies import ImageCopies
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.status import ManagerStatus
+from greenroom.wire.copies import MissingImages, TicketShown
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,7 @@ class ForAgents:
 
     enrolment: Enrolment
     check_ins: CheckIns
+    copies: ImageCopies
     requests: RequestLog
 
 
@@ -92,10 +95,22 @@ async def _edge_certificate(us: ForAgents, request: Request) -> Message:
     return await us.enrolment.edge_certificate(message, _credential(request, message.agent_id))
 
 
+async def _image_sources(us: ForAgents, request: Request) -> Message:
+    message = await _decoded(request, MissingImages)
+    return await us.copies.sources(message, _credential(request, message.agent_id))
+
+
+async def _image_ticket(us: ForAgents, request: Request) -> Message:
+    message = await _decoded(request, TicketShown)
+    return await us.copies.ticket(message, _credential(request, message.agent_id))
+
+
 _FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message]]]] = {
     "/v1/register": _register,
     "/v1/check-in": _check_in,
     "/v1/edge-certificate": _edge_certificate,
+    "/v1/image-sources": _image_sources,
+    "/v1/image-ticket": _image_ticket,
 }
 
 

@@ -18,9 +18,9 @@ from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
-from greenroom.db.fleet.leases import refuse_pooler
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
 from greenroom.db.notifications import ListenConnection, Listener
+from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import log as kit_log
 from greenroom.kit import stops
 from greenroom.kit.clock import boottime_s
@@ -32,11 +32,14 @@ from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin.beats import Beats
 from greenroom.manager.checkin.commit import Committer
+from greenroom.manager.checkin.copies import ImageCopies
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
+from greenroom.manager.machines.providers.making import Providers
+from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.pulse import Pulse
 from greenroom.manager.status import GuardianStatus, ManagerStatus, Takeover, Wakers
@@ -112,7 +115,7 @@ class Manager:
 
         Raises:
             SetupError: this Manager must not run: its zone does not exist, another process has its instance id, or
-                a transaction pooler is in between.
+                a pooler is in between.
         """
         for db in self._databases:
             await db.open()
@@ -155,7 +158,7 @@ async def register(process: Manager) -> RunningManager:
         Unavailable: the database cannot be reached.
     """
     config, hostname = process.config, socket.gethostname()
-    await refuse_pooler(config.database_session_url or config.database_url)
+    await refuse_pooler(config.database_url)
     me = await adopt(process.db, process.instance_id, config.zone, hostname, version())
     manager = RunningManager(process, me)
     await manager.listener.open()
@@ -176,7 +179,6 @@ class RunningManager:
 
     def __init__(self, process: Manager, me: ManagerRow) -> None:
         config, db, secrets = process.config, process.db, process.secrets
-        dsn = config.database_session_url or config.database_url
         self._me = me
         self._metrics = process.metrics
         self._wakers = process.wakers
@@ -184,14 +186,14 @@ class RunningManager:
         takeover = Takeover()
         self._agenda = Agenda()
         self.listener = Listener(
-            dsn,
+            config.database_url,
             application_name=f"greenroom listen {me.instance_id}",
             on_event=self._on_event,
             on_connect=self._missed,
             prepare=self._hold_instance,
         )
         self.lease = LeaseKeeper(
-            dsn,
+            config.database_url,
             me,
             timings=timings_of(config),
             logs=self._logs,
@@ -232,10 +234,12 @@ class RunningManager:
             metrics=self._metrics,
         )
         requests = RequestLog(db, me.instance_id, self._logs)
-        self.for_agents = ForAgents(Enrolment(process.agents_db, me, secrets, self._logs), check_ins, requests)
+        own = (process.agents_db, me, secrets, self._logs)
+        self.for_agents = ForAgents(Enrolment(*own), check_ins, ImageCopies(*own), requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
+        self._machines = MachineWork(self.guardian.context, Providers(config, secrets))
         parts = (self.listener, self.guardian, self._refill, self.lease, self._watch, committer, beats, retention)
-        self._loops = [part.run for part in (*parts, self._logs, requests, process.lateness)]
+        self._loops = [part.run for part in (*parts, self._machines, self._logs, requests, process.lateness)]
 
     async def run(self) -> None:
         self._metrics.show_registered(self.lease.fence, self._logs, self.for_agents.requests)
@@ -276,6 +280,8 @@ class RunningManager:
             self.guardian.wake()
         if Wakes.LEASE in wakes:
             self._watch.wake()
+        if Wakes.MACHINES in wakes:
+            self._machines.wake()
 
 
 def version() -> str:

@@ -16,13 +16,16 @@ import stat
 import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import File, Mount
 from greenroom.core.workspace.volumes import OWN, is_within, source_problem
 from greenroom.runtimes.contract import StartError
+from greenroom.runtimes.host_homes import HostHomes
 
 log = structlog.get_logger(__name__)
 
@@ -41,13 +44,27 @@ class HostFolders:
     """What may be mounted on this host. All methods block; a network file system may stall them.
 
     Only what lies in `allowed` or in `own` is mounted, and nothing of `private` or `core.workspace.volumes.FORBIDDEN`.
-    `own` has what sessions keep, and is made when first needed.
+    `own` has what sessions keep, and is made when first needed. Kept `homes` are mounted as such alone: nothing that
+    an administrator writes names their folders.
     """
 
-    def __init__(self, *, private: Iterable[str] = (), allowed: Iterable[str] = (), own: str = OWN) -> None:
-        self.private = {str(folder) for folder in private}
+    def __init__(
+        self,
+        *,
+        private: Iterable[str] = (),
+        allowed: Iterable[str] = (),
+        own: str = OWN,
+        homes: HostHomes | None = None,
+    ) -> None:
+        self.homes = homes or HostHomes()
+        self.private = {self.homes.folder, *map(str, private)}
         self.own = str(own)
         self.allowed = [str(folder).rstrip("/") for folder in allowed]
+
+    def placed(self, mount: Mount) -> Mount:
+        """The mount with its folder on this host."""
+        home = home_of(mount.source)
+        return mount if home is None else replace(mount, source=self.homes.place(home))
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
         """Make missing folders, empty those to be reset; may be repeated before the start.
@@ -56,14 +73,17 @@ class HostFolders:
             StartError: a folder may not be mounted, does not exist or cannot be made; the sentence says which and why.
         """
         for mount in mounts:
-            self._check_place(mount.source)
-            _prepare(mount, session_id)
+            if (placed := self.placed(mount)) is mount:
+                self._check_place(mount.source)
+            else:
+                self.homes.make_room()
+            _prepare(placed, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
         """Raises StartError: one is not there, is a link, or may not be mounted."""
         found: dict[str, Identity] = {}
         for source in sources:
-            self._check_place(source)
+            self._check_mounted(source)
             parent, name = _opened_parent(source, make=False)
             try:
                 found[source] = _identity(_seen(parent, name, source))
@@ -77,7 +97,7 @@ class HostFolders:
         Raises:
             StartError: the folder is not there, is a link, or may not be mounted; or a file cannot be written.
         """
-        self._check_place(source)
+        self._check_mounted(source)
         parent, name = _opened_parent(source, make=False)
         try:
             folder = _open(parent, name)
@@ -92,6 +112,11 @@ class HostFolders:
             raise StartError(f"Files of the session's user cannot be put into {source}: {error.strerror}.") from error
         finally:
             os.close(folder)
+
+    def _check_mounted(self, source: str) -> None:
+        """Of a container that is there: its homes were found by `placed`."""
+        if self.homes.home_at(source) is None:
+            self._check_place(source)
 
     def _check_place(self, source: str) -> None:
         if problem := source_problem(source, self.private, self.own):

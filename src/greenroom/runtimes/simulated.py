@@ -13,12 +13,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.homes import HomeId, home_of
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
     AGENT,
@@ -45,13 +45,9 @@ from greenroom.runtimes.contract import (
     ScreenshotError,
     StartError,
 )
+from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.runtimes.screen import jpeg
-from greenroom.runtimes.simulated_host import Settings, SimulatedBuilder
-
-ADDRESS: Final = "127.0.0.1:9"
-MEMORY_BYTES: Final = 90 << 20
-SIZE_BYTES: Final = 500_000_000
-"""Of every image."""
+from greenroom.runtimes.simulated_host import MEMORY_BYTES, Settings, SimulatedBuilder, image_of
 
 
 class StoredContainer(msgspec.Struct, kw_only=True):
@@ -65,8 +61,11 @@ class StoredContainer(msgspec.Struct, kw_only=True):
     """Path → content."""
     filter_policy: str | None = None
     gives_way: bool = False
+    homes: list[str] = []
+    """Sources of its mounts that are kept homes."""
     state: ContainerState = ContainerState.CREATED
     started: float = 0.0
+    address: str = "127.0.0.1:9"
     exit_code: int | None = None
     output: str = ""
 
@@ -96,6 +95,7 @@ class SimulatedRuntime:
         self._agent_id = agent_id
         self._agent_folder = folder
         self._folder = folder / "simulated"
+        self.homes = HomesOnHost(HostHomes(folder / "homes"), self._with_homes)
         self._share = share
         self._runtime_classes = runtime_classes
         self._containers: dict[str, StoredContainer] = {}
@@ -169,7 +169,9 @@ class SimulatedRuntime:
             environment=dict(spec.environment),
             filter_policy=spec.filter_policy,
             gives_way=gives_way,
+            homes=[mount.source for mount in spec.mounts if home_of(mount.source)],
         )
+        self.homes.folder.make(_homes_of(self._containers[session_id]))
         self._of_spec[own[SPEC_HASH]] = session_id
         self._changed(session_id, "create")
         return self._seen(session_id)
@@ -203,6 +205,7 @@ class SimulatedRuntime:
         self._require_open(stored.filter_policy)
         if stored.state is not ContainerState.RUNNING:
             stored.state, stored.started, stored.exit_code = ContainerState.RUNNING, time.time(), None
+            stored.address = self.settings.address
             self._changed(session_id, "start")
         return self._seen(session_id)
 
@@ -261,7 +264,7 @@ class SimulatedRuntime:
             container_id=stored.container_id,
             state=stored.state,
             spec_hash=stored.labels[SPEC_HASH],
-            address=ADDRESS if stored.state is ContainerState.RUNNING else None,
+            address=stored.address if stored.state is ContainerState.RUNNING else None,
             exit_code=stored.exit_code,
             labels=dict(stored.labels),
         )
@@ -328,10 +331,10 @@ class SimulatedRuntime:
 
     async def images(self) -> list[Image]:
         """Those that were pulled or used; any other is there as well unless it is `missing`."""
-        return [_image(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
+        return [image_of(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
 
     async def image(self, name: str) -> Image | None:
-        return _image(name) if self._has_image(name) else None
+        return image_of(name) if self._has_image(name) else None
 
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         del credentials
@@ -365,6 +368,9 @@ class SimulatedRuntime:
     async def host_usage(self) -> HostUsage:
         return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))
 
+    async def _with_homes(self) -> dict[HomeId, str]:
+        return {home: name for name, stored in self._containers.items() for home in _homes_of(stored)}
+
     async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
         """There is nothing to filter: it has no address."""
         del account
@@ -388,5 +394,5 @@ class SimulatedRuntime:
         return count
 
 
-def _image(name: str) -> Image:
-    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", size_bytes=SIZE_BYTES)
+def _homes_of(stored: StoredContainer) -> list[HomeId]:
+    return [home for source in stored.homes if (home := home_of(source)) is not None]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Final
 
 import msgspec
 
@@ -13,6 +15,8 @@ from greenroom.runtimes.contract import BuildError, Image
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the simulated host behaves. Times are seconds, images are names."""
 
+    address: str = "127.0.0.1:9"
+    """Where the page of each session is; usually nothing is there."""
     create_s: float = 0.0
     start_s: float = 0.0
     paint_s: float = 0.0
@@ -25,6 +29,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     broken_images: frozenset[str] = frozenset()
     """Cannot be pulled, and their containers cannot be started."""
     never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
+
+
+MEMORY_BYTES: Final = 90 << 20
+"""Of every session."""
+SIZE_BYTES: Final = 500_000_000
+"""Of every image."""
+
+
+def image_of(name: str) -> Image:
+    """An image that is on the host."""
+    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}", size_bytes=SIZE_BYTES)
 
 
 class SimulatedBuilder:

@@ -22,6 +22,7 @@ from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.replacement import Failed, continued, failure_line, went_silent
 from greenroom.core.launch.wanted import SpecMaker, WantedSession
 from greenroom.core.session.states import SessionStatus
+from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, in_zone, on_demand_spec, reissued
 from greenroom.db.database import Connection, Database
@@ -103,7 +104,7 @@ def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secre
             cores=old.cores,
             memory=old.memory,
             cpu_mode=old.cpu_mode,
-            only_agent_id=image.only_agent_id,
+            only_agent_id=_agent_with_home(old) or image.only_agent_id,
             runtime_class=old.spec.get("run_config", {}).get("runtime", ""),
         ),
         spec_in=partial(_spec_of_start, old, secrets),
@@ -111,6 +112,12 @@ def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secre
         never_on=old.started_on,
         another_agent="other Agent on another machine" if failed.slow else "other Agent",
     )
+
+
+def _agent_with_home(old: WaitingSession) -> str | None:
+    """The Agent of a session with a kept home, which is on no other; None = it has none."""
+    mounts: list[dict[str, Any]] = old.spec.get("mounts", [])
+    return old.agent_id if any(home_of(str(mount.get("source", ""))) for mount in mounts) else None
 
 
 def _assign_of(old: WaitingSession) -> Exec:

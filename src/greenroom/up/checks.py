@@ -13,6 +13,7 @@ from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
+from greenroom.db.pooler import refuse_pooler
 from greenroom.runtimes.docker.inspection import docker, has_image
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, why_not_listenable
@@ -44,6 +45,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         await check_docker(layout)
     if settings.database_url is not None:
         await check(settings.database_url)
+        await refuse_pooler(settings.database_url)
     if not layout.key_file.exists():
         await _check_new(layout, settings.database_url)
     elif settings.database_url is not None and layout.installation_id.exists():

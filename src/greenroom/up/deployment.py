@@ -98,7 +98,7 @@ class Deployment:
         Raises:
             SetupError: a file is missing that cannot be made again.
         """
-        for name in ("installation", "secrets", "agent"):
+        for name in ("installation", "secrets", "agent", "homes"):
             own(self.folder / name, 0o700)
         for name, account in (("proxy", self.services), ("db", self.database)):
             own(self.folder / name, 0o700, account)

@@ -31,11 +31,8 @@ from greenroom.up.site import Site
 async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
     """Insert the first data of a new installation; `file` gets its password and API key before that. A database with
     data (an external one, used before) keeps it, and the file is not written."""
-    stored = read_json(file)
-    fresh = not stored
-    if fresh:
-        stored = {"api_key": new_key_id(), "api_key_secret": new_secret(), "admin_password": secrets.token_urlsafe(12)}
-        write_json(file, stored, 0o600)
+    fresh = not read_json(file)
+    stored = prepare_credentials(file)
     made = await installation.ensure_first_data(
         db,
         image=image,
@@ -46,6 +43,15 @@ async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: 
     )
     if fresh and not made:
         await asyncio.to_thread(file.unlink)
+
+
+def prepare_credentials(file: Path) -> dict[str, str]:
+    """The password and API key of `file`, for a database that has no data yet; made where there are none."""
+    stored = read_json(file)
+    if not stored:
+        stored = {"api_key": new_key_id(), "api_key_secret": new_secret(), "admin_password": secrets.token_urlsafe(12)}
+        write_json(file, stored, 0o600)
+    return stored
 
 
 def new_key_id() -> str:

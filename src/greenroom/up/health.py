@@ -17,6 +17,7 @@ import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.disk import shortage
+from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import WAITING, AgentState, agent_states
@@ -57,7 +58,8 @@ async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]
 async def database_answers(dsn: str) -> str | None:
     """None when the database answers, else why not."""
     try:
-        async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
+        async with await PatientConnection.connect(dsn, connect_timeout=2, autocommit=True) as connection:
+            connection.answer_s = TIMEOUT_S
             await connection.execute("SELECT 1")
     except (psycopg.Error, OSError) as error:
         return str(error).strip()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -21,11 +21,10 @@ from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.streams import Access
 from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.wire.homes import HomeRemoval, HomeReport
+from greenroom.wire.moment import Moment
 
 VERSION: Final = 1
-
-Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
-"""Seconds since the epoch, before the year 10000: a message with another time is refused, no calendar has it."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -54,6 +53,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """The runtimes that a workspace may ask for, besides Docker's default one."""
     simulated: bool = False
     """Its sessions have no containers."""
+    pauses: bool = True
+    """Its sessions can be stopped and paused, and go on later."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -62,9 +63,11 @@ class ImageReport(Message, frozen=True, kw_only=True):
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way = ""
+    reason: str = ""
+    """Why it comes this way, as a sentence."""
     digest: str = ""
     size_bytes: int = 0
-    """On this host's disk; 0 = not known."""
+    """On this host's disk, or what there is to copy; 0 = not known."""
     progress: int = 0
     error: str = ""
 
@@ -227,6 +230,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     runtime_error: str = ""
     """Why the container runtime does not answer, as a sentence; nothing is offered meanwhile. Empty when it does."""
     images: list[ImageReport] | None = None
+    homes: list[HomeReport] | None = None
+    """All that are there; None = as reported before, or none are kept here."""
     sessions: list[Observed] = []
     unknown: list[str] = []
     logs: list[LogLine] = []
@@ -333,6 +338,8 @@ class Answer(Message, frozen=True, kw_only=True):
     filter_policies_digest: str = ""
     """Of these policies; the Agent repeats it in its check-ins."""
     commands: list[Command] = []
+    homes_to_remove: list[HomeRemoval] = []
+    """All of them, in every answer that is `fresh`."""
     verdicts: dict[str, Literal["destroy", "keep"]] = {}
     managers: list[ManagerAddress] = []
     hold_s: float = 5.0

@@ -48,12 +48,28 @@ STEPS: Final = [
     v1("POST /zones", "zone-created", {"zone_name": "us"}, "zone_id"),
     v1("PATCH /zones/{zone_id}", "zone-changed", {"proxy_port": 8443}),
     v1("DELETE /zones/{zone_id}", "zone-deleted"),
+    v1(
+        "POST /machine-pools",
+        "machine-pool-created",
+        {
+            "name": "cloud",
+            "zone_id": "{default_zone_id}",
+            "provider": "simulated",
+            "secrets": {"key": SECRET},
+            "cores": 4,
+            "memory": 8_000_000_000,
+        },
+        "machine_pool_id",
+    ),
+    v1("PATCH /machine-pools/{machine_pool_id}", "machine-pool-changed", {"secrets": {"key": SECRET}, "idle_s": 60}),
+    v1("DELETE /machine-pools/{machine_pool_id}", "machine-pool-deleted"),
     v1("POST /join-tokens", "join-token-created", {"zone_id": "{default_zone_id}"}, "join_token_id"),
     v1("DELETE /join-tokens/{join_token_id}", "join-token-deleted"),
     v1("DELETE /gateways/{gateway_id}", "gateway-deleted"),
     v1("PATCH /managers/{manager_id}", "manager-changed", {"enabled": False}),
     v1("DELETE /managers/{manager_id}", "manager-deleted"),
     v1("PATCH /agents/{agent_id}", "agent-changed", {"draining": True}),
+    v1("DELETE /homes/{home_id}", "home-folder-deleted"),
     v1("DELETE /agents/{agent_id}/credential", "agent-credential-deleted"),
     v1("DELETE /agents/{agent_id}", "agent-deleted"),
     v1("POST /filter-policies", "web-filter-policy-created", {"name": "strict"}, "filter_policy_id"),
@@ -251,6 +267,11 @@ async def changes(
     (row,) = await db.write(
         "INSERT INTO agents (zone_id, hostname, credential_hash, status)"
         " SELECT zone_id, 'host-1', '', 'dead' FROM zones RETURNING agent_id::text"
+    )
+    made.ids |= row
+    (row,) = await db.write(
+        "INSERT INTO homes (agent_id, user_id, image_id)"
+        " SELECT agent_id, gen_random_uuid(), gen_random_uuid() FROM agents RETURNING home_id::text"
     )
     made.ids |= row
     (row,) = await db.write(

@@ -66,6 +66,17 @@ async def test_in_other_statuses_it_is_refused_with_a_sentence(
     assert (await session.row())["generation"] == 1
 
 
+async def test_where_sessions_cannot_rest_stop_and_pause_are_neither_offered_nor_obeyed(session: Session):
+    await session.db.write("UPDATE agents SET usage = usage || '{\"pauses\": false}'")
+    await session.stage.everybody(allow_kasm_stop=True, allow_kasm_pause=True, keepalive_expiration_action="stop")
+    shown = await session.shown()
+    assert not {"stop", "pause"} & set(shown["actions"])
+    for command in ("stop", "pause"):
+        refused = await order(session, session.ada, command)
+        assert refused.status_code == 409
+        assert "sessions run until they are deleted" in refused.json()["detail"]
+
+
 async def test_a_staged_session_is_refused_with_a_sentence(session: Session):
     await session.db.write("UPDATE sessions SET user_id = NULL")
     refused = await order(session, session.admin, "pause")

@@ -313,6 +313,50 @@ async def test_silent_help_takes_a_setting_and_a_permission_and_is_always_logged
     assert (await helper.post(f"{shared.path}/assist", json={})).status_code == 201
 
 
+async def test_what_is_not_allowed_any_more_ends_with_the_change_of_a_group(
+    shared: Shared, user: Client, with_user: MakeClient
+):
+    joined = await shared.join(user, await shared.share())
+    guest = await shared.join(shared.anonymous, await shared.share(guest=True), name="Gus")
+    generation = (await shared.row())["generation"]
+    await shared.stage.everybody(allow_shared_control=False)
+    assert (await shared.row())["generation"] == generation, "what is not concerned goes on"
+    await shared.stage.everybody(allow_guest_links=False)
+    assert await shared.guests() == {joined["viewer_id"]: "view"}
+    assert not (await shared.verdict(guest["session_token"])).get("allow")
+    await shared.stage.group(shared.ada)
+    (team,) = [one for one in await shared.admin.read("/api/v1/groups") if one["name"] == "Students"]
+    await shared.admin.change(f"/api/v1/groups/{team['group_id']}", settings={"allow_kasm_sharing": False})
+    assert await shared.guests() == {}
+    assert "`allow_kasm_sharing` = false" in (await shared.logged("share-ended"))[-1]
+
+
+@pytest.mark.parametrize("how", ["permission", "membership", "group", "groups of the user", "setting"])
+async def test_help_ends_with_the_permission_to_help(shared: Shared, with_user: MakeClient, how: str):
+    await shared.admin.change("/api/v1/settings", allow_silent_assist=True)
+    helper = await with_user("helper@example.org")
+    user_id = await helper.own_id()
+    codes = ["sessions_assist", "sessions_assist_silent"]
+    group = await shared.admin.make("/api/v1/groups", name="Helpers", permissions=codes)
+    path = f"/api/v1/groups/{group['group_id']}"
+    await shared.admin.put(f"{path}/users/{user_id}")
+    joined = (await helper.post(f"{shared.path}/assist", json={"silent": True})).json()
+    assert await shared.guests() == {joined["viewer_id"]: "view"}
+    if how == "permission":
+        await shared.admin.change(path, permissions=[])
+    elif how == "membership":
+        await shared.admin.delete(f"{path}/users/{user_id}")
+    elif how == "group":
+        await shared.admin.delete(path)
+    elif how == "groups of the user":
+        await shared.admin.change(f"/api/v1/users/{user_id}", groups=[])
+    else:
+        await shared.admin.change("/api/v1/settings", allow_silent_assist=False)
+    assert await shared.guests() == {}
+    assert not (await shared.verdict(joined["session_token"])).get("allow")
+    assert len(await shared.logged("share-ended")) == 1
+
+
 async def test_candidates_are_of_the_owners_groups_or_named_in_full(shared: Shared, user: Client):
     path = f"{shared.path}/share-candidates"
     assert await shared.ada.read(path, q="use") == [], "all users are in All Users"

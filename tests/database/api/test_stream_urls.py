@@ -177,7 +177,11 @@ async def test_an_address_ends_with_the_access_of_its_user(anonymous: Client, ad
 
 
 async def test_zones_and_profiles_are_offered_as_the_groups_allow(user: Client, admin: Client, db: Database):
-    assert await user.read("/api/v1/me/launch-options") == {"zones": [], "images_with_profile": []}
+    assert await user.read("/api/v1/me/launch-options") == {
+        "zones": [],
+        "images_with_profile": [],
+        "nearest": {"mode": "off", "nearer_by_ms": 5, "targets": []},
+    }
     await db.write("UPDATE images SET persistent_profile_path = '/srv/profiles/{user_id}'")
     settings = {"allow_zone_selection": True, "allow_persistent_profile": True}
     await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": settings})

@@ -14,12 +14,22 @@ from greenroom.cli import catalogue
 Greenroom = Callable[..., Done]
 
 IMAGE = "22222222-2222-4222-8222-222222222222"
+COPYING = "two: copying: Agent one has it."
 GROUP = "33333333-3333-4333-8333-333333333333"
 
 
 def image(*agents: tuple[str, str, str, int, str]) -> httpx.Response:
     fields = ("hostname", "state", "how", "progress", "error")
-    rows = [dict(zip(fields, agent, strict=True)) | {"agent_id": agent[0]} for agent in agents]
+    why = {"copying": "Agent one has it."}
+    rows = [
+        {
+            "agent_id": agent[0],
+            "size_bytes": 812_000_000,
+            "reason": why.get(agent[2], ""),
+            **dict(zip(fields, agent, strict=True)),
+        }
+        for agent in agents
+    ]
     available = any(row["state"] == "present" for row in rows)
     return httpx.Response(200, json={"image_id": IMAGE, "name": "x:1", "available": available, "agents": rows})
 
@@ -76,7 +86,7 @@ def test_waiting_says_how_the_image_comes_to_each_agent_and_ends_with_the_first(
     done = greenroom("catalogue", "add", "firefox", "--wait", "--json")
     assert done.code == 0, done.err
     assert done.json["available"] is True
-    assert done.err.split("\n")[:-1] == ["one: building", "two: failed: No way.", "one: present", "two: copying"]
+    assert done.err.split("\n")[:-1] == ["one: building", "two: failed: No way.", "one: present", COPYING]
 
 
 def test_waiting_ends_with_the_reason_when_no_agent_can_get_it(offered: Pretended, greenroom: Greenroom):

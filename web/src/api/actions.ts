@@ -10,7 +10,7 @@ export interface Launch extends LaunchChoices {
 }
 
 /** What a person may choose at a launch; left out = what holds for them. */
-export type LaunchChoices = Pick<Schemas['SessionCreate'], 'zone_id' | 'persistent_profile_mode'>;
+export type LaunchChoices = Pick<Schemas['SessionCreate'], 'zone_id' | 'persistent_profile_mode' | 'round_trips_ms'>;
 
 export function newLaunch(imageId: Uuid, choices: LaunchChoices = {}): Launch {
   return { imageId, key: crypto.randomUUID(), ...choices };
@@ -157,6 +157,17 @@ export function deleteCatalogue(catalogueId: Uuid) {
   );
 }
 
+const MACHINE_POOL = '/api/v1/machine-pools/{machine_pool_id}';
+
+export function changeMachinePool(poolId: Uuid, body: Schemas['MachinePoolPatch']) {
+  return dataOf(client.PATCH(MACHINE_POOL, { params: { path: { machine_pool_id: poolId } }, body }));
+}
+
+/** It goes with the last of its machines. */
+export function deleteMachinePool(poolId: Uuid) {
+  return deletionOf(client.DELETE(MACHINE_POOL, { params: { path: { machine_pool_id: poolId } } }));
+}
+
 export function createUser(body: Schemas['UserCreate']) {
   return dataOf(client.POST('/api/v1/users', { body }));
 }
@@ -301,4 +312,9 @@ export function deleteFilterPolicy(policyId: Uuid) {
 export function askFilterPolicy(policyId: Uuid, host: string, port: number) {
   const params = { path: { filter_policy_id: policyId }, query: { host, port } };
   return dataOf(client.GET('/api/v1/filter-policies/{filter_policy_id}/decision', { params }));
+}
+
+/** Its Agent deletes the home folder as soon as it can; one that is gone already is success. */
+export function deleteHome(homeId: Uuid) {
+  return deletionOf(client.DELETE('/api/v1/homes/{home_id}', { params: { path: { home_id: homeId } } }));
 }

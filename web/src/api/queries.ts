@@ -19,6 +19,8 @@ export const managersQuery = listOf('managers', (init) => client.GET('/api/v1/ma
 export const agentsQuery = listOf('agents', (init) => client.GET('/api/v1/agents', init));
 export const joinTokensQuery = listOf('join-tokens', (init) => client.GET('/api/v1/join-tokens', init));
 export const gatewaysQuery = listOf('gateways', (init) => client.GET('/api/v1/gateways', init));
+export const machinePoolsQuery = listOf('machine-pools', (init) => client.GET('/api/v1/machine-pools', init));
+export const machineOrdersQuery = listOf('machine-orders', (init) => client.GET('/api/v1/machine-orders', init));
 export const imagesQuery = listOf('images', (init) => client.GET('/api/v1/images', init));
 export const catalogueQuery = listOf('catalogue', (init) => client.GET('/api/v1/catalogue', init));
 export const cataloguesQuery = listOf('catalogues', (init) => client.GET('/api/v1/catalogues', init));
@@ -29,6 +31,29 @@ export const groupSettingsQuery = listOf('group-settings', (init) => client.GET(
 export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/settings', init));
 export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
+
+/** Which kept home folders; without a condition those of everybody, or one's own. */
+export type HomesQuestion = Pick<
+  NonNullable<paths['/api/v1/homes']['get']['parameters']['query']>,
+  'user_id' | 'image_id'
+>;
+
+export function homesQuery(query: HomesQuestion) {
+  return queryOptions({
+    queryKey: ['homes', query],
+    queryFn: ({ signal }) => allOf(client.GET('/api/v1/homes', { signal, params: { query } }), signal),
+    refetchInterval: ({ state }) => (state.data?.some((home) => home.state === 'deleting') ? 2000 : 30_000),
+  });
+}
+
+/** What the plan of a machine pool would do now. */
+export function machinePreviewQuery(name: string) {
+  const params = { path: { machine_pool_id: name } };
+  return queryOptions({
+    queryKey: ['machine-preview', name],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/machine-pools/{machine_pool_id}/preview', { signal, params })),
+  });
+}
 
 export function managerQuery(managerId: Uuid) {
   const params = { path: { manager_id: managerId } };

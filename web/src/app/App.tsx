@@ -9,6 +9,7 @@ import { Account } from '../pages/account/Account';
 import { Login } from '../pages/Login';
 import { Launcher } from '../pages/launcher/Launcher';
 import { ConnectPage } from '../pages/session/ConnectPage';
+import { SecondScreenPage } from '../pages/session/SecondScreenPage';
 import { SessionPage } from '../pages/session/SessionPage';
 import { JoinPage } from '../pages/share/JoinPage';
 import { AdminLayout } from './AdminLayout';
@@ -44,6 +45,8 @@ const ManagerPage = page('ManagerPage');
 const Agents = page('Agents');
 const AgentPage = page('AgentPage');
 const Gateways = page('Gateways');
+const Homes = page('Homes');
+const Machines = page('Machines');
 const Logs = page('Logs');
 const Launches = page('Launches');
 const ManagerRequests = page('ManagerRequests');
@@ -56,6 +59,7 @@ export function App() {
     <Suspense fallback={<Waiting />}>
       <Routes>
         <Route path="/join/:shareId" element={<JoinPage />} />
+        <Route path="/second-screen" element={<SecondScreenPage />} />
         <Route element={<LoggedIn />}>
           <Route path="/session/:sessionId" element={<SessionPage />} />
           <Route element={<UserLayout />}>
@@ -71,6 +75,7 @@ export function App() {
             <Route path="staging/:configId" element={<StagingConfigPage />} />
             <Route path="workspaces" element={<Workspaces />} />
             <Route path="catalogue" element={<Catalogue />} />
+            <Route path="homes" element={<Homes />} />
             <Route path="workspaces/new" element={<CreateWorkspace />} />
             <Route path="workspaces/:imageId" element={<WorkspacePage />} />
             <Route path="users" element={<Users />} />
@@ -86,6 +91,7 @@ export function App() {
             <Route path="infrastructure/agents" element={<Agents />} />
             <Route path="infrastructure/agents/:agentId" element={<AgentPage />} />
             <Route path="infrastructure/gateways" element={<Gateways />} />
+            <Route path="infrastructure/machines" element={<Machines />} />
             <Route path="diagnostics/launches" element={<Launches />} />
             <Route path="diagnostics/logs" element={<Logs />} />
             <Route path="diagnostics/manager-requests" element={<ManagerRequests />} />

@@ -1,15 +1,26 @@
-import { Group, Progress } from '@mantine/core';
+import { Group, Progress, Text, Tooltip } from '@mantine/core';
 import type { Agent } from '../api/types';
+import { bytes } from './format';
 import { StatusBadge } from './StatusBadge';
 
-type Pull = Pick<Agent['images'][number], 'state' | 'how' | 'progress'>;
+type Pull = Pick<Agent['images'][number], 'state' | 'how' | 'reason' | 'progress' | 'size_bytes'>;
 
-/** How far an Agent is with an image: present, absent or failed; while it is on its way, how it comes and how much is there. */
+/** How far an Agent is with an image: present, absent or failed; while it is on its way, how and why so it comes, and how
+ *  much of it is there. */
 export function PullState({ pull, label }: { pull: Pull; label: string }) {
   const isComing = pull.state === 'pulling';
   return (
     <Group gap="sm" wrap="nowrap">
-      <StatusBadge status={(isComing && pull.how) || pull.state} />
+      <Tooltip label={pull.reason} disabled={!isComing || pull.reason === ''} multiline maw={320}>
+        <span>
+          <StatusBadge status={(isComing && pull.how) || pull.state} />
+        </span>
+      </Tooltip>
+      {isComing && pull.size_bytes > 0 && (
+        <Text size="xs" c="dimmed" className="number" style={{ whiteSpace: 'nowrap' }}>
+          {`${bytes((pull.size_bytes * pull.progress) / 100)} of ${bytes(pull.size_bytes)}`}
+        </Text>
+      )}
       {isComing && <Progress value={pull.progress} flex="1 1 40px" maw={120} miw={40} animated aria-label={label} />}
     </Group>
   );

@@ -32,6 +32,8 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   stopping: 'moving',
   pausing: 'moving',
   deleting: 'moving',
+  kept: 'resting',
+  'in use': 'good',
   pending: 'moving',
   stopped: 'resting',
   paused: 'resting',

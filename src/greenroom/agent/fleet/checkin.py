@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,10 +22,12 @@ from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedEr
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.backoff import Backoff
+from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.concurrency import wait_for
+from greenroom.wire.homes import HomeRemoval, HomeReport
 from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
 
 log = structlog.get_logger(__name__)
@@ -32,6 +35,7 @@ log = structlog.get_logger(__name__)
 REGISTER_PATH: Final = "/manager_api/v1/register"
 CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 
+UNSHARED_PAUSE_S: Final = 0.5
 FIRST_HOLD_S: Final = 5.0
 REPORT_AGAIN_S: Final = 0.5
 STEPS_WAIT_S: Final = 0.5
@@ -75,6 +79,18 @@ class Host(Protocol):
 
     def want_filter_policies(self, policies: list[FilterPolicy]) -> None: ...
 
+    def homes(self) -> list[HomeReport] | None:
+        """The kept homes, or None when there is nothing new to say of them."""
+        ...
+
+    def homes_reported(self, homes: list[HomeReport]) -> None:
+        """This report of the homes arrived."""
+        ...
+
+    def want_homes_removed(self, removals: list[HomeRemoval]) -> None:
+        """All homes that are to be removed."""
+        ...
+
     def registered(self, installation_id: str) -> None:
         """This Agent belongs to this installation; its Manager has no reports yet.
 
@@ -98,7 +114,9 @@ class CheckInLoop:
         metrics: Metrics,
         join_token_file: Path | None,
         edge_url: str = "",
+        stored: Callable[[], Awaitable[bytes | None]] | None = None,
     ) -> None:
+        """`stored` reads the identity that other processes of this Agent may have changed."""
         self._identity = identity
         self._sessions = sessions
         self._link = link
@@ -107,6 +125,7 @@ class CheckInLoop:
         self._metrics = metrics
         self._join_token_file = join_token_file
         self._edge_url = edge_url
+        self._stored = stored
         self._seq = 0
         self._hold_s = FIRST_HOLD_S
         self._registered = False
@@ -129,6 +148,9 @@ class CheckInLoop:
                 await self._without_manager(error)
             except ManagerRefusedError as error:
                 await self._refused(error)
+            except Unavailable as error:
+                log.warning("the identity cannot be shared", reason=error.message)
+                await asyncio.sleep(UNSHARED_PAUSE_S)
 
     async def report(self) -> None:
         """Send observations that no message carried yet as soon as there are some, forever; the steps of a staged
@@ -199,6 +221,7 @@ class CheckInLoop:
             lateness=self._host.lateness(),
             runtime_error=self._host.runtime_error(),
             images=self._host.images(),
+            homes=self._host.homes(),
             sessions=sessions.outbox.unacknowledged(self._seq, steps=hold_s == 0),
             unknown=sessions.unknown(),
             logs=sessions.outbox.take_log_lines(),
@@ -218,6 +241,8 @@ class CheckInLoop:
         self._sessions.acknowledge(answer.acked_seq)
         if message.images is not None and answer.acked_seq >= message.seq:
             self._host.images_reported(message.images)
+        if message.homes is not None and answer.acked_seq >= message.seq:
+            self._host.homes_reported(message.homes)
         before = (self._sessions.desired.digest, self._sessions.desired.term_seen)
         orders = self._sessions.orders
         is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
@@ -227,6 +252,8 @@ class CheckInLoop:
             return False
         self._health.last_fresh = self._health.last_answer
         self._learn(answer)
+        if answer.fresh:
+            self._host.want_homes_removed(answer.homes_to_remove)
         if answer.images is not None:
             self._host.want_images(answer.images)
         if answer.filter_policies is not None:
@@ -244,6 +271,7 @@ class CheckInLoop:
     # Registration -------------------------------------------------------------------------------------------------
 
     async def _register(self) -> None:
+        await self._identity.keep_shared()  # before another process could propose another id
         token = self._join_token()
         credential = None if token else self._identity.credential
         message = Register(
@@ -267,6 +295,7 @@ class CheckInLoop:
         elif registered.db_epoch != self._identity.db_epoch:
             self._sessions.desired.new_database()
         self._identity.take(registered)
+        await self._identity.keep_shared()
         self._link.managers.learn(manager.url for manager in registered.managers)
         self._sessions.outbox.start_again()
         self._seq = 0
@@ -293,10 +322,20 @@ class CheckInLoop:
         log.warning("no Manager answers; the sessions run on", reason=error.message, next_try_s=round(wait_s, 2))
         await asyncio.sleep(wait_s)
 
+    async def _is_reread(self) -> bool:
+        """Whether another process of this Agent stored another credential."""
+        try:
+            content = await self._stored() if self._stored is not None else None
+        except Unavailable as unavailable:
+            log.warning("the shared identity cannot be read", reason=unavailable.message)
+            return False
+        return content is not None and self._identity.reread(content)
+
     async def _refused(self, error: ManagerRefusedError) -> None:
         """A refusal is followed by a new registration, each time after a longer pause."""
         self._registered = False
-        self._credential_refused = error.status == 401 and not self._credential_refused
+        is_first = error.status == 401 and not self._credential_refused
+        self._credential_refused = is_first and not await self._is_reread()
         self._health.manager_error = error.message
         now = time.monotonic()
         if now - self._last_refusal > FORGIVEN_AFTER_S:

@@ -10,19 +10,20 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from greenroom.agent.fleet.identity import Identity, write_private
-from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
+from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError
 from greenroom.core.backoff import Backoff
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_key, request_for, validity
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
@@ -50,7 +51,7 @@ def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
 
 class EdgeFiles:
     """Keeps the files of one folder (made if missing) fresh; `edge_url` is the gateway's `https://host:port`, as others
-    reach it.
+    reach it. `share` keeps them for the gateways beside other processes of this Agent.
 
     Raises:
         SetupError: the folder cannot be used.
@@ -64,7 +65,10 @@ class EdgeFiles:
         identity: Identity,
         link: ManagerClient,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        share: Callable[[bytes], Awaitable[None]] | None = None,
     ) -> None:
+        self._share = share
         self._folder = folder
         edge_address(edge_url)
         self._identity = identity
@@ -82,10 +86,12 @@ class EdgeFiles:
                 await asyncio.sleep(FIRST_LOOK_S)
                 continue
             try:
-                await self.refresh()
+                if await self.refresh() and self._share is not None:
+                    files = {name: self._read(name) for name in ("edge.key", "edge.pem", "authority.pem", "agent_id")}
+                    await self._share(msgspec.json.encode(files))
                 failures = 0
                 await asyncio.sleep(LOOK_S)
-            except (NoManager, ManagerRefusedError, OSError) as error:
+            except (Unavailable, ManagerRefusedError, OSError) as error:
                 failures += 1
                 pause_s = BACKOFF.delay_s(failures)
                 log.warning("the edge gateway's certificate waits", reason=str(error), next_try_s=pause_s)

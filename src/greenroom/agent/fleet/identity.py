@@ -11,6 +11,7 @@ import hashlib
 import os
 import socket
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -33,6 +34,8 @@ class Identity:
 
     def __init__(self, folder: Path, machine_id: str, hostname: str) -> None:
         self._folder = folder
+        self.share: Callable[[bytes], Awaitable[None]] | None = None
+        """Keeps what is stored for other processes of this Agent."""
         self.place = ""
         self.machine_id = machine_id
         self.hostname = hostname
@@ -45,17 +48,18 @@ class Identity:
         self._lock_descriptor = -1
 
     @classmethod
-    def load(cls, folder: Path) -> Identity:
-        """Lock the folder and read or make the identity in it.
+    def load(cls, folder: Path, place: str = "", name: str = "") -> Identity:
+        """Lock the folder and read or make the identity in it. Several processes with one identity give the `place`
+        that they have in common, and their `name`.
 
         Raises:
             SetupError: another Agent uses the folder, or it cannot be used.
         """
-        identity = cls(folder, machine_id(), socket.gethostname())
+        identity = cls(folder, place or machine_id(), name or socket.gethostname())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             identity._take_lock()
-            identity.place = place_of(folder)
+            identity.place = place or place_of(folder)
             identity._read()
         except BlockingIOError as error:
             raise SetupError(f"Another Agent is running with the folder {folder}; stop it first.") from error
@@ -77,7 +81,7 @@ class Identity:
         self.agent_id = _as_uuid(proposed)
         stored = self._stored()
         if stored is not None and stored.agent_id == self.agent_id:
-            self.credential = stored.credential
+            self.credential = stored.credential or None
             self.installation_id = stored.installation_id
             self.db_epoch = stored.db_epoch
             self.zone_id = stored.zone_id
@@ -103,6 +107,32 @@ class Identity:
         """The Authorization header of every request to a Manager or the api."""
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
+    async def keep_shared(self) -> None:
+        """Return when other processes of this Agent have it; at once where there are none.
+
+        Raises:
+            Unavailable: they do not.
+        """
+        if self.share is not None:
+            await self.share(msgspec.json.encode(self._to_store()))
+
+    def reread(self, content: bytes) -> bool:
+        """Take over what another process of this Agent stored; whether its credential is another."""
+        stored = msgspec.json.decode(content, type=_Stored)
+        is_other = (stored.agent_id, stored.credential) != (self.agent_id, self.credential)
+        self.agent_id, self.credential = stored.agent_id, stored.credential
+        return is_other
+
+    def _to_store(self) -> _Stored:
+        return _Stored(
+            agent_id=self.agent_id,
+            credential=self.credential or "",
+            machine_id=self.machine_id,
+            installation_id=self.installation_id,
+            db_epoch=self.db_epoch,
+            zone_id=self.zone_id,
+        )
+
     def propose(self, agent_id: str) -> None:
         """Use the id of this known Agent; the folder keeps its own until the Manager admits the new one (`take`)."""
         self.agent_id = agent_id
@@ -115,16 +145,8 @@ class Identity:
         self.db_epoch = registered.db_epoch
         self.zone_id = registered.zone_id
         self.incarnation = registered.incarnation
-        stored = _Stored(
-            agent_id=self.agent_id,
-            credential=self.credential or "",
-            machine_id=self.machine_id,
-            installation_id=self.installation_id,
-            db_epoch=self.db_epoch,
-            zone_id=self.zone_id,
-        )
         write_private(self._folder / "agent_id", f"{self.agent_id}\n".encode())
-        write_private(self._folder / "identity.json", msgspec.json.encode(stored))
+        write_private(self._folder / "identity.json", msgspec.json.encode(self._to_store()))
 
 
 def machine_id() -> str:

@@ -211,10 +211,13 @@ class ManagerClient:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def ask(self, path: str, message: Message, answer: type[Answered], *, bearer: str = "") -> Answered:
+    async def ask(
+        self, path: str, message: Message, answer: type[Answered], *, bearer: str = "", is_new: bool = False
+    ) -> Answered:
         """The first answer of a Manager; each one that fails backs off and the next is asked, none twice.
 
-        A check-in's answer is held no longer than a preferred Manager backs off.
+        A check-in's answer is held no longer than a preferred Manager backs off. `is_new`: Managers of an older version
+        do not know this path, and refuse it.
 
         Raises:
             ManagerRefusedError: a Manager refused the message (401, 409, 422).
@@ -227,6 +230,8 @@ class ManagerClient:
             hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
                 response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
+                if is_new and response.status_code == 404:
+                    raise ManagerRefusedError(404, "The Manager has an older version, which cannot do that.")
                 decoded = _decoded(response, answer)
             except _AttemptFailedError as failure:
                 reasons[url] = str(failure)

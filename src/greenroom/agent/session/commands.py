@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.errors import GreenroomError, WrongState
+from greenroom.core.errors import GreenroomError, Unavailable, WrongState
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
@@ -62,6 +62,10 @@ class Commands:
         await self._keep(result)
 
     async def _execute(self, command: Command) -> CommandRecord:
+        try:
+            await self._journal.shared()
+        except Unavailable as error:
+            return _record(command, "done", output=f"The command was not run: {error.message}")
         try:
             result = await self._runtime.exec(command.session_id, as_exec(command))
         except RuntimeUnavailable as error:

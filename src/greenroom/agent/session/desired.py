@@ -76,8 +76,13 @@ class DesiredSessions:
     @property
     def digest(self) -> str:
         if self._digest is None:
-            self._digest = digest({session_id: desired.generation for session_id, desired in self.entries.items()})
+            self._digest = digest({session_id: desired.generation for session_id, desired in self._counted.items()})
         return self._digest
+
+    @property
+    def _counted(self) -> Mapping[str, Desired]:
+        """Of `entries`, what the next answer builds on: nothing before the first list, or of another database."""
+        return self.entries if self.is_known else {}
 
     def accept(self, answer: Answer) -> bool:
         """Apply an answer; False if it was no news (not fresh, or of an earlier term)."""
@@ -95,11 +100,11 @@ class DesiredSessions:
 
     def _take_changes(self, changes: DesiredChanges) -> None:
         left = frozenset(changes.left)
-        self._take(changes.changed, kept={k: held for k, held in self.entries.items() if k not in left})
+        self._take(changes.changed, kept={k: held for k, held in self._counted.items() if k not in left})
 
     def _take(self, news: list[Desired], *, kept: Mapping[str, Desired]) -> None:
         before = self.entries
-        self.entries, self._marks = merge(before, news, self._marks, kept=kept)
+        self.entries, self._marks = merge(self._counted, news, self._marks, kept=kept)
         if (surplus := len(self._marks) - MAX_MARKS) > 0:
             marks = enumerate(self._marks.items())
             self._marks = {k: g for n, (k, g) in marks if n >= surplus or k in self.entries}
@@ -107,14 +112,16 @@ class DesiredSessions:
         self._publish(ListChange(before=before, now=self.entries, is_first=is_first))
 
     def new_database(self) -> None:
-        """The database was restored from a backup: the list does not count any more, the highest term does."""
-        before, self.entries = self.entries, dict[str, Desired]()
-        self._marks, self.condemned, self.is_known = {}, frozenset(), False
-        self._publish(ListChange(before=before, now=self.entries))
+        """The database was restored from a backup, or a standby was promoted: the list does not count any more, the
+        highest term does. Until the next one comes viewers are let in by it; then who is not permitted any more is cut.
+        """
+        self._marks, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
 
     def new_installation(self, db_epoch: str) -> None:
         """The Agent belongs to a new installation, whose terms begin anew."""
         self.new_database()
+        before, self.entries = self.entries, dict[str, Desired]()
+        self._publish(ListChange(before=before, now=self.entries))
         self._journal.note(Term(term=0, db_epoch=db_epoch))
 
     def _publish(self, change: ListChange) -> None:

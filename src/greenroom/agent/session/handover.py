@@ -133,8 +133,10 @@ class Handovers:
             environment=assignment.env,
             workdir=assignment.workdir,
             deadline_s=assignment.deadline_s,
+            once=record.assignment_id,
         )
         try:
+            await self._journal.shared()
             result = await self._runtime.exec(record.session_id, command)
         except GreenroomError as error:
             return changed(record, state="failed", error=f"`assign` could not be run: {error.message}")

@@ -33,6 +33,7 @@ def seen_of(container: Container) -> SeenContainer:
         address=container.address,
         services=container.services,
         exit_code=container.exit_code,
+        ended=container.ended,
     )
 
 

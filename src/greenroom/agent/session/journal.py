@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -17,7 +18,7 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import AssignmentReport
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ COMPACT_ABOVE_BYTES: Final = 1 << 20
 """A larger file is rewritten when most of it is history."""
 
 COMPACT_EVERY_S: Final = 60.0
+SHARED_AGAIN_S: Final = 0.5
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -165,8 +167,14 @@ def replay(content: bytes, name: str = "journal") -> tuple[Memory, int]:
 class Journal:
     """The open journal; `memory` is its content."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, share: Callable[[bytes], Awaitable[None]] | None = None) -> None:
+        """`share` keeps a copy for other processes of this Agent."""
         self._path = path
+        self._share = share
+        self._changes = 0
+        self._shared_changes = 0
+        self._share_lock = asyncio.Lock()
+        self._news = asyncio.Event()
         self._descriptor = -1
         self._written = 0
         self._synced = 0
@@ -205,6 +213,8 @@ class Journal:
             raise OSError(errno.ENOSPC, "the journal cannot be written, the disk is full", str(self._path))
         self._written += len(line)
         self.memory.apply(record)
+        self._changes += 1
+        self._news.set()
 
     async def record(self, record: AnyRecord) -> None:
         """Append a record and return when it is on disk. Concurrent calls share one fsync."""
@@ -216,6 +226,37 @@ class Journal:
                 await asyncio.to_thread(os.fsync, self._descriptor)
                 self._synced = target
 
+    async def shared(self) -> None:
+        """Return when other processes of this Agent would know all of it; at once where there are none.
+
+        Raises:
+            RuntimeUnavailable: they would not: what must run once only must not begin.
+        """
+        if self._share is None:
+            return
+        mine = self._changes
+        async with self._share_lock:
+            if self._shared_changes < mine:
+                target = self._changes
+                await self._share(self._content())
+                self._shared_changes = target
+
+    async def share_news(self) -> None:
+        """Keep the copy up to date, forever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self.shared()
+            except Unavailable as error:
+                log.warning("other processes of this Agent do not know the newest", reason=error.message)
+                self._news.set()
+                await asyncio.sleep(SHARED_AGAIN_S)
+
+    def _content(self) -> bytes:
+        """The fewest records."""
+        return b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
+
     async def keep_small(self) -> None:
         """Compact the file at intervals, forever."""
         while True:
@@ -226,7 +267,7 @@ class Journal:
         """Rewrite a large file that is mostly history with the fewest records; a crash leaves the old or the new
         one."""
         async with self._sync_lock:
-            content = b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
+            content = self._content()
             if self._written < max(COMPACT_ABOVE_BYTES, 4 * len(content)):
                 return
             new = self._path.with_suffix(".new")

@@ -152,6 +152,10 @@ class ObservedSessions:
             self._journal.note(after)
             self.changed.emit(session_id)
 
+    async def shared(self) -> None:
+        """As `Journal.shared`."""
+        await self._journal.shared()
+
     async def remember_durably(self, session_id: str, **changes: object) -> None:
         """The same, on disk when this returns."""
         await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -214,7 +215,8 @@ class Prober:
             return False
         await self._sessions.observed.remember_durably(session_id, first_launch="started")
         try:
-            result = await self._runtime.exec(session_id, spec.first_launch)
+            await self._sessions.observed.shared()
+            result = await self._runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
         except GreenroomError as error:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
             return False

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -29,6 +29,7 @@ from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.session.views import SessionSnapshot, SessionView
 from greenroom.agent.stream.company import Company
+from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.questions import (
     Shown,
     basic,
@@ -41,7 +42,6 @@ from greenroom.agent.stream.questions import (
     refusal,
     tokens_in,
 )
-from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
@@ -55,6 +55,7 @@ from greenroom.core.session.streams import (
 )
 from greenroom.core.session.targets import Target, target_of
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.stream_cutting import StreamTerminator
 from greenroom.wire.company import Watched
 from greenroom.wire.messages import Stream, StreamVerdict
 
@@ -66,6 +67,9 @@ Report = Callable[[str, str], None]
 
 class Identity(Protocol):
     """The Agent's identity (agent.fleet.identity)."""
+
+    @property
+    def agent_id(self) -> str: ...
 
     @property
     def route(self) -> str: ...
@@ -112,6 +116,7 @@ class StreamAuthoriser:
     `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
     `report` is called with every refusal that an administrator should see, `opened` and `closed`
     (`greenroom.agent.stream.viewers`) with every stream, `decided` with `allowed` or `refused` for every request.
+    `acting` and `replicas` are what gateways elsewhere are answered (`greenroom.agent.stream.gateways`).
     """
 
     def __init__(
@@ -128,6 +133,8 @@ class StreamAuthoriser:
         opened: Write,
         closed: Write,
         decided: Callable[[str], None] = lambda outcome: None,
+        acting: Callable[[], bool] = lambda: True,
+        replicas: Callable[[], Iterable[str]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
@@ -140,8 +147,9 @@ class StreamAuthoriser:
         self._report = report
         self._decided = decided
         self._clock = clock
-        self.openings = Openings(opened, closed, clock)
-        self.company = Company(self._viewers, self._send_watched, clock)
+        self.gateways = Gateways(identity, sessions, acting, replicas, clock)
+        self.openings = Openings(opened, closed, clock, self.gateways.connected)
+        self.company = Company(self._viewers, self._send_watched, clock, self.gateways.connected)
         self._relisted = asyncio.Event()
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
 
@@ -160,6 +168,7 @@ class StreamAuthoriser:
             check_upload(headers, session)
             check_watching(headers, viewer, target)
             client = client_in(headers)
+            await self.gateways.admit(viewer, session, client, websocket=is_websocket)
             if is_websocket:
                 self._opened(viewer, client, target)
             elif viewer.viewer_id and client.connection is not None:
@@ -343,10 +352,12 @@ class StreamAuthoriser:
     def authorised_changed(self, session_id: str) -> None:
         """The permitted viewers of the session changed: forget and cut those no longer permitted."""
         self._relisted.set()
+        self.gateways.changed(session_id)
         session = self._sessions.get(session_id)
         for viewer in self._viewers.forget_revoked(session_id, permitted_by(session.authorised) if session else None):
             if viewer.viewer_id:
-                self._cutter.cut_clients_soon(session_id, viewer.connections)
+                here = [connection for connection in viewer.connections if not connection.gateway]
+                self._cutter.cut_clients_soon(session_id, here)
                 continue
             beside = session.services.values() if session else ()
             for address in filter(None, (viewer.address, *beside)):

@@ -14,11 +14,11 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.stream.tcp_table import connected
 from greenroom.agent.stream.viewers import Client, Viewer, Viewers
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.visits import Connection
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.tcp_table import connected
 from greenroom.wire.company import Watched, Watcher
 
 log = structlog.get_logger(__name__)

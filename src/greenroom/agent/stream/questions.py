@@ -22,6 +22,7 @@ from greenroom.core.session.streams import (
 )
 from greenroom.core.session.targets import Target
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.gateways import GATEWAY_HEADER
 from greenroom.wire.messages import Authorised
 
 
@@ -35,7 +36,7 @@ class Shown:
 
 def client_in(headers: Headers) -> Client:
     """From where the viewer comes."""
-    names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for")
+    names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for", GATEWAY_HEADER)
     return client_of(*(headers.get(name, "") for name in names))
 
 

@@ -9,7 +9,7 @@ purpose: no container is touched before there is a list.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +21,21 @@ from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.views import SessionSnapshot
+from greenroom.core.errors import Unavailable
 from greenroom.core.workspace.session_spec import Service, SessionSpec
 from greenroom.kit.concurrency import wait_for
-from greenroom.wire.messages import Authorised
+from greenroom.wire.messages import Authorised, Observed
 
 log = structlog.get_logger(__name__)
 
 FILE: Final = "viewable.json"
 SAVE_EVERY_S: Final = 20.0
 """The file is written at once when permitted viewers change, and this often for the time of the last answer."""
+COPY_AGAIN_S: Final = 1.0
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-class _Session(msgspec.Struct, frozen=True, kw_only=True):
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer to nginx is made of; `credential` is that of its container."""
 
     session_id: str
@@ -48,6 +50,20 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
     upstream_auth: str
     page_path: str = "/"
     services: tuple[Service, ...] = ()
+    address: str | None = None
+    addresses: dict[str, str] = {}
+    """Of its page, and by name of what is beside it: for other processes of this Agent."""
+
+    @property
+    def snapshot(self) -> SessionSnapshot:
+        return SessionSnapshot(
+            session_id=self.session_id,
+            spec=self.spec,
+            address=self.address,
+            services=self.addresses,
+            authorised=self.authorised,
+            handed_over=self.handed_over,
+        )
 
     @property
     def spec(self) -> SessionSpec:
@@ -67,14 +83,23 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     boot_id: str
     last_fresh: float | None
     sessions: list[msgspec.Raw]
-    """Each a `_Session`."""
+    """Each a `Shown`."""
 
 
 class SessionCache:
     """The table of sessions as the stream authoriser sees it (`views.SessionView`)."""
 
-    def __init__(self, sessions: Sessions, folder: Path, boot_id: str | None = None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        folder: Path,
+        boot_id: str | None = None,
+        share: Callable[[bytes], Awaitable[None]] | None = None,
+    ) -> None:
+        """`share` keeps a copy for other processes of this Agent."""
         self._sessions = sessions
+        self._share = share
+        self._copied = b""
         self._file = folder / FILE
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
         self.authorised_changed = Signal[str]()
@@ -83,17 +108,22 @@ class SessionCache:
         self._encoded: dict[str, msgspec.Raw] = {}
         """Of the file: with 700 sessions, making all of them anew for one that changed costs more than its launch."""
         self._outdated = set[str]()
-        sessions.acknowledged.subscribe(lambda observed: self._outdated.add(observed.session_id))
+        sessions.acknowledged.subscribe(self._acknowledged)
         stored, self._kept = self._read()
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
         """When a Manager last confirmed it to an earlier process of this Agent."""
 
-    def _read(self) -> tuple[_Stored, dict[str, _Session]]:
-        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, _Session]()
+    def _acknowledged(self, observed: Observed) -> None:
+        self._outdated.add(observed.session_id)
+        if self._share is not None:
+            self._changed.set()
+
+    def _read(self) -> tuple[_Stored, dict[str, Shown]]:
+        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[]), dict[str, Shown]()
         try:
             stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
-            sessions = [msgspec.json.decode(session, type=_Session) for session in stored.sessions]
+            sessions = [msgspec.json.decode(session, type=Shown) for session in stored.sessions]
         except FileNotFoundError:
             return nothing
         except msgspec.MsgspecError as error:  # at worst, viewers wait for a Manager
@@ -148,6 +178,7 @@ class SessionCache:
             else:
                 self._encoded.pop(session_id, None)
         sessions = list(self._encoded.values())
+        await self._copy(sessions)
         if not (sessions or self._has_saved):
             return  # there is no viewer, and the file says no more
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
@@ -157,13 +188,26 @@ class SessionCache:
         except OSError as error:
             log.warning("what viewers need after a restart cannot be kept", file=str(self._file), reason=str(error))
 
-    def _of(self, session_id: str) -> _Session | None:
+    async def _copy(self, sessions: list[msgspec.Raw]) -> None:
+        content = msgspec.json.encode(sessions)
+        if self._share is None or content == self._copied:
+            return
+        try:
+            await self._share(content)
+            self._copied = content
+        except Unavailable as error:
+            log.warning("other processes of this Agent have an older copy", reason=error.message)
+            asyncio.get_running_loop().call_later(COPY_AGAIN_S, self._changed.set)
+
+    def _of(self, session_id: str) -> Shown | None:
         snapshot = self._sessions.get(session_id)
         if snapshot is None or snapshot.authorised is None:
             return None
-        return _Session(
+        return Shown(
             session_id=session_id,
             authorised=snapshot.authorised,
             handed_over=snapshot.handed_over,
+            address=snapshot.address,
+            addresses=dict(snapshot.services),
             **{name: getattr(snapshot.spec, name) for name in _OF_SPEC},
         )

@@ -18,11 +18,11 @@ import msgspec
 import structlog
 
 from greenroom.agent.fleet.identity import write_private
-from greenroom.agent.stream.tcp_table import connected
 from greenroom.core.security_events import source_of
 from greenroom.core.session.streams import Access, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.tcp_table import connected
 
 log = structlog.get_logger(__name__)
 
@@ -200,14 +200,15 @@ class Openings:
             )
 
 
-def client_of(address: str, port: str, forwarded_for: str) -> Client:
-    """The viewer's client, by the `address` and `port` that connected to the gateway beside this Agent.
+def client_of(address: str, port: str, forwarded_for: str, gateway: str = "") -> Client:
+    """The viewer's client, by the `address` and `port` that connected to the gateway: the one beside this Agent, or
+    the one elsewhere with the id `gateway`.
 
     `forwarded_for` is the client address that a gateway in front reports, empty without one. A viewer who may connect
     to the edge gateway could forge it, so the seen address stands beside it.
     """
     try:
-        connection = Connection(str(ip_address(address)), int(port))
+        connection = Connection(str(ip_address(address)), int(port), gateway)
     except ValueError:
         connection = None
     try:

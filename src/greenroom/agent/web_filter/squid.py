@@ -166,9 +166,11 @@ class Squid:
             )
         options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
         options += ["--inh-caps=-all", "--bounding-set=-all"]
+        # Its shared memory is named after the service: Squids of another account, as the host's own, would have it.
+        squid = [program, "-N", "-n", f"greenroom{self._owner.uid}", "-f", str(self._folder / "squid.conf")]
         with errors.open("wb") as output:
             return subprocess.Popen(
-                ["setpriv", *options, "--", program, "-N", "-f", str(self._folder / "squid.conf")],
+                ["setpriv", *options, "--", *squid],
                 cwd=self._folder,
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                 stdin=subprocess.DEVNULL,

@@ -17,6 +17,7 @@ from greenroom.api.access import group_rules
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
+from greenroom.api.session.withdrawals import change_of_rights
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
@@ -85,7 +86,7 @@ async def change_user(
     password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
-    async with db.transaction() as connection:
+    async with change_of_rights(db, logs) as connection:
         current = await users.lock_user(connection, user_id)
         caller.require_not_above(current.permissions)
         changed = replace(current, **changes)

@@ -8,6 +8,7 @@ from greenroom.api.access import group_rules
 from greenroom.api.access.schemas import GroupCreate, GroupPatch
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
+from greenroom.api.session.withdrawals import change_of_rights
 from greenroom.core.errors import Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -49,7 +50,7 @@ async def update(
     given = changes.pop("settings", {})
     group_rules.require_for_settings(caller, given)
     settings = await group_rules.stored_settings(db, secrets, given, seen.settings)
-    async with db.transaction() as connection:
+    async with change_of_rights(db, logs) as connection:
         before = await groups.lock_group(connection, group_id)
         group_rules.require_not_above(caller, before)
         if before.is_system and changes.get("name", before.name) != before.name:
@@ -71,7 +72,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, group_id: str) -
     """Delete a group; the two system groups stay."""
     group = await groups.get_group(db, group_id)
     group_rules.require_not_above(caller, group)
-    async with db.transaction() as connection:
+    async with change_of_rights(db, logs) as connection:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
     await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
@@ -84,7 +85,7 @@ async def add_user(db: Database, logs: LogWriter, caller: Caller, group_id: str,
     user = await users.get_user(db, user_id)
     caller.require_to_have(group.permissions)
     group_rules.require_for_member(caller, user)
-    async with db.transaction() as connection:
+    async with change_of_rights(db, logs) as connection:
         await users.lock_user(connection, user.user_id)
         added = await users.add_to_group(connection, user.user_id, group.group_id)
     await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
@@ -97,7 +98,7 @@ async def remove_user(db: Database, logs: LogWriter, caller: Caller, group_id: s
     group = await group_rules.changeable_group(db, caller, group_id)
     user = await users.get_user(db, user_id)
     await group_rules.require_leaving(db, caller, group.group_id, user.user_id)
-    async with db.transaction() as connection:
+    async with change_of_rights(db, logs) as connection:
         await users.lock_user(connection, user.user_id)
         removed = await users.remove_from_group(connection, user.user_id, group.group_id)
         await users.require_an_administrator(connection)

@@ -10,6 +10,7 @@ import structlog
 from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
+from greenroom.api.session.withdrawals import change_of_rights
 from greenroom.core.errors import Unavailable
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
 from greenroom.core.log_codes import LogCode
@@ -63,7 +64,8 @@ async def change_settings(db: Database, logs: LogWriter, caller: Caller, snapsho
         for name, value in sent.items()
     }
     before = snapshot.installation
-    await change_installation_settings(db, changes)
+    async with change_of_rights(db, logs) as connection:
+        await change_installation_settings(connection, changes)
     await snapshot.reload()
     old, new = ({name: getattr(each, name) for name in changes} for each in (before, snapshot.installation))
     audit(logs, caller, LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+
+from fastapi import Request
 
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.forecast import LIMIT_REACHED, Prospect, prospect
+from greenroom.core.launch.nearest import RoundTripTarget, round_trip_targets
 from greenroom.core.launch.plan import plan_launch
 from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database
+from greenroom.db.fleet.edges import read_ways
 from greenroom.db.launch.forecast import Offer, Workspace
 from greenroom.db.launch.ledger import UserOfLauncher, read_launcher
 from greenroom.db.pool import configs
@@ -31,6 +36,22 @@ async def own_workspaces(
         for image_id, workspace in offer.workspaces.items()
         if image_id in allowed
     ]
+
+
+async def targets_of(db: Database, offers: Coalesced[Offer], asked: Request) -> tuple[RoundTripTarget, ...]:
+    """Where the browser of a user measures the way to each zone."""
+    zones = (await offers.get()).supply.zones
+    if len(zones) < 2:
+        return ()
+    edges: defaultdict[str, list[str]] = defaultdict(list)
+    for way in await read_ways(db):
+        if way.edge_url:
+            edges[way.zone_id].append(way.edge_url)
+    host = asked.headers.get("host", "")
+    request = LaunchRequest(
+        user_id="", image_id="", request_host=host, gateway_zone=asked.headers.get("x-greenroom-zone") or None
+    )
+    return round_trip_targets(zones, current_zone_id(zones, request, may_choose=False), edges, host)
 
 
 def _prospect(workspace: Workspace, offer: Offer, user: UserOfLauncher, gateway_zone: str | None) -> Prospect:

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 
 from greenroom.api.deps import Db, Offers, SecretsDep
-from greenroom.api.launch.forecast import own_workspaces
+from greenroom.api.launch.forecast import own_workspaces, targets_of
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
@@ -19,6 +19,8 @@ from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound
+from greenroom.core.launch.compatibility import profile_is_allowed
+from greenroom.core.launch.nearest import NEARER_BY_MS
 from greenroom.core.listing import order_of, words_of
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
@@ -43,15 +45,22 @@ async def list_own_images(
 
 
 @router.get("/me/launch-options")
-async def get_launch_options(db: Db, caller: Annotated[Caller, requires(USER)]) -> LaunchOptions:
-    """What this user may choose when launching a workspace."""
+async def get_launch_options(
+    request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
+) -> LaunchOptions:
+    """What this user may choose when launching a workspace, and how the browser finds the zone nearest to it."""
     settings = resolve(await memberships_of(db, caller.own_user_id()))
+    mode = settings["nearest_zone"].value
+    targets = () if mode == "off" else await targets_of(db, offers, request)
     return LaunchOptions.model_validate(
         {
+            "nearest": {"mode": mode, "nearer_by_ms": NEARER_BY_MS, "targets": targets},
             "zones": await ledger.list_zones(db) if settings["allow_zone_selection"].value else [],
-            "images_with_profile": await ledger.list_images_with_profile(db)
-            if settings["allow_persistent_profile"].value
-            else [],
+            "images_with_profile": [
+                image_id
+                for image_id, path in await ledger.list_profile_paths(db)
+                if profile_is_allowed(settings["allow_persistent_profile"], path)
+            ],
         }
     )
 

@@ -71,7 +71,7 @@ class Rights:
     def actions(self, session: Session) -> list[Action]:
         """The actions that the caller may take now and that would change something."""
         status, has_user = session.status, session.user_id is not None
-        can: list[Action] = [*possible(status, has_user=has_user)]
+        can: list[Action] = [*possible(status, has_user=has_user, pauses=session.pauses)]
         if status in _DELETABLE:
             can.append("delete")
         if status is not SessionStatus.DELETED:
@@ -102,7 +102,7 @@ async def order(
     """
     await require_allowed(db, caller, session, command)
     session_id, status = session.session_id, session.status
-    if reason := refusal(command, status, has_user=session.user_id is not None):
+    if reason := refusal(command, status, has_user=session.user_id is not None, pauses=session.pauses):
         raise WrongState(reason)
     if status in TRANSITIONS[command].settled:
         return status

@@ -144,6 +144,7 @@ async def launch_session(
             network_id=body.network_id or None,
             persistent_profile_mode=body.persistent_profile_mode,
             idempotency_key=idempotency_key or None,
+            round_trips_ms={str(zone_id): ms for zone_id, ms in body.round_trips_ms.items()},
         ),
     )
     return Launched(

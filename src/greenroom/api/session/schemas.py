@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Secret, Shaped, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
+from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 
@@ -109,6 +110,10 @@ class SessionCreate(Body):
     persistent_profile_mode: Annotated[
         Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
     ] = None
+    round_trips_ms: Annotated[
+        dict[UUID, Annotated[float, Field(ge=0, le=MAX_ROUND_TRIP_MS)]],
+        Field(max_length=MAX_ZONES, description="zone → what the browser measured; counts with `nearest_zone`"),
+    ] = {}
 
 
 class Launched(View):
@@ -247,6 +252,23 @@ class ZoneChoice(View):
     zone_name: str
 
 
+class RoundTripTargetView(View):
+    """Where a browser measures its round trip to a zone: `GET <address>/round_trip`."""
+
+    zone_id: UUID
+    zone_name: str
+    current: Annotated[bool, Field(description="a launch begins here if no other zone is nearer")]
+    addresses: Annotated[list[str], Field(description="an empty text = the gateway that was addressed")]
+
+
+class NearestView(View):
+    """How a launch begins in the zone nearest to the user."""
+
+    mode: NearestZone
+    nearer_by_ms: Annotated[float, Field(description="a zone counts as nearer if its round trip is this much shorter")]
+    targets: Annotated[list[RoundTripTargetView], Field(description="none where there is no choice")]
+
+
 class LaunchOptions(View):
     """What the person may choose when launching; empty lists where nothing may be chosen."""
 
@@ -254,6 +276,7 @@ class LaunchOptions(View):
     images_with_profile: Annotated[
         list[UUID], Field(description="workspaces with a persistent profile; none unless `allow_persistent_profile`")
     ]
+    nearest: NearestView
 
 
 class ConnectBody(Body):

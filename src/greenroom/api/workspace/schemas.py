@@ -43,7 +43,9 @@ class ImageOnAgent(View):
     hostname: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
+    reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
     progress: Annotated[int, Field(description="0-100 while it is on its way")]
+    size_bytes: Annotated[int, Field(description="on the host's disk, or what there is to copy; 0 = not known")]
     error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
 
 

@@ -216,13 +216,21 @@ _ALL: Final = (
         description="Choose the zone of a launch",
     ),
     Setting(
+        name="nearest_zone",
+        kind="choice",
+        default="off",
+        choices=("off", "suggest", "on"),
+        description="Begin launches in the zone nearest to the user's browser, if its streams go straight there: on, or"
+        " suggested to users who may choose the zone",
+    ),
+    Setting(
         name="allow_persistent_profile",
         kind="bool",
         default=False,
         looseness=float,
         kept_with_session=True,
         description="Keep the home folder between sessions where the workspace has a profile path; a launch with one"
-        " gets no staged session",
+        " gets no staged session. Homes that the installation keeps need no `true`; `false` forbids them, too",
     ),
     Setting(
         name="expose_user_environment_vars",

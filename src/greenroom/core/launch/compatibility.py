@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
+from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.core.workspace.volumes import USER_TOKENS, VolumeMappings, is_writable
 
@@ -42,10 +43,13 @@ class LaunchFacts:
     def value(self, name: str) -> Any:
         return self.settings[name].value
 
+    def may_have_profile(self) -> bool:
+        return profile_is_allowed(self.settings["allow_persistent_profile"], self.persistent_profile_path)
+
     def profile_is_applied(self) -> bool:
         return (
             bool(self.persistent_profile_path)
-            and bool(self.value("allow_persistent_profile"))
+            and self.may_have_profile()
             and self.persistent_profile_mode != "Disabled"
         )
 
@@ -63,6 +67,13 @@ class LaunchFacts:
             "The workspace's persistent profile is not used: allow_persistent_profile is off for the user"
             f" ({source}), so what is saved in the session ends with it."
         )
+
+
+def profile_is_allowed(setting: Resolved, path: str | None) -> bool:
+    """Whether `allow_persistent_profile` lets a user have a profile at this path. Homes that the installation keeps are
+    a choice of the workspace, which a group can forbid; folders of hosts a group has to allow.
+    """
+    return bool(setting.value) or (path == KEPT and not setting.groups)
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,6 +120,10 @@ def _fraction(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 1.0
 
 
+RESTRICTED: Final = "the workspace is restricted to"
+HOME_THERE: Final = "the user's home folder of this workspace is kept on"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRequest:
     """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any. `runtime_class`:
@@ -131,6 +135,8 @@ class PlacementRequest:
     memory: int
     cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
+    only_why: str = RESTRICTED
+    """Why no other Agent is, as the beginning of a sentence that ends with the allowed one."""
     runtime_class: str = ""
 
     def reserved_cores(self, agent: AgentView) -> float:
@@ -198,7 +204,7 @@ def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) ->
     """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if that is in the zone."""
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
-        return Rejection(agent, "restricted", f"{agent.hostname}: the workspace is restricted to {allowed}")
+        return Rejection(agent, "restricted", f"{agent.hostname}: {request.only_why} {allowed}")
     for check in _CHECKS:
         found = check(agent, request)
         if found is not None:

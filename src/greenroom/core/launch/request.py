@@ -10,11 +10,13 @@ from functools import partial
 from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.placement import session_of
+from greenroom.core.launch.nearest import nearest_zone
+from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
 from greenroom.core.session.expiry import clocks_of
 from greenroom.core.workspace.exec_config import command_of, commands_problem
+from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec, File, ProfileMode
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
 
@@ -39,10 +41,12 @@ class LaunchRequest:
     network_id: str | None = None
     persistent_profile_mode: str | None = None
     idempotency_key: str | None = None
+    round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
+    """Zone id → what the user's browser measured."""
 
     def body(self) -> str:
         """What must be equal if the idempotency key is equal."""
-        return json.dumps(asdict(replace(self, request_host="", gateway_zone=None)), sort_keys=True)
+        return json.dumps(asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={})), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,8 @@ class LaunchSnapshot(LaunchingUser):
     ssh_public_key: str | None
     ssh_private_key_encrypted: bytes | None
     repeated: RepeatedLaunch | None
+    home_agent_id: str | None = None
+    """The Agent that keeps the user's home of this workspace; None = none does."""
 
 
 class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
@@ -150,7 +156,7 @@ def planned(
     max_sessions = int(facts.value("max_kasms_per_user"))
     if snapshot.num_sessions >= max_sessions:
         raise limit_reached(max_sessions)
-    begins_in = current_zone_id(snapshot.zones, request, may_choose=bool(facts.value("allow_zone_selection")))
+    begins_in, nearer = _begins_in(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
     extras = _extras_of(request, snapshot, facts, decrypt)
     assign = _with_identity(facts.assign, request, snapshot.username) if facts.assign else Exec(argv=())
@@ -175,12 +181,20 @@ def planned(
             image=image,
             permissions=permissions,
             assign=assign,
-            request=session_of(image),
+            request=_placed_with_home(session_of(image), snapshot.home_agent_id, facts),
             spec_in=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
-            remark=facts.missing_profile() or "",
+            remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
             keeps_room=True,
         ),
     )
+
+
+def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:
+    """Where the user's home is: anywhere else they would find an empty one. A workspace's own restriction holds."""
+    is_kept = facts.persistent_profile_path == KEPT and facts.profile_is_applied()
+    if not is_kept or home_agent_id is None or request.only_agent_id is not None:
+        return request
+    return replace(request, only_agent_id=home_agent_id, only_why=HOME_THERE)
 
 
 def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFacts:
@@ -212,6 +226,18 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
         return request.zone_id
     addressed = [zone for zone in zones if request.gateway_zone in (zone.zone_name, *zone.former_names)]
     return (addressed or list(zones))[0].zone_id
+
+
+def _begins_in(
+    zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
+) -> tuple[str, str]:
+    """The zone in which the launch begins; and why, if it is not the current one."""
+    may_choose = bool(facts.value("allow_zone_selection"))
+    current = current_zone_id(zones, request, may_choose=may_choose)
+    if facts.value("nearest_zone") != "on" or (request.zone_id and may_choose):
+        return current, ""
+    nearest = nearest_zone(zones, current, image, request.round_trips_ms)
+    return (nearest.zone_id, nearest.reason) if nearest else (current, "")
 
 
 def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:

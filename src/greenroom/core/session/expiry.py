@@ -69,6 +69,8 @@ class SessionLifetime:
     expires: datetime | None
     time_limit_ends: datetime | None
     clocks: Clocks
+    pauses: bool
+    """Its Agent can stop and pause sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,9 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
     source = session.clocks.keepalive_from or "`keepalive_expiration`"
     action_from = f"; {session.clocks.action_from}" if session.clocks.action_from else ""
     reason = f"No user used it for {session.clocks.keepalive_s:g} s: {source}{action_from}."
+    if not session.pauses and session.clocks.action != "delete":
+        reason += f" It is deleted: where it is, no session can {session.clocks.action} and go on."
+        return _expiry(session, "delete", expires, "keepalive_expiration", reason)
     return _expiry(session, session.clocks.action, expires, "keepalive_expiration", reason)
 
 

@@ -65,7 +65,8 @@ class Wanted:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenContainer:
     """One container of this Agent as the runtime shows it. `address` is host:port of the session's page, `services` has
-    those of what it serves beside it, by name.
+    those of what it serves beside it, by name. `ended` is the runtime's sentence for why it is exited; empty = its
+    first process ended.
     """
 
     session_id: str
@@ -75,6 +76,7 @@ class SeenContainer:
     address: str | None = None
     services: Mapping[str, str] = field(default_factory=dict[str, str])
     exit_code: int | None = None
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +187,9 @@ def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, givi
 def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
     if wanted.want is Want.STOPPED:
         return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; that is taken for the stop")
-    return _do(ActionKind.EXAMINE, wanted, f"the container ended by itself with exit code {seen.exit_code}")
+    return _do(
+        ActionKind.EXAMINE, wanted, seen.ended or f"the container ended by itself with exit code {seen.exit_code}"
+    )
 
 
 def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
@@ -272,7 +276,7 @@ def observe(
     if seen is None:
         return _observe_nothing(wanted, known)
     if is_unexplained(wanted, seen, known):
-        return ObservedState.FAILED, unasked_exit(seen.exit_code)
+        return ObservedState.FAILED, seen.ended or unasked_exit(seen.exit_code)
     if seen.state is ContainerState.CREATED and wanted.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
     return _OBSERVED[seen.state], ""

@@ -7,12 +7,13 @@ access of their share at that moment, and the Agent and the session's page enfor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.permissions import allows
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import OPEN, Access
 
@@ -73,6 +74,30 @@ def refusal_to_share(
         (wish.access == "view" and keeps_view_only is False, NO_VIEW_ONLY),
     )
     return next((sentence for applies, sentence in reasons if applies), None)
+
+
+def reason_to_end(
+    access: Access,
+    audience: Audience,
+    *,
+    silent: bool,
+    settings: Mapping[str, Resolved],
+    permissions: Collection[str],
+    silence_allowed: bool,
+) -> str | None:
+    """Why a share that is open may not go on, as a sentence; None = it may.
+
+    `settings` are those of the session's user, `permissions` those of the administrator who helps. How long it lasts
+    was decided when it was made.
+    """
+    if audience != "assistant":
+        wish = ShareWish(access=access, audience=audience)
+        return refusal_to_share(wish, settings, status=SessionStatus.RUNNING, keeps_view_only=None)
+    if not allows(permissions, ("sessions_assist",)):
+        return "The administrator who helped has no permission `sessions_assist` any more."
+    if silent and not allows(permissions, ("sessions_assist_silent",)):
+        return "The administrator who helped has no permission `sessions_assist_silent` any more."
+    return refusal_of_silence(allowed=silence_allowed) if silent else None
 
 
 NO_VIEW_ONLY: Final = (

@@ -166,11 +166,19 @@ TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
 }
 
 
-def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool) -> str | None:
-    """Why the command cannot be obeyed now, as a sentence; None = it can, or nothing is left to do."""
+PAUSES: Final[frozenset[LifecycleCommand]] = frozenset({"stop", "pause"})
+"""Not every runtime can do them."""
+
+
+def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool, pauses: bool = True) -> str | None:
+    """Why the command cannot be obeyed now, as a sentence; None = it can, or nothing is left to do. `pauses`: its Agent
+    can stop and pause sessions.
+    """
     transition = TRANSITIONS[command]
     if not has_user:
         return f"A staged session cannot be {transition.done}: it waits, running, for the user it will be handed to."
+    if not pauses and command in PAUSES:
+        return f"The session cannot be {transition.done}: where it is, sessions run until they are deleted."
     if status in transition.sources | transition.settled:
         return None
     if status in RETURNING:
@@ -179,6 +187,10 @@ def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool)
     return f"The session is {status}; it can be {transition.done} while it is {when}."
 
 
-def possible(status: SessionStatus, *, has_user: bool) -> tuple[LifecycleCommand, ...]:
+def possible(status: SessionStatus, *, has_user: bool, pauses: bool = True) -> tuple[LifecycleCommand, ...]:
     """The commands that would change something now."""
-    return tuple(name for name, transition in TRANSITIONS.items() if has_user and status in transition.sources)
+    return tuple(
+        name
+        for name, transition in TRANSITIONS.items()
+        if has_user and status in transition.sources and (pauses or name not in PAUSES)
+    )

@@ -25,7 +25,9 @@ _ADDRESS: Final = re.compile(
     re.ASCII,
 )
 
-RESERVED_PATHS: Final = frozenset({"api", "manager_api", "health", "assets", "gateway_status", "session", "admin"})
+RESERVED_PATHS: Final = frozenset(
+    {"api", "manager_api", "health", "assets", "gateway_status", "round_trip", "session", "admin"}
+)
 """First segments with a meaning of their own at the gateway, which cannot be a Proxy Path."""
 
 VIEWER_COOKIE: Final = "greenroom_viewer"

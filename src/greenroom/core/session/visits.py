@@ -17,10 +17,12 @@ MAX_VISITS: Final = 10_000
 
 
 class Connection(NamedTuple):
-    """The viewer's end of a connection to the gateway beside this Agent, as the gateway names it."""
+    """The viewer's end of a connection to a gateway, as the gateway names it; `gateway` is empty for the one beside
+    this Agent."""
 
     address: str
     port: int
+    gateway: str = ""
 
 
 @dataclass(slots=True)

@@ -27,6 +27,8 @@ CAPABILITIES: Final = frozenset(
 )
 """What an image may get back by `cap_add`: capabilities of programs that start as root and change account."""
 
+SHM_BYTES: Final = 512 << 20
+"""Of a session whose run config gives no size."""
 SHM_MAX_BYTES: Final = 64 << 30
 """More than any session needs; it counts towards the container's memory limit anyway."""
 
@@ -64,7 +66,8 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
-    · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class.
+    · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class · node_selector: {name
+    of a label: text} and tolerations: list of objects, both of nodes of Kubernetes and without effect elsewhere.
 
     Raises:
         Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
@@ -255,16 +258,60 @@ def _cap_add(value: object) -> list[str]:
     return sorted(wanted)
 
 
+_LABEL: Final = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+
+def _node_selector(value: object) -> dict[str, str]:
+    problem = 'it must be an object of labels of nodes, like {"disk": "fast"}.'
+    if not isinstance(value, dict):
+        raise Invalid(problem)
+    labels = cast("dict[object, object]", value)
+    made = {str(name): text for name, text in labels.items() if isinstance(text, str)}
+    if len(made) < len(labels) or not all(_LABEL.fullmatch(k) and _LABEL_VALUE.fullmatch(v) for k, v in made.items()):
+        raise Invalid(problem)
+    return made
+
+
+_TOLERATION: Final[dict[str, re.Pattern[str]]] = {
+    "key": _LABEL,
+    "operator": re.compile("Exists|Equal"),
+    "value": _LABEL_VALUE,
+    "effect": re.compile("NoSchedule|PreferNoSchedule|NoExecute"),
+}
+
+
+def _tolerations(value: object) -> list[dict[str, str]]:
+    problem = (
+        'it must be a list of objects of key, operator, value, effect, like [{"key": "gpu", "operator": "Exists"}].'
+    )
+    made: list[dict[str, str]] = []
+    for entry in cast("list[object]", value) if isinstance(value, list) else [None]:
+        if not isinstance(entry, dict):
+            raise Invalid(problem)
+        given = cast("dict[object, object]", entry)
+        texts = {str(name): text for name, text in given.items() if isinstance(text, str)}
+        fits = all(name in _TOLERATION and _TOLERATION[name].fullmatch(text) for name, text in texts.items())
+        if len(texts) < len(given) or not fits or ("key" not in texts and texts.get("operator") != "Exists"):
+            raise Invalid(problem)
+        if texts.get("operator") == "Exists" and texts.get("value"):
+            raise Invalid("a toleration with the operator Exists has no value.")
+        made.append(texts)
+    return made
+
+
 _CHECKS: Final[dict[str, Callable[[object], Any]]] = {
     "cap_add": _cap_add,
     "command": _command,
     "dns": _dns,
     "environment": _environment,
     "hostname": _hostname,
+    "node_selector": _node_selector,
     "read_only": _read_only,
     "runtime": _runtime,
     "shm_size": _shm_size,
     "tmpfs": _tmpfs,
+    "tolerations": _tolerations,
     "user": _user,
     "working_dir": _path,
 }

@@ -52,6 +52,9 @@ class Exec:
     """How long to wait, after its end, for output while that is still open: a child may keep it open forever, and a
     late runtime may have more.
     """
+    once: str = field(default="", metadata=LATER)
+    """An id of the command if it may be run only once in the container's life: a runtime that can keep a mark in the
+    container refuses it the second time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
+from greenroom.core.workspace.homes import KEPT, HomeId
 from greenroom.core.workspace.session_spec import Mount, ProfileMode
 
 HOME: Final = "/home/kasm-user"
@@ -125,6 +126,10 @@ def is_writable(mappings: VolumeMappings) -> bool:
 
 def profile_problem(path: str) -> str | None:
     """What is wrong with the path of a persistent profile, as a sentence, or None."""
+    if path == KEPT:
+        return None
+    if KEPT in path:
+        return f"{path} cannot be used: {KEPT} alone keeps the homes where the installation has its place for them."
     if "://" in path:
         return f"{path} is not a folder of the host; profiles are kept in folders, also of a network file system."
     return _path_problem(path)
@@ -208,9 +213,11 @@ def mounts(mappings: VolumeMappings, tokens: Mapping[str, str]) -> tuple[Mount, 
 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
-    """The persistent profile as the home folder. A path without a placeholder for the user gets the user's id as its
-    last folder: no two users share a home.
+    """The persistent profile as the home folder: that of the user and the workspace where the path is `homes.KEPT`. A
+    path without a placeholder for the user gets the user's id as its last folder: no two users share a home.
     """
+    if path == KEPT:
+        return Mount(source=HomeId(tokens["user_id"], tokens["image_id"]).source, target=HOME, profile=mode)
     own = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
     return Mount(source=_normal(_replaced(own, tokens)), target=HOME, profile=mode)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, LiteralString
 
@@ -101,11 +102,14 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
         (group_id,),
     )
     combinations = [row["groups"] for row in await cursor.fetchall()]
-    cursor = await connection.execute(
-        _SELECT + " WHERE g.group_id = ANY(%s::uuid[])", (sorted({one for many in combinations for one in many}),)
-    )
-    found = {one.group_id: one for one in map(settings_of, rows_as(Group, await cursor.fetchall()))}
+    found = await groups_by_id(connection, {one for many in combinations for one in many})
     return [[found[group] for group in combination] for combination in combinations]
+
+
+async def groups_by_id(connection: Connection, group_ids: Iterable[str]) -> dict[str, GroupSettings]:
+    """Groups with their settings, by id, as they are in this transaction."""
+    cursor = await connection.execute(_SELECT + " WHERE g.group_id = ANY(%s::uuid[])", (sorted(group_ids),))
+    return {one.group_id: one for one in map(settings_of, rows_as(Group, await cursor.fetchall()))}
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:

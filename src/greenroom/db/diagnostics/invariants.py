@@ -223,6 +223,15 @@ INVARIANTS: Final = (
         " WHERE s.set_aside_for IS NOT NULL AND s.status = 'failed' AND a.status = 'running'"
         " AND o.generation = s.generation AND o.container_id IS NULL",
     ),
+    Invariant(
+        "I25",
+        "a machine that is given back is gone within an hour, or its provider is to be looked at",
+        "SELECT format('machine %%s of pool %%s is being released since %%s: %%s',"
+        " coalesce(o.ref, o.machine_order_id::text), o.pool_name, o.releasing,"
+        " coalesce(nullif(p.last_error, ''), 'its provider still shows it')) AS what"
+        " FROM machine_orders o LEFT JOIN machine_pools p USING (machine_pool_id)"
+        " WHERE o.state = 'releasing' AND o.releasing < clock_timestamp() - interval '1 hour'",
+    ),
 )
 
 

@@ -246,22 +246,32 @@ async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
         Refused: it has sessions, and `force` is false or it is alive.
     """
     async with db.transaction() as connection:
-        await connection.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
-        await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
-        cursor = await connection.execute(
-            "SELECT status, ARRAY(SELECT session_id::text FROM sessions s WHERE s.agent_id = a.agent_id"
-            " AND s.status <> 'deleted' ORDER BY 1) AS sessions FROM agents a WHERE agent_id = %s",
-            (agent_id,),
-        )
-        row = await cursor.fetchone()
-        if row is None:
-            raise NotFound("There is no such Agent; it may have been deleted.")
-        await _end_sessions_of_gone(connection, agent_id, row["status"], row["sessions"], force=force)
-        await connection.execute(
-            "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
-        )
-        await connection.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
+        await remove_agent(connection, agent_id, force=force)
     await db.notify(Event.agent(agent_id), Event(Topic.AGENTS))
+
+
+async def remove_agent(connection: Connection, agent_id: str, *, force: bool = False) -> None:
+    """`delete_agent` inside a transaction, which notifies afterwards.
+
+    Raises:
+        NotFound: no such Agent.
+        Refused: it has sessions, and `force` is false or it is alive.
+    """
+    await connection.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
+    await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
+    cursor = await connection.execute(
+        "SELECT status, ARRAY(SELECT session_id::text FROM sessions s WHERE s.agent_id = a.agent_id"
+        " AND s.status <> 'deleted' ORDER BY 1) AS sessions FROM agents a WHERE agent_id = %s",
+        (agent_id,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such Agent; it may have been deleted.")
+    await _end_sessions_of_gone(connection, agent_id, row["status"], row["sessions"], force=force)
+    await connection.execute(
+        "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
+    )
+    await connection.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
 
 
 async def _end_sessions_of_gone(

@@ -29,6 +29,12 @@ _LOGIN_TO_FETCH: Final = (
 )
 """The registry's password of image `i` for an enabled Agent `a` that has to fetch it; no other Agent gets one."""
 
+OFFERED: Final = (
+    "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"
+    " AND (NOT i.restrict_to_server OR i.server_id = a.agent_id) AND " + ADMITTED
+)
+"""SQL for an image `i` that an Agent `a` should hold: that of an enabled workspace that may run on it."""
+
 WireJson = dict[str, Any]
 """JSON with a shape of `wire.messages`: reports and instructions of an Agent, stored as they are."""
 
@@ -40,6 +46,15 @@ class ZoneManager:
     manager_id: str
     instance_id: str
     url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderedRemoval:
+    """A home folder that an Agent is to remove."""
+
+    user_id: str
+    image_id: str
+    removal_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +79,8 @@ class AgentState:
     """Of the whole list (`wire.messages.digest`), once it is known."""
     command_ids: frozenset[str]
     images_digest: str
+    removals: tuple[OrderedRemoval, ...] = ()
+    """The homes it is to remove."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +143,8 @@ _STATES: Final = (
     "   END AS generations,"
     "   (SELECT coalesce(json_agg(k.command_id), '[]') FROM session_commands k"
     "     WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
+    "   (SELECT coalesce(json_agg(h), '[]') FROM (SELECT user_id, image_id, removal_id FROM homes h"
+    "     WHERE h.agent_id = a.agent_id AND h.removal_id IS NOT NULL) h) AS removals,"
     "   CASE WHEN " + ADMITTED + " THEN md5(concat_ws(';', (SELECT text FROM common),"
     "     (SELECT string_agg(" + _IMAGE + ", encode(" + _LOGIN_TO_FETCH + ", 'hex'))" + _DIGESTED + " FROM own i"
     "       WHERE NOT i.restrict_to_server OR i.server_id = a.agent_id))) ELSE md5('') END AS images_digest"
@@ -247,8 +266,8 @@ class RegistryImage:
     has_token: bool
 
 
-async def read_images(db: Database, agent_id: str, zone_id: str) -> list[RegistryImage]:
-    """The images an Agent of the zone should hold, once each: those of enabled workspaces that may run on it.
+async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
+    """The images an Agent should hold, once each: those of enabled workspaces that may run on it.
 
     None while it waits to be enabled.
 
@@ -258,9 +277,8 @@ async def read_images(db: Database, agent_id: str, zone_id: str) -> list[Registr
     rows = await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
-        " WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = %(zone_id)s)"
-        " AND (NOT i.restrict_to_server OR i.server_id = %(agent_id)s) AND " + ADMITTED + " ORDER BY i.name, i.created",
-        {"zone_id": zone_id, "agent_id": agent_id},
+        " WHERE " + OFFERED + " ORDER BY i.name, i.created",
+        {"agent_id": agent_id},
         retry=False,
     )
     return rows_as(RegistryImage, rows)

@@ -16,6 +16,7 @@ class Way(ProxyFacts):
     """How browsers reach the streams of a zone, or of an Agent in it that has an edge gateway; and the authority of the
     edge gateways' certificates."""
 
+    zone_id: str
     agent_id: str | None
     authority: str
 
@@ -25,8 +26,8 @@ async def read_ways(db: Database) -> list[Way]:
     statement, because every web gateway asks each second."""
     return await db.fetch_as(
         Way,
-        "SELECT a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections, z.proxy_hostname,"
-        " z.proxy_path, z.proxy_port, coalesce(f.certificate, '') AS authority"
+        "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"
+        " z.proxy_hostname, z.proxy_path, z.proxy_port, coalesce(f.certificate, '') AS authority"
         " FROM zones z LEFT JOIN agents a ON a.zone_id = z.zone_id AND a.edge_url <> '' AND "
         + ADMITTED
         + " LEFT JOIN fleet_authority f ON true ORDER BY a.agent_id NULLS LAST",

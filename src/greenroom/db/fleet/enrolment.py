@@ -39,13 +39,29 @@ async def add_join_token(
     that ended long ago are removed.
     """
     await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (KEPT_DAYS,))
-    rows = await db.write(
-        "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, agent_id, enable_agent, created_by,"
-        " expires) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
-        " RETURNING join_token_id::text",
-        (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s),
-    )
+    rows = await db.write(_NEW_HOSTS, (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s))
     return str(rows[0]["join_token_id"])
+
+
+_NEW_HOSTS: Final = (
+    "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, agent_id, enable_agent, created_by,"
+    " expires) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
+    " RETURNING join_token_id::text"
+)
+
+
+async def add_machine_token(
+    connection: Connection, token_hash: bytes, zone_id: str, *, valid_s: float, created_by: str
+) -> None:
+    """Store the token of one ordered machine, whose Agent is enabled at once."""
+    await connection.execute(_NEW_HOSTS, (token_hash, "agent", zone_id, 1, None, True, created_by, valid_s))
+
+
+async def revoke_token(connection: Connection, token_hash: bytes) -> None:
+    """Make a token worthless from this transaction on: an Agent that is joining with it has joined before, or not."""
+    await connection.execute(
+        "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE token_hash = %s", (token_hash,)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,6 @@ the followers when this process dies. Everything that looks at a lease from outs
 
 from __future__ import annotations
 
-import asyncio
-import os
-import secrets
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,31 +15,21 @@ import psycopg
 import structlog
 from psycopg.rows import dict_row
 
-from greenroom.core.errors import LeaseLost, SetupError, Unavailable
+from greenroom.core.errors import LeaseLost
 from greenroom.core.events import Event
 from greenroom.core.fleet.lease import Predecessor
-from greenroom.db.database import (
-    CHANNEL,
-    NOTICED_WHEN_DEAD,
-    Connection,
-    Database,
-    PatientConnection,
-    reraise_lost_cancellation,
-    row_as,
-)
+from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PatientConnection, reraise_lost_cancellation
+from greenroom.db.database import CHANNEL, Connection, Database, row_as
 
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 0.9
 """For every statement on W except TAKE."""
-ANSWER_S: Final = 3.0
-"""W is cut when an answer takes longer: the server's own timeouts are shorter, so the network lost the answer."""
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
     " -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000 -c TimeZone=UTC"
 )
-_POOLER: Final = "GREENROOM_DATABASE_URL goes through a transaction pooler; set GREENROOM_DATABASE_SESSION_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +103,7 @@ class LeaseConnection:
             psycopg.Error: the connection must be closed.
         """
         row = await self._row(
-            "SELECT lease_take_v3(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
+            "SELECT lease_take_v4(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
             (self._zone_key, self._holder, manager_id, my_term, ttl_s),
         )
         return None if row is None or row["term"] is None else int(row["term"])
@@ -168,20 +154,8 @@ class LeaseConnection:
         return await self._row(query, params) is not None
 
     async def _row(self, query: LiteralString, params: tuple[Any, ...]) -> dict[str, Any] | None:
-        deadline = asyncio.get_running_loop().call_later(ANSWER_S, self._cut)
-        try:
-            with reraise_lost_cancellation():
-                return await (await self._connection.execute(query, params)).fetchone()
-        finally:
-            deadline.cancel()
-
-    def _cut(self) -> None:
-        """End a connection that no longer answers; its waiters get an error at once. A cancellation would not help: the
-        driver would first ask the server to cancel the statement, on the same line.
-        """
-        log.warning("no answer on the lease connection; it is cut", after_s=ANSWER_S)
-        with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+        with reraise_lost_cancellation():
+            return await (await self._connection.execute(query, params)).fetchone()
 
 
 @asynccontextmanager
@@ -198,6 +172,7 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
         options=_OPTIONS,
         **NOTICED_WHEN_DEAD,
     )
+    connection.answer_s = ANSWER_S  # longer than the server's own limits
     try:
         yield LeaseConnection(connection, zone_key, holder)
     finally:
@@ -245,32 +220,3 @@ async def evict(db: Database, zone_key: int) -> int:
         (zone_key,),
     )
     return len(rows)
-
-
-async def refuse_pooler(dsn: str) -> None:
-    """Make sure that two transactions on one connection have one PostgreSQL session (POOLER of PROTOCOLS §1).
-
-    A second connection holds a transaction meanwhile, so that a pooler cannot answer with the same session by chance.
-
-    Raises:
-        SetupError: there is a transaction pooler in between.
-        Unavailable: the database cannot be reached.
-    """
-    key = secrets.randbits(31)
-    try:
-        first = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=5)
-        second = await psycopg.AsyncConnection.connect(dsn, connect_timeout=5)
-        async with first, second:
-            cursor = await first.execute("SELECT pg_backend_pid(), pg_advisory_lock(74, %s)", (key,))
-            before = await cursor.fetchone()
-            await second.execute("SELECT 1")
-            cursor = await first.execute(
-                "SELECT pg_backend_pid() FROM pg_locks WHERE locktype = 'advisory' AND classid = 74"
-                " AND objid = %s::bigint::oid AND pid = pg_backend_pid()",
-                (key,),
-            )
-            after = await cursor.fetchone()
-    except psycopg.OperationalError as error:
-        raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
-    if before is None or after is None or before[0] != after[0]:
-        raise SetupError(_POOLER)

@@ -93,6 +93,7 @@ class ReportedImage:
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
+    reason: str
     digest: str
     size_bytes: int
     progress: int
@@ -106,15 +107,16 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
         (agent_id, [image.name for image in images]),
     )
     await connection.execute(
-        "INSERT INTO agent_images AS old (agent_id, name, state, how, digest, size_bytes, progress, error)"
-        " SELECT DISTINCT ON (name) %s::uuid, name, state, how, digest, size_bytes, progress, error"
-        " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, digest text, size_bytes bigint,"
-        " progress integer, error text) ORDER BY name"
+        "INSERT INTO agent_images AS old (agent_id, name, state, how, reason, digest, size_bytes, progress, error)"
+        " SELECT DISTINCT ON (name) %s::uuid, name, state, how, reason, digest, size_bytes, progress, error"
+        " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, reason text, digest text,"
+        " size_bytes bigint, progress integer, error text) ORDER BY name"
         " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, how = excluded.how,"
-        " digest = excluded.digest, size_bytes = excluded.size_bytes, progress = excluded.progress,"
-        " error = excluded.error, updated = clock_timestamp()"
-        " WHERE (old.state, old.how, old.digest, old.size_bytes, old.progress, old.error) IS DISTINCT FROM"
-        " (excluded.state, excluded.how, excluded.digest, excluded.size_bytes, excluded.progress, excluded.error)",
+        " reason = excluded.reason, digest = excluded.digest, size_bytes = excluded.size_bytes,"
+        " progress = excluded.progress, error = excluded.error, updated = clock_timestamp()"
+        " WHERE (old.state, old.how, old.reason, old.digest, old.size_bytes, old.progress, old.error) IS DISTINCT FROM"
+        " (excluded.state, excluded.how, excluded.reason, excluded.digest, excluded.size_bytes,"
+        " excluded.progress, excluded.error)",
         (agent_id, Jsonb(list(images))),
     )
 

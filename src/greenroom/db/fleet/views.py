@@ -21,6 +21,7 @@ class AgentImage:
     name: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
+    reason: str
     progress: int
     size_bytes: int
     error: str
@@ -111,7 +112,7 @@ _LISTED: Final[LiteralString] = (
     " coalesce(c.memory_allocated, 0) AS memory_allocated,"
     " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'how', r.how,"
-    "   'progress', r.progress, 'size_bytes', r.size_bytes,"
+    "   'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
     "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
     "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
 )

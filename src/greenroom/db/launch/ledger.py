@@ -65,7 +65,9 @@ _SNAPSHOT: Final[LiteralString] = (
   EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
            WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
-     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated"""
+     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
+  (SELECT h.agent_id::text FROM homes h WHERE h.user_id = %(user_id)s AND h.image_id = %(image_id)s
+     AND h.removal_id IS NULL ORDER BY h.last_used DESC, h.home_id LIMIT 1) AS home_agent_id"""
     + _OF_USER
 )
 
@@ -278,10 +280,10 @@ async def list_zones(db: Database) -> list[NamedZone]:
     return await db.fetch_as(NamedZone, "SELECT zone_id::text, zone_name FROM zones ORDER BY lower(zone_name)")
 
 
-async def list_images_with_profile(db: Database) -> list[str]:
-    """Enabled images that have a persistent profile path."""
+async def list_profile_paths(db: Database) -> list[tuple[str, str]]:
+    """Enabled images that have a persistent profile, each with its path."""
     rows = await db.fetch(
-        "SELECT image_id::text FROM images WHERE enabled AND coalesce(persistent_profile_path, '') <> ''"
-        " ORDER BY lower(friendly_name)"
+        "SELECT image_id::text, persistent_profile_path FROM images"
+        " WHERE enabled AND coalesce(persistent_profile_path, '') <> '' ORDER BY lower(friendly_name)"
     )
-    return [row["image_id"] for row in rows]
+    return [(row["image_id"], row["persistent_profile_path"]) for row in rows]

@@ -35,6 +35,8 @@ LIVING: Final = {"living": sorted(map(str, COUNTS_FOR_USER))}
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
 _REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
 
+PAUSES: Final[LiteralString] = "coalesce((a.usage->>'pauses')::boolean, true) AS pauses"
+"""Whether the session's Agent `a` can stop and pause sessions."""
 CLOCKS: Final[LiteralString] = (
     "jsonb_build_object('keepalive_s', coalesce(extract(epoch FROM"
     " s.expires - coalesce(s.keepalive, s.assigned, s.created)), 0)) || s.expiry AS clocks"
@@ -156,8 +158,10 @@ class ExpiringSession(SessionLifetime):
 EXPIRING: Final[LiteralString] = (
     "SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, clock_timestamp() AS now, "
     + CLOCKS
+    + ", "
+    + PAUSES
     + """
-  FROM sessions s JOIN users u USING (user_id)
+  FROM sessions s JOIN users u USING (user_id) LEFT JOIN agents a ON a.agent_id = s.agent_id
  WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted' AND s.user_id IS NOT NULL
    AND s.expires <= clock_timestamp()
    AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'

@@ -18,7 +18,7 @@ from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import PROXY_JSON
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
-from greenroom.db.session.lifecycle import CLOCKS
+from greenroom.db.session.lifecycle import CLOCKS, PAUSES
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
 """A failed session is shown as starting until it is replaced."""
@@ -96,6 +96,8 @@ _SELECT: Final[LiteralString] = (
        s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
        s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """
     + CLOCKS
+    + ", "
+    + PAUSES
     + """,
        COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
                   WHERE t.session_id = s.session_id), '{}') AS steps

@@ -27,7 +27,9 @@ class ImageOnAgent:
     hostname: str
     state: Literal["present", "pulling", "absent", "failed"]
     how: Way
+    reason: str
     progress: int
+    size_bytes: int
     error: str
 
 
@@ -70,7 +72,8 @@ _SELECT: Final[LiteralString] = (
     " i.filter_policy_id::text, i.image_type, i.created, i.revision, z.zone_name, p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
-    "   'how', r.how, 'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
+    "   'how', r.how, 'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
+    "   'error', r.error) ORDER BY a.hostname, a.agent_id)"
     "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
     " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups, "
     + IMAGE_FACTS

@@ -34,6 +34,7 @@ from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.concurrency import Shared
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
+from greenroom.wire.homes import HomeRemoval
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -107,7 +108,7 @@ class SharedLists:
         """Raises Unavailable: the database cannot be reached."""
 
         async def read() -> list[DesiredImage]:
-            offered = await checkin.read_images(self._db, state.agent.agent_id, state.zone.zone_id)
+            offered = await checkin.read_images(self._db, state.agent.agent_id)
             return [_image(image, self._secrets) for image in offered]
 
         return await self._images.get(state.agent.images_digest, read)
@@ -180,7 +181,12 @@ async def make(
     ordered = await checkin.read_commands(db, message.agent_id) if state.agent.command_ids else []
     commands = [command for order in ordered if (command := _command(order, secrets)) is not None]
     answer = msgspec.structs.replace(
-        no_news(state, me, config), desired=desired, changes=changes, images=images, commands=commands
+        no_news(state, me, config),
+        desired=desired,
+        changes=changes,
+        images=images,
+        commands=commands,
+        homes_to_remove=msgspec.convert(state.agent.removals, list[HomeRemoval], from_attributes=True),
     )
     if filter_policies_differ(message, state):
         answer = msgspec.structs.replace(

@@ -8,7 +8,7 @@ acknowledged before it is committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
@@ -24,6 +24,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import reports
 from greenroom.db.fleet.managers import ManagerRow
+from greenroom.db.workspace.homes import ReportedHome, write_homes
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
 from greenroom.manager import moves
@@ -121,7 +122,7 @@ class Committer:
     async def _write(self, batch: Mapping[str, _Pending]) -> Applied:
         await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
-        if not any(message.sessions or message.images is not None for message in messages):
+        if not any(m.sessions or m.images is not None or m.homes is not None for m in messages):
             async with (
                 self._db.connection() as connection
             ):  # one statement, as of Agents that come from another Manager
@@ -138,7 +139,16 @@ class Committer:
             applied = await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
             events |= moves.events_of(applied.moved, self._me.zone_key)
             events |= {Event.session(session_id) for session_id in applied.shown}
+        await self._write_homes([message for message in messages if message.agent_id in newer])
         return applied
+
+    async def _write_homes(self, messages: Sequence[CheckIn]) -> None:
+        """In transactions of their own, because of the lock order; they are reported again from time to time."""
+        for message in messages:
+            if message.homes is not None:
+                reported = msgspec.convert(message.homes, list[ReportedHome], from_attributes=True)
+                async with self._db.transaction() as connection:
+                    await write_homes(connection, message.agent_id, reported)
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
         """In its own transaction, because of the lock order; a difference is reported again with every message."""

@@ -17,7 +17,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.agents import Identity, find_edge, note_refusal, register
+from greenroom.db.fleet.agents import AgentEdge, Identity, find_edge, note_refusal, register
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.installation import stored_settings
@@ -155,11 +155,7 @@ class Enrolment:
             Refused: the authority's key cannot be read.
             Unavailable: the database cannot be reached.
         """
-        agent = await find_edge(self._db, _agent_id(message.agent_id))
-        if agent is None or not hmac.compare_digest(agent.credential_hash, hashed(credential)):
-            raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
-        if agent.zone_id != self._me.zone_id or agent.incarnation != message.incarnation:
-            raise IdentityConflict("A newer process has this Agent's identity, or another zone; register again.")
+        agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
         if not agent.has_edge:
             raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
         if len(message.csr) > MAX_REQUEST_CHARACTERS:
@@ -185,6 +181,22 @@ class Enrolment:
             encrypted = self._secrets.encrypt(new.key)
             stored = await add_authority(self._db, StoredAuthority(new.certificate, encrypted))
         return Authority(stored.certificate, self._secrets.decrypt(stored.key_encrypted))
+
+
+async def known_agent(db: Database, me: ManagerRow, agent_id: str, incarnation: int, credential: str) -> AgentEdge:
+    """The Agent of this Manager's zone that sent a message.
+
+    Raises:
+        Unauthenticated: the credential is not the Agent's.
+        IdentityConflict: another process has this identity.
+        Unavailable: the database cannot be reached.
+    """
+    agent = await find_edge(db, _agent_id(agent_id))
+    if agent is None or not hmac.compare_digest(agent.credential_hash, hashed(credential)):
+        raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
+    if agent.zone_id != me.zone_id or agent.incarnation != incarnation:
+        raise IdentityConflict("A newer process has this Agent's identity, or another zone; register again.")
+    return agent
 
 
 def _checked(message: Register) -> Register:

@@ -12,12 +12,15 @@ import msgspec
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogDetails
 from greenroom.db.diagnostics.logs import LogRow
+from greenroom.wire.homes import HomeReport
 from greenroom.wire.messages import VERSION, AssignmentReport, CheckIn, CommandReport, LogLine, Observed
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 MAX_SESSIONS: Final = 2_000
 MAX_TERM: Final = 2**53
+MAX_HOMES: Final = 20_000
+MAX_BYTES: Final = 2**62
 MAX_TEXT: Final = 64_000
 MAX_DETAILS: Final = 4_000
 """Bytes of JSON."""
@@ -35,12 +38,21 @@ def checked(message: CheckIn) -> CheckIn:
         raise Invalid(f"The message has version {message.v}; this Manager has version {VERSION}.")
     ids = [message.agent_id, *(o.session_id for o in message.sessions), *message.unknown]
     ids += [o.assignment.assignment_id for o in message.sessions if o.assignment]
+    for home in message.homes or ():
+        ids += [home.user_id, home.image_id, *([home.removal_id] if home.removal_id else [])]
     ids += [report.command_id for o in message.sessions for report in o.commands]
     if wrong := [value for value in ids if not _UUID.fullmatch(value)]:
         raise Invalid(f"{wrong[0][:80]!r} is not an id of this installation.")
-    if len(message.sessions) + len(message.unknown) > MAX_SESSIONS or not 0 <= message.term_seen < MAX_TERM:
+    is_large = len(message.sessions) + len(message.unknown) > MAX_SESSIONS or len(message.homes or ()) > MAX_HOMES
+    if is_large or not 0 <= message.term_seen < MAX_TERM:
         raise Invalid("The message is larger than any Agent's can be.")
-    return msgspec.structs.replace(message, sessions=[_clean(observed) for observed in message.sessions])
+    homes = None if message.homes is None else [_clean_home(home) for home in message.homes]
+    return msgspec.structs.replace(message, sessions=[_clean(observed) for observed in message.sessions], homes=homes)
+
+
+def _clean_home(home: HomeReport) -> HomeReport:
+    size_bytes = None if home.size_bytes is None else min(max(home.size_bytes, 0), MAX_BYTES)
+    return msgspec.structs.replace(home, size_bytes=size_bytes, problem=_text(home.problem))
 
 
 def _clean(observed: Observed) -> Observed:

@@ -21,7 +21,7 @@ from greenroom.core.session import observations
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
-from greenroom.db.fleet.checkin import CheckInState, ZoneState
+from greenroom.db.fleet.checkin import CheckInState, OrderedRemoval, ZoneState
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
@@ -70,6 +70,7 @@ class _SentState:
     incarnation: int
     images_digest: str = ""
     command_ids: frozenset[str] = frozenset()
+    removals: frozenset[OrderedRemoval] = frozenset()
     verdicts: frozenset[str] = frozenset()
     lists: dict[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     """Digest → the desired list (session id → generation) with that digest, of the last answers; the newest is last."""
@@ -243,6 +244,7 @@ class CheckIns:
         nothing_new = (
             not message.sessions
             and message.images is None
+            and message.homes is None
             and not new_capacity
             and (agent.complete or not message.inventory_complete)
             and (reported_before or comes_again)
@@ -265,6 +267,7 @@ class CheckIns:
             or state.zone.term > message.term_seen
             or not state.agent.command_ids <= sent.command_ids
             or state.agent.images_digest != sent.images_digest
+            or not sent.removals.issuperset(state.agent.removals)
             or answers.filter_policies_differ(message, state)
             or bool(self._overdue(message, sent) - sent.verdicts)
         )
@@ -312,6 +315,7 @@ class CheckIns:
         self._deliver(sent, news.instructions)
         sent.remember(news.digest, news.generations)
         sent.images_digest = state.agent.images_digest
+        sent.removals = frozenset(state.agent.removals)
         sent.command_ids = state.agent.command_ids
         sent.verdicts = frozenset(verdicts)
         return answers.with_verdicts(news.answer, verdicts)

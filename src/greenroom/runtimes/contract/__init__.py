@@ -2,7 +2,7 @@
 
 A runtime knows sessions and specifications; nothing of Docker leaks out of its package. The Agent finds by type what
 only some runtimes have: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits,
-`FilterHost` if a web filter can run beside them, `BuildHost` if images can be made there.
+`FilterHost` if a web filter can run beside them, `BuildHost` if images can be made there, `HomeHost` if it keeps homes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from greenroom.runtimes.contract.errors import (
     ContainerConflict,
     ContainerMissing,
     DiskCountError,
+    HomeError,
+    HomeInUseError,
     ImageMissing,
     PullError,
     RuntimeUnavailable,
@@ -39,16 +41,19 @@ from greenroom.runtimes.contract.errors import (
     StartError,
 )
 from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork
+from greenroom.runtimes.contract.homes import HomeHost, Homes, HomeSize, KeptHome
 from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
-from greenroom.runtimes.contract.images import Builder, BuildHost, Credentials, Image, Images
+from greenroom.runtimes.contract.images import Archives, Builder, BuildHost, CopyHost, Credentials, Image, Images
+from greenroom.runtimes.contract.shared import Kept, Shared
 
 __all__ = [
     "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
-    "SPEC_HASH", "BuildError", "BuildHost", "Builder", "Capacity", "Container", "ContainerConflict",
-    "ContainerMissing", "Containers", "Credentials", "DiskCountError", "Event", "EventKind", "ExecResult",
-    "FilterAccount", "FilterHost", "FilterNetwork", "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image",
-    "ImageMissing", "Images", "ProbeResult", "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError",
-    "SharedKernel", "StartError", "cut_output",
+    "SPEC_HASH", "Archives", "BuildError", "BuildHost", "Builder", "Capacity", "Container", "ContainerConflict",
+    "ContainerMissing", "Containers", "CopyHost", "Credentials", "DiskCountError", "Event", "EventKind", "ExecResult",
+    "FilterAccount", "FilterHost",
+    "FilterNetwork", "HomeError", "HomeHost", "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk",
+    "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "Kept", "KeptHome", "ProbeResult", "PullError",
+    "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "cut_output",
 ]  # fmt: skip
 
 
@@ -73,5 +78,5 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
         ...
 
 
-class HostRuntime(Runtime, HostDisk, FilterHost, BuildHost, Protocol):
+class HostRuntime(Runtime, HostDisk, FilterHost, BuildHost, HomeHost, Protocol):
     """A runtime with all that a host can have, as Docker and the simulated one."""

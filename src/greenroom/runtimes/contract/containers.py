@@ -24,7 +24,8 @@ class Container:
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
     with every start. So are those of `services`, by the names of the specification's services that are allowed.
-    `exit_code` is set while `state` is exited. `spec_hash` is `SessionSpec.hash()` at creation.
+    `exit_code` is set while `state` is exited and it is known; `ended` says then why it ended, as a sentence, where
+    that was not its first process. `spec_hash` is `SessionSpec.hash()` at creation.
     """
 
     session_id: str
@@ -35,6 +36,7 @@ class Container:
     address: str | None = None
     services: Mapping[str, str] = field(default_factory=dict[str, str])
     exit_code: int | None = None
+    ended: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

@@ -60,3 +60,15 @@ class ScreenshotError(GreenroomError):
     """No picture of the session's screen could be taken."""
 
     code = "screenshot-failed"
+
+
+class HomeError(GreenroomError):
+    """A home folder could not be measured, or not removed as a whole."""
+
+    code = "home-failed"
+
+
+class HomeInUseError(HomeError):
+    """A container has the home folder."""
+
+    code = "home-in-use"

@@ -17,6 +17,8 @@ class Capacity:
     runtime_classes: tuple[str, ...] = ()
     simulated: bool = False
     """Its sessions have no containers, so that it may offer what the host does not have."""
+    pauses: bool = True
+    """Whether sessions can be stopped and paused here, and go on later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 
@@ -79,4 +80,39 @@ class BuildHost(Protocol):
 
     def building(self) -> AbstractAsyncContextManager[Builder]:
         """What makes them here, for one at a time: of several Agents of a host one has it, the others wait."""
+        ...
+
+
+class Archives(Protocol):
+    """Images as files, to be copied from host to host."""
+
+    def save(self, digest: str) -> AsyncIterator[bytes]:
+        """The image with this id, without its names.
+
+        Raises:
+            ImageMissing: it is not here.
+            PullError: it cannot be read.
+        """
+        ...
+
+    async def load(self, archive: Path, image: Image) -> None:
+        """Make an image of what `save` gave, and name it. Nothing is made of an archive with another image, or with
+        names in it: they could be those of other images here.
+
+        Raises:
+            PullError: it is not that image, or cannot be made.
+        """
+        ...
+
+    async def name(self, image: Image) -> bool:
+        """Give the image its name, if it is here with this id; whether it is."""
+        ...
+
+
+@runtime_checkable
+class CopyHost(Protocol):
+    """A host that images can be copied from and to."""
+
+    def archives(self) -> Archives:
+        """What does so."""
         ...

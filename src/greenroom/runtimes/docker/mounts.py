@@ -26,10 +26,11 @@ import structlog
 from aiodocker.containers import DockerContainer
 
 from greenroom.core.workspace.exec_config import is_root, root_problem
-from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.core.workspace.session_spec import File, Mount, SessionSpec
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.host_folders import HostFolders, Identity, mounted
+from greenroom.runtimes.host_homes import HostHomes
 
 _MOUNT_SETATTR: Final = 442
 _AT_FDCWD: Final = -100
@@ -115,6 +116,14 @@ class DockerMounts:
 
     def never(self, folder: str) -> None:
         self._folders.private.add(folder)
+
+    @property
+    def homes(self) -> HostHomes:
+        return self._folders.homes
+
+    def placed(self, spec: SessionSpec) -> list[Mount]:
+        """The mounts of a specification with their folders on this host."""
+        return [self._folders.placed(mount) for mount in spec.mounts]
 
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
         await self._in_thread(partial(self._folders.prepare, mounts, session_id))

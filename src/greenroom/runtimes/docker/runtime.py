@@ -1,9 +1,8 @@
 """Sessions as containers of a Docker daemon (API 1.41 or newer; Podman's socket, best effort).
 
-A container is named after its session and has the session's id, the installation, the Agent and the hash of its
-specification as labels; a container without the labels is never touched. All sessions of an installation are on one
-bridge network without traffic between containers (`networks`); those under a web filter are on one per policy
-(`filter_networks`).
+A container is named after its session; labels have the session's id, the installation, the Agent and the hash of its
+specification, and one without them is never touched. Sessions of an installation share a bridge network without
+traffic between containers (`networks`), those under a web filter one per policy (`filter_networks`).
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ import structlog
 
 from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.homes import HomeId
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import (
     MAX_LOGS,
     PROBE_TIMEOUT_S,
+    Archives,
     Builder,
     Capacity,
     Container,
@@ -43,6 +45,7 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker import usage as docker_usage
+from greenroom.runtimes.docker.archives import DockerArchives
 from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
@@ -59,7 +62,6 @@ from greenroom.runtimes.docker.spec import (
     SESSION,
     SPEC_HASH,
     Identity,
-    archive,
     container_config,
     container_name,
     cpu_shares,
@@ -68,6 +70,7 @@ from greenroom.runtimes.docker.spec import (
 )
 from greenroom.runtimes.docker.usage import DockerDisk
 from greenroom.runtimes.host_folders import HostFolders
+from greenroom.runtimes.host_homes import HomesOnHost
 from greenroom.runtimes.probe import Prober
 
 log = structlog.get_logger(__name__)
@@ -102,6 +105,7 @@ class DockerRuntime:
         self._prober = Prober()
         self._mounts = DockerMounts(folders or HostFolders())
         self._disk = DockerDisk(*([folder] if folder else []))
+        self.homes = HomesOnHost(self._mounts.homes, self._homes_in_use)
         self._network = SessionsNetwork(self._identity, connections_max)
         self._filter_networks = FilterNetworks(self._identity)
 
@@ -146,7 +150,8 @@ class DockerRuntime:
         gives_way: bool = False,
     ) -> Container:
         await self._network.require_rules()
-        config = container_config(session_id, spec, self._identity, labels, self._runtime_classes)
+        placed = self._mounts.placed(spec)
+        config = container_config(session_id, spec, self._identity, labels, self._runtime_classes, mounts=placed)
         if gives_way:
             config["HostConfig"]["CpuShares"] = max(MIN_SHARES, cpu_shares(spec) // GIVES_WAY)
         config = self._filter_networks.applied(spec, config)
@@ -342,7 +347,8 @@ class DockerRuntime:
         async with alone_on_host():
             yield DockerBuilder(self._docker)
 
-    # The host -----------------------------------------------------------------------------------------------------
+    def archives(self) -> Archives:
+        return DockerArchives(self._docker)
 
     async def capacity(self) -> Capacity:
         async with translated(asks=True):
@@ -362,6 +368,13 @@ class DockerRuntime:
 
     def containers_here(self) -> int:
         return docker_usage.containers_here()
+
+    async def _homes_in_use(self) -> dict[HomeId, str]:
+        async with translated(asks=True):
+            entries = await self._docker.containers.list(all=True, filters=self._filters())
+        mounts = [(mount, entry) for entry in entries for mount in entry["Mounts"] or ()]
+        used = [(self._mounts.homes.home_at(mount.get("Source", "")), entry) for mount, entry in mounts]
+        return {home: entry["Labels"][SESSION] for home, entry in used if home is not None}
 
     # Web filter ---------------------------------------------------------------------------------------------------
 

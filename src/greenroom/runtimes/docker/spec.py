@@ -1,14 +1,7 @@
-"""From a session's specification to requests of the Docker API, and files as a tar archive. Pure.
-
-The archive is only for the container's own file system: `runtimes.host_folders` writes into mounted folders, since it
-follows no links.
-"""
+"""From a session's specification to requests of the Docker API. Pure."""
 
 from __future__ import annotations
 
-import io
-import posixpath
-import tarfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,8 +9,8 @@ from typing import Final
 from greenroom.core.errors import Invalid
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.run_config import RunConfig, chosen_by_users
-from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.core.workspace.run_config import SHM_BYTES, RunConfig, chosen_by_users
+from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
 from greenroom.runtimes.docker.daemon import DockerJson
@@ -33,7 +26,6 @@ SERVICES: Final = "greenroom.services"
 
 MAX_PIDS: Final = 512
 MAX_OPEN_FILES: Final = 16384
-SHM_BYTES: Final = 512 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +61,11 @@ def container_config(
     identity: Identity,
     labels: Mapping[str, str] | None = None,
     runtime_classes: Collection[str] = (),
+    *,
+    mounts: Sequence[Mount] | None = None,
 ) -> DockerJson:
-    """The body of `POST /containers/create`.
+    """The body of `POST /containers/create`. `mounts` are those of `spec` with their folders on this host, where it
+    names some by ids.
 
     It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
     new privileges, uses the default seccomp profile, limits processes, memory (no swap), CPU and open files, and
@@ -115,7 +110,7 @@ def container_config(
         "PortBindings": {port: [{"HostIp": LOOPBACK, "HostPort": ""}] for port in ports},
         "Mounts": [
             {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
-            for mount in spec.mounts
+            for mount in (spec.mounts if mounts is None else mounts)
         ],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
         **_cpu(spec),
@@ -128,7 +123,7 @@ def container_config(
         "ExposedPorts": {port: {} for port in ports},
         "HostConfig": host,
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
-        **{_FIELDS[name]: value for name, value in override.items()},
+        **{_FIELDS[name]: value for name, value in override.items() if name in _FIELDS},
     }
 
 
@@ -244,25 +239,3 @@ def _container(
         exit_code=exit_code if state is ContainerState.EXITED else None,
         labels=dict(labels),
     )
-
-
-def archive(files: Sequence[File]) -> bytes:
-    """A tar of the files and their folders, with owners and modes, to be unpacked at `/`."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for folder, file in {posixpath.dirname(file.path): file for file in files}.items():
-            entry = _entry(folder, file, file.folder_mode)
-            entry.type = tarfile.DIRTYPE
-            tar.addfile(entry)
-        for file in files:
-            content = file.content.encode()
-            entry = _entry(file.path, file, file.mode)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def _entry(path: str, file: File, mode: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(path.lstrip("/"))
-    entry.uid, entry.gid, entry.mode = file.uid, file.gid, mode
-    return entry

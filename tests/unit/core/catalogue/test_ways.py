@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.ways import names_registry, way, ways
+from greenroom.core.catalogue.ways import Choice, choice, names_registry, ways
 
 
 @pytest.mark.parametrize(
@@ -21,18 +21,29 @@ from greenroom.core.catalogue.ways import names_registry, way, ways
 def test_a_registry_is_named_by_the_image_or_its_workspace(name: str, docker_registry: str, *, named: bool):
     assert names_registry(name, docker_registry) is named
     if named:
-        assert ways(name, docker_registry, elsewhere=True, buildable=True) == ("pulling",)
+        found = ways(name, docker_registry, elsewhere=True, buildable=True)
+        assert [one.way for one in found] == ["pulling"]
 
 
 def test_a_copy_is_preferred_to_a_build_and_both_to_a_registry_that_was_not_named():
-    def of(*, elsewhere: bool, buildable: bool) -> tuple[str, ...]:
-        return ways("greenroom/firefox:0123456789ab", "", elsewhere=elsewhere, buildable=buildable)
+    def of(*, elsewhere: bool, buildable: bool) -> list[str]:
+        return [one.way for one in ways("greenroom/firefox:0123456789ab", "", elsewhere=elsewhere, buildable=buildable)]
 
-    assert of(elsewhere=True, buildable=True) == ("copying", "building")
-    assert of(elsewhere=True, buildable=False) == ("copying",)
-    assert of(elsewhere=False, buildable=True) == ("building",)
-    assert of(elsewhere=False, buildable=False) == ("pulling",)
+    assert of(elsewhere=True, buildable=True) == ["copying", "building"]
+    assert of(elsewhere=True, buildable=False) == ["copying", "pulling"]
+    assert of(elsewhere=False, buildable=True) == ["building"]
+    assert of(elsewhere=False, buildable=False) == ["pulling"]
+
+
+@pytest.mark.parametrize("elsewhere", [True, False])
+@pytest.mark.parametrize("buildable", [True, False])
+def test_each_way_has_its_reason_as_a_sentence(*, elsewhere: bool, buildable: bool):
+    for name in ("greenroom/firefox:0123456789ab", "r.example:5000/desk:1"):
+        for one in ways(name, "", elsewhere=elsewhere, buildable=buildable):
+            assert one.reason[0].isupper()
+            assert one.reason.endswith(".")
 
 
 def test_after_a_failure_the_next_way_is_tried_in_turn():
-    assert [way(("copying", "building"), failures) for failures in range(3)] == ["copying", "building", "copying"]
+    both = (Choice("copying", "C."), Choice("building", "B."))
+    assert [choice(both, failures).way for failures in range(3)] == ["copying", "building", "copying"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
 from greenroom.core.launch import compatibility
 from greenroom.core.launch.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
+from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec
 
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -214,6 +216,14 @@ def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFa
         f" ({source}), so what is saved in the session ends with it."
     )
     assert facts.missing_profile() == said
+
+
+@pytest.mark.parametrize(("value", "is_kept"), [(None, True), (True, True), (False, False)])
+def test_homes_of_the_installation_are_kept_unless_a_group_forbids_it(value: bool | None, is_kept: bool):
+    launch = replace(allowed(value), persistent_profile_path=KEPT)
+    assert launch.profile_is_applied() is is_kept
+    assert (launch.missing_profile() is None) is is_kept
+    assert not replace(launch, persistent_profile_mode="Disabled").profile_is_applied()
 
 
 @pytest.mark.parametrize(

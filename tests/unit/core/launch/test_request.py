@@ -19,7 +19,7 @@ from greenroom.core.errors import (
     SessionLimit,
 )
 from greenroom.core.launch.eviction import Unready
-from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.placement import HOME_THERE, RESTRICTED, AgentView
 from greenroom.core.launch.plan import LaunchZone
 from greenroom.core.launch.request import (
     Launch,
@@ -30,6 +30,7 @@ from greenroom.core.launch.request import (
     launch_facts,
     planned,
 )
+from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 EU = LaunchZone(facts=ZoneFacts(zone_id="id-eu", zone_name="eu"))
@@ -155,6 +156,27 @@ def test_what_a_launch_goes_without_is_said_with_its_session():
     assert reason.startswith("It was placed. The workspace's persistent profile is not used")
 
 
+@pytest.mark.parametrize(
+    ("changes", "mode", "only", "allowed"),
+    [
+        ({}, None, "a", {}),
+        ({"persistent_profile_path": "/srv/{user_id}"}, None, None, {"allow_persistent_profile": True}),
+        ({}, "Disabled", None, {}),
+        ({}, None, None, {"allow_persistent_profile": False}),
+        ({"only_agent_id": "b"}, None, "b", {}),
+    ],
+)
+def test_a_launch_goes_where_the_users_home_is(
+    changes: dict[str, Any], mode: str | None, only: str | None, allowed: dict[str, Any]
+):
+    image = replace(IMAGE, **{"exec_config": {}, "persistent_profile_path": "{homes}", **changes})
+    snapshot = replace(SNAPSHOT, image=image, home_agent_id="a")
+    request = plan(replace(REQUEST, persistent_profile_mode=mode), snapshot, **allowed).wanted.request
+    assert request.only_agent_id == only
+    assert (request.only_why == HOME_THERE) == (only == "a")
+    assert plan(snapshot=replace(snapshot, home_agent_id=None), **allowed).wanted.request.only_why == RESTRICTED
+
+
 def test_for_a_plain_launch_nothing_is_requested():
     facts = launch_facts(SNAPSHOT, IMAGE)
     assert (facts.environment, facts.kasm_url, facts.network_id, facts.persistent_profile_mode) == (
@@ -188,3 +210,23 @@ def test_a_replacement_tries_other_agents_first_and_some_never():
     wanted = replace(plan().wanted, last_agent_id="a", never_on=frozenset("b"), another_agent="other Agent")
     assert [room.agent.agent_id for room in wanted.rooms_in(EU, agents).rooms] == ["c", "a"]
     assert [miss.reason for miss in wanted.rooms_in(EU, agents[1:2]).misses] == ["Zone eu has no other Agent."]
+
+
+NEAR_US = replace(REQUEST, round_trips_ms={"id-eu": 80.0, "id-us": 12.0})
+DIRECT_US = replace(SNAPSHOT, zones=[EU, replace(US, proxy=ProxyFacts(proxy_connections=False))])
+
+
+@pytest.mark.parametrize(("mode", "begins_in"), [("off", "id-eu"), ("suggest", "id-eu"), ("on", "id-us")])
+def test_a_launch_begins_in_the_nearest_zone_where_the_group_says_so(mode: str, begins_in: str):
+    launch = plan(NEAR_US, DIRECT_US, nearest_zone=mode)
+    assert launch.current_zone_id == begins_in
+    assert ("nearer to the user's browser" in launch.wanted.remark) == (mode == "on")
+
+
+def test_the_zone_that_a_user_chose_comes_before_the_nearest():
+    chosen = replace(NEAR_US, zone_id="id-eu")
+    assert plan(chosen, DIRECT_US, nearest_zone="on", allow_zone_selection=True).current_zone_id == "id-eu"
+
+
+def test_what_the_browser_measured_is_no_part_of_what_was_asked_for():
+    assert NEAR_US.body() == REQUEST.body()

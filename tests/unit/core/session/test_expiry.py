@@ -26,9 +26,11 @@ def settings(**values: Any) -> Any:
 
 
 def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **fields: Any) -> SessionLifetime:
-    limit = fields.pop("limit", None)
+    limit, pauses = fields.pop("limit", None), fields.pop("pauses", True)
     clocks = Clocks(keepalive_s=60, keepalive_from="K", action_from="A", time_limit_from="L", **fields)
-    return SessionLifetime(session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks)
+    return SessionLifetime(
+        session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks, pauses=pauses
+    )
 
 
 @pytest.mark.parametrize(("group_s", "image_s", "limit_s"), [(0, None, 0), (600, 0, 600), (0, 60, 60), (600, 60, 60)])
@@ -48,6 +50,12 @@ def test_the_clocks_name_setting_value_and_where_it_comes_from():
     assert clocks_of(settings(), None, "Desktop").time_limit_from == ""
     of_group = clocks_of(settings(session_time_limit=60), 90, "Desktop")
     assert of_group.time_limit_from == "`session_time_limit` = 60 from group Students, priority 5"
+
+
+@pytest.mark.parametrize("action", ["stop", "pause"])
+def test_where_sessions_cannot_rest_an_unused_one_is_deleted_and_that_is_said(action: Any):
+    (expiry,) = plan([lived(action=action, pauses=False)], NOW, quiet=False)
+    assert (expiry.action, "It is deleted" in expiry.reason) == ("delete", True)
 
 
 @pytest.mark.parametrize("action", ["delete", "stop", "pause"])

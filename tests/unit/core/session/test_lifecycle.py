@@ -44,6 +44,12 @@ def test_a_staged_session_obeys_none(command: LifecycleCommand):
     assert possible(S.RUNNING, has_user=False) == ()
 
 
+def test_where_sessions_run_until_they_are_deleted_none_is_stopped_or_paused():
+    assert "until they are deleted" in (refusal("pause", S.RUNNING, has_user=True, pauses=False) or "")
+    assert possible(S.RUNNING, has_user=True, pauses=False) == ()
+    assert possible(S.STOPPED, has_user=True, pauses=False) == ("resume",)
+
+
 def test_the_sentence_says_when_it_would_be_possible():
     assert refusal("stop", S.STARTING, has_user=True) == (
         "The session is starting; it can be stopped while it is paused or running."

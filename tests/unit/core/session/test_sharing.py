@@ -21,6 +21,7 @@ from greenroom.core.session.sharing import (
     keeps_view_only,
     may_share,
     needs_log_in,
+    reason_to_end,
     refusal_of_silence,
     refusal_of_viewer,
     refusal_to_join,
@@ -159,3 +160,40 @@ def test_the_others_read_who_does_what():
     assert announcement("Ines", "assistant", "view") == "Ines (administrator) is watching"
     assert announcement("Gus", "guests", "control") == "Gus (guest) controls"
     assert announcement("bob", "user", "control") == "bob controls"
+
+
+@pytest.mark.parametrize(
+    ("access", "audience", "withdrawn"),
+    [
+        ("view", "users", "allow_kasm_sharing"),
+        ("view", "guests", "allow_guest_links"),
+        ("control", "user", "allow_shared_control"),
+    ],
+)
+def test_a_share_goes_on_as_long_as_it_would_be_allowed_again(access: Access, audience: Audience, withdrawn: str):
+    def reason(**changes: Any) -> str | None:
+        now = settings(**changes)
+        return reason_to_end(access, audience, silent=False, settings=now, permissions=[], silence_allowed=False)
+
+    assert reason() is None
+    assert reason(max_share_seconds=1) is None, "how long it lasts was decided when it was made"
+    assert f"`{withdrawn}` = false" in (reason(**{withdrawn: False}) or "")
+
+
+@pytest.mark.parametrize(
+    ("silent", "permissions", "allowed", "lacks"),
+    [
+        (False, ["sessions_assist"], False, None),
+        (False, ["global_admin"], False, None),
+        (False, ["sessions_view"], True, "`sessions_assist`"),
+        (True, ["sessions_assist", "sessions_assist_silent"], True, None),
+        (True, ["sessions_assist"], True, "`sessions_assist_silent`"),
+        (True, ["global_admin"], False, "`allow_silent_assist`"),
+    ],
+)
+def test_help_goes_on_as_long_as_who_helps_may(silent: bool, permissions: list[str], allowed: bool, lacks: str | None):
+    nothing = resolve([])
+    reason = reason_to_end(
+        "view", "assistant", silent=silent, settings=nothing, permissions=permissions, silence_allowed=allowed
+    )
+    assert (lacks in (reason or "")) if lacks else reason is None

@@ -32,6 +32,11 @@ def test_everything_that_may_be_set_is_read():
         "runtime": "runsc",
         "tmpfs": {"/scratch": "size=64m,mode=1777", "//cache/": "exec"},
         "cap_add": ["CAP_CHOWN", "setuid"],
+        "node_selector": {"disk.example.org/kind": "fast", "gpu": ""},
+        "tolerations": [
+            {"operator": "Exists"},
+            {"key": "gpu", "operator": "Equal", "value": "a", "effect": "NoExecute"},
+        ],
     }
     assert validated(given_) == {
         **given_,
@@ -62,6 +67,15 @@ def test_everything_that_may_be_set_is_read():
         ({"mem_limit": "1g"}, "fields of the workspace"),
         ({"colour": "blue"}, "may not set `colour`; allowed are cap_add, command"),
         ({"cap_add": ["SYS_ADMIN"]}, "SYS_ADMIN weakens"),
+        ({"node_selector": ["fast"]}, "labels of nodes"),
+        ({"node_selector": {"disk": 1}}, "labels of nodes"),
+        ({"node_selector": {"disk": "very fast"}}, "labels of nodes"),
+        ({"tolerations": {}}, "list of objects"),
+        ({"tolerations": ["gpu"]}, "list of objects"),
+        ({"tolerations": [{"key": "gpu", "tolerationSeconds": 5}]}, "list of objects"),
+        ({"tolerations": [{"key": "gpu", "effect": "Never"}]}, "list of objects"),
+        ({"tolerations": [{"value": "a"}]}, "list of objects"),
+        ({"tolerations": [{"key": "gpu", "operator": "Exists", "value": "a"}]}, "has no value"),
         (
             {"user": "root"},
             "a session does not run as root; an image that must start as root says so in its own recipe.",

@@ -5,10 +5,11 @@ import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
 import { useAllowed, useMe } from '../../api/auth';
-import { launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
+import { homesQuery, launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
 import { PasswordForm } from '../../app/PasswordForm';
 import { AttributesForm } from '../../components/AttributesForm';
 import { StaleBanner } from '../../components/feedback';
+import { HomesTable } from '../../components/HomesTable';
 import { LogIns } from '../../components/LogIns';
 import { PageHeader } from '../../components/PageHeader';
 
@@ -17,6 +18,8 @@ export function Account() {
   const me = useMe();
   const attributes = useQuery(ownAttributesQuery);
   const images = useQuery(launcherQuery);
+  const ownHomes = me ? { user_id: me.user.user_id } : {};
+  const homes = useQuery(homesQuery(ownHomes));
   const logIns = useQuery(ownLoginsQuery);
   const allowed = useAllowed();
   const [changing, { open, close }] = useDisclosure(false);
@@ -61,6 +64,12 @@ export function Account() {
           )}
         </Stack>
       </SimpleGrid>
+      {homes.data?.length ? (
+        <Section title="Home Folders">
+          <Text size="sm">What you keep between sessions, by workspace.</Text>
+          <HomesTable of={ownHomes} name="homes" />
+        </Section>
+      ) : null}
       {changing && <PasswordForm onClose={close} />}
     </>
   );

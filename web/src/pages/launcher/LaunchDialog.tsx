@@ -5,10 +5,12 @@ import { useNavigate } from 'react-router';
 import { type Launch, launchSession, newLaunch } from '../../api/actions';
 import type { LauncherImage, Schemas } from '../../api/types';
 import { FormDialog } from '../../components/Form';
+import type { Nearest } from './useNearest';
 
 interface Props {
   image: LauncherImage;
   options: Schemas['LaunchOptions'];
+  nearest: Nearest;
   onClose: () => void;
 }
 
@@ -19,7 +21,7 @@ const PROFILES = [
 ];
 
 /** Launch a workspace with choices of one's own: zone, persistent profile. */
-export function LaunchDialog({ image, options, onClose }: Props) {
+export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   const navigate = useNavigate();
   const form = useForm({ initialValues: { zone: '', profile: 'Enabled' } });
   const hasProfile = options.images_with_profile.includes(image.image_id);
@@ -29,10 +31,10 @@ export function LaunchDialog({ image, options, onClose }: Props) {
   const launch = useMemo(
     () =>
       newLaunch(image_id, {
-        ...(zone ? { zone_id: zone } : {}),
+        ...(zone ? { zone_id: zone } : nearest.choices),
         ...(hasProfile ? { persistent_profile_mode: profile as Launch['persistent_profile_mode'] } : {}),
       }),
-    [image_id, zone, profile, hasProfile],
+    [image_id, zone, profile, hasProfile, nearest.choices],
   );
   return (
     <FormDialog
@@ -52,7 +54,10 @@ export function LaunchDialog({ image, options, onClose }: Props) {
           allowDeselect={false}
           data={[
             { value: '', label: 'Auto' },
-            ...options.zones.map((zone) => ({ value: zone.zone_id, label: zone.zone_name })),
+            ...options.zones.map(({ zone_id, zone_name }) => ({
+              value: zone_id,
+              label: nearest.labelled(zone_id, zone_name),
+            })),
           ]}
           {...form.getInputProps('zone')}
         />

@@ -14,7 +14,9 @@ import { PageHeader } from '../../components/PageHeader';
 import { useAddressText } from '../../components/tableState';
 import { SharedWithMe } from '../share/SharedWithMe';
 import { hasChoices, LaunchDialog } from './LaunchDialog';
+import { NearerZone } from './NearerZone';
 import { RunningSessions } from './RunningSessions';
+import { useNearest } from './useNearest';
 import { WorkspaceTile } from './WorkspaceTile';
 
 /** The workspaces a person may start, with those already running first. */
@@ -26,6 +28,7 @@ export function Launcher() {
   useHotkeys([['/', () => searchRef.current?.focus()]]);
   const launch = useLaunch();
   const options = useQuery(launchOptionsQuery);
+  const nearest = useNearest(options.data);
   const [chosen, setChosen] = useState<LauncherImage | null>(null);
   const [category, setCategory] = useAddressText('category');
   const categories = [...new Set((images.data ?? []).flatMap((image) => image.categories))].sort();
@@ -76,6 +79,7 @@ export function Launcher() {
             Start another
           </Title>
         )}
+        <NearerZone nearest={nearest} />
         {categories.length > 1 && <Categories all={categories} chosen={category} onChoose={setCategory} />}
         <SimpleGrid cols={{ base: 1, xs: 2, sm: 3, lg: 4 }} spacing="md">
           {images.isPending && [0, 1, 2, 3].map((index) => <Skeleton key={index} h={132} radius="md" />)}
@@ -85,14 +89,16 @@ export function Launcher() {
               image={image}
               busy={launch.isPending && launch.variables.imageId === image.image_id}
               disabled={launch.isPending}
-              onLaunch={() => launch.mutate(newLaunch(image.image_id))}
+              onLaunch={() => launch.mutate(newLaunch(image.image_id, nearest.choices))}
               onChoose={hasChoices(image, options.data) ? () => setChosen(image) : undefined}
             />
           ))}
         </SimpleGrid>
         {images.data && shown.length === 0 && <Nothing search={search || category} />}
       </section>
-      {chosen && options.data && <LaunchDialog image={chosen} options={options.data} onClose={() => setChosen(null)} />}
+      {chosen && options.data && (
+        <LaunchDialog image={chosen} options={options.data} nearest={nearest} onClose={() => setChosen(null)} />
+      )}
     </Stack>
   );
 }

@@ -1,6 +1,7 @@
-import { Button, CloseButton, Group, Paper, Stack, Text, Textarea, Title } from '@mantine/core';
+import { Button, Group, Text, Textarea } from '@mantine/core';
 import { useState } from 'react';
 import { showDone, showError } from '../../components/feedback';
+import { Panel } from './Panel';
 import type { FramePage } from './useFramePage';
 
 /** Text from this computer to the session and back, where the browser does not do it by itself. */
@@ -17,71 +18,49 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
       (error: unknown) => showError('Not copied', error),
     );
   return (
-    <Paper
-      component="section"
-      aria-label="Clipboard"
-      className="surface"
-      withBorder
-      shadow="lg"
-      p="md"
-      radius="md"
-      pos="absolute"
-      top={56}
-      right={16}
-      w={340}
-      style={{ zIndex: 11 }}
-      onKeyDown={(event) => event.key === 'Escape' && onClose()}
-    >
-      <Stack gap="sm">
-        <Group justify="space-between">
-          <Title order={2} fz={16}>
-            Clipboard
-          </Title>
-          <CloseButton aria-label="Close the clipboard" onClick={onClose} />
-        </Group>
-        {ways && !ways.in && <Closed setting="allow_kasm_clipboard_up">Nothing may be copied into this session</Closed>}
-        <Textarea
-          label="To the session"
-          disabled={ways?.in === false}
-          placeholder="Type or paste here"
-          autosize
-          minRows={3}
-          maxRows={8}
-          data-autofocus
-          autoFocus
-          value={text}
-          onChange={(event) => setText(event.currentTarget.value)}
-        />
-        <Group grow gap="xs">
-          <Button variant="default" size="xs" onClick={() => void paste()}>
-            Paste here
-          </Button>
-          <Button size="xs" disabled={!text || ways?.in === false} onClick={() => page.sendClipboard(text)}>
-            Send
-          </Button>
-        </Group>
-        {ways && !ways.out && (
-          <Closed setting="allow_kasm_clipboard_down">Nothing may be copied from this session</Closed>
-        )}
-        <Textarea
-          label="From the session"
-          readOnly
-          autosize
-          minRows={3}
-          maxRows={8}
-          value={page.clipboard ?? ''}
-          placeholder="Copy something in the session"
-        />
-        <Button variant="default" size="xs" disabled={!page.clipboard} onClick={() => void copy()}>
-          Copy to this computer
+    <Panel title="Clipboard" close="Close the clipboard" onClose={onClose}>
+      {ways && !ways.in && <Closed setting="allow_kasm_clipboard_up">Nothing may be copied into this session</Closed>}
+      <Textarea
+        label="To the session"
+        disabled={ways?.in === false}
+        placeholder="Type or paste here"
+        autosize
+        minRows={3}
+        maxRows={8}
+        data-autofocus
+        autoFocus
+        value={text}
+        onChange={(event) => setText(event.currentTarget.value)}
+      />
+      <Group grow gap="xs">
+        <Button variant="default" size="xs" onClick={() => void paste()}>
+          Paste here
         </Button>
-        {ways && (ways.in || ways.out) && (
-          <Text size="xs" c="dimmed">
-            Pictures pass by themselves where the browser allows it.
-          </Text>
-        )}
-      </Stack>
-    </Paper>
+        <Button size="xs" disabled={!text || ways?.in === false} onClick={() => page.sendClipboard(text)}>
+          Send
+        </Button>
+      </Group>
+      {ways && !ways.out && (
+        <Closed setting="allow_kasm_clipboard_down">Nothing may be copied from this session</Closed>
+      )}
+      <Textarea
+        label="From the session"
+        readOnly
+        autosize
+        minRows={3}
+        maxRows={8}
+        value={page.clipboard ?? ''}
+        placeholder="Copy something in the session"
+      />
+      <Button variant="default" size="xs" disabled={!page.clipboard} onClick={() => void copy()}>
+        Copy to this computer
+      </Button>
+      {ways && (ways.in || ways.out) && (
+        <Text size="xs" c="dimmed">
+          Pictures pass by themselves where the browser allows it.
+        </Text>
+      )}
+    </Panel>
   );
 }
 

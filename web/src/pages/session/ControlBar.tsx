@@ -1,14 +1,22 @@
 import { Badge, Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
 import { useFullscreenDocument } from '@mantine/hooks';
-import { IconClipboard, IconFiles, IconMaximize, IconMinimize } from '@tabler/icons-react';
+import {
+  IconClipboard,
+  IconDeviceDesktopMinus,
+  IconDeviceDesktopPlus,
+  IconFiles,
+  IconMaximize,
+  IconMinimize,
+} from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
-import { showError } from '../../components/feedback';
+import { showError, showWarning } from '../../components/feedback';
 import { ClipboardPanel } from './ClipboardPanel';
 import { PictureStats, PictureTool } from './PictureTools';
 import { SoundPanel } from './SoundPanel';
 import { MicrophoneSign, SoundTools } from './SoundTools';
 import { Tool } from './Tool';
 import type { FramePage } from './useFramePage';
+import type { SecondScreen } from './useSecondScreen';
 
 /** How long the bar stays in full view after the desktop has opened. */
 const SHOWN_MS = 6000;
@@ -42,13 +50,14 @@ export function ControlBar({ page, children }: Props) {
         shadow="md"
         className={`surface control-bar ${fresh || panel ? '' : 'tucked'}`}
       >
-        <Group gap={6} wrap="nowrap">
+        <Group gap={6} justify="center">
           {children}
           <Tool
             label={fullscreen ? 'Leave full screen' : 'Full screen'}
             icon={fullscreen ? IconMinimize : IconMaximize}
             onClick={() => void toggle().catch((error: unknown) => showError('No full screen', error))}
           />
+          {page.second && <SecondScreenTool second={page.second} />}
           {page.watches ? (
             <Badge variant="light" color="gray" className="nowrap">
               View only
@@ -72,6 +81,18 @@ export function ControlBar({ page, children }: Props) {
       {panel === 'clipboard' && <ClipboardPanel page={page} onClose={close} />}
       {panel === 'sound' && page.sound && <SoundPanel sound={page.sound} onClose={close} />}
     </>
+  );
+}
+
+/** A second window beside this one, for a second monitor. */
+function SecondScreenTool({ second }: { second: SecondScreen }) {
+  const { isOpen, toggle } = second;
+  return (
+    <Tool
+      label={isOpen ? 'Close the second screen' : 'Second screen'}
+      icon={isOpen ? IconDeviceDesktopMinus : IconDeviceDesktopPlus}
+      onClick={toggle}
+    />
   );
 }
 
@@ -105,14 +126,23 @@ function Quality({ page }: { page: FramePage }) {
   );
 }
 
+const KEYS_STAY = [
+  'Some keys stay with this browser',
+  'It does not give keys such as Esc, Alt+Tab or Ctrl+W to a page, in full screen either.',
+] as const;
+
 /** In full screen also the keys that the browser or the machine keeps otherwise go to the session, where they can be had. */
 function useKeyboardLock(fullscreen: boolean): void {
   useEffect(() => {
     const { keyboard } = navigator as Navigator & {
       keyboard?: { lock?: () => Promise<void>; unlock?: () => void };
     };
-    if (!fullscreen || !keyboard?.lock) return;
-    keyboard.lock().catch((error: unknown) => console.warn('keyboard lock', error));
+    if (!fullscreen) return;
+    if (!keyboard?.lock) {
+      showWarning(...KEYS_STAY);
+      return;
+    }
+    keyboard.lock().catch(() => showWarning(...KEYS_STAY));
     return () => keyboard.unlock?.();
   }, [fullscreen]);
 }

@@ -1,5 +1,6 @@
-import { ActionIcon, CloseButton, Group, Paper, Progress, Select, Slider, Stack, Text, Title } from '@mantine/core';
+import { ActionIcon, Group, Progress, Select, Slider, Text, Title } from '@mantine/core';
 import { IconVolume, IconVolumeOff } from '@tabler/icons-react';
+import { Panel } from './Panel';
 import { type Device, type Levels, type LevelStore, type Sound, useLevels } from './useSound';
 
 /** The loudness below which a meter shows nothing, in dB of full scale. */
@@ -9,70 +10,48 @@ const FLOOR_DB = -60;
 export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => void }) {
   const { audio, microphone, changeAudio, changeMicrophone } = sound;
   return (
-    <Paper
-      component="section"
-      aria-label="Volume and devices"
-      className="surface"
-      withBorder
-      shadow="lg"
-      p="md"
-      radius="md"
-      pos="absolute"
-      top={56}
-      right={16}
-      w={340}
-      style={{ zIndex: 11 }}
-      onKeyDown={(event) => event.key === 'Escape' && onClose()}
-    >
-      <Stack gap="sm">
-        <Group justify="space-between">
-          <Title order={2} fz={16}>
-            Sound
-          </Title>
-          <CloseButton aria-label="Close the volume and devices" onClick={onClose} />
-        </Group>
-        {audio.allowed ? (
-          <>
-            <Volume
-              volume={audio.volume}
-              muted={audio.muted}
-              onVolume={(volume) => changeAudio({ volume })}
-              onMuted={(muted) => changeAudio({ muted })}
-            />
-            <LevelMeter label="Level of the sound" levels={sound.levels} of="audio" />
-            <Devices
-              label="Speakers"
-              devices={sound.outputs}
-              chosen={audio.device}
-              onChoose={(device) => changeAudio({ device })}
-            />
-          </>
-        ) : (
-          <Text size="sm">{audio.reason}</Text>
-        )}
-        <Title order={2} fz={16} mt="xs">
-          Microphone
-        </Title>
-        {microphone.allowed ? (
-          <>
-            <LevelMeter label="Level of the microphone" levels={sound.levels} of="microphone" />
-            <Devices
-              label="Microphone"
-              devices={sound.inputs}
-              chosen={microphone.device}
-              onChoose={(device) => changeMicrophone({ device })}
-            />
-            {microphone.problem && (
-              <Text size="sm" role="alert">
-                {microphone.problem}
-              </Text>
-            )}
-          </>
-        ) : (
-          <Text size="sm">{microphone.reason}</Text>
-        )}
-      </Stack>
-    </Paper>
+    <Panel title="Sound" label="Volume and devices" close="Close the volume and devices" onClose={onClose}>
+      {audio.allowed ? (
+        <>
+          <Volume
+            volume={audio.volume}
+            muted={audio.muted}
+            onVolume={(volume) => changeAudio({ volume })}
+            onMuted={(muted) => changeAudio({ muted })}
+          />
+          <LevelMeter label="Level of the sound" levels={sound.levels} of="audio" />
+          <Devices
+            label="Speakers"
+            devices={sound.outputs}
+            chosen={audio.device}
+            onChoose={(device) => changeAudio({ device })}
+          />
+        </>
+      ) : (
+        <Text size="sm">{audio.reason}</Text>
+      )}
+      <Title order={2} fz={16} mt="xs">
+        Microphone
+      </Title>
+      {microphone.allowed ? (
+        <>
+          <LevelMeter label="Level of the microphone" levels={sound.levels} of="microphone" />
+          <Devices
+            label="Microphone"
+            devices={sound.inputs}
+            chosen={microphone.device}
+            onChoose={(device) => changeMicrophone({ device })}
+          />
+          {microphone.problem && (
+            <Text size="sm" role="alert">
+              {microphone.problem}
+            </Text>
+          )}
+        </>
+      ) : (
+        <Text size="sm">{microphone.reason}</Text>
+      )}
+    </Panel>
   );
 }
 

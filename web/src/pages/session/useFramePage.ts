@@ -3,6 +3,7 @@
 import { useComputedColorScheme } from '@mantine/core';
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 import { type Picture, type PictureMessage, usePicture } from './usePicture';
+import { type ScreensMessage, type SecondScreen, useSecondScreen } from './useSecondScreen';
 import { type Sound, useSound } from './useSound';
 
 /**
@@ -11,7 +12,7 @@ import { type Sound, useSound } from './useSound';
  */
 export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused' | 'idle';
 
-interface FrameMessage extends PictureMessage {
+interface FrameMessage extends PictureMessage, ScreensMessage {
   greenroom: number;
   state?: FrameState;
   reason?: string;
@@ -48,6 +49,8 @@ export interface FramePage {
   latencyMs: number | null;
   /** Which of its pictures it shows; null where it does not say. */
   picture: Picture | null;
+  /** A second window with a part of the desktop of its own; null where there can be none. */
+  second: SecondScreen | null;
   /** Its sound and microphone; null where it does not say. */
   sound: Sound | null;
   /** Whether files can go into the session or out of it. */
@@ -85,11 +88,13 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const { origin } = new URL(url, location.href);
 
   const say = useCallback(
-    (message: object) => frame.current?.contentWindow?.postMessage({ greenroom: PROTOCOL, ...message }, origin),
+    (message: object, transfer: Transferable[] = []) =>
+      frame.current?.contentWindow?.postMessage({ greenroom: PROTOCOL, ...message }, origin, transfer),
     [frame, origin],
   );
   const { picture, receive: receivePicture } = usePicture(say);
   const { sound, receive: receiveSound } = useSound(say);
+  const { second, receive: receiveScreens } = useSecondScreen(say, url);
 
   useEffect(() => {
     const receive = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
@@ -107,11 +112,12 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
       receivePicture(data);
       receiveSound(data);
+      receiveScreens(data);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
     window.addEventListener('message', receive);
     return () => window.removeEventListener('message', receive);
-  }, [frame, origin, receivePicture, receiveSound]);
+  }, [frame, origin, receivePicture, receiveScreens, receiveSound]);
 
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const showPanel = useCallback((name: string, open: boolean) => say({ type: 'panel', name, open }), [say]);
@@ -142,6 +148,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     clipboardWays,
     latencyMs: picture?.stats?.latency_ms ?? latencyMs,
     picture,
+    second: watches ? null : second,
     sound,
     hasFiles,
     panel,

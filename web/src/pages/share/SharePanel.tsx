@@ -1,10 +1,11 @@
-import { ActionIcon, Button, CloseButton, Group, Paper, Portal, Stack, Text, Title, Tooltip } from '@mantine/core';
+import { ActionIcon, Button, Group, Portal, Stack, Text, Tooltip } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconLink, IconUserOff, IconX } from '@tabler/icons-react';
 import { endShare, putOut, type Share, sharingQuery, takeControlBack, type Viewer } from '../../api/sharing';
 import { showDone, showError } from '../../components/feedback';
 import { TimeAgo } from '../../components/TimeAgo';
 import { useAction } from '../../components/useAction';
+import { Panel } from '../session/Panel';
 import { ShareForm } from './ShareForm';
 
 interface Props {
@@ -21,52 +22,29 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   const controlled = shares.some((share) => share.access === 'control');
   return (
     <Portal>
-      <Paper
-        component="section"
-        aria-label="Share"
-        className="surface"
-        withBorder
-        shadow="lg"
-        p="md"
-        radius="md"
-        pos="fixed"
-        top={56}
-        right={16}
-        w={380}
-        mah="calc(100vh - 80px)"
-        style={{ zIndex: 11, overflowY: 'auto' }}
-        onKeyDown={(event) => event.key === 'Escape' && onClose()}
-      >
-        <Stack gap="sm">
-          <Group justify="space-between">
-            <Title order={2} fz={16}>
-              Share
-            </Title>
-            <CloseButton aria-label="Close sharing" onClick={onClose} autoFocus />
-          </Group>
-          {rules && !rules.allowed && <Text size="sm">{rules.reason}</Text>}
-          {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
-          {shares.length > 0 && (
-            <List title="Shared">
-              {shares.map((share) => (
-                <SharedRow key={share.share_id} share={share} />
-              ))}
-            </List>
-          )}
-          {viewers.length > 0 && (
-            <List title="In this session">
-              {viewers.map((viewer) => (
-                <ViewerRow key={viewer.viewer_id} sessionId={sessionId} viewer={viewer} />
-              ))}
-            </List>
-          )}
-          {controlled && (
-            <Button variant="light" color="red" loading={back.isPending} onClick={() => back.mutate(undefined)}>
-              Take control back
-            </Button>
-          )}
-        </Stack>
-      </Paper>
+      <Panel title="Share" close="Close sharing" onClose={onClose} width={380} focusesClose>
+        {rules && !rules.allowed && <Text size="sm">{rules.reason}</Text>}
+        {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
+        {shares.length > 0 && (
+          <List title="Shared">
+            {shares.map((share) => (
+              <SharedRow key={share.share_id} share={share} />
+            ))}
+          </List>
+        )}
+        {viewers.length > 0 && (
+          <List title="In this session">
+            {viewers.map((viewer) => (
+              <ViewerRow key={viewer.viewer_id} sessionId={sessionId} viewer={viewer} />
+            ))}
+          </List>
+        )}
+        {controlled && (
+          <Button variant="light" color="red" loading={back.isPending} onClick={() => back.mutate(undefined)}>
+            Take control back
+          </Button>
+        )}
+      </Panel>
     </Portal>
   );
 }

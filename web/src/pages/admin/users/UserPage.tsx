@@ -5,6 +5,7 @@ import { useAllowed, useMe } from '../../../api/auth';
 import { userQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { HomesTable } from '../../../components/HomesTable';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { LogsTable } from '../diagnostics/LogsTable';
@@ -39,6 +40,9 @@ export function UserPage() {
     },
     { key: 'settings', title: 'Settings', content: <EffectiveSettings userId={data.user_id} /> },
     { key: 'logins', title: 'Log-ins', content: <UserLogIns user={data} disabled={!allowed('users_modify')} /> },
+    ...(allowed('homes_view')
+      ? [{ key: 'homes', title: 'Home Folders', content: <HomesTable of={{ user_id: data.user_id }} /> }]
+      : []),
     ...(allowed('sessions_view')
       ? [{ key: 'sessions', title: 'Sessions', content: <SessionsTable of={{ user_id: data.user_id }} /> }]
       : []),

@@ -48,8 +48,8 @@ export function ImageAgents({ image }: { image: Image }) {
       minWidth={620}
       empty={
         <EmptyState icon={IconCpu} title="No Agent has said anything about this image yet">
-          Agents pull the images of enabled workspaces by themselves. Without a registry, load it on each machine with
-          docker load.
+          Agents get the images of enabled workspaces by themselves. Without a registry, load it on one machine with
+          docker load; the other Agents of the zone copy it.
         </EmptyState>
       }
     />

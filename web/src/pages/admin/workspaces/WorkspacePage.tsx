@@ -8,7 +8,9 @@ import type { Image } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { showDone } from '../../../components/feedback';
+import { HomesTable } from '../../../components/HomesTable';
 import { SessionsTable } from '../sessions/SessionsTable';
+import { KEPT_HOMES } from './fields';
 import { ImageAgents } from './ImageAgents';
 import { WorkspaceForm } from './WorkspaceForm';
 
@@ -34,6 +36,9 @@ export function WorkspacePage() {
       ),
     },
     { key: 'agents', title: 'Agents', content: <ImageAgents image={data} /> },
+    ...(allowed('homes_view') && data.persistent_profile_path === KEPT_HOMES
+      ? [{ key: 'homes', title: 'Home Folders', content: <HomesTable of={{ image_id: data.image_id }} /> }]
+      : []),
     ...(allowed('sessions_view')
       ? [
           {

@@ -8,6 +8,9 @@ type Body = Required<Schemas['ImagePatch']>;
 export const JSON_FIELDS = ['port_map', 'run_config', 'exec_config', 'volume_mappings'] as const;
 type JsonField = (typeof JSON_FIELDS)[number];
 
+/** The persistent profile path that stands for homes which the installation keeps. */
+export const KEPT_HOMES = '{homes}';
+
 /** Texts and numbers as people type them: memory in MB, JSON as text, nothing as an empty text. */
 export type Fields = Omit<
   Body,

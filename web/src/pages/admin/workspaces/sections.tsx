@@ -19,6 +19,7 @@ import { JsonField } from '../../../components/JsonField';
 import { useZoneChoices } from '../../../components/useZoneChoices';
 import type { Image } from '../../../api/types';
 import type { WorkspaceFields } from './fields';
+import { HomeField } from './HomeField';
 import { PictureField } from './PictureField';
 import { ThumbnailField } from './ThumbnailField';
 
@@ -275,12 +276,7 @@ export function SessionFields({ form }: Props) {
           allowDecimal={false}
           {...form.getInputProps('session_time_limit')}
         />
-        <TextInput
-          label="Persistent Profile Path"
-          description="Folder of the host with {username} or {user_id}, kept as the home folder. Excludes staging."
-          placeholder="/srv/profiles/{user_id}"
-          {...form.getInputProps('persistent_profile_path')}
-        />
+        <HomeField form={form} />
         <Select
           label="Web Filter Policy"
           description="Sites its sessions may open; staged sessions have it, too"

@@ -20,8 +20,8 @@ from typing import Any, Final
 import psutil
 import structlog
 
-from greenroom.agent.stream.tcp_table import established, spellings, tables
 from greenroom.core.session.visits import Connection
+from greenroom.kit.tcp_table import established, spellings, tables
 
 _PIDFD_GETFD: Final = 438
 """Number of the system call, the same on every architecture; Python has no function for it."""

@@ -1,0 +1,249 @@
+"""The home folders that this Agent keeps: measured one at a time in the background, and removed on order.
+
+Nothing waits for this: a report has what is known. A measurement is followed by a pause four times as long. Orders to
+remove are repeated in every answer of a Manager until they are reported as done; what one has moved away is found after
+a restart and removed without an order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
+
+from greenroom.core.backoff import Backoff
+from greenroom.core.errors import GreenroomError
+from greenroom.core.log_codes import LogCode
+from greenroom.core.workspace.homes import HomeId, Measured, next_to_measure
+from greenroom.kit.concurrency import wait_for
+from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome
+from greenroom.wire.homes import HomeRemoval, HomeReport
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 60.0
+PAUSE_FACTOR: Final = 4.0
+REPORT_EVERY_S: Final = 600.0
+"""A report that changed nothing is repeated after this, and one of new sizes waits `SIZES_WAIT_S`."""
+SIZES_WAIT_S: Final = 30.0
+BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
+"""Pause before a removal that failed is tried again."""
+MOST: Final = 10_000
+"""Homes in a report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Figures:
+    """What is known of a home; times are seconds since the epoch."""
+
+    size_bytes: int | None = None
+    measured: float | None = None
+    last_used: float | None = None
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """Of a removal that did not succeed yet."""
+
+    number: int = 0
+    next_s: float = 0.0
+    problem: str = ""
+
+
+class HomesKeeper:
+    """`on_change` is called when there is something to report at once; `log_line` with what an administrator should
+    know."""
+
+    def __init__(
+        self,
+        homes: Homes,
+        on_change: Callable[[], None] = lambda: None,
+        log_line: Callable[[LogCode, str], None] = lambda _code, _sentence: None,
+    ) -> None:
+        self._homes = homes
+        self._on_change = on_change
+        self._log_line = log_line
+        self._kept: dict[HomeId, _Figures] | None = None
+        self._away: set[KeptHome] = set()
+        self._in_use: frozenset[HomeId] = frozenset()
+        self._measured: dict[HomeId, Measured] = {}
+        self._wanted: dict[str, HomeId] = {}
+        self._done: dict[str, None] = {}
+        """Removals that are done, in their order: a Manager may repeat one whose end it does not know yet."""
+        self._attempts: dict[str, _Attempts] = {}
+        self._wake = asyncio.Event()
+        self._arrived: list[HomeReport] | None = None
+        self._arrived_s = float("-inf")
+
+    # What the check-in asks -------------------------------------------------------------------------------------------
+
+    def report(self) -> list[HomeReport] | None:
+        """All homes; None before the first look, or where the Manager has them."""
+        begun = self._attempts.keys() | {one.removal_id for one in self._away}
+        if self._kept is None or self._removals().keys() - begun:
+            return None  # a home that was not looked for yet must not count as removed because it is not named
+        problems = {one: self._attempts[name].problem for name, one in self._wanted.items() if name in self._attempts}
+        kept = sorted(self._kept.items(), key=lambda item: item[0])[:MOST]
+        reports = [_report(home, known, problems.get(home, known.problem)) for home, known in kept]
+        reports += [self._report_away(one) for one in sorted(self._away, key=lambda one: one.removal_id)]
+        return reports if self._is_due(reports) else None
+
+    def _report_away(self, away: KeptHome) -> HomeReport:
+        home, tried = away.home, self._attempts.get(away.removal_id, _Attempts())
+        return HomeReport(
+            user_id=home.user_id, image_id=home.image_id, removal_id=away.removal_id, problem=tried.problem
+        )
+
+    def _is_due(self, reports: list[HomeReport]) -> bool:
+        age_s = time.monotonic() - self._arrived_s
+        if self._arrived is None or age_s >= REPORT_EVERY_S:
+            return True
+        if reports == self._arrived:
+            return False
+        return age_s >= SIZES_WAIT_S or _names(reports) != _names(self._arrived)
+
+    def reported(self, reports: list[HomeReport]) -> None:
+        """This report arrived."""
+        self._arrived, self._arrived_s = reports, time.monotonic()
+
+    def start_again(self) -> None:
+        """The Manager has no report yet."""
+        self._arrived = None
+
+    def want_removed(self, removals: list[HomeRemoval]) -> None:
+        """All homes to remove, as the Manager says in each answer."""
+        wanted = {one.removal_id: HomeId(one.user_id, one.image_id) for one in removals}
+        if wanted.keys() - self._wanted.keys() - self._done.keys():
+            self._wake.set()
+        self._wanted = wanted
+
+    # The work ---------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._measure_all(), name="measure homes")
+            group.create_task(self._remove_all(), name="remove homes")
+
+    async def _measure_all(self) -> None:
+        while True:
+            begun = time.monotonic()
+            try:
+                await self._look()
+                while (home := self._next()) is not None:
+                    await self._measure(home)
+            except GreenroomError as error:
+                log.warning("the home folders are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
+            await asyncio.sleep(max(1.0, LOOK_EVERY_S - (time.monotonic() - begun)))
+
+    def _next(self) -> HomeId | None:
+        return next_to_measure(self._kept or {}, self._in_use, self._measured, time.monotonic())
+
+    async def _look(self) -> None:
+        """Raises GreenroomError: the homes, or what uses them, cannot be listed."""
+        in_use = frozenset(await self._homes.in_use())
+        found = await self._homes.list()
+        before = self._kept or {}
+        now = time.time()
+        kept = {one.home: before.get(one.home, _Figures()) for one in found if not one.removal_id}
+        for home in kept.keys() & (in_use | self._in_use):
+            kept[home] = replace(kept[home], last_used=now)
+        changed = kept.keys() != before.keys()
+        used = in_use | self._in_use
+        self._measured = {
+            home: replace(last, used_since=last.used_since or home in used)
+            for home, last in self._measured.items()
+            if home in kept
+        }
+        self._kept, self._in_use = kept, in_use
+        self._note_away({one for one in found if one.removal_id})
+        if changed:
+            self._on_change()
+
+    def _note_away(self, away: set[KeptHome]) -> None:
+        if away != self._away:
+            self._away = away
+            self._wake.set()
+            self._on_change()
+
+    async def _measure(self, home: HomeId) -> None:
+        begun = time.monotonic()
+        self._measured[home] = Measured(at_s=begun)
+        problem, size = "", None
+        try:
+            size = await self._homes.measure(home)
+        except GreenroomError as error:
+            problem = error.message
+        took_s = time.monotonic() - begun
+        if self._kept is not None and home in self._kept:
+            known, now = self._kept[home], time.time()
+            if size is not None:
+                known = replace(known, size_bytes=size.size_bytes, measured=now)
+                known = replace(known, last_used=min(now, max(known.last_used or 0.0, size.changed or 0.0)) or None)
+            self._kept[home] = replace(known, problem=problem)
+        if problem:
+            log.warning("a home folder was not measured", home=home.name, reason=problem)
+        await asyncio.sleep(PAUSE_FACTOR * took_s)
+
+    # Removals ---------------------------------------------------------------------------------------------------------
+
+    def _removals(self) -> Mapping[str, HomeId]:
+        """Those to do: what was ordered, and what an earlier order moved away."""
+        away = {one.removal_id: one.home for one in self._away}
+        return {name: home for name, home in {**away, **self._wanted}.items() if name not in self._done}
+
+    async def _remove_all(self) -> None:
+        while True:
+            await wait_for(self._wake, self._pause_s())
+            self._wake.clear()
+            for removal_id, home in self._removals().items():
+                if self._attempts.get(removal_id, _Attempts()).next_s <= time.monotonic():
+                    await self._remove(removal_id, home)
+            pending = self._removals()
+            self._attempts = {name: tried for name, tried in self._attempts.items() if name in pending}
+
+    def _pause_s(self) -> float:
+        now = time.monotonic()
+        due = [self._attempts[name].next_s - now for name in self._removals() if name in self._attempts]
+        return max(0.1, min([LOOK_EVERY_S, *due]))
+
+    async def _remove(self, removal_id: str, home: HomeId) -> None:
+        try:
+            await self._homes.remove(home, removal_id)
+        except GreenroomError as error:
+            tried = self._attempts.setdefault(removal_id, _Attempts())
+            pause_s = BACKOFF.delay_s(tried.number)
+            tried.number, tried.next_s, tried.problem = tried.number + 1, time.monotonic() + pause_s, error.message
+            log.warning("a home folder is not removed yet", home=home.name, reason=error.message, next_try_s=pause_s)
+            if tried.number == 1 and not isinstance(error, HomeInUseError):
+                self._log_line(LogCode.HOME_NOT_REMOVED, error.message)
+        else:
+            self._done = dict.fromkeys([*self._done, removal_id][-MOST:])
+            log.info("removed a home folder", home=home.name, removal_id=removal_id)
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        try:
+            await self._look()
+        except GreenroomError as error:
+            log.warning("the home folders are not known", reason=error.message)
+        self._on_change()
+
+
+def _report(home: HomeId, known: _Figures, problem: str) -> HomeReport:
+    return HomeReport(
+        user_id=home.user_id,
+        image_id=home.image_id,
+        size_bytes=known.size_bytes,
+        measured=known.measured,
+        last_used=known.last_used,
+        problem=problem,
+    )
+
+
+def _names(reports: list[HomeReport]) -> set[tuple[str, str, str, str]]:
+    return {(one.user_id, one.image_id, one.removal_id, one.problem) for one in reports}

@@ -1,0 +1,253 @@
+"""Gateways that are not on this Agent's host: what they are sent of viewers, and its comparison with who may view.
+
+Only the host of a gateway can end its connections. So before a viewer is let in through such a gateway, the gateway
+has kept who it is (`admit`), and compares what it has with who may view now: at once when the permitted viewers of a
+session change, and every few seconds (`greenroom.gateway.admissions`). Nothing is lost when this process, the gateway
+or the way between them is away for a time: what does not hold is found at the next comparison.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from greenroom.agent.session.views import SessionSnapshot, SessionView
+from greenroom.agent.stream.questions import permitted_by
+from greenroom.agent.stream.viewers import Client, Viewer
+from greenroom.core.errors import Unavailable
+from greenroom.core.session.streams import Grant, still_holds
+from greenroom.core.session.visits import Connection
+from greenroom.kit.concurrency import wait_for
+from greenroom.kit.tcp_table import connected
+from greenroom.wire.gateways import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
+from greenroom.wire.messages import Message
+
+NOTED_WITHIN_S: Final = 2.0
+"""A gateway that does not keep an admission within this lets no one in."""
+NOT_LISTENING: Final = "The gateway does not listen to the Agent of this desktop at the moment; try again."
+GONE_AFTER_S: Final = 60.0
+"""A gateway that did not ask for so long is forgotten; what it has it shows when it is back."""
+HOLD_MAX_S: Final = 10.0
+PRESENT_S: Final = 15.0
+"""A connection counts as there for so long after it was let in, or after the gateway last said so."""
+
+Body = TypeVar("Body", bound=Message)
+
+
+class Named(Protocol):
+    """The Agent's identity (agent.fleet.identity)."""
+
+    @property
+    def agent_id(self) -> str: ...
+
+
+@dataclass(slots=True)
+class _Gateway:
+    """What is known of one gateway: the numbered news that it has not kept yet, and what it has kept."""
+
+    asked_s: float
+    number: int = 0
+    admitted: dict[int, Admission] = field(default_factory=dict[int, Admission])
+    changed: dict[str, int] = field(default_factory=dict[str, int])
+    kept: set[Admission] = field(default_factory=set[Admission])
+    """Admissions without a connection: the gateway keeps each until its session is gone."""
+    present: dict[Connection, float] = field(default_factory=dict[Connection, float])
+    """Connection → when it was there last."""
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def has_noted(self, noted: int, now_s: float) -> None:
+        for number in [number for number in self.admitted if number <= noted]:
+            admission = self.admitted.pop(number)
+            if admission.client is None:
+                self.kept.add(admission)
+            else:
+                self.present[admission.client] = now_s
+        self.changed = {session_id: number for session_id, number in self.changed.items() if number > noted}
+        if not (self.admitted or self.changed):
+            self.news.clear()
+
+
+class Gateways:
+    """The gateways elsewhere that ask this Agent.
+
+    `acting` says whether this process does the Agent's work and has its desired list; `replicas` are the stream
+    addresses of all processes with this identity.
+    """
+
+    def __init__(
+        self,
+        agent: Named,
+        sessions: SessionView,
+        acting: Callable[[], bool],
+        replicas: Callable[[], Iterable[str]] = tuple,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._agent = agent
+        self._sessions = sessions
+        self._acting = acting
+        self._replicas = replicas
+        self._clock = clock
+        self._process = str(uuid.uuid4())
+        self._gateways: dict[str, _Gateway] = {}
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route(LISTEN_PATH, self.listen, methods=["POST"]),
+            Route(CHECK_PATH, self.check, methods=["POST"]),
+        ]
+
+    # For the stream authoriser ------------------------------------------------------------------------------------
+
+    async def admit(self, viewer: Viewer, session: SessionSnapshot, client: Client, *, websocket: bool) -> None:
+        """Have a gateway elsewhere keep who is let in there; the one beside this Agent needs not.
+
+        Raises:
+            Unavailable: it does not; the viewer must not be let in.
+        """
+        connection = client.connection
+        if connection is None or not connection.gateway:
+            return
+        admission = Admission(
+            session_id=session.session_id,
+            user_id=viewer.user_id,
+            epoch=viewer.epoch,
+            viewer_id=viewer.viewer_id,
+            access=viewer.access,
+            addresses=tuple(sorted({session.address or "", *session.services.values()} - {""})),
+            client=connection if websocket or viewer.viewer_id else None,
+        )
+        await self._note(connection.gateway, admission)
+
+    async def _note(self, gateway_id: str, admission: Admission) -> None:
+        """Return once the gateway keeps this admission.
+
+        Raises:
+            Unavailable: it does not; the viewer must not be let in.
+        """
+        gateway = self._gateways.get(gateway_id)
+        if gateway is None:
+            raise Unavailable(NOT_LISTENING)
+        if admission.client is None and admission in gateway.kept:
+            return
+        gateway.number += 1
+        number = gateway.number
+        gateway.admitted[number] = admission
+        gateway.news.set()
+        try:
+            async with asyncio.timeout(NOTED_WITHIN_S), gateway.answered:
+                await gateway.answered.wait_for(lambda: number not in gateway.admitted)
+        except TimeoutError as error:
+            gateway.admitted.pop(number, None)
+            raise Unavailable(NOT_LISTENING) from error
+
+    def changed(self, session_id: str) -> None:
+        """The permitted viewers of the session changed."""
+        for gateway in self._gateways.values():
+            gateway.number += 1
+            gateway.changed[session_id] = gateway.number
+            gateway.news.set()
+
+    def connected(self, wanted: Set[Connection]) -> frozenset[Connection]:
+        """Which of these connections exist: here by the kernel's table, elsewhere as the gateways say."""
+        now_s = self._clock()
+        here = connected(frozenset(one for one in wanted if not one.gateway))
+        elsewhere = (one for one in wanted if one.gateway)
+        return here | frozenset(one for one in elsewhere if self._is_present(one, now_s))
+
+    def _is_present(self, connection: Connection, now_s: float) -> bool:
+        gateway = self._gateways.get(connection.gateway)
+        return gateway is not None and now_s - gateway.present.get(connection, float("-inf")) < PRESENT_S
+
+    # For the gateways ---------------------------------------------------------------------------------------------
+
+    async def listen(self, request: Request) -> Response:
+        """Hold the request until there is news for the gateway."""
+        said = await _decoded(request, Listen)
+        if said is None:
+            return _unreadable()
+        gateway = self._gateway(said.gateway_id)
+        if said.process == self._process:
+            gateway.has_noted(said.noted, self._clock())
+            async with gateway.answered:
+                gateway.answered.notify_all()
+        await wait_for(gateway.news, max(0.0, min(said.hold_s, HOLD_MAX_S)))
+        gateway.asked_s = self._clock()
+        news = News(
+            agent_id=self._agent.agent_id,
+            process=self._process,
+            acting=self._acting(),
+            replicas=tuple(self._replicas()),
+            number=gateway.number,
+            admitted=tuple(gateway.admitted.values()),
+            changed=tuple(gateway.changed),
+        )
+        return _encoded(news)
+
+    async def check(self, request: Request) -> Response:
+        """Compare what the gateway has with who may view now."""
+        asked = await _decoded(request, Check)
+        if asked is None:
+            return _unreadable()
+        gateway, now_s = self._gateway(asked.gateway_id), self._clock()
+        there = {client for n in asked.present if (client := _client(asked, n)) is not None}
+        if asked.whole:
+            gateway.present = {one: at for one, at in gateway.present.items() if now_s - at < PRESENT_S}
+        gateway.present |= dict.fromkeys(there, now_s)
+        if not self._acting():
+            return _encoded(Checked())
+        here = [self._sessions.get(admission.session_id) for admission in asked.admissions]
+        gone = tuple(n for n, session in enumerate(here) if session is None)
+        gateway.kept.difference_update(asked.admissions[n] for n in gone)
+        revoked = tuple(
+            n for n, session in enumerate(here) if session is not None and not _holds(asked.admissions[n], session)
+        )
+        return _encoded(Checked(acting=True, revoked=revoked, gone=gone))
+
+    def _gateway(self, gateway_id: str) -> _Gateway:
+        now_s = self._clock()
+        self._gateways = {
+            name: one
+            for name, one in self._gateways.items()
+            if name == gateway_id or now_s - one.asked_s < GONE_AFTER_S
+        }
+        gateway = self._gateways.setdefault(gateway_id, _Gateway(now_s))
+        gateway.asked_s = now_s
+        return gateway
+
+
+def _holds(admission: Admission, session: SessionSnapshot) -> bool:
+    grant = Grant(
+        user_id=admission.user_id, epoch=admission.epoch, viewer_id=admission.viewer_id, access=admission.access
+    )
+    return still_holds(grant, permitted_by(session.authorised))
+
+
+def _client(asked: Check, position: int) -> Connection | None:
+    """The connection of one of the admissions, with its gateway."""
+    return asked.admissions[position].client if 0 <= position < len(asked.admissions) else None
+
+
+async def _decoded(request: Request, kind: type[Body]) -> Body | None:
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _unreadable() -> Response:
+    return JSONResponse({"error_message": "The message cannot be read."}, status_code=422)
+
+
+def _encoded(message: Message) -> Response:
+    return Response(msgspec.json.encode(message), media_type="application/json")

@@ -1,0 +1,188 @@
+"""Machine pools on behalf of a caller: created, changed, deleted, and what their plan would do now."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, Final
+
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.fleet.joining import authority
+from greenroom.api.fleet.machine_schemas import (
+    MachinePoolCreate,
+    MachinePoolPatch,
+    MachinePoolView,
+    MachinePreview,
+    PlannedAction,
+)
+from greenroom.api.security import Caller
+from greenroom.core.errors import Invalid, Refused
+from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
+from greenroom.core.fleet.machines.options import is_same_place, options_problem
+from greenroom.core.fleet.machines.plan import plan
+from greenroom.core.fleet.machines.schedule import parse_hint, shown_hint
+from greenroom.core.fleet.machines.user_data import address_problem, edge_problem
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.db.columns import values_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet import machine_pools, zones
+from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
+from greenroom.db.fleet.machine_snapshot import read_snapshot
+from greenroom.kit.certificates import fingerprint
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
+
+_VERBS: Final = {
+    OrderState.JOINED: "take back",
+    OrderState.DRAINING: "drain",
+    OrderState.RELEASING: "release",
+    OrderState.ENDED: "release",
+}
+
+
+def view(row: MachinePoolRow) -> MachinePoolView:
+    """A pool as it is shown, without its secrets."""
+    return MachinePoolView.of(
+        row, secret_names=sorted(row.secrets), schedule=[shown_hint(hint) for hint in row.schedule]
+    )
+
+
+async def create_pool(
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    caller: Caller,
+    body: MachinePoolCreate,
+    *,
+    config: ApiConfig,
+    this_host: bool,
+) -> MachinePoolRow:
+    """Raises Invalid, Duplicate, NotFound: it cannot be made like this."""
+    zone = await zones.get_zone(db, str(body.zone_id))
+    given = body.model_dump(exclude={"zone_id"})
+    made = _checked(_fields(given, None, secrets, config), this_host=this_host)
+    async with db.transaction() as connection:
+        pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
+    row = await machine_pools.find_pool(db, pool_id)
+    await db.notify(Event(Topic.MACHINES))
+    audit(logs, caller, LogCode.MACHINE_POOL_CREATED, row.name, after=_audited(row), zone_name=row.zone_name)
+    return row
+
+
+async def update_pool(
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    caller: Caller,
+    body: MachinePoolPatch,
+    *,
+    name: str,
+    config: ApiConfig,
+    this_host: bool,
+) -> MachinePoolRow:
+    """Change a pool.
+
+    Raises:
+        Refused: its provider would go elsewhere while it has machines there, or it is being deleted.
+        Invalid: it cannot be like this.
+    """
+    found = await machine_pools.find_pool(db, name)
+    async with db.transaction() as connection:
+        before = await machine_pools.lock_pool(connection, found.machine_pool_id)
+        if before.deleted is not None:
+            raise Refused(f"Machine pool {before.name} is deleted, and goes when its last machine is gone.")
+        sent = body.sent()
+        after = _checked(_fields(sent, before, secrets, config), this_host=this_host)
+        moved = not is_same_place(before.provider, before.options, after.provider, after.options)
+        if moved and before.open_orders:
+            raise Refused(
+                f"Machine pool {before.name} has {before.open_orders} machines at its provider, which only that one can"
+                " end: disable the pool and wait until they are gone, or create another pool."
+            )
+        if moved and before.secrets and "secrets" not in sent:
+            raise Invalid("Stored secrets are not sent elsewhere: give the secrets of the new provider as well.")
+        await machine_pools.update_pool(connection, before.machine_pool_id, after)
+    row = await machine_pools.find_pool(db, before.machine_pool_id)
+    await db.notify(Event(Topic.MACHINES))
+    old, new = _audited(before), _audited(row)
+    if "secrets" in sent:
+        new["secrets"] = "entered anew"
+    audit(logs, caller, LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
+    return row
+
+
+async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
+    """It orders nothing any more, and goes when its last machine is gone."""
+    row = await machine_pools.find_pool(db, name)
+    async with db.transaction() as connection:
+        await machine_pools.mark_deleted(connection, row.machine_pool_id)
+    await db.notify(Event(Topic.MACHINES))
+    audit(logs, caller, LogCode.MACHINE_POOL_DELETED, row.name, before=_audited(row), zone_name=row.zone_name)
+
+
+async def preview(db: Database, name: str) -> MachinePreview:
+    """What the plan would do now; nothing is done, and the provider is not asked."""
+    row = await machine_pools.find_pool(db, name)
+    async with db.connection() as connection:
+        pools = await machine_pools.pools_of_zone(connection, row.zone_id)
+        planned = [
+            replace(pool.as_planned, closed=pool.deleted is not None)
+            if pool.machine_pool_id == row.machine_pool_id
+            else pool.as_planned
+            for pool in pools
+        ]
+        snapshot = await read_snapshot(connection, row.zone_id, planned, listings={}, quiet=True)
+    made = plan(snapshot)
+    orders = {order.machine_order_id: order for order in snapshot.orders}
+    actions: list[PlannedAction] = []
+    for action in made.actions:
+        if isinstance(action, PlaceOrder) and action.machine_pool_id == row.machine_pool_id:
+            actions.append(PlannedAction(action="order", machine=None, reason=action.reason))
+        elif isinstance(action, Move) and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id:
+            actions += _move(action, orders[action.machine_order_id])
+    sentence = next(r.sentence for r in made.reports if r.machine_pool_id == row.machine_pool_id)
+    return MachinePreview(sentence=sentence, actions=actions)
+
+
+def _move(move: Move, order: Order) -> list[PlannedAction]:
+    """What happens by itself, like a machine that has just joined, is no decision."""
+    if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
+        return []
+    machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
+    reason = move.reason[:1].upper() + move.reason[1:] + "."
+    return [PlannedAction.model_validate({"action": _VERBS[move.to], "machine": machine, "reason": reason})]
+
+
+def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secrets, config: ApiConfig) -> PoolFields:
+    values = values_of(PoolFields, before) if before else {}
+    changed = {name: value for name, value in given.items() if name in {field.name for field in fields(PoolFields)}}
+    if "schedule" in given:
+        changed["schedule"] = tuple(parse_hint(line) for line in given["schedule"])
+    if "secrets" in given:
+        changed["secrets"] = {name: secrets.seal(secret) for name, secret in given["secrets"].items()}
+    values |= changed
+    values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
+    values["public_url"] = config.public_url
+    values["ca_sha256"] = fingerprint(authority(config.ca_file)) if config.ca_file is not None else ""
+    return PoolFields(**values)
+
+
+def _checked(made: PoolFields, *, this_host: bool) -> PoolFields:
+    """Raises Invalid: no machine could come of it."""
+    problem = (
+        options_problem(made.provider, made.options)
+        or address_problem(made.join_url, this_host=this_host or made.provider == "simulated")
+        or edge_problem(made.edge_url)
+    )
+    if problem:
+        raise Invalid(problem)
+    if made.min_machines > made.max_machines:
+        raise Invalid(f"min_machines {made.min_machines} is more than max_machines {made.max_machines}.")
+    return made
+
+
+def _audited(row: MachinePoolRow) -> LogDetails:
+    """Without secrets, sealed ones included."""
+    shown = view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
+    return {name: value for name, value in shown.items() if name not in ("last_error", "next_try", "next_call")}

@@ -1,0 +1,54 @@
+"""What the command line knows of one noun; `nouns` has the table of all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenroom.api.bodies import Body
+from greenroom.cli.client import Row
+from greenroom.cli.output import Column, Parts
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A verb that sets some fields of one thing to fixed values."""
+
+    verb: str
+    body: Row
+    help: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noun:
+    """One noun.
+
+    `what` is its singular, `many` its plural. `key` is the field with the id. `name` is the field with the name,
+    `called` the users' word for it; `found_by_server`: the server accepts that name itself; `search`: the query
+    parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
+    no command needs them. `changes` are further verbs. `force` says what `delete --force` does; None = no such option.
+    `parts` are shown as tables by `get`.
+    """
+
+    noun: str
+    path: str
+    what: str
+    many: str
+    help: str
+    key: str
+    columns: tuple[Column, ...]
+    name: str | None = None
+    called: str = "name"
+    found_by_server: bool = False
+    search: str | None = None
+    filters: type[Body] | None = None
+    create: type[Body] | None = None
+    update: type[Body] | None = None
+    without: frozenset[str] = frozenset()
+    changes: tuple[Change, ...] = ()
+    delete: bool = True
+    force: str | None = None
+    parts: Parts = ()
+
+    @property
+    def by(self) -> str:
+        return f"by {self.called} or id" if self.name else "by id"

@@ -1,0 +1,352 @@
+"""Which machines a zone orders, drains, takes back and gives back now, and why.
+
+Demand is what finds no room: sessions that pools lack, people who wait, and the standby room and the schedule of each
+pool. Supply is the room of the Agents there are, of machines that are coming, and of machines that are draining, which
+are taken back before any is ordered. Invariants, tested as properties: a machine with a user's session is never
+released; never more than `max_machines`; what no machine of the pool could hold orders none; a plan applied gives a
+plan that orders nothing more; every action has a reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from greenroom.core.fleet.machines import orders as of_orders
+from greenroom.core.fleet.machines.model import (
+    COMING,
+    Action,
+    Limits,
+    MachinePlan,
+    MachinePool,
+    Move,
+    Order,
+    OrderState,
+    PlaceOrder,
+    PoolReport,
+    Surplus,
+    Want,
+    ZoneSnapshot,
+)
+from greenroom.core.fleet.machines.schedule import hints_on
+from greenroom.core.launch.placement import TOLERANCE, AgentView, PlacementRequest, megabytes, place, shown_cores
+
+MAX_AT_ONCE: Final = 20
+"""Orders of one pool in one plan; the rest follow in the next."""
+MAX_PACKED: Final = 200
+"""Sessions of one want that are looked at; the rest follow in the next plan."""
+
+
+@dataclass(slots=True)
+class _Zone:
+    """The room there is, while the plan uses it: Agents, coming machines, and new ones."""
+
+    hosts: list[AgentView]
+    unmet: list[Want] = field(default_factory=list[Want])
+
+    @property
+    def free(self) -> tuple[float, int]:
+        return sum(host.free_cores for host in self.hosts), sum(host.free_memory for host in self.hosts)
+
+    def pack(self, want: Want) -> Want | None:
+        """Put as many as fit into what there is; what is left of the want."""
+        for done in range(min(want.number, MAX_PACKED)):
+            taken = place(self.hosts, want.request, "Most Load").candidates
+            if not taken:
+                return replace(want, number=want.number - done)
+            at = next(i for i, host in enumerate(self.hosts) if host is taken[0])
+            self.hosts[at] = taken[0].with_one_more(want.request)
+        return None
+
+    def pack_all(self, wants: Iterable[Want]) -> None:
+        self.unmet = [left for want in wants if (left := self.pack(want)) is not None]
+
+
+@dataclass(slots=True)
+class _Pool:
+    """A pool while it is planned."""
+
+    pool: MachinePool
+    limits: Limits
+    """With the schedule applied."""
+    size: AgentView
+    """An empty machine of it."""
+    orders: list[Order]
+    actions: list[Action] = field(default_factory=list[Action])
+    placed: int = 0
+    taken_back: set[str] = field(default_factory=set[str])
+    notes: list[str] = field(default_factory=list[str])
+    failed: bool = False
+    """An order of it failed in this plan; its back-off begins with it."""
+
+    @property
+    def existing(self) -> int:
+        """Machines there are or may be: each costs until it is gone."""
+        return len(self.orders) + self.placed
+
+    @property
+    def in_use(self) -> int:
+        kept = {*COMING, OrderState.JOINED}
+        return sum(o.state in kept or o.machine_order_id in self.taken_back for o in self.orders) + self.placed
+
+    @property
+    def room_for(self) -> int:
+        return max(0, min(self.limits.max_machines - self.existing, MAX_AT_ONCE - self.placed))
+
+
+def plan(snapshot: ZoneSnapshot) -> MachinePlan:
+    """Bring the machine pools of one zone towards what is lacking there."""
+    followed: list[Action] = []
+    pools: list[_Pool] = []
+    for pool in sorted(snapshot.pools, key=lambda pool: (pool.name, pool.machine_pool_id)):
+        mine = [order for order in snapshot.orders if order.machine_pool_id == pool.machine_pool_id]
+        listing = snapshot.listings.get(pool.machine_pool_id)
+        for order in mine:
+            followed += of_orders.follow(order, pool, listing, snapshot.now, quiet=snapshot.quiet)
+        followed += of_orders.strays(pool, mine, listing)
+        moves = {action.machine_order_id: action for action in followed if isinstance(action, Move)}
+        left = [
+            replace(order, state=moves[order.machine_order_id].to) if order.machine_order_id in moves else order
+            for order in mine
+        ]
+        planned = _made(snapshot, pool, [order for order in left if order.state is not OrderState.ENDED])
+        planned.failed = any(moves[order.machine_order_id].failed for order in mine if order.machine_order_id in moves)
+        pools.append(planned)
+    zone = _room(snapshot, pools)
+    zone.pack_all(snapshot.wants)
+    for pool in pools:
+        if pool.pool.closed:
+            _close(pool)
+        else:
+            _grow(snapshot, pool, zone)
+            _shrink(snapshot, pool, zone)
+    actions = (*followed, *(action for pool in pools for action in pool.actions))
+    return MachinePlan(actions, tuple(_report(pool, zone) for pool in pools))
+
+
+def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[Order]) -> _Pool:
+    limits = pool.limits
+    hints = hints_on(limits.schedule, snapshot.now, limits.order_deadline_s)
+    limits = replace(
+        limits,
+        min_machines=min(limits.max_machines, max([limits.min_machines, *(hint.min_machines for hint in hints)])),
+        standby_cores=max([limits.standby_cores, *(hint.standby_cores for hint in hints)]),
+        standby_memory=max([limits.standby_memory, *(hint.standby_memory for hint in hints)]),
+    )
+    return _Pool(pool, limits, _size(snapshot, pool, orders), orders)
+
+
+def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[Order]) -> AgentView:
+    """What a machine is counted for: as it is declared, and no more than those offer that have joined. A kernel keeps
+    some memory, and a session that fits the declared size alone would have machines ordered forever.
+    """
+    there = [order.agent for order in orders if order.agent and order.agent.cores > 0 and order.agent.memory > 0]
+    return AgentView(
+        agent_id="",
+        hostname=f"a machine of pool {pool.name}",
+        cores=min([pool.limits.cores * snapshot.overcommit, *(agent.cores for agent in there)]),
+        overcommit=snapshot.overcommit,
+        memory=min([pool.limits.memory, *(agent.memory for agent in there)]),
+    )
+
+
+def _serves(agent: AgentView) -> bool:
+    return agent.status == "running" and agent.enabled and not agent.draining
+
+
+def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
+    """Agents that serve, and machines that are coming; those of pools that are closed go."""
+    going = {
+        order.agent.agent_id
+        for pool in pools
+        for order in pool.orders
+        if order.agent and (pool.pool.closed or order.state in (OrderState.DRAINING, OrderState.RELEASING))
+    }
+    hosts = [agent for agent in snapshot.agents if _serves(agent) and agent.agent_id not in going]
+    there = {agent.agent_id for agent in hosts}
+    for pool in pools:
+        if not pool.pool.closed:
+            hosts += [
+                replace(pool.size, agent_id=order.machine_order_id)
+                for order in pool.orders
+                if order.state in COMING or _is_new(order, there, snapshot.now, pool.limits)
+            ]
+    return _Zone(hosts)
+
+
+def _is_new(order: Order, there: set[str], now: datetime, limits: Limits) -> bool:
+    """Whether its Agent joined and takes no sessions yet; it is counted on for as long as an order is."""
+    return (
+        order.state is OrderState.JOINED
+        and order.agent is not None
+        and order.agent.agent_id not in there
+        and order.agent.status in ("pending", "running")
+        and now - order.changed < timedelta(seconds=limits.order_deadline_s)
+    )
+
+
+def _close(pool: _Pool) -> None:
+    for order in pool.orders:
+        if order.state is OrderState.JOINED:
+            why = f"pool {pool.pool.name} is disabled, and its machines go when their last session has ended"
+            pool.actions.append(Move(order.machine_order_id, OrderState.DRAINING, why))
+
+
+# More ----------------------------------------------------------------------------------------------------------------
+
+
+def _grow(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
+    left: list[Want] = []
+    for want in zone.unmet:
+        if (why_not := _unfit(pool, want.request)) is not None:
+            pool.notes.append(f"{want.why}, and no machine of this pool could hold one: {why_not}")
+            left.append(want)
+            continue
+        rest: Want | None = want
+        while rest is not None and _add(snapshot, pool, zone, f"{want.why}, and there is no room"):
+            rest = zone.pack(rest)
+        if rest is not None:
+            left.append(rest)
+    zone.unmet = left
+    lacking = pool.limits.min_machines - pool.in_use
+    for _ in range(max(0, lacking)):
+        _add(
+            snapshot,
+            pool,
+            zone,
+            f"the number of machines is to be {pool.limits.min_machines} at the least at this time",
+        )
+    while (why := _standby(pool, zone)) and _add(snapshot, pool, zone, why):
+        pass
+
+
+def _unfit(pool: _Pool, request: PlacementRequest) -> str | None:
+    """Why an empty machine of the pool could not hold such a session; None = it could."""
+    return next((rejection.reason for rejection in place((pool.size,), request, "Least Load").rejected), None)
+
+
+def _standby(pool: _Pool, zone: _Zone) -> str:
+    """Why one more machine is wanted for the room that is to be free; empty = enough is."""
+    limits, (cores, memory) = pool.limits, zone.free
+    if cores + TOLERANCE < limits.standby_cores:
+        return f"{shown_cores(limits.standby_cores)} cores are to be free, and {shown_cores(cores)} are"
+    if memory < limits.standby_memory:
+        return f"{megabytes(limits.standby_memory)} memory are to be free, and {megabytes(memory)} are"
+    return ""
+
+
+def _add(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone, why: str) -> bool:
+    """One more machine: one that is draining, or else a new one; False = there may be none."""
+    for order in pool.orders:
+        agent = order.agent
+        usable = order.state is OrderState.DRAINING and order.machine_order_id not in pool.taken_back
+        if usable and agent and agent.status == "running" and agent.enabled:
+            pool.taken_back.add(order.machine_order_id)
+            pool.actions.append(Move(order.machine_order_id, OrderState.JOINED, f"it is taken back: {why}"))
+            zone.hosts.append(replace(agent, draining=False))
+            return True
+    if pool.pool.memory.next_try is not None and snapshot.now < pool.pool.memory.next_try:
+        pool.notes.append(
+            f"{why}; after {pool.pool.memory.failures} failures in a row the next is ordered at"
+            f" {pool.pool.memory.next_try:%H:%M:%S} UTC"
+        )
+        return False
+    if pool.failed:
+        pool.notes.append(f"{why}; an order has just failed, and the next follows after a pause")
+        return False
+    if not pool.room_for:
+        pool.notes.append(f"{why}; {pool.existing} of at most {pool.limits.max_machines} machines are there or ordered")
+        return False
+    pool.placed += 1
+    pool.actions.append(PlaceOrder(pool.pool.machine_pool_id, why[:1].upper() + why[1:] + "."))
+    zone.hosts.append(replace(pool.size, agent_id=f"new {pool.pool.machine_pool_id} {pool.placed}"))
+    return True
+
+
+# Fewer ---------------------------------------------------------------------------------------------------------------
+
+
+def _shrink(snapshot: ZoneSnapshot, pool: _Pool, zone: _Zone) -> None:
+    """Drain machines that were surplus for long: those with the fewest sessions first, and what is surplus already
+    before others, so that the same ones stay chosen.
+    """
+    joined = [
+        order
+        for order in pool.orders
+        if order.state is OrderState.JOINED and order.machine_order_id not in pool.taken_back and order.agent
+    ]
+    lacking = any(_unfit(pool, want.request) is None for want in zone.unmet)
+    dispensable = 0 if lacking or pool.placed or pool.taken_back else pool.in_use - pool.limits.min_machines
+    joined.sort(key=lambda o: (o.live_sessions, o.agent_sessions, o.surplus_since is None, o.machine_order_id))
+    for order in joined:
+        surplus = dispensable > 0 and _is_surplus(order, pool, zone)
+        if surplus:
+            dispensable -= 1
+        _note_surplus(snapshot.now, order, pool, is_surplus=surplus)
+
+
+def _is_surplus(order: Order, pool: _Pool, zone: _Zone) -> bool:
+    """Whether the others have room for all that is reserved on it, and for the standby; if so it is not counted any
+    more.
+    """
+    here = next((host for host in zone.hosts if order.agent and host.agent_id == order.agent.agent_id), None)
+    if here is None:
+        return False
+    others = _Zone([host for host in zone.hosts if host is not here])
+    cores, memory = others.free
+    needed_cores = here.cores_allocated + pool.limits.standby_cores
+    needed_memory = here.memory_allocated + pool.limits.standby_memory
+    if cores + TOLERANCE < needed_cores or memory < needed_memory:
+        return False
+    _spread(others.hosts, here)
+    zone.hosts = others.hosts
+    return True
+
+
+def _spread(hosts: list[AgentView], gone: AgentView) -> None:
+    """Reserve on the others what is reserved on one that goes."""
+    cores, memory = gone.cores_allocated, gone.memory_allocated
+    for i, host in enumerate(hosts):
+        some_cores, some_memory = min(cores, host.free_cores), min(memory, host.free_memory)
+        hosts[i] = replace(
+            host,
+            cores_allocated=host.cores_allocated + some_cores,
+            memory_allocated=host.memory_allocated + some_memory,
+        )
+        cores, memory = cores - some_cores, memory - some_memory
+
+
+def _note_surplus(now: datetime, order: Order, pool: _Pool, *, is_surplus: bool) -> None:
+    since = order.surplus_since
+    if not is_surplus:
+        if since is not None:
+            pool.actions.append(Surplus(order.machine_order_id, None))
+    elif since is None:
+        pool.actions.append(Surplus(order.machine_order_id, now))
+    elif now - since >= timedelta(seconds=pool.limits.idle_s):
+        why = f"the other machines had room for all its sessions for {math.floor((now - since).total_seconds())} s"
+        pool.actions.append(Move(order.machine_order_id, OrderState.DRAINING, why))
+
+
+# What is said of it ---------------------------------------------------------------------------------------------------
+
+
+def _report(pool: _Pool, zone: _Zone) -> PoolReport:
+    counted = {
+        "joined": sum(o.state is OrderState.JOINED for o in pool.orders),
+        "coming": sum(o.state in COMING for o in pool.orders),
+        "draining": sum(o.state is OrderState.DRAINING for o in pool.orders),
+        "being released": sum(o.state is OrderState.RELEASING for o in pool.orders),
+    }
+    numbers = ", ".join(f"{number} {what}" for what, number in counted.items() if number) or "no machine"
+    if pool.pool.closed:
+        return PoolReport(pool.pool.machine_pool_id, f"Disabled: {numbers}.")
+    more = f" {pool.placed} more to be ordered." if pool.placed else ""
+    notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
+    enough = "" if more or notes or zone.unmet else " Nothing is lacking."
+    return PoolReport(
+        pool.pool.machine_pool_id, f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}", bool(notes)
+    )

@@ -1,0 +1,110 @@
+"""In which of several zones a launch begins, by the round trips that the user's browser measured (ADR 69).
+
+A zone is compared only where its streams go straight to it. Streams that pass the gateway the user came to
+(`proxy_connections`) take the way to that gateway first: a zone beyond it is never nearer than the gateway's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from greenroom.core.launch.plan import LaunchZone
+from greenroom.core.session.streams import edge_origin
+from greenroom.core.workspace.spec_builder import ImageFacts
+
+NearestZone = Literal["off", "suggest", "on"]
+"""The group setting `nearest_zone`."""
+
+NEARER_BY_MS: Final = 5.0
+"""A zone counts as nearer if its round trip is shorter by this much: less is within what one measurement differs from
+the next."""
+
+MAX_ADDRESSES: Final = 3
+"""Addresses of one zone that a browser measures; the Agents of a zone are near each other."""
+
+MAX_ZONES: Final = 50
+MAX_ROUND_TRIP_MS: Final = 60_000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundTripTarget:
+    """Where a browser measures its round trip to a zone: origins, or an empty text for the gateway it came to.
+    `current`: a launch begins in this zone if no other is nearer."""
+
+    zone_id: str
+    zone_name: str
+    current: bool
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The zone that is nearer to the user's browser than the current one, and why, as a sentence for the trace."""
+
+    zone_id: str
+    reason: str
+
+
+def round_trip_targets(
+    zones: Sequence[LaunchZone], current_zone_id: str, edge_urls: Mapping[str, Sequence[str]], request_host: str
+) -> tuple[RoundTripTarget, ...]:
+    """The zones that a launch could begin in, the current one first; none if there is no choice.
+
+    Args:
+        edge_urls: zone id → the addresses of its Agents' edge gateways
+        request_host: host, and port if there is one, that the user's browser addressed
+    """
+    here = _zone(zones, current_zone_id)
+    others = [
+        zone for zone in sorted(zones, key=lambda z: z.zone_name) if zone is not here and _may_begin_in(zone, here)
+    ]
+    targets = [
+        RoundTripTarget(
+            zone_id=zone.zone_id, zone_name=zone.zone_name, current=zone is here, addresses=addresses[:MAX_ADDRESSES]
+        )
+        for zone in (here, *others)
+        if (addresses := _addresses(zone, edge_urls.get(zone.zone_id, ()), request_host))
+    ][:MAX_ZONES]
+    return tuple(targets) if len(targets) > 1 and targets[0].current else ()
+
+
+def nearest_zone(
+    zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, round_trips_ms: Mapping[str, float]
+) -> Nearest | None:
+    """The zone with the shortest round trip, if a launch may begin there and it is nearer than the current one."""
+    here = _zone(zones, current_zone_id)
+    now_ms = round_trips_ms.get(current_zone_id)
+    if now_ms is None or image.only_zone_id is not None:
+        return None
+    measured = [z for z in zones if z is not here and _may_begin_in(z, here) and z.zone_id in round_trips_ms]
+    if not measured:
+        return None
+    zone = min(measured, key=lambda z: (round_trips_ms[z.zone_id], z.zone_name))
+    round_trip_ms = round_trips_ms[zone.zone_id]
+    if round_trip_ms > now_ms - NEARER_BY_MS:
+        return None
+    return Nearest(
+        zone.zone_id,
+        f"The launch began in zone {zone.zone_name}, which is nearer to the user's browser than zone {here.zone_name}:"
+        f" a round trip of {round_trip_ms:.0f} ms rather than {now_ms:.0f} ms.",
+    )
+
+
+def _may_begin_in(zone: LaunchZone, here: LaunchZone) -> bool:
+    """Only zones that look in others are begun in, so that no launch fails because it began nearer to the user."""
+    return here.search_alternate_zones and zone.search_alternate_zones and not zone.proxy.proxy_connections
+
+
+def _addresses(zone: LaunchZone, edge_urls: Sequence[str], request_host: str) -> tuple[str, ...]:
+    if zone.proxy.at_edges:
+        edges = {origin for url in edge_urls if (origin := edge_origin(url))}
+        if edges:
+            return tuple(sorted(edges))
+    origin = zone.proxy.direct_origin(request_host)
+    return ("",) if origin is None else (origin,)
+
+
+def _zone(zones: Sequence[LaunchZone], zone_id: str) -> LaunchZone:
+    return next(zone for zone in zones if zone.zone_id == zone_id)

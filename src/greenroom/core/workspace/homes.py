@@ -1,0 +1,128 @@
+"""Home folders that are kept: one for each user and workspace on an Agent, in a place that the installation chose.
+
+A workspace asks for them with `KEPT` as its persistent profile path. Its sessions' specifications then name a home by
+ids alone (`source`), which only the runtime knows to find; nothing that people type is part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+KEPT: Final = "{homes}"
+"""The persistent profile path of a workspace whose homes are kept by the installation."""
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SOURCE: Final = re.compile(rf"/\{{homes\}}/({_UUID})\.({_UUID})")
+_NAME: Final = re.compile(rf"({_UUID})\.({_UUID})")
+_MOVED_AWAY: Final = re.compile(rf"({_UUID})\.({_UUID})\.({_UUID})")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HomeId:
+    """Whose home of which workspace; on one Agent there is one."""
+
+    user_id: str
+    image_id: str
+
+    @property
+    def name(self) -> str:
+        """As the name of a folder or a volume."""
+        return f"{self.user_id}.{self.image_id}"
+
+    @property
+    def source(self) -> str:
+        """The source of its mount in a specification."""
+        return f"/{KEPT}/{self.name}"
+
+
+def home_of(source: str) -> HomeId | None:
+    """The home that a mount's source names; None = it is a folder that an administrator named."""
+    found = _SOURCE.fullmatch(source)
+    return HomeId(found[1], found[2]) if found else None
+
+
+def named(name: str) -> HomeId | None:
+    """The home with this `HomeId.name`; None = nothing of ours has it."""
+    found = _NAME.fullmatch(name)
+    return HomeId(found[1], found[2]) if found else None
+
+
+def name_away(home: HomeId, removal_id: str) -> str:
+    """The name of what a removal moved away, from which no session gets a home any more."""
+    return f"{home.name}.{removal_id}"
+
+
+def moved_away(name: str) -> tuple[HomeId, str] | None:
+    """The home and the removal of a `name_away`; None = nothing of ours has this name."""
+    found = _MOVED_AWAY.fullmatch(name)
+    return (HomeId(found[1], found[2]), found[3]) if found else None
+
+
+EVERY_S: Final = 900.0
+"""How often the home of a running session is measured."""
+UNUSED_EVERY_S: Final = 86_400.0
+"""How often one is that nothing uses, for the case that a program of the host wrote to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """When a home was last looked at, and whether something has used it since. Times are seconds of one clock."""
+
+    at_s: float
+    used_since: bool = False
+
+
+def next_to_measure(
+    homes: Collection[HomeId], in_use: Collection[HomeId], measured: Mapping[HomeId, Measured], now_s: float
+) -> HomeId | None:
+    """The home to measure now: one that never was, then the one whose figure is the most overdue; None = all are fresh
+    enough. A home is measured once soon after its last session, and hardly ever while nothing uses it.
+    """
+    due: list[tuple[float, HomeId]] = []
+    for home in homes:
+        last = measured.get(home)
+        if last is None:
+            due.append((float("-inf"), home))
+            continue
+        every_s = EVERY_S if home in in_use else 0.0 if last.used_since else UNUSED_EVERY_S
+        if (due_s := last.at_s + every_s) <= now_s:
+            due.append((due_s, home))
+    return min(due)[1] if due else None
+
+
+MOST_SHOWN: Final = 3
+
+
+def in_use_problem(sessions: Sequence[str]) -> str | None:
+    """Why a home cannot be deleted now that these sessions have, as a sentence; None = it can be."""
+    if not sessions:
+        return None
+    shown = ", ".join(sessions[:MOST_SHOWN]) + (", …" if len(sessions) > MOST_SHOWN else "")
+    noun = "session" if len(sessions) == 1 else "sessions"
+    return f"The home folder is in use by {noun} {shown}: end that first, then delete the folder."
+
+
+HomeState = Literal["kept", "in_use", "deleting"]
+
+
+def state_of(sessions: Sequence[str], removal_id: str | None) -> HomeState:
+    """What becomes of a home, in one word."""
+    return "deleting" if removal_id else "in_use" if sessions else "kept"
+
+
+def remark(state: HomeState, *, is_moved_away: bool, is_reached: bool, problem: str) -> str:
+    """What people should know of a home, as a sentence; empty = nothing. `is_reached`: its Agent answers."""
+    if state != "deleting":
+        return problem
+    if not is_reached:
+        return "It is deleted as soon as its Agent is back; if that is gone for good, delete the Agent."
+    if is_moved_away:
+        return f"No session gets it any more; its files are being deleted. {problem}".strip()
+    return problem or "It is being deleted."
+
+
+def loss(username: str, workspace: str) -> str:
+    """What deleting a home loses, as a sentence."""
+    return f"All files that {username} kept in the home folder of {workspace} are deleted for good."

@@ -1,0 +1,299 @@
+"""How a connection to PostgreSQL is opened, and how it ends when the server says nothing more.
+
+The servers that a connection string names are tried side by side, and the first that takes writes is used: a frozen one
+holds up nothing. A server that is frozen or cut off still has a kernel that accepts what is sent, so that only a limit
+of our own ends a wait (`PatientConnection.answer_s`); the connection is cut then, since a clean end would wait as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import select
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from typing import Any, Final, Self, TypeVar
+
+import psycopg
+import structlog
+from psycopg.abc import PQGen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import Row
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 3000,
+}
+"""For every connection: one that was cut silently fails within seconds instead of a quarter of an hour. A unix socket
+needs none of it.
+"""
+ANSWER_S: Final = 3.0
+"""An answer is late when it comes so long after the server itself should have given the statement up."""
+NEXT_HOST_S: Final = 0.25
+"""The next server is tried as well when the one before has not answered for so long; at once when it refused."""
+AGAIN_S: Final = 0.15
+"""Between two attempts at one server, about."""
+_WAIT_S: Final = 60.0
+"""psycopg looks up ten times a second to notice Ctrl-C; asyncio needs no such look."""
+
+
+class StandbyError(psycopg.OperationalError):
+    """The server takes no writes: it is a standby, or read-only."""
+
+
+class NoPrimaryError(psycopg.OperationalError):
+    """Every server that the connection string names answers, and none takes writes."""
+
+
+class NoAnswerError(psycopg.OperationalError):
+    """The server did not answer in time, and the connection was cut. What was sent may have been done."""
+
+
+@contextmanager
+def reraise_lost_cancellation() -> Generator[None]:
+    """Raise a cancellation that arrived inside and was lost. psycopg waits with `asyncio.wait_for`, which before Python
+    3.12 swallows a cancellation that arrives at the same moment as the answer; the loop around it would then never end.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
+
+
+class PatientConnection(psycopg.AsyncConnection[Row]):
+    """A connection that waits for long, to the first server of its string that takes writes."""
+
+    answer_s: float | None = None
+    """Longest wait for one answer; None: none. It does not count while the answer is arriving."""
+    opened_at_s: float = 0.0
+    """By the loop's clock."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """Try each server once.
+
+        Raises:
+            NoPrimaryError: all that it names are standbys.
+            psycopg.OperationalError: no server can be reached.
+        """
+        return await cls._first(conninfo, None, options)
+
+    @classmethod
+    async def _first(cls, conninfo: str, ends_at_s: float | None, options: dict[str, Any]) -> Self:
+        """The first connection to a server that takes writes. Before `ends_at_s` of the loop's clock each server is
+        tried again and again.
+        """
+        servers = servers_of(conninfo)
+        attempts = _Attempts(cls, servers, ends_at_s, options)
+        if len(servers) == 1:
+            return await attempts.alone()
+        return await attempts.side_by_side()
+
+    @classmethod
+    async def to_one(cls, server: str, options: dict[str, Any]) -> Self:
+        """Connect to one server.
+
+        Raises:
+            StandbyError: it takes no writes.
+            psycopg.OperationalError: it cannot be reached.
+        """
+        connection = await super().connect(server, **options)
+        if any(connection.pgconn.parameter_status(name) == b"on" for name in _READ_ONLY):
+            await connection.close()
+            raise StandbyError("it is a standby, or read-only")
+        connection.opened_at_s = asyncio.get_running_loop().time()
+        return connection
+
+    async def wait(self, gen: PQGen[T], interval: float = _WAIT_S, timeout: float | None = None) -> T:
+        del interval
+        if self.answer_s is None or timeout is not None:
+            return await super().wait(gen, _WAIT_S, timeout)
+        cut = _Cut(self, self.answer_s)
+        try:
+            return await super().wait(gen, _WAIT_S)
+        except psycopg.OperationalError as error:
+            if cut.done:
+                raise NoAnswerError(f"the database did not answer within {self.answer_s:g} s") from error
+            raise
+        finally:
+            cut.cancel()
+
+
+_READ_ONLY: Final = (b"in_hot_standby", b"default_transaction_read_only")
+"""What PostgreSQL says with the greeting; a question would cost another round trip."""
+
+
+class PooledConnection(PatientConnection[Row]):
+    """A connection of a pool: it is tried for again and again, because the pauses of a pool between two attempts are
+    longer than what a promotion should cost.
+    """
+
+    @classmethod
+    async def connect(
+        cls, conninfo: str = "", *, tried_for_s: float = 0.0, closing: asyncio.Event | None = None, **options: Any
+    ) -> Self:
+        """Try each server for `tried_for_s`, or until `closing`.
+
+        Raises:
+            psycopg.OperationalError: as `PatientConnection.connect`, or the pool is being closed.
+        """
+        ends_at_s = asyncio.get_running_loop().time() + tried_for_s
+        if closing is None:
+            return await cls._first(conninfo, ends_at_s, options)
+        trying = asyncio.create_task(cls._first(conninfo, ends_at_s, options), name="connect")
+        closed = asyncio.create_task(closing.wait(), name="pool closes")
+        try:
+            await asyncio.wait((trying, closed), return_when=asyncio.FIRST_COMPLETED)
+            if trying.done():
+                return trying.result()
+            raise psycopg.OperationalError("the pool is being closed")
+        finally:
+            await _end(trying, closed)
+
+
+class _Attempts:
+    """One search for a server that takes writes."""
+
+    def __init__(
+        self,
+        kind: type[PatientConnection[Row]],
+        servers: list[str],
+        ends_at_s: float | None,
+        options: dict[str, Any],
+    ) -> None:
+        self._kind = kind
+        self._servers = servers
+        self._ends_at_s = ends_at_s
+        self._options = options
+        self._failures: dict[int, psycopg.OperationalError] = {}
+        self._failed = [asyncio.Event() for _ in servers]
+
+    async def alone(self) -> Any:
+        """To the only server."""
+        found = await self._to(0)
+        if found is None:
+            raise self._why_not()
+        return found
+
+    async def side_by_side(self) -> Any:
+        """To the first of several servers that takes writes; other attempts end then."""
+        tasks = [asyncio.create_task(self._later(number), name="connect") for number in range(len(self._servers))]
+        found = None
+        try:
+            for task in asyncio.as_completed(tasks, timeout=self._left_s()):
+                with suppress(TimeoutError):
+                    if (found := await task) is not None:
+                        return found
+        finally:
+            for connection in await _end(*tasks):
+                if connection is not found:
+                    await connection.close()
+        raise self._why_not()
+
+    def _left_s(self) -> float | None:
+        return None if self._ends_at_s is None else max(0.0, self._ends_at_s - asyncio.get_running_loop().time())
+
+    async def _later(self, number: int) -> Any:
+        if number:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(number * NEXT_HOST_S):
+                    await self._failed[number - 1].wait()
+        return await self._to(number)
+
+    async def _to(self, number: int) -> Any:
+        while True:
+            try:
+                return await self._kind.to_one(self._servers[number], self._options)
+            except psycopg.OperationalError as error:
+                self._failures[number] = error
+                self._failed[number].set()
+            pause_s = AGAIN_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
+            if (left_s := self._left_s()) is None or left_s < pause_s:
+                return None
+            await asyncio.sleep(pause_s)
+
+    def _why_not(self) -> psycopg.OperationalError:
+        names = [_name(server) for server in self._servers]
+        found = [self._failures.get(number) for number in range(len(names))]
+        if all(isinstance(error, StandbyError) for error in found):
+            servers = " and ".join(names)
+            are = "is a standby" if len(names) == 1 else "are standbys"
+            return NoPrimaryError(
+                f"no server of the database URL takes writes: {servers} {are} or read-only; "
+                "promote one, or name the primary as well"
+            )
+        if len(found) == 1 and found[0] is not None:
+            return found[0]
+        reasons = (" ".join(str(error or "no answer").split()) for error in found)
+        return psycopg.OperationalError(
+            "; ".join(f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True))
+        )
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> list[Any]:
+    """Cancel them, and wait; what came of those that were done in that moment."""
+    for task in tasks:
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    return [found for found in ended if isinstance(found, psycopg.AsyncConnection)]
+
+
+def servers_of(conninfo: str) -> list[str]:
+    """A connection string for each server that this one names; without `target_session_attrs`, which are ours.
+
+    Raises:
+        psycopg.ProgrammingError: it is no connection string.
+    """
+    parts: dict[str, str] = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
+    parts.pop("target_session_attrs", None)
+    lists = {name: parts[name].split(",") for name in ("host", "hostaddr", "port") if parts.get(name)}
+    count = max((len(values) for name, values in lists.items() if name != "port"), default=1)
+    servers: list[str] = []
+    for number in range(count):
+        own = {name: values[min(number, len(values) - 1)] for name, values in lists.items()}
+        servers.append(make_conninfo("", **(parts | own), target_session_attrs="any"))
+    return servers
+
+
+def _name(server: str) -> str:
+    parts = conninfo_to_dict(server)
+    host, port = parts.get("host") or parts.get("hostaddr") or "this machine", parts.get("port")
+    return f"{host}:{port}" if port else str(host)
+
+
+class _Cut:
+    """Cuts a connection that says nothing for a time. A cancellation would not help: the driver would first ask the
+    server to cancel the statement.
+    """
+
+    def __init__(self, connection: PatientConnection[Any], after_s: float) -> None:
+        self._connection = connection
+        self._after_s = after_s
+        self._timer = asyncio.get_running_loop().call_later(after_s, self._due)
+        self.done = False
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _due(self) -> None:
+        if self._connection.pgconn.status != psycopg.pq.ConnStatus.OK:
+            return
+        line = self._connection.fileno()
+        poll = select.poll()
+        poll.register(line, select.POLLIN)
+        if poll.poll(0):  # this process was late, or the answer is long
+            self._timer = asyncio.get_running_loop().call_later(self._after_s, self._due)
+            return
+        self.done = True
+        log.warning("the database does not answer; the connection is cut", after_s=self._after_s)
+        with suppress(OSError), socket.socket(fileno=os.dup(line)) as end:
+            end.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,217 @@
+"""Orders of machines in SQL: the ledger, and its writes by the Primary. All writes inside `guarded`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from greenroom.core.errors import Refused, found
+from greenroom.core.fleet.machines.model import EDGES, Found, Move, OrderState, Surplus
+from greenroom.core.listing import Order as ListOrder
+from greenroom.db.database import Connection, Database
+from greenroom.db.fleet.agents import remove_agent
+from greenroom.db.fleet.enrolment import add_machine_token, revoke_token
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+
+KEPT_DAYS: Final = 90
+"""Ended orders are kept this long."""
+
+_SOURCES: Final = {to: sorted(state for state, follow in EDGES.items() if to in follow) for to in OrderState}
+_TIMES: Final[dict[OrderState, LiteralString]] = {
+    OrderState.ORDERED: "ordered = ordered",
+    OrderState.CREATED: "created = coalesce(created, clock_timestamp())",
+    OrderState.JOINED: "joined = coalesce(joined, clock_timestamp()), draining = NULL",
+    OrderState.DRAINING: "draining = clock_timestamp()",
+    OrderState.RELEASING: "releasing = clock_timestamp()",
+    OrderState.ENDED: "ended = clock_timestamp()",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineOrderRow:
+    """An order, as administrators see it. `sessions` are those on its machine now."""
+
+    machine_order_id: str
+    machine_pool_id: str | None
+    pool_name: str
+    zone_name: str
+    state: OrderState
+    reason: str
+    state_reason: str
+    failed: bool
+    ref: str | None
+    agent_id: str | None
+    hostname: str
+    sessions: int
+    ordered: datetime
+    deadline: datetime
+    joined: datetime | None
+    ended: datetime | None
+    changed: datetime
+
+
+_SELECT: Final[LiteralString] = """
+    o.machine_order_id::text, o.machine_pool_id::text, o.pool_name, o.zone_name, o.state, o.reason, o.state_reason,
+    o.failed, o.ref, o.agent_id::text, o.hostname, o.ordered, o.deadline, o.joined, o.ended, o.changed,
+    (SELECT count(*) FROM sessions s WHERE s.agent_id = o.agent_id AND s.status <> 'deleted') AS sessions
+"""
+_FROM: Final[LiteralString] = "FROM machine_orders o"
+_LISTING: Final = Listing({"ordered": Column("o.ordered", "timestamptz")}, key="o.machine_order_id", source=_FROM)
+BY_TIME: Final = ListOrder("ordered", descending=True)
+
+
+async def list_orders(
+    db: Database,
+    *,
+    machine_pool_id: str | None = None,
+    is_open: bool | None = None,
+    after: Position | None = None,
+    limit: int | None = None,
+) -> Part[MachineOrderRow]:
+    """Orders, newest first."""
+    conditions = Conditions()
+    if machine_pool_id is not None:
+        conditions.add("o.machine_pool_id = %(machine_pool_id)s", machine_pool_id=machine_pool_id)
+    if is_open is not None:
+        conditions.add("(o.state <> 'ended') = %(is_open)s", is_open=is_open)
+    return await _LISTING.read(db, MachineOrderRow, _SELECT, conditions, order=BY_TIME, after=after, limit=limit)
+
+
+async def get_order(db: Database, machine_order_id: str) -> MachineOrderRow:
+    """Raises NotFound: there is none with this id."""
+    row = await db.fetch_one_as(
+        MachineOrderRow, f"SELECT {_SELECT} {_FROM} WHERE o.machine_order_id = %s", (machine_order_id,)
+    )
+    return found(row, "machine order", machine_order_id)
+
+
+async def insert_order(
+    connection: Connection,
+    machine_pool_id: str,
+    *,
+    machine_order_id: str,
+    token_hash: bytes,
+    reason: str,
+    deadline_s: float,
+) -> None:
+    """Write an order with the join token of its machine, which is valid until its deadline."""
+    cursor = await connection.execute(
+        "INSERT INTO machine_orders (machine_order_id, machine_pool_id, pool_name, zone_name, reason, token_hash,"
+        " deadline) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name, %(reason)s, %(token)s,"
+        " clock_timestamp() + make_interval(secs => %(deadline_s)s)"
+        " FROM machine_pools p JOIN zones z USING (zone_id) WHERE p.machine_pool_id = %(pool)s"
+        " RETURNING pool_name, (SELECT zone_id::text FROM machine_pools WHERE machine_pool_id = %(pool)s) AS zone_id",
+        {
+            "order": machine_order_id,
+            "pool": machine_pool_id,
+            "reason": reason,
+            "token": token_hash,
+            "deadline_s": deadline_s,
+        },
+    )
+    row = found(await cursor.fetchone(), "machine pool", machine_pool_id)
+    await add_machine_token(
+        connection, token_hash, row["zone_id"], valid_s=deadline_s, created_by=f"machine pool {row['pool_name']}"
+    )
+
+
+async def move_order(connection: Connection, move: Move) -> str | None:
+    """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None where
+    the order is no longer as it was when the plan was made: nothing was written.
+
+    What is released is no Agent's machine from then on: its token is worthless, its Agent is removed, and one that has
+    a session, or joined at this moment, keeps its order as it is.
+    """
+    cursor = await connection.execute(
+        "SELECT o.token_hash, (SELECT a.agent_id::text FROM agents a"
+        " WHERE a.agent_id = o.agent_id OR a.joined_with = o.token_hash LIMIT 1) AS agent_id, o.agent_id IS NOT NULL"
+        " AS is_known FROM machine_orders o WHERE machine_order_id = %s AND state = ANY(%s) FOR NO KEY UPDATE OF o",
+        (move.machine_order_id, _SOURCES[move.to]),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        return None
+    agent_id: str | None = row["agent_id"]
+    if move.to in (OrderState.RELEASING, OrderState.ENDED):
+        if not await _take_out(connection, row["token_hash"], agent_id, is_known=row["is_known"]):
+            return None
+    elif agent_id is not None and move.to in (OrderState.JOINED, OrderState.DRAINING):
+        await connection.execute(
+            "UPDATE agents SET draining = %s WHERE agent_id = %s", (move.to is OrderState.DRAINING, agent_id)
+        )
+    await connection.execute(
+        "UPDATE machine_orders o SET state = %(to)s, state_reason = %(reason)s, changed = clock_timestamp(),"
+        " ref = coalesce(%(ref)s, ref), failed = failed OR %(failed)s, surplus_since = NULL,"
+        " agent_id = (SELECT agent_id FROM agents WHERE agent_id = %(agent)s),"
+        " hostname = coalesce((SELECT agent_name(a) FROM agents a WHERE a.agent_id = %(agent)s), hostname), "
+        + _TIMES[move.to]
+        + " WHERE machine_order_id = %(order)s",
+        {
+            "to": move.to,
+            "reason": move.reason,
+            "ref": move.ref,
+            "failed": move.failed,
+            "agent": agent_id,
+            "order": move.machine_order_id,
+        },
+    )
+    return agent_id or ""
+
+
+async def _take_out(connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_known: bool) -> bool:
+    """Remove the Agent of a machine that is released, and end its token; False = it has a session, or just joined."""
+    if agent_id is not None and is_known:
+        try:
+            await remove_agent(connection, agent_id)
+        except Refused:
+            return False
+    if token_hash is not None:
+        await revoke_token(connection, token_hash)
+        cursor = await connection.execute("SELECT 1 FROM agents WHERE joined_with = %s", (token_hash,))
+        return await cursor.fetchone() is None
+    return True
+
+
+async def note_asked(connection: Connection, machine_order_id: str) -> bool:
+    """Store that the provider is asked now; False = it was before, or the order is no longer open."""
+    cursor = await connection.execute(
+        "UPDATE machine_orders SET asked = clock_timestamp() WHERE machine_order_id = %s AND state = 'ordered'"
+        " AND asked IS NULL RETURNING 1",
+        (machine_order_id,),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def note_surplus(connection: Connection, surplus: Surplus) -> None:
+    """Store since when a machine is not needed."""
+    await connection.execute(
+        "UPDATE machine_orders SET surplus_since = %s WHERE machine_order_id = %s",
+        (surplus.since, surplus.machine_order_id),
+    )
+
+
+async def insert_found(connection: Connection, stray: Found) -> None:
+    """An order, or again one, for a machine that is shown without: to be released."""
+    await connection.execute(
+        "INSERT INTO machine_orders AS o (machine_order_id, machine_pool_id, pool_name, zone_name, state, reason,"
+        " state_reason, ref, deadline, asked, releasing) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name,"
+        " 'releasing', 'No order was written for it.', %(reason)s, %(ref)s, clock_timestamp(), clock_timestamp(),"
+        " clock_timestamp() FROM machine_pools p JOIN zones z USING (zone_id) WHERE p.machine_pool_id = %(pool)s"
+        " ON CONFLICT (machine_order_id) DO UPDATE SET state = 'releasing', state_reason = excluded.state_reason,"
+        " ref = excluded.ref, ended = NULL, releasing = clock_timestamp(), changed = clock_timestamp()"
+        " WHERE o.state = 'ended'",
+        {
+            "order": stray.machine_order_id,
+            "pool": stray.machine_pool_id,
+            "ref": stray.ref,
+            "reason": stray.reason,
+        },
+    )
+
+
+async def prune(db: Database) -> None:
+    """Delete orders that ended long ago."""
+    await db.write(
+        "DELETE FROM machine_orders WHERE state = 'ended' AND ended < now() - make_interval(days => %s)", (KEPT_DAYS,)
+    )

@@ -1,0 +1,204 @@
+"""Machine pools in SQL: what administrators set, and what their Manager remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import found
+from greenroom.core.fleet.machines.model import Limits, MachinePool, Memory, ProviderKind
+from greenroom.core.listing import Order
+from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.database import Connection, Database, returned, row_as, rows_as
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolFields(Limits):
+    """What administrators set. `secrets` are name → sealed text."""
+
+    name: str
+    enabled: bool
+    provider: ProviderKind
+    options: dict[str, Any]
+    secrets: dict[str, str] = field(repr=False)
+    join_url: str
+    public_url: str
+    ca_sha256: str
+    edge_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachinePoolRow(PoolFields):
+    """A machine pool; `listed`: when its provider last showed its machines."""
+
+    machine_pool_id: str
+    zone_id: str
+    zone_name: str
+    created: datetime
+    deleted: datetime | None
+    listed: datetime | None
+    now: datetime
+    open_orders: int
+    unasked: int
+    joined: int
+    coming: int
+    draining: int
+    releasing: int
+    failures: int
+    next_try: datetime | None
+    call_failures: int
+    next_call: datetime | None
+    last_error: str
+
+    @property
+    def as_planned(self) -> MachinePool:
+        return MachinePool(
+            machine_pool_id=self.machine_pool_id,
+            name=self.name,
+            limits=Limits(**values_of(Limits, self)),
+            closed=not self.enabled or self.deleted is not None,
+            memory=Memory(**values_of(Memory, self)),
+        )
+
+
+FIELDS: Final = columns_of(PoolFields)
+_MEMORY: Final = columns_of(Memory)
+_SELECT: Final[LiteralString] = (
+    selected((*FIELDS, *_MEMORY), "p")
+    + """, p.machine_pool_id::text, p.zone_id::text, z.zone_name, p.created, p.deleted, p.listed,
+    clock_timestamp() AS now, o.open_orders, o.unasked, o.joined, o.coming, o.draining, o.releasing"""
+)
+_FROM: Final[LiteralString] = """
+  FROM machine_pools p LEFT JOIN zones z USING (zone_id) LEFT JOIN LATERAL (
+    SELECT count(*) AS open_orders, count(*) FILTER (WHERE state = 'ordered' AND asked IS NULL) AS unasked,
+           count(*) FILTER (WHERE state = 'joined') AS joined,
+           count(*) FILTER (WHERE state IN ('ordered', 'created')) AS coming,
+           count(*) FILTER (WHERE state = 'draining') AS draining,
+           count(*) FILTER (WHERE state = 'releasing') AS releasing
+      FROM machine_orders WHERE machine_pool_id = p.machine_pool_id AND state <> 'ended') o ON true
+"""
+_LISTING: Final = Listing(
+    {"place": Column("ARRAY[z.zone_name, p.name]", "text[]")}, key="p.machine_pool_id", source=_FROM
+)
+BY_PLACE: Final = Order("place", descending=False)
+_JSON: Final = ("options", "secrets")
+
+
+async def list_pools(db: Database, *, after: Position | None = None, limit: int | None = None) -> Part[MachinePoolRow]:
+    """By zone and name, also deleted ones with machines left."""
+    return await _LISTING.read(db, MachinePoolRow, _SELECT, Conditions(), order=BY_PLACE, after=after, limit=limit)
+
+
+async def pools_of_zone(connection: Connection, zone_id: str) -> list[MachinePoolRow]:
+    """All of a zone."""
+    cursor = await connection.execute(
+        f"SELECT {_SELECT} {_FROM} WHERE p.zone_id = %s ORDER BY p.name, p.machine_pool_id", (zone_id,)
+    )
+    return rows_as(MachinePoolRow, await cursor.fetchall())
+
+
+async def find_pool(db: Database, name: str) -> MachinePoolRow:
+    """A pool by its id or name.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = await db.fetch_one_as(
+        MachinePoolRow,
+        f"SELECT {_SELECT} {_FROM} WHERE p.machine_pool_id::text = %(name)s OR p.name = %(name)s AND p.deleted IS NULL",
+        {"name": name.replace("\0", "")},
+    )
+    return found(row, "machine pool", name)
+
+
+async def lock_pool(connection: Connection, machine_pool_id: str) -> MachinePoolRow:
+    """A pool, its row held until commit: nothing is ordered meanwhile.
+
+    Raises:
+        NotFound: there is none.
+    """
+    await connection.execute(
+        "SELECT 1 FROM machine_pools WHERE machine_pool_id = %s FOR NO KEY UPDATE", (machine_pool_id,)
+    )
+    cursor = await connection.execute(f"SELECT {_SELECT} {_FROM} WHERE p.machine_pool_id = %s", (machine_pool_id,))
+    return found(row_as(MachinePoolRow, await cursor.fetchone()), "machine pool", machine_pool_id)
+
+
+async def lock_pools(connection: Connection, zone_id: str) -> None:
+    """Hold the pools of a zone until commit, in the order of their ids."""
+    await connection.execute(
+        "SELECT 1 FROM machine_pools WHERE zone_id = %s ORDER BY machine_pool_id FOR NO KEY UPDATE", (zone_id,)
+    )
+
+
+def _values(fields: PoolFields) -> dict[str, Any]:
+    values = values_of(PoolFields, fields)
+    return values | {name: Jsonb(values[name]) for name in _JSON} | {"schedule": Jsonb(list(fields.schedule))}
+
+
+async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) -> str:
+    """Store a pool; returns its id.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    columns: tuple[LiteralString, ...] = (*FIELDS, "zone_id")
+    cursor = await connection.execute(
+        "INSERT INTO machine_pools " + inserted(columns) + " RETURNING machine_pool_id::text",
+        {**_values(fields), "zone_id": zone_id},
+    )
+    return (await returned(cursor))["machine_pool_id"]
+
+
+async def update_pool(connection: Connection, machine_pool_id: str, fields: PoolFields) -> None:
+    """Store what an administrator changed; what was remembered of failures is forgotten with it.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    await connection.execute(
+        "UPDATE machine_pools SET "
+        + assigned(FIELDS)
+        + ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = ''"
+        + " WHERE machine_pool_id = %(machine_pool_id)s",
+        {**_values(fields), "machine_pool_id": machine_pool_id},
+    )
+
+
+async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:
+    """It goes once its machines are gone."""
+    await connection.execute(
+        "UPDATE machine_pools SET deleted = coalesce(deleted, clock_timestamp()), enabled = false,"
+        " failures = 0, next_try = NULL, call_failures = 0, next_call = NULL WHERE machine_pool_id = %s",
+        (machine_pool_id,),
+    )
+
+
+async def remember(connection: Connection, machine_pool_id: str, memory: Memory) -> None:
+    """Store what a plan, or a call of the provider, made of its failures."""
+    await connection.execute(
+        "UPDATE machine_pools SET " + assigned(_MEMORY) + " WHERE machine_pool_id = %(machine_pool_id)s",
+        {**values_of(Memory, memory), "machine_pool_id": machine_pool_id},
+    )
+
+
+async def note_listed(connection: Connection, machine_pool_id: str, at: datetime) -> None:
+    """Store when the provider showed its machines."""
+    await connection.execute("UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (at, machine_pool_id))
+
+
+async def remove_gone(connection: Connection, zone_id: str) -> list[str]:
+    """Remove deleted pools whose last order has ended and whose provider was asked since; returns their names."""
+    cursor = await connection.execute(
+        "DELETE FROM machine_pools p WHERE p.zone_id = %s AND p.deleted IS NOT NULL"
+        " AND (p.listed > p.deleted OR NOT EXISTS (SELECT 1 FROM machine_orders o"
+        "   WHERE o.machine_pool_id = p.machine_pool_id AND o.asked IS NOT NULL))"
+        " AND NOT EXISTS (SELECT 1 FROM machine_orders o WHERE o.machine_pool_id = p.machine_pool_id"
+        "   AND o.state <> 'ended') RETURNING p.name",
+        (zone_id,),
+    )
+    return [row["name"] for row in await cursor.fetchall()]

@@ -1,0 +1,161 @@
+"""The input of the plan of a zone's machines: its Agents, what finds no room, pools and open orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, LiteralString
+
+from greenroom.core.fleet.machines.model import Listing, MachinePool, Order, OrderState, Want, ZoneSnapshot
+from greenroom.core.launch.placement import AgentView, session_of
+from greenroom.core.pool.model import config_title
+from greenroom.core.workspace.spec_builder import ImageFacts
+from greenroom.db.database import Connection, returned, rows_as
+from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
+from greenroom.db.launch.eviction import STILL_WAITING, waiting
+from greenroom.db.launch.ledger import AGENTS_OF_ZONE
+from greenroom.db.workspace.images import IMAGE_FACTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Short:
+    """A staging config that lacks sessions for want of room."""
+
+    staging_config_id: str
+    image: ImageFacts
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """So many people wait for room for this workspace."""
+
+    image: ImageFacts
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OpenOrder:
+    machine_order_id: str
+    machine_pool_id: str
+    state: OrderState
+    ordered: datetime
+    deadline: datetime
+    changed: datetime
+    asked: datetime | None
+    ref: str | None
+    surplus_since: datetime | None
+    agent_id: str | None
+    agent_hostname: str | None
+    agent_sessions: int
+    live_sessions: int
+
+
+_SHORT: Final[LiteralString] = (
+    "SELECT staging_config_id::text, image, number FROM (SELECT c.staging_config_id, "
+    + IMAGE_FACTS
+    + " AS image, c.num_sessions - (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id)"
+    " WHERE s.staging_config_id = c.staging_config_id AND " + CLAIMABLE_NOW + ")"
+    " - (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL AND "
+    + COMING
+    + ") AS number FROM staging_configs c JOIN images i USING (image_id)"
+    " WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL AND NOT c.paused"
+    " AND c.shortfall_code IN ('no-capacity', 'no-agent')) short WHERE number > 0 ORDER BY 1"
+)
+_WAITING: Final[LiteralString] = (
+    "SELECT "
+    + IMAGE_FACTS
+    + " AS image, w.number FROM (SELECT w.image_id, count(DISTINCT w.user_id) AS number"
+    + STILL_WAITING
+    + " GROUP BY w.image_id) w JOIN images i USING (image_id) ORDER BY i.friendly_name"
+)
+_ORDERS: Final[LiteralString] = """
+SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.deadline, o.changed, o.asked, o.ref,
+       o.surplus_since, a.agent_id::text, a.hostname AS agent_hostname,
+       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS agent_sessions,
+       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted'
+           AND s.user_id IS NOT NULL) AS live_sessions
+  FROM machine_orders o JOIN machine_pools p USING (machine_pool_id)
+  LEFT JOIN agents a ON a.agent_id = o.agent_id OR a.joined_with = o.token_hash
+ WHERE p.zone_id = %(zone_id)s AND o.state <> 'ended' ORDER BY o.ordered, o.machine_order_id
+"""
+_NOW: Final[LiteralString] = """
+SELECT clock_timestamp() AS now, zone_name,
+       (SELECT max(c.overcommit) FROM agents a JOIN agent_capacity c USING (agent_id)
+    WHERE a.zone_id = z.zone_id AND a.cores_override IS NULL) AS overcommit FROM zones z WHERE zone_id = %(zone_id)s
+"""
+DEFAULT_OVERCOMMIT: Final = 16.0
+"""Where no Agent of the zone says."""
+
+
+async def has_pools(connection: Connection, zone_id: str) -> bool:
+    """Whether anything is to be done for the zone's machines."""
+    cursor = await connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM machine_pools WHERE zone_id = %s) AS has_pools", (zone_id,)
+    )
+    return (await returned(cursor))["has_pools"]
+
+
+async def read_snapshot(
+    connection: Connection,
+    zone_id: str,
+    pools: Sequence[MachinePool],
+    *,
+    listings: Mapping[str, Listing],
+    overcommit: float | None = None,
+    quiet: bool = False,
+) -> ZoneSnapshot:
+    """What the plan of these pools of one zone depends on. `overcommit` None = as its Agents have it."""
+    params = {**waiting(zone_id), "image": "", "fresh_s": FRESH_AGENT_S}
+    now = await returned(await connection.execute(_NOW, params))
+    cursor = await connection.execute(AGENTS_OF_ZONE, params)
+    agents = tuple(replace(agent, image_state="present") for agent in rows_as(AgentView, await cursor.fetchall()))
+    short = rows_as(_Short, await (await connection.execute(_SHORT, params)).fetchall())
+    people = rows_as(_Waiting, await (await connection.execute(_WAITING, params)).fetchall())
+    orders = rows_as(_OpenOrder, await (await connection.execute(_ORDERS, params)).fetchall())
+    by_id = {agent.agent_id: agent for agent in agents}
+    return ZoneSnapshot(
+        now=now["now"],
+        zone_name=now["zone_name"],
+        overcommit=overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT,
+        agents=agents,
+        wants=(*map(_of_person, people), *(_of_config(one, now["zone_name"]) for one in short)),
+        pools=tuple(pools),
+        orders=tuple(_order(row, by_id) for row in orders),
+        listings=listings,
+        quiet=quiet,
+    )
+
+
+def _of_person(waits: _Waiting) -> Want:
+    who = "1 person waits" if waits.number == 1 else f"{waits.number} people wait"
+    return Want(session_of(waits.image), waits.number, f"{who} for {waits.image.friendly_name}")
+
+
+def _of_config(short: _Short, zone_name: str) -> Want:
+    title = config_title(short.image.friendly_name, zone_name, short.staging_config_id)
+    sessions = "1 session" if short.number == 1 else f"{short.number} sessions"
+    return Want(session_of(short.image), short.number, f"the pool {title} lacks {sessions}")
+
+
+def _order(row: _OpenOrder, agents: Mapping[str, AgentView]) -> Order:
+    """An Agent that was moved to another zone serves nothing here, and keeps its machine while it has sessions."""
+    agent = None
+    if row.agent_id is not None:
+        elsewhere = AgentView(agent_id=row.agent_id, hostname=row.agent_hostname or "", status="in another zone")
+        agent = agents.get(row.agent_id, elsewhere)
+    return Order(
+        machine_order_id=row.machine_order_id,
+        machine_pool_id=row.machine_pool_id,
+        state=row.state,
+        ordered=row.ordered,
+        deadline=row.deadline,
+        changed=row.changed,
+        asked=row.asked,
+        ref=row.ref,
+        agent=agent,
+        agent_sessions=row.agent_sessions,
+        live_sessions=row.live_sessions,
+        surplus_since=row.surplus_since,
+    )

@@ -1,0 +1,62 @@
+"""Poolers in front of PostgreSQL are refused (ADR 67): a statement, a lock and a notification belong to a session."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final
+
+import psycopg
+
+from greenroom.core.errors import SetupError, Unavailable
+from greenroom.db.connections import PatientConnection
+
+_POOLER: Final = (
+    "The database URL goes through a pooler, which {}. Name PostgreSQL itself, or a proxy that passes connections on as"
+    " they are, such as haproxy; Greenroom keeps few connections, and pools them itself."
+)
+_TIMEOUT: Final = "54321ms"
+_ANSWER_S: Final = 10.0
+
+
+async def refuse_pooler(dsn: str) -> None:
+    """Make sure that a connection is one session of PostgreSQL, with the options that were asked for.
+
+    A second connection holds a transaction meanwhile, so that a pooler cannot answer with the same session by chance.
+
+    Raises:
+        SetupError: there is a pooler in between.
+        Unavailable: the database cannot be reached.
+    """
+    key = secrets.randbits(31)
+    try:
+        first = await _connect(dsn, autocommit=True)
+        second = await _connect(dsn, autocommit=False)
+        async with first, second:
+            cursor = await first.execute(
+                "SELECT current_setting('statement_timeout'), pg_backend_pid(), pg_advisory_lock(74, %s)", (key,)
+            )
+            timeout, before, _ = await cursor.fetchone() or (None, None, None)
+            await second.execute("SELECT 1")
+            cursor = await first.execute(
+                "SELECT pg_backend_pid() FROM pg_locks WHERE locktype = 'advisory' AND classid = 74"
+                " AND objid = %s::bigint::oid AND pid = pg_backend_pid()",
+                (key,),
+            )
+            after = await cursor.fetchone()
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" in str(error):  # pgbouncer
+            raise SetupError(_POOLER.format("does not pass the options of a connection on")) from error
+        raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+    if after is None or before != after[0]:
+        raise SetupError(_POOLER.format("gives each transaction another session"))
+    if timeout != _TIMEOUT:
+        raise SetupError(_POOLER.format("drops the options of a connection, and the time limits with them"))
+
+
+async def _connect(dsn: str, *, autocommit: bool) -> PatientConnection[tuple[object, ...]]:
+    options = f"-c statement_timeout={_TIMEOUT}"
+    connection = await PatientConnection[tuple[object, ...]].connect(
+        dsn, autocommit=autocommit, connect_timeout=5, options=options
+    )
+    connection.answer_s = _ANSWER_S
+    return connection

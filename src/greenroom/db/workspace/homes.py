@@ -1,0 +1,203 @@
+"""The homes that Agents keep: what they report, lists of them, and deletions, in SQL.
+
+A deletion is a wish in the row (`removal_id`), which the Agent gets with every answer until it reports the home gone;
+then the row goes. A transaction that reports homes locks nothing but their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import HomeInUse, found
+from greenroom.core.events import Event
+from greenroom.core.listing import Order, Word
+from greenroom.core.workspace.homes import in_use_problem
+from greenroom.db.database import NOTIFY, Connection, Database, texts_of
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """A home on an Agent. `username` and `image_friendly_name` are None when the user or the workspace is gone."""
+
+    home_id: str
+    user_id: str
+    username: str | None
+    image_id: str
+    image_friendly_name: str | None
+    agent_id: str
+    hostname: str
+    agent_status: str
+    size_bytes: int | None
+    measured: datetime | None
+    problem: str
+    last_used: datetime
+    removal_id: str | None
+    moved_away: bool
+    sessions: list[str]
+    """Those that have it, in any state."""
+
+
+# `/{homes}/` and the names are those of core.workspace.homes.HomeId.
+_SESSIONS: Final[LiteralString] = (
+    "ARRAY(SELECT s.session_id::text FROM sessions s WHERE s.status <> 'deleted' AND s.user_id = h.user_id"
+    " AND s.agent_id = h.agent_id AND s.profile_path = '/{homes}/' || h.user_id || '.' || h.image_id"
+    " AND NOT h.moved_away ORDER BY s.created)"
+)
+_SELECT: Final[LiteralString] = (
+    "h.home_id::text, h.user_id::text, u.username, h.image_id::text, i.friendly_name AS image_friendly_name,"
+    " h.agent_id::text, agent_name(a) AS hostname, a.status AS agent_status, h.size_bytes, h.measured, h.problem,"
+    " h.last_used, h.removal_id::text, h.moved_away, " + _SESSIONS + " AS sessions"
+)
+_FROM: Final[LiteralString] = (
+    "FROM homes h LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id) LEFT JOIN agents a"
+    " ON a.agent_id = h.agent_id"
+)
+HOMES: Final = Listing(
+    {
+        "user": Column("lower(COALESCE(u.username, ''))"),
+        "workspace": Column("lower(COALESCE(i.friendly_name, ''))"),
+        "host": Column("lower(COALESCE(agent_name(a), ''))"),
+        "size": Column("COALESCE(h.size_bytes, -1)", "bigint"),
+        "last_used": Column("h.last_used", "timestamptz"),
+    },
+    key="h.home_id",
+    source=_FROM,
+)
+BY_USER: Final = Order("user", descending=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeFilter:
+    """Which homes; None = of any."""
+
+    user_id: str | None = None
+    image_id: str | None = None
+    agent_id: str | None = None
+
+
+def _conditions(which: HomeFilter, words: Sequence[Word]) -> Conditions:
+    conditions = Conditions()
+    if which.user_id is not None:
+        conditions.add("h.user_id = %(user_id)s", user_id=which.user_id)
+    if which.image_id is not None:
+        conditions.add("h.image_id = %(image_id)s", image_id=which.image_id)
+    if which.agent_id is not None:
+        conditions.add("h.agent_id = %(agent_id)s", agent_id=which.agent_id)
+    HOMES.require(conditions, words)
+    return conditions
+
+
+async def list_homes(
+    db: Database,
+    which: HomeFilter,
+    words: Sequence[Word] = (),
+    *,
+    order: Order = BY_USER,
+    after: Position | None = None,
+    limit: int | None = None,
+) -> Part[Home]:
+    """The homes that match."""
+    return await HOMES.read(db, Home, _SELECT, _conditions(which, words), order=order, after=after, limit=limit)
+
+
+async def count_homes(db: Database, which: HomeFilter, words: Sequence[Word] = ()) -> Total:
+    """How many match."""
+    return await HOMES.count(db, _conditions(which, words), "last_used")
+
+
+async def get_home(db: Database, home_id: str) -> Home:
+    """One home.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    home = await db.fetch_one_as(Home, f"SELECT {_SELECT} {_FROM} WHERE h.home_id = %s", (home_id,))
+    return found(home, "home folder", home_id)
+
+
+async def request_removal(db: Database, home_id: str) -> None:
+    """Have its Agent delete a home; nothing changes where that was asked for already.
+
+    Raises:
+        NotFound: there is none with this id.
+        HomeInUse: a session has it.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute("SELECT agent_id FROM homes WHERE home_id = %s FOR UPDATE", (home_id,))
+        agent_id = found(await cursor.fetchone(), "home folder", home_id)["agent_id"]
+        # Read once the row is locked: a session that gets it from now on waits, and is refused.
+        cursor = await connection.execute(
+            "SELECT " + _SESSIONS + " AS sessions FROM homes h WHERE h.home_id = %s", (home_id,)
+        )
+        if problem := in_use_problem(found(await cursor.fetchone(), "home folder", home_id)["sessions"]):
+            raise HomeInUse(problem)
+        await connection.execute(
+            "UPDATE homes SET removal_id = coalesce(removal_id, gen_random_uuid()), problem = '' WHERE home_id = %s",
+            (home_id,),
+        )
+        await connection.execute(NOTIFY, {"events": texts_of({Event.agent(agent_id)})})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedHome:
+    """A home as an Agent sees it; times are seconds since the epoch. With a `removal_id`: what that moved away."""
+
+    user_id: str
+    image_id: str
+    removal_id: str = ""
+    size_bytes: int | None = None
+    measured: float | None = None
+    last_used: float | None = None
+    problem: str = ""
+
+
+async def write_homes(connection: Connection, agent_id: str, homes: Sequence[ReportedHome]) -> None:
+    """Store the whole list of homes that an Agent reports. Rows that it does not name go, but for those of sessions
+    that may not have been begun when it looked.
+    """
+    values = {"agent_id": agent_id, "homes": Jsonb(list(homes))}
+    await connection.execute("SELECT 1 FROM agents WHERE agent_id = %(agent_id)s FOR KEY SHARE", values)
+    await connection.execute(
+        "SELECT 1 FROM homes WHERE agent_id = %(agent_id)s ORDER BY user_id, image_id, home_id FOR UPDATE", values
+    )
+    said: LiteralString = (
+        "WITH said AS (SELECT DISTINCT ON (user_id, image_id, removal) user_id, image_id,"
+        " nullif(removal_id, '')::uuid AS removal, size_bytes, to_timestamp(measured) AS measured,"
+        " least(to_timestamp(last_used), clock_timestamp()) AS last_used, coalesce(problem, '') AS problem"
+        " FROM jsonb_to_recordset(%(homes)s) AS r(user_id uuid, image_id uuid, removal_id text, size_bytes bigint,"
+        " measured double precision, last_used double precision, problem text)"
+        " ORDER BY user_id, image_id, removal)"
+    )
+    await connection.execute(
+        said + " UPDATE homes h SET moved_away = true, problem = said.problem FROM said"
+        " WHERE h.agent_id = %(agent_id)s AND h.removal_id = said.removal",
+        values,
+    )
+    await connection.execute(
+        said + " INSERT INTO homes AS h (agent_id, user_id, image_id, size_bytes, measured, last_used, problem)"
+        " SELECT %(agent_id)s, user_id, image_id, size_bytes, measured, coalesce(last_used, clock_timestamp()), problem"
+        " FROM said WHERE removal IS NULL"
+        " ON CONFLICT (agent_id, user_id, image_id) WHERE NOT moved_away DO UPDATE SET"
+        " size_bytes = coalesce(excluded.size_bytes, h.size_bytes), measured = coalesce(excluded.measured, h.measured),"
+        " last_used = greatest(h.last_used, excluded.last_used), problem = excluded.problem",
+        values,
+    )
+    await connection.execute(
+        said + " DELETE FROM homes h WHERE h.agent_id = %(agent_id)s AND NOT EXISTS (SELECT 1 FROM said"
+        " WHERE CASE WHEN h.moved_away THEN said.removal = h.removal_id"
+        "   ELSE said.removal IS NULL AND said.user_id = h.user_id AND said.image_id = h.image_id END)"
+        " AND (h.removal_id IS NOT NULL OR h.last_used < clock_timestamp() - make_interval(secs => %(new_s)s)"
+        "   AND cardinality(" + _SESSIONS + ") = 0)",
+        {**values, "new_s": NEW_S},
+    )
+
+
+NEW_S: Final = 900.0
+"""How long a row stays after the start of a session although the Agent does not name its home: a report may be older
+than the home."""

@@ -1,0 +1,97 @@
+"""Which Agents an image can be copied from, and whether the ticket for it counts.
+
+A ticket names the two Agents and the image, and Managers alone can make and read it. It counts for some minutes, and
+only while it could still be made: an Agent that was disabled, or an image that is not wanted any more, ends that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from greenroom.core.catalogue.copies import Holder, sources
+from greenroom.core.errors import Invalid, Refused
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.copies import read_holders, read_hostname
+from greenroom.db.fleet.enrolment import read_authority
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.kit.secrets import Secrets
+from greenroom.manager.checkin.enrolment import known_agent
+from greenroom.wire.copies import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown
+
+TICKET_S: Final = 300
+MAX_NAMES: Final = 200
+MAX_TICKET_CHARACTERS: Final = 2048
+
+
+class ImageCopies:
+    """The Agents' two routes for images of other Agents; one per process, after registration of the Manager."""
+
+    def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: LogWriter) -> None:
+        self._db = db
+        self._me = me
+        self._secrets = secrets
+        self._logs = logs
+
+    async def sources(self, message: MissingImages, credential: str) -> ImageSources:
+        """Who has the images that this Agent lacks, with a ticket for each.
+
+        Raises:
+            Unauthenticated, IdentityConflict: it is not that Agent.
+            Invalid: it asks for more images than any Agent holds.
+            Unavailable: the database cannot be reached.
+        """
+        agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
+        if len(message.names) > MAX_NAMES:
+            raise Invalid(f"The message asks for more than {MAX_NAMES} images.")
+        holders = await read_holders(self._db, agent.agent_id, message.names)
+        authority = await read_authority(self._db) if holders else None
+        if authority is None:
+            return ImageSources()
+        found = {
+            name: tuple(self._source(agent.agent_id, name, one) for one in sources(having))
+            for name, having in holders.items()
+        }
+        return ImageSources(authority=authority.certificate, sources=found)
+
+    def _source(self, taker: str, name: str, holder: Holder) -> ImageSource:
+        ticket = Ticket(giver=holder.agent_id, taker=taker, name=name, digest=holder.digest)
+        return ImageSource(
+            hostname=holder.hostname,
+            route=holder.agent_id[:8],
+            url=holder.edge_url,
+            digest=holder.digest,
+            size_bytes=holder.size_bytes,
+            ticket=self._secrets.ticket(msgspec.json.encode(ticket)),
+        )
+
+    async def ticket(self, message: TicketShown, credential: str) -> TicketCounts:
+        """Whether a ticket that this Agent was shown counts.
+
+        Raises:
+            Unauthenticated, IdentityConflict: it is not that Agent.
+            Refused: the ticket does not count.
+            Unavailable: the database cannot be reached.
+        """
+        agent = await known_agent(self._db, self._me, message.agent_id, message.incarnation, credential)
+        said = None
+        if len(message.ticket) <= MAX_TICKET_CHARACTERS:
+            said = self._secrets.ticket_says(message.ticket, TICKET_S)
+        if said is None:
+            raise Refused("The ticket for an image is no ticket of this installation, or too old; ask a Manager again.")
+        ticket = msgspec.json.decode(said, type=Ticket)
+        if ticket.giver != agent.agent_id:
+            raise Refused("The ticket for an image is for another Agent.")
+        holders = await read_holders(self._db, ticket.taker, [ticket.name])
+        if not any((one.agent_id, one.digest) == (ticket.giver, ticket.digest) for one in holders.get(ticket.name, [])):
+            raise Refused(f"The image {ticket.name} is not to be copied from this Agent any more; ask a Manager again.")
+        hostname = await read_hostname(self._db, ticket.taker)
+        self._logs.write(
+            LogCode.IMAGE_COPIED,
+            f"Agent {ticket.taker} on host {hostname} copies the image {ticket.name} ({ticket.digest}) from Agent"
+            f" {agent.agent_id}",
+        )
+        return TicketCounts(name=ticket.name, digest=ticket.digest, hostname=hostname)

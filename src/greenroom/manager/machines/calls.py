@@ -1,0 +1,133 @@
+"""One call of a provider: limited in time, its failure a sentence, its outcome written under the fence.
+
+A machine is asked for once. What is not known to have been refused may appear later, and is found by its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from greenroom.core.errors import GreenroomError
+from greenroom.core.fleet.machines.model import Ask, EndMachine, Listing, Move, OrderState
+from greenroom.core.fleet.machines.names import is_usable_ref, machine_name, name_prefix, ours, said
+from greenroom.core.fleet.machines.user_data import Joining, user_data
+from greenroom.db.fleet import machine_orders
+from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.machine_pools import MachinePoolRow
+from greenroom.kit.secrets import Secrets
+from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, ProviderError
+from greenroom.manager.machines.providers.making import CALL_S, Providers
+from greenroom.manager.tasks.context import PrimaryContext
+
+T = TypeVar("T")
+
+MAX_TOGETHER: Final = 4
+"""Calls of all pools at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call went: `error` None = well. `failed`: the order it was about came to nothing, and why."""
+
+    machine_pool_id: str
+    error: str | None = None
+    retry_after_s: float = 0.0
+    failed: str | None = None
+
+
+class Calls:
+    """Calls providers, a few at a time."""
+
+    def __init__(self, providers: Providers, installation_id: str, call_s: float = CALL_S) -> None:
+        self._providers = providers
+        self._installation_id = installation_id
+        self._call_s = call_s
+        self._turn = asyncio.Semaphore(MAX_TOGETHER)
+
+    async def list(self, pool: MachinePoolRow) -> tuple[Listing | None, Outcome]:
+        """The pool's machines; None where the provider did not show them."""
+        prefix = name_prefix(self._installation_id, pool.machine_pool_id)
+        try:
+            found = await self._limited(self._providers.of(pool).list(prefix), "show its machines")
+        except GreenroomError as error:
+            return None, _outcome(pool, error)
+        pairs = [(machine.ref, machine.name) for machine in found]
+        machines = ours(self._installation_id, pool.machine_pool_id, pairs)
+        return Listing(pool.now, machines), Outcome(pool.machine_pool_id)
+
+    async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> Outcome:
+        """Ask for a machine, once.
+
+        Raises:
+            LeaseLost: the term is over.
+        """
+        async with guarded(ctx.db, ctx.fence) as connection:
+            if not await machine_orders.note_asked(connection, ask.machine_order_id):
+                return Outcome(pool.machine_pool_id)
+        outcome = Outcome(pool.machine_pool_id)
+        try:
+            machine = new_machine(pool, self._installation_id, ask.machine_order_id, ctx.secrets)
+            ref = await self._limited(self._providers.of(pool).create(machine), "create a machine")
+            if not is_usable_ref(ref):
+                raise ProviderError("The provider gave the new machine a name that cannot be kept.")
+            move = Move(ask.machine_order_id, OrderState.CREATED, f"the provider makes it, as {ref}", ref)
+        except GreenroomError as error:
+            outcome = _outcome(pool, error)
+            if not isinstance(error, ProviderError) or not error.refused:
+                return outcome  # the machine may be there: the next listings show it, or that it is not
+            outcome = Outcome(pool.machine_pool_id, outcome.error, outcome.retry_after_s, failed=error.message)
+            move = Move(ask.machine_order_id, OrderState.ENDED, error.message, failed=True)
+        async with guarded(ctx.db, ctx.fence) as connection:
+            await machine_orders.move_order(connection, move)
+        return outcome
+
+    async def end(self, pool: MachinePoolRow, action: EndMachine) -> Outcome:
+        """Ask for the end of a machine; that it is gone is seen in a listing."""
+        name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
+        try:
+            await self._limited(self._providers.of(pool).end(action.ref, name), f"end the machine {action.ref}")
+        except GreenroomError as error:
+            return _outcome(pool, error)
+        return Outcome(pool.machine_pool_id)
+
+    async def _limited(self, call: Awaitable[T], what: str) -> T:
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._call_s):
+                    return await call
+            except TimeoutError as error:
+                raise ProviderError(f"The provider did not {what} within {self._call_s:g} s.") from error
+            except (OSError, ExceptionGroup) as error:
+                raise ProviderError(f"The provider did not {what}: {said(str(error)) or 'no reason'}.") from error
+
+
+def _outcome(pool: MachinePoolRow, error: GreenroomError) -> Outcome:
+    retry_after_s = error.retry_after_s if isinstance(error, ProviderError) else 0.0
+    return Outcome(pool.machine_pool_id, error.message, retry_after_s)
+
+
+def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: str, secrets: Secrets) -> NewMachine:
+    """What the provider is asked for."""
+    name = machine_name(installation_id, pool.machine_pool_id, machine_order_id)
+    token = secrets.machine_token(machine_order_id)
+    joining = Joining(
+        name=name,
+        zone_name=pool.zone_name,
+        join_url=pool.join_url,
+        public_url=pool.public_url,
+        token=token,
+        ca_sha256=pool.ca_sha256,
+        edge_url=pool.edge_url,
+    )
+    return NewMachine(
+        name=name,
+        cores=pool.cores,
+        memory=pool.memory,
+        user_data=user_data(joining),
+        join=JoinParts(
+            url=pool.join_url, token=token, ca_sha256=pool.ca_sha256, edge_url=pool.edge_url, zone=pool.zone_name
+        ),
+    )

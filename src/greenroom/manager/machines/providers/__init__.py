@@ -1,0 +1,1 @@
+"""Providers of machines, all with the same contract (`contract.Provider`) and one conformance suite."""

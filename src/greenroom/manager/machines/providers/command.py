@@ -1,0 +1,140 @@
+"""Provider `command`: a program of the administrator's, one run for each request, JSON in on stdin and out on stdout.
+
+The Manager runs it with its own rights. So the program lies in a folder that the Manager's own settings name
+(`GREENROOM_MACHINE_COMMANDS`), which the API cannot change; the environment is fixed, because variables like BASH_ENV
+and LD_PRELOAD run code; secrets are in the JSON alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from greenroom.core.fleet.machines.names import said
+from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
+from greenroom.manager.machines.providers.exchange import (
+    MAX_ANSWER_BYTES,
+    Request,
+    answer_of,
+    created_ref,
+    creation,
+    shown,
+)
+
+ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+MAX_STDERR_BYTES: Final = 20_000
+
+
+class CommandProvider:
+    """Runs `options["program"]`; `folders` are those in which it may lie."""
+
+    def __init__(self, options: Mapping[str, Any], secrets: Mapping[str, str], folders: Sequence[Path]) -> None:
+        self._options = options
+        self._secrets = secrets
+        self._folders = folders
+        self._program = str(options.get("program", ""))
+
+    async def list(self, prefix: str) -> Sequence[Shown]:
+        request = Request(action="list", options=self._options, secrets=self._secrets, prefix=prefix)
+        return shown(await self._run(request), self._program)
+
+    async def create(self, machine: NewMachine) -> str:
+        return created_ref(await self._run(creation(machine, self._options, self._secrets)), self._program)
+
+    async def end(self, ref: str, name: str) -> None:
+        await self._run(Request(action="end", options=self._options, secrets=self._secrets, ref=ref, name=name))
+
+    async def _run(self, request: Request) -> Any:
+        program = runnable(self._program, self._folders)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                program,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=ENVIRONMENT,
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ProviderError(f"{program} cannot be run: {error.strerror}.", refused=True) from error
+        try:
+            out, err = await _talk(process, msgspec.json.encode(request))
+        finally:
+            # What it started in its group is ended with it, also where this call is given up.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        if process.returncode != 0:
+            last = err.decode(errors="replace").strip().rpartition("\n")[2]
+            words = said(last, self._secrets.values()).rstrip(".") or "it said nothing"
+            raise ProviderError(f"{program} failed with status {process.returncode}: {words}.")
+        if len(out) > MAX_ANSWER_BYTES:
+            raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
+        return answer_of(out, program, self._secrets)
+
+
+async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
+    """Give it the request, and read what it says until it ends; a flood is cut."""
+    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+    if stdin is None or stdout is None or stderr is None:
+        raise AssertionError("its streams are pipes")
+
+    async def give() -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it need not read what it does not want
+            stdin.write(request)
+            await stdin.drain()
+        stdin.close()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(give())
+        out = group.create_task(_read(stdout, MAX_ANSWER_BYTES + 1))
+        err = group.create_task(_read(stderr, MAX_STDERR_BYTES))
+        group.create_task(process.wait())
+    return out.result(), err.result()
+
+
+async def _read(stream: asyncio.StreamReader, most: int) -> bytes:
+    """The first `most` bytes, for an answer, and what comes after is read and dropped."""
+    kept = bytearray()
+    while part := await stream.read(65536):
+        kept += part[: most - len(kept)]
+    return bytes(kept)
+
+
+def runnable(program: str, folders: Sequence[Path]) -> str:
+    """The program, if the Manager may run it.
+
+    Raises:
+        ProviderError: it may not, and the sentence says why.
+    """
+    if not folders:
+        raise ProviderError(
+            "This Manager runs no programs of machine pools: its setting GREENROOM_MACHINE_COMMANDS names no folder.",
+            refused=True,
+        )
+    path = Path(program)
+    try:
+        real = path.resolve(strict=True)
+        found = real.stat()
+        allowed = [folder.resolve() for folder in folders]
+        if not path.is_absolute() or real.parent not in allowed:
+            listed = ", ".join(map(str, folders))
+            raise ProviderError(f"{program} is not in a folder of GREENROOM_MACHINE_COMMANDS ({listed}).", refused=True)
+        if not stat.S_ISREG(found.st_mode) or not os.access(real, os.X_OK):
+            raise ProviderError(f"{program} is no program that this Manager's account may run.", refused=True)
+        for what, mode in ((program, found.st_mode), (str(real.parent), real.parent.stat().st_mode)):
+            if mode & (stat.S_IWOTH | stat.S_IWGRP):
+                raise ProviderError(f"{what} can be written by other accounts; it is not run.", refused=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no path"
+        raise ProviderError(f"The program {said(program)} cannot be found: {reason}.", refused=True) from error
+    return str(real)

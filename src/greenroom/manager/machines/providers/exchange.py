@@ -1,0 +1,101 @@
+"""The JSON that programs and addresses of an administrator's own get and give back.
+
+A request is {"action": "list" | "create" | "end", …}; the answer {"machines": […]}, {"ref": "…"} or {}, or
+{"error": "a sentence", "retry_after_s": 30}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from greenroom.core.fleet.machines.names import is_usable_ref, said
+from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, ProviderError, Shown
+
+MAX_ANSWER_BYTES: Final = 4_000_000
+MAX_SHOWN: Final = 10_000
+
+
+class _Machine(msgspec.Struct, frozen=True):
+    ref: str
+    name: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What any action is answered with; fields that are not known are ignored."""
+
+    machines: list[_Machine] | None = None
+    ref: str | None = None
+    error: str | None = None
+    retry_after_s: float = 0.0
+
+
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is asked."""
+
+    action: Literal["list", "create", "end"]
+    options: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    prefix: str | None = None
+    name: str | None = None
+    ref: str | None = None
+    cores: float | None = None
+    memory: int | None = None
+    user_data: str | None = None
+    join: JoinParts | None = None
+
+
+def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Request:
+    """The request for a new machine."""
+    return Request(
+        action="create",
+        options=options,
+        secrets=secrets,
+        name=machine.name,
+        cores=machine.cores,
+        memory=machine.memory,
+        user_data=machine.user_data,
+        join=machine.join,
+    )
+
+
+def answer_of(content: bytes, who: str, secrets: Mapping[str, str]) -> Answer:
+    """The answer, if it is none of an error.
+
+    Raises:
+        ProviderError: it is not an answer, or says that the request failed.
+    """
+    try:
+        answer = msgspec.json.decode(content or b"{}", type=Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProviderError(f"{who} answered something that cannot be read: {said(str(error))}.") from error
+    if answer.error is not None:
+        words = said(answer.error, secrets.values()).rstrip(".") or "no reason was given"
+        raise ProviderError(f"{who} refused: {words}.", retry_after_s=answer.retry_after_s, refused=True)
+    return answer
+
+
+def shown(answer: Answer, who: str) -> list[Shown]:
+    """The machines of an answer.
+
+    Raises:
+        ProviderError: there is no list, or too long a one: nothing may be concluded from it.
+    """
+    if answer.machines is None:
+        raise ProviderError(f"{who} answered without a list of machines.")
+    if len(answer.machines) > MAX_SHOWN:
+        raise ProviderError(f"{who} shows more than {MAX_SHOWN} machines; it has to leave out those of others.")
+    return [Shown(machine.ref, machine.name) for machine in answer.machines]
+
+
+def created_ref(answer: Answer, who: str) -> str:
+    """The provider's name of the new machine.
+
+    Raises:
+        ProviderError: there is none that can be used; the machine may be there.
+    """
+    if answer.ref is None or not is_usable_ref(answer.ref):
+        raise ProviderError(f"{who} gave no name (ref) of the new machine.")
+    return answer.ref

@@ -1,0 +1,137 @@
+"""Provider `libcloud`: the clouds that Apache Libcloud knows, an optional package (`requirements/machines.txt`).
+
+Libcloud waits in threads; they are few, and each of its connections has a time limit. Images are not listed: a cloud
+has tens of thousands, and only the id is needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+from greenroom.core.fleet.machines.names import said
+from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
+
+T = TypeVar("T")
+
+_THREADS: Final = ThreadPoolExecutor(4, "libcloud")
+_USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
+"""Driver → how its `create_node` calls the user data; empty = it takes none."""
+_GONE: Final = "terminated"
+
+
+class LibcloudProvider:
+    """Creates machines with `options`: `driver`, `arguments` of the driver (`region`), `size`, `image`, and `create`,
+    further arguments of `create_node`. The secrets are `key` and `secret`.
+    """
+
+    def __init__(self, options: Mapping[str, Any], secrets: Mapping[str, str], timeout_s: float) -> None:
+        self._options = options
+        self._secrets = secrets
+        self._timeout_s = timeout_s
+        self._name = str(options.get("driver", ""))
+        self._driver: Any = None
+
+    async def list(self, prefix: str) -> Sequence[Shown]:
+        def nodes(driver: Any) -> Sequence[Shown]:
+            return [
+                Shown(str(node.id), str(node.name))
+                for node in driver.list_nodes()
+                if str(node.state) != _GONE and str(node.name).startswith(prefix)
+            ]
+
+        return await self._called(nodes)
+
+    async def create(self, machine: NewMachine) -> str:
+        def node(driver: Any) -> str:
+            base = importlib.import_module("libcloud.compute.base")
+            image = str(self._options.get("image", ""))
+            wanted: dict[str, Any] = {
+                **self._options.get("create", {}),
+                "name": machine.name,
+                "size": self._size(driver),
+                "image": base.NodeImage(id=image, name=image, driver=driver),
+            }
+            argument = self._options.get("user_data_argument", _USER_DATA.get(self._name, "ex_userdata"))
+            if argument:
+                wanted[argument] = machine.user_data
+            made = driver.create_node(**wanted)
+            if str(made.name) != machine.name:
+                driver.destroy_node(made)
+                raise ProviderError(f"{self._name} does not keep the names of machines, by which they are known.")
+            return str(made.id)
+
+        return await self._called(node, may_be_made=True)
+
+    async def end(self, ref: str, name: str) -> None:
+        del name
+
+        def destroy(driver: Any) -> None:
+            for node in driver.list_nodes():
+                if str(node.id) == ref and str(node.state) != _GONE and not driver.destroy_node(node):
+                    raise ProviderError(f"{self._name} did not end the machine {ref}.")
+
+        await self._called(destroy)
+
+    def _size(self, driver: Any) -> Any:
+        """Raises ProviderError: the cloud has no such size."""
+        wanted = str(self._options.get("size", ""))
+        sizes = {key: size for size in driver.list_sizes() for key in (str(size.name), str(size.id))}
+        if wanted not in sizes:
+            some = ", ".join(sorted(sizes)[:20])
+            raise ProviderError(f"{self._name} has no size {wanted}; it has {said(some)}.", refused=True)
+        return sizes[wanted]
+
+    async def _called(self, action: Callable[[Any], T], *, may_be_made: bool = False) -> T:
+        def run() -> T:
+            if self._driver is None:
+                self._driver = self._connected()
+            return action(self._driver)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, run)
+        except ProviderError:
+            raise
+        except ImportError as error:
+            raise ProviderError(
+                "Apache Libcloud is not installed beside this Manager: pip install -r requirements/machines.txt.",
+                refused=True,
+            ) from error
+        except Exception as error:
+            words = said(str(error), self._secrets.values()).rstrip(".") or type(error).__name__
+            raise ProviderError(
+                f"{self._name} did not do it: {words}.",
+                retry_after_s=_retry_after_s(error),
+                refused=not may_be_made or _is_refusal(error),
+            ) from error
+
+    def _connected(self) -> Any:
+        """Raises ProviderError: there is no such driver, or it takes other arguments."""
+        providers = importlib.import_module("libcloud.compute.providers")
+        try:
+            kind = providers.get_driver(self._name)
+        except AttributeError as error:
+            raise ProviderError(f"Libcloud has no driver {said(self._name)!r}.", refused=True) from error
+        given = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]
+        try:
+            driver = kind(*given, **self._options.get("arguments", {}))
+        except TypeError as error:
+            words = said(str(error), self._secrets.values())
+            raise ProviderError(f"The driver {self._name} takes other arguments: {words}.", refused=True) from error
+        driver.connection.timeout = self._timeout_s
+        return driver
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the cloud said that it made nothing; everything else may have made a machine."""
+    code = getattr(error, "code", 0) or getattr(error, "http_code", 0)
+    return type(error).__name__ == "InvalidCredsError" or (isinstance(code, int) and 400 <= code < 500)
+
+
+def _retry_after_s(error: Exception) -> float:
+    headers: Mapping[str, str] = getattr(error, "headers", None) or {}
+    text = str(getattr(error, "retry_after", None) or headers.get("retry-after", ""))
+    return float(text) if text.isdecimal() else 0.0

@@ -1,0 +1,250 @@
+"""The Primary's work about machine pools, beside its rounds: providers take seconds or minutes, and may hang.
+
+A round asks the providers what there is, plans under the lock of the pools, writes the plan, and then does what was
+planned. Every write is fenced; what happens between two of them is found by the next round in the rows and in the
+providers' listings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import psycopg
+import structlog
+
+from greenroom.core.errors import GreenroomError
+from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.machines import orders as core_orders
+from greenroom.core.fleet.machines.model import (
+    COMING,
+    Ask,
+    EndMachine,
+    Found,
+    Listing,
+    MachinePlan,
+    Move,
+    OrderState,
+    PlaceOrder,
+    Surplus,
+    ZoneSnapshot,
+)
+from greenroom.core.fleet.machines.plan import plan
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Connection
+from greenroom.db.fleet import machine_orders, machine_pools
+from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.machine_pools import MachinePoolRow
+from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
+from greenroom.db.installation import installation_id
+from greenroom.kit.clock import boottime_s
+from greenroom.kit.concurrency import wait_for
+from greenroom.kit.secrets import hashed
+from greenroom.manager.machines.calls import Calls, Outcome
+from greenroom.manager.machines.providers.making import CALL_S, Providers
+from greenroom.manager.tasks.context import PrimaryContext
+
+log = structlog.get_logger(__name__)
+
+EVERY_S: Final = 5.0
+BUSY_LISTING_S: Final = 10.0
+"""While machines come or go their provider is asked this often."""
+IDLE_LISTING_S: Final = 60.0
+PRUNE_EVERY_S: Final = 3600.0
+
+
+class MachineWork:
+    """Plans machines while this Manager is Primary; `context` is None while it is not."""
+
+    def __init__(
+        self, context: Callable[[], PrimaryContext | None], providers: Providers, call_s: float = CALL_S
+    ) -> None:
+        self._context = context
+        self._providers = providers
+        self._call_s = call_s
+        self._calls: Calls | None = None
+        self._woken = asyncio.Event()
+        self._pruned_at_s = boottime_s()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Forever; what fails is logged and tried again."""
+        while True:
+            await wait_for(self._woken, EVERY_S)
+            self._woken.clear()
+            if (ctx := self._context()) is None:
+                continue
+            try:
+                await self.round(ctx)
+            except (GreenroomError, psycopg.Error) as error:
+                log.warning("machines are left to the next round", reason=str(error).strip())
+            except ExceptionGroup as errors:
+                log.warning("machines are left to the next round", reason="; ".join(map(str, errors.exceptions)))
+
+    async def round(self, ctx: PrimaryContext) -> None:
+        """One round.
+
+        Raises:
+            LeaseLost: the term is over; nothing was written afterwards.
+            Unavailable: the database cannot be reached.
+        """
+        async with ctx.db.connection() as connection:
+            if not await has_pools(connection, ctx.zone_id):
+                return
+            pools = await machine_pools.pools_of_zone(connection, ctx.zone_id)
+        if self._calls is None:
+            self._calls = Calls(self._providers, await installation_id(ctx.db), self._call_s)
+        listings = await self._list(ctx, self._calls, pools)
+        snapshot, made = await _plan(ctx, listings)
+        _log(ctx, snapshot, made)
+        await self._do(ctx, self._calls, pools, made)
+        if boottime_s() - self._pruned_at_s > PRUNE_EVERY_S:
+            self._pruned_at_s = boottime_s()
+            await machine_orders.prune(ctx.db)
+        if made.orders:
+            self.wake()  # they are asked for after another look at what there is
+
+    async def _list(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]) -> dict[str, Listing]:
+        async with asyncio.TaskGroup() as group:
+            tasks = {pool.machine_pool_id: group.create_task(calls.list(pool)) for pool in pools if _is_due(pool)}
+        found = {pool_id: task.result() for pool_id, task in tasks.items()}
+        had_failed = {pool.machine_pool_id for pool in pools if pool.call_failures}
+        news = [said for pool_id, (_, said) in found.items() if said.error is not None or pool_id in had_failed]
+        await _remember(ctx, pools, news)
+        return {pool_id: listing for pool_id, (listing, _) in found.items() if listing is not None}
+
+    async def _do(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow], made: MachinePlan) -> None:
+        by_id = {pool.machine_pool_id: pool for pool in pools}
+        tasks: list[asyncio.Task[Outcome]] = []
+        async with asyncio.TaskGroup() as group:
+            for action in made.actions:
+                if isinstance(action, Ask) and action.machine_pool_id in by_id:
+                    tasks.append(group.create_task(calls.create(ctx, by_id[action.machine_pool_id], action)))
+                elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
+                    tasks.append(group.create_task(calls.end(by_id[action.machine_pool_id], action)))
+        if outcomes := [task.result() for task in tasks]:
+            await _remember(ctx, pools, outcomes)
+            await ctx.db.notify(Event(Topic.MACHINES))
+
+
+def _is_due(pool: MachinePoolRow) -> bool:
+    """Whether the provider is asked now what it has."""
+    if pool.next_call is not None and pool.now < pool.next_call:
+        return False
+    if pool.listed is None or pool.unasked:
+        return True
+    pause_s = BUSY_LISTING_S if pool.coming or pool.releasing else IDLE_LISTING_S
+    return (pool.now - pool.listed).total_seconds() >= pause_s
+
+
+async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[ZoneSnapshot, MachinePlan]:
+    """Plan under the lock of the zone's pools, and write the plan."""
+    events = {Event(Topic.MACHINES)}
+    async with guarded(ctx.db, ctx.fence) as connection:
+        await machine_pools.lock_pools(connection, ctx.zone_id)
+        rows = await machine_pools.pools_of_zone(connection, ctx.zone_id)
+        snapshot = await read_snapshot(
+            connection,
+            ctx.zone_id,
+            [row.as_planned for row in rows],
+            listings=listings,
+            overcommit=ctx.config.cpu_overcommit,
+            quiet=ctx.quiet,
+        )
+        made = plan(snapshot)
+        for pool_id, listing in listings.items():
+            await machine_pools.note_listed(connection, pool_id, listing.at)
+        for action in made.actions:
+            events |= await _write(ctx, connection, snapshot, action)
+        await _remember_orders(connection, snapshot, made)
+        gone = await machine_pools.remove_gone(connection, ctx.zone_id)
+    if made.actions or gone:
+        await ctx.db.notify(*events)
+    return snapshot, made
+
+
+async def _write(ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnapshot, action: object) -> set[Event]:
+    match action:
+        case PlaceOrder():
+            limits = next(p.limits for p in snapshot.pools if p.machine_pool_id == action.machine_pool_id)
+            order_id = str(uuid.uuid4())
+            await machine_orders.insert_order(
+                connection,
+                action.machine_pool_id,
+                machine_order_id=order_id,
+                token_hash=hashed(ctx.secrets.machine_token(order_id)),
+                reason=action.reason,
+                deadline_s=limits.order_deadline_s,
+            )
+        case Move():
+            agent_id = await machine_orders.move_order(connection, action)
+            if agent_id:
+                return {Event(Topic.AGENTS), Event.agent(agent_id), Event.zone(ctx.fence.zone_key)}
+        case Found():
+            await machine_orders.insert_found(connection, action)
+        case Surplus():
+            await machine_orders.note_surplus(connection, action)
+        case _:
+            pass  # what the provider is asked is asked after the commit
+    return set()
+
+
+async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made: MachinePlan) -> None:
+    """The back-off of each pool after orders that failed, or machines that joined."""
+    orders = {order.machine_order_id: order for order in snapshot.orders}
+    failed, joined = defaultdict[str, list[str]](list), set[str]()
+    for move in made.moves:
+        order = orders[move.machine_order_id]
+        if move.failed:
+            failed[order.machine_pool_id].append(move.reason[:1].upper() + move.reason[1:] + ".")
+        elif move.to is OrderState.JOINED and order.state in COMING:
+            joined.add(order.machine_pool_id)
+    for pool in snapshot.pools:
+        pool_id = pool.machine_pool_id
+        memory = core_orders.after_orders(pool.memory, failed[pool_id], joined=pool_id in joined, now=snapshot.now)
+        if memory != pool.memory:
+            await machine_pools.remember(connection, pool_id, memory)
+
+
+async def _remember(ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[Outcome]) -> None:
+    """What the providers' answers are to their pools; a failure is logged when it is another one than before."""
+    by_pool = defaultdict[str, list[Outcome]](list)
+    for outcome in outcomes:
+        by_pool[outcome.machine_pool_id].append(outcome)
+    for pool_id, mine in by_pool.items():
+        worst = max(mine, key=lambda outcome: (outcome.error is not None, outcome.retry_after_s))
+        before = next(pool for pool in pools if pool.machine_pool_id == pool_id)
+        async with guarded(ctx.db, ctx.fence) as connection:
+            row = await machine_pools.lock_pool(connection, pool_id)
+            memory = core_orders.after_calls(row.as_planned.memory, worst.error, worst.retry_after_s, row.now)
+            failed = [outcome.failed for outcome in mine if outcome.failed is not None]
+            memory = core_orders.after_orders(memory, failed, joined=False, now=row.now)
+            if memory != row.as_planned.memory:
+                await machine_pools.remember(connection, pool_id, memory)
+        if worst.error is not None and worst.error != before.last_error:
+            again = f"{memory.next_call:%H:%M:%S} UTC" if memory.next_call else "the next round"
+            sentence = f"machine pool {before.name}: {worst.error} Its provider is asked again at {again}."
+            ctx.logs.write(LogCode.MACHINE_PROVIDER_FAILED, sentence[:1].upper() + sentence[1:])
+
+
+def _log(ctx: PrimaryContext, snapshot: ZoneSnapshot, made: MachinePlan) -> None:
+    names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
+    orders = {order.machine_order_id: order for order in snapshot.orders}
+    for action in made.actions:
+        if isinstance(action, PlaceOrder):
+            name = names[action.machine_pool_id]
+            ctx.logs.write(LogCode.MACHINE_ORDERED, f"Machine pool {name} orders a machine. {action.reason}")
+        elif isinstance(action, Found):
+            sentence = f"Machine {action.ref} of pool {names[action.machine_pool_id]} is released: {action.reason}."
+            ctx.logs.write(LogCode.MACHINE_MOVED, sentence)
+        elif isinstance(action, Move):
+            order = orders[action.machine_order_id]
+            ref = action.ref or order.ref or f"of order {order.machine_order_id[:8]}"
+            what = f"The machine {ref} of pool {names[order.machine_pool_id]}"
+            code = LogCode.MACHINE_ORDER_FAILED if action.failed else LogCode.MACHINE_MOVED
+            ctx.logs.write(code, f"{what} is {action.to}: {action.reason}.")

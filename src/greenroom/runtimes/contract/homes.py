@@ -1,0 +1,68 @@
+"""The home folders that a runtime keeps when sessions end (`core.workspace.homes`)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from greenroom.core.workspace.homes import HomeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptHome:
+    """A home that is there. With a `removal_id` it was moved away by that removal, which has not ended: no session gets
+    it any more."""
+
+    home: HomeId
+    removal_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomeSize:
+    """What a home takes on its disk. `changed` is when its newest file was changed, in seconds since the epoch; None =
+    not known."""
+
+    size_bytes: int
+    changed: float | None = None
+
+
+class Homes(Protocol):
+    """The homes of an Agent's sessions: one whose specification has a mount with `HomeId.source` gets that home, a new
+    and empty one if there is none. It stays when the session's container is removed.
+
+    Any call may raise HomeError: with the reason it could not be done.
+    """
+
+    async def list(self) -> list[KeptHome]:
+        """All homes, and what removals have moved away and not removed yet."""
+        ...
+
+    def in_use(self) -> Awaitable[dict[HomeId, str]]:
+        """The homes that containers have, in any state, each with the session."""
+        ...
+
+    async def measure(self, home: HomeId) -> HomeSize | None:
+        """What it takes; None = it is not there. Follows no link, takes little of the host, and at most about a
+        minute; then it raises HomeError.
+        """
+        ...
+
+    async def remove(self, home: HomeId, removal_id: str) -> None:
+        """Remove it with all its files, and return once they are gone. It is moved away in one step first, so that from
+        then on a session of its user gets a new one, which this leaves alone. May be repeated with the same
+        `removal_id`, also after a restart: it goes on. A missing home is success.
+
+        Raises:
+            HomeInUseError: a container has it; it is as it was.
+            HomeError: something of it could not be removed; what remains is moved away.
+        """
+        ...
+
+
+@runtime_checkable
+class HomeHost(Protocol):
+    """A runtime that keeps homes."""
+
+    @property
+    def homes(self) -> Homes: ...

@@ -1,0 +1,52 @@
+"""What several Agent processes with one identity have in common, where a runtime offers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from greenroom.core.fleet.election import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A record as it was read; `version` is another after each change."""
+
+    content: bytes
+    version: str
+
+
+class Shared(Protocol):
+    """Records of one group of Agent processes. Each call raises `RuntimeUnavailable` if the place does not answer."""
+
+    @property
+    def place(self) -> str:
+        """The same for all processes of the group, another for each copy of it; known after `open`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def read_lease(self) -> tuple[Record | None, str | None]:
+        """The record of the election and its version."""
+        ...
+
+    async def write_lease(self, record: Record, version: str | None) -> str:
+        """Replace the record that has `version` (None = make it); the new version.
+
+        Raises:
+            ContainerConflict: another process was sooner.
+        """
+        ...
+
+    async def read(self, name: str) -> Kept | None: ...
+
+    async def write(self, name: str, content: bytes, version: str | None) -> str:
+        """As `write_lease`, of the record `name`."""
+        ...

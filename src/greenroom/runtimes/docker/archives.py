@@ -1,0 +1,136 @@
+"""Images of a Docker daemon as files: what `docker save` writes, and what of it may be loaded.
+
+A file that another host gave is looked through before the daemon gets it. Its image has to be the one that was asked
+for, by the digest of what it is made of, which the daemon compares with the layers; and it may name no image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import aiodocker
+import msgspec
+
+from greenroom.runtimes.contract import Image, ImageMissing, PullError
+from greenroom.runtimes.docker.errors import plainly, translated
+
+CHUNK_BYTES: Final = 1 << 18
+MAX_MANIFEST_BYTES: Final = 4 << 20
+NAMES: Final = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+"""Annotations in which an archive of newer daemons names an image."""
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    config: str = msgspec.field(name="Config")
+    names: list[str] | None = msgspec.field(name="RepoTags", default=None)
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    digest: str
+    annotations: dict[str, str] = {}
+
+
+class _Index(msgspec.Struct, frozen=True):
+    """What newer daemons write besides."""
+
+    manifests: list[_Entry] = []
+
+
+def problem(archive: Path, digest: str) -> str:
+    """Why this file is not to be loaded as the image with this id, as the rest of a sentence; empty = it is that."""
+    try:
+        with tarfile.open(archive) as tar:
+            if "repositories" in tar.getnames():
+                return "it names images"
+            manifests = msgspec.json.decode(_read(tar, "manifest.json"), type=list[_Manifest])
+            index = _Index()
+            if "index.json" in tar.getnames():
+                index = msgspec.json.decode(_read(tar, "index.json"), type=_Index)
+            if len(manifests) != 1 or manifests[0].names:
+                return "it has several images, or names them"
+            if any(note in one.annotations for one in index.manifests for note in NAMES):
+                return "it names images"
+            # The id is the digest of the configuration, or of the manifest where containerd keeps the images.
+            made_of = [manifests[0].config, *(f"blobs/{one.digest.replace(':', '/')}" for one in index.manifests)]
+            digests = [f"sha256:{hashlib.sha256(_read(tar, name)).hexdigest()}" for name in made_of]
+    except (tarfile.TarError, msgspec.MsgspecError, KeyError, ValueError, EOFError) as error:
+        return f"it cannot be read ({type(error).__name__}: {error})"
+    return "" if digest in digests else "it is another image than the one that was asked for"
+
+
+def _read(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    if file is None:
+        raise KeyError(name)
+    content = file.read(MAX_MANIFEST_BYTES + 1)
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise ValueError(f"{name} is too large")
+    return content
+
+
+class DockerArchives:
+    """`contract.Archives` of the daemon that `docker` is connected to."""
+
+    def __init__(self, docker: aiodocker.Docker) -> None:
+        self._docker: Any = docker
+
+    async def save(self, digest: str) -> AsyncIterator[bytes]:
+        """The image with this id, without its names: asked for by its id, the daemon writes none.
+
+        Raises:
+            ImageMissing: it is not here.
+            PullError: it cannot be read.
+        """
+        async with translated(image=digest):
+            try:
+                async with self._docker._query(f"images/{digest}/get", "GET", timeout=None) as response:  # noqa: SLF001
+                    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                        yield chunk
+            except aiodocker.DockerError as error:
+                if error.status == 404:
+                    raise ImageMissing(f"The image {digest} is not on this host.") from error
+                raise PullError(f"The image {digest} cannot be read: {plainly(error)}.") from error
+
+    async def load(self, archive: Path, image: Image) -> None:
+        """Make an image of what `save` gave, and name it.
+
+        Raises:
+            PullError: it is not that image, or the daemon cannot make it.
+        """
+        if wrong := await asyncio.to_thread(problem, archive, image.digest):
+            raise PullError(f"What came as the image {image.name} was not used: {wrong}.")
+        headers = {"Content-Type": "application/x-tar"}
+        with archive.open("rb") as file:
+            async with (
+                translated(pull=image.name),
+                self._docker._query(  # noqa: SLF001
+                    "images/load", "POST", params={"quiet": "1"}, headers=headers, data=file, timeout=None
+                ) as response,
+            ):
+                async for line in response.content:
+                    answer = json.loads(line)
+                    if "error" in answer:
+                        raise PullError(f"The image {image.name} could not be made of its copy: {answer['error']}.")
+        if not await self.name(image):
+            raise PullError(f"The image {image.name} could not be made of its copy: Docker has no image of that id.")
+
+    async def name(self, image: Image) -> bool:
+        """Give the image its name, if it is here with this id; whether it is."""
+        async with translated(pull=image.name):
+            try:
+                await self._docker.images.inspect(image.digest)
+            except aiodocker.DockerError as error:
+                if error.status == 404:
+                    return False
+                raise
+            repository, _, tag = image.name.rpartition(":")
+            if not repository or "/" in tag:
+                repository, tag = image.name, "latest"
+            await self._docker.images.tag(image.digest, repo=repository, tag=tag)
+        return True

@@ -1,0 +1,153 @@
+"""Kept homes as folders of one folder of the host, which the Agent alone can look into.
+
+A home's name is made of two ids, and a session gets its folder mounted, nothing around it. Measuring and removing are
+done by `du` and `rm`, processes of their own with low priority: they follow no link, stay on one file system and do not
+care how deep a user nested folders; one that hangs in a network file system holds nothing else up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from greenroom.core.workspace.homes import HomeId, moved_away, name_away, named
+from greenroom.runtimes.contract import HomeError, HomeInUseError, HomeSize, KeptHome
+
+DEFAULT: Final = "/var/lib/greenroom/homes"
+MEASURED_WITHIN_S: Final = 60.0
+ANSWERED_WITHIN_S: Final = 20.0
+"""For one look at the folder of the homes."""
+LAST_WORDS: Final = 300
+_LOW: Final = ("nice", "-n", "19")
+_AWAY: Final = ".removed"
+"""Folder beside the homes, with what removals moved away."""
+
+Result = TypeVar("Result")
+
+
+class HostHomes:
+    """The homes in `folder`, which is made when first needed."""
+
+    def __init__(self, folder: Path | str = DEFAULT) -> None:
+        self.folder = str(folder)
+        self._away = f"{self.folder}/{_AWAY}"
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="homes")
+        self._hanging: asyncio.subprocess.Process | None = None
+
+    def place(self, home: HomeId) -> str:
+        return f"{self.folder}/{home.name}"
+
+    def home_at(self, path: str) -> HomeId | None:
+        """The home whose folder this is."""
+        parent, _, name = path.rpartition("/")
+        return named(name) if parent == self.folder else None
+
+    def make_room(self) -> None:
+        """Make the folder, if it is missing, for the Agent alone: all homes belong to the user of session images, and
+        an account of the host may have its number. Raises OSError."""
+        folder = Path(self.folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+
+    def make(self, homes: Iterable[HomeId]) -> None:
+        """Make empty ones, as far as they are missing. Raises OSError."""
+        for home in homes:
+            Path(self.place(home)).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def listed(self) -> list[KeptHome]:
+        """Raises HomeError: the folder cannot be read."""
+        return await self._looked(self._listed, "The home folders cannot be listed")
+
+    def _listed(self) -> list[KeptHome]:
+        kept = [KeptHome(home=home) for name in _folders(self.folder) if (home := named(name)) is not None]
+        away = [found for name in _folders(self._away) if (found := moved_away(name)) is not None]
+        return [*kept, *(KeptHome(home=home, removal_id=removal_id) for home, removal_id in away)]
+
+    async def measured(self, home: HomeId) -> HomeSize | None:
+        """As `contract.Homes.measure`."""
+        if self._hanging is not None and self._hanging.returncode is None:
+            raise HomeError("The home folders are not measured: their disk has not answered since the last time.")
+        if not await self._looked(partial(os.path.lexists, self.place(home)), "The home folder cannot be looked at"):
+            return None
+        how = ("du", "--summarize", "--one-file-system", "--block-size=1", "--time", "--time-style=+%s", "--")
+        # Its exit code says little: it is 1 when files vanish while it counts, and there is a sum all the same.
+        output, said = await self._ran((*_LOW, *how, self.place(home)), MEASURED_WITHIN_S)
+        size, changed, *_ = [*output.split(b"\t", 2), b"", b""]
+        if not size.isdigit():
+            raise HomeError(f"The home folder could not be measured: {said or 'du said nothing'}.")
+        return HomeSize(size_bytes=int(size), changed=float(changed) if changed.isdigit() else None)
+
+    async def removed(self, home: HomeId, removal_id: str) -> None:
+        """As `contract.Homes.remove`, of a home that no container has."""
+        away = f"{self._away}/{name_away(home, removal_id)}"
+        await self._looked(partial(self._move_away, home, away), "The home folder cannot be moved away")
+        _, said = await self._ran((*_LOW, "rm", "-rf", "--one-file-system", "--", away))
+        if await self._looked(partial(os.path.lexists, away), "The home folder cannot be looked at"):
+            raise HomeError(f"A part of the home folder cannot be removed: {said or 'it is still there'}.")
+
+    def _move_away(self, home: HomeId, away: str) -> None:
+        if os.path.lexists(away):  # by this removal, before a restart: what is here now is a newer home
+            return
+        Path(self._away).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.place(home), away)  # noqa: PTH104 -- a link would be renamed, not followed
+
+    async def _looked(self, work: Callable[[], Result], problem: str) -> Result:
+        """In a thread of its own: a network file system may never answer."""
+        try:
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except TimeoutError as error:
+            raise HomeError(f"{problem}: the disk did not answer within {ANSWERED_WITHIN_S:g} s.") from error
+        except OSError as error:
+            raise HomeError(f"{problem}: {error.strerror}.") from error
+
+    async def _ran(self, argv: tuple[str, ...], within_s: float | None = None) -> tuple[bytes, str]:
+        """What a program wrote, and its last words on stderr."""
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, env={**os.environ, "LC_ALL": "C"}
+        )
+        try:
+            async with asyncio.timeout(within_s):
+                output, said = await process.communicate()
+        except TimeoutError as error:
+            raise HomeError(f"The home folder could not be measured within {within_s:g} s: too many files.") from error
+        finally:
+            if process.returncode is None:  # not waited for: in a file system that hangs it does not even die
+                process.kill()
+                self._hanging = process
+        return output, said.decode(errors="replace").strip()[-LAST_WORDS:].rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class HomesOnHost:
+    """Implements `contract.Homes`; `in_use` is the runtime's own."""
+
+    folder: HostHomes
+    in_use: Callable[[], Awaitable[dict[HomeId, str]]]
+
+    async def list(self) -> list[KeptHome]:
+        return await self.folder.listed()
+
+    async def measure(self, home: HomeId) -> HomeSize | None:
+        return await self.folder.measured(home)
+
+    async def remove(self, home: HomeId, removal_id: str) -> None:
+        if session_id := (await self.in_use()).get(home):
+            raise HomeInUseError(f"The container of session {session_id} still has the home folder.")
+        await self.folder.removed(home, removal_id)
+
+
+def _folders(path: str) -> list[str]:
+    """The names of the folders in it, not of links; none if it is missing."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(path) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return []

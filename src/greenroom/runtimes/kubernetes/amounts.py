@@ -1,0 +1,97 @@
+"""What a namespace has for sessions: what its quotas leave, or what its nodes have. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
+from lightkube.utils.quantity import parse_quantity
+
+CORES: Final = ("requests.cpu", "cpu", "limits.cpu")
+MEMORY: Final = ("requests.memory", "memory", "limits.memory")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amount:
+    """Cores and bytes."""
+
+    cores: float
+    memory_bytes: int
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(cores=self.cores + other.cores, memory_bytes=self.memory_bytes + other.memory_bytes)
+
+    def no_more_than(self, other: Amount) -> Amount:
+        """The smaller of each."""
+        memory_bytes = min(self.memory_bytes, other.memory_bytes)
+        return Amount(cores=min(self.cores, other.cores), memory_bytes=memory_bytes)
+
+
+ZERO: Final = Amount(cores=0.0, memory_bytes=0)
+ENDLESS: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
+
+
+def of_pods(pods: Iterable[Pod]) -> Amount:
+    """What Pods that have not ended hold."""
+    total = ZERO
+    for pod in pods:
+        if pod.status is not None and pod.status.phase in {"Succeeded", "Failed"}:
+            continue
+        for container in pod.spec.containers if pod.spec else ():
+            requests = of_mapping(container.resources, "requests")
+            total += Amount(cores=number(requests.get("cpu")), memory_bytes=int(number(requests.get("memory"))))
+    return total
+
+
+def left_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount | None:
+    """What sessions may have in all: what is left of the tightest quota and what they hold already. None = no quota
+    limits cores, or none memory."""
+    cores, memory = _left(quotas, CORES), _left(quotas, MEMORY)
+    if cores is None and memory is None:
+        return None
+    return Amount(
+        cores=ENDLESS.cores if cores is None else max(0.0, cores) + own.cores,
+        memory_bytes=ENDLESS.memory_bytes if memory is None else int(max(0.0, memory)) + own.memory_bytes,
+    )
+
+
+def _left(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float | None:
+    left: list[float] = []
+    for quota in quotas:
+        seen = quota.status
+        hard, used = of_mapping(seen, "hard"), of_mapping(seen, "used")
+        if quota.spec is not None and (quota.spec.scopes or quota.spec.scopeSelector):
+            continue  # of some Pods only
+        left += [number(hard[name]) - number(used.get(name)) for name in names if name in hard]
+    return min(left, default=None)
+
+
+def of_nodes(nodes: Iterable[Node]) -> Amount:
+    """What nodes that take Pods have for Pods."""
+    total = ZERO
+    for node in nodes:
+        conditions = (node.status.conditions if node.status else None) or []
+        is_ready = any(one.type == "Ready" and one.status == "True" for one in conditions)
+        if node.spec is not None and (
+            node.spec.unschedulable or any(t.effect != "PreferNoSchedule" for t in node.spec.taints or [])
+        ):
+            continue
+        if is_ready and node.status is not None:
+            has = of_mapping(node.status, "allocatable")
+            total += Amount(cores=number(has.get("cpu")), memory_bytes=int(number(has.get("memory"))))
+    return total
+
+
+def of_mapping(of: object, name: str) -> Mapping[str, object]:
+    """The client leaves the types of mappings open."""
+    return cast("Mapping[str, object] | None", getattr(of, name, None)) or {}
+
+
+def number(quantity: object) -> float:
+    """`500m`, `2Gi`; 0 where there is none."""
+    if quantity is None:
+        return 0.0
+    parsed = parse_quantity(str(quantity))
+    return float(parsed) if parsed is not None else 0.0

@@ -1,0 +1,117 @@
+"""What changes in the namespace, as events of the contract."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import structlog
+from lightkube.resources.core_v1 import Pod, Secret
+
+from greenroom.runtimes.contract import SESSION, Event, EventKind
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.errors import ApiGone
+from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
+from greenroom.runtimes.kubernetes.seen import ENDED, exit_code_of, is_up, lost_at, out_of_memory
+
+log = structlog.get_logger(__name__)
+
+Kind = TypeVar("Kind", Pod, Secret)
+TIMER_LATE_S: Final = 0.1
+"""What looks at the event must find the time over."""
+SECRETS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
+
+
+class Changes:
+    """The events of all sessions with these labels, from now on."""
+
+    def __init__(self, cluster: Cluster, labels: Mapping[str, str]) -> None:
+        self._cluster = cluster
+        self._labels = labels
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._up: set[str] = set()
+        self._ended: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def run(self) -> AsyncGenerator[Event]:
+        """Raises RuntimeUnavailable: the connection was lost."""
+        _, of_secrets = await self._cluster.list(Secret, self._labels)
+        pods, of_pods = await self._cluster.list(Pod, self._labels)
+        for pod in pods:
+            self._saw(pod, _session(pod))
+        self._queue = asyncio.Queue()
+        watching = [
+            asyncio.create_task(self._watch(Secret, of_secrets), name="secrets"),
+            asyncio.create_task(self._watch(Pod, of_pods), name="pods"),
+        ]
+        taking: asyncio.Task[Event] | None = None
+        try:
+            while True:
+                taking = asyncio.create_task(self._queue.get(), name="event")
+                await asyncio.wait({taking, *watching}, return_when=asyncio.FIRST_COMPLETED)
+                if taking.done():
+                    yield taking.result()
+                for watch in watching:
+                    if watch.done():
+                        watch.result()
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            if taking is not None:
+                taking.cancel()
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+
+    async def _watch(self, kind: type[Kind], version: str) -> None:
+        """Forever; a version that is too old is no loss, all are looked at again then."""
+        while True:
+            try:
+                async for change, thing in self._cluster.watch(kind, self._labels, version):
+                    version = metadata(thing).resourceVersion or version
+                    self._changed(change, thing)
+            except ApiGone:
+                log.info("the watch is too old; all are listed again", kind=kind.__name__)
+                found, version = await self._cluster.list(kind, self._labels)
+                for thing in found:
+                    self._changed("MODIFIED", thing)
+
+    def _changed(self, change: str, thing: Pod | Secret) -> None:
+        session_id = _session(thing)
+        if change == "BOOKMARK" or not session_id:
+            return
+        if isinstance(thing, Secret):
+            if change in SECRETS:
+                self._queue.put_nowait(Event(session_id=session_id, kind=SECRETS[change]))
+        elif change == "DELETED":
+            self._died(session_id, exit_code_of(thing))
+            self._up.discard(session_id)
+            self._ended.discard(session_id)
+        else:
+            self._saw(thing, session_id)
+
+    def _saw(self, pod: Pod, session_id: str) -> None:
+        if status(pod).phase in ENDED:
+            if out_of_memory(pod) and session_id not in self._ended:
+                self._queue.put_nowait(Event(session_id=session_id, kind="oom"))
+            self._died(session_id, exit_code_of(pod))
+        elif is_up(pod) and session_id not in self._up:
+            self._up.add(session_id)
+            self._queue.put_nowait(Event(session_id=session_id, kind="start"))
+        if (at := lost_at(pod)) is not None and session_id not in self._timers:
+            after_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_LATE_S
+            loop = asyncio.get_running_loop()
+            self._timers[session_id] = loop.call_later(after_s, self._died, session_id, None)
+
+    def _died(self, session_id: str, exit_code: int | None) -> None:
+        if (timer := self._timers.pop(session_id, None)) is not None:
+            timer.cancel()
+        if session_id not in self._ended:
+            self._ended.add(session_id)
+            self._queue.put_nowait(Event(session_id=session_id, kind="die", exit_code=exit_code))
+
+
+def _session(thing: Pod | Secret) -> str:
+    return labels_of(thing).get(SESSION, "")

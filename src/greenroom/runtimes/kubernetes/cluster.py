@@ -1,0 +1,290 @@
+"""The API server of one cluster, for one namespace: lightkube's client, with what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, TypeVar
+
+import httpx2
+import msgspec
+from httpx2.websockets import AsyncWebSocketSession
+from lightkube import AsyncClient
+from lightkube.config import client_adapter
+from lightkube.config.client_adapter import ConnectionParams
+from lightkube.core.exceptions import ApiError
+from lightkube.core.resource import GlobalResource, NamespacedResource, api_info
+from lightkube.models.meta_v1 import ObjectMeta, Status
+from lightkube.types import PatchType
+
+from greenroom.runtimes.contract import RuntimeUnavailable
+from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, translated
+from greenroom.runtimes.kubernetes.where import loaded
+from greenroom.runtimes.settings import KubernetesSettings
+
+CALL_TIMEOUT_S: Final = 10.0
+FIELD_MANAGER: Final = "greenroom"
+EXEC_PROTOCOL: Final = "v4.channel.k8s.io"
+WATCHED_FOR_S: Final = 60
+"""The server ends a watch after this time, and it is asked again: a dead connection cannot look like a quiet one."""
+LATE_S: Final = 10.0
+"""A watch of which nothing came for this much longer is dead."""
+
+Kind = TypeVar("Kind", bound=NamespacedResource)
+GlobalKind = TypeVar("GlobalKind", bound=GlobalResource)
+Json = dict[str, Any]
+"""JSON in the words of Kubernetes, where the client has no type for it."""
+
+
+class Cluster:
+    """Every call raises `RuntimeUnavailable` if the server does not answer, or may not be asked."""
+
+    def __init__(
+        self,
+        where: KubernetesSettings,
+        timeout_s: float = CALL_TIMEOUT_S,
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`fence` is asked before each change: it raises `RuntimeUnavailable` while another process acts.
+
+        Raises:
+            SetupError: the settings or the kubeconfig cannot be used.
+        """
+        self._fence = fence
+        self._config = loaded(where)
+        self.namespace = self._config.namespace
+        self.server: str = self._config.cluster.server
+        self._timeout_s = timeout_s
+        self._typed: AsyncClient | None = None
+        self._plain: httpx2.AsyncClient | None = None
+
+    async def open(self) -> None:
+        """Connect; nothing is sent.
+
+        Raises:
+            RuntimeUnavailable: a certificate or key of the kubeconfig cannot be read.
+        """
+        if self._typed is not None:
+            return
+        timeout = httpx2.Timeout(self._timeout_s)
+        try:
+            self._plain = client_adapter.AsyncClient(self._config, ConnectionParams(timeout=timeout))
+            self._typed = AsyncClient(
+                self._config, namespace=self.namespace, timeout=timeout, field_manager=FIELD_MANAGER
+            )
+        except (OSError, ValueError) as error:
+            raise RuntimeUnavailable(f"The certificates for Kubernetes cannot be used: {error}.") from error
+
+    async def close(self) -> None:
+        if self._typed is not None:
+            await self._typed.close()
+        if self._plain is not None:
+            await self._plain.aclose()
+        self._typed = self._plain = None
+
+    @property
+    def _client(self) -> Any:
+        """lightkube is typed only in part."""
+        if self._typed is None:
+            raise RuntimeUnavailable("The runtime is not open.")
+        return self._typed
+
+    @property
+    def _http(self) -> httpx2.AsyncClient:
+        if self._plain is None:
+            raise RuntimeUnavailable("The runtime is not open.")
+        return self._plain
+
+    # Objects ------------------------------------------------------------------------------------------------------
+
+    async def get(self, kind: type[Kind], name: str) -> Kind | None:
+        """None = there is none."""
+        async with translated(asks=True):
+            try:
+                return await self._client.get(kind, name)
+            except httpx2.HTTPStatusError as error:
+                if code_of(error) == NOT_FOUND:
+                    return None
+                raise
+
+    async def list(self, kind: type[Kind], labels: Mapping[str, str] | None = None) -> tuple[list[Kind], str]:
+        """All with these labels, and the version from which a watch goes on."""
+        async with translated(asks=True):
+            listing = self._client.list(kind, labels=dict(labels or {}), chunk_size=500)
+            found: list[Kind] = [one async for one in listing]
+            return found, str(listing.resourceVersion)
+
+    async def list_global(self, kind: type[GlobalKind], labels: Mapping[str, str] | None = None) -> list[GlobalKind]:
+        """All of a kind that is in no namespace."""
+        async with translated(asks=True):
+            return [one async for one in self._client.list(kind, labels=dict(labels or {}), chunk_size=500)]
+
+    async def list_fields(self, kind: type[Kind], fields: Mapping[str, str]) -> list[Kind]:
+        """All whose fields have these values."""
+        async with translated(asks=True):
+            return [one async for one in self._client.list(kind, fields=dict(fields), chunk_size=500)]
+
+    async def create(self, thing: Kind) -> Kind:
+        """Raises:
+        ContainerConflict: there is one with this name.
+        StartError: the server refuses it.
+        """
+        self._fence()
+        async with translated():
+            return await self._client.create(thing)
+
+    async def replace(self, thing: Kind) -> Kind:
+        """Replace what has the `resourceVersion` of `thing`.
+
+        Raises:
+            ContainerConflict: it has changed since it was read.
+            ContainerMissing: it is gone.
+        """
+        self._fence()
+        async with translated():
+            return await self._client.replace(thing)
+
+    async def patch(self, kind: type[Kind], name: str, changes: Json) -> Kind:
+        """Merge; null removes a key. With `metadata.resourceVersion` in it as `replace`.
+
+        Raises:
+            ContainerMissing: it is gone.
+        """
+        self._fence()
+        async with translated():
+            return await self._client.patch(kind, name, changes, patch_type=PatchType.MERGE)
+
+    async def delete(self, kind: type[Kind], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
+        """Delete it, with `uid` only that very one; False = it was gone already, or is another."""
+        body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        if grace_s is not None:
+            body["gracePeriodSeconds"] = grace_s
+        self._fence()
+        async with translated():
+            answer = await self._http.request("DELETE", self._path(kind, name), json=body)
+            if answer.status_code == NOT_FOUND or _is_another(answer):
+                return False
+            _raise_for(answer)
+        return True
+
+    async def watch(
+        self,
+        kind: type[Kind],
+        labels: Mapping[str, str] | None = None,
+        version: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> AsyncGenerator[tuple[str, Kind]]:
+        """(ADDED, MODIFIED, DELETED or BOOKMARK, object) since this version. It ends after
+        `WATCHED_FOR_S`; then go on from the version of the last object; a bookmark is one with nothing but that.
+
+        Raises:
+            ApiGone: that version is too old.
+        """
+        async with translated(asks=True):
+            path = self._path(kind, "").rstrip("/")
+            params: dict[str, str | int] = {
+                "watch": "true",
+                "timeoutSeconds": WATCHED_FOR_S,
+                "allowWatchBookmarks": "true",
+            }
+            if labels:
+                params["labelSelector"] = ",".join(f"{name}={value}" for name, value in labels.items())
+            if fields:
+                params["fieldSelector"] = ",".join(f"{name}={value}" for name, value in fields.items())
+            if version:
+                params["resourceVersion"] = version
+            limits = httpx2.Timeout(self._timeout_s, read=WATCHED_FOR_S + LATE_S)
+            async with self._http.stream("GET", path, params=params, timeout=limits) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    _raise_for(answer)
+                async for line in answer.aiter_lines():
+                    change = msgspec.json.decode(line, type=_Change)
+                    if change.type == "ERROR":
+                        raise ApiError(status=msgspec.json.decode(change.object, type=Status))
+                    yield change.type, _decoded(change, kind)
+
+    def _path(self, kind: type[NamespacedResource], name: str, part: str = "") -> str:
+        of = api_info(kind)
+        group = f"apis/{of.resource.group}" if of.resource.group else "api"
+        path = f"{group}/{of.resource.version}/namespaces/{self.namespace}/{of.plural}/{name}"
+        return f"{path}/{part}" if part else path
+
+    # What is no object --------------------------------------------------------------------------------------------
+
+    async def ask(self, path: str, body: object = None) -> Json:
+        """The answer to GET, or with a body to POST."""
+        async with translated(asks=True):
+            method = "GET" if body is None else "POST"
+            content = None if body is None else msgspec.json.encode(body)
+            headers = {"Content-Type": "application/json"} if content else None
+            answer = await self._http.request(method, path, content=content, headers=headers)
+            _raise_for(answer)
+            return msgspec.json.decode(answer.content, type=Json)
+
+    async def logs(self, pod: str, lines: int, timeout_s: float) -> str:
+        """The end of a Pod's output.
+
+        Raises:
+            ContainerMissing: there is no such Pod.
+        """
+        async with translated(asks=True):
+            path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
+            answer = await self._http.get(path, params={"tailLines": lines}, timeout=timeout_s)
+            _raise_for(answer)
+            return answer.text
+
+    @asynccontextmanager
+    async def exec(
+        self, pod: str, container: str, argv: Sequence[str], *, stdin: bool = False
+    ) -> AsyncGenerator[AsyncWebSocketSession]:
+        """The connection to a command in a Pod. `argv` is in the address, which servers log: no secrets.
+
+        Raises:
+            httpx2.websockets.WebSocketUpgradeError: the server refuses; the response says why.
+        """
+        self._fence()
+        path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/exec"
+        flags = {"container": container, "stdout": "true", "stderr": "true", "stdin": "true" if stdin else "false"}
+        params: list[tuple[str, str | int | float | bool | None]] = [*flags.items()]
+        params += [("command", part) for part in argv]
+        url = self._http.base_url.join(path).copy_merge_params(params)
+        async with self._http.websocket(
+            str(url), subprotocols=[EXEC_PROTOCOL], keepalive_ping_interval_seconds=None
+        ) as connection:
+            yield connection
+
+
+def _raise_for(answer: httpx2.Response) -> None:
+    if answer.is_success:
+        return
+    try:
+        said = str(msgspec.json.decode(answer.content, type=Json).get("message") or answer.reason_phrase)
+    except msgspec.DecodeError:
+        said = f"{answer.status_code} {answer.reason_phrase}"
+    raise httpx2.HTTPStatusError(said, request=answer.request, response=answer)
+
+
+def _is_another(answer: httpx2.Response) -> bool:
+    """Whether a precondition failed: the name belongs to a later one."""
+    return answer.status_code == 409 and b"recondition" in answer.content
+
+
+def _decoded(change: _Change, kind: type[Kind]) -> Kind:
+    """Of a bookmark only what is known of every object: the rest of it is empty, also what must not be."""
+    if change.type != "BOOKMARK":
+        return msgspec.json.decode(change.object, type=kind)
+    return kind(metadata=msgspec.json.decode(change.object, type=_Bookmark).metadata)  # pyright: ignore[reportCallIssue]
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+class _Change(msgspec.Struct):
+    """A line of a watch."""
+
+    type: str
+    object: msgspec.Raw

@@ -1,0 +1,83 @@
+"""What the API server answers, as sentences, and as the errors of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+import httpx2
+import msgspec
+from lightkube.core.exceptions import ApiError, ConfigError
+from lightkube.models.meta_v1 import Status
+
+from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, RuntimeUnavailable, StartError
+
+GONE: Final = 410
+CONFLICT: Final = 409
+NOT_FOUND: Final = 404
+UNAUTHORISED: Final = 401
+FORBIDDEN: Final = 403
+TOO_MANY: Final = 429
+
+SAID: Final[dict[int, str]] = {
+    UNAUTHORISED: "The API server of Kubernetes does not accept this Agent's log-in; renew its kubeconfig or token",
+    FORBIDDEN: "This Agent may not do this in Kubernetes; give its account the verbs of docs/reference/kubernetes.md",
+    GONE: "The API server of Kubernetes no longer has this version; it is read again",
+    TOO_MANY: "The API server of Kubernetes is asked for too much at present",
+}
+QUOTA: Final = "exceeded quota"
+MAX_REASON: Final = 400
+"""Characters of an answer that are quoted."""
+
+
+class ApiGone(RuntimeUnavailable):
+    """The API server no longer has the version from which a watch was to go on: list again."""
+
+
+def code_of(error: httpx2.HTTPStatusError) -> int:
+    """The status of an answer, also of one that came in the middle of a watch, which has no response of its own."""
+    if isinstance(error, ApiError):
+        status = cast("Status | None", error.status)
+        if status is not None and status.code:
+            return status.code
+    response = cast("httpx2.Response | None", error.__dict__.get("response"))
+    return response.status_code if response is not None else 0
+
+
+def reason_of(error: Exception) -> str:
+    """What the server says, for use inside a sentence."""
+    return str(error)[:MAX_REASON].strip().rstrip(".") or type(error).__name__
+
+
+@asynccontextmanager
+async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
+    """Raise the client's errors as those of the contract.
+
+    `asks`: the call changes nothing, so that a refusal means that the cluster does not serve at present; a forbidden
+    read must not fail a session that runs.
+    """
+    try:
+        yield
+    except httpx2.HTTPStatusError as error:
+        raise _meaning(error, asks=asks) from error
+    except ConfigError as error:
+        raise RuntimeUnavailable(f"The log-in at Kubernetes failed: {reason_of(error)}.") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, TimeoutError) as error:
+        raise RuntimeUnavailable(f"The API server of Kubernetes does not answer ({reason_of(error)}).") from error
+    except msgspec.DecodeError as error:
+        raise RuntimeUnavailable(f"What answers is no API server of Kubernetes ({reason_of(error)}).") from error
+
+
+def _meaning(error: httpx2.HTTPStatusError, *, asks: bool) -> Exception:
+    code, reason = code_of(error), reason_of(error)
+    if code == NOT_FOUND:
+        no_place = reason.startswith("namespaces ")
+        return RuntimeUnavailable(f"Kubernetes has no such namespace: {reason}.") if no_place else ContainerMissing()
+    if code == FORBIDDEN and QUOTA in reason:
+        return StartError(f"The quota of the namespace is used up: {reason}.")
+    if code in SAID:
+        return (ApiGone if code == GONE else RuntimeUnavailable)(f"{SAID[code]} ({reason}).")
+    if asks or code >= 500 or code == 0:
+        return RuntimeUnavailable(f"The API server of Kubernetes answers with an error: {reason}.")
+    return (ContainerConflict if code == CONFLICT else StartError)(f"Kubernetes refused: {reason}.")

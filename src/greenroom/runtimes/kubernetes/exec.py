@@ -1,0 +1,186 @@
+"""Runs a command in a session's Pod.
+
+What is run goes through the standard input, because the address of the request is in the server's log and in `ps`. A
+shell in the container reads it, notes in its shared memory that the command was begun and how it ended, and so a
+connection that was lost, or hangs, does not leave open whether it ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shlex
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import httpx2
+import msgspec
+from httpx2.websockets import AsyncWebSocketSession, HTTPXWSException, WebSocketUpgradeError
+
+from greenroom.core.workspace.session_spec import Exec
+from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, RuntimeUnavailable, StartError, cut_output
+from greenroom.runtimes.kubernetes.cluster import Cluster, Json
+from greenroom.runtimes.kubernetes.errors import NOT_FOUND, reason_of
+from greenroom.runtimes.kubernetes.names import CONTAINER
+
+STDIN, STDOUT, STDERR, ERROR = range(4)
+LOOK_S: Final = 3.0
+"""Limit of the look at how a command goes whose connection was lost."""
+LOOK_EVERY_S: Final = 0.5
+MARKS: Final = "/dev/shm/.greenroom"  # noqa: S108 -- in the container, where it is memory of its own
+NOT_RUN: Final = 126
+
+_READ: Final = 'eval "$(head -c "$1")"'
+"""`$1` is the number of bytes: this protocol cannot say that the input has ended."""
+_LOOK: Final = f'cat "{MARKS}/$1" 2>/dev/null || echo none'
+
+
+def script_of(command: Exec, mark: str, once: bool) -> str:
+    """What the shell runs: quoted, with the variables of the command and without the session's credential."""
+    lines = [f"mkdir -p -m 700 {MARKS} || exit {NOT_RUN}"]
+    file = f"{MARKS}/{mark}"
+    if once:
+        lines.append(f"[ ! -e {file} ] || {{ echo 'It was begun before.'; exit {NOT_RUN}; }}")
+    if command.user:
+        name = shlex.quote(command.user.partition(":")[0])
+        lines.append(
+            f'[ "$(id -un 2>/dev/null)" = {name} ] || [ "$(id -u)" = {name} ] ||'
+            f" {{ echo 'In a Pod a command runs as the user of the session.'; exit {NOT_RUN}; }}"
+        )
+    if command.workdir:
+        lines.append(f"cd {shlex.quote(command.workdir)} || exit {NOT_RUN}")
+    lines += [f"export {name}={shlex.quote(text)}" for name, text in command.environment.items()]
+    lines += ["unset VNC_PW", f"echo begun > {file}"]
+    lines += [f"{shlex.join(command.argv)} < /dev/null", f"ended=$?; echo $ended > {file}; exit $ended"]
+    return "\n".join(lines) + "\n"
+
+
+class Output:
+    """The end of what a command writes."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def add(self, data: bytes) -> None:
+        self._data += data
+        del self._data[: -4 * MAX_OUTPUT]
+
+    @property
+    def text(self) -> str:
+        return cut_output(self._data.decode(errors="replace"))
+
+
+async def run_exec(cluster: Cluster, pod: str, command: Exec) -> ExecResult:
+    """Implements `Containers.exec` for a Pod that runs.
+
+    Raises:
+        StartError: it was not begun.
+        RuntimeUnavailable: it is not known whether it was, or how it goes.
+    """
+    mark, output = command.once or uuid.uuid4().hex, Output()
+    script = script_of(command, mark, bool(command.once))
+    loop = asyncio.get_running_loop()
+    end = loop.time() + command.deadline_s
+    lost = ""
+    try:
+        async with asyncio.timeout_at(end):
+            exit_code = await run_script(cluster, pod, script, output)
+            return ExecResult(exit_code=exit_code, output=output.text)
+    except TimeoutError:
+        lost = f"it did not answer within {command.deadline_s:g} s"
+    except (HTTPXWSException, httpx2.HTTPError, OSError) as error:
+        lost = reason_of(error)
+    state = await _followed(cluster, pod, mark, end)
+    if state == "none":
+        raise StartError(f"The command was not begun: {lost}.")
+    if state == "unknown":
+        raise RuntimeUnavailable(f"It is not known how the command goes: {lost}.")
+    exit_code = None if state == "begun" else int(state)
+    return ExecResult(exit_code=exit_code, output=output.text, output_complete=False)
+
+
+async def _followed(cluster: Cluster, pod: str, mark: str, end: float) -> str:
+    """How the command goes, once it has ended or its time is over: none, begun, its exit code, or unknown."""
+    loop = asyncio.get_running_loop()
+    while True:
+        state = await _look(cluster, pod, mark)
+        left_s = end - loop.time()
+        if state not in {"begun", "unknown"} or left_s <= 0:
+            return state
+        await asyncio.sleep(min(LOOK_EVERY_S, left_s))
+
+
+async def _look(cluster: Cluster, pod: str, mark: str) -> str:
+    output = Output()
+    with contextlib.suppress(TimeoutError, HTTPXWSException, httpx2.HTTPError, OSError, StartError):
+        async with asyncio.timeout(LOOK_S):
+            async with cluster.exec(pod, CONTAINER, ["sh", "-c", _LOOK, "sh", mark]) as connection:
+                await _ended(connection, output)
+            said = output.text.strip()
+            return said if said in {"none", "begun"} or said.isdecimal() else "unknown"
+    return "unknown"
+
+
+async def run_script(
+    cluster: Cluster, pod: str, script: str, output: Output, data: bytes = b"", *, within_s: float | None = None
+) -> int:
+    """Have a shell in the container run a script, with `data` on its input; its exit code.
+
+    Raises:
+        StartError: the container or a shell in it is not there.
+    """
+    code = script.encode()
+    argv = ["sh", "-c", _READ, "sh", str(len(code))]
+    try:
+        async with asyncio.timeout(within_s), cluster.exec(pod, CONTAINER, argv, stdin=True) as connection:
+            await connection.send_bytes(bytes((STDIN,)) + code)
+            for start in range(0, len(data), 1 << 16):
+                await connection.send_bytes(bytes((STDIN,)) + data[start : start + (1 << 16)])
+            return await _ended(connection, output)
+    except WebSocketUpgradeError as error:
+        raise _refused(error) from error
+    except BaseExceptionGroup as group:
+        inner = _innermost(group)
+        raise (_refused(inner) if isinstance(inner, WebSocketUpgradeError) else inner) from group
+
+
+async def _ended(connection: AsyncWebSocketSession, output: Output) -> int:
+    while True:
+        message = await connection.receive_bytes()
+        channel, content = message[0], bytes(message[1:])
+        if channel in {STDOUT, STDERR}:
+            output.add(content)
+        elif channel == ERROR and content:
+            return exit_code_of(msgspec.json.decode(content, type=Json))
+
+
+def exit_code_of(status: Mapping[str, Any]) -> int:
+    """Of what the server says at the end.
+
+    Raises:
+        StartError: the command could not be run.
+    """
+    if status.get("status") == "Success":
+        return 0
+    details: Json = status.get("details") or {}
+    causes: list[Json] = details.get("causes") or []
+    for cause in causes:
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise StartError(f"The command was not run: {str(status.get('message') or 'no reason was given')[:300]}.")
+
+
+def _refused(error: WebSocketUpgradeError) -> Exception:
+    code = error.response.status_code
+    if code == NOT_FOUND:
+        return StartError("The command was not run: the session has no Pod that runs.")
+    if code >= 500:
+        return RuntimeUnavailable(f"The node of the session does not answer (the API server says {code}).")
+    return RuntimeUnavailable(f"Kubernetes did not let the command be run (it answers {code}).")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error

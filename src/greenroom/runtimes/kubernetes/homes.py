@@ -1,0 +1,144 @@
+"""Profiles of users as claims, one for each folder that a profile would have on a host, or for each kept home.
+
+A claim is removed in two steps that others see: it is marked with the removal, then deleted; the cluster keeps it as
+long as a Pod has it. A session that wants it meanwhile waits until it is gone, and gets a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from lightkube.models.core_v1 import PersistentVolumeClaimSpec, VolumeResourceRequirements
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import PersistentVolumeClaim as Claim
+from lightkube.resources.core_v1 import Secret
+
+from greenroom.core.workspace.homes import HomeId, home_of
+from greenroom.core.workspace.session_spec import Mount
+from greenroom.runtimes.contract import (
+    SESSION,
+    ContainerConflict,
+    HomeError,
+    HomeInUseError,
+    HomeSize,
+    KeptHome,
+    RuntimeUnavailable,
+    StartError,
+)
+from greenroom.runtimes.kubernetes.amounts import number, of_mapping
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.names import HOMES, OWNER, REMOVAL, Identity, home_name
+from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
+from greenroom.runtimes.settings import KubernetesSettings
+
+GONE_WITHIN_S: Final = 30.0
+LOOK_EVERY_S: Final = 0.2
+
+
+class Homes:
+    """Implements `contract.Homes` with the claims of one installation."""
+
+    def __init__(self, cluster: Cluster, identity: Identity, settings: KubernetesSettings) -> None:
+        self._cluster = cluster
+        self._identity = identity
+        self._settings = settings
+
+    # For sessions -------------------------------------------------------------------------------------------------
+
+    async def prepare(self, mounts: Sequence[Mount]) -> None:
+        """Make those that are missing; one that is to be reset is a new one.
+
+        Raises:
+            StartError: the cluster refuses it, or its name belongs to another.
+        """
+        for mount in mounts:
+            if mount.profile is None:
+                continue
+            claim = claim_of(mount.source, self._identity, self._settings)
+            name = metadata(claim).name or ""
+            found = await self._cluster.get(Claim, name)
+            if found is not None and annotations_of(found).get(OWNER) != mount.source:
+                raise StartError(f"The claim {name} is not that of the profile {mount.source}; remove or rename it.")
+            if found is not None and mount.profile == "Reset":
+                await self._cluster.delete(Claim, name, metadata(found).uid)
+            if found is not None and (mount.profile == "Reset" or _is_leaving(found)):
+                await self._gone(name, metadata(found).uid)
+            with contextlib.suppress(ContainerConflict):
+                await self._cluster.create(claim)
+
+    async def _gone(self, name: str, uid: str | None) -> None:
+        try:
+            async with asyncio.timeout(GONE_WITHIN_S):
+                while True:
+                    left = await self._cluster.get(Claim, name)
+                    if left is None or metadata(left).uid != uid:
+                        return
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError as error:
+            raise RuntimeUnavailable(f"The claim {name} is still in use; it is made anew when it is gone.") from error
+
+    # For those who look after homes -------------------------------------------------------------------------------
+
+    async def list(self) -> list[KeptHome]:
+        found, _ = await self._cluster.list(Claim, self._identity.selector("home"))
+        homes = [(home_of(annotations_of(claim).get(OWNER, "")), annotations_of(claim)) for claim in found]
+        return [KeptHome(home=home, removal_id=noted.get(REMOVAL, "")) for home, noted in homes if home is not None]
+
+    async def in_use(self) -> dict[HomeId, str]:
+        found, _ = await self._cluster.list(Secret, self._identity.selector("session"))
+        return {
+            home: labels_of(secret).get(SESSION, "")
+            for secret in found
+            for source in json.loads(annotations_of(secret).get(HOMES) or "[]")
+            if (home := home_of(source)) is not None
+        }
+
+    async def measure(self, home: HomeId) -> HomeSize | None:
+        """A claim takes what it was given, however little is in it."""
+        claim = await self._cluster.get(Claim, self._name(home))
+        if claim is None:
+            return None
+        given = of_mapping(claim.status, "capacity").get("storage")
+        return HomeSize(size_bytes=int(number(given)))
+
+    async def remove(self, home: HomeId, removal_id: str) -> None:
+        name = self._name(home)
+        claim = await self._cluster.get(Claim, name)
+        if claim is None or annotations_of(claim).get(REMOVAL, removal_id) != removal_id:
+            return
+        try:
+            await self._cluster.patch(Claim, name, {"metadata": {"annotations": {REMOVAL: removal_id}}})
+            if (session := (await self.in_use()).get(home)) is not None:
+                await self._cluster.patch(Claim, name, {"metadata": {"annotations": {REMOVAL: None}}})
+                raise HomeInUseError(f"The session {session} has this home.")
+            await self._cluster.delete(Claim, name, metadata(claim).uid)
+            await self._gone(name, metadata(claim).uid)
+        except (StartError, RuntimeUnavailable) as error:
+            raise HomeError(f"The claim {name} could not be removed: {error.message}") from error
+
+    def _name(self, home: HomeId) -> str:
+        return home_name(self._identity.installation_id, home.source)
+
+
+def _is_leaving(claim: Claim) -> bool:
+    return metadata(claim).deletionTimestamp is not None or REMOVAL in annotations_of(claim)
+
+
+def claim_of(folder: str, identity: Identity, settings: KubernetesSettings) -> Claim:
+    """The claim for a profile. Its annotation says whose it is; it outlives sessions and this Agent."""
+    return Claim(
+        metadata=ObjectMeta(
+            name=home_name(identity.installation_id, folder),
+            labels=identity.selector("home"),
+            annotations={OWNER: folder},
+        ),
+        spec=PersistentVolumeClaimSpec(
+            accessModes=["ReadWriteOnce"],
+            resources=VolumeResourceRequirements(requests={"storage": settings.home_size}),
+            storageClassName=settings.storage_class or None,
+        ),
+    )

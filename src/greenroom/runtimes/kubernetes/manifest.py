@@ -1,0 +1,299 @@
+"""From a session's specification to its Secret and its Pod. Pure.
+
+The Pod fits the restricted profile of Pod security: no root, no privileges, no capabilities, the default seccomp
+profile. What is secret is in the Secret and never in the Pod, which more people may read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from lightkube.models.core_v1 import (
+    Capabilities,
+    Container,
+    ContainerPort,
+    EmptyDirVolumeSource,
+    EnvVar,
+    EnvVarSource,
+    LocalObjectReference,
+    PodDNSConfig,
+    PodSecurityContext,
+    PodSpec,
+    ResourceRequirements,
+    SeccompProfile,
+    SecretKeySelector,
+    SecurityContext,
+    Toleration,
+    Volume,
+    VolumeMount,
+)
+from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
+from lightkube.resources.core_v1 import Pod, Secret
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace import run_config
+from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, size_in_bytes
+from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.core.workspace.volumes import OWNER
+from greenroom.runtimes.contract import SPEC_HASH, StartError
+from greenroom.runtimes.kubernetes.names import (
+    CONTAINER,
+    CREDENTIAL,
+    HOMES,
+    IMAGE,
+    LABELS,
+    PAGE_PORT,
+    PENDING_FILES,
+    SERVICES,
+    TEMPLATE,
+    VARIABLE,
+    Identity,
+    image_name,
+    object_name,
+)
+from greenroom.runtimes.kubernetes.objects import decoded, encoded, metadata
+from greenroom.runtimes.kubernetes.volumes import Volumes
+
+LOST_AFTER_S: Final = 30
+"""How long a Pod stays bound to a node that does not answer; the cluster's own default is five minutes."""
+GRACE_S: Final = 10
+MIN_CORES: Final = 0.001
+BUILT_IN: Final = frozenset({"NET_BIND_SERVICE"})
+"""The one capability that the restricted profile leaves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What of the cluster sessions may use beside Pods."""
+
+    runtime_classes: Collection[str] = ()
+    """Names of RuntimeClasses."""
+    folders: Collection[str] = ()
+    """Folders of the nodes that may be mounted, with what is in them."""
+
+
+def variables_of(spec: SessionSpec) -> dict[str, str]:
+    """The variables of a session without its credential."""
+    return {**spec.environment, **(spec.run_config.get("environment") or {})}
+
+
+def secret_of(
+    session_id: str, spec: SessionSpec, identity: Identity, labels: Mapping[str, str] | None = None
+) -> Secret:
+    """The session's Secret, which is there before its Pod and after it: the session as this namespace knows it."""
+    data = {CREDENTIAL: spec.credential, **{VARIABLE + name: text for name, text in variables_of(spec).items()}}
+    return Secret(
+        metadata=ObjectMeta(
+            name=object_name(session_id),
+            labels={**identity.of_session(session_id), SPEC_HASH: spec.hash()},
+            annotations={
+                LABELS: json.dumps(dict(labels or {}), sort_keys=True),
+                IMAGE: spec.image,
+                HOMES: json.dumps([mount.source for mount in spec.mounts if mount.profile is not None]),
+            },
+        ),
+        data={name: encoded(text.encode()) for name, text in data.items()},
+        type="Opaque",
+    )
+
+
+def pending_files(secret: Secret, files: Sequence[File] = ()) -> list[File]:
+    """The files that are yet to be unpacked in the session, with these; a later one replaces one of the same path."""
+    known = msgspec.json.decode(decoded(secret, PENDING_FILES) or b"[]", type=list[File])
+    return list({file.path: file for file in (*known, *files)}.values())
+
+
+def with_pending(files: Sequence[File]) -> dict[str, str]:
+    """The entry of the Secret with these files."""
+    return {PENDING_FILES: encoded(msgspec.json.encode(list(files)))}
+
+
+def template_of(pod: Pod) -> dict[str, str]:
+    """The entry of the Secret with the Pod that is yet to be made."""
+    return {TEMPLATE: encoded(msgspec.json.encode(pod))}
+
+
+def pod_for(secret: Secret) -> Pod:
+    """The Pod that is to be made for this Secret, to which it belongs."""
+    pod = msgspec.json.decode(decoded(secret, TEMPLATE), type=Pod)
+    about, of_secret = metadata(pod), metadata(secret)
+    owner = OwnerReference(apiVersion="v1", kind="Secret", name=of_secret.name or "", uid=of_secret.uid or "")
+    about.ownerReferences = [owner]
+    pod.metadata = about
+    return pod
+
+
+def pod_of(session_id: str, spec: SessionSpec, identity: Identity, *, volumes: Volumes, offer: Offer) -> Pod:
+    """The session's Pod.
+
+    Raises:
+        StartError: an option cannot be used here; the sentence names it.
+    """
+    options = _allowed(spec.run_config)
+    if spec.network is not None:
+        raise StartError(f"A session cannot be on the network {spec.network!r}: it is one of Docker.")
+    services = {service.name: service.port for service in spec.services if service.port and service.allowed}
+    ports = dict.fromkeys((spec.port, *services.values()))
+    name = object_name(session_id)
+    memory = _memory(options, {mount.mountPath for mount in volumes.mounts})
+    container = Container(
+        name=CONTAINER,
+        image=spec.image,
+        imagePullPolicy="IfNotPresent",
+        args=options.get("command"),
+        workingDir=options.get("working_dir"),
+        env=_environment(name, spec),
+        ports=[ContainerPort(containerPort=port) for port in ports],
+        resources=resources_of(spec),
+        securityContext=_container_security(options),
+        volumeMounts=[*memory.mounts, *volumes.mounts],
+    )
+    return Pod(
+        metadata=ObjectMeta(
+            name=name,
+            labels={**identity.of_session(session_id), SPEC_HASH: spec.hash()},
+            annotations={
+                PAGE_PORT: str(spec.port),
+                SERVICES: ",".join(f"{service}={port}" for service, port in services.items()),
+            },
+        ),
+        spec=PodSpec(
+            containers=[container],
+            volumes=[*memory.volumes, *volumes.volumes],
+            restartPolicy="Never",
+            terminationGracePeriodSeconds=GRACE_S,
+            automountServiceAccountToken=False,
+            enableServiceLinks=False,
+            hostname=_hostname(options),
+            imagePullSecrets=[LocalObjectReference(name=image_name(spec.image))],
+            nodeSelector=options.get("node_selector"),
+            tolerations=_tolerations(options),
+            runtimeClassName=_runtime_class(options, offer),
+            securityContext=unprivileged(*_user(options)),
+            **_dns(options),
+        ),
+    )
+
+
+def resources_of(spec: SessionSpec) -> ResourceRequirements:
+    """What a session is sure to have, and its limits."""
+    cores = _cores(spec.cores)
+    limits = {"memory": str(spec.memory_bytes)}
+    if spec.cpu_mode == "Quotas":
+        limits["cpu"] = cores
+    if spec.disk_limit_bytes:
+        limits["ephemeral-storage"] = str(spec.disk_limit_bytes)
+    requests = {"cpu": cores, "memory": str(spec.memory_bytes)}
+    if spec.disk_limit_bytes:
+        requests["ephemeral-storage"] = "0"  # a limit, and no part of a node that is kept for it
+    return ResourceRequirements(requests=requests, limits=limits)
+
+
+def _cores(cores: float) -> str:
+    return f"{round(max(MIN_CORES, cores) * 1000)}m"
+
+
+def _environment(secret: str, spec: SessionSpec) -> list[EnvVar]:
+    keys = {**{name: VARIABLE + name for name in variables_of(spec)}, "VNC_PW": CREDENTIAL}
+    return [
+        EnvVar(name=name, valueFrom=EnvVarSource(secretKeyRef=SecretKeySelector(name=secret, key=key)))
+        for name, key in sorted(keys.items())
+    ]
+
+
+def _allowed(config: RunConfig) -> RunConfig:
+    """The administrator's override, checked again where it is used: other programs can write rows."""
+    try:
+        return run_config.validated(config)
+    except Invalid as error:
+        raise StartError(error.message) from error
+
+
+def _container_security(options: RunConfig) -> SecurityContext:
+    added: list[str] = options.get("cap_add") or []
+    if refused := sorted(set(added) - BUILT_IN):
+        raise StartError(
+            f"The run config adds {', '.join(refused)}, which the restricted profile of Pods forbids: such an image"
+            " needs a host with Docker."
+        )
+    return locked(added, read_only=bool(options.get("read_only")))
+
+
+def locked(added: Sequence[str] = (), *, read_only: bool = False) -> SecurityContext:
+    """Of a container: as the restricted profile of Pods wants it."""
+    return SecurityContext(
+        allowPrivilegeEscalation=False,
+        privileged=False,
+        readOnlyRootFilesystem=read_only,
+        capabilities=Capabilities(drop=["ALL"], add=list(added) or None),
+    )
+
+
+def unprivileged(user: int = OWNER, group: int = OWNER) -> PodSecurityContext:
+    """Of a Pod: as the restricted profile wants it; claims belong to the group."""
+    return PodSecurityContext(
+        runAsNonRoot=True,
+        runAsUser=user,
+        runAsGroup=group,
+        fsGroup=group,
+        fsGroupChangePolicy="OnRootMismatch",
+        seccompProfile=SeccompProfile(type="RuntimeDefault"),
+    )
+
+
+def _user(options: RunConfig) -> tuple[int, int]:
+    """User and group by their numbers: without a number the node cannot see that it is not root."""
+    name, _, group = str(options.get("user") or OWNER).partition(":")
+    if not name.isdecimal() or not (group or name).isdecimal():
+        raise StartError(f"The run config names the user {name}; in a Pod it must be a number, like {OWNER}.")
+    return int(name), int(group or OWNER)
+
+
+def _hostname(options: RunConfig) -> str | None:
+    name: str | None = options.get("hostname")
+    return re.sub(r"[^a-z0-9-]", "-", name.lower()).strip("-")[:63] if name else None
+
+
+def _runtime_class(options: RunConfig, offer: Offer) -> str | None:
+    name: str = options.get("runtime") or ""
+    if name and name not in offer.runtime_classes:
+        raise StartError(f"This Agent does not offer the runtime {name} (GREENROOM_RUNTIME_CLASSES).")
+    return name or None
+
+
+def _tolerations(options: RunConfig) -> list[Toleration]:
+    """The first that fits a taint counts, so ours of lost nodes are before one of the workspace that tolerates all."""
+    lost = [
+        Toleration(key=f"node.kubernetes.io/{what}", operator="Exists", effect="NoExecute", tolerationSeconds=seconds)
+        for what, seconds in (("not-ready", LOST_AFTER_S), ("unreachable", LOST_AFTER_S))
+    ]
+    given: list[dict[str, Any]] = options.get("tolerations") or []
+    return [*lost, *(Toleration(**entry) for entry in given)]
+
+
+def _dns(options: RunConfig) -> dict[str, Any]:
+    servers: list[str] = options.get("dns") or []
+    return {"dnsPolicy": "None", "dnsConfig": PodDNSConfig(nameservers=servers)} if servers else {}
+
+
+def _memory(options: RunConfig, mounted: Collection[str]) -> Volumes:
+    """Shared memory and what the run config keeps in memory; a mounted folder replaces one in memory."""
+    sizes = {"/dev/shm": int(options.get("shm_size") or SHM_BYTES)}  # noqa: S108 -- a place in the container
+    tmpfs: dict[str, str] = options.get("tmpfs") or {}
+    sizes |= {path: _tmpfs_bytes(given) for path, given in tmpfs.items() if path not in mounted}
+    volumes = [
+        Volume(name=f"memory-{number}", emptyDir=EmptyDirVolumeSource(medium="Memory", sizeLimit=str(size)))
+        for number, size in enumerate(sizes.values())
+    ]
+    mounts = [VolumeMount(name=f"memory-{number}", mountPath=path) for number, path in enumerate(sizes)]
+    return Volumes(volumes=tuple(volumes), mounts=tuple(mounts))
+
+
+def _tmpfs_bytes(options: str) -> int:
+    sizes = [part.removeprefix("size=") for part in options.split(",") if part.startswith("size=")]
+    return size_in_bytes(sizes[-1] if sizes else TMPFS_SIZE)

@@ -1,0 +1,47 @@
+"""Objects of the cluster with types: the client leaves those of its mappings open. Pure."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, cast
+
+from lightkube.models.core_v1 import PodStatus
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret
+
+Thing = Pod | Secret | PersistentVolumeClaim
+
+
+def metadata(thing: Thing) -> ObjectMeta:
+    """What the server knows of every object."""
+    return thing.metadata or ObjectMeta()
+
+
+def status(pod: Pod) -> PodStatus:
+    """What is seen of a Pod; nothing at first."""
+    return pod.status or PodStatus()
+
+
+def labels_of(thing: Thing) -> dict[str, str]:
+    """By which it is found."""
+    return cast("Any", metadata(thing)).labels or {}
+
+
+def annotations_of(thing: Thing) -> dict[str, str]:
+    """What is noted on it."""
+    return cast("Any", metadata(thing)).annotations or {}
+
+
+def data_of(secret: Secret) -> dict[str, str]:
+    """Key → content in base64."""
+    return cast("Any", secret).data or {}
+
+
+def encoded(content: bytes) -> str:
+    """As the data of a Secret."""
+    return base64.b64encode(content).decode()
+
+
+def decoded(secret: Secret, key: str) -> bytes:
+    """The content of a key; empty if it is not there."""
+    return base64.b64decode(data_of(secret).get(key, ""))

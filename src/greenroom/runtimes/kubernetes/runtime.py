@@ -1,0 +1,233 @@
+"""Sessions as Pods of one namespace.
+
+Of each session there is a Secret, which is made first and removed last, and one Pod; both have its id in their names,
+so that neither can be there twice. Nothing is kept in this process: the API server is asked; its changes are hints.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Final
+
+import structlog
+from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
+from lightkube.resources.node_v1 import RuntimeClass
+
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.runtimes.contract import (
+    MAX_LOGS,
+    PROBE_TIMEOUT_S,
+    Capacity,
+    Container,
+    ContainerConflict,
+    ContainerMissing,
+    Credentials,
+    Event,
+    ExecResult,
+    HostUsage,
+    Image,
+    ProbeResult,
+    RuntimeUnavailable,
+    StartError,
+    cut_output,
+)
+from greenroom.runtimes.kubernetes.access import check, may
+from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quotas, of_nodes, of_pods
+from greenroom.runtimes.kubernetes.changes import Changes
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.exec import run_exec
+from greenroom.runtimes.kubernetes.homes import Homes
+from greenroom.runtimes.kubernetes.images import Images
+from greenroom.runtimes.kubernetes.manifest import Offer
+from greenroom.runtimes.kubernetes.names import Identity, object_name
+from greenroom.runtimes.kubernetes.seen import seen_of
+from greenroom.runtimes.kubernetes.sessions import SessionPods, now
+from greenroom.runtimes.probe import Prober
+from greenroom.runtimes.settings import KubernetesSettings
+
+log = structlog.get_logger(__name__)
+
+LOGS_WITHIN_S: Final = 3.0
+NOT_HERE: Final = (
+    "A Pod cannot be stopped or paused and go on later: sessions in Kubernetes run until they are deleted."
+)
+
+
+class KubernetesRuntime:
+    """Implements `contract.Runtime` and `contract.HomeHost`; arguments as for `registry.open_runtime`."""
+
+    def __init__(
+        self,
+        installation_id: str,
+        agent_id: str,
+        *,
+        settings: KubernetesSettings,
+        share: float = 1.0,
+        folders: Sequence[str] = (),
+        runtime_classes: tuple[str, ...] = (),
+        fence: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Raises SetupError: the kubeconfig cannot be used."""
+        self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
+        self._cluster = Cluster(settings, fence=fence)
+        self._share = share
+        self._runtime_classes = runtime_classes
+        self._images = Images(self._cluster, self._identity)
+        self.homes = Homes(self._cluster, self._identity, settings)
+        offer = Offer(runtime_classes=runtime_classes, folders=tuple(folders))
+        self._sessions = SessionPods(self._cluster, self._identity, self.homes, offer)
+        self._prober = Prober()
+        self._sees_nodes = False
+
+    async def open(self) -> None:
+        await self._cluster.open()
+        version = await check(self._cluster)
+        self._sees_nodes = await may(self._cluster, "list", "nodes", in_namespace=False)
+        await self._note_missing_classes()
+        log.info("sessions are Pods", namespace=self._cluster.namespace, server=self._cluster.server, version=version)
+
+    async def _note_missing_classes(self) -> None:
+        if not self._runtime_classes:
+            return
+        if not await may(self._cluster, "list", "runtimeclasses", "node.k8s.io", in_namespace=False):
+            return
+        there = {one.metadata.name for one in await self._cluster.list_global(RuntimeClass) if one.metadata}
+        if absent := sorted(set(self._runtime_classes) - there):
+            log.warning("the cluster does not have these runtime classes", runtimes=", ".join(absent))
+
+    async def close(self) -> None:
+        await self._prober.close()
+        await self._cluster.close()
+
+    # Containers ---------------------------------------------------------------------------------------------------
+
+    async def create(
+        self,
+        session_id: str,
+        spec: SessionSpec,
+        labels: Mapping[str, str] | None = None,
+        *,
+        gives_way: bool = False,
+    ) -> Container:
+        """A Pod's share of the CPU is fixed with it: it gives way to none."""
+        del gives_way
+        return await self._sessions.create(session_id, spec, labels)
+
+    async def give_full_share(self, session_id: str, spec: SessionSpec) -> None:
+        del spec
+        await self._sessions.own(session_id)
+
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        await self._sessions.put_files(session_id, files)
+
+    async def start(self, session_id: str) -> Container:
+        return await self._sessions.start(session_id)
+
+    async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
+        del grace_s
+        await self._refuse(session_id)
+
+    async def pause(self, session_id: str) -> None:
+        await self._refuse(session_id)
+
+    async def unpause(self, session_id: str) -> None:
+        await self._refuse(session_id)
+
+    async def _refuse(self, session_id: str) -> None:
+        await self._sessions.own(session_id)
+        raise StartError(NOT_HERE)
+
+    async def remove(self, session_id: str) -> None:
+        await self._sessions.remove(session_id)
+
+    async def list(self) -> list[Container]:
+        return await self._sessions.list()
+
+    async def inspect(self, session_id: str) -> Container | None:
+        try:
+            secret, pod = await self._sessions.own(session_id)
+        except (ContainerMissing, ContainerConflict):
+            return None
+        return seen_of(secret, pod, now())
+
+    async def exec(self, session_id: str, command: Exec) -> ExecResult:
+        secret, pod = await self._sessions.own(session_id)
+        seen = seen_of(secret, pod, now())
+        if seen.state is not ContainerState.RUNNING:
+            raise StartError(f"The command was not run: the session is {seen.state.value}.")
+        return await run_exec(self._cluster, object_name(session_id), command)
+
+    async def logs(self, session_id: str, lines: int = 50) -> str:
+        """Without a node to ask there are none: it is not waited for."""
+        try:
+            secret, pod = await self._sessions.own(session_id)
+            seen = seen_of(secret, pod, now())
+            if pod is None or seen.state is ContainerState.CREATED or (seen.ended and seen.exit_code is None):
+                return ""
+            written = await self._cluster.logs(object_name(session_id), lines, LOGS_WITHIN_S)
+        except (ContainerMissing, ContainerConflict):
+            return ""
+        return cut_output(written, MAX_LOGS)
+
+    async def events(self) -> AsyncIterator[Event]:
+        async with aclosing(Changes(self._cluster, self._identity.selector("session")).run()) as changes:
+            async for event in changes:
+                yield event
+
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
+        return await self._prober.probe(address, spec, timeout_s)
+
+    async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
+        return await self._prober.screenshot(address, spec, width, height)
+
+    # Images -------------------------------------------------------------------------------------------------------
+
+    async def images(self) -> list[Image]:
+        return await self._images.all()
+
+    async def image(self, name: str) -> Image | None:
+        return await self._images.one(name)
+
+    def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
+        return self._images.get(name, credentials)
+
+    # What there is ------------------------------------------------------------------------------------------------
+
+    async def capacity(self) -> Capacity:
+        has, _ = await self._amounts()
+        return Capacity(
+            cores=has.cores * self._share,
+            memory_bytes=int(has.memory_bytes * self._share),
+            runtime_classes=self._runtime_classes,
+            pauses=False,
+        )
+
+    async def host_usage(self) -> HostUsage:
+        """What sessions are sure to have: what they really use is not asked of the nodes."""
+        has, own = await self._amounts()
+        return HostUsage(cpu=own.cores / has.cores if has.cores else 0.0, memory_bytes=own.memory_bytes)
+
+    async def _amounts(self) -> tuple[Amount, Amount]:
+        """What sessions may have in all, and what they have."""
+        (quotas, _), (pods, _) = await asyncio.gather(
+            self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))
+        )
+        own = of_pods(pods)
+        of_quotas = left_of_quotas(quotas, own)
+        nodes = of_nodes(await self._cluster.list_global(Node)) if self._sees_nodes else None
+        if of_quotas is None and nodes is None:
+            raise RuntimeUnavailable(
+                f"It is not known how much sessions may use: the namespace {self._cluster.namespace} has no quota of"
+                " cores or memory, and this Agent may not list nodes. Make a ResourceQuota, or allow it to list nodes."
+            )
+        return (of_quotas or ENDLESS).no_more_than(nodes or ENDLESS), own
+
+    async def remove_all(self) -> int:
+        """Profiles stay: they are of users, not of sessions."""
+        containers = await self.list()
+        await asyncio.gather(*(self.remove(container.session_id) for container in containers))
+        await self._images.remove_all()
+        return len(containers)

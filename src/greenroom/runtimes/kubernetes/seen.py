@@ -1,0 +1,170 @@
+"""What a session's Secret and Pod say about it. Pure.
+
+The Secret is the session; the Pod is its one run. No Pod yet = created, a Pod that runs and has its files = running. A
+Pod that ended, that the cluster took away, or whose node is lost = exited, with the reason as a sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from lightkube.models.core_v1 import ContainerStatus, PodCondition
+from lightkube.resources.core_v1 import Pod, Secret
+
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.runtimes.contract import AGENT, SESSION, SPEC_HASH, Container
+from greenroom.runtimes.kubernetes.names import LABELS, PAGE_PORT, PENDING_FILES, RAN, SERVICES
+from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
+
+SLACK: Final = timedelta(seconds=5)
+"""How late a node that answers may report an end."""
+ENDED: Final = frozenset({"Succeeded", "Failed"})
+GONE: Final = (
+    "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
+    " deleted by hand; what was in it is lost."
+)
+NONE: Final[Mapping[str, str]] = {}
+IMAGE_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+    }
+)
+REFUSED_REASONS: Final = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError", "ContainerCannotRun"}
+)
+"""Why a container waits although waiting changes nothing; the node tries again all the same."""
+
+
+def seen_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
+    """The session as the contract has it."""
+    labels, annotations = labels_of(secret), annotations_of(secret)
+    state, exit_code, ended = _state(secret, pod, now)
+    address, services = _addresses(pod) if pod is not None and state is ContainerState.RUNNING else (None, NONE)
+    return Container(
+        session_id=labels.get(SESSION, ""),
+        agent_id=labels.get(AGENT, ""),
+        container_id=metadata(secret).uid or "",
+        state=state,
+        spec_hash=labels.get(SPEC_HASH, ""),
+        address=address,
+        services=services,
+        exit_code=exit_code,
+        ended=ended,
+        labels={**json.loads(annotations.get(LABELS) or "{}"), **labels},
+    )
+
+
+def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerState, int | None, str]:
+    if pod is None:
+        ran = bool(annotations_of(secret).get(RAN))
+        return (ContainerState.EXITED, None, GONE) if ran else (ContainerState.CREATED, None, "")
+    if is_lost(pod, now):
+        return ContainerState.EXITED, None, lost_sentence(pod)
+    if status(pod).phase in ENDED:
+        return ContainerState.EXITED, exit_code_of(pod), ended_sentence(pod)
+    if not is_up(pod) or PENDING_FILES in data_of(secret):
+        return ContainerState.CREATED, None, ""
+    return ContainerState.RUNNING, None, ""
+
+
+def is_up(pod: Pod) -> bool:
+    """Whether its container runs and it has an address."""
+    container = _container(pod)
+    runs = container is not None and container.state is not None and container.state.running is not None
+    return runs and bool(status(pod).podIP)
+
+
+def lost_at(pod: Pod) -> datetime | None:
+    """When it counts as lost unless it has ended: its deletion and the time it had for that are over."""
+    deleted = metadata(pod).deletionTimestamp
+    return deleted + SLACK if deleted is not None else None
+
+
+def is_lost(pod: Pod, now: datetime) -> bool:
+    """Whether it should be gone and is not: its node does not answer any more. The time of deletion that Kubernetes
+    writes has the Pod's time to end in it."""
+    at = lost_at(pod)
+    return at is not None and now >= at and status(pod).phase not in ENDED
+
+
+def lost_sentence(pod: Pod) -> str:
+    """Why a lost Pod is none any more."""
+    node = pod.spec.nodeName if pod.spec else None
+    return f"The node {node or 'of the session'} does not answer any more; what was in the session is lost."
+
+
+def exit_code_of(pod: Pod) -> int | None:
+    """Of its first process, once that has ended and its node said so."""
+    container = _container(pod)
+    ended = container.state.terminated if container is not None and container.state is not None else None
+    return ended.exitCode if ended is not None else None
+
+
+def ended_sentence(pod: Pod) -> str:
+    """Why it ended, if not by its first process."""
+    of_pod, container = status(pod), _container(pod)
+    ended = container.state.terminated if container is not None and container.state is not None else None
+    if of_pod.reason == "Evicted":
+        return f"The node took the session away: {_plain(of_pod.message)}."
+    if of_pod.reason:
+        return f"Kubernetes ended the session ({of_pod.reason}): {_plain(of_pod.message)}."
+    if ended is not None and ended.reason == "OOMKilled":
+        return (
+            f"The container ran out of memory and ended with exit code {ended.exitCode}; raise the workspace's memory."
+        )
+    if metadata(pod).deletionTimestamp is not None:
+        return GONE
+    if ended is None:
+        return f"Kubernetes ended the session: {_plain(of_pod.message)}."
+    return ""
+
+
+def out_of_memory(pod: Pod) -> bool:
+    """Whether its first process was killed for lack of memory."""
+    container = _container(pod)
+    ended = container.state.terminated if container is not None and container.state is not None else None
+    return ended is not None and ended.reason == "OOMKilled"
+
+
+def unschedulable(pod: Pod) -> str:
+    """The scheduler's reason why no node can have it; empty while there is none."""
+    for condition in _conditions(pod):
+        if condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable":
+            return _plain(condition.message)
+    return ""
+
+
+def waits_for(pod: Pod) -> tuple[str, str]:
+    """Reason and message of a container that is not created: its image, its volumes, its settings."""
+    container = _container(pod)
+    waiting = container.state.waiting if container is not None and container.state is not None else None
+    return (waiting.reason or "", _plain(waiting.message)) if waiting is not None else ("", "")
+
+
+def _conditions(pod: Pod) -> list[PodCondition]:
+    return status(pod).conditions or []
+
+
+def _container(pod: Pod) -> ContainerStatus | None:
+    return next(iter(status(pod).containerStatuses or []), None)
+
+
+def _addresses(pod: Pod) -> tuple[str | None, Mapping[str, str]]:
+    own, annotations = status(pod).podIP, annotations_of(pod)
+    if not own or PAGE_PORT not in annotations:
+        return None, {}
+    host = f"[{own}]" if ":" in own else own
+    named = [part.partition("=") for part in annotations.get(SERVICES, "").split(",") if part]
+    return f"{host}:{annotations[PAGE_PORT]}", {name: f"{host}:{port}" for name, _, port in named}
+
+
+def _plain(text: str | None) -> str:
+    return (text or "no reason was given").strip().rstrip(".")

@@ -1,0 +1,206 @@
+"""The Secrets and Pods of sessions: made, found and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import httpx2
+import structlog
+from httpx2.websockets import HTTPXWSException
+from lightkube.resources.core_v1 import Pod, Secret
+
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.runtimes.archive import archive
+from greenroom.runtimes.contract import (
+    INSTALLATION,
+    SESSION,
+    SPEC_HASH,
+    Container,
+    ContainerConflict,
+    ContainerMissing,
+    RuntimeUnavailable,
+    StartError,
+)
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.errors import reason_of
+from greenroom.runtimes.kubernetes.exec import Output, run_script
+from greenroom.runtimes.kubernetes.homes import Homes
+from greenroom.runtimes.kubernetes.manifest import (
+    Offer,
+    pending_files,
+    pod_for,
+    pod_of,
+    secret_of,
+    template_of,
+    with_pending,
+)
+from greenroom.runtimes.kubernetes.names import PENDING_FILES, RAN, Identity, object_name
+from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
+from greenroom.runtimes.kubernetes.seen import ENDED, is_lost, is_up, seen_of
+from greenroom.runtimes.kubernetes.starting import ended, running
+from greenroom.runtimes.kubernetes.volumes import volumes_of
+
+log = structlog.get_logger(__name__)
+
+END_S: Final = 1
+"""What a Pod that is removed has to end."""
+REMOVED_WITHIN_S: Final = 8.0
+"""After that its node does not answer, and it is taken from the list without it."""
+UNPACKED_WITHIN_S: Final = 20.0
+
+
+def now() -> datetime:
+    """By the clock of this host; those of a cluster agree."""
+    return datetime.now(UTC)
+
+
+class SessionPods:
+    """Of one namespace; every step may be repeated, by this process or by another."""
+
+    def __init__(self, cluster: Cluster, identity: Identity, homes: Homes, offer: Offer) -> None:
+        self._cluster = cluster
+        self._identity = identity
+        self._homes = homes
+        self._offer = offer
+
+    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None) -> Container:
+        """The Secret is made now, the Pod at the start: what is wrong with it is known before there is anything."""
+        volumes = volumes_of(spec.mounts, self._identity.installation_id, self._offer.folders)
+        pod = pod_of(session_id, spec, self._identity, volumes=volumes, offer=self._offer)
+        wanted = secret_of(session_id, spec, self._identity, labels)
+        wanted.data = {**data_of(wanted), **template_of(pod)}
+        try:
+            secret, there = await self._cluster.create(wanted), None
+        except ContainerConflict:
+            secret, there = await self._adopted(session_id, spec)
+        if spec.mounts and there is None:
+            await self._homes.prepare(spec.mounts)  # by the Secret a removal sees that they are in use
+        return seen_of(secret, there, now())
+
+    async def _adopted(self, session_id: str, spec: SessionSpec) -> tuple[Secret, Pod | None]:
+        secret, pod = await self.both(session_id)
+        if secret is None:
+            raise RuntimeUnavailable("The session's Secret went away while it was made; it is tried again.")
+        if not self._is_own(secret, session_id):
+            name = object_name(session_id)
+            raise ContainerConflict(f"A Secret {name} exists that this installation did not make; remove it.")
+        if labels_of(secret).get(SPEC_HASH) != spec.hash():
+            raise ContainerConflict(f"The Secret {object_name(session_id)} was made with another specification.")
+        return secret, pod
+
+    def _is_own(self, thing: Secret | Pod, session_id: str) -> bool:
+        labels = labels_of(thing)
+        return (labels.get(INSTALLATION), labels.get(SESSION)) == (self._identity.installation_id, session_id)
+
+    async def both(self, session_id: str) -> tuple[Secret | None, Pod | None]:
+        """The Secret first: a Pod that is found without one is being removed."""
+        name = object_name(session_id)
+        secret = await self._cluster.get(Secret, name)
+        pod = await self._cluster.get(Pod, name) if secret is not None else None
+        of_it = pod is not None and self._is_own(pod, session_id)
+        return secret, (pod if of_it else None)
+
+    async def own(self, session_id: str) -> tuple[Secret, Pod | None]:
+        """Raises:
+        ContainerMissing: there is none.
+        ContainerConflict: it is not of this installation.
+        """
+        secret, pod = await self.both(session_id)
+        if secret is None:
+            raise ContainerMissing
+        if not self._is_own(secret, session_id):
+            raise ContainerConflict
+        return secret, pod
+
+    async def list(self) -> list[Container]:
+        selector = self._identity.selector("session")
+        secrets, _ = await self._cluster.list(Secret, selector)
+        found, _ = await self._cluster.list(Pod, selector)
+        pods = {labels_of(pod).get(SESSION): pod for pod in found}
+        at = now()
+        return [seen_of(secret, pods.get(labels_of(secret).get(SESSION)), at) for secret in secrets]
+
+    # Start --------------------------------------------------------------------------------------------------------
+
+    async def start(self, session_id: str) -> Container:
+        secret, pod = await self.own(session_id)
+        seen = seen_of(secret, pod, now())
+        if seen.state is ContainerState.RUNNING:
+            return seen
+        if seen.state is ContainerState.EXITED:
+            raise StartError(seen.ended or "A session whose Pod has ended cannot be started again.")
+        if pod is None:
+            pod = await self._make_pod(secret, session_id)
+        if annotations_of(secret).get(RAN) != metadata(pod).uid:
+            changes = {"metadata": {"annotations": {RAN: metadata(pod).uid}}}
+            secret = await self._cluster.patch(Secret, object_name(session_id), changes)
+        pod = await running(self._cluster, object_name(session_id))
+        if is_up(pod):
+            secret = await self._unpack(secret)
+        return seen_of(secret, pod, now())
+
+    async def _make_pod(self, secret: Secret, session_id: str) -> Pod:
+        try:
+            return await self._cluster.create(pod_for(secret))
+        except ContainerConflict:
+            pod = await self._cluster.get(Pod, object_name(session_id))
+            if pod is not None and self._is_own(pod, session_id):
+                return pod
+            if pod is None:
+                raise RuntimeUnavailable("The session's Pod went away while it was made; it is tried again.") from None
+            raise
+
+    # Files --------------------------------------------------------------------------------------------------------
+
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        """They are in the Secret until they are in the container: who dies in between leaves that to be done."""
+        secret, pod = await self.own(session_id)
+        changes = {"data": with_pending(pending_files(secret, files))}
+        secret = await self._cluster.patch(Secret, object_name(session_id), changes)
+        if pod is not None and is_up(pod):
+            await self._unpack(secret)
+
+    async def _unpack(self, secret: Secret) -> Secret:
+        if PENDING_FILES not in data_of(secret):
+            return secret
+        name = metadata(secret).name or ""
+        packed = archive(pending_files(secret))
+        script = f"head -c {len(packed)} | tar -x -p -f - -C / --no-same-owner --no-overwrite-dir"
+        output = Output()
+        try:
+            exit_code = await run_script(self._cluster, name, script, output, packed, within_s=UNPACKED_WITHIN_S)
+        except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
+            raise RuntimeUnavailable(f"The files could not be put into the session: {reason_of(error)}.") from error
+        if exit_code != 0:
+            raise StartError(f"The files could not be put into the session: {output.text.strip()[-300:]}.")
+        # of this very version: files that were added meanwhile are not unpacked yet
+        changes = {"metadata": {"resourceVersion": metadata(secret).resourceVersion}, "data": {PENDING_FILES: None}}
+        try:
+            return await self._cluster.patch(Secret, name, changes)
+        except ContainerConflict:
+            # another Agent was faster, or there are more files now, which the next start unpacks
+            return await self._cluster.get(Secret, name) or secret
+
+    # Removal ------------------------------------------------------------------------------------------------------
+
+    async def remove(self, session_id: str) -> None:
+        try:
+            secret, pod = await self.own(session_id)
+        except ContainerMissing:
+            return
+        if pod is not None:
+            await self._remove_pod(pod)
+        await self._cluster.delete(Secret, object_name(session_id), metadata(secret).uid)
+
+    async def _remove_pod(self, pod: Pod) -> None:
+        name, uid = metadata(pod).name or "", metadata(pod).uid or ""
+        if status(pod).phase not in ENDED and not is_lost(pod, now()):
+            if not await self._cluster.delete(Pod, name, uid, END_S if is_up(pod) else 0):
+                return
+            if not await ended(self._cluster, name, uid, REMOVED_WITHIN_S):
+                log.warning("the node does not end a Pod; it is taken from the list", pod=name)
+        # the node needs seconds more to take an ended one from the list
+        await self._cluster.delete(Pod, name, uid, 0)

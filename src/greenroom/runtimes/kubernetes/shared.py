@@ -1,0 +1,136 @@
+"""What the Agents of a namespace have in common: a Lease, and Secrets, replaced with their `resourceVersion` alone."""
+
+from __future__ import annotations
+
+import base64
+import re
+import zlib
+from datetime import UTC, datetime
+from typing import Final, cast
+
+from lightkube.models.coordination_v1 import LeaseSpec
+from lightkube.models.meta_v1 import ObjectMeta
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Secret
+
+from greenroom.core.errors import SetupError
+from greenroom.core.fleet.election import Record
+from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Kept, RuntimeUnavailable, StartError
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.settings import KubernetesSettings
+
+GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+PREFIX: Final = "greenroom-agent"
+ADDRESS: Final = "greenroom.address"
+TTL: Final = "greenroom.ttl-s"
+BEAT: Final = "greenroom.beat"
+COPY: Final = "greenroom.copy"
+CONTENT: Final = "content"
+TIMEOUT_S: Final = 1.0
+"""A renewal that takes longer has failed."""
+LARGEST: Final = 1_000_000
+"""Bytes of a Secret, which the API server limits to 1 MiB."""
+
+
+class NamespaceShared:
+    """Implements `contract.Shared` for the Agents named `group` of a namespace.
+
+    Raises:
+        SetupError: the settings, or the name, cannot be used.
+    """
+
+    def __init__(self, where: KubernetesSettings, group: str) -> None:
+        if not GROUP.fullmatch(group):
+            raise SetupError(f"GREENROOM_AGENT_GROUP {group!r} must be up to 40 of a-z, 0-9 and -.")
+        self._cluster = Cluster(where, timeout_s=TIMEOUT_S)
+        self._group = group
+        self._place = ""
+
+    @property
+    def place(self) -> str:
+        return self._place
+
+    @property
+    def name(self) -> str:
+        return f"{self._cluster.namespace}/{self._group}"
+
+    async def open(self) -> None:
+        await self._cluster.open()
+
+    async def close(self) -> None:
+        await self._cluster.close()
+
+    async def read_lease(self) -> tuple[Record | None, str | None]:
+        lease = await self._cluster.get(Lease, f"{PREFIX}-{self._group}")
+        if lease is None or lease.metadata is None:
+            return None, None
+        self._place = (lease.metadata.uid or "").replace("-", "")
+        spec, said = lease.spec or LeaseSpec(), cast("dict[str, str]", lease.metadata.annotations or {})
+        record = Record(
+            holder=spec.holderIdentity or "",
+            address=said.get(ADDRESS, ""),
+            term=(spec.leaseTransitions or 0) + 1,
+            ttl_s=_number(said.get(TTL), float(spec.leaseDurationSeconds or 0)),
+            beat=int(_number(said.get(BEAT))),
+            copy=int(_number(said.get(COPY))),
+        )
+        return record, lease.metadata.resourceVersion
+
+    async def write_lease(self, record: Record, version: str | None) -> str:
+        now = datetime.now(UTC)
+        said = {ADDRESS: record.address, TTL: f"{record.ttl_s:g}", BEAT: str(record.beat), COPY: str(record.copy)}
+        lease = Lease(
+            metadata=ObjectMeta(name=f"{PREFIX}-{self._group}", resourceVersion=version, annotations=said),
+            spec=LeaseSpec(
+                holderIdentity=record.holder,
+                leaseDurationSeconds=max(1, round(record.ttl_s)),
+                leaseTransitions=record.term - 1,
+                renewTime=now,
+            ),
+        )
+        written = await self._written(lease, version)
+        if written.metadata is not None:
+            self._place = (written.metadata.uid or "").replace("-", "")
+        return _version(written)
+
+    async def read(self, name: str) -> Kept | None:
+        secret = await self._cluster.get(Secret, self._secret(name))
+        if secret is None or secret.metadata is None:
+            return None
+        packed = base64.b64decode(cast("dict[str, str]", secret.data or {}).get(CONTENT, ""))
+        try:
+            content = zlib.decompress(packed)
+        except zlib.error as error:
+            raise RuntimeUnavailable(f"The Secret {self._secret(name)} is damaged ({error}); delete it.") from error
+        return Kept(content, secret.metadata.resourceVersion or "")
+
+    async def write(self, name: str, content: bytes, version: str | None) -> str:
+        packed = base64.b64encode(zlib.compress(content)).decode()
+        if len(packed) > LARGEST:
+            raise RuntimeUnavailable(f"{name} has {len(packed)} bytes, more than a Secret holds; use further zones.")
+        secret = Secret(
+            metadata=ObjectMeta(name=self._secret(name), resourceVersion=version), data={CONTENT: packed}, type="Opaque"
+        )
+        return _version(await self._written(secret, version))
+
+    async def _written(self, thing: Lease | Secret, version: str | None) -> Lease | Secret:
+        try:
+            return await (self._cluster.create(thing) if version is None else self._cluster.replace(thing))
+        except ContainerMissing as error:
+            raise ContainerConflict("It was deleted meanwhile.") from error
+        except StartError as error:
+            raise RuntimeUnavailable(error.message) from error
+
+    def _secret(self, name: str) -> str:
+        return f"{PREFIX}-{self._group}-{name}"
+
+
+def _version(thing: Lease | Secret) -> str:
+    return (thing.metadata.resourceVersion or "") if thing.metadata is not None else ""
+
+
+def _number(text: str | None, otherwise: float = 0.0) -> float:
+    try:
+        return float(text) if text else otherwise
+    except ValueError:
+        return otherwise

@@ -1,0 +1,138 @@
+"""Waits until a session's Pod runs, or says why it will not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final
+
+from lightkube.resources.core_v1 import Pod
+
+from greenroom.runtimes.contract import ContainerMissing, ImageMissing, RuntimeUnavailable, StartError
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.objects import metadata, status
+from greenroom.runtimes.kubernetes.seen import (
+    ENDED,
+    IMAGE_REASONS,
+    REFUSED_REASONS,
+    ended_sentence,
+    exit_code_of,
+    is_up,
+    unschedulable,
+    waits_for,
+)
+
+UNSCHEDULABLE_FOR_S: Final = 15.0
+"""How long the scheduler may find no node: one may be freed, or made, in a moment."""
+IMAGE_FOR_S: Final = 12.0
+"""How long a node may say that it has no image: it tries again, and the first answer of a registry may be late."""
+REFUSED_FOR_S: Final = 5.0
+LOOK_EVERY_S: Final = 1.0
+
+
+class TimeLimits:
+    """Which reason not to run has lasted for how long. `now` is a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+
+    def problem(self, pod: Pod, now: float) -> StartError | ImageMissing | None:
+        """Why waiting is over; None = it may still run."""
+        reason, said = waits_for(pod)
+        node = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
+        image = pod.spec.containers[0].image if pod.spec else ""
+        kinds: list[tuple[str, bool, float, StartError | ImageMissing]] = [
+            ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(f"No node can have the session now: {node}.")),
+            (
+                "image",
+                reason in IMAGE_REASONS,
+                IMAGE_FOR_S,
+                ImageMissing(f"The node cannot get the image {image}: {reason}: {said}."),
+            ),
+            (
+                "settings",
+                reason in REFUSED_REASONS,
+                REFUSED_FOR_S,
+                StartError(f"The node cannot start the session: {reason}: {said}."),
+            ),
+        ]
+        for kind, holds, for_s, error in kinds:
+            if not holds:
+                self._since.pop(kind, None)
+            elif now - self._since.setdefault(kind, now) >= for_s:
+                return error
+        return None
+
+
+async def running(cluster: Cluster, name: str) -> Pod:
+    """The Pod once its container runs, or has run and ended.
+
+    Raises:
+        StartError: it cannot be started.
+        ImageMissing: its node does not get its image.
+        ContainerMissing: it went away.
+    """
+    limits = TimeLimits()
+    async with aclosing(states(cluster, name)) as seen:
+        async for pod in seen:
+            if pod is None:
+                raise ContainerMissing
+            if is_up(pod):
+                return pod
+            if status(pod).phase in ENDED:
+                if (code := exit_code_of(pod)) is not None and not ended_sentence(pod):
+                    return pod
+                raise StartError(ended_sentence(pod) or f"The session ended at once with exit code {code}.")
+            if (problem := limits.problem(pod, time.monotonic())) is not None:
+                raise problem
+    raise RuntimeUnavailable("The API server of Kubernetes ended the watch of the session's Pod.")
+
+
+async def ended(cluster: Cluster, name: str, uid: str, within_s: float) -> bool:
+    """Whether this very Pod is gone, or its node says that it has ended, in this time."""
+    try:
+        async with asyncio.timeout(within_s), aclosing(states(cluster, name)) as seen:
+            async for pod in seen:
+                if pod is None or metadata(pod).uid != uid or status(pod).phase in ENDED:
+                    return True
+    except TimeoutError:
+        pass
+    return False
+
+
+async def states(cluster: Cluster, name: str) -> AsyncGenerator[Pod | None]:
+    """A Pod now and after each change, and at least every `LOOK_EVERY_S` again; None = it is gone."""
+    pod = await cluster.get(Pod, name)
+    yield pod
+    queue: asyncio.Queue[Pod | Exception | None] = asyncio.Queue()
+
+    async def follow(version: str | None) -> None:
+        try:
+            async for change, seen in cluster.watch(Pod, version=version, fields={"metadata.name": name}):
+                if change != "BOOKMARK":
+                    queue.put_nowait(None if change == "DELETED" else seen)
+        except RuntimeUnavailable as error:
+            queue.put_nowait(error)
+
+    following = asyncio.create_task(follow(metadata(pod).resourceVersion if pod else None), name="pod")
+    try:
+        while True:
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    pod_or_error = await queue.get()
+            except TimeoutError:
+                yield pod
+                if following.done() and queue.empty():
+                    pod = await cluster.get(Pod, name)
+                    following = asyncio.create_task(follow(metadata(pod).resourceVersion if pod else None), name="pod")
+                    yield pod
+                continue
+            if isinstance(pod_or_error, Exception):
+                raise pod_or_error
+            pod = pod_or_error
+            yield pod
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)

@@ -1,0 +1,29 @@
+"""The part of the check-in that is about kept home folders (core.workspace.homes)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from greenroom.wire.moment import Moment
+
+
+class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A home folder that the Agent keeps, or with a `removal_id` what that removal moved away.
+    `size_bytes` None = not measured, `problem` says why, or why it is not removed yet.
+    """
+
+    user_id: str
+    image_id: str
+    removal_id: str = ""
+    size_bytes: int | None = None
+    measured: Moment | None = None
+    last_used: Moment | None = None
+    problem: str = ""
+
+
+class HomeRemoval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A home folder the Agent should remove; repeated until it reports that the home is gone."""
+
+    user_id: str
+    image_id: str
+    removal_id: str

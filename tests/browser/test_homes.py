@@ -1,0 +1,66 @@
+"""Home folders in the console: the choice in a workspace's form, the list with size and last use, the deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance, running_instance, wait_for
+from tests.browser.conftest import RESULTS
+from tests.browser.console import Person, log_in, violations
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[Instance]:
+    """An instance whose sessions have no containers, but homes."""
+    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
+        yield instance
+
+
+@pytest.fixture
+def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
+    found = instance.found["admin"]
+    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+
+
+def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person, instance: Instance):
+    (image,) = [one for one in instance.call("GET", "/images") if one["friendly_name"] == "Desktop"]
+    admin.open(f"/admin/workspaces/{image['image_id']}")
+    choice = admin.page.get_by_role("combobox", name="Home folders")
+    expect(choice).to_have_value("Start empty each time")
+    expect(admin.page.get_by_text("End loses all files of the session")).to_be_visible()
+    choice.click()
+    admin.page.get_by_role("option", name="In a folder of the hosts that I name").click()
+    expect(admin.field("Persistent Profile Path")).to_be_visible()
+    choice.click()
+    admin.page.get_by_role("option", name="Kept for each user").click()
+    expect(admin.field("Persistent Profile Path")).to_have_count(0)
+    expect(admin.page.get_by_text("End loses what is outside of it")).to_be_visible()
+    assert violations(admin.page) == []
+    admin.page.screenshot(path=RESULTS / "homes-form.png")
+    admin.page.get_by_role("button", name="Submit").click()
+    expect(admin.page.get_by_text("The workspace was saved")).to_be_visible()
+    assert instance.call("GET", f"/images/{image['image_id']}")["persistent_profile_path"] == "{homes}"
+
+    user = instance.new_user()
+    body = {"image_id": image["image_id"], "user_id": user}
+    session_id = instance.call("POST", "/sessions", json=body)["session_id"]
+    admin.open("/admin/homes")
+    expect(admin.row("in use")).to_be_visible()
+    instance.call("DELETE", f"/sessions/{session_id}")
+    wait_for(lambda: not instance.call("GET", "/sessions"), "the session is gone")
+    wait_for(lambda: instance.call("GET", "/homes")[0]["size_bytes"] is not None, "the home is measured", 120)
+    admin.open("/admin/homes")
+    expect(admin.row("kept")).to_be_visible()
+    assert violations(admin.page) == []
+    admin.page.screenshot(path=RESULTS / "homes.png")
+    admin.page.emulate_media(color_scheme="dark")
+    admin.page.screenshot(path=RESULTS / "homes-dark.png")
+    assert violations(admin.page) == []
+    admin.page.get_by_role("button", name="Delete the home folder").click()
+    dialog = admin.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("are deleted for good")
+    dialog.get_by_role("button", name="Delete all files").click()
+    expect(admin.page.get_by_text("No home folder is kept")).to_be_visible(timeout=60_000)
+    assert instance.call("GET", "/homes") == []

@@ -1,0 +1,119 @@
+"""A second window with a part of the desktop of its own, opened from the console's bar."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Frame, Page, expect
+from tests.acceptance.instance import wait_for
+from tests.browser.console import COLOURS, Person, inside, violations
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
+
+SHOWS = """async ([x, wanted]) => {
+  for (let is = ''; is !== wanted; await new Promise(requestAnimationFrame)) {
+    const canvas = document.querySelector('canvas');
+    const [red, green] = canvas.getContext('2d').getImageData(x, 300, 1, 1).data;
+    is = red > 150 && green < 100 ? 'red' : green > 100 && red < 100 ? 'green' : '';
+  }
+}"""
+"""Until this place of the canvas has the colour. The time limit of the test is its own."""
+
+
+MONITORS = """
+from ctypes import CDLL, POINTER, Structure, byref, c_int, c_ulong, c_void_p
+class Monitor(Structure):
+    _fields_ = [("name", c_ulong), *((each, c_int) for each in ("primary", "automatic", "outputs")),
+                *((each, c_int) for each in ("x", "y", "width", "height", "wide_mm", "high_mm")), ("ids", c_void_p)]
+x, randr, number = CDLL("libX11.so.6"), CDLL("libXrandr.so.2"), c_int()
+x.XOpenDisplay.restype = c_void_p
+randr.XRRGetMonitors.restype = POINTER(Monitor)
+display = c_void_p(x.XOpenDisplay(None))
+found = randr.XRRGetMonitors(display, c_ulong(x.XDefaultRootWindow(display)), 1, byref(number))
+for each in found[: number.value]:
+    print(f"{each.width}x{each.height}+{each.x}+{each.y}")
+"""
+
+
+def monitors(session_id: str) -> list[str]:
+    """Size and place of each monitor that programs in the session see."""
+    return inside(session_id, "python3", "-c", MONITORS).split()
+
+
+def second_of(user: Person) -> tuple[Page, Frame]:
+    """The second window once it shows its part."""
+    with user.page.context.expect_page() as opening:
+        user.tool("Second screen")
+    window = opening.value
+    window.wait_for_selector("iframe")
+    handle = window.locator("iframe").element_handle()
+    frame = handle.content_frame() if handle else None
+    assert frame is not None
+    frame.wait_for_selector("html[data-painted]", state="attached", timeout=30_000)
+    return window, frame
+
+
+def fills(session_id: str, x: int, colour: str) -> None:
+    """A window of this colour whose left edge is at `x`."""
+    look = f"-title {colour} -bg {colour} -fa 'DejaVu Sans Mono' -fs 10 -geometry 60x30+{x}+100"
+    inside(session_id, "bash", "-c", f"setsid xterm {look} -e sleep 1000 >/dev/null 2>&1 & sleep 0.2")
+
+
+def test_a_second_window_is_a_second_monitor_of_the_session(user: Person):
+    session_id = user.launch("Desktop")
+    first = user.desktop()
+    width, height = 1360, 800
+    assert monitors(session_id) == [f"{width}x{height}+0+0"]
+    window, frame = second_of(user)
+    assert violations(window) == []
+    size = frame.evaluate("[innerWidth, innerHeight]")
+    both = [f"{width}x{height}+0+0", f"{size[0]}x{size[1]}+{width}+0"]
+    wait_for(lambda: monitors(session_id) == both, f"two monitors, {both}")
+    frame.wait_for_function(f"({COLOURS})() > 20", timeout=30_000)
+
+    assert inside(session_id, "xdotool", "search", "--onlyvisible", "--name", "Displays") == "", (
+        "no dialogue asks about it"
+    )
+
+    # Each window shows its own part, in either picture
+    fills(session_id, 200, "red")
+    fills(session_id, width + 100, "green")
+    first.evaluate(SHOWS, [300, "red"])
+    frame.evaluate(SHOWS, [200, "green"])
+    user.tool("Picture: light")
+    first.wait_for_selector("html[data-picture=video]", state="attached")
+    fills(session_id, width + 50, "red")
+    frame.evaluate(SHOWS, [200, "red"])
+    first.evaluate(SHOWS, [300, "red"])
+    user.tool("Picture: video")
+
+    # Pointer and keys of the second window arrive in its part
+    window.mouse.click(150, 600)
+    at = f"x:{width + 150} y:600"
+    wait_for(lambda: at in inside(session_id, "xdotool", "getmouselocation"), f"the pointer at {at}")
+    window.keyboard.press("Control+Alt+t")
+    wait_for(
+        lambda: "kasm-user@" in inside(session_id, "xdotool", "getactivewindow", "getwindowname"), "a terminal in front"
+    )
+    window.keyboard.type("echo here > ~/typed\n", delay=10)
+    wait_for(lambda: "here" in inside(session_id, "sh", "-c", "cat ~/typed 2>/dev/null"), "what was typed there")
+
+    # Another size, and the end: the first has the whole desktop again
+    window.set_viewport_size({"width": 900, "height": 700})
+    wait_for(lambda: monitors(session_id) == [both[0], f"900x700+{width}+0"], "its new size")
+    window.close()
+    wait_for(lambda: monitors(session_id) == both[:1], "one monitor")
+    expect(user.page.get_by_role("button", name="Second screen", exact=True)).to_have_count(1)
+    assert user.desktop() is not None
+
+
+def test_the_second_window_goes_with_the_first(user: Person):
+    user.launch("Desktop")
+    user.desktop()
+    window, _ = second_of(user)
+    user.tool("Close the second screen")
+    wait_for(window.is_closed, "the second window is closed")
+    window, _ = second_of(user)
+    user.page.reload()
+    wait_for(window.is_closed, "the second window is closed")
+    user.open("/second-screen")
+    expect(user.page.get_by_text("opened from the bar of a session")).to_be_visible()

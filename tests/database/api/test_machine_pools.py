@@ -1,0 +1,139 @@
+"""Machine pools over /api/v1: made, changed, disabled, deleted, what their plan would do, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.database.api.client import Client
+
+from greenroom.db.database import Database
+from greenroom.testing import rows
+
+GB = 1_000_000_000
+POOLS = "/api/v1/machine-pools"
+
+
+@pytest.fixture
+async def body(db: Database) -> dict[str, Any]:
+    zone = await db.fetch_one("SELECT zone_id::text FROM zones ORDER BY created LIMIT 1")
+    return {
+        "name": "cloud",
+        "zone_id": zone["zone_id"] if zone else await rows.zone(db, "eu"),
+        "provider": "webhook",
+        "options": {"url": "https://cloud.example/machines"},
+        "secrets": {"token": "very-secret"},
+        "cores": 8,
+        "memory": 32 * GB,
+        "max_machines": 3,
+        "join_url": "https://desk.example",
+        "schedule": ["mon-fri 08:00-18:00 Europe/Berlin machines=2"],
+    }
+
+
+async def _made(admin: Client, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await admin.post(POOLS, json=body)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def _order(db: Database, pool_id: str) -> None:
+    await db.write(
+        "INSERT INTO machine_orders (machine_pool_id, pool_name, zone_name, reason, deadline)"
+        " VALUES (%s, 'cloud', 'eu', 'A reason.', now() + interval '1 hour')",
+        (pool_id,),
+    )
+
+
+async def test_a_pool_is_made_disabled_shown_without_secrets_and_found_by_its_name(
+    admin: Client, db: Database, body: dict[str, Any]
+):
+    made = await _made(admin, body)
+    assert (made["enabled"], made["secret_names"]) == (False, ["token"])
+    assert made["schedule"] == ["Mon,Tue,Wed,Thu,Fri 08:00-18:00 Europe/Berlin machines=2"]
+    assert "very-secret" not in str(made)
+    assert "very-secret" not in str(await db.fetch("SELECT * FROM machine_pools"))
+    assert (await admin.get(f"{POOLS}/cloud")).json() == made
+    assert (await admin.get(POOLS)).json() == [made]
+    assert (await admin.post(POOLS, json=body)).json()["code"] == "duplicate"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"join_url": "https://127.0.0.1:8443"}, "No machine could join"),
+        ({"options": {}}, "needs the option url"),
+        ({"edge_url": "https://{address}"}, "cannot be the address of edge gateways"),
+        ({"min_machines": 4}, "is more than max_machines 3"),
+        ({"schedule": ["daily"]}, "is no line of a schedule"),
+        ({"cores": 0}, "cores"),
+        ({"name": "A b"}, "small letters"),
+        ({"secrets": {"token": "a\u0000b"}}, "NUL"),
+    ],
+)
+async def test_a_pool_of_which_no_machine_could_come_is_refused(
+    admin: Client, body: dict[str, Any], change: dict[str, Any], words: str
+):
+    answer = await admin.post(POOLS, json=body | change)
+    assert answer.status_code == 422
+    assert words in answer.text
+
+
+async def test_this_host_is_no_address_for_machines_unless_a_setting_says_so(admin: Client, body: dict[str, Any]):
+    local = body | {"join_url": "https://127.0.0.1:8443"}
+    await admin.patch("/api/v1/settings", json={"machines_on_this_host": True})
+    try:
+        await _made(admin, local)
+    finally:
+        await admin.patch("/api/v1/settings", json={"machines_on_this_host": False})
+
+
+async def test_a_provider_is_not_changed_while_it_has_machines(admin: Client, db: Database, body: dict[str, Any]):
+    made = await _made(admin, body)
+    await _order(db, made["machine_pool_id"])
+    elsewhere = {"options": {"url": "https://other.example"}, "secrets": {"token": "new"}}
+    answer = await admin.patch(f"{POOLS}/cloud", json=elsewhere)
+    assert answer.status_code == 409
+    assert "has 1 machines at its provider, which only that one can end" in answer.text
+    assert (await admin.patch(f"{POOLS}/cloud", json={"max_machines": 5})).json()["max_machines"] == 5
+
+
+async def test_secrets_do_not_follow_to_another_address(admin: Client, body: dict[str, Any]):
+    await _made(admin, body)
+    elsewhere = {"options": {"url": "https://other.example"}}
+    refused = await admin.patch(f"{POOLS}/cloud", json=elsewhere)
+    assert (refused.status_code, "not sent elsewhere" in refused.text) == (422, True)
+    given = await admin.patch(f"{POOLS}/cloud", json=elsewhere | {"secrets": {}})
+    assert given.json()["secret_names"] == []
+    same = await admin.patch(f"{POOLS}/cloud", json={"options": {"url": "https://other.example", "note": "x"}})
+    assert same.status_code == 200
+
+
+async def test_a_deleted_pool_stays_until_its_machines_are_gone(admin: Client, db: Database, body: dict[str, Any]):
+    made = await _made(admin, body)
+    await _order(db, made["machine_pool_id"])
+    assert (await admin.delete(f"{POOLS}/cloud")).status_code == 204
+    (row,) = (await admin.get(POOLS)).json()
+    assert row["deleted"] is not None
+    answer = await admin.patch(f"{POOLS}/{made['machine_pool_id']}", json={"enabled": True})
+    assert answer.status_code == 409
+
+
+async def test_the_preview_says_what_would_be_ordered_and_why_and_does_nothing(
+    admin: Client, db: Database, body: dict[str, Any]
+):
+    await _made(admin, body | {"min_machines": 1, "schedule": []})
+    shown = (await admin.get(f"{POOLS}/cloud/preview")).json()
+    assert shown["sentence"] == "No machine. 1 more to be ordered."
+    reason = "The number of machines is to be 1 at the least at this time."
+    assert shown["actions"] == [{"action": "order", "machine": None, "reason": reason}]
+    assert (await admin.get("/api/v1/machine-orders")).json() == []
+
+
+async def test_the_ledger_of_orders_is_read_with_its_reasons(admin: Client, db: Database, body: dict[str, Any]):
+    made = await _made(admin, body)
+    await _order(db, made["machine_pool_id"])
+    (order,) = (await admin.get("/api/v1/machine-orders", params={"open": True})).json()
+    assert (order["pool_name"], order["state"], order["reason"]) == ("cloud", "ordered", "A reason.")
+    assert (await admin.get("/api/v1/machine-orders", params={"open": False})).json() == []
+    assert (await admin.get(f"/api/v1/machine-orders/{order['machine_order_id']}")).json() == order

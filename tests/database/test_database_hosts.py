@@ -1,0 +1,173 @@
+"""A connection string with several servers: the one that takes writes is used, and a frozen one holds up no caller."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from tests.support.servers import Server, own_server
+from tests.support.waiting import eventually
+
+from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.events import Event, Topic
+from greenroom.db.connections import ANSWER_S, NoPrimaryError, PatientConnection
+from greenroom.db.database import Database
+from greenroom.db.migrate import check
+from greenroom.db.notifications import Listener
+from greenroom.up.postgres import Cluster
+
+STATEMENT_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def servers(cluster: Cluster) -> Iterator[tuple[Server, Server]]:
+    """Two servers with the same roles, which know nothing of each other."""
+    with own_server(cluster) as one, own_server(cluster) as two:
+        for server in (one, two):
+            asyncio.run(server.start())
+        yield one, two
+
+
+@pytest.fixture
+async def pair(servers: tuple[Server, Server]) -> tuple[Server, Server]:
+    """Both take writes."""
+    for server in servers:
+        await is_standby(server, False)
+    return servers
+
+
+def both(pair: tuple[Server, Server]) -> str:
+    one, two = pair
+    return make_conninfo(one.cluster.dsn, host=f"{one.cluster.folder},{two.cluster.folder}")
+
+
+async def is_standby(server: Server, is_one: bool) -> None:
+    """Make a server read-only for those who connect from now on, or promote it."""
+    options = "-c default_transaction_read_only=off"
+    connection = await PatientConnection.to_one(server.cluster.dsn, {"autocommit": True, "options": options})
+    async with connection:
+        value = b"on" if is_one else b"off"
+        await connection.execute(b"ALTER DATABASE greenroom SET default_transaction_read_only = " + value)
+
+
+def identity(server: Server) -> str:
+    with psycopg.connect(server.cluster.dsn) as connection:
+        row = connection.execute("SELECT system_identifier::text FROM pg_control_system()").fetchone()
+    assert row is not None
+    return row[0]
+
+
+def processes(server: Server) -> list[int]:
+    assert server.process is not None
+    found = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], check=True, capture_output=True, text=True
+    )
+    return [server.process.pid, *map(int, found.stdout.split())]
+
+
+@contextmanager
+def frozen(server: Server) -> Iterator[None]:
+    """As on a host that stands still, of which the network knows nothing: nothing is refused, nothing is answered."""
+    pids = processes(server)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def where(db: Database) -> str:
+    (row,) = await db.fetch("SELECT system_identifier::text AS server FROM pg_control_system()")
+    return row["server"]
+
+
+async def test_the_server_that_takes_writes_is_used_at_any_place(pair: tuple[Server, Server]):
+    one, two = pair
+    await is_standby(one, True)
+    db = Database(both(pair), application_name="several", max_size=1)
+    await db.open()
+    try:
+        assert await where(db) == identity(two)
+    finally:
+        await db.close()
+
+
+async def test_standbys_alone_are_named_in_one_sentence(pair: tuple[Server, Server]):
+    for server in pair:
+        await is_standby(server, True)
+    with pytest.raises(NoPrimaryError, match="are standbys or read-only; promote one, or name the primary as well"):
+        await PatientConnection.connect(both(pair))
+    with pytest.raises(SetupError, match=r"^No server of the database URL takes writes"):
+        await check(both(pair))
+    with pytest.raises(SetupError, match="is a standby or read-only"):
+        await check(pair[0].cluster.dsn)
+
+
+async def test_what_waits_for_a_frozen_server_ends_and_the_other_is_used(pair: tuple[Server, Server]):
+    one, two = pair
+    db = Database(both(pair), application_name="several", max_size=4, statement_timeout_ms=int(1000 * STATEMENT_S))
+    await db.open()
+    try:
+        async with db.connection(), db.connection():  # two that will be idle
+            assert await where(db) == identity(one)
+        with frozen(one):
+            began = time.monotonic()
+            with pytest.raises(Unavailable, match="did not answer within"):
+                await db.write("SELECT 1")
+            assert time.monotonic() - began > STATEMENT_S + ANSWER_S - 0.1
+            began = time.monotonic()
+            assert await where(db) == identity(two)
+            assert time.monotonic() - began < STATEMENT_S + ANSWER_S, "idle connections are replaced, not tried"
+    finally:
+        await db.close()
+
+
+async def test_a_promotion_is_noticed_while_another_server_is_frozen(pair: tuple[Server, Server]):
+    one, two = pair
+    await is_standby(two, True)
+    db = Database(both(pair), application_name="several", max_size=2, acquire_timeout_s=30)
+    with frozen(one):
+        await db.open()
+        try:
+            waiting = asyncio.create_task(where(db))
+            await is_standby(two, False)
+            began = time.monotonic()
+            assert await waiting == identity(two)
+            assert time.monotonic() - began < 5.0, "the frozen server's own time limit is longer"
+        finally:
+            await db.close()
+
+
+async def test_who_listens_to_a_frozen_server_listens_to_the_other_then(
+    pair: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("greenroom.db.notifications.ASK_S", 0.5)
+    one, two = pair
+    received: list[Event] = []
+    listener = Listener(both(pair), application_name="listener", on_event=received.append)
+    await listener.open()
+    listening = asyncio.create_task(listener.run())
+    other = Database(two.cluster.dsn, application_name="notifier", max_size=1)
+    await other.open()
+    try:
+        with frozen(one):
+
+            async def received_it() -> bool:
+                await other.notify(Event(Topic.USERS))
+                return bool(received)
+
+            await eventually(received_it, 30)
+    finally:
+        listening.cancel()
+        await asyncio.wait([listening])
+        await other.close()

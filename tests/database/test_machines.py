@@ -1,0 +1,344 @@
+"""Machine pools on a real database: the Primary's work, with the simulated provider and played Agents."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.support.system import SECRETS, System
+
+from greenroom.core.errors import LeaseLost
+from greenroom.core.fleet.machines.model import Move, OrderState
+from greenroom.db.database import Database
+from greenroom.db.fleet import machine_orders, machine_pools
+from greenroom.db.fleet.agents import update_agent
+from greenroom.db.fleet.enrolment import read_token
+from greenroom.db.fleet.machine_orders import MachineOrderRow
+from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
+from greenroom.kit.secrets import hashed
+from greenroom.manager.machines.providers.contract import NewMachine, Provider, ProviderError, Shown
+from greenroom.manager.machines.providers.making import Providers
+from greenroom.manager.machines.providers.simulated import SimulatedCloud, SimulatedProvider
+from greenroom.manager.machines.work import MachineWork
+from greenroom.testing import rows
+
+GB = 1_000_000_000
+FIELDS = PoolFields(
+    name="cloud",
+    enabled=True,
+    provider="simulated",
+    options={},
+    secrets={},
+    cores=4.0,
+    memory=16 * GB,
+    max_machines=5,
+    idle_s=0.0,
+    join_url="https://inside.example:8443",
+    public_url="https://desk.example",
+    ca_sha256="",
+    edge_url="https://{address}:8443",
+)
+
+
+class OneProvider(Providers):
+    """The same provider for all pools."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+
+    def of(self, pool: MachinePoolRow) -> Provider:
+        del pool
+        return self.provider
+
+
+@dataclass
+class Cloud:
+    """A zone with a machine pool, and the machines that its provider made."""
+
+    system: System
+    pool_id: str
+    cloud: SimulatedCloud = field(default_factory=SimulatedCloud)
+    made: dict[str, NewMachine] = field(default_factory=dict[str, NewMachine])
+
+    @classmethod
+    async def populate(cls, db: Database, **fields: Any) -> Cloud:
+        system = await System.populate(db, agents=())
+        async with db.transaction() as connection:
+            made = {**{name: getattr(FIELDS, name) for name in FIELDS.__dataclass_fields__}, **fields}
+            pool_id = await machine_pools.insert_pool(connection, system.zone_id, PoolFields(**made))
+        cloud = cls(system, pool_id)
+        cloud.cloud.on_create = lambda machine, ref: cloud.made.update({ref: machine})
+        cloud.work = MachineWork(lambda: system.ctx, OneProvider(SimulatedProvider(cloud.cloud)), call_s=5.0)
+        return cloud
+
+    work: MachineWork = field(init=False)
+
+    async def rounds(self, number: int = 1) -> None:
+        """With listings in each, as if some time had passed."""
+        for _ in range(number):
+            await self.system.db.write("UPDATE machine_pools SET listed = NULL, next_call = NULL")
+            await self.work.round(self.system.ctx)
+
+    async def orders(self) -> list[MachineOrderRow]:
+        return (await machine_orders.list_orders(self.system.db)).rows
+
+    async def states(self) -> list[str]:
+        return sorted(str(order.state) for order in await self.orders())
+
+    async def join(self, ref: str, **fields: Any) -> str:
+        """The Agent of a machine joins with its token, reports, and is enabled."""
+        machine, db = self.made[ref], self.system.db
+        agent_id = await rows.agent(db, self.system.zone_id, hostname=ref, cores=64.0, memory=16 * GB, **fields)
+        token = hashed(machine.join.token)
+        assert await read_token(db, token) is not None
+        await db.write("UPDATE agents SET joined_with = %s WHERE agent_id = %s", (token, agent_id))
+        return agent_id
+
+    async def short(self, number: int, *, cores: float = 1.0) -> None:
+        """A staged pool that lacks so many sessions for want of room."""
+        if not await self.system.db.fetch("SELECT 1 FROM staging_configs"):
+            await rows.staging_config(self.system.db, self.system.zone_id, self.system.image_id)
+        await self.system.db.write(
+            "UPDATE staging_configs SET num_sessions = %s, shortfall_code = 'no-agent'", (number,)
+        )
+        await self.system.db.write("UPDATE images SET cores = %s, memory = %s", (cores, 2 * GB))
+
+    async def at_rest(self) -> None:
+        """Nothing is lacking any more."""
+        await self.system.db.write("UPDATE staging_configs SET num_sessions = 0, shortfall_code = NULL")
+
+    async def later(self, seconds: float) -> None:
+        """So much time has passed for all orders."""
+        await self.system.db.write(
+            "UPDATE machine_orders SET ordered = ordered - d, deadline = deadline - d, changed = changed - d,"
+            " asked = asked - d, surplus_since = surplus_since - d FROM make_interval(secs => %s) d",
+            (seconds,),
+        )
+
+
+@pytest.fixture
+async def cloud(db: Database) -> Cloud:
+    return await Cloud.populate(db)
+
+
+async def test_what_is_lacking_is_ordered_created_joined_and_given_back(cloud: Cloud):
+    await cloud.short(9)
+    await cloud.rounds()
+    assert await cloud.states() == ["ordered", "ordered"]
+    assert cloud.cloud.created == 0
+    await cloud.rounds(2)
+    assert await cloud.states() == ["created", "created"]
+    assert cloud.cloud.created == 2
+    (first, *_) = await cloud.orders()
+    assert "lacks 9 sessions, and there is no room." in first.reason
+    for ref in list(cloud.made):
+        await cloud.join(ref)
+    await cloud.rounds()
+    assert await cloud.states() == ["joined", "joined"]
+    assert {order.hostname for order in await cloud.orders()} == {"sim-1", "sim-2"}
+    await cloud.at_rest()
+    await cloud.rounds(2)  # surplus, then draining: the pool's idle_s is 0
+    assert await cloud.states() == ["draining", "draining"]
+    await cloud.rounds(3)
+    assert await cloud.states() == ["ended", "ended"]
+    assert cloud.cloud.machines == {}
+    assert await cloud.system.db.fetch("SELECT 1 FROM agents") == []
+
+
+async def test_the_user_data_has_the_one_time_token_of_the_order(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    (machine,) = cloud.made.values()
+    (order,) = await cloud.orders()
+    assert machine.join.token == SECRETS.machine_token(order.machine_order_id)
+    assert machine.join.token in machine.user_data
+    token = await read_token(cloud.system.db, hashed(machine.join.token))
+    assert token is not None
+    assert (token.uses_left, token.enable_agent) == (1, True)
+    assert abs((token.expires - order.deadline).total_seconds()) < 1
+    stored = await cloud.system.db.fetch("SELECT * FROM machine_orders")
+    assert machine.join.token not in str(stored)
+
+
+async def test_a_machine_with_a_session_is_never_released(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    agent_id = await cloud.join("sim-1")
+    await cloud.rounds()
+    await cloud.at_rest()
+    session = await cloud.system.launch()
+    async with cloud.system.db.transaction() as connection:
+        await machine_pools.mark_deleted(connection, cloud.pool_id)
+    await cloud.rounds(3)
+    assert await cloud.states() == ["draining"]
+    # Even a plan that knew nothing of the session would change nothing.
+    (order,) = await cloud.orders()
+    async with cloud.system.db.transaction() as connection:
+        move = Move(order.machine_order_id, OrderState.RELEASING, "a plan of before")
+        assert await machine_orders.move_order(connection, move) is None
+    assert len(cloud.cloud.machines) == 1
+    await cloud.system.end(session.session_id)
+    await cloud.rounds(3)
+    assert await cloud.states() == ["ended"]
+    assert cloud.cloud.machines == {}
+    assert await cloud.system.db.fetch("SELECT 1 FROM agents WHERE agent_id = %s", (agent_id,)) == []
+    assert await cloud.system.db.fetch("SELECT 1 FROM machine_pools") == []
+
+
+async def test_a_draining_machine_takes_no_launch_and_serves_again_when_taken_back(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    await cloud.join("sim-1")
+    await cloud.rounds()
+    session = await cloud.system.launch()
+    await cloud.at_rest()
+    await update_agent(cloud.system.db, (await cloud.orders())[0].agent_id or "", draining=True)
+    await cloud.rounds()
+    assert await cloud.states() == ["draining"]
+    await cloud.short(4)
+    await cloud.rounds()
+    (order,) = await cloud.orders()
+    assert (order.state, order.sessions) == (OrderState.JOINED, 1)
+    assert order.state_reason.startswith("it is taken back: the pool Desktop in zone eu")
+    (agent,) = await cloud.system.db.fetch("SELECT draining FROM agents")
+    assert agent["draining"] is False
+    assert (await cloud.system.row(session.session_id))["status"] != "deleted"
+
+
+async def test_an_unknown_outcome_is_looked_for_and_never_doubled(cloud: Cloud):
+    await cloud.short(1)
+
+    def lose_the_answer(machine: NewMachine, ref: str) -> None:
+        cloud.made[ref] = machine
+        raise ProviderError("The line was cut.")
+
+    cloud.cloud.on_create = lose_the_answer
+    await cloud.rounds(2)
+    assert (await cloud.states(), cloud.cloud.created) == (["ordered"], 1)
+    await cloud.rounds()
+    (order,) = await cloud.orders()
+    assert (order.state, order.ref, cloud.cloud.created) == (OrderState.CREATED, "sim-1", 1)
+
+
+async def test_a_late_machine_of_a_given_up_order_ends(cloud: Cloud):
+    await cloud.short(1)
+
+    def silent(action: str) -> None:
+        if action == "create":
+            raise ProviderError("The line was cut.")
+
+    cloud.cloud.before = silent
+    await cloud.rounds(2)
+    (order,) = await cloud.orders()
+    await cloud.at_rest()
+    await cloud.later(300)
+    await cloud.rounds()
+    assert await cloud.states() == ["releasing"]
+    name = f"gr-{(await _installation(cloud))[:8]}-{cloud.pool_id[:8]}-{uuid.UUID(order.machine_order_id).hex}"
+    cloud.cloud.machines["late"] = Shown("late", name)
+    await cloud.rounds(2)
+    assert cloud.cloud.machines == {}
+    assert await cloud.states() == ["releasing"]
+    await cloud.later(900)
+    await cloud.rounds()
+    assert await cloud.states() == ["ended"]
+
+
+async def _installation(cloud: Cloud) -> str:
+    (row,) = await cloud.system.db.fetch("SELECT installation_id::text AS id FROM installation")
+    return row["id"]
+
+
+async def test_machines_of_others_are_never_touched_and_a_stray_one_of_ours_is_ended(cloud: Cloud):
+    ours, other = await _installation(cloud), str(uuid.uuid4())
+    order_id = uuid.uuid4().hex
+    cloud.cloud.machines = {
+        "web-1": Shown("web-1", "web-1"),
+        "other pool": Shown("other pool", f"gr-{ours[:8]}-{other[:8]}-{order_id}"),
+        "other installation": Shown("other installation", f"gr-{other[:8]}-{cloud.pool_id[:8]}-{order_id}"),
+        "stray": Shown("stray", f"gr-{ours[:8]}-{cloud.pool_id[:8]}-{order_id}"),
+    }
+    await cloud.rounds(4)
+    assert set(cloud.cloud.machines) == {"web-1", "other pool", "other installation"}
+    (order,) = await cloud.orders()
+    assert (order.state, order.ref, order.reason) == (OrderState.ENDED, "stray", "No order was written for it.")
+
+
+async def test_a_provider_that_refuses_is_asked_later_and_its_words_are_kept_masked(cloud: Cloud):
+    await cloud.short(1)
+
+    def refuse(action: str) -> None:
+        if action == "create":
+            raise ProviderError("The cloud refused: no more quota.", retry_after_s=100.0, refused=True)
+
+    cloud.cloud.before = refuse
+    await cloud.rounds(2)
+    assert await cloud.states() == ["ended"]
+    (pool,) = (await machine_pools.list_pools(cloud.system.db)).rows
+    assert (pool.failures, pool.call_failures) == (1, 1)
+    assert pool.last_error == "The cloud refused: no more quota."
+    assert pool.next_call is not None
+    assert 95 < (pool.next_call - pool.now).total_seconds() <= 100
+    await cloud.work.round(cloud.system.ctx)
+    assert len(await cloud.orders()) == 1  # none is ordered before the next try
+
+
+async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
+    class Hanging(SimulatedProvider):
+        async def list(self, prefix: str) -> list[Shown]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    work = MachineWork(lambda: cloud.system.ctx, OneProvider(Hanging(cloud.cloud)), call_s=0.05)
+    await cloud.short(1)
+    await work.round(cloud.system.ctx)
+    (pool,) = (await machine_pools.list_pools(cloud.system.db)).rows
+    assert pool.last_error == "The provider did not show its machines within 0.05 s."
+    assert await cloud.states() == ["ordered"]
+
+
+async def test_a_machine_that_does_not_join_in_time_is_replaced_after_a_pause(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    token = hashed(next(iter(cloud.made.values())).join.token)
+    await cloud.later(901)
+    await cloud.rounds()
+    assert await cloud.states() == ["releasing"]
+    revoked = await read_token(cloud.system.db, token)
+    assert revoked is not None
+    assert revoked.revoked
+    await cloud.rounds(2)
+    assert await cloud.states() == ["ended"]
+    await cloud.system.db.write("UPDATE machine_pools SET next_try = NULL")
+    await cloud.rounds(2)
+    assert await cloud.states() == ["created", "ended"]
+
+
+async def test_a_machine_that_joins_at_the_last_moment_is_kept(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    await cloud.later(901)
+    await cloud.join("sim-1")
+    await cloud.rounds()
+    assert await cloud.states() == ["joined"]
+
+
+async def test_a_primary_whose_term_is_over_writes_nothing(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.system.db.write("UPDATE zone_leases SET term = term + 1")
+    with pytest.raises(LeaseLost):
+        await cloud.work.round(cloud.system.ctx)
+    assert await cloud.orders() == []
+
+
+async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
+    await cloud.system.db.write(
+        "INSERT INTO launches_waiting (zone_id, user_id, image_id) VALUES (%s, %s, %s)",
+        (cloud.system.zone_id, cloud.system.user_id, cloud.system.image_id),
+    )
+    await cloud.rounds()
+    (order,) = await cloud.orders()
+    assert order.reason == "1 person waits for Desktop, and there is no room."

@@ -1,0 +1,37 @@
+"""A namespace of the test cluster as a host of the conformance suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from tests.support.kubernetes.cluster import Cluster
+from tests.support.runtime_hosts import Host, new_id
+
+from greenroom.runtimes.contract import HostRuntime
+from greenroom.runtimes.registry import open_runtime
+from greenroom.runtimes.settings import KubernetesSettings
+
+
+class Namespace(Host):
+    """Its runtimes are Agents of one namespace."""
+
+    def __init__(self, cluster: Cluster, name: str, folder: Path) -> None:
+        super().__init__("kubernetes", folder)
+        self.settings = KubernetesSettings(config_file=cluster.kubeconfig, namespace=name)
+        self.address = "10."
+
+    async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
+        del connections
+        opened = open_runtime(
+            self.kind,
+            installation_id=installation_id or self.installation_id,
+            agent_id=new_id(),
+            folder=self.folder,
+            share=share,
+            kubernetes=self.settings,
+        )
+        runtime = cast("HostRuntime", opened)
+        await runtime.open()
+        self.opened.append(runtime)
+        return runtime

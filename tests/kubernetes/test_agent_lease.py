@@ -1,0 +1,74 @@
+"""Who acts for the Agents of a namespace, by a real Lease and real Secrets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+from tests.support.kubernetes.cluster import Cluster
+
+from greenroom.agent.election import TIMINGS, Election, SharedRecord
+from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable
+from greenroom.runtimes.kubernetes.shared import NamespaceShared
+from greenroom.runtimes.settings import KubernetesSettings
+
+Pair = tuple[NamespaceShared, NamespaceShared]
+
+
+@pytest.fixture
+async def pair(kubernetes: Cluster, namespace: str) -> AsyncIterator[Pair]:
+    where = KubernetesSettings(config_file=kubernetes.kubeconfig, namespace=namespace)
+    made = NamespaceShared(where, "desks"), NamespaceShared(where, "desks")
+    for one in made:
+        await one.open()
+    yield made
+    for one in made:
+        await one.close()
+
+
+async def test_one_acts_until_it_gives_back_or_does_not_renew(pair: Pair):
+    first, second = (Election(shared, name, "") for shared, name in zip(pair, ("one", "two"), strict=True))
+    assert (await first.acquire()).term == 1
+    keeping = asyncio.create_task(first.keep())
+    waiting = asyncio.create_task(second.acquire())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(waiting), TIMINGS.ttl_s + 1)
+    assert first.may_act
+    keeping.cancel()
+    await first.give_back()
+    assert not first.may_act
+    async with asyncio.timeout(TIMINGS.ttl_s):
+        assert (await waiting).term == 2
+    assert pair[0].place == pair[1].place
+    taken = await asyncio.wait_for(first.acquire(), 30)  # the second one renews no more
+    assert taken.term == 3
+    assert not second.may_act
+    with pytest.raises(RuntimeUnavailable, match="Another process of this Agent may act"):
+        second.fence()
+
+
+async def test_of_two_first_writers_one_is_refused(pair: Pair):
+    results = await asyncio.gather(
+        *(shared.write("identity", f"{n}".encode(), None) for n, shared in enumerate(pair)), return_exceptions=True
+    )
+    refused = [result for result in results if isinstance(result, ContainerConflict)]
+    assert len(refused) == 1
+    kept = await pair[0].read("identity")
+    assert kept is not None
+    assert kept.content == str(results.index(next(one for one in results if one not in refused))).encode()
+
+
+async def test_what_was_taken_over_is_written_by_the_successor_alone(pair: Pair):
+    """By the server's word: also if the one before does not know yet that its time is over."""
+    before, after = (SharedRecord(shared, "journal", lambda: None) for shared in pair)
+    assert await before.take() is None
+    await before.write(b"1")
+    assert await after.take() == b"1"
+    with pytest.raises(RuntimeUnavailable, match="Another process of this Agent acts by now"):
+        await before.write(b"2")
+    await after.write(b"3")
+    with suppress(RuntimeUnavailable):
+        await before.write(b"4")
+    assert await after.read() == b"3"

@@ -1,0 +1,94 @@
+"""deploy/kubernetes: each overlay is accepted by the API server, asks for no privilege, and names what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.kubernetes.cluster import ROOT, Cluster
+from tests.support.kubernetes.rendered import for_this_cluster, pod_specs, rendered
+
+FOLDER = ROOT / "deploy/kubernetes"
+REFERENCE = ROOT / "docs/reference/kubernetes.md"
+OVERLAYS = [FOLDER / "base", *sorted((FOLDER / "overlays").iterdir())]
+
+
+@pytest.fixture(scope="module")
+def greenroom(kubernetes: Cluster) -> Iterator[str]:
+    """The namespace that the overlays name: what is tried in it must find it."""
+    namespace = yaml.safe_load((FOLDER / "parts/roles/namespace.yaml").read_text())
+    kubernetes.apply(namespace, namespace="default")
+    yield "greenroom"
+    kubernetes.kubectl("delete", "namespace", "greenroom")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
+def test_the_api_server_accepts_an_overlay(kubernetes: Cluster, greenroom: str, overlay: Path) -> None:
+    said = kubernetes.kubectl("apply", "--dry-run=server", "--filename=-", stdin=for_this_cluster(rendered(overlay)))
+    assert "deployment.apps/kasm-manager created (server dry run)" in said
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
+def test_no_pod_asks_for_a_privilege(kubernetes: Cluster, overlay: Path) -> None:
+    """What the profile `restricted` of Kubernetes asks, and a root that cannot be written."""
+    for name, spec in pod_specs(rendered(overlay)).items():
+        pod = spec["securityContext"]
+        assert pod["runAsNonRoot"] is True, name
+        assert pod["runAsUser"] > 0, name
+        assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
+        assert {next(iter(v.keys() - {"name"})) for v in spec["volumes"]} <= {
+            "secret",
+            "emptyDir",
+            "persistentVolumeClaim",
+            "configMap",
+        }, name
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, (name, container["name"])
+            assert container["resources"]["limits"].keys() == {"memory"}, (name, container["name"])
+
+
+def test_only_the_agent_has_an_account_in_the_cluster(kubernetes: Cluster) -> None:
+    specs = pod_specs(rendered(FOLDER / "overlays/all-in-one"))
+    assert {name for name, spec in specs.items() if spec.get("automountServiceAccountToken") is not False} == {
+        "kasm-agent"
+    }
+    assert specs["kasm-agent"]["serviceAccountName"] == "kasm-agent"
+
+
+def test_the_agent_may_do_what_the_reference_says_and_no_more(kubernetes: Cluster) -> None:
+    (role,) = (one for one in rendered(FOLDER / "base") if one["kind"] == "Role")
+    allowed = {
+        ".".join(filter(None, (rule["resources"][0], rule["apiGroups"][0]))): set(rule["verbs"])
+        for rule in role["rules"]
+    }
+    written = dict[str, set[str]]()
+    for resource, verbs in re.findall(r"^\| `([a-z./0-9]+)` \| ([a-z, ]+) \|", REFERENCE.read_text(), re.MULTILINE):
+        written.setdefault(resource, set()).update(verbs.split(", "))
+    assert allowed == written
+
+
+def test_each_service_budget_and_policy_selects_pods_that_there_are(kubernetes: Cluster) -> None:
+    objects = rendered(FOLDER / "overlays/all-in-one")
+    named = dict(_labels(objects))
+    for one in objects:
+        selector = one["spec"].get("selector") or one["spec"].get("podSelector") if "spec" in one else None
+        if selector is None or one["kind"] in {"Deployment", "StatefulSet"}:
+            continue
+        wanted = selector.get("matchLabels", selector if one["kind"] == "Service" else {})
+        assert any(wanted.items() <= labels.items() for labels in named.values()), one["metadata"]["name"]
+
+
+def _labels(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:
+    for one in objects:
+        template = one.get("spec", {}).get("template")
+        if template:
+            yield one["metadata"]["name"], template["metadata"]["labels"]

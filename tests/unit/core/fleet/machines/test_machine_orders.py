@@ -1,0 +1,187 @@
+"""What becomes of an order by itself: asked for, found, overdue, gone, released; and the back-off of its pool."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.unit.machines import NOW, POOL, agent, ago, joined, order
+
+from greenroom.core.fleet.machines import orders as core
+from greenroom.core.fleet.machines.model import (
+    EDGES,
+    Action,
+    Ask,
+    EndMachine,
+    Found,
+    Listing,
+    Machine,
+    MachinePool,
+    Memory,
+    Move,
+    Order,
+    OrderState,
+)
+
+NOTHING = Listing(NOW, ())
+CLOSED = replace(POOL, closed=True)
+UNASKED = order("o")
+ASKED = order("o", asked=ago(60))
+CREATED = order("o", "created", asked=ago(60), ref="r")
+RELEASING = order("o", "releasing", asked=ago(1000), ref="r")
+EMPTY = agent("a")
+
+
+def shows(*refs: str) -> Listing:
+    return Listing(NOW, tuple(Machine(ref, "o") for ref in refs))
+
+
+def follow(
+    one: Order, listing: Listing | None = NOTHING, pool: MachinePool = POOL, *, quiet: bool = False
+) -> list[Action]:
+    return core.follow(one, pool, listing, NOW, quiet=quiet)
+
+
+def moved(*arguments: object, **options: object) -> tuple[str, str, bool] | None:
+    """The state that follows, why, and whether that is a failure."""
+    moves = [action for action in follow(*arguments, **options) if isinstance(action, Move)]  # type: ignore[arg-type]
+    return (str(moves[0].to), moves[0].reason, moves[0].failed) if moves else None
+
+
+def test_a_machine_is_asked_for_once_and_only_after_a_look_at_what_there_is():
+    assert follow(UNASKED) == [Ask("o", "p")]
+    assert follow(UNASKED, None) == []
+    assert follow(ASKED) == []
+    later = replace(POOL, memory=Memory(failures=1, next_try=NOW + timedelta(seconds=1)))
+    assert follow(UNASKED, pool=later) == []
+    assert follow(UNASKED, pool=replace(POOL, memory=Memory(failures=1, next_try=NOW))) == [Ask("o", "p")]
+
+
+def test_a_machine_that_is_shown_is_that_of_the_order():
+    assert follow(ASKED, shows("r")) == [
+        Move("o", OrderState.CREATED, "the provider shows it as r", "r"),
+    ]
+
+
+def test_of_two_machines_of_one_order_one_ends():
+    assert follow(CREATED, shows("q", "r")) == [EndMachine("o", "p", "q")]
+    assert follow(ASKED, shows("q", "r"))[0] == EndMachine("o", "p", "r")
+
+
+@pytest.mark.parametrize("one", [ASKED, CREATED])
+def test_an_agent_that_joined_makes_it_joined_even_when_late(one: Order):
+    late = replace(one, agent=EMPTY, deadline=ago(1))
+    assert moved(late) == ("joined", "its Agent joined as a", False)
+
+
+def test_what_does_not_join_in_time_is_released_and_counts_as_a_failure():
+    reason = "no Agent joined within 900 s"
+    assert moved(replace(CREATED, deadline=NOW)) == ("releasing", reason, True)
+    assert moved(replace(ASKED, deadline=NOW)) == ("releasing", reason, True)
+    assert moved(replace(UNASKED, deadline=NOW)) == ("ended", reason, False)
+
+
+def test_what_is_not_confirmed_and_not_shown_is_given_up_after_a_while():
+    assert moved(replace(ASKED, asked=ago(179))) is None
+    assert moved(replace(ASKED, asked=ago(180)), None) is None
+    found = moved(replace(ASKED, asked=ago(180)))
+    assert found == ("releasing", "the provider was asked for it, did not confirm it and does not show it", True)
+
+
+def test_a_created_machine_that_is_gone_is_given_up_after_a_while():
+    assert moved(CREATED) is None
+    assert moved(replace(CREATED, changed=ago(180)), shows("r")) is None
+    found = moved(replace(CREATED, changed=ago(180)))
+    assert found == ("releasing", "the provider no longer shows it, and it had not joined", True)
+
+
+def test_a_disabled_pool_ends_what_was_not_asked_for_and_releases_the_rest():
+    assert moved(UNASKED, NOTHING, CLOSED) == ("ended", "pool cloud was disabled before a machine had joined", False)
+    assert moved(ASKED, NOTHING, CLOSED)[0] == "releasing"  # type: ignore[index]
+    assert moved(CREATED, shows("r"), CLOSED)[0] == "releasing"  # type: ignore[index]
+
+
+def test_nothing_with_a_session_is_released_even_if_its_agent_is_gone():
+    for status in ("running", "missing", "dead", "in another zone"):
+        for state in ("joined", "draining"):
+            assert moved(joined(agent("a", status=status, draining=True), live=1, state=state)) in (
+                None,
+                ("draining", "an administrator takes its Agent a out", False),
+            )
+
+
+def test_a_drained_machine_is_released_when_its_last_session_has_ended():
+    draining = joined(replace(EMPTY, draining=True), state="draining")
+    assert moved(draining) == ("releasing", "its last session has ended", False)
+
+
+def test_a_machine_is_released_when_its_agent_is_gone():
+    assert moved(replace(joined(EMPTY), agent=None)) == ("releasing", "its Agent was deleted", False)
+    assert moved(joined(replace(EMPTY, status="dead"))) == ("releasing", "its Agent a is dead", False)
+    missing = joined(replace(EMPTY, status="missing"))
+    assert moved(missing) == ("releasing", "its Agent a is missing, and the provider does not show it", False)
+    assert moved(missing, quiet=True) is None
+    assert moved(missing, Listing(NOW, (Machine("r-a", "o-a"),))) is None
+    assert moved(joined(EMPTY)) is None
+
+
+@pytest.mark.parametrize("out", [{"draining": True}, {"enabled": False}])
+def test_an_administrator_who_takes_an_agent_out_gives_its_machine_back(out: dict[str, bool]):
+    assert moved(joined(replace(EMPTY, **out)))[0] == "draining"  # type: ignore[index]
+
+
+def test_a_released_machine_is_ended_until_it_is_shown_no_more():
+    assert follow(RELEASING, shows("r")) == [EndMachine("o", "p", "r")]
+    assert follow(RELEASING, None) == []
+    assert follow(RELEASING, Listing(RELEASING.changed, ())) == []
+    assert follow(RELEASING) == [Move("o", OrderState.ENDED, "the provider does not show it any more", "r")]
+
+
+def test_a_machine_that_may_still_come_is_waited_for():
+    unknown = replace(RELEASING, ref=None, asked=ago(899))
+    assert follow(unknown) == []
+    assert follow(unknown, shows("late")) == [EndMachine("o", "p", "late")]
+    assert moved(replace(unknown, asked=ago(900)))[0] == "ended"  # type: ignore[index]
+    assert moved(replace(unknown, asked=None))[0] == "ended"  # type: ignore[index]
+
+
+def test_a_machine_without_an_open_order_is_released():
+    assert core.strays(POOL, [order("other")], shows("r")) == [
+        Found("o", "p", "r", "the provider shows it, and no order is open for it")
+    ]
+    assert core.strays(POOL, [UNASKED], shows("r")) == []
+    assert core.strays(POOL, [], None) == []
+
+
+def test_every_move_is_an_edge():
+    for one in (
+        UNASKED,
+        ASKED,
+        CREATED,
+        RELEASING,
+        joined(EMPTY, state="draining"),
+        replace(joined(EMPTY), agent=None),
+    ):
+        for listing in (None, NOTHING, shows("r")):
+            for pool in (POOL, CLOSED):
+                for action in follow(one, listing, pool):
+                    assert not isinstance(action, Move) or action.to in EDGES[one.state]
+
+
+def test_the_pause_after_failed_orders_grows_and_is_forgotten_when_one_joins():
+    first = core.after_orders(Memory(), ["it hangs", "it burns"], joined=False, now=NOW)
+    assert first == Memory(failures=1, next_try=NOW + timedelta(seconds=7.5 * 2), last_error="it burns")
+    second = core.after_orders(first, ["it burns"], joined=True, now=NOW)
+    assert second.next_try == NOW + timedelta(seconds=30)
+    assert core.after_orders(second, [], joined=False, now=NOW) == second
+    assert core.after_orders(second, [], joined=True, now=NOW) == Memory(last_error="it burns")
+
+
+def test_a_provider_that_fails_is_called_later_and_at_the_earliest_when_it_said():
+    first = core.after_calls(Memory(), "away", 0.0, NOW)
+    assert first == Memory(call_failures=1, next_call=NOW + timedelta(seconds=15), last_error="away")
+    assert core.after_calls(first, "busy", 100.0, NOW).next_call == NOW + timedelta(seconds=100)
+    assert core.after_calls(first, "busy", 1e9, NOW).next_call == NOW + timedelta(seconds=3600)
+    assert core.after_calls(first, None, 0.0, NOW) == Memory()
+    assert core.after_calls(replace(first, failures=1), None, 0.0, NOW) == Memory(failures=1, last_error="away")

@@ -1,0 +1,202 @@
+"""Names of machines, what providers say, the schedule, and what a machine runs when it starts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import unicodedata
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import Invalid
+from greenroom.core.fleet.machines.model import Machine, ProviderKind
+from greenroom.core.fleet.machines.names import MAX_SAID, machine_name, name_prefix, ours, said
+from greenroom.core.fleet.machines.options import is_same_place, options_problem
+from greenroom.core.fleet.machines.schedule import Hint, hints_on, parse_hint, shown_hint
+from greenroom.core.fleet.machines.user_data import Joining, address_problem, edge_problem, user_data
+
+INSTALLATION = "11111111-0000-0000-0000-000000000000"
+OTHER = "22222222-0000-0000-0000-000000000000"
+POOL = "33333333-0000-0000-0000-000000000000"
+ORDER = "44444444-0000-4000-8000-000000000000"
+
+
+def test_machines_are_known_by_their_whole_name_and_no_others_are_touched():
+    name = machine_name(INSTALLATION, POOL, ORDER)
+    assert len(name) == 53
+    assert name.startswith(name_prefix(INSTALLATION, POOL))
+    shown = [
+        ("r", name),
+        ("other-pool", machine_name(INSTALLATION, OTHER, ORDER)),
+        ("other-installation", machine_name(OTHER, POOL, ORDER)),
+        ("longer", name + "-db"),
+        ("web-1", "web-1"),
+        ("", name),
+        ("bad\nref", name),
+        ("r" * 201, name),
+    ]
+    assert ours(INSTALLATION, POOL, shown) == (Machine("r", ORDER),)
+
+
+def test_what_a_provider_says_is_one_short_line_without_secrets():
+    assert said("No\n  such\tzone\x00", []) == "No such zone\\u0000"
+    assert (
+        said("key hunter22 is wrong, so is hunter222", ["hunter22", "hunter222"])
+        == "key (secret) is wrong, so is (secret)"
+    )
+    assert said("abc", ["abc"]) == "abc"
+    assert len(said("x" * 5000)) == MAX_SAID
+
+
+@given(st.text(st.characters()))
+def test_what_a_provider_says_can_always_be_stored_and_shown(text: str):
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in said(text))
+
+
+OFFICE = Hint(days=(0,), begin=8 * 60, end=18 * 60, timezone="Europe/Berlin")
+NIGHT = Hint(days=(6,), begin=22 * 60, end=6 * 60)
+
+
+@pytest.mark.parametrize(
+    ("hint", "at", "is_on"),
+    [
+        (OFFICE, datetime(2026, 3, 2, 7, 0, tzinfo=UTC), True),
+        (OFFICE, datetime(2026, 3, 2, 6, 59, tzinfo=UTC), False),
+        (OFFICE, datetime(2026, 3, 2, 17, 0, tzinfo=UTC), False),
+        (OFFICE, datetime(2026, 3, 3, 9, 0, tzinfo=UTC), False),
+        (NIGHT, datetime(2026, 3, 1, 22, 0, tzinfo=UTC), True),
+        (NIGHT, datetime(2026, 3, 2, 5, 59, tzinfo=UTC), True),
+        (NIGHT, datetime(2026, 3, 2, 6, 0, tzinfo=UTC), False),
+        (NIGHT, datetime(2026, 3, 1, 5, 0, tzinfo=UTC), False),
+    ],
+)
+def test_a_hint_holds_in_its_time_zone_and_over_midnight(hint: Hint, at: datetime, is_on: bool):
+    assert hint.is_on(at) is is_on
+
+
+def test_a_hint_holds_as_early_as_a_machine_has_to_be_ordered():
+    early = datetime(2026, 3, 2, 6, 50, tzinfo=UTC)
+    assert hints_on([OFFICE], early, 600.0) == [OFFICE]
+    assert hints_on([OFFICE], early, 599.0) == []
+
+
+JOINING = Joining(
+    name="gr-1",
+    zone_name="eu",
+    join_url="https://inside.example:8443",
+    public_url="https://desk.example",
+    token="it's one",
+    ca_sha256="aa:bb",
+)
+
+
+def test_a_new_machine_joins_with_its_edge_gateway_and_starts_both():
+    script = user_data(JOINING)
+    assert (
+        """greenroom join https://inside.example:8443 --token-file "$token" --edge-url "$edge_url" --ca-sha256 aa:bb"""
+    ) in script
+    assert 'edge_url="https://$address:8443"' in script
+    assert 'public_url = "https://desk.example"' in script
+    assert "systemctl enable --now greenroom-agent greenroom-gateway" in script
+    checked = subprocess.run([shutil.which("sh") or "sh", "-n"], input=script, text=True, check=False)
+    assert checked.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://127.0.0.1:8443", "No machine could join"),
+        ("https://localhost", "No machine could join"),
+        ("https://[::1]:1", "No machine could join"),
+        ("http://desk.example", "is no address of a deployment"),
+        ("https://desk.example/path", "is no address of a deployment"),
+        ("https://user@desk.example", "is no address of a deployment"),
+        ("https://desk.example:x", "is no address; it looks like"),
+    ],
+)
+def test_an_address_at_which_no_machine_could_join_is_refused(url: str, words: str):
+    assert words in (address_problem(url) or "")
+
+
+def test_an_address_of_another_host_is_taken_and_this_host_where_that_is_allowed():
+    assert address_problem("https://desk.example:8443") is None
+    assert address_problem("https://192.0.2.7") is None
+    assert address_problem("https://127.0.0.1:8443", this_host=True) is None
+
+
+def test_the_address_of_edge_gateways_is_one_with_a_port():
+    assert edge_problem("https://{address}:8443") is None
+    assert edge_problem("https://{hostname}.example.org:443") is None
+    for wrong in ("https://{address}", "http://{address}:1", 'https://{address}:8443"; reboot', "https://$(id):8443"):
+        assert "cannot be the address of edge gateways" in (edge_problem(wrong) or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("mon-fri 08:00-18:00 Europe/Berlin machines=3", "Mon,Tue,Wed,Thu,Fri 08:00-18:00 Europe/Berlin machines=3"),
+        ("Sat,Sun 22:00-06:00 UTC cores=4 memory=5", "Sat,Sun 22:00-06:00 UTC cores=4 memory=5"),
+        ("fri-mon 00:00-24:00 UTC machines=0", "Mon,Fri,Sat,Sun 00:00-24:00 UTC machines=0"),
+    ],
+)
+def test_a_line_of_a_schedule_is_read_and_shown(line: str, shown: str):
+    assert shown_hint(parse_hint(line)) == shown
+    assert parse_hint(shown) == parse_hint(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("every day", "is no line of a schedule"),
+        ("Mon 08:00-18:00 UTC", "is no line of a schedule"),
+        ("Mon 08:00-18:00 Mars/Base machines=1", "no time zone 'Mars/Base'"),
+        ("Mon 08:00-18:00 /etc/passwd machines=1", "no time zone"),
+        ("Moo 08:00-18:00 UTC machines=1", "'Moo' is no day"),
+        ("Mon 08:00-25:00 UTC machines=1", "25:00 is no time of day"),
+        ("Mon 08:00-24:01 UTC machines=1", "24:01 is no time of day"),
+        ("Mon 08:61-18:00 UTC machines=1", "08:61 is no time of day"),
+    ],
+)
+def test_what_is_no_line_of_a_schedule_is_refused(line: str, words: str):
+    with pytest.raises(Invalid, match=words):
+        parse_hint(line)
+
+
+LIBCLOUD: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "options", "words"),
+    [
+        ("command", {}, "needs the option program"),
+        ("command", {"program": "cloud"}, "absolute path"),
+        ("command", {"program": "/opt/\n"}, "needs the option program"),
+        ("webhook", {"url": 5}, "needs the option url"),
+        ("webhook", {"url": "http://cloud.example"}, "begins with https"),
+        ("webhook", {"url": "https://me@cloud.example"}, "begins with https"),
+        ("webhook", {"url": "https://cloud.example:x"}, "begins with https"),
+        ("libcloud", {"driver": "ec2", "size": "m6i.2xlarge"}, "needs the option image"),
+        ("libcloud", {**LIBCLOUD, "create": []}, "The option create is an object"),
+    ],
+)
+def test_a_provider_without_what_it_needs_is_refused(provider: ProviderKind, options: dict[str, Any], words: str):
+    assert words in (options_problem(provider, options) or "")
+
+
+def test_a_provider_with_what_it_needs_is_taken():
+    assert options_problem("simulated", {}) is None
+    assert options_problem("command", {"program": "/opt/cloud/machines"}) is None
+    assert options_problem("webhook", {"url": "https://cloud.example/machines"}) is None
+    assert options_problem("webhook", {"url": "http://127.0.0.1:9000"}) is None
+    assert options_problem("libcloud", LIBCLOUD) is None
+
+
+def test_another_address_is_another_place_and_another_size_is_not():
+    assert is_same_place("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "size": "c6i.large"})
+    assert not is_same_place("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "arguments": {"region": "eu-west-1"}})
+    assert not is_same_place("webhook", {"url": "https://a"}, "webhook", {"url": "https://b"})
+    assert not is_same_place("simulated", {}, "command", {})

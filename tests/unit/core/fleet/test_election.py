@@ -1,0 +1,104 @@
+"""Of several processes with one identity one acts at a time, even if clocks differ and messages are slow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.fleet.election import Record, Seen, claim, given_back, max_drift, noticed, renewal
+from greenroom.core.fleet.lease import Timings, may_act, renewed
+
+TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
+HELD = Record(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)
+seconds = st.floats(0, 100)
+drifts = st.floats(-0.999, 0.999).map(lambda part: part * max_drift(TIMINGS))
+
+
+def seen(record: Record | None, version: str | None = "v", since_s: float = 0.0) -> Seen:
+    return Seen(record=record, version=version, since_s=since_s)
+
+
+@given(
+    sent_s=seconds,
+    reached_s=st.floats(0, 10),
+    looked_s=st.floats(0, 10),
+    waited_s=st.floats(0, 20),
+    drift=drifts,
+    other_drift=drifts,
+    offset_s=seconds,
+)
+def test_who_takes_the_record_finds_the_one_before_stopped(
+    *,
+    sent_s: float,
+    reached_s: float,
+    looked_s: float,
+    waited_s: float,
+    drift: float,
+    other_drift: float,
+    offset_s: float,
+):
+    """Times of the arguments are true; each process has a clock of its own speed, and they begin anywhere."""
+
+    def here(true_s: float) -> float:
+        return true_s * (1 + drift)
+
+    def there(true_s: float) -> float:
+        return offset_s + true_s * (1 + other_drift)
+
+    belief = renewed(HELD.term, here(sent_s), TIMINGS)
+    read_s = sent_s + reached_s + looked_s  # the record is changed after it was sent, and read after it was changed
+    looked = noticed(None, HELD, "v", there(read_s))
+    now_s = read_s + waited_s
+    if claim(looked, "b", "", there(now_s), TIMINGS.ttl_s) is not None:
+        assert not may_act(belief, here(now_s))
+
+
+@given(waited_s=st.floats(0, 3.99), ttl_s=st.floats(0.1, 4))
+def test_a_record_that_was_renewed_is_left_alone(waited_s: float, ttl_s: float):
+    first = noticed(None, HELD, "1", 0.0)
+    again = noticed(first, renewal(HELD, copy=3), "2", 3.0)
+    assert claim(again, "b", "", 3.0 + waited_s, ttl_s) is None
+
+
+def test_the_time_runs_from_when_it_was_first_seen_like_that():
+    first = noticed(None, HELD, "1", 5.0)
+    assert noticed(first, HELD, "1", 8.0) is first
+    assert noticed(first, renewal(HELD, copy=2), "2", 8.0).since_s == 8.0
+    taken = claim(first, "b", "10.0.0.2:4445", 9.0, 4.0)
+    assert taken is not None
+    assert (taken.record.holder, taken.record.address, taken.version) == ("b", "10.0.0.2:4445", "1")
+    assert taken.reason == "a did not renew it in time"
+
+
+def test_terms_only_grow():
+    first = claim(seen(None, None), "a", "", 0.0, 4.0)
+    assert first is not None
+    assert (first.record.term, first.version, first.reason) == (1, None, "it is the first")
+    for record in (HELD, given_back(HELD), replace(HELD, holder="b")):
+        taken = claim(seen(record), "b", "", 4.0, 4.0)
+        assert taken is not None
+        assert taken.record.term == record.term + 1
+    assert renewal(HELD, copy=5) == replace(HELD, beat=8, copy=5)
+
+
+def test_what_was_given_back_or_is_ones_own_is_taken_at_once():
+    assert claim(seen(HELD), "b", "", 0.0, 4.0) is None
+    given_up = claim(seen(given_back(HELD)), "b", "", 0.0, 4.0)
+    assert given_up is not None
+    assert given_up.reason == "the one before gave it back"
+    own = claim(seen(HELD), "a", "", 0.0, 4.0)
+    assert own is not None
+    assert own.reason == "it held it before"
+
+
+def test_the_longer_of_both_times_counts():
+    assert claim(seen(replace(HELD, ttl_s=9.0)), "b", "", 8.9, 4.0) is None
+    assert claim(seen(replace(HELD, ttl_s=1.0)), "b", "", 3.9, 4.0) is None
+    assert claim(seen(replace(HELD, ttl_s=9.0)), "b", "", 9.0, 4.0) is not None
+
+
+def test_the_clocks_may_differ_by_a_seventh():
+    assert max_drift(TIMINGS) == pytest.approx(1 / 7)

@@ -1,0 +1,153 @@
+"""Homes that the installation keeps: whose they are, and when each is measured."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.workspace.homes import (
+    EVERY_S,
+    KEPT,
+    UNUSED_EVERY_S,
+    HomeId,
+    Measured,
+    home_of,
+    in_use_problem,
+    loss,
+    moved_away,
+    name_away,
+    named,
+    next_to_measure,
+    remark,
+    state_of,
+)
+from greenroom.core.workspace.session_spec import Mount
+from greenroom.core.workspace.volumes import HOME, mappings_problem, profile_mount, profile_problem
+
+ids = st.uuids().map(str)
+homes = st.builds(HomeId, ids, ids)
+parts = st.one_of(ids, st.sampled_from(["..", ".", "/", "a", KEPT, "\n", "."]))
+paths = st.lists(parts, max_size=5).map("".join)
+
+
+@given(homes, homes, ids)
+def test_a_homes_name_is_its_alone_and_leads_nowhere_else(home: HomeId, other: HomeId, removal_id: str):
+    assert home_of(home.source) == home
+    assert named(home.name) == home
+    assert moved_away(name_away(home, removal_id)) == (home, removal_id)
+    assert named(name_away(home, removal_id)) is None, "what was moved away is no home"
+    assert moved_away(home.name) is None
+    assert posixpath.normpath(f"/homes/{home.name}") == f"/homes/{home.name}"
+    assert (home.name == other.name) == (home == other)
+
+
+@given(paths)
+def test_nothing_else_is_a_home(path: str):
+    found = home_of(f"/{KEPT}/{path}")
+    assert found is None or found.source == f"/{KEPT}/{path}"
+    assert named(path) is None or posixpath.normpath(path) == path
+    assert mappings_problem({f"/{KEPT}/{path}": {"bind": "/x"}}), "and no mapping of an administrator leads there"
+
+
+def test_a_workspace_that_keeps_homes_mounts_the_users_own():
+    assert profile_problem(KEPT) is None
+    for wrong in (f"/srv/{KEPT}", f"{KEPT}/x", f"/{KEPT}"):
+        assert profile_problem(wrong) == (
+            f"{wrong} cannot be used: {{homes}} alone keeps the homes where the installation has its place for them."
+        )
+    tokens = {"user_id": "u" * 8, "image_id": "i" * 8, "username": "ada"}
+    made = profile_mount(KEPT, tokens, "Enabled")
+    assert made == Mount(source="/{homes}/uuuuuuuu.iiiiiiii", target=HOME, profile="Enabled")
+
+
+Next = Callable[[Collection[HomeId], Collection[HomeId], Mapping[HomeId, Measured], float], HomeId | None]
+
+HERE = [HomeId(f"{n:08x}-0000-4000-8000-000000000000", "0" * 8) for n in range(4)]
+
+
+def nothing_is_forgotten_or_measured_all_the_time(choose: Next, used: dict[int, list[bool]]) -> None:
+    """A day in steps of a quarter of an hour; in each as many homes are measured as are due."""
+    measured: dict[HomeId, Measured] = {}
+    times: dict[HomeId, int] = {}
+    steps = int(2 * UNUSED_EVERY_S / EVERY_S)
+    for step in range(steps):
+        now_s = step * EVERY_S
+        in_use = {home for n, home in enumerate(HERE) if used.get(n, [])[step : step + 1] == [True]}
+        while (home := choose(HERE, in_use, measured, now_s)) is not None:
+            last = measured.get(home)
+            assert last is None or last.at_s < now_s or last.used_since, "it is measured twice for one figure"
+            times[home] = times.get(home, 0) + 1
+            measured[home] = Measured(at_s=now_s, used_since=False)
+        measured = {h: Measured(at_s=m.at_s, used_since=m.used_since or h in in_use) for h, m in measured.items()}
+        assert set(measured) == set(HERE), "every home has a figure"
+        assert all(now_s - measured[home].at_s < EVERY_S for home in in_use), "the figure of one in use is fresh"
+    for n, home in enumerate(HERE):
+        uses = sum(used.get(n, []))
+        assert times[home] <= uses * 2 + 3, "one that no session uses costs nothing"
+
+
+uses = st.dictionaries(st.integers(0, 3), st.lists(st.booleans(), max_size=12), max_size=4)
+
+
+@given(uses)
+def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_then(used: dict[int, list[bool]]):
+    nothing_is_forgotten_or_measured_all_the_time(next_to_measure, used)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda here, in_use, measured, now_s: next_to_measure(here, here, measured, now_s),
+        lambda here, in_use, measured, now_s: next_to_measure(here, (), measured, now_s) if measured else None,
+        lambda here, in_use, measured, now_s: next_to_measure(in_use, in_use, measured, now_s),
+    ],
+)
+def test_mutants_that_measure_too_often_or_forget_are_caught(mutant: Any):
+    def wrong(used: dict[int, list[bool]]) -> None:
+        nothing_is_forgotten_or_measured_all_the_time(mutant, used)
+
+    with pytest.raises((AssertionError, KeyError)):
+        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True)(given(uses)(wrong))()
+
+
+def test_the_one_that_waits_longest_is_first():
+    first, second, third, fourth = HERE
+    measured = {first: Measured(at_s=50.0), second: Measured(at_s=0.0), third: Measured(at_s=20.0, used_since=True)}
+    assert next_to_measure(HERE, HERE, measured, 10_000.0) == fourth
+    assert next_to_measure(HERE[:3], HERE, measured, 10_000.0) == second
+    assert next_to_measure(HERE[:3], (), measured, 10_000.0) == third
+    assert next_to_measure([second], [second], measured, EVERY_S - 1) is None
+
+
+def test_a_home_in_use_is_not_deleted_and_the_sentence_names_the_sessions():
+    assert in_use_problem([]) is None
+    assert in_use_problem(["a"]) == "The home folder is in use by session a: end that first, then delete the folder."
+    assert "by sessions a, b, c, …: end" in str(in_use_problem(["a", "b", "c", "d"]))
+
+
+@pytest.mark.parametrize(
+    ("sessions", "removal_id", "state"), [([], None, "kept"), (["s"], None, "in_use"), ([], "r", "deleting")]
+)
+def test_the_state_of_a_home(sessions: list[str], removal_id: str | None, state: str):
+    assert state_of(sessions, removal_id) == state
+
+
+def test_what_is_said_of_a_deletion_never_leaves_people_waiting_without_a_reason():
+    def said(*, away: bool = False, reached: bool = True, problem: str = "") -> str:
+        return remark("deleting", is_moved_away=away, is_reached=reached, problem=problem)
+
+    assert said() == "It is being deleted."
+    assert said(problem="It is in use.") == "It is in use."
+    assert said(away=True) == "No session gets it any more; its files are being deleted."
+    assert said(away=True, problem="Busy.") == "No session gets it any more; its files are being deleted. Busy."
+    assert said(reached=False) == (
+        "It is deleted as soon as its Agent is back; if that is gone for good, delete the Agent."
+    )
+    assert remark("kept", is_moved_away=False, is_reached=False, problem="Too many files.") == "Too many files."
+    assert loss("ada", "Desktop") == "All files that ada kept in the home folder of Desktop are deleted for good."

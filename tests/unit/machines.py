@@ -1,0 +1,89 @@
+"""A zone with machine pools as their plan sees it, for tests of the plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from greenroom.core.fleet.machines.model import (
+    Limits,
+    MachinePool,
+    Order,
+    OrderState,
+    Want,
+    ZoneSnapshot,
+)
+from greenroom.core.launch.placement import AgentView, PlacementRequest
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+"""A Monday."""
+GB = 1_000_000_000
+DESKTOP = PlacementRequest(image="desktop", cores=1.0, memory=2 * GB)
+LIMITS = Limits(cores=8.0, memory=16 * GB, max_machines=10, idle_s=600.0, order_deadline_s=900.0)
+POOL = MachinePool(machine_pool_id="p", name="cloud", limits=LIMITS)
+
+
+def pool(**limits: Any) -> MachinePool:
+    return replace(POOL, limits=replace(LIMITS, **limits))
+
+
+def ago(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def agent(name: str, *, cores_used: float = 0.0, **changes: Any) -> AgentView:
+    """With 8 cores and 16 GB, of which 2 GB go with each core that is reserved."""
+    made = AgentView(
+        agent_id=name,
+        hostname=name,
+        cores=8.0,
+        memory=16 * GB,
+        cores_allocated=cores_used,
+        memory_allocated=int(cores_used * 2 * GB),
+    )
+    return replace(made, **changes)
+
+
+def order(name: str, state: str = "ordered", **changes: Any) -> Order:
+    made = Order(
+        machine_order_id=name,
+        machine_pool_id="p",
+        state=OrderState(state),
+        ordered=ago(60),
+        deadline=NOW + timedelta(seconds=840),
+        changed=ago(60),
+    )
+    return replace(made, **changes)
+
+
+def joined(view: AgentView, *, live: int = 0, state: str = "joined", **changes: Any) -> Order:
+    """The order of an Agent that has joined, with so many users' sessions."""
+    return order(
+        f"o-{view.agent_id}",
+        state,
+        agent=view,
+        agent_sessions=live,
+        live_sessions=live,
+        asked=ago(900),
+        ref=f"r-{view.agent_id}",
+        **changes,
+    )
+
+
+def want(number: int, why: str = "people wait", request: PlacementRequest = DESKTOP) -> Want:
+    return Want(request, number, why)
+
+
+def zone(*orders: Order, **changes: Any) -> ZoneSnapshot:
+    """With the Agents of the orders, one machine pool and an overcommit of 1."""
+    made = ZoneSnapshot(
+        now=NOW,
+        zone_name="eu",
+        overcommit=1.0,
+        agents=tuple(order.agent for order in orders if order.agent),
+        wants=(),
+        pools=(POOL,),
+        orders=orders,
+    )
+    return replace(made, **changes)

@@ -1,0 +1,130 @@
+"""The way to a cluster: what a kubeconfig that cannot be used is answered with, and what the server's refusals mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx2
+import pytest
+from lightkube.resources.core_v1 import Pod
+
+from greenroom.core.errors import SetupError
+from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, RuntimeUnavailable, StartError
+from greenroom.runtimes.kubernetes.access import NEEDS, version_problem
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.errors import ApiGone, translated
+from greenroom.runtimes.kubernetes.objects import metadata
+from greenroom.runtimes.kubernetes.where import loaded
+from greenroom.runtimes.settings import KubernetesSettings as Where
+
+KUBECONFIG = """
+clusters: [{name: c, cluster: {server: "%s"}}]
+users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: log-in}}}]
+contexts: [{name: here, context: {cluster: c, user: u, namespace: desks}}]
+current-context: here
+"""
+
+
+def file_with(folder: Path, content: str) -> Path:
+    file = folder / "config"
+    file.write_text(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("just words", "form of one"),
+        ("[]", "form of one"),
+        ("{clusters: [", "not YAML"),
+        ("current-context: here", "lacks 'clusters'"),
+        (KUBECONFIG.replace("current-context: here", ""), "No current context"),
+        (KUBECONFIG.replace("current-context: here", "current-context: there"), "there"),
+        (KUBECONFIG.replace("user: u,", "user: v,"), "lacks 'v'"),
+    ],
+)
+def test_a_kubeconfig_that_cannot_be_used_is_one_sentence(tmp_path: Path, content: str, why: str):
+    file = file_with(tmp_path, content)
+    with pytest.raises(SetupError, match=why) as raised:
+        loaded(Where(config_file=file))
+    assert str(file) in raised.value.message
+    assert raised.value.message.endswith(".")
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(SetupError, match="nothing"):
+        loaded(Where(config_file=tmp_path / "nothing"))
+
+
+def test_settings_go_before_the_file(tmp_path: Path):
+    file = file_with(tmp_path, KUBECONFIG)
+    assert loaded(Where(config_file=file)).namespace == "desks"
+    assert loaded(Where(config_file=file, namespace="others")).namespace == "others"
+
+
+def test_a_log_in_program_of_the_present_version_is_asked_in_that(tmp_path: Path):
+    user = loaded(Where(config_file=file_with(tmp_path, KUBECONFIG))).user
+    assert user is not None
+    assert user.exec is not None
+    (said,) = user.exec.env or []
+    assert said.name == "KUBERNETES_EXEC_INFO"
+    assert "client.authentication.k8s.io/v1" in said.value
+
+
+async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
+    file = file_with(tmp_path, KUBECONFIG.replace("exec:", "unused:") % "http://127.0.0.1:9")
+    cluster = Cluster(Where(config_file=file), timeout_s=1)
+    await cluster.open()
+    with pytest.raises(RuntimeUnavailable, match="does not answer"):
+        await cluster.ask("version")
+    await cluster.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "asks", "meaning"),
+    [
+        (401, "Unauthorized", False, RuntimeUnavailable),
+        (403, "pods is forbidden", True, RuntimeUnavailable),
+        (403, 'pods "a" is forbidden: exceeded quota: desks', False, StartError),
+        (404, 'pods "gr-a" not found', False, ContainerMissing),
+        (404, 'namespaces "desks" not found', False, RuntimeUnavailable),
+        (409, "already exists", False, ContainerConflict),
+        (410, "too old resource version", True, ApiGone),
+        (422, "spec is invalid", False, StartError),
+        (422, "spec is invalid", True, RuntimeUnavailable),
+        (500, "etcd", False, RuntimeUnavailable),
+    ],
+)
+async def test_what_the_server_answers_is_an_error_of_the_contract(
+    code: int, said: str, asks: bool, meaning: type[Exception]
+):
+    request = httpx2.Request("GET", "http://cluster/")
+    answer = httpx2.Response(code, request=request)
+    with pytest.raises(meaning):
+        async with translated(asks=asks):
+            raise httpx2.HTTPStatusError(said, request=request, response=answer)
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [("v1.20.2", ""), ("v1.33.1-eks-5d4a", ""), ("v1.19.9", "1.20 or newer"), ("gentle", "none of"), ("", "none of")],
+)
+def test_a_cluster_must_have_a_known_version(version: str, problem: str):
+    assert (problem in version_problem(version)) if problem else not version_problem(version)
+
+
+def test_the_page_names_each_verb_of_one_agent():
+    page = (Path(__file__).parents[3] / "docs/reference/kubernetes.md").read_text()
+    alone = page.partition("## Several processes of the Agent")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", alone, re.MULTILINE)
+    assert {(name, tuple(verbs.split(", "))) for name, verbs, _ in rows} == {(need.named, need.verbs) for need in NEEDS}
+
+
+async def test_a_bookmark_of_a_watch_has_a_version_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    line = b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"7"},"spec":{"containers":null}}}'
+    answers = httpx2.MockTransport(lambda request: httpx2.Response(200, content=line + b"\n"))
+    cluster = Cluster(Where(config_file=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
+    monkeypatch.setattr(cluster, "_plain", httpx2.AsyncClient(transport=answers, base_url="http://127.0.0.1:9"))
+    seen = [(change, metadata(pod).resourceVersion) async for change, pod in cluster.watch(Pod)]
+    assert seen == [("BOOKMARK", "7")]

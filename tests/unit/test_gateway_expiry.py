@@ -1,0 +1,39 @@
+"""A gateway warns of certificates that end soon."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from greenroom.gateway.expiry import warning
+from greenroom.kit.certificates import new_authority, new_key
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FILE = Path("/certs/server.pem")
+
+
+@pytest.fixture(scope="module")
+def certificate() -> str:
+    """Ends on 2027-01-22."""
+    return new_authority("test", NOW).sign(new_key().public_key(), ["desks.example"], 60, NOW)
+
+
+@pytest.mark.parametrize(
+    ("days_left", "said"),
+    [
+        (30, None),
+        (29, "ends in 29 days, on 2027-01-22"),
+        (1, "ends in 1 days"),
+        (0, "ended on 2027-01-22"),
+        (-1, "ended on 2027-01-22"),
+    ],
+)
+def test_it_is_warned_of_for_its_last_29_days(certificate: str, days_left: int, said: str | None):
+    found = warning(FILE, certificate, NOW + timedelta(days=60 - days_left))
+    assert (found is None) if said is None else (found is not None and f"The certificate {FILE} {said}" in found)
+
+
+def test_what_is_none_is_named():
+    assert "cannot be read" in (warning(FILE, "x", NOW) or "")

@@ -1,0 +1,22 @@
+import { Alert, Switch } from '@mantine/core';
+import { IconMapPin } from '@tabler/icons-react';
+import type { Nearest } from './useNearest';
+
+/** Says that another zone is nearer, where the user may choose it. */
+export function NearerZone({ nearest: { suggested, accepted, accept } }: { nearest: Nearest }) {
+  if (!suggested) return null;
+  const { zone, ms, current, currentMs } = suggested;
+  return (
+    <Alert variant="light" mb="md" icon={<IconMapPin size={18} aria-hidden />} role="status">
+      Zone {zone.zone_name} is nearer to you than zone {current.zone_name}: {Math.round(ms)} ms rather than{' '}
+      {Math.round(currentMs)} ms there and back.
+      <Switch
+        mt="xs"
+        size="sm"
+        label={`Start in zone ${zone.zone_name}`}
+        checked={accepted}
+        onChange={(event) => accept(event.currentTarget.checked)}
+      />
+    </Alert>
+  );
+}

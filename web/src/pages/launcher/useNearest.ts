@@ -1,0 +1,53 @@
+import { useQuery } from '@tanstack/react-query';
+import { useMemo, useState } from 'react';
+import type { LaunchChoices } from '../../api/actions';
+import { measureRoundTrips, nearerZone, type Nearer } from '../../api/roundTrips';
+import type { Schemas, Uuid } from '../../api/types';
+
+const AGAIN_MS = 5 * 60_000;
+
+/** What a launch should say of where it begins. */
+export interface Nearest {
+  choices: LaunchChoices;
+  /** The zone to suggest, where the user may choose it. */
+  suggested: Nearer | null;
+  accepted: boolean;
+  accept: (accepted: boolean) => void;
+  labelled: (zoneId: Uuid, name: string) => string;
+}
+
+/** Measures the way to the zones once the launcher is shown, long before the click, and now and then again. */
+export function useNearest(options: Schemas['LaunchOptions'] | undefined): Nearest {
+  const nearest = options?.nearest;
+  const targets = nearest?.targets ?? [];
+  const { data: measured } = useQuery({
+    queryKey: ['round-trips', targets],
+    queryFn: ({ signal }) => measureRoundTrips(targets, signal),
+    enabled: targets.length > 1,
+    staleTime: AGAIN_MS,
+    refetchInterval: AGAIN_MS,
+  });
+  const [accepted, accept] = useState(false);
+  return useMemo(() => {
+    const found = nearest && measured ? nearerZone(nearest, measured) : null;
+    const suggested =
+      nearest?.mode === 'suggest' && options?.zones.some(({ zone_id }) => zone_id === found?.zone.zone_id)
+        ? found
+        : null;
+    return {
+      choices: choicesOf(nearest?.mode, measured, accepted ? suggested : null),
+      suggested,
+      accepted,
+      accept,
+      labelled: (zoneId, name) => {
+        const ms = measured?.[zoneId];
+        return ms === undefined ? name : `${name} · ${Math.round(ms)} ms away`;
+      },
+    };
+  }, [nearest, options, measured, accepted]);
+}
+
+function choicesOf(mode: string | undefined, measured: Record<Uuid, number> | undefined, chosen: Nearer | null) {
+  if (mode === 'on' && measured) return { round_trips_ms: measured };
+  return chosen ? { zone_id: chosen.zone.zone_id } : {};
+}

@@ -1,0 +1,48 @@
+import { CloseButton, Group, Paper, Stack, Title } from '@mantine/core';
+import type { ReactNode } from 'react';
+
+interface Props {
+  title: string;
+  /** The region's name for users of screen readers, where it is not the title. */
+  label?: string;
+  /** The name of the button that closes it. */
+  close: string;
+  onClose: () => void;
+  width?: number;
+  /** Whether the keyboard goes to the button that closes it. */
+  focusesClose?: boolean;
+  children: ReactNode;
+}
+
+/** A panel of the session's bar, over the desktop; in a narrow or low window it takes the room there is. */
+export function Panel({ title, label = title, close, onClose, width = 340, focusesClose = false, children }: Props) {
+  return (
+    <Paper
+      component="section"
+      aria-label={label}
+      className="surface"
+      withBorder
+      shadow="lg"
+      p="md"
+      radius="md"
+      pos="fixed"
+      top={56}
+      right={16}
+      w={width}
+      maw="calc(100vw - 32px)"
+      mah="calc(100vh - 72px)"
+      style={{ zIndex: 11, overflowY: 'auto' }}
+      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+    >
+      <Stack gap="sm">
+        <Group justify="space-between" wrap="nowrap">
+          <Title order={2} fz={16}>
+            {title}
+          </Title>
+          <CloseButton aria-label={close} onClick={onClose} autoFocus={focusesClose} />
+        </Group>
+        {children}
+      </Stack>
+    </Paper>
+  );
+}

@@ -1,0 +1,49 @@
+import { Text } from '@mantine/core';
+import { useEffect, useRef, useState } from 'react';
+import { StageFrame } from './Stage';
+import { StageCard } from './StageCard';
+import type { SecondScreenMessage } from './useSecondScreen';
+
+/** The window of a second screen: frames the session's page for it, which gets all it shows from the first window. */
+export function SecondScreenPage() {
+  const [given, setGiven] = useState<{ url: string; port: MessagePort } | null>(null);
+  const frame = useRef<HTMLIFrameElement>(null);
+  const first = window.opener as Window | null;
+
+  useEffect(() => {
+    const receive = ({ data, origin, source }: MessageEvent<Partial<SecondScreenMessage> | null>) => {
+      if (origin !== location.origin || source !== first || typeof data?.greenroomScreen !== 'object') return;
+      setGiven(data.greenroomScreen);
+    };
+    window.addEventListener('message', receive);
+    first?.postMessage({ greenroomScreen: 'ready' } satisfies SecondScreenMessage, location.origin);
+    return () => window.removeEventListener('message', receive);
+  }, [first]);
+
+  useEffect(() => {
+    if (given === null) return;
+    const { url, port } = given;
+    const { origin } = new URL(url);
+    const receive = ({ data, source }: MessageEvent<{ greenroom?: number; type?: string } | null>) => {
+      const page = frame.current?.contentWindow;
+      if (!page || source !== page || data?.greenroom !== 1) return;
+      if (data.type === 'closed') window.close();
+      if (data.type !== 'ready') return;
+      page.postMessage({ greenroom: 1, type: 'hello' }, origin);
+      page.postMessage({ greenroom: 1, type: 'screen', port }, origin, [port]);
+    };
+    window.addEventListener('message', receive);
+    return () => window.removeEventListener('message', receive);
+  }, [given]);
+
+  return (
+    <StageFrame>
+      {given && <iframe ref={frame} src={given.url} title="Second screen" allow="fullscreen" />}
+      {first === null && (
+        <StageCard title="No session" reason="A second screen is opened from the bar of a session.">
+          <Text size="sm">Close this window, and open it there.</Text>
+        </StageCard>
+      )}
+    </StageFrame>
+  );
+}

@@ -1,0 +1,84 @@
+/** A second window with a part of the desktop of its own (docs/reference/session-page.md): opened here, filled by the page. */
+
+import { useCallback, useEffect, useRef, useState } from 'react';
+import { showWarning } from '../../components/feedback';
+
+/** What the two windows of the console say to each other, at their own origin. */
+export interface SecondScreenMessage {
+  greenroomScreen: 'ready' | { url: string; port: MessagePort };
+}
+
+export interface SecondScreen {
+  isOpen: boolean;
+  /** Open it, or close it. */
+  toggle: () => void;
+}
+
+export interface ScreensMessage {
+  type: string;
+  count?: number;
+}
+
+const LOOK_MS = 500;
+const ADDRESS = '/second-screen';
+
+/** `say` sends a message to the session's page at `url`; `receive` takes those that come from it. */
+export function useSecondScreen(say: (message: object, transfer?: Transferable[]) => void, url: string) {
+  const [count, setCount] = useState(0);
+  const other = useRef<Window | null>(null);
+
+  const receive = useCallback(({ type, count: reported }: ScreensMessage) => {
+    if (type !== 'screens' || typeof reported !== 'number') return;
+    setCount(reported);
+  }, []);
+
+  const close = useCallback(() => {
+    other.current?.close();
+    other.current = null;
+    say({ type: 'screen', port: null });
+  }, [say]);
+
+  useEffect(() => {
+    const greeted = ({ data, origin, source }: MessageEvent<Partial<SecondScreenMessage> | null>) => {
+      if (origin !== location.origin || source !== other.current || data?.greenroomScreen !== 'ready') return;
+      const { port1, port2 } = new MessageChannel();
+      say({ type: 'screen', port: port1 }, [port1]);
+      other.current?.postMessage({ greenroomScreen: { url: secondOf(url), port: port2 } }, location.origin, [port2]);
+    };
+    window.addEventListener('message', greeted);
+    // No event says that a window was closed.
+    const timer = setInterval(() => other.current?.closed && close(), LOOK_MS);
+    const leave = () => other.current?.close();
+    window.addEventListener('pagehide', leave);
+    return () => {
+      window.removeEventListener('message', greeted);
+      window.removeEventListener('pagehide', leave);
+      clearInterval(timer);
+    };
+  }, [say, url, close]);
+  useEffect(() => () => other.current?.close(), []);
+
+  const isOpen = count > 1;
+  const toggle = useCallback(() => {
+    if (isOpen) {
+      close();
+      return;
+    }
+    const opened = window.open(ADDRESS, '_blank', `popup,width=${window.innerWidth},height=${window.innerHeight}`);
+    if (opened === null) {
+      showWarning('No second screen', 'The browser opened no window. Allow this site to open windows, and try again.');
+      return;
+    }
+    other.current = opened;
+  }, [isOpen, close]);
+
+  return { second: count > 0 ? { isOpen, toggle } : null, receive };
+}
+
+/** The page of the second screen beside the session's own. */
+function secondOf(url: string): string {
+  const own = new URL(url, location.href);
+  const second = new URL('second.html', own);
+  second.search = own.search;
+  return second.href;
+}
