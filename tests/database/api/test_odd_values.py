@@ -65,7 +65,9 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
     agent_id = await rows.agent(db, zone_id)
     config_id = await rows.staging_config(db, zone_id, image_id)
     (session_id,) = await rows.staged_sessions(db, config_id, agent_id, 1, user_id=user_id)
+    pool = {"name": "odd", "zone_id": zone_id, "provider": "simulated", "cores": 1, "memory": 1}
     there = {
+        "machine_pool_id": (await admin.make("/api/v1/machine-pools", **pool))["machine_pool_id"],
         "zone_id": zone_id,
         "image_id": image_id,
         "user_id": user_id,
