@@ -240,7 +240,8 @@ def test_an_own_host_name_for_streams_is_served_and_framed():
 def test_one_address_is_limited_in_connections_log_ins_and_api_calls():
     text = nginx_conf(parse_plan(json.dumps(PLAN).encode()), "/d/gateway", max_files=1000)
     assert "limit_conn gr_connections 500;" in text
-    for location, zone in (("/api/v1/login", "gr_logins"), ("/api/public/", "gr_published")):
+    published = (("/api/public/", "gr_published"), ("/api/admin/", "gr_published"))
+    for location, zone in (("/api/v1/login", "gr_logins"), *published):
         parts = text.split(f"location ^~ {location} {{")[1:]
         assert len(parts) == 3, "on the main port and that of each Manager"
         assert all(f"limit_req zone={zone} " in part.partition("}")[0] for part in parts)

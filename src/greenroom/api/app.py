@@ -3,7 +3,7 @@
 `/api/public/<name>` has the shape that existing clients use (CONTRACT "Two HTTP interfaces"): always POST and JSON,
 with any Content-Type; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with and without
 dashes are accepted. A wrong key is 401, a missing permission 403, a refused operation HTTP 200, each with
-`{"error_message": …}`; success never has that key.
+`{"error_message": …}`; success never has that key. `/api/admin/<name>` is the same call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from greenroom.api.access import (
     user_routes,
 )
 from greenroom.api.access.guesses import Guesses
+from greenroom.api.catalogue import published as published_catalogues
 from greenroom.api.catalogue import routes as catalogue_routes
+from greenroom.api.diagnostics import published as published_diagnostics
 from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
 from greenroom.api.diagnostics.metrics import Measured, Metrics
@@ -32,6 +34,7 @@ from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events import routes as event_routes
 from greenroom.api.events.service import Hub
 from greenroom.api.fleet import internal_routes, join_routes, machine_routes
+from greenroom.api.fleet import published as published_fleet
 from greenroom.api.fleet import routes as fleet_routes
 from greenroom.api.hardening import Hardening, served
 from greenroom.api.installation import routes as installation_routes
@@ -40,6 +43,7 @@ from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
+from greenroom.api.published import absent
 from greenroom.api.security import check_declared
 from greenroom.api.session import command_routes, published_commands, share_routes
 from greenroom.api.session import published as published_sessions
@@ -99,8 +103,14 @@ PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (
     published_pools.router,
     published_users.router,
     published_groups.router,
+    published_fleet.router,
+    published_catalogues.router,
+    published_diagnostics.router,
+    absent.router,
 )
-"""Served below `/api/public`."""
+"""Served below each of `PUBLIC_PREFIXES`."""
+PUBLIC_PREFIXES: Final = ("/api/public", "/api/admin")
+"""Clients call administrators' names below either."""
 UNPREFIXED_ROUTERS: Final[tuple[APIRouter, ...]] = (published_sessions.lifecycle_router,)
 """Also served below `/api`: some clients omit `public/`."""
 
@@ -113,7 +123,8 @@ def _all_routes() -> APIRouter:
     for router, prefix in ROUTERS:
         made.include_router(router, prefix=prefix)
     for router in PUBLIC_ROUTERS:
-        made.include_router(router, prefix="/api/public")
+        for prefix in PUBLIC_PREFIXES:
+            made.include_router(router, prefix=prefix)
     for router in UNPREFIXED_ROUTERS:
         made.include_router(router, prefix="/api")
     check_declared(made)

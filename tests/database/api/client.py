@@ -60,13 +60,13 @@ class Client(httpx.AsyncClient):
         problem = answer.json()
         return f"{problem['code']}: {problem['detail']}"
 
-    async def published(self, name: str, **body: Any) -> dict[str, Any]:
+    async def published(self, name: str, /, **body: Any) -> dict[str, Any]:
         """The answer of a call of the published interface, with the installation's first key."""
         answer = await self.post(f"/api/public/{name}", json=KEYS | body)
         assert answer.headers["content-type"] == "application/json"
         return _content(answer, 200)
 
-    async def published_refusal(self, name: str, **body: Any) -> str:
+    async def published_refusal(self, name: str, /, **body: Any) -> str:
         """Why a published call is refused."""
         answer = await self.published(name, **body)
         assert set(answer) == {"error_message"}, answer

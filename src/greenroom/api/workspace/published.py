@@ -1,4 +1,4 @@
-"""Workspaces and zones in the published shape; the rules are those of `/api/v1/images`.
+"""Workspaces in the published shape; the rules are those of `/api/v1/images`.
 
 Clients send the JSON fields as texts or as objects, ids with or without dashes, and keys that mean nothing here.
 """
@@ -13,11 +13,10 @@ from fastapi import APIRouter
 from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import image_shape, zone_shape
+from greenroom.api.published.shapes import image_shape
 from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid
-from greenroom.db.fleet import zones
 from greenroom.db.workspace import images
 from greenroom.db.workspace.images import Image
 from greenroom.kit.secrets import Secrets
@@ -108,10 +107,3 @@ def _parsed(name: str, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid(f"{name} must be JSON: {error}.") from error
-
-
-@router.post("/get_zones")
-async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -> Answer:
-    """All zones; with `brief` only their ids and names."""
-    brief = call.flag("brief")
-    return {"zones": [zone_shape(zone, brief=brief) for zone in await zones.list_zones(db)]}

@@ -1,0 +1,178 @@
+"""Zones, Agents and Managers in the published shape; the rules are those of `/api/v1`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter
+
+from greenroom.api.deps import Db, Logs
+from greenroom.api.fleet import service
+from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
+from greenroom.api.published.calls import Answer, Call, requires_key, validated
+from greenroom.api.published.shapes import date, zone_shape
+from greenroom.core.errors import Invalid
+from greenroom.db.fleet import managers, views, zones
+from greenroom.db.fleet.managers import ListedManager
+from greenroom.db.fleet.views import AgentRow
+
+router = APIRouter(include_in_schema=False)
+
+ZONE: Final = "target_zone"
+AGENT: Final = "target_agent"
+MANAGER: Final = "target_manager"
+ZONE_FIELDS: Final = tuple(ZonePatch.model_fields)
+AGENT_FIELDS: Final = tuple(AgentPatch.model_fields)
+_ZONE_FIXED: Final = {"auto_scaling_enabled": False, "prioritize_static_agents": True}
+_AGENT_FIXED: Final = {"gpus_override": 0, "auto_prune_images": "Off"}
+"""What clients expect to find and cannot change here."""
+
+
+@router.post("/get_zones")
+async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -> Answer:
+    """All zones; with `brief` only their ids and names."""
+    brief = call.flag("brief")
+    return {"zones": [zone_shape(zone, brief=brief) for zone in await zones.list_zones(db)]}
+
+
+@router.post("/create_zone")
+async def create_zone(db: Db, logs: Logs, call: Annotated[Call, requires_key("zones_create")]) -> Answer:
+    """Create a zone; Managers and Agents join it on their own."""
+    body = validated(ZoneCreate, _zone_fields(call.part(ZONE)))
+    return {"zone": zone_shape(await service.create_zone(db, logs, call.caller, body))}
+
+
+@router.post("/update_zone")
+async def update_zone(db: Db, logs: Logs, call: Annotated[Call, requires_key("zones_modify")]) -> Answer:
+    """Change a zone; what is left out or null stays."""
+    zone_id = call.part(ZONE).id("zone_id")
+    await service.update_zone(db, logs, call.caller, zone_id, validated(ZonePatch, _zone_fields(call.part(ZONE))))
+    return {"zone": zone_shape(await zones.get_zone(db, zone_id))}
+
+
+@router.post("/delete_zone")
+async def delete_zone(db: Db, logs: Logs, call: Annotated[Call, requires_key("zones_delete")]) -> Answer:
+    """Delete a zone that nothing belongs to."""
+    await service.delete_zone(db, logs, call.caller, call.part(ZONE).id("zone_id"))
+    return {}
+
+
+@router.post("/get_agents", dependencies=[requires_key("agents_view")])
+async def get_agents(db: Db) -> Answer:
+    """All Agents."""
+    return {"agents": [_agent_shape(agent) for agent in (await views.list_agents(db)).rows]}
+
+
+@router.post("/get_agent")
+async def get_agent(db: Db, call: Annotated[Call, requires_key("agents_view")]) -> Answer:
+    """One Agent."""
+    return {"agent": _agent_shape(await service.find_agent(db, call.part(AGENT).id("agent_id")))}
+
+
+@router.post("/get_agent_report", dependencies=[requires_key("agents_view")])
+async def get_agent_report(db: Db) -> Answer:
+    """How each Agent is, and what of its host is in use."""
+    return {"agent_report": [_report_shape(agent) for agent in (await views.list_agents(db)).rows]}
+
+
+@router.post("/update_agent")
+async def update_agent(db: Db, logs: Logs, call: Annotated[Call, requires_key("agents_modify")]) -> Answer:
+    """Enable or disable an Agent, or say what it offers; an override of 0 counts what the host has."""
+    target = call.part(AGENT)
+    _refuse_fixed(target, _AGENT_FIXED, "of an Agent")
+    body = validated(AgentPatch, target.given(*AGENT_FIELDS))
+    return {"agent": _agent_shape(await service.update_agent(db, logs, call.caller, target.id("agent_id"), body))}
+
+
+@router.post("/delete_agent")
+async def delete_agent(db: Db, logs: Logs, call: Annotated[Call, requires_key("agents_delete")]) -> Answer:
+    """Delete an Agent; refused while it has sessions, unless it is gone and `force` is given."""
+    agent_id = call.part(AGENT).id("agent_id")
+    await service.delete_agent(db, logs, call.caller, agent_id, force=call.flag("force"))
+    return {}
+
+
+@router.post("/get_managers", dependencies=[requires_key("managers_view")])
+async def get_managers(db: Db) -> Answer:
+    """All Managers."""
+    return {"managers": [_manager_shape(manager) for manager in await managers.list_managers(db)]}
+
+
+@router.post("/update_manager")
+async def update_manager(db: Db, logs: Logs, call: Annotated[Call, requires_key("managers_modify")]) -> Answer:
+    """Enable or disable a Manager."""
+    target = call.part(MANAGER)
+    body = validated(ManagerPatch, target.given("enabled"))
+    manager_id = target.id("manager_id")
+    await service.update_manager(db, logs, call.caller, manager_id, body)
+    return {"manager": _manager_shape(await service.find_manager(db, manager_id))}
+
+
+def _zone_fields(target: Call) -> Answer:
+    """As in `/api/v1`; the strategy also as `load_strategy`, and written `most_kasms`."""
+    _refuse_fixed(target, _ZONE_FIXED, "of a zone")
+    fields = target.given(*ZONE_FIELDS)
+    if strategy := target.text("load_balancing_strategy") or target.text("load_strategy"):
+        fields["load_balancing_strategy"] = strategy.replace("_", " ").title()
+    return fields
+
+
+def _refuse_fixed(target: Call, fixed: Answer, whose: str) -> None:
+    """Raises Invalid: a field that cannot be changed is to become something else than it is."""
+    for name, value in target.given(*fixed).items():
+        if value != fixed[name]:
+            raise Invalid(f"{name} {whose} is always {fixed[name]!r} here; leave it out.")
+
+
+def _agent_shape(agent: AgentRow) -> Answer:
+    return {
+        "agent_id": agent.agent_id,
+        "server_id": agent.agent_id,
+        "hostname": agent.hostname,
+        "status": agent.status,
+        "enabled": agent.enabled,
+        "draining": agent.draining,
+        "zone_id": agent.zone_id,
+        "zone_name": agent.zone_name,
+        "manager_id": agent.manager_id,
+        "created": date(agent.registered),
+        "last_reported": date(agent.last_reported),
+        "cores": agent.cores,
+        "memory": agent.memory,
+        "gpus": 0,
+        "cores_override": agent.cores_override or 0,
+        "memory_override": agent.memory_override or 0,
+        "cores_allocated": agent.cores_allocated,
+        "memory_allocated": agent.memory_allocated,
+        "kasms": agent.sessions,
+        **_AGENT_FIXED,
+    }
+
+
+def _report_shape(agent: AgentRow) -> Answer:
+    """The free memory is what the host has and does not use; null before the first check-in."""
+    used = agent.memory_used
+    return {
+        "name": agent.hostname,
+        "server_id": agent.agent_id,
+        "zone_name": agent.zone_name,
+        "health": agent.status,
+        "kasms": agent.sessions,
+        "cpu_percent": None if agent.cpu_used is None else round(100 * agent.cpu_used, 1),
+        "memory_total": agent.memory_reported,
+        "memory_used": used,
+        "memory_free": None if used is None else max(agent.memory_reported - used, 0),
+        "disk_space": None,
+        "disk_space_used": None,
+        "disk_space_free": None,
+    }
+
+
+def _manager_shape(manager: ListedManager) -> Answer:
+    """As in `/api/v1`, with dates as they are here."""
+    view = ManagerView.model_validate(manager)
+    return view.model_dump(mode="json") | {
+        "manager_hostname": view.hostname,
+        "first_reported": date(view.first_reported),
+        "last_reported": date(view.last_reported),
+    }
