@@ -41,6 +41,7 @@ from greenroom.api.installation import routes as installation_routes
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
+from greenroom.api.lease import routes as lease_routes
 from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.published import absent
@@ -67,6 +68,7 @@ _V1: Final = (
     login_routes.router,
     session_routes.router,
     launch_routes.router,
+    lease_routes.router,
     command_routes.router,
     share_routes.router,
     pool_routes.router,

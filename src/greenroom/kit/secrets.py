@@ -39,6 +39,7 @@ class Secrets:
         self._token_key = _derived(key, b"greenroom connect token v1")
         self._share_key = _derived(key, b"greenroom share link v1")
         self._viewer_key = _derived(key, b"greenroom viewer token v1")
+        self._lease_key = _derived(key, b"greenroom lease token v1")
         self._machine_key = _derived(key, b"greenroom machine order v1")
         self._device_key = _derived(key, b"greenroom known device v1")
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
@@ -151,6 +152,15 @@ class Secrets:
         viewer_id, dot, _ = token.partition(".")
         is_ours = hmac.compare_digest(token.encode(), self.viewer_token(viewer_id).encode())
         return viewer_id if dot and is_ours else None
+
+    def lease_token(self, lease_id: str, epoch: int) -> str:
+        """The token of a lease: its id and a signature, revoked by raising `epoch` like its session's connect token."""
+        mac = hmac.digest(self._lease_key, f"{lease_id}|{epoch}".encode(), "sha256")
+        return f"{lease_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+    def is_lease_token(self, token: str, lease_id: str, epoch: int) -> bool:
+        """Compared in constant time."""
+        return hmac.compare_digest(token.encode(), self.lease_token(lease_id, epoch).encode())
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
         """Proof that a user logged in on a device: valid until `expires_s`, for the present password."""

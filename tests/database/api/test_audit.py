@@ -185,7 +185,8 @@ PUBLIC_STEPS: Final = [
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
     r"/api/(internal/.*"
-    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|shares/.*|connect.*"  # people's own doing, with rows of their own
+    # people's own doing, with rows of their own
+    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|leases.*|shares/.*|connect.*"
     r"|catalogues/.*/read)"  # what is published is read again
     r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
     r"|join_kasm))"

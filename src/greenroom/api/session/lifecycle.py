@@ -135,7 +135,9 @@ async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -
 
 
 async def clocks_now(db: Database, session: Session) -> Clocks:
-    """The clocks of a user's session, by the present settings."""
+    """The clocks of a user's session, by the present settings; a lease's stay as they are."""
+    if session.clocks.leased:
+        return session.clocks
     settings = await settings_of(db, session.user_id)
     return clocks_of(settings, session.image_time_limit, session.image_friendly_name)
 

@@ -19,7 +19,7 @@ from greenroom.api.session import lifecycle, published_shares, service
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.share_service import SharingDep
-from greenroom.api.session.streams import Streams, StreamUrls, token_of
+from greenroom.api.session.streams import Streams, StreamUrls, connect_url, token_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
@@ -36,11 +36,6 @@ _NEVER_ON: Final = (
     "lock_sharing_video_mode",
 )
 """Client settings that clients expect and that are not offered."""
-
-
-def connect_url(session_id: str, user_id: str, token: str) -> str:
-    """Address of a session in the console, relative to the deployment."""
-    return f"/#/connect/kasm/{session_id}/{user_id}/{token}"
 
 
 def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) -> Answer:

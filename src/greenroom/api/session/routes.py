@@ -29,7 +29,6 @@ from greenroom.api.session.schemas import (
 from greenroom.api.session.service import session_for
 from greenroom.api.session.streams import Streams, StreamUrls, connection_of, stream_url_of
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import Invalid
 from greenroom.core.listing import Order, order_of, words_of
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.database import Database
@@ -129,7 +128,7 @@ async def launch_session(
 
     The same `Idempotency-Key` gives the same session; 409 `no-resources` says what is missing where.
     """
-    user_id = _launching_user(caller, body.user_id)
+    user_id = service.launching_user(caller, body.user_id, caller.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
     result = await launcher.launch_for(
         caller,
@@ -159,14 +158,6 @@ async def launch_session(
         stream_url=streams.of(result.proxy, result.agent_id, result.session_id),
         connect_url=f"/session/{result.session_id}",
     )
-
-
-def _launching_user(caller: Caller, user_id: UUID | None) -> str:
-    launching = str(user_id) if user_id else caller.user_id
-    if launching is None:
-        raise Invalid("An API key has no account of its own; name the session's user with user_id.")
-    caller.require(USER if launching == caller.user_id else "users_auth_session")
-    return launching
 
 
 @router.get("/sessions/{session_id}")

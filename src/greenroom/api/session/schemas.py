@@ -25,7 +25,8 @@ Environment = Annotated[dict[EnvironmentName, Text], Field(max_length=100, descr
 Argument = Annotated[Text, Field(max_length=65536)]
 
 
-def _web_address(text: str) -> str:
+def web_address(text: str) -> str:
+    """A validator: an address that a session may open, or nothing."""
     if text and (problem := web_address_problem(text)):
         raise ValueError(problem)
     return text
@@ -102,7 +103,7 @@ class SessionCreate(Body):
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
     zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
     environment: Environment = {}
-    kasm_url: Annotated[Text, AfterValidator(_web_address), Field(description="opened in the session")] = ""
+    kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="opened in the session")] = ""
     network_id: Annotated[
         Text | None,
         Field(description="excludes staged sessions; a session is on the installation's network all the same"),
@@ -221,7 +222,7 @@ class CommandCreate(Body):
 class Go(Body):
     """A new address for a running session."""
 
-    kasm_url: Annotated[Text, AfterValidator(_web_address), Field(min_length=1)]
+    kasm_url: Annotated[Text, AfterValidator(web_address), Field(min_length=1)]
 
 
 class CommandView(View):

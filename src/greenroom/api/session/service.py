@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import UUID
 
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import Resolved, resolve
-from greenroom.core.errors import Forbidden, NotFound
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import Forbidden, Invalid, NotFound
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.progress import Progress, Queue, progress
@@ -32,6 +34,20 @@ async def session_for(db: Database, caller: Caller, session_id: str, code: str, 
     if not is_own(caller, session) and not caller.may(code):
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
     return session
+
+
+def launching_user(caller: Caller, user_id: UUID | None, otherwise: str | None) -> str:
+    """Who is to have the session that a caller asks for: the user that they name, or the one meant `otherwise`.
+
+    Raises:
+        Invalid: there is no such user to take.
+        Forbidden: it is another user, and the caller may not act for users.
+    """
+    launching = str(user_id) if user_id else otherwise
+    if launching is None:
+        raise Invalid("An API key has no account of its own; name the session's user with user_id.")
+    caller.require(USER if launching == caller.user_id else "users_auth_session")
+    return launching
 
 
 def may_know_causes(caller: Caller) -> bool:

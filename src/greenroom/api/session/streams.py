@@ -38,6 +38,11 @@ class StreamUrls:
         )
         return f"{origin}{proxy.path_of(agent_id, session_id)}/"
 
+    @property
+    def page_origin(self) -> str:
+        """Where the console is, as the caller came to it."""
+        return f"https://{self.request_host}" if self.request_host else self.config.public_url
+
     def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
         """Where programs find the stream's path: the deployment itself, or without Proxy Connections the zone's own."""
         url = urlsplit(proxy.direct_origin(self.request_host) or self.config.public_url)
@@ -49,6 +54,11 @@ async def _stream_urls(request: Request) -> StreamUrls:
 
 
 Streams = Annotated[StreamUrls, Depends(_stream_urls)]
+
+
+def connect_url(session_id: str, user_id: str, token: str) -> str:
+    """Address of a session in the console, relative to the deployment."""
+    return f"/#/connect/kasm/{session_id}/{user_id}/{token}"
 
 
 def stream_url_of(session: Session, streams: StreamUrls) -> str | None:

@@ -14,7 +14,7 @@ from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
-from greenroom.core.session.expiry import clocks_of
+from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import command_of, commands_problem
 from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec, File, ProfileMode
@@ -43,6 +43,8 @@ class LaunchRequest:
     idempotency_key: str | None = None
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
     """Zone id → what the user's browser measured."""
+    lease_s: float | None = None
+    """It is leased for so long; None = its user's settings say how long it lives."""
 
     def body(self) -> str:
         """What must be equal if the idempotency key is equal."""
@@ -143,8 +145,8 @@ def planned(
         NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, or a command of the workspace would be root's beside a folder that the session
-            can write to.
+        Invalid: there is no such zone, the lease is longer than the user's sessions may live, or a command of the
+            workspace would be root's beside a folder that the session can write to.
         NoResources: there is no zone at all.
     """
     if (repeated := snapshot.repeated) is not None:
@@ -156,6 +158,7 @@ def planned(
     max_sessions = int(facts.value("max_kasms_per_user"))
     if snapshot.num_sessions >= max_sessions:
         raise limit_reached(max_sessions)
+    clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)
     begins_in, nearer = _begins_in(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
     extras = _extras_of(request, snapshot, facts, decrypt)
@@ -172,7 +175,7 @@ def planned(
             user=SessionUser(
                 user_id=request.user_id,
                 launch_id=launch_id,
-                clocks=clocks_of(facts.settings, image.session_time_limit, image.friendly_name),
+                clocks=clocks if request.lease_s is None else lease_clocks(request.lease_s, clocks),
                 kasm_url=request.kasm_url,
                 client_settings=client_settings_of(facts.settings),
                 idempotency_key=request.idempotency_key,

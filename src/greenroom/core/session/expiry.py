@@ -3,8 +3,9 @@
 **Keepalive**: no user viewed the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
 starts at the assignment, at every keepalive and at a resume, and stands still while the session is stopped or paused.
 **Time limit**: the smaller `session_time_limit` of group and workspace, 0 = none. It starts at the assignment, is
-extended by nothing, and always ends in deletion. Invariants, tested as properties: nothing is done while it is quiet or
-before a clock is over; every action is an edge of `states.ALLOWED`.
+extended by nothing, and always ends in deletion. A leased session has one clock, its deadline: a time limit that the
+lease's holder alone extends, and a keepalive that is over at the same moment. Invariants, tested as properties: nothing
+is done while it is quiet or before a clock is over; every action is an edge of `states.ALLOWED`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, cast
 
 from greenroom.core.access.group_settings import Resolved
+from greenroom.core.errors import Invalid
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, SessionStatus
 
 ExpiryAction = Literal["delete", "stop", "pause"]
@@ -35,6 +37,7 @@ class Clocks:
     keepalive_from: str = ""
     action_from: str = ""
     time_limit_from: str = ""
+    leased: bool = False
 
     @property
     def first_s(self) -> float:
@@ -58,6 +61,17 @@ def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, ima
         action_from=settings["keepalive_expiration_action"].trace,
         time_limit_from=limit_from,
     )
+
+
+def lease_clocks(seconds: float, allowed: Clocks) -> Clocks:
+    """The clocks of a session that is leased for so long by a user with the clocks `allowed`.
+
+    Raises:
+        Invalid: the time limit of their sessions is shorter; names where it comes from.
+    """
+    if 0 < allowed.time_limit_s < seconds:
+        raise Invalid(f"A lease cannot last {seconds:g} s here: {allowed.time_limit_from}.")
+    return Clocks(keepalive_s=seconds, time_limit_s=seconds, leased=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +135,8 @@ def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
 
 
 def _at_limit(session: SessionLifetime, limit: datetime) -> Expiry:
+    if session.clocks.leased:
+        return _expiry(session, "delete", limit, "lease", "Its lease is over.")
     source = session.clocks.time_limit_from or "`session_time_limit`"
     return _expiry(session, "delete", limit, "session_time_limit", f"Its time limit is over: {source}.")
 

@@ -22,6 +22,7 @@ from greenroom.core.workspace.session_spec import CpuMode, StoredSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
+from greenroom.db.lease.leases import move_lease
 from greenroom.db.session.lifecycle import CLOCKS
 from greenroom.db.session.sessions import begin_end
 from greenroom.db.session.shares import move_shares
@@ -231,6 +232,7 @@ async def supersede(
         (old.idempotency_key, old.idempotency_body, old.auth_epoch, session_id),
     )
     await move_shares(connection, old.session_id, session_id)
+    await move_lease(connection, old.session_id, session_id)
     await connection.execute(
         "UPDATE launches SET session_id = %s, zone_id = %s, outcome = %s, steps = steps || %s WHERE launch_id = %s",
         (session_id, zone_id, outcome, Jsonb(steps), old.launch_id),

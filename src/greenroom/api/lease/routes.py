@@ -1,0 +1,74 @@
+"""Leases: a warm session for a program, with a deadline and a token that opens it alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+
+from greenroom.api.deps import Db
+from greenroom.api.lease import service
+from greenroom.api.lease.access import holds_lease
+from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
+from greenroom.api.lease.service import LeasingDep
+from greenroom.api.paging import Paging
+from greenroom.api.security import Caller, requires_one_of
+from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY
+from greenroom.core.access.permissions import USER
+from greenroom.db.lease import leases
+from greenroom.db.lease.leases import NEWEST_FIRST, Lease, LeaseFilter
+
+router = APIRouter(tags=["leases"])
+
+
+@router.post("/leases", status_code=201)
+async def create_lease(
+    body: LeaseCreate,
+    request: Request,
+    leasing: LeasingDep,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session")],
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
+) -> LeaseGranted:
+    """Lease a session: a staged one where there is one, by the order and with the trace of every launch.
+
+    At its deadline it is deleted, even if its holder still uses it. The same `Idempotency-Key` gives the same lease.
+    """
+    zone = request.headers.get("x-greenroom-zone") or None
+    return await service.create(leasing, caller, body, gateway_zone=zone, idempotency_key=idempotency_key or None)
+
+
+@router.get("/leases")
+async def list_leases(
+    db: Db,
+    page: Paging,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", "sessions_view")],
+    tag: Annotated[str | None, Query(max_length=201, description="a word, or name=word")] = None,
+    ended: Annotated[bool, Query(description="also those whose session was deleted in the last days")] = False,
+) -> list[LeaseView]:
+    """Leases, newest first: all with `sessions_view`, otherwise those that the caller holds."""
+    wanted = LeaseFilter(tag=tag, ended=ended)
+    if not caller.may("sessions_view"):
+        wanted = LeaseFilter(tag=tag, ended=ended, user_id=caller.user_id, key_id=caller.key_id)
+    found = await leases.list_leases(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [LeaseView.model_validate(lease) for lease in page.rows(found, NEWEST_FIRST)]
+
+
+@router.get("/leases/{lease_id}")
+async def get_lease(lease: Annotated[Lease, holds_lease("sessions_view")]) -> LeaseView:
+    """One lease, also one that is over, as long as its session is remembered."""
+    return LeaseView.model_validate(lease)
+
+
+@router.patch("/leases/{lease_id}")
+async def extend_lease(
+    body: LeaseExtension, leasing: LeasingDep, lease: Annotated[Lease, holds_lease("sessions_modify")]
+) -> LeaseView:
+    """Move the deadline to so many seconds from now, which may also be earlier than it was."""
+    await service.extend(leasing, lease, body.seconds)
+    return LeaseView.model_validate(await leases.get_lease(leasing.db, lease.lease_id))
+
+
+@router.delete("/leases/{lease_id}", status_code=204)
+async def release_lease(leasing: LeasingDep, lease: Annotated[Lease, holds_lease("sessions_delete")]) -> None:
+    """End the lease: its session is destroyed and goes to no one else. Doing so again is a success."""
+    await service.release(leasing, lease)

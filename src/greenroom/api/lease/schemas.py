@@ -1,0 +1,86 @@
+"""The bodies of leases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from greenroom.api.bodies import Body, Name, Text, View
+from greenroom.api.session.schemas import Environment, web_address
+
+Seconds = Annotated[int, Field(ge=60, le=86400, description="how long it lasts, from now")]
+Word = Annotated[Name, Field(max_length=100)]
+Tags = Annotated[
+    list[Word] | dict[Word, Annotated[Text, Field(max_length=100)]],
+    Field(max_length=20, description="words to find leases by, plain or with names"),
+]
+
+
+class LeaseOptions(Body):
+    """What a launch may be asked for; the fields mean what they do when a session is launched."""
+
+    zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
+    environment: Environment = {}
+    kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="opened in the session")] = ""
+    persistent_profile_mode: Annotated[
+        Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
+    ] = None
+
+
+class LeaseCreate(Body):
+    """A lease: a session with a deadline, for a program."""
+
+    workspace: Annotated[Name, Field(description="its friendly name, or its image_id")]
+    seconds: Seconds
+    user_id: Annotated[
+        UUID | None, Field(description="whose session it is; null = the caller's, for an API key its owner's")
+    ] = None
+    options: LeaseOptions | None = None
+    tags: Tags | None = None
+
+
+class LeaseExtension(Body):
+    """A new deadline."""
+
+    seconds: Seconds
+
+
+class LeaseView(View):
+    """A lease, and how its session is."""
+
+    lease_id: UUID
+    session_id: UUID
+    user_id: UUID | None
+    username: str | None
+    holder: Annotated[str, Field(description="who asked for it")]
+    image_id: UUID
+    image_friendly_name: str
+    zone_name: str
+    outcome: Annotated[Literal["staged", "on_demand"], Field(description="where the session came from")]
+    status: Annotated[str, Field(description="of the session")]
+    tags: Tags
+    created: datetime
+    expires: Annotated[datetime | None, Field(description="the deadline: then the session is deleted")]
+    ended: datetime | None
+    ended_reason: str | None
+
+
+class LeaseUrls(View):
+    """Where the session is; null = not offered."""
+
+    page: Annotated[str, Field(description="the page of the session, for a person")]
+    websocket: Annotated[str | None, Field(description="its stream (RFB); null while it has no Agent")]
+    cdp: str | None = None
+    webdriver: str | None = None
+    mcp: str | None = None
+    live: str | None = None
+
+
+class LeaseGranted(LeaseView):
+    """A new lease, with what opens it."""
+
+    token: Annotated[str, Field(description="Authorization: Bearer, for this lease alone, until it is over")]
+    urls: LeaseUrls

@@ -1,0 +1,118 @@
+"""Makes, extends and releases leases. A lease is a launch like any other; its deadline takes the place of its user's
+clocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+
+from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
+from greenroom.api.launch.service import Launcher, LaunchRequest
+from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
+from greenroom.api.security import Caller
+from greenroom.api.session import service
+from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
+from greenroom.core.errors import Invalid, NotFound, WrongState
+from greenroom.core.session.expiry import clocks_of, lease_clocks
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease import leases
+from greenroom.db.lease.leases import Lease
+from greenroom.db.session import views
+from greenroom.db.workspace.images import find_image
+from greenroom.kit.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class Leasing:
+    """The parts that making and ending a lease needs."""
+
+    db: Database
+    launcher: Launcher
+    logs: LogWriter
+    secrets: Secrets
+    streams: StreamUrls
+
+
+async def _leasing(db: Db, launcher: LauncherDep, logs: Logs, secrets: SecretsDep, streams: Streams) -> Leasing:
+    return Leasing(db, launcher, logs, secrets, streams)
+
+
+LeasingDep = Annotated[Leasing, Depends(_leasing)]
+
+
+async def create(
+    leasing: Leasing, caller: Caller, body: LeaseCreate, *, gateway_zone: str | None, idempotency_key: str | None
+) -> LeaseGranted:
+    """Lease a session; the same idempotency key gives the same lease. `gateway_zone` as in `LaunchRequest`.
+
+    Raises:
+        Invalid, Forbidden, NotFound, SessionLimit, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
+            lease would last longer than its user's sessions may live.
+    """
+    user_id = service.launching_user(caller, body.user_id, caller.user_id or caller.owner_id)
+    image_id = await find_image(leasing.db, body.workspace)
+    if image_id is None:
+        raise NotFound(f"There is no workspace {body.workspace}; `workspace` is its friendly name or its image_id.")
+    options = body.options or LeaseOptions()
+    launched = await leasing.launcher.launch_for(
+        caller,
+        LaunchRequest(
+            user_id=user_id,
+            image_id=image_id,
+            zone_id=str(options.zone_id) if options.zone_id else None,
+            gateway_zone=gateway_zone,
+            request_host=leasing.streams.request_host,
+            environment=dict(options.environment),
+            kasm_url=options.kasm_url,
+            persistent_profile_mode=options.persistent_profile_mode,
+            idempotency_key=idempotency_key,
+            lease_s=float(body.seconds),
+        ),
+    )
+    lease_id = await leases.insert_lease(
+        leasing.db, launched.session_id, key_id=caller.key_id, holder=caller.name, tags=body.tags or []
+    )
+    return await granted(leasing, await leases.get_lease(leasing.db, lease_id))
+
+
+async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:
+    """A lease with its token and addresses, for its holder."""
+    session = await views.get_session(leasing.db, lease.session_id)
+    stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
+    return LeaseGranted(
+        **LeaseView.model_validate(lease).model_dump(),
+        token=leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch),
+        urls=LeaseUrls(
+            page=leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token),
+            websocket=f"wss{stream.removeprefix('https')}websockify?token={token}" if stream else None,
+        ),
+    )
+
+
+async def extend(leasing: Leasing, lease: Lease, seconds: int) -> None:
+    """Move the deadline to so long from now.
+
+    Raises:
+        Invalid: its user's sessions may not live so long.
+        WrongState: it is over.
+    """
+    session = await views.get_session(leasing.db, lease.session_id)
+    settings = await service.settings_of(leasing.db, session.user_id)
+    allowed = clocks_of(settings, session.image_time_limit, session.image_friendly_name)
+    lease_clocks(seconds, allowed)
+    if await leases.extend(leasing.db, session.session_id, seconds, allowed.time_limit_s):
+        return
+    now = await leases.get_lease(leasing.db, lease.lease_id)
+    if now.status in leases.EXTENDABLE:
+        raise Invalid(f"The session of this lease cannot live {seconds} s more: {allowed.time_limit_from}.")
+    raise WrongState(f"The lease is over: its session is {now.status}.")
+
+
+async def release(leasing: Leasing, lease: Lease) -> None:
+    """End a lease and its session, which is destroyed; doing so again is a success."""
+    session = await views.get_session(leasing.db, lease.session_id)
+    await service.destroy(leasing.db, leasing.logs, session, "its lease was released")

@@ -1,0 +1,125 @@
+"""Leases of sessions: who holds one, and until when. All else of a lease is its session's.
+
+The deadline is the session's time limit, so that the Primary ends a leased session like any other whose clock is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import found
+from greenroom.core.listing import Order
+from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
+from greenroom.db.database import Connection, Database
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.session.views import STATUS
+
+Tags = list[str] | dict[str, str]
+EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A lease with what is shown of its session. `expires` is the deadline, `auth_epoch` as in the session's row."""
+
+    lease_id: str
+    session_id: str
+    key_id: str | None
+    holder: str
+    tags: Tags
+    user_id: str | None
+    username: str | None
+    image_id: str
+    image_friendly_name: str
+    zone_name: str
+    outcome: str
+    status: SessionStatus
+    auth_epoch: int
+    created: datetime
+    expires: datetime | None
+    ended: datetime | None
+    ended_reason: str | None
+
+
+_SELECT: Final[LiteralString] = (
+    "l.lease_id::text, l.session_id::text, l.key_id, l.holder, l.tags, s.user_id::text, u.username, s.image_id::text,"
+    " i.friendly_name AS image_friendly_name, z.zone_name, "
+    + STATUS
+    + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, s.auth_epoch,"
+    " l.created, s.time_limit_ends AS expires, s.ended, s.ended_reason"
+)
+_FROM: Final[LiteralString] = """
+  FROM leases l JOIN sessions s USING (session_id) LEFT JOIN images i USING (image_id)
+  LEFT JOIN zones z ON z.zone_id = s.zone_id LEFT JOIN users u ON u.user_id = s.user_id
+"""
+_LISTING: Final = Listing({"created": Column("l.created", "timestamptz")}, key="l.lease_id", source=_FROM)
+NEWEST_FIRST: Final = Order("created", descending=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseFilter:
+    """Which leases a list shows; None = any. `ended`: also those whose session has ended. `tag` is one of its words, or
+    `name=word`."""
+
+    user_id: str | None = None
+    key_id: str | None = None
+    tag: str | None = None
+    ended: bool = False
+
+
+async def list_leases(db: Database, wanted: LeaseFilter, *, after: Position | None, limit: int) -> Part[Lease]:
+    """Leases that match, newest first."""
+    conditions = Conditions()
+    if wanted.user_id is not None:
+        conditions.add("s.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
+    if wanted.key_id is not None:
+        conditions.add("l.key_id = %(key_id)s", key_id=wanted.key_id)
+    if not wanted.ended:
+        conditions.add("s.status <> 'deleted'")
+    if wanted.tag is not None:
+        name, equals, word = wanted.tag.partition("=")
+        tag = {name: word} if equals else [name]
+        conditions.add("l.tags @> %(tag)s", tag=Jsonb(tag))
+    return await _LISTING.read(db, Lease, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
+
+
+async def get_lease(db: Database, lease_id: str) -> Lease:
+    """Raises NotFound: there is none with this id."""
+    lease = await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = %s", (lease_id,))
+    return found(lease, "lease", lease_id)
+
+
+async def insert_lease(db: Database, session_id: str, *, key_id: str | None, holder: str, tags: Tags) -> str:
+    """Write down who holds a session; returns the lease's id, for a repeated request that of the first one."""
+    rows = await db.write(
+        "INSERT INTO leases (session_id, key_id, holder, tags) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT (session_id) DO UPDATE SET session_id = EXCLUDED.session_id RETURNING lease_id::text",
+        (session_id, key_id, holder, Jsonb(tags)),
+    )
+    return rows[0]["lease_id"]
+
+
+async def extend(db: Database, session_id: str, seconds: float, longest_s: float) -> bool:
+    """Move the deadline of a leased session to so long from now; it may live `longest_s` in all (0 = without limit).
+    False = it would live longer, or is ending.
+    """
+    rows = await db.write(
+        "UPDATE sessions SET keepalive = lasts.since, expires = lasts.until, time_limit_ends = lasts.until,"
+        " expiry = expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
+        " FROM (SELECT session_id, since, since + make_interval(secs => %(seconds)s) AS until,"
+        "  extract(epoch FROM since - assigned)::double precision + %(seconds)s AS whole_s"
+        "  FROM sessions, clock_timestamp() AS since WHERE session_id = %(id)s) lasts"
+        " WHERE sessions.session_id = lasts.session_id AND status = ANY(%(extendable)s) AND user_id IS NOT NULL"
+        " AND (%(longest_s)s = 0 OR lasts.whole_s <= %(longest_s)s) RETURNING 1",
+        {"id": session_id, "seconds": float(seconds), "longest_s": float(longest_s), "extendable": EXTENDABLE},
+    )
+    return bool(rows)
+
+
+async def move_lease(connection: Connection, old_session_id: str, session_id: str) -> None:
+    """A session took the place of another one, which was leased."""
+    await connection.execute("UPDATE leases SET session_id = %s WHERE session_id = %s", (session_id, old_session_id))

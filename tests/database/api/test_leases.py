@@ -1,0 +1,149 @@
+"""Leases: a session with a deadline, for a program; its token opens it alone."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.database.api.client import Client, MakeClient
+from tests.database.api.staging import Stage
+
+from greenroom.db.database import Database
+
+LEASES = "/api/v1/leases"
+HOUR = 3600
+
+
+@pytest.fixture
+async def friendly_name(stage: Stage) -> str:
+    return (await stage.admin.only("/api/v1/images"))["friendly_name"]
+
+
+async def leased(client: Client, workspace: str, **body: Any) -> dict[str, Any]:
+    return await client.make(LEASES, **{"workspace": workspace, "seconds": HOUR} | body)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def seconds_left(lease: dict[str, Any]) -> float:
+    return (datetime.fromisoformat(lease["expires"]) - datetime.now(UTC)).total_seconds()
+
+
+async def test_a_user_leases_a_workspace_by_its_name_until_a_deadline(ada: Client, friendly_name: str):
+    lease = await leased(ada, friendly_name, tags={"job": "42"})
+    assert (lease["outcome"], lease["tags"], lease["username"]) == ("on_demand", {"job": "42"}, "ada@example.org")
+    assert HOUR - 60 < seconds_left(lease) <= HOUR
+    assert lease["urls"]["page"].startswith(f"https://127.0.0.1:8443/#/connect/kasm/{lease['session_id']}/")
+    assert lease["urls"]["websocket"].startswith("wss://127.0.0.1:8445/")
+    assert [one["lease_id"] for one in await ada.read(LEASES, tag="job=42")] == [lease["lease_id"]]
+    assert await ada.read(LEASES, tag="job=43") == []
+
+
+async def test_a_staged_session_is_leased_where_there_is_one(stage: Stage, ada: Client, friendly_name: str):
+    await stage.staged(await stage.config(), 1)
+    lease = await leased(ada, friendly_name)
+    assert lease["outcome"] == "staged"
+    assert HOUR - 60 < seconds_left(lease) <= HOUR
+
+
+async def test_its_token_opens_this_lease_alone(
+    ada: Client, anonymous: Client, with_user: MakeClient, friendly_name: str
+):
+    one, other = await leased(ada, friendly_name), await leased(ada, friendly_name)
+    address = f"{LEASES}/{one['lease_id']}"
+    shown = await anonymous.get(address, headers=bearer(one["token"]))
+    assert (shown.status_code, shown.json()["session_id"]) == (200, one["session_id"])
+    for token in (other["token"], "no token", f"{one['lease_id']}.", ""):
+        assert (await anonymous.get(address, headers=bearer(token))).status_code == 401
+    unknown = await anonymous.get(f"{LEASES}/{uuid.uuid4()}", headers=bearer(one["token"]))
+    assert unknown.status_code == 401
+    eve = await with_user("eve@example.org")
+    assert (await eve.refused(404, f"GET {address}")).startswith("not-found")
+    assert await eve.read(LEASES) == []
+
+
+async def test_releasing_it_destroys_the_session_and_the_token(ada: Client, anonymous: Client, friendly_name: str):
+    lease = await leased(ada, friendly_name)
+    address, token = f"{LEASES}/{lease['lease_id']}", bearer(lease["token"])
+    assert (await anonymous.delete(address, headers=token)).status_code == 204
+    session = await ada.read(f"/api/v1/sessions/{lease['session_id']}")
+    assert (session["status"], session["ended_reason"]) == ("deleting", "its lease was released")
+    assert (await anonymous.get(address, headers=token)).status_code == 401
+    assert (await ada.delete(address)).status_code == 204
+    assert "over" in await ada.refused(409, f"PATCH {address}", {"seconds": 60})
+
+
+async def test_its_deadline_is_moved_from_now_and_viewers_do_not_move_it(ada: Client, db: Database, friendly_name: str):
+    lease = await leased(ada, friendly_name)
+    address = f"{LEASES}/{lease['lease_id']}"
+    shorter = await ada.change(address, seconds=60)
+    assert 0 < seconds_left(shorter) <= 60
+    longer = await ada.change(address, seconds=2 * HOUR)
+    assert 2 * HOUR - 60 < seconds_left(longer) <= 2 * HOUR
+    await ada.post(f"/api/v1/sessions/{lease['session_id']}/keepalives")
+    assert 2 * HOUR - 60 < seconds_left(await ada.read(address)) <= 2 * HOUR
+    (session,) = await db.fetch("SELECT expires, time_limit_ends FROM sessions")
+    assert session["time_limit_ends"] - session["expires"] < timedelta(seconds=1)
+    shown = await ada.read(f"/api/v1/sessions/{lease['session_id']}")
+    assert (shown["expires_action"], shown["expires_reason"]) == ("delete", "Its lease is over.")
+
+
+async def test_it_does_not_outlive_the_time_limit_of_its_user(
+    ada: Client, admin: Client, db: Database, friendly_name: str
+):
+    await db.write("UPDATE images SET session_time_limit = 600")
+    refusal = await ada.refused(422, f"POST {LEASES}", {"workspace": friendly_name, "seconds": 601})
+    assert "601 s" in refusal
+    assert "`session_time_limit` = 600 of workspace" in refusal
+    lease = await leased(ada, friendly_name, seconds=600)
+    await db.write("UPDATE sessions SET assigned = assigned - interval '5 minutes'")
+    assert "400 s" in await ada.refused(422, f"PATCH {LEASES}/{lease['lease_id']}", {"seconds": 400})
+    await ada.change(f"{LEASES}/{lease['lease_id']}", seconds=200)
+
+
+async def test_the_same_idempotency_key_gives_the_same_lease(ada: Client, friendly_name: str):
+    body, key = {"workspace": friendly_name, "seconds": HOUR}, {"Idempotency-Key": "one"}
+    first = await ada.post(LEASES, json=body, headers=key)
+    again = await ada.post(LEASES, json=body, headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert {k: again.json()[k] for k in ("lease_id", "session_id", "token")} == {
+        k: first.json()[k] for k in ("lease_id", "session_id", "token")
+    }
+    other = await ada.post(LEASES, json=body | {"seconds": 60}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency-mismatch")
+
+
+async def test_a_key_leases_for_its_owner_and_holds_what_it_leased(
+    stage: Stage, with_key: MakeClient, ada: Client, friendly_name: str
+):
+    del stage
+    refusal = await (await with_key("users_auth_session")).refused(
+        422, f"POST {LEASES}", {"workspace": friendly_name, "seconds": 60}
+    )
+    assert "user_id" in refusal  # made by the installation's key, it has no owner
+    program, other = await with_key("users_auth_session"), await with_key("users_auth_session")
+    lease = await leased(program, friendly_name, user_id=await ada.own_id())
+    assert [one["lease_id"] for one in await program.read(LEASES)] == [lease["lease_id"]]
+    assert await other.read(LEASES) == []
+    await other.refused(404, f"DELETE {LEASES}/{lease['lease_id']}")
+    assert (await program.delete(f"{LEASES}/{lease['lease_id']}")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"workspace": "Nothing", "seconds": 60}, 404),
+        ({"workspace": "", "seconds": 60}, 422),
+        ({"workspace": "X", "seconds": 59}, 422),
+        ({"workspace": "X", "seconds": 86401}, 422),
+        ({"workspace": "X", "seconds": 60, "options": {"gpu": 1}}, 422),
+        ({"seconds": 60}, 422),
+    ],
+)
+async def test_what_cannot_be_leased_is_refused(ada: Client, body: dict[str, Any], status: int):
+    answer = await ada.post(LEASES, json=body)
+    assert (answer.status_code, bool(answer.json()["detail"])) == (status, True)
