@@ -24,11 +24,13 @@ READY_PATH: Final = "/__ready"
 
 class Admission(Message, frozen=True, kw_only=True):
     """A viewer who is let in at this gateway. `addresses` are host:port of the session's page and of what is
-    beside it; `client` is the viewer's connection, of a guest always, of the session's user for websockets."""
+    beside it; `client` is the viewer's connection, of a guest always, of the session's user for websockets. `database`
+    as in `core.session.streams.Grant`."""
 
     session_id: str
     user_id: str
     epoch: int
+    database: str = ""
     viewer_id: str = ""
     access: Access = "control"
     addresses: tuple[str, ...] = ()

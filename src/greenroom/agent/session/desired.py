@@ -65,6 +65,8 @@ class DesiredSessions:
         """Sessions that are not in it and whose containers are to be destroyed."""
         self.is_known = False
         """Whether a whole list came since the start."""
+        self.database = ""
+        """Of which it is (`db_epoch`)."""
         self.changed = Signal[ListChange]()
 
     @property
@@ -91,6 +93,7 @@ class DesiredSessions:
         if answer.term > self.term_seen:
             self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
+            self.database = answer.db_epoch
             self._take(answer.desired, kept={})
         elif answer.changes is not None and answer.changes.since == self.digest:
             self._take_changes(answer.changes)
@@ -113,7 +116,8 @@ class DesiredSessions:
 
     def new_database(self) -> None:
         """The database was restored from a backup, or a standby was promoted: the list does not count any more, the
-        highest term does. Until the next one comes viewers are let in by it; then who is not permitted any more is cut.
+        highest term does. Until the next one comes viewers are let in by it; then who is not permitted any more is cut,
+        also who was granted more than the new database knows of.
         """
         self._marks, self.condemned, self.is_known, self._digest = {}, frozenset(), False, None
 

@@ -143,6 +143,7 @@ class Sessions:
             services=container.services if container else {},
             authorised=desired.authorised,
             handed_over=desired.assignment is None or (handover is not None and handover.state == "assigned"),
+            database=self.desired.database,
         )
 
     def states(self) -> list[ObservedState]:

@@ -264,7 +264,7 @@ class StreamAuthoriser:
             raise Forbidden("The session runs on another host now; ask for its status again.")
         reason = refusal_by_agent(
             session_id=session.session_id,
-            permitted=permitted_by(session.authorised),
+            permitted=permitted_by(session),
             handed_over=session.handed_over,
             address=session.address,
         )
@@ -303,7 +303,7 @@ class StreamAuthoriser:
 
     def _is_trusted(self, viewer: Viewer) -> bool:
         session = self._sessions.get(viewer.shows)
-        if session is None or not still_holds(viewer.grant, permitted_by(session.authorised)):
+        if session is None or not still_holds(viewer.grant, permitted_by(session)):
             return False
         ages_s = [self._clock() - at for at in (viewer.confirmed_at, self._last_fresh()) if at is not None]
         return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
@@ -323,6 +323,7 @@ class StreamAuthoriser:
             shows=verdict.session_id or asked.session_id,
             user_id=verdict.user_id,
             epoch=verdict.epoch,
+            database=asked.database,
             confirmed_at=self._clock(),
             ttl_s=verdict.viewer_ttl_s,
             address="",
@@ -340,7 +341,7 @@ class StreamAuthoriser:
 
     def _is_permitted(self, viewer: Viewer) -> bool:
         session = self._sessions.get(viewer.shows)
-        return session is None or still_holds(viewer.grant, permitted_by(session.authorised))
+        return session is None or still_holds(viewer.grant, permitted_by(session))
 
     async def _listed(self, viewer: Viewer) -> None:
         """Wait for the list in which a guest stands who joined a moment ago."""
@@ -354,7 +355,7 @@ class StreamAuthoriser:
         self._relisted.set()
         self.gateways.changed(session_id)
         session = self._sessions.get(session_id)
-        for viewer in self._viewers.forget_revoked(session_id, permitted_by(session.authorised) if session else None):
+        for viewer in self._viewers.forget_revoked(session_id, permitted_by(session)):
             if viewer.viewer_id:
                 here = [connection for connection in viewer.connections if not connection.gateway]
                 self._cutter.cut_clients_soon(session_id, here)

@@ -122,6 +122,7 @@ class Gateways:
             session_id=session.session_id,
             user_id=viewer.user_id,
             epoch=viewer.epoch,
+            database=viewer.database,
             viewer_id=viewer.viewer_id,
             access=viewer.access,
             addresses=tuple(sorted({session.address or "", *session.services.values()} - {""})),
@@ -228,9 +229,13 @@ class Gateways:
 
 def _holds(admission: Admission, session: SessionSnapshot) -> bool:
     grant = Grant(
-        user_id=admission.user_id, epoch=admission.epoch, viewer_id=admission.viewer_id, access=admission.access
+        user_id=admission.user_id,
+        epoch=admission.epoch,
+        viewer_id=admission.viewer_id,
+        access=admission.access,
+        database=admission.database,
     )
-    return still_holds(grant, permitted_by(session.authorised))
+    return still_holds(grant, permitted_by(session))
 
 
 def _client(asked: Check, position: int) -> Connection | None:

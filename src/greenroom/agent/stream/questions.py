@@ -23,7 +23,6 @@ from greenroom.core.session.streams import (
 from greenroom.core.session.targets import Target
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.gateways import GATEWAY_HEADER
-from greenroom.wire.messages import Authorised
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,13 @@ def check_watching(headers: Headers, viewer: Viewer, target: Target) -> None:
         raise Forbidden(reason)
 
 
-def permitted_by(authorised: Authorised | None) -> Permitted | None:
+def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
     """Who may see the session, by the desired list."""
-    if authorised is None:
+    if session is None or (authorised := session.authorised) is None:
         return None
-    return Permitted(user_id=authorised.user_id, epoch=authorised.epoch, guests=authorised.guests)
+    return Permitted(
+        user_id=authorised.user_id, epoch=authorised.epoch, database=session.database, guests=authorised.guests
+    )
 
 
 def tokens_in(header: str) -> Iterator[Shown]:

@@ -53,6 +53,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     address: str | None = None
     addresses: dict[str, str] = {}
     """Of its page, and by name of what is beside it: for other processes of this Agent."""
+    database: str = ""
 
     @property
     def snapshot(self) -> SessionSnapshot:
@@ -63,6 +64,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
             services=self.addresses,
             authorised=self.authorised,
             handed_over=self.handed_over,
+            database=self.database,
         )
 
     @property
@@ -146,14 +148,15 @@ class SessionCache:
             services=seen.services if seen else {},
             authorised=kept.authorised,
             handed_over=kept.handed_over,
+            database=kept.database,
         )
 
     def list_changed(self, change: ListChange) -> None:
         """A new list came. From the first one on only the list counts, and viewers it does not confirm are revoked."""
         self._outdated.update(*((desired.session_id for desired in change.changed), change.left))
         revoked = list(change.reauthorised)
-        if change.is_first:
-            revoked += self._kept
+        if change.is_first:  # what a viewer was granted may count otherwise, although the list says the same
+            revoked = list({*revoked, *self._kept, *change.now})
             self._kept = {}
         for session_id in revoked:
             self._changed.set()
@@ -207,6 +210,7 @@ class SessionCache:
             session_id=session_id,
             authorised=snapshot.authorised,
             handed_over=snapshot.handed_over,
+            database=snapshot.database,
             address=snapshot.address,
             addresses=dict(snapshot.services),
             **{name: getattr(snapshot.spec, name) for name in _OF_SPEC},

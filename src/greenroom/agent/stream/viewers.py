@@ -56,6 +56,8 @@ class Viewer(msgspec.Struct, kw_only=True):
     ttl_s: float
     address: str
     path: str = ""
+    database: str = ""
+    """Whose list permitted it (`Grant.database`)."""
     viewer_id: str = ""
     """Of a guest, to give them the name of the desired list; empty for the session's user."""
     access: Access = "control"
@@ -71,7 +73,13 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def grant(self) -> Grant:
-        return Grant(user_id=self.user_id, epoch=self.epoch, viewer_id=self.viewer_id, access=self.access)
+        return Grant(
+            user_id=self.user_id,
+            epoch=self.epoch,
+            viewer_id=self.viewer_id,
+            access=self.access,
+            database=self.database,
+        )
 
 
 def token_hash(token: str) -> str:

@@ -126,29 +126,37 @@ Access = Literal["view", "control"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A viewer may see a session: of which user, as of which `epoch` of the session's authorization. `viewer_id` is
-    empty for that user; others were let in by a share (core.session.sharing), with this access.
+    empty for that user; others were let in by a share (core.session.sharing), with this access. `database` is the one
+    whose list permitted it, empty if that was not kept.
     """
 
     user_id: str
     epoch: int
     viewer_id: str = ""
     access: Access = "control"
+    database: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
-    """Who may see a session now: its user, as of `epoch`, and `guests`: viewer id → what they may do."""
+    """Who may see a session now, as this `database` says: its user, as of `epoch`, and `guests`: viewer id → what they
+    may do.
+    """
 
     user_id: str
     epoch: int
+    database: str = ""
     guests: Mapping[str, Access] = field(default_factory=dict[str, Access])
 
 
 def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
     """Whether an earlier grant is covered by who may see the session now. A higher epoch revokes all before; a guest
-    is revoked alone, also by another access.
+    is revoked alone, also by another access. A grant may be ahead of the list, by which its database is known; one of
+    another database must be of the same epoch: what a backup counts again would never reach it.
     """
     if permitted is None or grant.user_id != permitted.user_id or grant.epoch < permitted.epoch:
+        return False
+    if grant.epoch > permitted.epoch and grant.database not in ("", permitted.database):
         return False
     return not grant.viewer_id or permitted.guests.get(grant.viewer_id) == grant.access
 

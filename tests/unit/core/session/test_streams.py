@@ -142,6 +142,16 @@ def test_a_grant_holds_for_its_user_until_the_epoch_grows(grant: Grant, permitte
 
 
 @given(
+    grant=st.builds(Grant, **of_user, database=st.sampled_from(["one", "two"])),
+    permitted=st.builds(Permitted, **of_user, database=st.sampled_from(["one", "two"])),
+)
+def test_of_another_database_only_the_same_epoch_counts(grant: Grant, permitted: Permitted):
+    is_same = grant.user_id == permitted.user_id and grant.epoch == permitted.epoch
+    holds = still_holds(grant, permitted)
+    assert holds == is_same or (holds and grant.database == permitted.database)
+
+
+@given(
     grant=st.builds(Grant, user_id=st.just("a"), epoch=st.just(1), viewer_id=guest, access=access),
     guests=st.dictionaries(guest, access),
 )
