@@ -20,6 +20,7 @@ from greenroom.api.access import (
     group_routes,
     login_routes,
     published_groups,
+    published_tokens,
     published_users,
     user_routes,
 )
@@ -46,7 +47,7 @@ from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.published import absent
 from greenroom.api.security import check_declared
-from greenroom.api.session import command_routes, published_commands, share_routes
+from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
 from greenroom.api.session import published as published_sessions
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session.commands import Screenshots
@@ -101,9 +102,11 @@ PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (
     published_sessions.router,
     published_sessions.lifecycle_router,
     published_commands.router,
+    published_permissions.router,
     published_workspaces.router,
     published_pools.router,
     published_users.router,
+    published_tokens.router,
     published_groups.router,
     published_fleet.router,
     published_catalogues.router,

@@ -319,6 +319,7 @@ class LogCode(StrEnum):
         SECURITY,
     )
     LOGIN_LINK_CREATED = "login-link-created", INFO, "a program got a link that logs a user in once", SECURITY
+    SESSION_TOKEN_CREATED = "session-token-created", INFO, "a program got a session token of a user", SECURITY
     PASSWORD_CHANGED = "password-changed", INFO, "a user changed their own password", SECURITY
     PERMISSION_DENIED = "permission-denied", WARNING, "a user tried to change what they may not", SECURITY
     API_KEY_REFUSED = "api-key-refused", WARNING, "an API key was shown with another secret, or after its end", SECURITY

@@ -40,6 +40,7 @@ class Secrets:
         self._share_key = _derived(key, b"greenroom share link v1")
         self._viewer_key = _derived(key, b"greenroom viewer token v1")
         self._lease_key = _derived(key, b"greenroom lease token v1")
+        self._session_token_key = _derived(key, b"greenroom session token v1")
         self._machine_key = _derived(key, b"greenroom machine order v1")
         self._device_key = _derived(key, b"greenroom known device v1")
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
@@ -161,6 +162,17 @@ class Secrets:
     def is_lease_token(self, token: str, lease_id: str, epoch: int) -> bool:
         """Compared in constant time."""
         return hmac.compare_digest(token.encode(), self.lease_token(lease_id, epoch).encode())
+
+    def session_token(self, login_id: str) -> str:
+        """The token of a log-in that a program began: its id and its signature."""
+        mac = hmac.digest(self._session_token_key, login_id.encode(), "sha256")
+        return f"{login_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+    def login_of(self, token: str) -> str | None:
+        """The log-in's id in a session token; None if it is no such token, or its signature is not ours."""
+        login_id, dot, _ = token.partition(".")
+        is_ours = hmac.compare_digest(token.encode(), self.session_token(login_id).encode())
+        return login_id if dot and is_ours else None
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
         """Proof that a user logged in on a device: valid until `expires_s`, for the present password."""

@@ -17,7 +17,9 @@ USERS = (
     "create_user get_user get_users update_user delete_user logout_user get_attributes update_user_attributes"
     " add_user_group remove_user_group get_login assign_user_server unassign_user_server get_groups create_group"
     " update_group delete_group get_users_group add_images_group remove_images_group get_images_group"
-    " add_settings_group set_settings_group"
+    " add_settings_group set_settings_group create_session_token get_session_token get_session_tokens"
+    " update_session_token delete_session_token delete_session_tokens set_session_permissions get_session_permissions"
+    " delete_all_session_permissions"
 )
 OTHERS = (
     "get_images create_image update_image delete_image get_zones get_staging_configs get_staging_config"

@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from greenroom.api.deps import Db, Logs, SecretsDep
+from greenroom.api.access.session_tokens import opens_sessions_of
+from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
@@ -46,7 +47,9 @@ Body = TypeVar("Body", bound=Message)
 
 
 @router.post("/stream", dependencies=[public_route("the Agent's credential is checked here")])
-async def may_view(request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics) -> Response:
+async def may_view(
+    request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics, snapshot: SettingsSnapshot
+) -> Response:
     """May this viewer open the session's stream? Asked by the Agent that runs it."""
     agent_id = await _asking_agent(request, db)
     question = await _decoded(request, Stream)
@@ -54,7 +57,13 @@ async def may_view(request: Request, db: Db, secrets: SecretsDep, logs: Logs, me
     if session is None or session.asked_agent_id != agent_id:
         raise Forbidden("This Agent does not run the session it asks about.")
     viewer = await _viewer(db, secrets, question, session)
-    reason = viewer.reason if viewer else refusal_by_api(_facts(question, session, secrets))
+    if viewer:
+        reason = viewer.reason
+    else:
+        opened = opens(secrets, question.token, session) or await opens_sessions_of(
+            db, secrets, question.token, session.user_id, snapshot.installation.session_idle_s
+        )
+        reason = refusal_by_api(_facts(question, session, token_is_valid=opened))
     metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
     if reason is None:
         allowed = _allowed(question, session)
@@ -156,14 +165,14 @@ async def _asking_agent(request: Request, db: Database) -> str:
     return agent.agent_id
 
 
-def _facts(question: Stream, session: StreamSession, secrets: Secrets) -> StreamFacts:
+def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool) -> StreamFacts:
     return StreamFacts(
         status=session.status,
         user_id=session.user_id,
         username=session.username,
         user_enabled=session.user_enabled,
         username_shown=question.username,
-        token_is_valid=opens(secrets, question.token, session),
+        token_is_valid=token_is_valid,
     )
 
 

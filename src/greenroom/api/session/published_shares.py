@@ -30,7 +30,7 @@ async def shared(sharing: Sharing, call: Call, session_id: str) -> str:
 
 
 async def joined(sharing: Sharing, share_id: str, user: User) -> JoinedView:
-    """Let a user in by a share for users.
+    """Let a user in by a share for users. Who was given more than that by name has what they were given.
 
     Raises:
         NotFound: there is no such share, or it is over.
@@ -41,4 +41,6 @@ async def joined(sharing: Sharing, share_id: str, user: User) -> JoinedView:
         raise NotFound(f"There is no share {share_id[:60]}; it may have ended with its session.")
     if user.disabled or user.locked:
         raise Forbidden(f"The user {user.username} is disabled or locked.")
-    return await share_service.join(sharing, share, Guest(user.username, user.user_id))
+    named = await shares.list_shares_with(sharing.db, user.user_id)
+    given = next((one for one in named if one.session_id == share.session_id), share)
+    return await share_service.join(sharing, given, Guest(user.username, user.user_id))

@@ -166,7 +166,7 @@ class StreamFacts:
     """The api's facts about a session and the user whose token is shown.
 
     `username_shown` is the name sent with the token, or empty. `token_is_valid`: it is the connect token of this
-    session, or of one that it replaced, for its user and epoch.
+    session, or of one that it replaced, for its user and epoch, or a session token of its user.
     """
 
     status: SessionStatus
