@@ -11,10 +11,12 @@ import typer
 
 from greenroom.cli.setup import setup
 from greenroom.cli.values import begin_again_without
+from greenroom.core.errors import SetupError
 from greenroom.db.database import has_password
 from greenroom.db.installation import ADMIN
 from greenroom.up import commands
 from greenroom.up.options import Options, default_data
+from greenroom.up.repair import show_repair
 
 URL_VARIABLE = "GREENROOM_DATABASE_URL"
 
@@ -80,9 +82,22 @@ def status(data: Data = None, as_json: Json = False) -> None:
     commands.status(_folder(data), as_json=as_json)
 
 
-def doctor(data: Data = None, as_json: Json = False) -> None:
-    """Check what must always hold; exit code 1 when something is broken."""
-    commands.doctor(_folder(data), as_json=as_json)
+def doctor(
+    *,
+    data: Data = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="List what is left over and belongs to nothing; without --yes it stays.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --repair: remove it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check what must always hold; exit code 1 when something is broken, or left over and not removed."""
+    if repair:
+        show_repair(_folder(data), removes=yes, as_json=as_json)
+    elif yes:
+        raise SetupError("--yes belongs to --repair; without that, greenroom doctor changes nothing.")
+    else:
+        commands.doctor(_folder(data), as_json=as_json)
 
 
 def migrate(

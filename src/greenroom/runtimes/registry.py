@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
-from greenroom.runtimes.contract import Runtime, Shared
+from greenroom.runtimes.contract import Runtime, Shared, Things
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.settings import KubernetesSettings
 
@@ -95,3 +96,22 @@ def open_shared(name: str, group: str, folder: Path, *, kubernetes: KubernetesSe
 
         return SharedFolder(folder.parent / f"shared-{group}")
     raise SetupError(f"With the runtime {name} an Agent is one process; leave GREENROOM_AGENT_GROUP empty.")
+
+
+def open_things(
+    name: str, installation_id: str, *, docker_host: str | None = None, kubernetes: KubernetesSettings | None = None
+) -> AbstractAsyncContextManager[Things]:
+    """All that an installation has in the runtime `name`, for the duration of the block; arguments as `open_runtime`.
+
+    Raises:
+        SetupError: this runtime has nothing that could be left over, or its settings cannot be used.
+    """
+    if name == "docker":
+        from greenroom.runtimes.docker.things import docker_things  # noqa: PLC0415
+
+        return docker_things(docker_host, installation_id)
+    if name == "kubernetes":
+        from greenroom.runtimes.kubernetes.things import namespace_things  # noqa: PLC0415
+
+        return namespace_things(kubernetes or KubernetesSettings(), installation_id)
+    raise SetupError(f"With the runtime {name} there is nothing to repair: its sessions are its Agent's alone.")

@@ -10,8 +10,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NoReturn
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
+from greenroom.db.database import Database
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
@@ -35,7 +36,7 @@ from greenroom.up.handed import Handed
 from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
-from greenroom.up.site import prepared, site_of
+from greenroom.up.site import Site, prepared, site_of
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State
 
@@ -217,7 +218,7 @@ def status(data: Path, *, as_json: bool) -> None:
         SetupError: there is no instance.
     """
     log.configure("ERROR", "status")
-    found = asyncio.run(read_status(_running(data)))
+    found = asyncio.run(read_status(running_layout(data)))
     if as_json:
         print(json.dumps(found.as_json()))  # noqa: T201 -- the command's result
     else:
@@ -226,7 +227,8 @@ def status(data: Path, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _running(data: Path) -> Layout:
+def running_layout(data: Path) -> Layout:
+    """Raises SetupError: no instance is running there."""
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:
@@ -252,7 +254,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
         SetupError: the instance does not run, or is of an older version than this program.
     """
     log.configure("ERROR", "doctor")
-    findings, warned, good = asyncio.run(_doctor(_running(data)))
+    findings, warned, good = asyncio.run(_doctor(running_layout(data)))
     for sentence in warned:
         print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
     if as_json:
@@ -275,14 +277,25 @@ def _show_findings(findings: list[Finding], good: GoodFor) -> None:
         out.print(good.sentence, markup=False)
 
 
-async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
-    """Findings, warnings, and how many sessions the host can run."""
+@asynccontextmanager
+async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Site]]:
+    """The database of a running instance.
+
+    Raises:
+        SetupError: it is of an older version than this program.
+    """
     if pending := await pending_migrations(site_of(layout).dsn):
         raise SetupError(
             f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
             " restart it with greenroom down and greenroom up."
         )
-    async with instance.database_of(layout, on_stderr()) as (db, site):
+    async with instance.database_of(layout, on_stderr()) as opened:
+        yield opened
+
+
+async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
+    """Findings, warnings, and how many sessions the host can run."""
+    async with database_to_check(layout) as (db, site):
         findings, warned = await examine(db, site), await warnings(db)
         good = await room(db, site)
         if skipped := [finding for finding in findings if finding.skipped]:

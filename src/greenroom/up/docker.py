@@ -13,9 +13,11 @@ from typing import Any, Final, cast
 
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import DockerHost
+from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.inspection import ANSWERS_WITHIN_S, docker, session_containers
 from greenroom.runtimes.registry import open_runtime
+from greenroom.runtimes.settings import KubernetesSettings
 from greenroom.up.site import Site
 
 
@@ -30,10 +32,16 @@ async def sessions_of_containers(runtime: str, installation_id: str, folders: Se
             return [c.get("greenroom.session", "") for c in await session_containers(client, installation_id)]
     found: list[str] = []
     for folder in folders:
-        simulated = open_runtime(runtime, installation_id=installation_id, agent_id="", folder=folder)
-        await simulated.open()
-        found += [container.session_id for container in await simulated.list()]
-        await simulated.close()
+        opened = open_runtime(
+            runtime,
+            installation_id=installation_id,
+            agent_id="",
+            folder=folder,
+            kubernetes=kubernetes_settings(runtime, folder),
+        )
+        await opened.open()
+        found += [container.session_id for container in await opened.list()]
+        await opened.close()
     return found
 
 
@@ -50,12 +58,22 @@ async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
         agent_id="",
         folder=folder,
         docker_host=os.environ.get("GREENROOM_DOCKER_HOST"),
+        kubernetes=kubernetes_settings(runtime, folder),
     )
     await opened.open()
     try:
         return await opened.remove_all()
     finally:
         await opened.close()
+
+
+def kubernetes_settings(runtime: str, folder: Path) -> KubernetesSettings | None:
+    """Which cluster and namespace the Agent of this folder has, by the same settings as the Agent itself."""
+    if runtime != "kubernetes":
+        return None
+    from greenroom.agent.host import kubernetes_of  # noqa: PLC0415 -- other runtimes do without the Agent's modules
+
+    return kubernetes_of(AgentConfig(agent_dir=folder))
 
 
 MOUNTS: Final = Path("/proc/self/mountinfo")

@@ -45,6 +45,7 @@ from greenroom.runtimes.contract.homes import HomeHost, Homes, HomeSize, KeptHom
 from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
 from greenroom.runtimes.contract.images import Archives, Builder, BuildHost, CopyHost, Credentials, Image, Images
 from greenroom.runtimes.contract.shared import Kept, Shared
+from greenroom.runtimes.contract.things import Things
 
 __all__ = [
     "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
@@ -53,7 +54,8 @@ __all__ = [
     "FilterAccount", "FilterHost",
     "FilterNetwork", "HomeError", "HomeHost", "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk",
     "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "Kept", "KeptHome", "ProbeResult", "PullError",
-    "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "cut_output",
+    "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "Things",
+    "cut_output",
 ]  # fmt: skip
 
 

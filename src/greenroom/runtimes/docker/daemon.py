@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ DockerJson = dict[str, Any]
 """JSON in the words of Docker's API: what the daemon answers, and what it is sent."""
 
 CALL_TIMEOUT_S: Final = 60.0
+REMOVAL_TIMEOUT_S: Final = 20.0
 
 
 def connect(docker_host: str | None) -> aiodocker.Docker:
@@ -37,6 +39,28 @@ async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
         aiodocker.DockerError: Docker refuses.
     """
     await docker._query_json(f"containers/{container_id}/update", "POST", data=changes)  # noqa: SLF001 -- no call for it
+
+
+async def delete(docker: Any, container_id: str) -> None:
+    """Kill and delete a container, and wait until it is gone, also when another removal is under way.
+
+    Raises:
+        aiodocker.DockerError: Docker refuses.
+        TimeoutError: it is still there after `REMOVAL_TIMEOUT_S`.
+    """
+    container = docker.containers.container(container_id)
+    async with asyncio.timeout(REMOVAL_TIMEOUT_S):
+        while True:
+            try:
+                await container.delete(force=True, v=True)
+            except aiodocker.DockerError as error:
+                if error.status == 404:
+                    return
+                if error.status != 409:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return
 
 
 def capacity(info: DockerJson, share: float, runtime_classes: Sequence[str]) -> Capacity:

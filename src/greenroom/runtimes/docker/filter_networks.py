@@ -29,6 +29,7 @@ LOCAL: Final = "localhost,127.0.0.1,::1"
 
 @dataclass(frozen=True, slots=True)
 class _Network:
+    network_id: str
     name: str
     bridge: str
     seen: FilterNetwork
@@ -83,9 +84,8 @@ class FilterNetworks:
             StartError: containers are still on one, or the rules cannot be removed.
         """
         self._open.clear()
-        for network in await _all(docker, f"{INSTALLATION}={self._identity.installation_id}"):
-            if not await _remove(docker, self._identity, network):
-                raise StartError(f"The network {network.name} still has containers; remove those first.")
+        for network in await _all_of(docker, self._identity):
+            await _remove_or_say(docker, self._identity, network)
         await _take(account_rules(self._identity))
 
     def applied(self, spec: SessionSpec, config: DockerJson) -> DockerJson:
@@ -130,6 +130,26 @@ class FilterNetworks:
         return made
 
 
+async def remove_network(docker: aiodocker.Docker, identity: Identity, network_id: str) -> None:
+    """Remove one of the installation's, of any Agent, with its rules; a missing one is success.
+
+    Raises:
+        StartError: containers are still on it, or its rules cannot be removed.
+    """
+    for network in await _all_of(docker, identity):
+        if network.network_id == network_id:
+            await _remove_or_say(docker, identity, network)
+
+
+async def _all_of(docker: aiodocker.Docker, identity: Identity) -> list[_Network]:
+    return await _all(docker, f"{INSTALLATION}={identity.installation_id}")
+
+
+async def _remove_or_say(docker: aiodocker.Docker, identity: Identity, network: _Network) -> None:
+    if not await _remove(docker, identity, network):
+        raise StartError(f"The network {network.name} still has containers; remove those first.")
+
+
 async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
     entries: list[DockerJson] = await docker.networks.list(filters={"label": [*labels, POLICY]})
     return [_network(entry) for entry in entries]
@@ -154,7 +174,7 @@ async def _take(all_rules: list[firewall.Rules]) -> None:
 def _network(entry: DockerJson) -> _Network:
     address: dict[str, str] = entry["IPAM"]["Config"][0]
     seen = FilterNetwork(policy_id=entry["Labels"][POLICY], address=address["Gateway"], subnet=address["Subnet"])
-    return _Network(entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], seen)
+    return _Network(entry["Id"], entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], seen)
 
 
 def behind_filter(config: DockerJson, name: str, network: FilterNetwork, page_port: int) -> DockerJson:

@@ -75,7 +75,6 @@ from greenroom.runtimes.probe import Prober
 
 log = structlog.get_logger(__name__)
 
-REMOVAL_TIMEOUT_S: Final = 20.0
 _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
@@ -234,23 +233,7 @@ class DockerRuntime:
                 found = await self._own(session_id)
             except ContainerMissing:
                 return
-            await self._delete(found["Id"])
-
-    async def _delete(self, container_id: str) -> None:
-        """Kill and delete, and wait until it is gone, also when another removal is under way."""
-        container = self._docker.containers.container(container_id)
-        async with asyncio.timeout(REMOVAL_TIMEOUT_S):
-            while True:
-                try:
-                    await container.delete(force=True, v=True)
-                except aiodocker.DockerError as error:
-                    if error.status == 404:
-                        return
-                    if error.status != 409:
-                        raise
-                    await asyncio.sleep(0.05)
-                else:
-                    return
+            await daemon.delete(self._docker, found["Id"])
 
     async def _own(self, session_id: str) -> DockerJson:
         """Docker's inspection of the session's container.
@@ -393,7 +376,7 @@ class DockerRuntime:
     async def remove_all(self) -> int:
         containers = await self.list()
         async with translated():
-            await asyncio.gather(*(self._delete(container.container_id) for container in containers))
+            await asyncio.gather(*(daemon.delete(self._docker, container.container_id) for container in containers))
             await self._filter_networks.remove_all(self._docker)
             await self._network.remove(self._docker)
         return len(containers)

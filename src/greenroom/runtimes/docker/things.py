@@ -1,0 +1,93 @@
+"""What an installation has in a host's Docker: containers of sessions and the networks of web filters.
+
+Its own network stays: it is one for all sessions. Volumes and files without a label are never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiodocker
+
+from greenroom.core.session.leftovers import Thing
+from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION
+from greenroom.runtimes.docker import daemon
+from greenroom.runtimes.docker.daemon import DockerJson
+from greenroom.runtimes.docker.errors import translated
+from greenroom.runtimes.docker.filter_networks import remove_network
+from greenroom.runtimes.docker.spec import POLICY, Identity
+
+CONTAINER: Final = "container"
+NETWORK: Final = "network"
+
+
+class DockerThings:
+    """Implements `contract.Things`."""
+
+    def __init__(self, client: aiodocker.Docker, installation_id: str) -> None:
+        self._docker: Any = client  # aiodocker is typed only in part
+        self._identity = Identity(installation_id=installation_id, agent_id="")
+
+    async def list(self) -> list[Thing]:
+        own = f"{INSTALLATION}={self._identity.installation_id}"
+        async with translated(asks=True):
+            containers = await self._docker.containers.list(all=True, filters={"label": [own]})
+            networks: list[DockerJson] = await self._docker.networks.list(filters={"label": [own, POLICY]})
+        now_s = time.time()
+        return [
+            *(_container({name: entry[name] for name in _LISTED}, now_s) for entry in containers),
+            *(_network(entry, now_s) for entry in networks),
+        ]
+
+    async def remove(self, thing: Thing) -> None:
+        async with translated():
+            if thing.kind == NETWORK:
+                await remove_network(self._docker, self._identity, thing.ref)
+            else:
+                await daemon.delete(self._docker, thing.ref)
+
+
+_LISTED: Final = ("Id", "Names", "Labels", "Created")
+
+
+def _container(entry: DockerJson, now_s: float) -> Thing:
+    labels: dict[str, str] = entry["Labels"]
+    name = str((entry["Names"] or [entry["Id"][:12]])[0]).removeprefix("/")
+    return Thing(
+        kind=CONTAINER,
+        name=name,
+        ref=entry["Id"],
+        age_s=now_s - float(entry["Created"]),
+        agent_id=labels.get(AGENT, ""),
+        session_id=labels.get(SESSION, ""),
+    )
+
+
+def _network(entry: DockerJson, now_s: float) -> Thing:
+    made_s = _seconds(entry["Created"])
+    agent_id = str(entry["Labels"].get(AGENT, ""))
+    return Thing(kind=NETWORK, name=entry["Name"], ref=entry["Id"], age_s=now_s - made_s, agent_id=agent_id)
+
+
+def _seconds(written: str) -> float:
+    """A time as Docker writes it, with up to nine digits after the second."""
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)", written)
+    if found is None:
+        return time.time()  # taken for new, and left alone
+    zone = "+00:00" if found[3] == "Z" else found[3]
+    return datetime.fromisoformat(found[1] + zone).astimezone(UTC).timestamp()
+
+
+@asynccontextmanager
+async def docker_things(docker_host: str | None, installation_id: str) -> AsyncGenerator[DockerThings]:
+    """Raises RuntimeUnavailable: there is no daemon at this address."""
+    client = daemon.connect(docker_host)
+    try:
+        yield DockerThings(client, installation_id)
+    finally:
+        await client.close()

@@ -1,0 +1,86 @@
+"""What an installation has in a namespace: Secrets of sessions, Pods, and claims of kept homes.
+
+Not among them: a session's Pod, which goes with its Secret; log-ins for images, which all Agents use; claims for
+folders that an administrator named, of which no row says whose they are.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from lightkube.resources.core_v1 import PersistentVolumeClaim as Claim
+from lightkube.resources.core_v1 import Pod, Secret
+
+from greenroom.core.session.leftovers import Thing
+from greenroom.core.workspace.homes import HomeId, home_of
+from greenroom.runtimes.contract import AGENT, SESSION
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.names import OWNER, Identity
+from greenroom.runtimes.kubernetes.objects import Thing as Object
+from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
+from greenroom.runtimes.settings import KubernetesSettings
+
+KINDS: Final[dict[str, type[Secret | Pod | Claim]]] = {"Secret": Secret, "Pod": Pod, "claim": Claim}
+
+
+class NamespaceThings:
+    """Implements `contract.Things`."""
+
+    def __init__(self, cluster: Cluster, installation_id: str) -> None:
+        self._cluster = cluster
+        self._identity = Identity(installation_id=installation_id, agent_id="")
+
+    async def list(self) -> list[Thing]:
+        pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
+        secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
+        of_images, _ = await self._cluster.list(Pod, self._identity.selector("image"))
+        claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
+        return [*_things(secrets, pods), *map(_thing, of_images), *_of_users(claims)]
+
+    async def remove(self, thing: Thing) -> None:
+        await self._cluster.delete(KINDS[thing.kind], thing.name, thing.ref)
+
+
+def _things(secrets: list[Secret], pods: list[Pod]) -> Iterator[Thing]:
+    """The Secrets, and the Pods whose Secret is gone."""
+    of_secrets = {labels_of(secret).get(SESSION) for secret in secrets}
+    yield from map(_thing, secrets)
+    yield from (_thing(pod) for pod in pods if labels_of(pod).get(SESSION) not in of_secrets)
+
+
+def _of_users(claims: list[Claim]) -> Iterator[Thing]:
+    for claim in claims:
+        home = home_of(annotations_of(claim).get(OWNER, ""))
+        if home is not None:
+            yield _thing(claim, home)
+
+
+def _thing(found: Object, home: HomeId | None = None) -> Thing:
+    about, labels = metadata(found), labels_of(found)
+    made = about.creationTimestamp
+    return Thing(
+        kind=next(kind for kind, of in KINDS.items() if isinstance(found, of)),
+        name=about.name or "",
+        ref=about.uid or "",
+        age_s=time.time() - made.timestamp() if made is not None else 0.0,
+        agent_id=labels.get(AGENT, ""),
+        session_id=labels.get(SESSION, ""),
+        home=home,
+    )
+
+
+@asynccontextmanager
+async def namespace_things(where: KubernetesSettings, installation_id: str) -> AsyncGenerator[NamespaceThings]:
+    """Raises:
+    SetupError: the settings or the kubeconfig cannot be used.
+    RuntimeUnavailable: its certificates cannot be read.
+    """
+    cluster = Cluster(where)
+    await cluster.open()
+    try:
+        yield NamespaceThings(cluster, installation_id)
+    finally:
+        await cluster.close()

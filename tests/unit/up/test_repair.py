@@ -1,0 +1,100 @@
+"""What `greenroom doctor --repair` does with what is left over, prints, and ends with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from greenroom.cli.main import app
+from greenroom.core.errors import SetupError
+from greenroom.core.session.leftovers import Leftover, Thing
+from greenroom.runtimes.contract import StartError
+from greenroom.runtimes.registry import open_things
+from greenroom.up import repair
+from greenroom.up.layout import Layout
+from greenroom.up.repair import Outcome, repaired, show_repair
+
+
+class Namespace:
+    """Some things, one of which is held by something."""
+
+    def __init__(self) -> None:
+        self.removed: list[str] = []
+
+    async def list(self) -> list[Thing]:
+        return []
+
+    async def remove(self, thing: Thing) -> None:
+        if thing.name == "held":
+            raise StartError("It has containers.")
+        self.removed.append(thing.name)
+
+
+def found(name: str, *, removed: bool = True) -> Leftover:
+    return Leftover(thing=Thing(kind="network", name=name, ref=name, age_s=99.0), removed=removed, reason="so it is")
+
+
+async def test_one_that_cannot_be_removed_holds_up_no_other_and_without_the_wish_nothing_is_done():
+    namespace, leftovers = Namespace(), [found("held"), found("free"), found("young", removed=False)]
+    assert [one.became for one in await repaired(namespace, leftovers, removes=False)] == [
+        "would be removed",
+        "would be removed",
+        "left",
+    ]
+    assert namespace.removed == []
+    assert await repaired(namespace, leftovers, removes=True) == [
+        Outcome(thing="network held", became="not removed", reason="It has containers"),
+        Outcome(thing="network free", became="removed", reason="so it is"),
+        Outcome(thing="network young", became="left", reason="so it is"),
+    ]
+    assert namespace.removed == ["free"]
+
+
+@pytest.mark.parametrize(
+    ("became", "code", "words"),
+    [
+        (None, 0, "Nothing is left over."),
+        ("removed", 0, "removed: network a: so it is."),
+        ("left", 0, "left: network a: so it is."),
+        ("not removed", 1, "not removed: network a: so it is."),
+        ("would be removed", 1, "greenroom doctor --repair --yes"),
+    ],
+)
+def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
+    *,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    became: repair.Became | None,
+    code: int,
+    words: str,
+):
+    outcomes = [Outcome(thing="network a", became=became, reason="so it is")] if became else []
+
+    async def done(_: Layout, *, removes: bool) -> list[Outcome]:
+        del removes
+        return outcomes
+
+    monkeypatch.setattr(repair, "running_layout", Layout)
+    monkeypatch.setattr(repair, "_repair", done)
+    for as_json in (False, True):
+        try:
+            show_repair(tmp_path, removes=False, as_json=as_json)
+            ended = 0
+        except SystemExit as end:
+            ended = end.code
+        assert ended == code
+    text, _, last = capsys.readouterr().out.rstrip("\n").rpartition("\n")
+    assert words in text
+    assert [one["became"] for one in json.loads(last)] == ([became] if became else [])
+
+
+def test_nothing_is_removed_by_mistake():
+    done = CliRunner().invoke(app, ["doctor", "--yes"])
+    assert isinstance(done.exception, SetupError)
+    assert "--yes belongs to --repair" in done.exception.message
+    with pytest.raises(SetupError, match="nothing to repair"):
+        open_things("simulated", "an-installation")
