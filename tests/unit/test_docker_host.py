@@ -105,8 +105,8 @@ async def test_docker_that_stops_answering_is_a_warning_too(site: Site, monkeypa
     monkeypatch.setattr(doctor, "disk_of", disk)
     monkeypatch.setattr(docker, "read", silent)
     unused: Any = None
-    assert await doctor.docker_warnings(unused, site) == [
+    assert await doctor.runtime_warnings(unused, site) == [
         "The disk and the versions of Docker could not be checked: No Docker daemon answers."
     ]
     simulated = replace(site, settings=Settings(runtime="simulated"))
-    assert await doctor.docker_warnings(unused, simulated) == []
+    assert await doctor.runtime_warnings(unused, simulated) == []

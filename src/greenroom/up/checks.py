@@ -14,7 +14,9 @@ from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
 from greenroom.db.pooler import refuse_pooler
+from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.docker.inspection import docker, has_image
+from greenroom.up.cluster import cluster_remarks
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, why_not_listenable
 from greenroom.up.tls import check_pair
@@ -43,6 +45,8 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         check_pair(Path(settings.tls_cert), Path(settings.tls_key))
     if settings.runtime == "docker":
         await check_docker(layout)
+    if settings.runtime == "kubernetes":
+        await check_cluster(layout)
     if settings.database_url is not None:
         await check(settings.database_url)
         await refuse_pooler(settings.database_url)
@@ -97,6 +101,14 @@ async def check_docker(layout: Layout) -> None:
             raise SetupError(
                 f"Docker has no image {desktop_image()}, which the workspace Desktop needs; build it with: images/build"
             )
+
+
+async def check_cluster(layout: Layout) -> None:
+    """Refuse to start with a cluster in which no session could be made."""
+    try:
+        await cluster_remarks(layout.data)
+    except RuntimeUnavailable as error:
+        raise SetupError(error.message) from error
 
 
 def check_programs() -> None:

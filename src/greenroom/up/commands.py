@@ -31,7 +31,7 @@ from greenroom.kit.processes import processes
 from greenroom.kit.terminal import console
 from greenroom.up import instance
 from greenroom.up.description import Description
-from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
+from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings
 from greenroom.up.handed import Handed
 from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
@@ -302,7 +302,7 @@ async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
             codes = ", ".join(finding.code for finding in skipped)
             warned += [f"{codes} and the disk and versions of Docker could not be checked: {skipped[0].skipped}"]
         else:
-            warned += await docker_warnings(db, site)
+            warned += await runtime_warnings(db, site)
     if good.is_short:
         warned = [*warned, good.sentence]
     return findings, warned, good

@@ -13,11 +13,10 @@ from typing import Any, Final, cast
 
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import DockerHost
-from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.inspection import ANSWERS_WITHIN_S, docker, session_containers
 from greenroom.runtimes.registry import open_runtime
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.up.cluster import kubernetes_settings
 from greenroom.up.site import Site
 
 
@@ -65,15 +64,6 @@ async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
         return await opened.remove_all()
     finally:
         await opened.close()
-
-
-def kubernetes_settings(runtime: str, folder: Path) -> KubernetesSettings | None:
-    """Which cluster and namespace the Agent of this folder has, by the same settings as the Agent itself."""
-    if runtime != "kubernetes":
-        return None
-    from greenroom.agent.host import kubernetes_of  # noqa: PLC0415 -- other runtimes do without the Agent's modules
-
-    return kubernetes_of(AgentConfig(agent_dir=folder))
 
 
 MOUNTS: Final = Path("/proc/self/mountinfo")

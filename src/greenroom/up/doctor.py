@@ -19,7 +19,9 @@ from greenroom.db.diagnostics.views import disk_of, failed_tasks
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.kit import host_limits
+from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.up import docker
+from greenroom.up.cluster import cluster_remarks
 from greenroom.up.docker import sessions_of_containers
 from greenroom.up.site import Site
 
@@ -54,7 +56,7 @@ async def examine(db: Database, site: Site) -> list[Finding]:
     for code, holds in CONTAINER_INVARIANTS.items():
         try:
             findings.append(await _twice(code, holds, lambda code=code: _part(beside_containers, code)))
-        except SetupError as error:
+        except (SetupError, RuntimeUnavailable) as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
     findings.append(await _twice("I18", "nginx has the list of disabled Managers", lambda: _sentinels(db, site)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
@@ -77,21 +79,25 @@ async def warnings(db: Database) -> list[str]:
     return failed + ending
 
 
-async def docker_warnings(db: Database, site: Site) -> list[str]:
-    """Problems with this host's Docker and its disk that break no invariant."""
-    if site.settings.runtime != "docker":
-        return []
+async def runtime_warnings(db: Database, site: Site) -> list[str]:
+    """Problems with what runs the sessions, which break no invariant: Docker and its disk, or the cluster."""
     try:
-        return of_docker(await docker.read(site, await disk_of(db, site.agent_ids)))
+        if site.settings.runtime == "kubernetes":
+            return await cluster_remarks(site.agents[0].folder)
+        if site.settings.runtime == "docker":
+            return of_docker(await docker.read(site, await disk_of(db, site.agent_ids)))
     except GreenroomError as error:
-        return [f"The disk and the versions of Docker could not be checked: {error.message}"]
+        what = "cluster" if site.settings.runtime == "kubernetes" else "disk and the versions of Docker"
+        return [f"The {what} could not be checked: {error.message}"]
+    return []
 
 
 async def room(db: Database, site: Site) -> GoodFor:
     """How many sessions this host can run."""
-    if site.settings.runtime != "docker":
-        return GoodFor("Sessions are simulated here and take nothing of this host.")
-    return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
+    if site.settings.runtime == "docker":
+        return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
+    kind = "Pods of a cluster" if site.settings.runtime == "kubernetes" else "simulated here"
+    return GoodFor(f"Sessions are {kind} and take nothing of this host.")
 
 
 CONTAINER_INVARIANTS: Final = {

@@ -20,8 +20,8 @@ from greenroom.kit import log
 from greenroom.kit.terminal import console
 from greenroom.runtimes.contract import Things
 from greenroom.runtimes.registry import open_things
+from greenroom.up.cluster import kubernetes_settings
 from greenroom.up.commands import database_to_check, running_layout
-from greenroom.up.docker import kubernetes_settings
 from greenroom.up.layout import Layout
 from greenroom.up.site import Site
 

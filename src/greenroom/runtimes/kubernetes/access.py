@@ -1,14 +1,19 @@
-"""What the Agent needs of a cluster: a version it knows, and verbs in its namespace."""
+"""What the Agent needs of a cluster: a version it knows, a namespace, and verbs in it; and what it may lack."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
-from greenroom.runtimes.contract import RuntimeUnavailable
+from lightkube.resources.node_v1 import RuntimeClass
+from lightkube.resources.storage_v1 import StorageClass
+
+from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
+from greenroom.runtimes.settings import KubernetesSettings
 
 OLDEST: Final = (1, 20)
 
@@ -67,7 +72,17 @@ async def check(cluster: Cluster) -> str:
             f"This Agent may not do all it needs in the namespace {cluster.namespace}: {', '.join(missing)}; bind its"
             " account to a role with these verbs."
         )
+    await _require_namespace(cluster)
     return version
+
+
+async def _require_namespace(cluster: Cluster) -> None:
+    """Lists of a namespace that is not there are empty, and rights in it can be had: only to make something fails."""
+    secret: Json = {"apiVersion": "v1", "kind": "Secret", "metadata": {"generateName": "gr-check-"}}
+    try:
+        await cluster.ask(f"api/v1/namespaces/{cluster.namespace}/secrets?dryRun=All", secret)
+    except StartError:
+        return  # the quota is used up: it is there
 
 
 def version_problem(version: str) -> str:
@@ -100,3 +115,61 @@ async def may(cluster: Cluster, verb: str, resource: str, group: str = "", *, in
 
 async def _is_allowed(cluster: Cluster, need: Need, verb: str) -> bool:
     return await may(cluster, verb, need.resource, need.group)
+
+
+DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
+"""Annotation of the storage class that claims without one get."""
+
+
+async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collection[str]) -> list[str]:
+    """What some sessions will lack, a sentence each; nothing is said of what this account may not see."""
+    remarks: list[str] = []
+    if await may(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
+        found = await cluster.list_global(StorageClass)
+        remarks += storage_remarks(storage_class, {_name(of): _annotations(of) for of in found})
+    if runtime_classes and await may(cluster, "list", "runtimeclasses", "node.k8s.io", in_namespace=False):
+        there = {one.metadata.name for one in await cluster.list_global(RuntimeClass) if one.metadata}
+        if absent := sorted(set(runtime_classes) - there):
+            remarks.append(
+                f"The cluster has no runtime class {', '.join(absent)} (GREENROOM_RUNTIME_CLASSES): sessions that ask"
+                " for it do not start."
+            )
+    return remarks
+
+
+def storage_remarks(wanted: str, classes: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Why homes cannot be made; `classes` are the storage classes with their annotations, `wanted` is empty for the
+    default one."""
+    names = ", ".join(sorted(classes)) or "none"
+    if wanted and wanted not in classes:
+        missing = f"The cluster has no storage class {wanted} (GREENROOM_KUBE_STORAGE_CLASS), it has: {names}."
+        return [f"{missing} Sessions with a persistent profile do not start."]
+    if not wanted and not any(noted.get(DEFAULT_CLASS) == "true" for noted in classes.values()):
+        what_to_do = "Name one in GREENROOM_KUBE_STORAGE_CLASS, or sessions with a persistent profile do not start."
+        return [f"The cluster has no default storage class, it has: {names}. {what_to_do}"]
+    return []
+
+
+def _name(of: StorageClass) -> str:
+    return (of.metadata.name or "") if of.metadata is not None else ""
+
+
+def _annotations(of: StorageClass) -> dict[str, str]:
+    """The client leaves the types of its mappings open."""
+    return cast("Any", of.metadata).annotations or {}
+
+
+async def examined(settings: KubernetesSettings, runtime_classes: Collection[str] = ()) -> list[str]:
+    """Look at a cluster as an Agent with these settings would; returns what some sessions will lack.
+
+    Raises:
+        SetupError: the settings or the kubeconfig cannot be used.
+        RuntimeUnavailable: the cluster does not serve this Agent.
+    """
+    cluster = Cluster(settings)
+    await cluster.open()
+    try:
+        await check(cluster)
+        return await lacking(cluster, settings.storage_class, runtime_classes)
+    finally:
+        await cluster.close()

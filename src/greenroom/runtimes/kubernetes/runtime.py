@@ -13,7 +13,6 @@ from typing import Final
 
 import structlog
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
-from lightkube.resources.node_v1 import RuntimeClass
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
@@ -34,7 +33,7 @@ from greenroom.runtimes.contract import (
     StartError,
     cut_output,
 )
-from greenroom.runtimes.kubernetes.access import check, may
+from greenroom.runtimes.kubernetes.access import check, lacking, may
 from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quotas, of_nodes, of_pods
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
@@ -75,6 +74,7 @@ class KubernetesRuntime:
         self._cluster = Cluster(settings, fence=fence)
         self._share = share
         self._runtime_classes = runtime_classes
+        self._storage_class = settings.storage_class
         self._images = Images(self._cluster, self._identity)
         self.homes = Homes(self._cluster, self._identity, settings)
         offer = Offer(runtime_classes=runtime_classes, folders=tuple(folders))
@@ -86,17 +86,9 @@ class KubernetesRuntime:
         await self._cluster.open()
         version = await check(self._cluster)
         self._sees_nodes = await may(self._cluster, "list", "nodes", in_namespace=False)
-        await self._note_missing_classes()
+        for remark in await lacking(self._cluster, self._storage_class, self._runtime_classes):
+            log.warning("the cluster lacks what some sessions need", reason=remark)
         log.info("sessions are Pods", namespace=self._cluster.namespace, server=self._cluster.server, version=version)
-
-    async def _note_missing_classes(self) -> None:
-        if not self._runtime_classes:
-            return
-        if not await may(self._cluster, "list", "runtimeclasses", "node.k8s.io", in_namespace=False):
-            return
-        there = {one.metadata.name for one in await self._cluster.list_global(RuntimeClass) if one.metadata}
-        if absent := sorted(set(self._runtime_classes) - there):
-            log.warning("the cluster does not have these runtime classes", runtimes=", ".join(absent))
 
     async def close(self) -> None:
         await self._prober.close()

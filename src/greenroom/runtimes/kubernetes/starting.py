@@ -30,6 +30,8 @@ IMAGE_FOR_S: Final = 12.0
 """How long a node may say that it has no image: it tries again, and the first answer of a registry may be late."""
 REFUSED_FOR_S: Final = 5.0
 LOOK_EVERY_S: Final = 1.0
+UNBOUND: Final = "unbound immediate PersistentVolumeClaims"
+"""What the scheduler says of a claim for which there is no volume."""
 
 
 class TimeLimits:
@@ -44,7 +46,7 @@ class TimeLimits:
         node = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
         image = pod.spec.containers[0].image if pod.spec else ""
         kinds: list[tuple[str, bool, float, StartError | ImageMissing]] = [
-            ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(f"No node can have the session now: {node}.")),
+            ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(_without_node(node))),
             (
                 "image",
                 reason in IMAGE_REASONS,
@@ -64,6 +66,13 @@ class TimeLimits:
             elif now - self._since.setdefault(kind, now) >= for_s:
                 return error
         return None
+
+
+def _without_node(said: str) -> str:
+    sentence = f"No node can have the session now: {said}."
+    if UNBOUND in said:
+        sentence += " The cluster has not made its home: look at the claim and its storage class."
+    return sentence
 
 
 async def running(cluster: Cluster, name: str) -> Pod:

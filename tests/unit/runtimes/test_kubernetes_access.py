@@ -1,0 +1,129 @@
+"""What an Agent finds out of a cluster before it begins: a sentence for each thing that is missing.
+
+The answers are those of an API server of 1.20.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.runtimes.contract import RuntimeUnavailable
+from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, examined, storage_remarks
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.starting import UNBOUND, _without_node  # pyright: ignore[reportPrivateUsage]
+from greenroom.runtimes.settings import KubernetesSettings as Where
+
+KUBECONFIG = """
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: here, context: {cluster: c, user: u, namespace: desks}}]
+current-context: here
+"""
+
+
+def status(code: int, reason: str, message: str) -> httpx2.Response:
+    said = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message}
+    return httpx2.Response(code, json={**said, "reason": reason, "code": code})
+
+
+class Server:
+    """An API server with a namespace, for an account that may do everything but `refused`."""
+
+    def __init__(self, *, version: str = "v1.20.2", refused: tuple[str, ...] = ()) -> None:
+        self.version = version
+        self.refused = refused
+        self.made = httpx2.Response(201, json={"kind": "Secret"})
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/version":
+            return httpx2.Response(200, json={"major": "1", "minor": "20", "gitVersion": self.version})
+        if request.url.path.endswith("/selfsubjectaccessreviews"):
+            asked: dict[str, Any] = json.loads(request.content)["spec"]["resourceAttributes"]
+            allowed = f"{asked['verb']} {asked['resource']}" not in self.refused
+            return httpx2.Response(201, json={"kind": "SelfSubjectAccessReview", "status": {"allowed": allowed}})
+        assert (request.url.path, request.url.query) == ("/api/v1/namespaces/desks/secrets", b"dryRun=All")
+        return self.made
+
+
+async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., httpx2.Response]) -> str:
+    file = folder / "config"
+    file.write_text(KUBECONFIG)
+    cluster = Cluster(Where(config_file=file))
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answers), base_url="http://127.0.0.1:9")
+    monkeypatch.setattr(cluster, "_plain", client)
+    return await check(cluster)
+
+
+@pytest.mark.parametrize(
+    ("server", "made", "sentence"),
+    [
+        (Server(version="v1.19.9"), None, "has Kubernetes v1.19.9; sessions need 1.20 or newer"),
+        (
+            Server(refused=("patch pods", "list secrets")),
+            None,
+            "in the namespace desks: patch pods, list secrets; bind its account to a role",
+        ),
+        (Server(), status(404, "NotFound", 'namespaces "desks" not found'), "no such namespace: namespaces"),
+        (Server(), status(403, "Forbidden", "secrets is forbidden: namespace is being terminated"), "may not do this"),
+        (lambda _: status(401, "Unauthorized", "Unauthorized"), None, "does not accept this Agent's log-in"),
+        (lambda _: httpx2.Response(200, text="<html>"), None, "is no API server of Kubernetes"),
+    ],
+    ids=["version", "verbs", "namespace", "ending", "log-in", "another server"],
+)
+async def test_a_cluster_in_which_no_session_can_be_made_is_one_sentence(
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: Callable[..., httpx2.Response],
+    made: httpx2.Response | None,
+    sentence: str,
+):
+    if made is not None:
+        assert isinstance(server, Server)
+        server.made = made
+    with pytest.raises(RuntimeUnavailable, match=sentence) as raised:
+        await checked(tmp_path, monkeypatch, server)
+    assert raised.value.message.endswith(".")
+
+
+async def test_a_namespace_whose_quota_is_used_up_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server = Server()
+    server.made = status(403, "Forbidden", 'secrets "gr-check-1" is forbidden: exceeded quota: desks')
+    assert await checked(tmp_path, monkeypatch, server) == "v1.20.2"
+
+
+async def test_without_a_kubeconfig_the_file_is_named(tmp_path: Path):
+    with pytest.raises(SetupError, match=str(tmp_path / "nothing")):
+        await examined(Where(config_file=tmp_path / "nothing"))
+
+
+DEFAULT = {"standard": {DEFAULT_CLASS: "true"}, "fast": {}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "classes", "remark"),
+    [
+        ("", DEFAULT, ""),
+        ("fast", DEFAULT, ""),
+        ("slow", DEFAULT, "no storage class slow (GREENROOM_KUBE_STORAGE_CLASS), it has: fast, standard."),
+        ("", {"fast": {DEFAULT_CLASS: "false"}}, "no default storage class, it has: fast."),
+        ("", {}, "no default storage class, it has: none."),
+    ],
+)
+def test_a_storage_class_that_is_missing_is_named(wanted: str, classes: dict[str, dict[str, str]], remark: str):
+    remarks = storage_remarks(wanted, classes)
+    assert len(remarks) == bool(remark)
+    assert all(remark in one for one in remarks)
+
+
+def test_a_session_that_waits_for_its_home_says_where_to_look():
+    said = f"0/2 nodes are available: 2 pod has {UNBOUND}"
+    assert "look at the claim and its storage class" in _without_node(said)
+    assert "claim" not in _without_node("0/2 nodes are available: 2 Insufficient cpu")
