@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.support.system import SECRETS, System
 
-from greenroom.core.errors import LeaseLost
+from greenroom.core.errors import LeaseLost, NoResources
 from greenroom.core.fleet.machines.model import Move, OrderState
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
@@ -18,6 +18,7 @@ from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.enrolment import read_token
 from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
+from greenroom.db.launch.eviction import count_waiting
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.providers.contract import NewMachine, Provider, ProviderError, Shown
 from greenroom.manager.machines.providers.making import Providers
@@ -218,6 +219,8 @@ async def test_an_unknown_outcome_is_looked_for_and_never_doubled(cloud: Cloud):
     cloud.cloud.on_create = lose_the_answer
     await cloud.rounds(2)
     assert (await cloud.states(), cloud.cloud.created) == (["ordered"], 1)
+    (order,) = await cloud.orders()
+    assert order.state_reason.startswith("The line was cut. The machine may be there: ")
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert (order.state, order.ref, cloud.cloud.created) == (OrderState.CREATED, "sim-1", 1)
@@ -335,10 +338,39 @@ async def test_a_primary_whose_term_is_over_writes_nothing(cloud: Cloud):
 
 
 async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
-    await cloud.system.db.write(
-        "INSERT INTO launches_waiting (zone_id, user_id, image_id) VALUES (%s, %s, %s)",
-        (cloud.system.zone_id, cloud.system.user_id, cloud.system.image_id),
-    )
+    """Also where the zone has no host at all; its staged pools have nothing to leave to them then."""
+    system = cloud.system
+    with pytest.raises(NoResources):
+        await system.launch()
+    (waiting,) = await system.db.fetch("SELECT room_helps FROM launches_waiting")
+    assert waiting["room_helps"] is False
+    async with system.db.connection() as connection:
+        assert await (await count_waiting(connection, system.zone_id)).fetchone() == {"number": 0}
     await cloud.rounds()
     (order,) = await cloud.orders()
     assert order.reason == "1 person waits for Desktop, and there is no room."
+    await cloud.rounds()
+    await cloud.join("sim-1")
+    await cloud.rounds()
+    await system.launch()
+    await cloud.rounds()
+    assert await cloud.states() == ["joined"]
+
+
+async def test_no_user_is_taken_to_wait_where_neither_room_nor_a_machine_may_come(cloud: Cloud):
+    await cloud.system.db.write("UPDATE machine_pools SET enabled = false")
+    with pytest.raises(NoResources):
+        await cloud.system.launch()
+    assert await cloud.system.db.fetch("SELECT 1 FROM launches_waiting") == []
+
+
+async def test_a_deleted_pool_that_had_no_machine_waits_for_no_look_of_later(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    await cloud.at_rest()
+    await cloud.system.db.write("UPDATE machine_orders SET state = 'ended', ended = now()")
+    cloud.cloud.machines.clear()
+    async with cloud.system.db.transaction() as connection:
+        await machine_pools.mark_deleted(connection, cloud.pool_id)
+    await cloud.work.round(cloud.system.ctx)
+    assert await cloud.system.db.fetch("SELECT 1 FROM machine_pools") == []

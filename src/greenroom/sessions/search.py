@@ -173,9 +173,14 @@ class Search:
         for _ in range(PLACEMENT_ROUNDS):
             found = await self._rooms(zone)
             if not found.rooms:
-                if found.worth_waiting:
-                    user_id, image_id = wanted.user.user_id, wanted.image.image_id
-                    await remember_refused(self.db, zone_id=zone.zone_id, user_id=user_id, image_id=image_id)
+                if wanted.keeps_room:
+                    await remember_refused(
+                        self.db,
+                        zone_id=zone.zone_id,
+                        user_id=wanted.user.user_id,
+                        image_id=wanted.image.image_id,
+                        room_helps=found.room_helps,
+                    )
                 return found.misses
             for room in found.rooms:
                 new = new_session(

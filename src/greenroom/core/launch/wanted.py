@@ -47,8 +47,8 @@ class ZoneRooms:
 
     rooms: Sequence[Room]
     misses: Sequence[Miss]
-    worth_waiting: bool
-    """Without room, the zone's pools are to leave free room alone: there can be enough for this user."""
+    room_helps: bool
+    """Without room: one of the Agents could take it if it were empty, so pools are to leave free room alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class WantedSession:
     """Inserted into the sentence that says where the session is from, as is `remark` after it."""
     remark: str = ""
     keeps_room: bool = False
-    """Without room, pools leave free room alone for a while: the user waits, and asks again."""
+    """Without room, the user waits and asks again: pools leave free room alone, and machines are ordered."""
 
     def reason_of(self, reason: str) -> str:
         """How the user came to the session, as a sentence for trace and log."""
@@ -85,5 +85,5 @@ class WantedSession:
         return ZoneRooms(
             rooms=rooms(placement, self.request, unready),
             misses=placement_misses(zone, placement, self.another_agent),
-            worth_waiting=self.keeps_room and bool(lacks_only_room(placement.rejected, self.request)),
+            room_helps=bool(lacks_only_room(placement.rejected, self.request)),
         )

@@ -183,6 +183,14 @@ async def note_asked(connection: Connection, machine_order_id: str) -> bool:
     return await cursor.fetchone() is not None
 
 
+async def note_unconfirmed(connection: Connection, machine_order_id: str, error: str) -> None:
+    """Store why the provider did not confirm a machine that may be there all the same."""
+    await connection.execute(
+        "UPDATE machine_orders SET state_reason = %s WHERE machine_order_id = %s AND state = 'ordered'",
+        (f"{error} The machine may be there: the next listings show it, or that it is not.", machine_order_id),
+    )
+
+
 async def note_surplus(connection: Connection, surplus: Surplus) -> None:
     """Store since when a machine is not needed."""
     await connection.execute(

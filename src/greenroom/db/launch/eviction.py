@@ -62,13 +62,27 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
     return cursor.rowcount == len(session_ids)
 
 
-async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id: str) -> None:
-    """Store that a launch was refused in this zone for lack of room: its user waits for it."""
+async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id: str, room_helps: bool) -> None:
+    """Store that a launch was refused in this zone for lack of room: its user waits for it.
+
+    `room_helps` False: no host of the zone could take the session if it were empty. Then the user waits for a machine,
+    where the zone has a pool that may order one, and for nothing elsewhere.
+    """
     await db.write(
-        "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id) VALUES (%s, %s, %s)"
-        " ON CONFLICT (zone_id, user_id, image_id) DO UPDATE SET refused = clock_timestamp(), since = CASE"
-        " WHEN w.refused < clock_timestamp() - make_interval(secs => %s) THEN clock_timestamp() ELSE w.since END",
-        (zone_id, user_id, image_id, WAITING_S),
+        "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id, room_helps)"
+        " SELECT %(zone_id)s, %(user_id)s, %(image_id)s, %(room_helps)s"
+        " WHERE %(room_helps)s OR EXISTS (SELECT 1 FROM machine_pools WHERE zone_id = %(zone_id)s AND enabled)"
+        " ON CONFLICT (zone_id, user_id, image_id) DO UPDATE SET refused = clock_timestamp(),"
+        " room_helps = excluded.room_helps, since = CASE"
+        " WHEN w.refused < clock_timestamp() - make_interval(secs => %(waiting_s)s) THEN clock_timestamp()"
+        " ELSE w.since END",
+        {
+            "zone_id": zone_id,
+            "user_id": user_id,
+            "image_id": image_id,
+            "room_helps": room_helps,
+            "waiting_s": WAITING_S,
+        },
     )
 
 
@@ -80,9 +94,11 @@ STILL_WAITING: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""Users who wait for room in a zone; with the parameters of `waiting`."""
-PEOPLE_WAITING: Final[LiteralString] = "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING
-"""Counts them."""
+"""Users who wait in a zone; with the parameters of `waiting`."""
+PEOPLE_WAITING: Final[LiteralString] = (
+    "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.room_helps"
+)
+"""Counts those who may get room on the zone's hosts."""
 
 
 def waiting(zone_id: str) -> dict[str, Any]:

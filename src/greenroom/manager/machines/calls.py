@@ -77,7 +77,9 @@ class Calls:
         except GreenroomError as error:
             outcome = _outcome(pool, error)
             if not isinstance(error, ProviderError) or not error.refused:
-                return outcome  # the machine may be there: the next listings show it, or that it is not
+                async with guarded(ctx.db, ctx.fence) as connection:
+                    await machine_orders.note_unconfirmed(connection, ask.machine_order_id, error.message)
+                return outcome
             outcome = Outcome(pool.machine_pool_id, outcome.error, outcome.retry_after_s, failed=error.message)
             move = Move(ask.machine_order_id, OrderState.ENDED, error.message, failed=True)
         async with guarded(ctx.db, ctx.fence) as connection:

@@ -136,8 +136,8 @@ def _is_due(pool: MachinePoolRow) -> bool:
     """Whether the provider is asked now what it has."""
     if pool.next_call is not None and pool.now < pool.next_call:
         return False
-    if pool.listed is None or pool.unasked:
-        return True
+    if pool.listed is None or pool.unasked or (pool.deleted is not None and pool.listed <= pool.deleted):
+        return True  # a deleted pool goes with the next look
     pause_s = BUSY_LISTING_S if pool.coming or pool.releasing else IDLE_LISTING_S
     return (pool.now - pool.listed).total_seconds() >= pause_s
 

@@ -197,12 +197,11 @@ UNREADY = Unready(
 def test_a_new_session_goes_where_there_is_room_or_others_yield():
     wanted = plan().wanted
     free = wanted.rooms_in(EU, [AGENT])
-    assert ([room.agent for room in free.rooms], list(free.misses), free.worth_waiting) == ([AGENT], [], False)
+    assert ([room.agent for room in free.rooms], list(free.misses), free.room_helps) == ([AGENT], [], False)
     full = wanted.rooms_in(EU, [FULL])
-    assert (list(full.rooms), [miss.code for miss in full.misses], full.worth_waiting) == ([], ["no_capacity"], True)
+    assert (list(full.rooms), [miss.code for miss in full.misses], full.room_helps) == ([], ["no_capacity"], True)
     assert [room.yielding for room in wanted.rooms_in(EU, [FULL], [UNREADY]).rooms] == [(UNREADY,)]
-    assert not replace(wanted, keeps_room=False).rooms_in(EU, [FULL]).worth_waiting
-    assert not wanted.rooms_in(EU, [replace(FULL, enabled=False)]).worth_waiting
+    assert not wanted.rooms_in(EU, [replace(FULL, enabled=False)]).room_helps
 
 
 def test_a_replacement_tries_other_agents_first_and_some_never():
