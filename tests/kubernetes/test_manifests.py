@@ -20,7 +20,7 @@ OVERLAYS = [FOLDER / "base", *sorted((FOLDER / "overlays").iterdir())]
 @pytest.fixture(scope="module")
 def greenroom(kubernetes: Cluster) -> Iterator[str]:
     """The namespace that the overlays name: what is tried in it must find it."""
-    namespace = yaml.safe_load((FOLDER / "parts/roles/namespace.yaml").read_text())
+    namespace = yaml.safe_load((FOLDER / "parts/namespace/namespace.yaml").read_text())
     kubernetes.apply(namespace, namespace="default")
     yield "greenroom"
     kubernetes.kubectl("delete", "namespace", "greenroom")
@@ -29,7 +29,9 @@ def greenroom(kubernetes: Cluster) -> Iterator[str]:
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
 def test_the_api_server_accepts_an_overlay(kubernetes: Cluster, greenroom: str, overlay: Path) -> None:
     said = kubernetes.kubectl("apply", "--dry-run=server", "--filename=-", stdin=for_this_cluster(rendered(overlay)))
-    assert "deployment.apps/kasm-manager created (server dry run)" in said
+    for one in rendered(overlay):
+        if one["kind"] == "Deployment":
+            assert f"deployment.apps/{one['metadata']['name']} created (server dry run)" in said
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
@@ -74,6 +76,14 @@ def test_the_agent_may_do_what_the_reference_says_and_no_more(kubernetes: Cluste
     for resource, verbs in re.findall(r"^\| `([a-z./0-9]+)` \| ([a-z, ]+) \|", REFERENCE.read_text(), re.MULTILINE):
         written.setdefault(resource, set()).update(verbs.split(", "))
     assert allowed == written
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
+def test_a_budget_lets_one_pod_of_each_deployment_be_away(kubernetes: Cluster, overlay: Path) -> None:
+    objects = rendered(overlay)
+    deployments = [one["spec"]["selector"] for one in objects if one["kind"] == "Deployment"]
+    budgets = [one["spec"] for one in objects if one["kind"] == "PodDisruptionBudget"]
+    assert sorted(map(str, budgets)) == sorted(str({"maxUnavailable": 1, "selector": one}) for one in deployments)
 
 
 def test_each_service_budget_and_policy_selects_pods_that_there_are(kubernetes: Cluster) -> None:

@@ -24,7 +24,7 @@ NOT_RUN = {
     ("docs/howto/containers.md", "docker-compose up -d"),
     ("docs/howto/containers.md", "git pull"),
     ("docs/howto/containers.md", "scp -r /opt/kasm/current/hosts/second.example.org root@secon"),
-    ("docs/howto/kubernetes.md", "kubectl apply -f deploy/kubernetes/parts/roles/namespace.yam"),
+    ("docs/howto/kubernetes.md", "kubectl apply -f deploy/kubernetes/parts/namespace/namespace"),
     ("docs/howto/kubernetes.md", "kubectl apply -k deploy/kubernetes/overlays/all-in-one"),
     ("docs/howto/kubernetes.md", "kubectl -n greenroom delete job kasm-migrate --ignore-not-fo"),
     ("docs/howto/kubernetes.md", "kubectl -n greenroom exec -it deploy/kasm-manager -- curl -i"),
