@@ -91,7 +91,7 @@ async def test_refusals_are_sentences(anonymous: Client, group: str, ada_id: str
         ("create_group", {"target_group": {"name": "Students"}}, "exists already"),
         ("create_group", {"target_group": {"name": "x", "permissions": ["root"]}}, "no permission root"),
         ("delete_group", {"target_group": {"group_id": ALL_USERS}}, "cannot be deleted"),
-        ("add_user_group", {"target_group": target}, "target_user is missing"),
+        ("add_user_group", {"target_group": target}, "user_id is missing"),
         ("add_images_group", {"target_group": target, "target_image": {"image_id": ada_id}}, "no workspace"),
         ("set_settings_group", {"target_group": target, "target_setting": {"name": "zap", "value": 1}}, "no group set"),
         (
@@ -121,7 +121,6 @@ async def test_attributes_are_read_and_changed(anonymous: Client, ada_id: str):
         "preferred_language": "de_DE",
         "theme": "Dark",
         "preferred_timezone": None,
-        "show_tips": False,
     }
     assert await anonymous.published("update_user_attributes", target_user_attributes=change) == {}
     outside = {"user_id": ada_id, "target_user_attributes": {"preferred_timezone": "UTC"}}

@@ -216,7 +216,7 @@ async def test_what_a_published_command_may_not(session: Session, with_key: Make
         ({"cmd": "echo 'open"}, "cannot be split"),
         ({"cmd": ""}, "command"),
         ({"cmd": "id", "environment": {"A=B": "1"}}, "environment"),
-        (None, "exec_config"),
+        (None, "command"),
     ):
         assert words in await session.published_refusal("exec_command_kasm", exec_config=config)
     assert "privileged" in await session.published_refusal(

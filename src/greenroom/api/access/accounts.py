@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Final
 
@@ -253,9 +254,17 @@ async def _made(db: Database, name: str) -> str:
 
 
 async def change_attributes(
-    db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, user_id: str, *, body: AttributesPatch
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    caller: Caller,
+    user_id: str,
+    *,
+    body: AttributesPatch,
+    client_fields: Mapping[str, object] | None = None,
 ) -> Attributes:
-    """Change preferences and SSH keys of a user; returns them afterwards.
+    """Change preferences and SSH keys of a user, and what clients of the published interface keep with them; returns
+    all afterwards.
 
     Raises:
         NotFound: there is no such user.
@@ -270,6 +279,7 @@ async def change_attributes(
         if user_id != caller.user_id:
             caller.require_not_above(user.permissions)
         before = await attributes.lock_attributes(connection, user_id)
+        changes["client_fields"] = before.client_fields | dict(client_fields or {})
         after = _with_keys(replace(before, **changes), body, secrets, comment=user.username)
         await attributes.store_attributes(connection, after)
     await db.notify(Event(Topic.USERS))
@@ -321,6 +331,7 @@ def _visible_attributes(values: Attributes) -> LogDetails:
         "preferred_timezone": values.preferred_timezone,
         "default_image": values.default_image,
         "theme": values.theme,
+        **values.client_fields,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Annotated, Final
 
 from fastapi import APIRouter
@@ -89,7 +90,7 @@ async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SE
     group = await groups.get_group(db, _group_id(call))
     found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
     shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
-    return {"images": [image | {"group_id": hex_id(group.group_id), "group_name": group.name} for image in shown]}
+    return {"images": [image | _in_group(group, image) for image in shown]}
 
 
 @router.post("/add_images_group")
@@ -118,6 +119,8 @@ async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, 
 async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Give a group a value for a setting; values may be written as texts, as older clients do."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
+    if target.body.get("value") is None:
+        raise Invalid(f"The value of {setting.name} is missing; remove_settings_group takes a setting from a group.")
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
     group = await group_service.update(db, logs, call.caller, group_id, body, secrets=secrets)
     return {"setting": _setting_shape(setting, group_rules.as_seen(group, secrets, call.caller))}
@@ -129,6 +132,18 @@ async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: A
     body = GroupPatch(settings={_setting(call).name: None})
     await group_service.update(db, logs, call.caller, _group_id(call), body, secrets=secrets)
     return {}
+
+
+def _in_group(group: Group, image: Answer) -> Answer:
+    """What an image has as one of a group; the id is made of both."""
+    both = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
+    return {
+        "group_image_id": str(both),
+        "group_id": hex_id(group.group_id),
+        "group_name": group.name,
+        "image_name": image["name"],
+        "image_friendly_name": image["friendly_name"],
+    }
 
 
 def _shape(group: Group) -> Answer:

@@ -12,7 +12,7 @@ from greenroom.api.access.accounts import delete_user as remove
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import attributes_shape, user_shape
+from greenroom.api.published.shapes import KEPT_WITH_A_USER, attributes_shape, user_shape
 from greenroom.api.session.published import kasms_of_users
 from greenroom.api.session.streams import Streams
 from greenroom.core.errors import Invalid, NotFound, Refused
@@ -26,6 +26,9 @@ from greenroom.kit.secrets import hashed, new_secret
 LINK_LIFETIME_S: Final = 300.0
 ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
 
+_OF_GROUPS: Final[Answer] = {"authorized_images": []}
+WORKSPACES_OF_GROUPS: Final = "groups have workspaces, not users (add_images_group)"
+
 router = APIRouter(include_in_schema=False)
 
 FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "groups")
@@ -36,7 +39,9 @@ async def create_user(
     db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_create")]
 ) -> Answer:
     """Create a user in All Users."""
-    body = validated(UserCreate, call.part("target_user").given(*FIELDS))
+    target = call.part("target_user")
+    target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
+    body = validated(UserCreate, target.given(*FIELDS))
     return {"user": user_shape(await create(db, logs, passwords, call.caller, body))}
 
 
@@ -61,6 +66,7 @@ async def update_user(
 ) -> Answer:
     """Change a user; what is null stays, and so does the password where an empty one is sent."""
     target = call.part("target_user")
+    target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
     sent = target.given(*FIELDS)
     if not sent.get("password"):
         sent.pop("password", None)
@@ -105,6 +111,7 @@ async def get_login(
     return {"url": f"{config.public_url.rstrip('/')}/#/connect/login/{token}"}
 
 
+@router.post("/get_user_attributes")
 @router.post("/get_attributes")
 async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_view")]) -> Answer:
     """What a user prefers."""
@@ -123,7 +130,8 @@ async def update_user_attributes(
     sent = {name: None if value == "" else value for name, value in target.given(*ATTRIBUTES).items()}
     if isinstance(theme := sent.get("theme"), str):
         sent["theme"] = theme.lower()
-    await change_attributes(db, logs, secrets, call.caller, user_id, body=validated(AttributesPatch, sent))
+    body, kept = validated(AttributesPatch, sent), target.kept(KEPT_WITH_A_USER)
+    await change_attributes(db, logs, secrets, call.caller, user_id, body=body, client_fields=kept)
     return {}
 
 

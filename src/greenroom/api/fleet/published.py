@@ -11,7 +11,6 @@ from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import date, zone_shape
-from greenroom.core.errors import Invalid
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.fleet.views import AgentRow
@@ -79,7 +78,7 @@ async def get_agent_report(db: Db) -> Answer:
 async def update_agent(db: Db, logs: Logs, call: Annotated[Call, requires_key("agents_modify")]) -> Answer:
     """Enable or disable an Agent, or say what it offers; an override of 0 counts what the host has."""
     target = call.part(AGENT)
-    _refuse_fixed(target, _AGENT_FIXED, "of an Agent")
+    target.refuse_others(_AGENT_FIXED, "an Agent has no GPUs and prunes no images")
     body = validated(AgentPatch, target.given(*AGENT_FIELDS))
     return {"agent": _agent_shape(await service.update_agent(db, logs, call.caller, target.id("agent_id"), body))}
 
@@ -110,18 +109,11 @@ async def update_manager(db: Db, logs: Logs, call: Annotated[Call, requires_key(
 
 def _zone_fields(target: Call) -> Answer:
     """As in `/api/v1`; the strategy also as `load_strategy`, and written `most_kasms`."""
-    _refuse_fixed(target, _ZONE_FIXED, "of a zone")
+    target.refuse_others(_ZONE_FIXED, "machines are ordered by machine pools (/api/v1/machine-pools)")
     fields = target.given(*ZONE_FIELDS)
     if strategy := target.text("load_balancing_strategy") or target.text("load_strategy"):
         fields["load_balancing_strategy"] = strategy.replace("_", " ").title()
     return fields
-
-
-def _refuse_fixed(target: Call, fixed: Answer, whose: str) -> None:
-    """Raises Invalid: a field that cannot be changed is to become something else than it is."""
-    for name, value in target.given(*fixed).items():
-        if value != fixed[name]:
-            raise Invalid(f"{name} {whose} is always {fixed[name]!r} here; leave it out.")
 
 
 def _agent_shape(agent: AgentRow) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,9 @@ Answer = dict[str, Any]
 """JSON in the shape of the published interface (CONTRACT), not that of our rows."""
 
 
+MAX_KEPT: Final = 4096
+
+
 class Call:
     """The body of a call: a JSON object, empty if there was none."""
 
@@ -29,10 +32,16 @@ class Call:
         self.headers = headers
 
     def part(self, name: str) -> Call:
-        """Raises Invalid: the object `name` of the body is missing or not an object."""
+        """The object `name` of the body; the body itself if there is none: some clients send the fields without it.
+
+        Raises:
+            Invalid: it is something else than an object.
+        """
         value = self.body.get(name)
+        if value is None:
+            return self
         if not isinstance(value, dict):
-            raise Invalid(f"{name} is missing, or is not an object.")
+            raise Invalid(f"{name} must be an object.")
         return Call(self.caller, cast("Json", value), self.headers)
 
     def given(self, *names: str) -> Json:
@@ -55,6 +64,37 @@ class Call:
         if value in (True, 1, "true", "True"):
             return True
         raise Invalid(f"{name} must be true or false.")
+
+    def kept(self, defaults: Json) -> Json:
+        """The given ones of the fields that are only kept for clients, each of the type of its default.
+
+        Raises:
+            Invalid: one has another type.
+        """
+        return {name: self._kept(name, defaults[name]) for name in self.given(*defaults)}
+
+    def _kept(self, name: str, default: object) -> object:
+        if isinstance(default, bool):
+            return self.flag(name)
+        if isinstance(default, int):
+            return self.number(name)
+        return self.text(name)[:MAX_KEPT]
+
+    def number(self, name: str) -> int:
+        """A whole number, not negative, which may be written as a text. Raises Invalid: it is something else."""
+        value = self.body.get(name)
+        digits = value.strip() if isinstance(value, str) else value
+        if isinstance(digits, str) and digits.isascii() and digits.isdecimal() and len(digits) < 16:
+            return int(digits)
+        if isinstance(digits, (int, float)) and not isinstance(digits, bool) and 0 <= digits < 1e15 and digits % 1 == 0:
+            return int(digits)
+        raise Invalid(f"{name} must be a whole number that is not negative.")
+
+    def refuse_others(self, fixed: Json, why: str) -> None:
+        """Raises Invalid: a field that can have one value alone is given another; what is empty is none."""
+        for name, value in self.given(*fixed).items():
+            if value != fixed[name] and value not in ("", "{}", "[]", "0", "False", "false", 0, {}, []):
+                raise Invalid(f"{name} cannot be {json.dumps(value)[:60]}: {why}; leave it out.")
 
     def optional_id(self, name: str) -> str | None:
         """An id with dashes, sent with or without them; None if missing, null or empty. Raises Invalid: it is no id."""

@@ -5,12 +5,28 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
 from greenroom.api.published.calls import Answer
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
 from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import Image
+
+KEPT_WITH_A_USER: Final[Answer] = {"auto_login_kasm": False, "show_tips": False, "toggle_control_panel": False}
+KEPT_WITH_AN_IMAGE: Final[Answer] = {"x_res": 800, "y_res": 600, "uncompressed_size_mb": 0, "hash": None}
+"""What clients keep here and only they use, with what it is until then."""
+NOT_OFFERED: Final[Answer] = {
+    "gpu_count": 0,
+    "require_gpu": None,
+    "server_pool_id": None,
+    "restrict_to_network": False,
+    "restrict_network_names": [],
+    "allow_network_selection": False,
+    "persistent_profile_config": {},
+    "launch_config": {},
+}
+"""Fields of a workspace that clients expect and that can have no other value."""
 
 
 def hex_id(value: object) -> str | None:
@@ -52,7 +68,7 @@ def user_shape(user: User, kasms: Iterable[Answer] = ()) -> Answer:
 
 
 def attributes_shape(attributes: Attributes) -> Answer:
-    """A user's attributes; the last three exist only for clients that expect them."""
+    """A user's attributes; of the last three only clients know what they mean."""
     return {
         "user_attributes_id": attributes.user_id,
         "user_id": attributes.user_id,
@@ -61,9 +77,8 @@ def attributes_shape(attributes: Attributes) -> Answer:
         "preferred_timezone": attributes.preferred_timezone,
         "default_image": hex_id(attributes.default_image),
         "theme": attributes.theme,
-        "auto_login_kasm": False,
-        "show_tips": False,
-        "toggle_control_panel": False,
+        **KEPT_WITH_A_USER,
+        **attributes.client_fields,
     }
 
 
@@ -77,42 +92,33 @@ def image_shape(image: Image) -> Answer:
         "notes": image.notes,
         "image_type": image.image_type,
         "image_src": image.image_src,
-        "hash": None,
         "docker_registry": image.docker_registry,
         "docker_user": image.docker_user,
         "docker_token": None,
-        "uncompressed_size_mb": 0,
-        "x_res": 800,
-        "y_res": 600,
         "hidden": image.hidden,
         "memory": image.memory,
         "cores": image.cores,
         "cpu_allocation_method": image.cpu_allocation_method,
-        "require_gpu": None,
-        "gpu_count": 0,
         "zone_id": image.zone_id,
         "zone_name": image.zone_name,
         "restrict_to_zone": image.restrict_to_zone,
         "server_id": image.server_id,
         "restrict_to_server": image.restrict_to_server,
-        "server_pool_id": None,
-        "restrict_to_network": False,
-        "restrict_network_names": [],
-        "allow_network_selection": False,
         "enabled": image.enabled,
         "available": image.available,
         "session_time_limit": image.session_time_limit,
         "persistent_profile_path": image.persistent_profile_path,
-        "persistent_profile_config": {},
         "volume_mappings": image.volume_mappings,
         "run_config": image.run_config,
         "exec_config": image.exec_config,
-        "launch_config": {},
         "categories": image.categories,
         "filter_policy_id": image.filter_policy_id,
         "filter_policy_name": image.filter_policy_name,
         "filter_policy_force_disabled": image.filter_policy_force_disabled,
         "imageAttributes": [],
+        **NOT_OFFERED,
+        **KEPT_WITH_AN_IMAGE,
+        **image.client_fields,
     }
 
 

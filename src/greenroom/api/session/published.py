@@ -124,6 +124,13 @@ async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None 
 
 router = APIRouter(include_in_schema=False)
 
+_NOT_OFFERED: Final[Answer] = {
+    "server_id": None,
+    "egress_gateway_id": None,
+    "connection_info": {},
+    "rdp_client_type": None,
+}
+
 FOR_USERS = requires_key("users_auth_session", USER)
 
 
@@ -132,6 +139,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one. With
     `enable_sharing` others may join it to watch, by its `share_id`.
     """
+    call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP or egress gateways")
     db, is_shared = sharing.db, call.flag("enable_sharing")
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
     if is_shared:

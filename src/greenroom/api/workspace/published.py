@@ -6,6 +6,7 @@ Clients send the JSON fields as texts or as objects, ids with or without dashes,
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
@@ -13,7 +14,7 @@ from fastapi import APIRouter
 from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import image_shape
+from greenroom.api.published.shapes import KEPT_WITH_AN_IMAGE, NOT_OFFERED, image_shape
 from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid
@@ -52,9 +53,12 @@ async def create_image(
     call: Annotated[Call, requires_key("images_create")],
 ) -> Answer:
     """Create a workspace, for All Users unless the installation's setting says otherwise."""
-    body = validated(ImageCreate, _fields(call.part(TARGET)))
+    target = call.part(TARGET)
+    body, kept = validated(ImageCreate, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
     groups = service.default_groups(for_all_users=snapshot.installation.add_images_to_default_group)
-    image = await service.create_image(db, logs, call.caller, body, secrets=secrets, default_groups=groups)
+    image = await service.create_image(
+        db, logs, call.caller, body, secrets=secrets, default_groups=groups, client_fields=kept
+    )
     return _answer(image, secrets, call)
 
 
@@ -63,9 +67,10 @@ async def update_image(
     db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("images_modify")]
 ) -> Answer:
     """Change a workspace; what is left out or null stays, an empty text removes what may be missing."""
-    image_id = _id(call)
-    body = validated(ImagePatch, _fields(call.part(TARGET)))
-    return _answer(await service.update_image(db, logs, call.caller, image_id, body, secrets=secrets), secrets, call)
+    image_id, target = _id(call), call.part(TARGET)
+    body, kept = validated(ImagePatch, _fields(target)), target.kept(KEPT_WITH_AN_IMAGE)
+    image = await service.update_image(db, logs, call.caller, image_id, body, secrets=secrets, client_fields=kept)
+    return _answer(image, secrets, call)
 
 
 @router.post("/delete_image")
@@ -87,8 +92,10 @@ def _fields(target: Call) -> Json:
     """The given fields of a workspace, as in `/api/v1`.
 
     Raises:
-        Invalid: a JSON field is not JSON, or an id is invalid.
+        Invalid: a JSON field is not JSON, an id is invalid, or it is to have what Greenroom has no part for.
     """
+    target.refuse_others(NOT_OFFERED, "a workspace has no GPUs, networks, storage or forms of its own")
+    target.refuse_others({"image_type": "Container"}, "every workspace is a container")
     fields = target.given(*FIELDS)
     for name in _JSON:
         if isinstance(fields.get(name), str):
@@ -100,9 +107,11 @@ def _fields(target: Call) -> Json:
 
 
 def _parsed(name: str, text: str) -> Any:
-    """The value of a JSON string; an empty string is the empty value."""
+    """The value of a JSON string; an empty string is the empty value. Categories may be a text with commas."""
     if not text.strip():
         return [] if name == "categories" else {}
+    if name == "categories" and not text.lstrip().startswith("["):
+        return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

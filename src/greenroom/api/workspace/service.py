@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -62,9 +62,11 @@ async def create_image(
     secrets: Secrets,
     default_groups: Sequence[str],
     origin: str | None = None,
+    client_fields: Mapping[str, object] | None = None,
 ) -> Image:
     """Create a workspace; without `groups` it is for `default_groups`. Fields that are not given are as images of its
-    maker need them (`core.workspace.families`). `origin` is its entry of the catalogue.
+    maker need them (`core.workspace.families`). `origin` is its entry of the catalogue, `client_fields` what a client
+    of the published interface keeps with it.
 
     Raises:
         Invalid: its fields contradict each other, or name something that does not exist.
@@ -79,6 +81,8 @@ async def create_image(
         image_id = await images.insert_image(connection, fields, groups)
         if origin is not None:
             await set_origin(connection, image_id, origin, fields.name)
+        if client_fields:
+            await images.add_client_fields(connection, image_id, client_fields)
     image = await images.get_image(db, image_id)
     await db.notify(Event(Topic.IMAGES))
     audit(logs, caller, LogCode.WORKSPACE_CREATED, image.friendly_name, after=_visible(image))
@@ -99,9 +103,10 @@ async def update_image(
     *,
     secrets: Secrets,
     origin: str | None = None,
+    client_fields: Mapping[str, object] | None = None,
 ) -> Image:
     """Change a workspace. Running sessions stay as they are; staged ones are replaced if the change affects them.
-    `origin` is the entry of the catalogue whose image it gets.
+    `origin` is the entry of the catalogue whose image it gets, `client_fields` as in `create_image`.
 
     Raises:
         NotFound: there is none with this id.
@@ -123,6 +128,8 @@ async def update_image(
         await images.update_image(connection, image_id, fields, staged=rollover(stored, fields))
         if origin is not None:
             await set_origin(connection, image_id, origin, fields.name)
+        if client_fields:
+            await images.add_client_fields(connection, image_id, client_fields)
         if groups is not None:
             await images.set_groups_of_image(connection, image_id, [str(group) for group in groups])
     after = await images.get_image(db, image_id)
@@ -172,7 +179,7 @@ def _definition(sent: Json, secrets: Secrets, stored: Definition | None = None) 
 def _visible(image: Image) -> LogDetails:
     hidden = "docker_token_encrypted"
     values = {name: value for name, value in values_of(Definition, image).items() if name != hidden}
-    return values | {"groups": image.groups}
+    return values | {"groups": image.groups, **image.client_fields}
 
 
 async def create_filter_policy(db: Database, logs: LogWriter, caller: Caller, body: FilterPolicyCreate) -> StoredPolicy:

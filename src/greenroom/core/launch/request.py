@@ -145,14 +145,20 @@ def planned(
         NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, the lease is longer than the user's sessions may live, or a command of the
-            workspace would be root's beside a folder that the session can write to.
+        Invalid: there is no such zone, there is no profile to enable or reset, the lease is longer than the user's
+            sessions may live, or a command of the workspace would be root's beside a folder that the session can write
+            to.
         NoResources: there is no zone at all.
     """
     if (repeated := snapshot.repeated) is not None:
         raise RepeatedRequest(repeated.session_id) if repeated.body == request.body() else IdempotencyMismatch
     image = _allowed_image(request, snapshot)
     facts = launch_facts(snapshot, image, request)
+    if request.persistent_profile_mode in ("Enabled", "Reset") and not image.persistent_profile_path:
+        raise Invalid(
+            f"{image.friendly_name} keeps no persistent profile: leave persistent_profile_mode out, or give the"
+            " workspace a persistent_profile_path."
+        )
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
     max_sessions = int(facts.value("max_kasms_per_user"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, LiteralString
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
 
 from greenroom.db.columns import assigned, columns_of, inserted, values_of
 from greenroom.db.database import Connection, Database, row_as
@@ -20,6 +22,8 @@ class Attributes:
     preferred_timezone: str | None = None
     default_image: str | None = None
     theme: str | None = None
+    client_fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What clients of the published interface keep with the user."""
 
     @property
     def has_ssh_private_key(self) -> bool:
@@ -30,7 +34,7 @@ class Attributes:
 _COLUMNS: Final = columns_of(Attributes)
 _SELECT: Final[LiteralString] = (
     "SELECT a.user_id::text, a.ssh_public_key, a.ssh_private_key_encrypted, a.preferred_language,"
-    " a.preferred_timezone, i.image_id::text AS default_image, a.theme"
+    " a.preferred_timezone, i.image_id::text AS default_image, a.theme, a.client_fields"
     " FROM user_attributes a LEFT JOIN images i ON i.image_id = a.default_image WHERE a.user_id = %(user_id)s"
 )
 
@@ -53,5 +57,5 @@ async def store_attributes(connection: Connection, attributes: Attributes) -> No
         + inserted(_COLUMNS)
         + " ON CONFLICT (user_id) DO UPDATE SET "
         + assigned(_COLUMNS),
-        values_of(Attributes, attributes),
+        values_of(Attributes, attributes) | {"client_fields": Jsonb(attributes.client_fields)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, LiteralString
@@ -48,6 +49,8 @@ class Image(Definition):
     available: bool
     agents: list[ImageOnAgent]
     groups: list[str]
+    client_fields: dict[str, Any]
+    """What clients of the published interface keep with it."""
     warnings: tuple[str, ...] = ()
 
 
@@ -69,7 +72,8 @@ IMAGE_FACTS: Final[LiteralString] = (
 
 _SELECT: Final[LiteralString] = (
     selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
-    " i.filter_policy_id::text, i.image_type, i.created, i.revision, z.zone_name, p.name AS filter_policy_name,"
+    " i.filter_policy_id::text, i.image_type, i.client_fields, i.created, i.revision, z.zone_name,"
+    " p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
     "   'how', r.how, 'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
@@ -164,6 +168,13 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
             " WHERE image_id = %s AND deleted IS NULL",
             (image_id,),
         )
+
+
+async def add_client_fields(connection: Connection, image_id: str, fields: Mapping[str, Any]) -> None:
+    """Keep these values with an image, beside those it has."""
+    await connection.execute(
+        "UPDATE images SET client_fields = client_fields || %s WHERE image_id = %s", (Jsonb(dict(fields)), image_id)
+    )
 
 
 async def set_groups_of_image(connection: Connection, image_id: str, group_ids: list[str]) -> None:

@@ -149,6 +149,13 @@ def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, p
     assert len(public.wanted.spec_in(EU)(session_id="s", credential="c").files) == 2
 
 
+@pytest.mark.parametrize("mode", ["Enabled", "Reset"])
+def test_a_profile_that_the_workspace_does_not_keep_is_not_promised(mode: str):
+    with pytest.raises(Invalid, match="Desktop keeps no persistent profile"):
+        plan(replace(REQUEST, persistent_profile_mode=mode))
+    assert plan(replace(REQUEST, persistent_profile_mode="Disabled")).attempts
+
+
 def test_what_a_launch_goes_without_is_said_with_its_session():
     assert plan().wanted.reason_of("It was placed.") == "It was placed."
     profile = replace(SNAPSHOT, image=replace(IMAGE, persistent_profile_path="/profiles/{username}"))
