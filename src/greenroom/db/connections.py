@@ -22,9 +22,13 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
+from greenroom.db.refusals import Refusals
+
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+
+refusals: Final = Refusals()
 
 NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
     "keepalives_idle": 2,
@@ -40,7 +44,7 @@ ANSWER_S: Final = 3.0
 NEXT_HOST_S: Final = 0.25
 """The next server is tried as well when the one before has not answered for so long; at once when it refused."""
 AGAIN_S: Final = 0.15
-"""Between two attempts at one server, about."""
+"""Between two attempts at one server, about; more when it refuses the login (`db.refusals`)."""
 _WAIT_S: Final = 60.0
 """psycopg looks up ten times a second to notice Ctrl-C; asyncio needs no such look."""
 
@@ -104,9 +108,15 @@ class PatientConnection(psycopg.AsyncConnection[Row]):
 
         Raises:
             StandbyError: it takes no writes.
+            RefusedError: it refuses the login, or did a moment ago.
             psycopg.OperationalError: it cannot be reached.
         """
-        connection = await super().connect(server, **options)
+        refusals.require_due(server)
+        try:
+            connection = await super().connect(server, **options)
+        except psycopg.OperationalError as error:
+            raise refusals.failed(server, _name(server), error) from error
+        refusals.accepted(server)
         if any(connection.pgconn.parameter_status(name) == b"on" for name in _READ_ONLY):
             await connection.close()
             raise StandbyError("it is a standby, or read-only")
@@ -216,10 +226,13 @@ class _Attempts:
             except psycopg.OperationalError as error:
                 self._failures[number] = error
                 self._failed[number].set()
-            pause_s = AGAIN_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
-            if (left_s := self._left_s()) is None or left_s < pause_s:
+            if (left_s := self._left_s()) is None:
                 return None
-            await asyncio.sleep(pause_s)
+            usual_s = AGAIN_S * random.uniform(0.7, 1.3)  # noqa: S311 -- spreads load
+            pause_s = max(usual_s, refusals.due_in_s(self._servers[number]))
+            await asyncio.sleep(min(pause_s, left_s))  # to the end: a pool begins its next search at once
+            if left_s < pause_s:
+                return None
 
     def _why_not(self) -> psycopg.OperationalError:
         names = [_name(server) for server in self._servers]

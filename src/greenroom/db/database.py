@@ -34,7 +34,14 @@ from greenroom.core.errors import (
     Unavailable,
 )
 from greenroom.core.events import Event
-from greenroom.db.connections import ANSWER_S, NOTICED_WHEN_DEAD, PooledConnection, reraise_lost_cancellation
+from greenroom.db.connections import (
+    ANSWER_S,
+    NOTICED_WHEN_DEAD,
+    PooledConnection,
+    refusals,
+    reraise_lost_cancellation,
+    servers_of,
+)
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
@@ -289,7 +296,8 @@ class Database:
         except _AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
-            raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+            why = refusals.why(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""
+            raise Unavailable(f"The database cannot be reached at the moment: {why or error}".strip()) from error
 
     async def _replace_others(self, lost: PooledConnection[DictRow]) -> None:
         """Those that were opened before one was lost have lost their server as well. They are closed without a word:
