@@ -64,8 +64,9 @@ async def test_files_are_not_written_elsewhere_when_the_home_is_exchanged(host: 
 
 
 async def test_files_for_a_folder_that_is_mounted_read_only_are_refused(runtime: Runtime, tmp_path: Path):
-    session_id = new_id()
-    mount = Mount(source=str(tmp_path), target="/home/kasm-user", read_only=True)
+    session_id, folder = new_id(), tmp_path / "shared"
+    folder.mkdir()
+    mount = Mount(source=str(folder), target="/home/kasm-user", read_only=True)
     await runtime.create(session_id, spec(mounts=(mount,)))
     with pytest.raises(StartError):
         await runtime.put_files(session_id, [KEY])

@@ -55,7 +55,11 @@ async def test_a_build_says_how_far_it_is_and_its_image_is_not_made_again(
     ("package", "install", "why"),
     [
         ("no-such-package", "true", "E: Unable to locate package no-such-package"),
-        ("tini", "echo 'the checksum is another one' >&2; exit 3", "the checksum is another one"),
+        (
+            "tini",
+            "printf 'the checksum' >&2; sleep 1; echo ' is another one' >&2; exit 3",
+            "the checksum is another one",
+        ),
     ],
 )
 async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(

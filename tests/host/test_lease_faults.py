@@ -194,7 +194,7 @@ async def test_a_lease_connection_that_answers_nothing_is_replaced(fleet: Fleet,
     await eventually(on_another)
     before = await writes(db, "one")
     await eventually(writes_more(db, "one", before))
-    assert await says(fleet, "one", "no answer on the lease connection; it is cut")
+    assert await says(fleet, "one", "the database did not answer within 3 s")
 
 
 async def test_a_primary_with_a_dead_line_is_replaced_after_its_lease(fleet: Fleet, db: Database, line: BadLine):

@@ -76,9 +76,15 @@ class DockerBuilder:
         """
         parameters = {"t": reference, "buildargs": json.dumps(dict(arguments)), "networkmode": "host", "forcerm": "1"}
         parameters["cpushares"] = str(CPU_SHARES)
-        async for answer in self._answers("build", parameters, io.BytesIO(context)):
-            for line in str(answer.get("stream", "")).splitlines():
-                yield line
+        rest = ""  # the daemon passes on what a command writes, and a command may write half a line
+        try:
+            async for answer in self._answers("build", parameters, io.BytesIO(context)):
+                *lines, rest = (rest + str(answer.get("stream", ""))).split("\n")
+                for line in lines:
+                    yield line
+        except BuildError:
+            yield rest
+            raise
 
     async def _answers(
         self, path: str, parameters: Mapping[str, str], body: io.BytesIO | AsyncIterator[bytes]
