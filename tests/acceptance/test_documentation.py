@@ -39,6 +39,7 @@ READ: Final = tuple(
         "howto/machines-without-a-registry.md",
         "howto/catalogue.md",
         "reference/http.md",
+        "reference/leases.md",
         "howto/one-machine.md",
         "tutorial/first-desktop.md",  # ends with the instance stopped
         "howto/zones-and-agents.md",  # starts it with other zones
@@ -129,6 +130,7 @@ STAND_INS: Final[dict[str, Callable[[Instance], str]]] = {
     "USER": lambda instance: instance.new_user(),
     "KEY": lambda instance: instance.found["api_key"],
     "SECRET": lambda instance: instance.found["api_key_secret"],
+    ".venv/bin/python": lambda _: sys.executable,
     "DATA": lambda instance: str(instance.data),
     "BACKUP": lambda instance: str(instance.folder / "backup"),
     "PID": lambda instance: str(instance.pids("manager")[0]),

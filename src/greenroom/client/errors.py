@@ -1,0 +1,67 @@
+"""Answers that are no success, as the errors of their codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import httpx
+
+from greenroom.core.errors import (
+    Forbidden,
+    GreenroomError,
+    Invalid,
+    NotFound,
+    Refused,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+
+
+class Unreachable(Unavailable):
+    """The deployment does not answer."""
+
+
+def _kinds(kind: type[GreenroomError]) -> Iterator[type[GreenroomError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _kinds(below)
+
+
+_BY_CODE: Final = {kind.code: kind for kind in _kinds(GreenroomError) if "code" in vars(kind)}
+_BY_STATUS: Final[dict[int, type[GreenroomError]]] = {
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    409: Refused,
+    422: Invalid,
+    429: TooManyRequests,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
+    """The error of a request without success: a problem document has code and sentence; of any other answer there is
+    the status.
+    """
+    if isinstance(outcome, httpx.HTTPError):
+        return _unreachable(outcome)
+    try:
+        problem = cast("dict[str, Any]", outcome.json())
+        code, detail = problem["code"], str(problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        asked = f"{outcome.request.method} {outcome.request.url.path}"
+        sentence = f"{asked} was answered with {outcome.status_code} {outcome.reason_phrase}."
+        return _BY_STATUS.get(outcome.status_code, GreenroomError)(sentence)
+    details = {name: value for name, value in problem.items() if name not in ("detail", "code", "type", "title")}
+    return (_BY_CODE.get(code) or _BY_STATUS.get(outcome.status_code, GreenroomError))(detail, **details)
+
+
+def _unreachable(error: httpx.HTTPError) -> Unreachable:
+    url = error.request.url
+    reason = str(error) or type(error).__name__
+    hint = " Give the certificate of its authority as ca_file." if "CERTIFICATE_VERIFY_FAILED" in reason else ""
+    return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}")

@@ -1,0 +1,198 @@
+"""What is asked of a deployment and in which order, without doing it: both clients carry out the same scripts.
+
+A script yields what it wants done, a request to send or a time to wait, and is given the outcome.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import uuid
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import httpx
+import msgspec
+import structlog
+
+from greenroom.client.errors import error_of
+from greenroom.client.models import Lease, LeaseUrls, Tags
+from greenroom.client.retries import Retries
+from greenroom.core.errors import Unavailable, WrongState
+from greenroom.core.session.states import SessionStatus
+
+log = structlog.get_logger(__name__)
+
+PREFIX: Final = "/api/v1"
+TIMEOUT_S: Final = 30.0
+PAGE_ROWS: Final = 1000
+FIRST_LOOK_S: Final = 0.02
+LAST_LOOK_S: Final = 1.0
+_OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """A request, with its path from the root."""
+
+    method: str
+    path: str
+    body: object = None
+    query: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    timeout_s: float = TIMEOUT_S
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What httpx's `request` takes."""
+        query = {name: value for name, value in self.query.items() if value is not None}
+        return {
+            "method": self.method,
+            "url": self.path,
+            "json": self.body,
+            "params": query or None,
+            "headers": dict(self.headers),
+            "timeout": self.timeout_s,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Let so much time pass."""
+
+    seconds: float
+
+
+def connection_options(
+    url: str, key: str, secret: str, ca_file: Path | str | None, tls: ssl.SSLContext | None
+) -> dict[str, Any]:
+    """What httpx's clients take."""
+    verify = tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    return {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
+
+
+def required_urls(held: Lease) -> LeaseUrls:
+    """Raises TypeError: the lease was not made here."""
+    if held.urls is None:
+        raise TypeError("Only the answer to a new lease has its addresses.")
+    return held.urls
+
+
+Outcome = httpx.Response | httpx.HTTPError | None
+Script = Generator[Send | Wait, Outcome, T]
+
+
+def answered(send: Send, retries: Retries) -> Script[httpx.Response]:
+    """The answer to a request, which is sent again where `retries` allows it.
+
+    Raises:
+        GreenroomError: the server refused it, by the code of its problem; or does not answer (`Unreachable`).
+    """
+    waited_s, attempt = 0.0, 1
+    while True:
+        outcome = yield send
+        if outcome is None:
+            raise TypeError("A request has an answer or an error.")
+        if isinstance(outcome, httpx.Response) and outcome.is_success:
+            return outcome
+        wait_s = retries.wait_s(attempt, waited_s, outcome)
+        if wait_s is None:
+            raise error_of(outcome)
+        log.info("request repeated", request=f"{send.method} {send.path}", attempt=attempt, wait_s=round(wait_s, 1))
+        yield Wait(wait_s)
+        waited_s, attempt = waited_s + wait_s, attempt + 1
+
+
+def json_of(send: Send, retries: Retries) -> Script[Any]:
+    """The JSON of the answer; None where there is none."""
+    answer = yield from answered(send, retries)
+    return answer.json() if answer.content else None
+
+
+def rows(path: str, query: Mapping[str, Any], retries: Retries) -> Script[list[dict[str, Any]]]:
+    """All rows of a list, page by page."""
+    send = Send(method="GET", path=path, query={"limit": PAGE_ROWS, **query})
+    found: list[dict[str, Any]] = []
+    while True:
+        answer = yield from answered(send, retries)
+        found += cast("list[dict[str, Any]]", answer.json())
+        if "next" not in answer.links:
+            return found
+        send = Send(method="GET", path=answer.links["next"]["url"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseWish:
+    """What to lease; the fields of `POST /api/v1/leases`. `ready_within_s`: wait so long until its session runs."""
+
+    workspace: str
+    seconds: int
+    user_id: str | None
+    options: Mapping[str, Any] | None
+    tags: Tags | None
+    ready_within_s: float
+
+    @property
+    def body(self) -> dict[str, Any]:
+        fields = ("workspace", "seconds", "user_id", "options", "tags")
+        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+
+
+def lease(wish: LeaseWish, retries: Retries) -> Script[Lease]:
+    """A lease whose session runs. If it does not in time, or the program ends this, it is released.
+
+    Raises:
+        GreenroomError: it was refused (`NoResources`, `SessionLimit`, …); its session failed (`WrongState`), or did not
+            run in time (`Unavailable`).
+    """
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+    send = Send(method="POST", path=f"{PREFIX}/leases", body=wish.body, headers=key)
+    made = msgspec.json.decode((yield from answered(send, retries)).content, type=Lease)
+    try:
+        yield from _running(made, wish.ready_within_s, retries)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from release(made.lease_id, retries)
+        raise
+    return made
+
+
+def _running(made: Lease, within_s: float, retries: Retries) -> Script[None]:
+    end_s, look_s, status = time.monotonic() + within_s, FIRST_LOOK_S, made.status
+    while status != SessionStatus.RUNNING:
+        if status in _OVER:
+            raise WrongState(f"The session of {made.image_friendly_name} is {status}; its lease is over.")
+        if time.monotonic() > end_s:
+            raise Unavailable(f"The session of {made.image_friendly_name} was still {status} after {within_s:g} s.")
+        yield Wait(look_s)
+        look_s = min(LAST_LOOK_S, look_s * 1.5)
+        status = (yield from look(made.lease_id, retries)).status
+
+
+def look(lease_id: str, retries: Retries) -> Script[Lease]:
+    """A lease as it is now."""
+    send = Send(method="GET", path=f"{PREFIX}/leases/{lease_id}")
+    return msgspec.json.decode((yield from answered(send, retries)).content, type=Lease)
+
+
+def leases(tag: str | None, retries: Retries) -> Script[list[Lease]]:
+    """The leases that the caller may see, newest first."""
+    found = yield from rows(f"{PREFIX}/leases", {} if tag is None else {"tag": tag}, retries)
+    return msgspec.convert(found, type=list[Lease])
+
+
+def extended(held: Lease, seconds: int, retries: Retries) -> Script[Lease]:
+    """The lease with its deadline so many seconds from now."""
+    send = Send(method="PATCH", path=f"{PREFIX}/leases/{held.lease_id}", body={"seconds": seconds})
+    now = msgspec.json.decode((yield from answered(send, retries)).content, type=Lease)
+    return msgspec.structs.replace(now, token=held.token, urls=held.urls)
+
+
+def release(lease_id: str, retries: Retries) -> Script[None]:
+    """End a lease; doing so again is a success."""
+    yield from answered(Send(method="DELETE", path=f"{PREFIX}/leases/{lease_id}"), retries)

@@ -1,0 +1,143 @@
+"""The client for programs without asyncio."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from greenroom.client import scripts
+from greenroom.client.models import Lease, LeaseUrls, Tags
+from greenroom.client.retries import Retries
+from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
+
+
+class Greenroom:
+    """A deployment, used with an API key; a context manager. `ca_file` has the authority of its certificate where that
+    is not one of the system's. A `transport` of one's own takes the place of the network.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        secret: str,
+        ca_file: Path | str | None = None,
+        *,
+        retries: Retries | None = None,
+        tls: ssl.SSLContext | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.retries = retries or Retries()
+        self._http = httpx.Client(**connection_options(url, key, secret, ca_file, tls), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End its connections."""
+        self._http.close()
+
+    def request(self, method: str, path: str, body: object = None, query: Mapping[str, Any] | None = None) -> Any:
+        """The JSON that a route of `/api/v1` answers; `path` is from there on, such as `/sessions`.
+
+        Raises:
+            GreenroomError: the server refused it, or does not answer.
+        """
+        send = Send(method=method, path=scripts.PREFIX + path, body=body, query=query or {})
+        return self.run(scripts.json_of(send, self.retries))
+
+    def rows(self, path: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """All rows of a list. Raises as `request`."""
+        return self.run(scripts.rows(scripts.PREFIX + path, query or {}, self.retries))
+
+    def lease(
+        self,
+        workspace: str,
+        seconds: int = 600,
+        *,
+        user_id: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        tags: Tags | None = None,
+        ready_within_s: float = 120.0,
+    ) -> Desk:
+        """Lease a workspace, by its name or id, and wait until its session runs. The lease ends with the `with` block,
+        by `release`, or at its deadline.
+
+        Raises:
+            GreenroomError: there is none now (`NoResources`), the user has too many (`SessionLimit`), …
+        """
+        wish = LeaseWish(
+            workspace=workspace,
+            seconds=seconds,
+            user_id=user_id,
+            options=options,
+            tags=tags,
+            ready_within_s=ready_within_s,
+        )
+        return Desk(self, self.run(scripts.lease(wish, self.retries)))
+
+    def leases(self, tag: str | None = None) -> list[Lease]:
+        """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
+        return self.run(scripts.leases(tag, self.retries))
+
+    def run(self, script: Script[T]) -> T:
+        """Carry out a script."""
+        try:
+            step = next(script)
+            while True:
+                try:
+                    outcome = self._done(step)
+                except BaseException as error:  # noqa: BLE001 -- the script ends what it began, and raises it again
+                    step = script.throw(error)
+                else:
+                    step = script.send(outcome)
+        except StopIteration as end:
+            return end.value
+
+    def _done(self, step: Send | Wait) -> httpx.Response | httpx.HTTPError | None:
+        if isinstance(step, Wait):
+            time.sleep(step.seconds)
+            return None
+        try:
+            return self._http.request(**step.options)
+        except httpx.HTTPError as error:
+            return error
+
+
+class Desk:
+    """A leased session; a context manager that releases it."""
+
+    def __init__(self, greenroom: Greenroom, lease: Lease) -> None:
+        self._greenroom = greenroom
+        self.lease = lease
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    @property
+    def urls(self) -> LeaseUrls:
+        return required_urls(self.lease)
+
+    def extend(self, seconds: int) -> None:
+        """Move the deadline to so many seconds from now."""
+        self.lease = self._greenroom.run(scripts.extended(self.lease, seconds, self._greenroom.retries))
+
+    def release(self) -> None:
+        """End the lease: the session is destroyed. Doing so again is a success."""
+        self._greenroom.run(scripts.release(self.lease.lease_id, self._greenroom.retries))
