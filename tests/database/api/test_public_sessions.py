@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
 from tests.database.api.client import KEYS, Client
-from tests.database.api.staging import bare_session
+from tests.database.api.staging import Session, bare_session
+from tests.support.waiting import eventually
 
+from greenroom.api.session import published
+from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
 
@@ -78,6 +82,27 @@ async def test_without_a_user_the_session_is_an_anonymous_one(anonymous: Client,
     assert made["username"].startswith("anonymous-")
     status = await anonymous.published("get_kasm_status", user_id=made["user_id"], kasm_id=made["kasm_id"])
     assert "error_message" not in status
+
+
+async def test_a_hand_over_under_way_is_waited_for(session: Session):
+    await session.becomes("assigning")
+    unchanged = await session.published("get_kasm_status", skip_agent_check=True)
+    assert unchanged["operational_status"] == "starting", "not waited for"
+    asking = asyncio.create_task(session.published("get_kasm_status"))
+    hub = session.stage.app.state.hub
+    await eventually(lambda: hub.is_followed)
+    await session.becomes("running")
+    hub.publish(Event.session(session.session_id))
+    answer = await asking
+    assert answer["kasm"]["operational_status"] == "running"
+    assert "operational_status" not in answer
+
+
+async def test_a_hand_over_that_takes_longer_is_answered_as_it_is(session: Session, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(published, "HAND_OVER_WAIT_S", 0.05)
+    await session.becomes("assigning")
+    assert (await session.published("get_kasm_status"))["operational_status"] == "starting"
+    assert not session.stage.app.state.hub.is_followed
 
 
 @pytest.mark.parametrize("mode", ["disabled", "None"])

@@ -210,18 +210,29 @@ async def test_the_published_command_is_ordered_and_not_waited_for(session: Sess
     assert {name: orders[0][name] for name in order} == order
 
 
+@pytest.mark.parametrize(
+    "body", [{"exec_config": {"cmd": "id", "privileged": True}}, {"cmd": "id", "privileged": "true"}]
+)
+async def test_a_privileged_command_runs_as_root_in_the_container_and_it_is_said(
+    session: Session, body: dict[str, Any]
+):
+    answer = await session.published("exec_command_kasm", **body)
+    assert "as root in the container, without further rights" in answer["message"]
+    async with agent(session) as orders:
+        await eventually(lambda: orders)
+    assert (orders[0]["argv"], orders[0]["run_as"]) == (["id"], "root")
+    (row,) = await session.stage.log("session-command")
+    assert "as root in the container, without further rights" in row["message"]
+
+
 async def test_what_a_published_command_may_not(session: Session, with_key: MakeClient):
     for config, words in (
-        ({"cmd": "id", "privileged": True}, "privileged"),
         ({"cmd": "echo 'open"}, "cannot be split"),
         ({"cmd": ""}, "command"),
         ({"cmd": "id", "environment": {"A=B": "1"}}, "environment"),
         (None, "command"),
     ):
         assert words in await session.published_refusal("exec_command_kasm", exec_config=config)
-    assert "privileged" in await session.published_refusal(
-        "exec_command_kasm", exec_config={"cmd": "id"}, privileged="true"
-    )
     assert await session.db.fetch("SELECT 1 FROM session_commands") == []
     key = await with_key("users_auth_session", "user")
     asked = {"kasm_id": session.session_id, "exec_config": {"cmd": "id", "user": "root"}}

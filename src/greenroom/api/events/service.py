@@ -89,6 +89,10 @@ class Hub:
                 f"You follow events {MAX_SUBSCRIPTIONS} times already; close other windows of the console first."
             )
 
+    @property
+    def is_followed(self) -> bool:
+        return bool(self._subscribers)
+
     @contextmanager
     def subscription(self, who: str = "") -> Generator[Subscriber]:
         subscriber = Subscriber()

@@ -61,10 +61,13 @@ def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
     return command.model_copy(update={"environment": environment})
 
 
-async def order_command(db: Database, logs: LogWriter, caller: Caller, session: Session, command: CommandCreate) -> str:
+async def order_command(
+    db: Database, logs: LogWriter, caller: Caller, session: Session, command: CommandCreate, *, remark: str = ""
+) -> str:
     """Order a command; returns its id. It runs at most once, and only while its result is waited for.
 
-    The variables of `command` are encrypted. The log names the program and the account, never arguments or variables.
+    The variables of `command` are encrypted. The log names the program and the account, never arguments or variables;
+    `remark` stands there instead of the account.
 
     Raises:
         WrongState: the session is not running, or staged: a staged one must reach its user without traces of others.
@@ -83,10 +86,10 @@ async def order_command(db: Database, logs: LogWriter, caller: Caller, session: 
     )
     if agent_id is None:
         raise _refusal(await views.get_session(db, session_id))
-    account = f" as {command.user}" if command.user else ""
+    account = f" {remark}" if remark else f" as {command.user}" if command.user else ""
     logs.write(
         LogCode.SESSION_COMMAND,
-        f"{caller.name} runs {command.command[0]}{account} in session {session_id}",
+        f"{caller.name} runs {command.command[0]} in session {session_id}{account}",
         zone_name=session.zone_name,
         session_id=session_id,
         user_id=caller.user_id,

@@ -5,13 +5,15 @@ Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import Annotated, Final, cast
 
 from fastapi import APIRouter
 
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
-from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
+from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
+from greenroom.api.events.service import RESYNC, Hub
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import date, hex_id, now
@@ -22,6 +24,7 @@ from greenroom.api.session.share_service import SharingDep
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, token_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
+from greenroom.core.events import Event
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -131,6 +134,8 @@ _NOT_OFFERED: Final[Answer] = {
     "rdp_client_type": None,
 }
 
+HAND_OVER_WAIT_S: Final = 1.0
+
 FOR_USERS = requires_key("users_auth_session", USER)
 
 
@@ -169,9 +174,15 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
 
 
 @router.post("/get_kasm_status")
-async def get_kasm_status(db: Db, streams: Streams, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Where a session stands; what failed is a refusal with its reason."""
+async def get_kasm_status(
+    db: Db, hub: EventHub, streams: Streams, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
+) -> Answer:
+    """Where a session stands; what failed is a refusal with its reason. A hand-over under way is waited for, a second
+    at most, unless `skip_agent_check`: who asks every few seconds finds a staged session running at the first call.
+    """
     session = await session_of(db, call)
+    if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
+        session = await _handed_over(db, hub, call)
     token = token_of(session, secrets)
     shown = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
@@ -188,6 +199,19 @@ async def get_kasm_status(db: Db, streams: Streams, secrets: SecretsDep, call: A
     if session.status is SessionStatus.FAILED:
         answer["error_message"] = shown.message
     return answer
+
+
+async def _handed_over(db: Database, hub: Hub, call: Call) -> Session:
+    """The session when its hand-over has ended, or as it is after `HAND_OVER_WAIT_S`."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + HAND_OVER_WAIT_S
+    with hub.subscription() as subscriber:
+        session = await session_of(db, call)
+        while session.status is SessionStatus.ASSIGNING and (left_s := end_s - loop.time()) > 0:
+            happened = await subscriber.take(left_s)
+            if not happened or RESYNC in happened or Event.session(session.session_id) in happened:
+                session = await session_of(db, call)
+    return session
 
 
 @router.post("/get_kasms", dependencies=[requires_key("sessions_view")])

@@ -24,6 +24,7 @@ from greenroom.db.session.views import get_session
 
 router = APIRouter(include_in_schema=False)
 
+AS_ROOT: Final = "as root in the container, without further rights, although it was to be privileged"
 USUAL_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
@@ -33,12 +34,16 @@ MAX_PIXELS: Final = 1920
 async def exec_command_kasm(
     db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[Call, FOR_USERS]
 ) -> Answer:
-    """Run a command in a session; the answer does not wait for it, and nothing of its output comes back."""
-    session = await session_of(db, call)
-    command = _command(call)
+    """Run a command in a session; the answer does not wait for it, and nothing of its output comes back. A privileged
+    one runs as root in the container, with no right that the container does not have.
+    """
+    session, exec_config = await session_of(db, call), call.part("exec_config")
+    remark = AS_ROOT if exec_config.flag("privileged") or call.flag("privileged") else ""
+    command = _command(call, exec_config, root=bool(remark))
     require_command(call.caller, session, command)
-    await order_command(db, logs, call.caller, session, sealed_command(command, secrets))
-    return {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
+    await order_command(db, logs, call.caller, session, sealed_command(command, secrets), remark=remark)
+    answer: Answer = {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
+    return answer | {"message": f"The command runs {remark}."} if remark else answer
 
 
 @router.post("/get_kasm_screenshot")
@@ -87,15 +92,12 @@ async def get_rdp_client_connection_info() -> Answer:
     raise Refused("This session has no RDP connection: all workspaces are containers.")
 
 
-def _command(call: Call) -> CommandCreate:
+def _command(call: Call, exec_config: Call, *, root: bool) -> CommandCreate:
     """The command by the rules of /api/v1. Its string is split once as a shell would; no shell runs it.
 
     Raises:
-        Invalid: it is missing, cannot be split, or is privileged.
+        Invalid: it is missing, or cannot be split.
     """
-    exec_config = call.part("exec_config")
-    if exec_config.flag("privileged") or call.flag("privileged"):
-        raise Invalid("privileged commands are not run: they would have the rights of the host.")
     try:
         argv = shlex.split(exec_config.text("cmd"))
     except ValueError as error:
@@ -105,7 +107,7 @@ def _command(call: Call) -> CommandCreate:
         raise Invalid("exec_config.environment must be an object of names and texts.")
     values = {
         "command": argv,
-        "user": exec_config.text("user") or call.text("exec_user") or None,
+        "user": "root" if root else exec_config.text("user") or call.text("exec_user") or None,
         "environment": {name: str(value) for name, value in cast("dict[str, object]", environment).items()},
         "workdir": exec_config.text("workdir") or None,
     }
