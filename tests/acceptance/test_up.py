@@ -321,7 +321,7 @@ def test_a_certificate_of_ones_own_is_shown_under_its_host_name(new_instance: In
 def test_an_interrupted_start_leaves_no_process(new_instance: Instance):
     where = ["--data", str(new_instance.data), "--port", str(new_instance.port)]
     starting = subprocess.Popen([*GREENROOM, "up", *where, "--detach"], env={**os.environ, **new_instance.environment})
-    wait_for((new_instance.data / "run/state.json").exists, "PostgreSQL is started")
+    wait_for((new_instance.data / "run/state.json").exists, "PostgreSQL is started", 120)
     starting.send_signal(signal.SIGINT)
     assert starting.wait(60) == 1
     assert processes_of(new_instance.data) == []
