@@ -4,120 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
-from tests.support.system import SECRETS, System
+from tests.database.cloud import Cloud, OneProvider
+from tests.support.system import SECRETS
 
-from greenroom.core.errors import LeaseLost, NoResources
+from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.machines.model import Move, OrderState
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.enrolment import read_token
-from greenroom.db.fleet.machine_orders import MachineOrderRow
-from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
-from greenroom.db.launch.eviction import count_waiting
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.providers.contract import NewMachine, Provider, ProviderError, Shown
-from greenroom.manager.machines.providers.making import Providers
-from greenroom.manager.machines.providers.simulated import SimulatedCloud, SimulatedProvider
+from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
+from greenroom.manager.machines.providers.simulated import SimulatedProvider
 from greenroom.manager.machines.work import MachineWork
-from greenroom.testing import rows
-
-GB = 1_000_000_000
-FIELDS = PoolFields(
-    name="cloud",
-    enabled=True,
-    provider="simulated",
-    options={},
-    secrets={},
-    cores=4.0,
-    memory=16 * GB,
-    max_machines=5,
-    idle_s=0.0,
-    join_url="https://inside.example:8443",
-    public_url="https://desk.example",
-    ca_sha256="",
-    edge_url="https://{address}:8443",
-)
-
-
-class OneProvider(Providers):
-    """The same provider for all pools."""
-
-    def __init__(self, provider: Provider) -> None:
-        self.provider = provider
-
-    def of(self, pool: MachinePoolRow) -> Provider:
-        del pool
-        return self.provider
-
-
-@dataclass
-class Cloud:
-    """A zone with a machine pool, and the machines that its provider made."""
-
-    system: System
-    pool_id: str
-    cloud: SimulatedCloud = field(default_factory=SimulatedCloud)
-    made: dict[str, NewMachine] = field(default_factory=dict[str, NewMachine])
-
-    @classmethod
-    async def populate(cls, db: Database, **fields: Any) -> Cloud:
-        system = await System.populate(db, agents=())
-        async with db.transaction() as connection:
-            made = {**{name: getattr(FIELDS, name) for name in FIELDS.__dataclass_fields__}, **fields}
-            pool_id = await machine_pools.insert_pool(connection, system.zone_id, PoolFields(**made))
-        cloud = cls(system, pool_id)
-        cloud.cloud.on_create = lambda machine, ref: cloud.made.update({ref: machine})
-        cloud.work = MachineWork(lambda: system.ctx, OneProvider(SimulatedProvider(cloud.cloud)), call_s=5.0)
-        return cloud
-
-    work: MachineWork = field(init=False)
-
-    async def rounds(self, number: int = 1) -> None:
-        """With listings in each, as if some time had passed."""
-        for _ in range(number):
-            await self.system.db.write("UPDATE machine_pools SET listed = NULL, next_call = NULL")
-            await self.work.round(self.system.ctx)
-
-    async def orders(self) -> list[MachineOrderRow]:
-        return (await machine_orders.list_orders(self.system.db)).rows
-
-    async def states(self) -> list[str]:
-        return sorted(str(order.state) for order in await self.orders())
-
-    async def join(self, ref: str, **fields: Any) -> str:
-        """The Agent of a machine joins with its token, reports, and is enabled."""
-        machine, db = self.made[ref], self.system.db
-        agent_id = await rows.agent(db, self.system.zone_id, hostname=ref, cores=64.0, memory=16 * GB, **fields)
-        token = hashed(machine.join.token)
-        assert await read_token(db, token) is not None
-        await db.write("UPDATE agents SET joined_with = %s WHERE agent_id = %s", (token, agent_id))
-        return agent_id
-
-    async def short(self, number: int, *, cores: float = 1.0) -> None:
-        """A staged pool that lacks so many sessions for want of room."""
-        if not await self.system.db.fetch("SELECT 1 FROM staging_configs"):
-            await rows.staging_config(self.system.db, self.system.zone_id, self.system.image_id)
-        await self.system.db.write(
-            "UPDATE staging_configs SET num_sessions = %s, shortfall_code = 'no-agent'", (number,)
-        )
-        await self.system.db.write("UPDATE images SET cores = %s, memory = %s", (cores, 2 * GB))
-
-    async def at_rest(self) -> None:
-        """Nothing is lacking any more."""
-        await self.system.db.write("UPDATE staging_configs SET num_sessions = 0, shortfall_code = NULL")
-
-    async def later(self, seconds: float) -> None:
-        """So much time has passed for all orders."""
-        await self.system.db.write(
-            "UPDATE machine_orders SET ordered = ordered - d, deadline = deadline - d, changed = changed - d,"
-            " asked = asked - d, surplus_since = surplus_since - d FROM make_interval(secs => %s) d",
-            (seconds,),
-        )
 
 
 @pytest.fixture
@@ -335,33 +236,6 @@ async def test_a_primary_whose_term_is_over_writes_nothing(cloud: Cloud):
     with pytest.raises(LeaseLost):
         await cloud.work.round(cloud.system.ctx)
     assert await cloud.orders() == []
-
-
-async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
-    """Also where the zone has no host at all; its staged pools have nothing to leave to them then."""
-    system = cloud.system
-    with pytest.raises(NoResources):
-        await system.launch()
-    (waiting,) = await system.db.fetch("SELECT room_helps FROM launches_waiting")
-    assert waiting["room_helps"] is False
-    async with system.db.connection() as connection:
-        assert await (await count_waiting(connection, system.zone_id)).fetchone() == {"number": 0}
-    await cloud.rounds()
-    (order,) = await cloud.orders()
-    assert order.reason == "1 person waits for Desktop, and there is no room."
-    await cloud.rounds()
-    await cloud.join("sim-1")
-    await cloud.rounds()
-    await system.launch()
-    await cloud.rounds()
-    assert await cloud.states() == ["joined"]
-
-
-async def test_no_user_is_taken_to_wait_where_neither_room_nor_a_machine_may_come(cloud: Cloud):
-    await cloud.system.db.write("UPDATE machine_pools SET enabled = false")
-    with pytest.raises(NoResources):
-        await cloud.system.launch()
-    assert await cloud.system.db.fetch("SELECT 1 FROM launches_waiting") == []
 
 
 async def test_a_deleted_pool_that_had_no_machine_waits_for_no_look_of_later(cloud: Cloud):

@@ -118,8 +118,11 @@ def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
     return f"{placed}, in the room of {whose} not usable yet: people go first."
 
 
+def people_wait(number: int) -> str:
+    """That so many users wait, as the beginning of a sentence."""
+    return "1 person waits" if number == 1 else f"{number} people wait"
+
+
 def people_waiting(number: int, zone_name: str) -> str | None:
-    """That users wait, as the beginning of a sentence; None if no user does."""
-    if number == 0:
-        return None
-    return f"{number} {'person waits' if number == 1 else 'people wait'} for room in zone {zone_name}"
+    """That users wait for room, as the beginning of a sentence; None if no user does."""
+    return f"{people_wait(number)} for room in zone {zone_name}" if number else None

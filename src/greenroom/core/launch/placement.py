@@ -116,6 +116,11 @@ class AgentView:
         )
 
 
+def serves(agent: AgentView) -> bool:
+    """Whether an Agent is running and takes new sessions."""
+    return agent.status == "running" and agent.enabled and not agent.draining
+
+
 def _fraction(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 1.0
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final, Literal
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.launch.placement import AgentView, Strategy
+from greenroom.core.launch.placement import AgentView, Strategy, serves
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -202,11 +202,6 @@ class PoolPlan:
     @property
     def creates(self) -> tuple[Create, ...]:
         return tuple(action for action in self.actions if isinstance(action, Create))
-
-
-def serves(agent: AgentView) -> bool:
-    """Whether an Agent is running and takes new sessions."""
-    return agent.status == "running" and agent.enabled and not agent.draining
 
 
 def expires_at(now: datetime, config: PoolConfig) -> datetime:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from greenroom.core.launch.placement import Rejection, place, session_of
+from greenroom.core.launch.placement import Rejection, place, serves, session_of
 from greenroom.core.pool import backoff, rotation, shortfalls
 from greenroom.core.pool.backoff import Failures
 from greenroom.core.pool.model import (
@@ -25,7 +25,6 @@ from greenroom.core.pool.model import (
     PoolSnapshot,
     Retire,
     Shortfall,
-    serves,
 )
 from greenroom.core.session.states import SessionStatus
 

@@ -12,8 +12,8 @@ from greenroom.core.launch.placement import AgentView, session_of
 from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
+from greenroom.db.fleet.machine_demand import read_people
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
-from greenroom.db.launch.eviction import STILL_WAITING, waiting
 from greenroom.db.launch.ledger import AGENTS_OF_ZONE
 from greenroom.db.workspace.images import IMAGE_FACTS
 
@@ -23,14 +23,6 @@ class _Short:
     """A staging config that lacks sessions for want of room."""
 
     staging_config_id: str
-    image: ImageFacts
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    """So many people wait for room for this workspace."""
-
     image: ImageFacts
     number: int
 
@@ -62,13 +54,6 @@ _SHORT: Final[LiteralString] = (
     + ") AS number FROM staging_configs c JOIN images i USING (image_id)"
     " WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL AND NOT c.paused"
     " AND c.shortfall_code IN ('no-capacity', 'no-agent')) short WHERE number > 0 ORDER BY 1"
-)
-_WAITING: Final[LiteralString] = (
-    "SELECT "
-    + IMAGE_FACTS
-    + " AS image, w.number FROM (SELECT w.image_id, count(DISTINCT w.user_id) AS number"
-    + STILL_WAITING
-    + " GROUP BY w.image_id) w JOIN images i USING (image_id) ORDER BY i.friendly_name"
 )
 _ORDERS: Final[LiteralString] = """
 SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.deadline, o.changed, o.asked, o.ref,
@@ -107,30 +92,27 @@ async def read_snapshot(
     quiet: bool = False,
 ) -> ZoneSnapshot:
     """What the plan of these pools of one zone depends on. `overcommit` None = as its Agents have it."""
-    params = {**waiting(zone_id), "image": "", "fresh_s": FRESH_AGENT_S}
+    params = {"zone_id": zone_id, "image": "", "fresh_s": FRESH_AGENT_S}
     now = await returned(await connection.execute(_NOW, params))
     cursor = await connection.execute(AGENTS_OF_ZONE, params)
     agents = tuple(replace(agent, image_state="present") for agent in rows_as(AgentView, await cursor.fetchall()))
     short = rows_as(_Short, await (await connection.execute(_SHORT, params)).fetchall())
-    people = rows_as(_Waiting, await (await connection.execute(_WAITING, params)).fetchall())
+    offered = overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT
+    people, elsewhere = await read_people(connection, zone_id, pools, offered)
     orders = rows_as(_OpenOrder, await (await connection.execute(_ORDERS, params)).fetchall())
     by_id = {agent.agent_id: agent for agent in agents}
     return ZoneSnapshot(
         now=now["now"],
         zone_name=now["zone_name"],
-        overcommit=overcommit or now["overcommit"] or DEFAULT_OVERCOMMIT,
+        overcommit=offered,
         agents=agents,
-        wants=(*map(_of_person, people), *(_of_config(one, now["zone_name"]) for one in short)),
+        wants=(*people, *(_of_config(one, now["zone_name"]) for one in short)),
         pools=tuple(pools),
         orders=tuple(_order(row, by_id) for row in orders),
         listings=listings,
         quiet=quiet,
+        elsewhere=tuple(elsewhere),
     )
-
-
-def _of_person(waits: _Waiting) -> Want:
-    who = "1 person waits" if waits.number == 1 else f"{waits.number} people wait"
-    return Want(session_of(waits.image), waits.number, f"{who} for {waits.image.friendly_name}")
 
 
 def _of_config(short: _Short, zone_name: str) -> Want:

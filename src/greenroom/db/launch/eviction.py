@@ -88,21 +88,20 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
 
 # From the ledger, which has an index by time: every plan of a pool asks this.
 STILL_WAITING: Final[LiteralString] = (
-    " FROM launches_waiting w WHERE w.zone_id = %(zone_id)s"
-    " AND w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
+    " FROM launches_waiting w WHERE w.refused > clock_timestamp() - make_interval(secs => %(waiting_s)s)"
     " AND w.since > clock_timestamp() - make_interval(secs => %(most_waiting_s)s)"
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(waiting_s)s))"
 )
-"""Users who wait in a zone; with the parameters of `waiting`."""
+"""Users who wait, in any zone; with the parameters of `waiting`."""
 PEOPLE_WAITING: Final[LiteralString] = (
-    "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.room_helps"
+    "SELECT count(DISTINCT w.user_id) AS number" + STILL_WAITING + " AND w.zone_id = %(zone_id)s AND w.room_helps"
 )
 """Counts those who may get room on the zone's hosts."""
 
 
 def waiting(zone_id: str) -> dict[str, Any]:
-    """The parameters of `STILL_WAITING`."""
+    """The parameters of `STILL_WAITING`, and the zone."""
     return {"zone_id": zone_id, "waiting_s": WAITING_S, "most_waiting_s": MAX_WAITING_S}
 
 

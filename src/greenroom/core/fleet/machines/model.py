@@ -152,6 +152,8 @@ class ZoneSnapshot:
     listings: Mapping[str, Listing] = field(default_factory=dict[str, Listing])
     quiet: bool = False
     """Nothing is concluded from the silence of an Agent."""
+    elsewhere: tuple[str, ...] = ()
+    """Sentences about users who wait here as well and count in another zone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.fleet.machines import orders as of_orders
+from greenroom.core.fleet.machines.demand import take_room
 from greenroom.core.fleet.machines.model import (
     COMING,
     Action,
@@ -32,7 +33,15 @@ from greenroom.core.fleet.machines.model import (
     ZoneSnapshot,
 )
 from greenroom.core.fleet.machines.schedule import hints_on
-from greenroom.core.launch.placement import TOLERANCE, AgentView, PlacementRequest, megabytes, place, shown_cores
+from greenroom.core.launch.placement import (
+    TOLERANCE,
+    AgentView,
+    PlacementRequest,
+    megabytes,
+    place,
+    serves,
+    shown_cores,
+)
 
 MAX_AT_ONCE: Final = 20
 """Orders of one pool in one plan; the rest follow in the next."""
@@ -54,11 +63,8 @@ class _Zone:
     def pack(self, want: Want) -> Want | None:
         """Put as many as fit into what there is; what is left of the want."""
         for done in range(min(want.number, MAX_PACKED)):
-            taken = place(self.hosts, want.request, "Most Load").candidates
-            if not taken:
+            if not take_room(self.hosts, want.request):
                 return replace(want, number=want.number - done)
-            at = next(i for i, host in enumerate(self.hosts) if host is taken[0])
-            self.hosts[at] = taken[0].with_one_more(want.request)
         return None
 
     def pack_all(self, wants: Iterable[Want]) -> None:
@@ -124,7 +130,7 @@ def plan(snapshot: ZoneSnapshot) -> MachinePlan:
             _grow(snapshot, pool, zone)
             _shrink(snapshot, pool, zone)
     actions = (*followed, *(action for pool in pools for action in pool.actions))
-    return MachinePlan(actions, tuple(_report(pool, zone) for pool in pools))
+    return MachinePlan(actions, tuple(_report(pool, zone, snapshot.elsewhere) for pool in pools))
 
 
 def _made(snapshot: ZoneSnapshot, pool: MachinePool, orders: list[Order]) -> _Pool:
@@ -153,10 +159,6 @@ def _size(snapshot: ZoneSnapshot, pool: MachinePool, orders: Sequence[Order]) ->
     )
 
 
-def _serves(agent: AgentView) -> bool:
-    return agent.status == "running" and agent.enabled and not agent.draining
-
-
 def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
     """Agents that serve, and machines that are coming; those of pools that are closed go."""
     going = {
@@ -165,7 +167,7 @@ def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
         for order in pool.orders
         if order.agent and (pool.pool.closed or order.state in (OrderState.DRAINING, OrderState.RELEASING))
     }
-    hosts = [agent for agent in snapshot.agents if _serves(agent) and agent.agent_id not in going]
+    hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in going]
     there = {agent.agent_id for agent in hosts}
     for pool in pools:
         if not pool.pool.closed:
@@ -334,7 +336,7 @@ def _note_surplus(now: datetime, order: Order, pool: _Pool, *, is_surplus: bool)
 # What is said of it ---------------------------------------------------------------------------------------------------
 
 
-def _report(pool: _Pool, zone: _Zone) -> PoolReport:
+def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
     counted = {
         "joined": sum(o.state is OrderState.JOINED for o in pool.orders),
         "coming": sum(o.state in COMING for o in pool.orders),
@@ -347,6 +349,6 @@ def _report(pool: _Pool, zone: _Zone) -> PoolReport:
     more = f" {pool.placed} more to be ordered." if pool.placed else ""
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
     enough = "" if more or notes or zone.unmet else " Nothing is lacking."
-    return PoolReport(
-        pool.pool.machine_pool_id, f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}", bool(notes)
-    )
+    others = "".join(f" {sentence}" for sentence in elsewhere)
+    said = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{others}"
+    return PoolReport(pool.pool.machine_pool_id, said, bool(notes))

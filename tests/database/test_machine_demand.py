@@ -1,0 +1,79 @@
+"""Who waits for a machine, and in which zone they count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.database.cloud import FIELDS, Cloud
+
+from greenroom.core.errors import NoResources
+from greenroom.core.fleet.machines.plan import plan
+from greenroom.db.database import Database
+from greenroom.db.fleet import machine_pools
+from greenroom.db.fleet.machine_snapshot import read_snapshot
+from greenroom.db.launch.eviction import count_waiting, remember_refused
+from greenroom.testing import rows
+
+
+@pytest.fixture
+async def cloud(db: Database) -> Cloud:
+    return await Cloud.populate(db)
+
+
+async def test_people_who_wait_are_the_reason_of_an_order(cloud: Cloud):
+    """Also where the zone has no host at all; its staged pools have nothing to leave to them then."""
+    system = cloud.system
+    with pytest.raises(NoResources):
+        await system.launch()
+    (waiting,) = await system.db.fetch("SELECT room_helps FROM launches_waiting")
+    assert waiting["room_helps"] is False
+    async with system.db.connection() as connection:
+        assert await (await count_waiting(connection, system.zone_id)).fetchone() == {"number": 0}
+    await cloud.rounds()
+    (order,) = await cloud.orders()
+    assert order.reason == "1 person waits for Desktop, and there is no room."
+    await cloud.rounds()
+    await cloud.join("sim-1")
+    await cloud.rounds()
+    await system.launch()
+    await cloud.rounds()
+    assert await cloud.states() == ["joined"]
+
+
+async def test_who_waits_in_two_zones_counts_in_the_one_where_a_machine_may_come_first(cloud: Cloud):
+    db, zones = cloud.system.db, {"eu": cloud.system.zone_id, "us": await rows.zone(cloud.system.db, "us")}
+    async with db.transaction() as connection:
+        await machine_pools.insert_pool(connection, zones["us"], replace(FIELDS, name="other"))
+    for zone_id in zones.values():
+        await remember_refused(
+            db,
+            zone_id=zone_id,
+            user_id=cloud.system.user_id,
+            image_id=cloud.system.image_id,
+            room_helps=False,
+        )
+
+    async def wanted(zone: str) -> tuple[list[str], list[str]]:
+        async with db.connection() as connection:
+            pools = [row.as_planned for row in await machine_pools.pools_of_zone(connection, zones[zone])]
+            snapshot = await read_snapshot(connection, zones[zone], pools, listings={})
+        return [want.why for want in snapshot.wants], [report.sentence for report in plan(snapshot).reports]
+
+    whys, _ = await wanted("eu")
+    assert whys == ["1 person waits for Desktop, in zone us as well"]
+    elsewhere = "1 person waits for Desktop here as well; zone eu counts them, where a machine may come for them first."
+    assert await wanted("us") == ([], [f"No machine. Nothing is lacking. {elsewhere}"])
+    await cloud.rounds(2)
+    assert (await wanted("us"))[0] == [], "one is coming in zone eu"
+    for lost in ("max_machines = 0", "call_failures = 1, max_machines = 5", "enabled = false, call_failures = 0"):
+        await db.write(f"DELETE FROM machine_orders; UPDATE machine_pools SET {lost} WHERE name = 'cloud'")
+        assert (await wanted("us"))[0] == ["1 person waits for Desktop, in zone eu as well"], lost
+        assert (await wanted("eu"))[0] == [], lost
+
+
+async def test_no_user_is_taken_to_wait_where_neither_room_nor_a_machine_may_come(cloud: Cloud):
+    await cloud.system.db.write("UPDATE machine_pools SET enabled = false")
+    with pytest.raises(NoResources):
+        await cloud.system.launch()
+    assert await cloud.system.db.fetch("SELECT 1 FROM launches_waiting") == []
