@@ -1,0 +1,202 @@
+"""Greenroom on Kubernetes as docs/howto/kubernetes.md describes it, every command of the page word for word.
+
+The tests build on each other in the order of the page: it is installed, updated, grows, and goes.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+import yaml
+from tests.acceptance.instance import wait_for
+from tests.acceptance.open_desktop import is_streamed, open_desktop
+from tests.support.kubernetes.cluster import Cluster
+from tests.support.kubernetes.installation import Installation, Names, give_address
+from tests.support.kubernetes.page import BLOCKS, SOON_S, managers, primary, read
+from tests.support.kubernetes.rendered import rendered
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
+
+HEALTHCHECK: Final = "kubectl -n greenroom exec -it deploy/kasm-manager -- curl -i http://localhost:8181/__healthcheck"
+
+
+def new_session(installation: Installation) -> str:
+    """The id of a session of the workspace Desktop, of a new user."""
+    name = f"u-{uuid.uuid4().hex[:10]}@example.org"
+    user_id = installation.call("POST", "/users", json={"username": name})["user_id"]
+    image_id = next(i["image_id"] for i in installation.call("GET", "/images") if i["friendly_name"] == "Desktop")
+    body = {"image_id": image_id, "user_id": user_id}
+    session_id: str = installation.call("POST", "/sessions", json=body)["session_id"]
+    return session_id
+
+
+def runs(installation: Installation, session_id: str) -> bool:
+    """Whether it runs.
+
+    Raises:
+        AssertionError: it never will.
+    """
+    session = installation.call("GET", f"/sessions/{session_id}")
+    assert session["status"] not in {"failed", "deleted", "lost"}, session
+    return session["status"] == "running"
+
+
+@pytest.fixture(scope="module")
+def installation(
+    kubernetes: Cluster, role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """Greenroom after the section "Begin"."""
+    kubernetes.load_image(*role_images, openbox_image)
+    found = Installation(kubernetes, tmp_path_factory.mktemp("reader"))
+    try:
+        found.prepare()
+        read(found, "Begin")
+        yield found
+    finally:
+        found.remove()
+
+
+@pytest.fixture(scope="module")
+def session_id(installation: Installation) -> str:
+    """A session that runs until the end."""
+    made = new_session(installation)
+    wait_for(lambda: runs(installation, made), "the session runs", SOON_S)
+    return made
+
+
+def test_a_workspace_is_a_pod_and_its_stream_goes_through_the_gateway(installation: Installation, session_id: str):
+    selected = f"--selector=greenroom.io/session-id={session_id}"
+    (pod,) = installation.cluster.get("pods", selected, "--namespace=greenroom")["items"]
+    assert pod["status"]["phase"] == "Running"
+    with open_desktop(installation, session_id) as desktop:
+        assert desktop.goes_on()
+
+
+def test_the_commands_about_a_manager(installation: Installation):
+    (said,) = read(installation, "See how a Manager is")
+    assert said.startswith("HTTP/1.1 200 OK\n")
+    assert re.search(r"kasm-manager-\S+ +1/1 +Running", said)
+
+
+def test_the_commands_of_an_update_change_nothing_where_nothing_is_new(installation: Installation):
+    before = {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")}
+    read(installation, "Update")
+    installation.kubectl("wait", "--for=condition=Complete", "job/kasm-migrate", "--timeout=120s", timeout_s=150)
+    assert {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")} == before
+
+
+def test_more_than_one_of_each(installation: Installation):
+    read(installation, "The morning: more than one of each")
+    wait_for(lambda: len(managers(installation)) == 3, "three Managers run", SOON_S)
+
+
+def test_a_disabled_manager_is_healthy_and_its_pod_runs_on_unready(installation: Installation):
+    manager = primary(installation)
+    name, manager_id = manager["instance_id"], manager["manager_id"]
+    before = restarts(installation, name)
+    healthcheck = HEALTHCHECK.replace("deploy/kasm-manager", name)
+    installation.call("PATCH", f"/managers/{manager_id}", json={"enabled": False})
+    wait_for(lambda: "503" in installation.type(healthcheck)[:20], "the Manager answers 503", SOON_S)
+    assert installation.type(healthcheck).endswith('{"ok": false, "status": "disabled", "enabled": false}')
+    wait_for(lambda: not is_ready(installation, name), "its Pod is not ready", SOON_S)
+    installation.type(f"kubectl -n greenroom exec {name} -- kasm_manager_healthcheck")
+    wait_for(lambda: primary(installation)["instance_id"] != name, "another one is Primary", SOON_S)
+    installation.call("PATCH", f"/managers/{manager_id}", json={"enabled": True})
+    wait_for(lambda: is_ready(installation, name), "its Pod is ready again", SOON_S)
+    assert restarts(installation, name) == before
+
+
+def is_ready(installation: Installation, pod: str) -> bool:
+    """Whether the Pod runs and is ready; that it runs is asserted."""
+    said = installation.type(f"kubectl -n greenroom get pod {pod}")
+    assert " Running " in said
+    return " 1/1 " in said
+
+
+def restarts(installation: Installation, pod: str) -> int:
+    (found,) = (one for one in installation.pods("kasm-manager") if one["metadata"]["name"] == pod)
+    count: int = found["status"]["containerStatuses"][0]["restartCount"]
+    return count
+
+
+def test_a_user_gets_a_staged_desktop(installation: Installation):
+    read(installation, "Desktops before anyone asks")
+
+
+SESSIONS_ONLY: Final = """bases: [{folder}/deploy/kubernetes/overlays/sessions-only]
+namespace: {namespace}
+configMapGenerator:
+  - name: greenroom
+    namespace: {namespace}
+    behavior: merge
+    literals: [manager_urls={url}, public_url={url}, "edge_url=https://{edge}:8445", edge_host={edge}]
+"""
+
+
+@pytest.fixture
+def elsewhere(installation: Installation, namespace: str) -> Iterator[str]:
+    """The id of an Agent of `sessions-only`, as on another cluster; its streams come in by the second node."""
+    cluster, edge = installation.cluster, installation.cluster.nodes[1].address
+    (zone,) = installation.call("GET", "/zones")
+    body = {"zone_id": zone["zone_id"], "uses": 1, "enable_agent": True}
+    token = installation.call("POST", "/join-tokens", json=body)["token"]
+    files = [f"--from-file=ca.pem={installation.folder}/greenroom-keys/ca.pem", f"--from-literal=join_token={token}"]
+    files.append(f"--from-literal=stream_secret={secrets.token_hex(32)}")
+    cluster.kubectl("create", "secret", "generic", "kasm-agent", f"--namespace={namespace}", *files)
+    site = installation.folder / "sessions"
+    site.mkdir()
+    values = {"folder": "..", "namespace": namespace, "url": installation.url, "edge": edge}
+    (site / "kustomization.yaml").write_text(SESSIONS_ONLY.format(**values))
+    made = [one for one in rendered(site) if one["kind"] != "Namespace"]
+    cluster.kubectl("apply", "--filename=-", stdin=yaml.safe_dump_all(made))
+    give_address(cluster, namespace, "kasm-edge", edge)
+    names = Names(cluster, namespace)
+    before = {agent["agent_id"] for agent in installation.call("GET", "/agents")}
+    try:
+        joined = wait_for(
+            lambda: [
+                agent["agent_id"]
+                for agent in installation.call("GET", "/agents")
+                if agent["agent_id"] not in before and agent["status"] == "running"
+            ],
+            "the Agent runs",
+            120,
+        )
+        cluster.kubectl(
+            "rollout", "status", "deployment", "kasm-agent", f"--namespace={namespace}", "--timeout=120s", timeout_s=130
+        )
+        yield joined[0]
+    finally:
+        names.end()
+
+
+def test_streams_of_sessions_alone_go_through_the_gateway_beside_their_agent(
+    installation: Installation, elsewhere: str
+):
+    (ours,) = (one["agent_id"] for one in installation.call("GET", "/agents") if one["agent_id"] != elsewhere)
+    installation.call("PATCH", f"/agents/{ours}", json={"enabled": False})
+    try:
+        made = new_session(installation)
+        wait_for(lambda: runs(installation, made), "the session runs", SOON_S)
+        assert installation.call("GET", f"/sessions/{made}")["agent_id"] == elsewhere
+        wait_for(lambda: is_streamed(installation, made), "its stream goes through both gateways", SOON_S)
+        installation.call("DELETE", f"/sessions/{made}")
+    finally:
+        installation.call("PATCH", f"/agents/{ours}", json={"enabled": True})
+
+
+def test_nothing_is_left_of_it(installation: Installation):
+    read(installation, "The evening")
+    with pytest.raises(RuntimeError, match="not found"):
+        installation.cluster.get("namespace", "greenroom")
+
+
+def test_every_command_of_the_page_was_typed():
+    sections = set(re.findall(r'read\(\w+, "([^"]+)"\)', Path(__file__).read_text()))
+    assert {block.section for block in BLOCKS} == sections

@@ -1,0 +1,55 @@
+"""The commands of docs/howto/kubernetes.md, typed by the reader of an installation on the test cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from tests.acceptance.instance import wait_for
+from tests.commands_of_pages import ROOT, Block, blocks_of, words_of
+from tests.support.kubernetes.installation import Installation
+
+PAGE: Final = ROOT / "docs/howto/kubernetes.md"
+BLOCKS: Final = [block for block in blocks_of(PAGE) if block.not_run is None]
+SOON_S: Final = 120.0
+
+
+def read(installation: Installation, section: str) -> list[str]:
+    """Type the commands of a section; each must succeed and print what the page shows. What was printed."""
+    blocks = [block for block in BLOCKS if block.section == section]
+    assert blocks, f"the page has no commands under {section!r} any more"
+    return [_typed(installation, block) for block in blocks]
+
+
+def managers(installation: Installation) -> list[dict[str, Any]]:
+    """The records of those that run."""
+    return [one for one in installation.call("GET", "/managers") if one["status"] == "running"]
+
+
+def primary(installation: Installation) -> dict[str, Any]:
+    """The record of the Manager that is Primary; its instance id is the name of its Pod."""
+    return wait_for(
+        lambda: next((one for one in managers(installation) if one["is_primary"]), None),
+        "a Manager is Primary",
+        SOON_S,
+    )
+
+
+def _typed(installation: Installation, block: Block) -> str:
+    names = "|".join(map(re.escape, _READER))
+    commands = re.sub(names, lambda found: _READER[found[0]](installation), block.commands)
+    if commands.startswith("greenroom "):
+        wait_for(installation.answers, "the console answers", SOON_S)
+    said = installation.type(commands)
+    missing = [word for word in words_of(block.shown) if word not in said]
+    assert missing == [], f"{commands}\n{said}"
+    if "kubectl apply -k" in commands and not installation.is_reachable:
+        installation.balance_load()
+    return said
+
+
+_READER: Final[dict[str, Callable[[Installation], str]]] = {
+    "greenroom.example.org": lambda installation: installation.host,
+}
+"""What stands for the reader's own on the page."""
