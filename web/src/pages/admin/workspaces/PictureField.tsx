@@ -1,6 +1,7 @@
 import { Select } from '@mantine/core';
-import { type JsonObject, jsonProblem, jsonText, parsedJson } from '../../../components/json';
+import type { JsonObject } from '../../../components/json';
 import type { WorkspaceFields } from './fields';
+import { runConfigOf, without } from './runConfig';
 
 const VARIABLE = 'GREENROOM_PICTURE';
 const LIGHT = 'light';
@@ -11,16 +12,12 @@ const PICTURES = [
 
 /** The picture that sessions begin with. It is a variable of the run config, where it can be seen as well. */
 export function PictureField({ form }: { form: WorkspaceFields }) {
-  const text = form.getValues().run_config;
-  const isUsable = jsonProblem(text) === null;
-  const config = isUsable ? parsedJson(text) : {};
+  const { config, isUsable, set } = runConfigOf(form);
   const environment = (config.environment ?? {}) as JsonObject;
 
   const choose = (picture: string | null) => {
-    const wanted = without(environment, VARIABLE);
-    if (picture === 'video') wanted[VARIABLE] = picture;
-    const rest = without(config, 'environment');
-    form.setFieldValue('run_config', jsonText(Object.keys(wanted).length ? { ...rest, environment: wanted } : rest));
+    const rest = without(environment, VARIABLE);
+    set('environment', picture === 'video' ? { ...rest, [VARIABLE]: picture } : rest);
   };
   return (
     <Select
@@ -33,8 +30,4 @@ export function PictureField({ form }: { form: WorkspaceFields }) {
       disabled={!isUsable}
     />
   );
-}
-
-function without(object: JsonObject, name: string): JsonObject {
-  return Object.fromEntries(Object.entries(object).filter(([each]) => each !== name));
 }

@@ -20,6 +20,7 @@ import { useZoneChoices } from '../../../components/useZoneChoices';
 import type { Image } from '../../../api/types';
 import type { WorkspaceFields } from './fields';
 import { HomeField } from './HomeField';
+import { NodeFields } from './NodeFields';
 import { PictureField } from './PictureField';
 import { ThumbnailField } from './ThumbnailField';
 
@@ -259,6 +260,7 @@ export function PlacementFields({ form }: Props) {
             value={server_id || null}
           />
         </Stack>
+        <NodeFields form={form} />
       </Columns>
     </Section>
   );

@@ -1,0 +1,72 @@
+import { TagsInput, TextInput } from '@mantine/core';
+import { useState } from 'react';
+import type { JsonObject } from '../../../components/json';
+import type { WorkspaceFields } from './fields';
+import { labelsOf, labelTexts, tolerationsOf, tolerationTexts } from './nodes';
+import { runConfigOf } from './runConfig';
+
+interface ListProps {
+  form: WorkspaceFields;
+  label: string;
+  description: string;
+  option: string;
+  texts: (value: unknown) => string[];
+  parsed: (texts: readonly string[]) => JsonObject | unknown[];
+}
+
+/** An option of the run config that is a list of short texts; one that is none is refused with words, and not added. */
+function ListOption({ form, label, description, option, texts, parsed }: ListProps) {
+  const { config, isUsable, set } = runConfigOf(form);
+  const [problem, setProblem] = useState('');
+  const change = (given: string[]) => {
+    try {
+      set(option, parsed(given));
+      setProblem('');
+    } catch (error) {
+      setProblem(error instanceof Error ? error.message : String(error));
+    }
+  };
+  return (
+    <TagsInput
+      label={label}
+      description={description}
+      value={texts(config[option])}
+      onChange={change}
+      error={problem}
+      disabled={!isUsable}
+      clearable={false}
+    />
+  );
+}
+
+/** Where its containers run, and in what. They are options of the run config, where they can be seen as well. */
+export function NodeFields({ form }: { form: WorkspaceFields }) {
+  const { config, isUsable, set } = runConfigOf(form);
+  return (
+    <>
+      <TextInput
+        label="Runtime Class"
+        description="Another runtime that Agents offer, e.g. runsc; empty = the default one"
+        value={typeof config.runtime === 'string' ? config.runtime : ''}
+        onChange={(event) => set('runtime', event.currentTarget.value)}
+        disabled={!isUsable}
+      />
+      <ListOption
+        form={form}
+        label="Node Labels"
+        description="Kubernetes: only nodes with all of these, as name=value; press Enter after each"
+        option="node_selector"
+        texts={labelTexts}
+        parsed={labelsOf}
+      />
+      <ListOption
+        form={form}
+        label="Tolerated Taints"
+        description="Kubernetes: also nodes with these, as key, key=value or key=value:NoSchedule"
+        option="tolerations"
+        texts={tolerationTexts}
+        parsed={tolerationsOf}
+      />
+    </>
+  );
+}

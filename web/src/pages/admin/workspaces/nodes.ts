@@ -1,0 +1,62 @@
+/** Labels and taints of Kubernetes nodes as people type them: `disk=fast`, and `gpu=true:NoSchedule` as of `kubectl taint`. */
+
+export interface Toleration {
+  key?: string;
+  operator?: string;
+  value?: string;
+  effect?: string;
+}
+
+/** Tolerates every taint. */
+const ANY = '*';
+const EFFECTS = ['NoSchedule', 'PreferNoSchedule', 'NoExecute'];
+
+/** The labels as texts; anything else than labels gives none. */
+export function labelTexts(selector: unknown): string[] {
+  const isObject = typeof selector === 'object' && selector !== null && !Array.isArray(selector);
+  return isObject ? Object.entries(selector).map(([name, value]) => `${name}=${String(value)}`) : [];
+}
+
+/** The labels that texts stand for; throws a sentence when one is none. */
+export function labelsOf(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const [name, value] = divided(text, '=');
+      if (!name || value === undefined) throw new Error(`${text} is no label: write name=value, e.g. disk=fast.`);
+      return [name, value];
+    }),
+  );
+}
+
+/** Tolerations as texts; anything else gives none. */
+export function tolerationTexts(tolerations: unknown): string[] {
+  return Array.isArray(tolerations) ? (tolerations as Toleration[]).map(textOf) : [];
+}
+
+function textOf({ key, operator, value, effect }: Toleration): string {
+  const isExists = operator === 'Exists';
+  const taint = isExists ? (key ?? ANY) : `${key ?? ''}=${value ?? ''}`;
+  return effect ? `${taint}:${effect}` : taint;
+}
+
+/** The tolerations that texts stand for; throws a sentence when one is none. */
+export function tolerationsOf(texts: readonly string[]): Toleration[] {
+  return texts.map((text) => {
+    const [taint, effect] = divided(text, ':');
+    const [key, value] = divided(taint, '=');
+    if (!key || (effect !== undefined && !EFFECTS.includes(effect))) {
+      throw new Error(`${text} is no taint: write key, key=value or key=value:NoSchedule (or ${ANY} for all).`);
+    }
+    return {
+      ...(key === ANY ? {} : { key }),
+      ...(value === undefined ? { operator: 'Exists' } : { operator: 'Equal', value }),
+      ...(effect === undefined ? {} : { effect }),
+    };
+  });
+}
+
+/** What is before and behind the first separator; without one there is nothing behind. */
+function divided(text: string, separator: string): [string, string | undefined] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text.trim(), undefined] : [text.slice(0, at).trim(), text.slice(at + 1).trim()];
+}
