@@ -45,7 +45,7 @@ from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
 from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
-from greenroom.api.published import absent
+from greenroom.api.published import absent, document
 from greenroom.api.security import check_declared
 from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
 from greenroom.api.session import published as published_sessions
@@ -130,6 +130,7 @@ def _all_routes() -> APIRouter:
     for router in PUBLIC_ROUTERS:
         for prefix in PUBLIC_PREFIXES:
             made.include_router(router, prefix=prefix)
+    made.include_router(document.router, prefix="/api/public")
     for router in UNPREFIXED_ROUTERS:
         made.include_router(router, prefix="/api")
     check_declared(made)

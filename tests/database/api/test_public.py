@@ -137,7 +137,7 @@ async def test_a_user_lives(anonymous: Client, db: Database):
 
 async def test_a_refusal_is_a_sentence(anonymous: Client, app: FastAPI):
     for name, body, words in (
-        ("create_user", {}, "target_user"),
+        ("create_user", {}, "username"),
         ("create_user", {"target_user": {"username": "a", "password": "short"}}, "at least 12"),
         ("create_user", {"target_user": {"username": "ADMIN@greenroom.local"}}, "exists already"),
         ("create_user", {"target_user": {"username": 5}}, "username"),

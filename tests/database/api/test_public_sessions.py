@@ -84,7 +84,8 @@ async def test_without_a_user_the_session_is_an_anonymous_one(anonymous: Client,
     assert "error_message" not in status
 
 
-async def test_a_hand_over_under_way_is_waited_for(session: Session):
+async def test_a_hand_over_under_way_is_waited_for(session: Session, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(published, "HAND_OVER_WAIT_S", 60.0)
     await session.becomes("assigning")
     unchanged = await session.published("get_kasm_status", skip_agent_check=True)
     assert unchanged["operational_status"] == "starting", "not waited for"

@@ -10,6 +10,7 @@ from greenroom.api.deps import Db, Logs
 from greenroom.api.pool import service
 from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, StagingPatch
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
+from greenroom.api.published.shapes import date
 from greenroom.db.pool.configs import list_configs
 
 router = APIRouter(include_in_schema=False)
@@ -58,5 +59,7 @@ def _id(call: Call) -> str:
 
 def _shape(config: StagingConfigView) -> Answer:
     return config.model_dump(mode="json", include=set(StagingConfigView.model_fields)) | {
-        "image_id": config.image_id.hex
+        "image_id": config.image_id.hex,
+        "created": date(config.created),
+        "next_try": date(config.next_try),
     }

@@ -1,0 +1,92 @@
+"""The OpenAPI document of the published interface, made of its routes and of recorded calls.
+
+`examples.json` has calls in an order in which each works, as a program made them one after the other:
+`{"call", "request", "reply"}`, without the key. A test makes them again and compares the replies.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.routing import iter_route_contexts
+
+from greenroom.api.published.calls import Answer
+from greenroom.api.security import public_route
+
+EXAMPLES: Final = Path(__file__).parent / "examples.json"
+PREFIX: Final = "/api/public/"
+PICTURE: Final = "get_kasm_screenshot"
+_STATUSES: Final = {
+    401: "The API key is missing or not valid.",
+    403: "The key lacks a permission, or what the call asks for is above it.",
+    413: "The body is too large.",
+    421: "The host is not served here.",
+    429: "Too many; wait for Retry-After.",
+    503: "A part cannot be reached; repeat after Retry-After.",
+}
+_REFUSED: Final[Answer] = {
+    "type": "object",
+    "required": ["error_message"],
+    "properties": {"error_message": {"type": "string"}},
+}
+_KEY: Final[Answer] = {
+    "type": "object",
+    "required": ["api_key", "api_key_secret"],
+    "properties": {"api_key": {"type": "string"}, "api_key_secret": {"type": "string"}},
+    "additionalProperties": True,
+}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/openapi.json", dependencies=[public_route("the description of the interface")])
+async def published_document(request: Request) -> Answer:
+    """OpenAPI 3.1 of `/api/public`."""
+    return document(request.app)
+
+
+@cache
+def recorded() -> list[Answer]:
+    """The recorded calls, in their order."""
+    return json.loads(EXAMPLES.read_bytes())
+
+
+def document(app: FastAPI) -> Answer:
+    """OpenAPI 3.1 of the calls below `/api/public`."""
+    paths = {
+        path: {"post": _operation(path.removeprefix(PREFIX), getattr(context, "description", "") or "")}
+        for context in iter_route_contexts(app.routes)
+        for path in [context.path or ""]
+        if path.startswith(PREFIX) and "POST" in (context.methods or ())
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Greenroom, published interface", "version": version("greenroom")},
+        "paths": paths,
+        "components": {"schemas": {"Refused": _REFUSED}},
+    }
+
+
+def _operation(name: str, description: str) -> Answer:
+    examples = [call for call in recorded() if call["call"] == name]
+    keys = {"api_key": "{{api_key}}", "api_key_secret": "{{api_key_secret}}"}
+    asked = {f"{name} {number}": {"value": keys | one["request"]} for number, one in enumerate(examples, 1)}
+    replies = {f"{name} {number}": {"value": one["reply"]} for number, one in enumerate(examples, 1)}
+    content: Answer = {"application/json": {"schema": {"type": "object"}, "examples": replies}}
+    if name == PICTURE:
+        content["image/jpeg"] = {}
+    refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
+    return {
+        "operationId": name,
+        "description": description,
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _KEY, "examples": asked}}},
+        "responses": {
+            "200": {"description": "Done, or refused with error_message.", "content": content},
+            **{str(status): {"description": why, "content": refused} for status, why in _STATUSES.items()},
+        },
+    }
