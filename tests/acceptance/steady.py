@@ -1,0 +1,176 @@
+"""Launches at a steady rate while something is hurt, and what is seen meanwhile; each in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+import psycopg
+from tests.acceptance.instance import Instance
+
+EVERY_S: Final = 0.2
+ASKED_AGAIN_S: Final = 0.1
+"""Pause of a client whose launch got no session."""
+ALL_SERVED_S: Final = 60.0
+
+
+@contextmanager
+def beside(work: Callable[[threading.Event], None]) -> Generator[None]:
+    """Do this in a thread meanwhile, which the event ends; afterwards raise what it raised."""
+    ending, failures = threading.Event(), list[BaseException]()
+
+    def run() -> None:
+        try:
+            work(ending)
+        except BaseException as error:  # noqa: BLE001 -- raised below
+            failures.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        thread.join()
+    for error in failures:
+        raise error
+
+
+def repeated(look: Callable[[], None], every_s: float) -> Callable[[threading.Event], None]:
+    """Work for `beside`: look again and again."""
+
+    def work(ending: threading.Event) -> None:
+        look()
+        while not ending.wait(every_s):
+            look()
+
+    return work
+
+
+@dataclass(frozen=True)
+class Acknowledged:
+    """A session that a client got."""
+
+    at_s: float
+    session_id: str
+
+
+class Launches:
+    """A launch of `Desktop` every EVERY_S, each by another of `users` and repeated with its key until it is done."""
+
+    def __init__(self, instance: Instance, users: Iterator[str]) -> None:
+        self._instance = instance
+        self._users = users
+        self._image_id = instance.desktop()
+        self.acknowledged: list[Acknowledged] = []
+        self.without: Counter[str] = Counter()
+        """Requests that got no session, by what came instead."""
+
+    def run(self, ending: threading.Event) -> None:
+        """Work for `beside`; in the end everybody has a session."""
+        asyncio.run(self._run(ending))
+
+    async def _run(self, ending: threading.Event) -> None:
+        auth = (self._instance.found["api_key"], self._instance.found["api_key_secret"])
+        base, tls = f"{self._instance.url}/api/v1", self._instance.ca()
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(
+            base_url=base, verify=tls, auth=auth, timeout=15, limits=limits, trust_env=False
+        ) as client:
+            begun: list[asyncio.Task[None]] = []
+            due_s = time.monotonic()
+            while not ending.is_set():
+                begun.append(asyncio.create_task(self._launch(client, next(self._users))))
+                due_s += EVERY_S
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            async with asyncio.timeout(ALL_SERVED_S):
+                await asyncio.gather(*begun)
+
+    async def _launch(self, client: httpx.AsyncClient, user_id: str) -> None:
+        body, headers = {"image_id": self._image_id, "user_id": user_id}, {"Idempotency-Key": uuid.uuid4().hex}
+        while True:
+            try:
+                answer = await client.post("/sessions", json=body, headers=headers)
+            except httpx.TransportError as error:
+                self.without[type(error).__name__] += 1
+            else:
+                if answer.status_code == 202:
+                    self.acknowledged.append(Acknowledged(time.monotonic(), answer.json()["session_id"]))
+                    return
+                assert answer.status_code == 503, f"{answer.status_code} {answer.text}"
+                self.without["503"] += 1
+            await asyncio.sleep(ASKED_AGAIN_S)
+
+    def longest_gap_s(self, since_s: float, until_s: float) -> float:
+        """The longest time without an acknowledgment."""
+        times = sorted(one.at_s for one in self.acknowledged if since_s < one.at_s < until_s)
+        return max(after - before for before, after in zip([since_s, *times], [*times, until_s], strict=True))
+
+
+@dataclass(frozen=True)
+class Said:
+    """A Manager said of itself, between these moments, that it is Primary with this term."""
+
+    from_s: float
+    until_s: float
+    manager: str
+    term: int
+
+
+_TERM: Final = re.compile(r"^greenroom_manager_primary_term (\S+)$", re.MULTILINE)
+
+
+@dataclass
+class Primaries:
+    """What the Managers of an instance with one zone say."""
+
+    instance: Instance
+    said: list[Said] = field(default_factory=list[Said])
+
+    def look(self) -> None:
+        """Ask each."""
+        for manager in self.instance.found["managers"]:
+            from_s = time.monotonic()
+            try:
+                text = httpx.get(f"http://127.0.0.1:{manager['port']}/metrics", timeout=5, trust_env=False).text
+            except httpx.TransportError:
+                continue
+            found = _TERM.search(text)
+            assert found is not None, f"{manager['instance_id']} says its term: {text}"
+            if term := int(float(found[1])):
+                self.said.append(Said(from_s, time.monotonic(), manager["instance_id"], term))
+
+    def at_one_time(self) -> list[str]:
+        """Who was Primary although another had been since: its term was older than one that was seen before it
+        was asked, or another's.
+        """
+        wrong: list[str] = []
+        holders: dict[int, str] = {}
+        for one in self.said:
+            newest = max((other.term for other in self.said if other.until_s < one.from_s), default=0)
+            if one.term < newest or holders.setdefault(one.term, one.manager) != one.manager:
+                wrong.append(f"{one.manager} with term {one.term}, after term {newest} of {holders.get(newest)}")
+        return wrong
+
+
+@dataclass
+class Promotion:
+    """The moment from which a standby takes writes; `connection` is one to it."""
+
+    connection: psycopg.Connection
+    at_s: float | None = None
+
+    def look(self) -> None:
+        if self.at_s is None:
+            row = self.connection.execute("SELECT pg_is_in_recovery()").fetchone()
+            if row == (False,):
+                self.at_s = time.monotonic()
