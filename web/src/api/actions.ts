@@ -159,6 +159,11 @@ export function deleteCatalogue(catalogueId: Uuid) {
 
 const MACHINE_POOL = '/api/v1/machine-pools/{machine_pool_id}';
 
+/** It orders nothing before it is enabled. */
+export function createMachinePool(body: Schemas['MachinePoolCreate']) {
+  return dataOf(client.POST('/api/v1/machine-pools', { body }));
+}
+
 export function changeMachinePool(poolId: Uuid, body: Schemas['MachinePoolPatch']) {
   return dataOf(client.PATCH(MACHINE_POOL, { params: { path: { machine_pool_id: poolId } }, body }));
 }

@@ -1,6 +1,6 @@
-import { Group, List, Stack, Text, Title } from '@mantine/core';
+import { Button, Group, List, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconCloud, IconEye, IconTrash } from '@tabler/icons-react';
+import { IconCloud, IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { changeMachinePool, deleteMachinePool } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
@@ -11,10 +11,11 @@ import { DataTable } from '../../../components/DataTable';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { EmptyState } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
-import { RowButton } from '../../../components/RowButton';
+import { RowAction } from '../../../components/RowAction';
 import type { Column } from '../../../components/tableState';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { textIn } from '../../../components/tones';
+import { MachinePoolForm } from './MachinePoolForm';
 
 const ORDERS: Column<MachineOrder>[] = [
   { key: 'ordered', title: 'Ordered', value: (row) => row.ordered, render: (row) => <TimeAgo time={row.ordered} /> },
@@ -44,7 +45,14 @@ const ORDERS: Column<MachineOrder>[] = [
 export function Machines() {
   const pools = useQuery(machinePoolsQuery);
   const orders = useQuery(machineOrdersQuery);
+  const allowed = useAllowed();
   const [shown, setShown] = useState<string | null>(null);
+  const [edited, setEdited] = useState<MachinePool | 'new' | null>(null);
+  const create = allowed('machines_create') && (
+    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setEdited('new')}>
+      Create Machine Pool
+    </Button>
+  );
   const columns: Column<MachinePool>[] = [
     { key: 'name', title: 'Pool', value: (row) => row.name },
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
@@ -69,7 +77,10 @@ export function Machines() {
       align: 'right',
       render: (row) => (
         <Group gap={6} wrap="nowrap" justify="flex-end">
-          <RowButton label={`Preview ${row.name}`} icon={IconEye} onClick={() => setShown(row.name)} />
+          <RowAction word="Preview" name={row.name} onClick={() => setShown(row.name)} />
+          {allowed('machines_modify') && row.deleted === null && (
+            <RowAction word="Edit" name={row.name} onClick={() => setEdited(row)} />
+          )}
           <Remove pool={row} />
         </Group>
       ),
@@ -77,7 +88,7 @@ export function Machines() {
   ];
   return (
     <>
-      <PageHeader title="Machines">
+      <PageHeader title="Machines" actions={create}>
         Machines that are ordered when sessions find no room, and given back when they are not needed. No session ends
         for it.
       </PageHeader>
@@ -87,9 +98,10 @@ export function Machines() {
         columns={columns}
         rowKey={(row) => row.machine_pool_id}
         sort="name"
+        minWidth={1000}
         empty={
-          <EmptyState icon={IconCloud} title="No machine pool">
-            “greenroom machine-pools create” makes one.
+          <EmptyState icon={IconCloud} title="No machine pool" action={create}>
+            It orders machines for a zone when sessions find no room.
           </EmptyState>
         }
       />
@@ -103,9 +115,11 @@ export function Machines() {
         query={orders}
         columns={ORDERS}
         rowKey={(row) => row.machine_order_id}
-        sort="ordered"
+        sort="-ordered"
+        minWidth={1000}
         empty={<EmptyState icon={IconCloud} title="No machine was ordered" />}
       />
+      {edited && <MachinePoolForm pool={edited === 'new' ? null : edited} onClose={() => setEdited(null)} />}
     </>
   );
 }
@@ -163,7 +177,7 @@ function Remove({ pool }: { pool: MachinePool }) {
       action="Delete"
       onConfirm={() => deleteMachinePool(pool.machine_pool_id)}
       touched={['machine-pools', 'machine-orders']}
-      trigger={(open) => <RowButton label={`Delete ${pool.name}`} icon={IconTrash} onClick={open} />}
+      trigger={(open) => <RowAction word="Delete" name={pool.name} onClick={open} />}
     >
       Its machines go when their last session has ended, and the pool goes with the last of them.
     </Confirm>

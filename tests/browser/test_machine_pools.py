@@ -1,0 +1,131 @@
+"""Machine pools at the console: made, previewed, changed and deleted, and the ledger of orders with its reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, expect
+from tests.acceptance.instance import Instance, running_instance
+from tests.browser.console import Person, log_in, violations
+
+PAGE = "/admin/infrastructure/machines"
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[Instance]:
+    """An instance whose sessions have no containers."""
+    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
+        yield instance
+
+
+@pytest.fixture
+def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
+    found = instance.found["admin"]
+    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+
+
+@pytest.fixture
+def no_pools(instance: Instance) -> Iterator[None]:
+    yield
+    for pool in instance.call("GET", "/machine-pools"):
+        instance.call("DELETE", f"/machine-pools/{pool['machine_pool_id']}")
+
+
+def choose(dialog: Locator, label: str, option: str) -> None:
+    """Choose from the list of a field."""
+    dialog.get_by_role("combobox", name=label).click()
+    dialog.page.get_by_role("option", name=option).click()
+
+
+def pool_of(instance: Instance, name: str) -> dict[str, Any]:
+    return instance.call("GET", f"/machine-pools/{name}")
+
+
+@pytest.mark.usefixtures("no_pools")
+def test_a_pool_is_made_previewed_enabled_changed_and_deleted(admin: Person, instance: Instance):
+    page = admin.page
+    admin.open(PAGE)
+    page.get_by_role("button", name="Create Machine Pool").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("cloud")
+    choose(dialog, "Provider", "Simulated")
+    dialog.get_by_label("At least").fill("1")
+    dialog.get_by_label("At most").fill("2")
+    dialog.get_by_label("Surplus (minutes)").fill("30")
+    dialog.get_by_label("Schedule").fill("Mon-Fri 08:00-18:00 Europe/Berlin machines=2\nSat 10:00-12:00 UTC cores=4")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Submit").click()
+    expect(dialog).to_have_count(0)
+    made = pool_of(instance, "cloud")
+    assert made["schedule"] == [
+        "Mon,Tue,Wed,Thu,Fri 08:00-18:00 Europe/Berlin machines=2",
+        "Sat 10:00-12:00 UTC cores=4",
+    ]
+    kept = {name: made[name] for name in ("provider", "enabled", "cores", "memory", "min_machines", "idle_s")}
+    assert kept == {
+        "provider": "simulated",
+        "enabled": False,
+        "cores": 8,
+        "memory": 32_000_000_000,
+        "min_machines": 1,
+        "idle_s": 1800,
+    }
+
+    page.get_by_role("button", name="Preview cloud").click()
+    preview = page.get_by_role("region", name="What cloud would do now")
+    expect(preview).to_contain_text("more to be ordered")
+    expect(preview.get_by_role("listitem").first).to_contain_text("The number of machines is to be")
+    assert instance.call("GET", "/machine-orders") == [], "nothing was done"
+
+    page.get_by_role("switch", name="Enabled: machine pool cloud").click(force=True)
+    order = page.get_by_role("table", name="Orders of machines").get_by_role("row").filter(has_text="sim-")
+    expect(order.first).to_contain_text("The number of machines is to be")
+    expect(order.first).to_contain_text("created")
+    expect(order.first).to_contain_text("the provider makes it, as sim-")
+    assert violations(page) == []
+
+    page.get_by_role("button", name="Edit cloud").click()
+    expect(dialog.get_by_label("At most")).to_have_value("2")
+    expect(dialog.get_by_label("Schedule")).to_have_value("\n".join(made["schedule"]))
+    dialog.get_by_label("At most").fill("3")
+    dialog.get_by_role("button", name="Submit").click()
+    expect(dialog).to_have_count(0)
+    assert pool_of(instance, "cloud")["max_machines"] == 3
+
+    page.get_by_role("button", name="Delete cloud").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No machine pool")).to_be_visible(timeout=60_000)
+    expect(order.first).to_contain_text("ended")
+
+
+@pytest.mark.usefixtures("no_pools")
+def test_secrets_are_never_shown_and_stay_unless_typed_anew(admin: Person, instance: Instance):
+    page = admin.page
+    instance.call("PATCH", "/settings", json={"machines_on_this_host": True})
+    admin.open(PAGE)
+    page.get_by_role("button", name="Create Machine Pool").first.click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("hook")
+    choose(dialog, "Provider", "Webhook")
+    dialog.get_by_label("URL").fill("http://machines.example.org")
+    dialog.get_by_label("Token").fill("hunter2hunter2")
+    dialog.get_by_label("Other options").fill('{"region": "eu"}')
+    dialog.get_by_role("button", name="Submit").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("The option url is an address that begins with https://")
+    dialog.get_by_label("URL").fill("https://machines.example.org")
+    dialog.get_by_role("button", name="Submit").click()
+    expect(dialog).to_have_count(0)
+    made = pool_of(instance, "hook")
+    assert made["options"] == {"region": "eu", "url": "https://machines.example.org"}
+    assert made["secret_names"] == ["token"]
+
+    page.get_by_role("button", name="Edit hook").click()
+    expect(dialog.get_by_label("Token")).to_have_value("")
+    expect(dialog).to_contain_text("Stored: token. They stay unless you type new ones")
+    dialog.get_by_label("At most").fill("4")
+    dialog.get_by_role("button", name="Submit").click()
+    expect(dialog).to_have_count(0)
+    changed = pool_of(instance, "hook")
+    assert (changed["max_machines"], changed["secret_names"]) == (4, ["token"])

@@ -1,0 +1,146 @@
+import { Fieldset, NumberInput, PasswordInput, Select, SimpleGrid, Text, Textarea, TextInput } from '@mantine/core';
+import { useForm, type UseFormReturnType } from '@mantine/form';
+import { changeMachinePool, createMachinePool } from '../../../api/actions';
+import type { MachinePool } from '../../../api/types';
+import { FormDialog } from '../../../components/Form';
+import { JsonField } from '../../../components/JsonField';
+import { jsonProblem } from '../../../components/json';
+import { changed } from '../../../components/saving';
+import { useZoneChoices } from '../../../components/useZoneChoices';
+import { bodyOf, type Fields, fieldsOf, PROVIDERS } from './machinePool';
+
+/** Create Machine Pool (`pool` is null), and Edit. A new one orders nothing before it is enabled. */
+export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; onClose: () => void }) {
+  const { choices: zones, only } = useZoneChoices();
+  const form = useForm<Fields>({
+    initialValues: fieldsOf(pool),
+    validate: { options: jsonProblem, other_secrets: jsonProblem },
+  });
+  const zone = form.getValues().zone_id || only;
+  return (
+    <FormDialog
+      title={pool ? `Edit machine pool ${pool.name}` : 'Create Machine Pool'}
+      size="lg"
+      repeatable={pool !== null}
+      form={form}
+      save={(values, before) =>
+        pool
+          ? changeMachinePool(pool.machine_pool_id, changed(bodyOf(before), bodyOf(values)))
+          : createMachinePool({ ...bodyOf(values), zone_id: zone })
+      }
+      touched={['machine-pools', 'machine-preview']}
+      onClose={onClose}
+      incomplete={!zone}
+    >
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        <TextInput
+          label="Name"
+          description="Small letters, digits and dashes"
+          required
+          {...form.getInputProps('name')}
+        />
+        <Select
+          label="Zone"
+          description="Where its machines serve"
+          placeholder="Choose a zone"
+          required
+          allowDeselect={false}
+          disabled={pool !== null}
+          data={zones}
+          {...form.getInputProps('zone_id')}
+          value={zone || null}
+        />
+      </SimpleGrid>
+      <ProviderFields form={form} stored={pool?.secret_names ?? []} />
+      <Fieldset legend="Each machine">
+        <SimpleGrid cols={{ base: 1, xs: 2 }}>
+          <NumberInput label="Cores" description="As its provider sells it" {...form.getInputProps('cores')} />
+          <NumberInput label="Memory (GB)" description="1 GB is 10⁹ bytes" {...form.getInputProps('memory_gb')} />
+          <TextInput
+            label="Address of its edge gateway"
+            description="{address}, {hostname}: the machine’s"
+            {...form.getInputProps('edge_url')}
+          />
+          <TextInput
+            label="Address to join at"
+            description="Empty: this deployment’s own"
+            {...form.getInputProps('join_url')}
+          />
+        </SimpleGrid>
+      </Fieldset>
+      <Fieldset legend="How many">
+        <SimpleGrid cols={{ base: 1, xs: 2 }}>
+          <NumberInput label="At least" description="Machines at any time" {...form.getInputProps('min_machines')} />
+          <NumberInput label="At most" description="Those that go included" {...form.getInputProps('max_machines')} />
+          <NumberInput
+            label="Free cores"
+            description="Kept in the zone, as sessions reserve them"
+            {...form.getInputProps('standby_cores')}
+          />
+          <NumberInput
+            label="Free memory (GB)"
+            description="Kept in the zone"
+            {...form.getInputProps('standby_memory_gb')}
+          />
+          <NumberInput
+            label="Surplus (minutes)"
+            description="Not needed for so long, it drains"
+            {...form.getInputProps('idle_min')}
+          />
+          <NumberInput
+            label="Deadline (minutes)"
+            description="It has to join within, or is ended"
+            {...form.getInputProps('order_deadline_min')}
+          />
+        </SimpleGrid>
+        <Textarea
+          label="Schedule"
+          description="One line each: days, from and to, time zone, and what is to be there"
+          placeholder="Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16"
+          autosize
+          minRows={2}
+          mt="md"
+          {...form.getInputProps('schedule')}
+        />
+      </Fieldset>
+    </FormDialog>
+  );
+}
+
+/** Who makes the machines, and what that one has to be given. */
+function ProviderFields({ form, stored }: { form: UseFormReturnType<Fields>; stored: string[] }) {
+  const { provider } = form.getValues();
+  const { texts, secrets } = PROVIDERS[provider];
+  const note =
+    stored.length > 0 ? `Stored: ${stored.join(', ')}. They stay unless you type new ones, all of them.` : '';
+  return (
+    <Fieldset legend="Provider">
+      <Select
+        label="Provider"
+        description="Who makes the machines"
+        data={Object.entries(PROVIDERS).map(([value, { label }]) => ({ value, label }))}
+        allowDeselect={false}
+        {...form.getInputProps('provider')}
+      />
+      <SimpleGrid cols={{ base: 1, xs: 2 }} mt="md">
+        {Object.entries(texts).map(([name, label]) => (
+          <TextInput key={name} label={label} required {...form.getInputProps(`texts.${name}`)} />
+        ))}
+        {Object.entries(secrets).map(([name, label]) => (
+          <PasswordInput key={name} label={label} autoComplete="off" {...form.getInputProps(`secrets.${name}`)} />
+        ))}
+      </SimpleGrid>
+      {provider !== 'simulated' && (
+        <SimpleGrid cols={{ base: 1, xs: 2 }} mt="md">
+          <JsonField label="Other options" description="JSON" {...form.getInputProps('options')} />
+          <JsonField label="Other secrets" description="JSON, never shown" {...form.getInputProps('other_secrets')} />
+        </SimpleGrid>
+      )}
+      {note && (
+        <Text size="xs" c="dimmed" mt="xs">
+          {note}
+        </Text>
+      )}
+    </Fieldset>
+  );
+}

@@ -1,0 +1,131 @@
+/** A machine pool as people type it, and as the api takes it. */
+
+import type { MachinePool, Schemas } from '../../../api/types';
+import { jsonText, parsedJson } from '../../../components/json';
+
+export type Provider = MachinePool['provider'];
+type Body = Omit<Schemas['MachinePoolCreate'], 'zone_id'>;
+type Texts = Record<string, string>;
+
+/** Sizes in GB, times in minutes; texts of the provider by their names, its other options as JSON. */
+export interface Fields {
+  name: string;
+  zone_id: string;
+  provider: Provider;
+  texts: Texts;
+  options: string;
+  secrets: Texts;
+  other_secrets: string;
+  cores: number;
+  memory_gb: number;
+  min_machines: number;
+  max_machines: number;
+  standby_cores: number;
+  standby_memory_gb: number;
+  idle_min: number;
+  order_deadline_min: number;
+  schedule: string;
+  join_url: string;
+  edge_url: string;
+}
+
+interface ProviderText {
+  label: string;
+  /** Options that are texts: name → what they are. */
+  texts: Texts;
+  /** Secrets that it knows: name → what they are. */
+  secrets: Texts;
+}
+
+export const PROVIDERS: Record<Provider, ProviderText> = {
+  libcloud: {
+    label: 'Libcloud: a cloud that Apache Libcloud knows',
+    texts: { driver: 'Driver', size: 'Size', image: 'Image' },
+    secrets: { key: 'Key', secret: 'Secret' },
+  },
+  command: {
+    label: 'Command: a program on the Managers’ machines',
+    texts: { program: 'Program' },
+    secrets: {},
+  },
+  webhook: { label: 'Webhook: an address of yours', texts: { url: 'URL' }, secrets: { token: 'Token' } },
+  simulated: { label: 'Simulated: nothing is made, and nothing joins', texts: {}, secrets: {} },
+};
+
+const GB = 1_000_000_000;
+const MINUTE_S = 60;
+const NEW: Fields = {
+  name: '',
+  zone_id: '',
+  provider: 'libcloud',
+  texts: {},
+  options: '',
+  secrets: {},
+  other_secrets: '',
+  cores: 8,
+  memory_gb: 32,
+  min_machines: 0,
+  max_machines: 1,
+  standby_cores: 0,
+  standby_memory_gb: 0,
+  idle_min: 15,
+  order_deadline_min: 15,
+  schedule: '',
+  join_url: '',
+  edge_url: 'https://{address}:8443',
+};
+
+/** What the form starts with; secrets are never shown. */
+export function fieldsOf(pool: MachinePool | null): Fields {
+  if (!pool) return NEW;
+  const named = PROVIDERS[pool.provider].texts;
+  const entries = Object.entries(pool.options);
+  const texts = entries.filter(([name, value]) => name in named && typeof value === 'string');
+  return {
+    ...NEW,
+    name: pool.name,
+    zone_id: pool.zone_id,
+    provider: pool.provider,
+    texts: Object.fromEntries(texts) as Texts,
+    options: jsonText(Object.fromEntries(entries.filter((entry) => !texts.includes(entry)))),
+    cores: pool.cores,
+    memory_gb: pool.memory / GB,
+    min_machines: pool.min_machines,
+    max_machines: pool.max_machines,
+    standby_cores: pool.standby_cores,
+    standby_memory_gb: pool.standby_memory / GB,
+    idle_min: pool.idle_s / MINUTE_S,
+    order_deadline_min: pool.order_deadline_s / MINUTE_S,
+    schedule: pool.schedule.join('\n'),
+    join_url: pool.join_url,
+    edge_url: pool.edge_url,
+  };
+}
+
+/** The fields as the api takes them; secrets only where some were typed, then all of them. Throws what is no JSON. */
+export function bodyOf(fields: Fields): Body {
+  const { texts: names, secrets: known } = PROVIDERS[fields.provider];
+  const typed = { ...picked(fields.secrets, known), ...(parsedJson(fields.other_secrets) as Texts) };
+  return {
+    name: fields.name,
+    provider: fields.provider,
+    options: { ...parsedJson(fields.options), ...picked(fields.texts, names) },
+    ...(Object.keys(typed).length > 0 ? { secrets: typed } : {}),
+    cores: fields.cores,
+    memory: Math.round(fields.memory_gb * GB),
+    min_machines: fields.min_machines,
+    max_machines: fields.max_machines,
+    standby_cores: fields.standby_cores,
+    standby_memory: Math.round(fields.standby_memory_gb * GB),
+    idle_s: fields.idle_min * MINUTE_S,
+    order_deadline_s: fields.order_deadline_min * MINUTE_S,
+    schedule: fields.schedule.split('\n').filter((line) => line.trim()),
+    join_url: fields.join_url,
+    edge_url: fields.edge_url,
+  };
+}
+
+/** Those of some texts that are named, and not empty. */
+function picked(texts: Texts, names: Texts): Texts {
+  return Object.fromEntries(Object.entries(texts).filter(([name, text]) => name in names && text !== ''));
+}
