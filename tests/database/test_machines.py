@@ -156,19 +156,36 @@ async def _installation(cloud: Cloud) -> str:
     return row["id"]
 
 
-async def test_machines_of_others_are_never_touched_and_a_stray_one_of_ours_is_ended(cloud: Cloud):
+async def test_no_machine_is_touched_that_no_order_of_this_database_asked_for(cloud: Cloud):
+    """Those of others, and one of ours that is unknown after a restore: a session may run there."""
     ours, other = await _installation(cloud), str(uuid.uuid4())
     order_id = uuid.uuid4().hex
-    cloud.cloud.machines = {
+    machines = {
         "web-1": Shown("web-1", "web-1"),
         "other pool": Shown("other pool", f"gr-{ours[:8]}-{other[:8]}-{order_id}"),
         "other installation": Shown("other installation", f"gr-{other[:8]}-{cloud.pool_id[:8]}-{order_id}"),
-        "stray": Shown("stray", f"gr-{ours[:8]}-{cloud.pool_id[:8]}-{order_id}"),
+        "unknown": Shown("unknown", f"gr-{ours[:8]}-{cloud.pool_id[:8]}-{order_id}"),
     }
+    cloud.cloud.machines = dict(machines)
     await cloud.rounds(4)
-    assert set(cloud.cloud.machines) == {"web-1", "other pool", "other installation"}
+    assert cloud.cloud.machines == machines
+    assert await cloud.orders() == []
+
+
+async def test_a_machine_whose_order_has_ended_is_ended_again(cloud: Cloud):
+    await cloud.short(1)
+    await cloud.rounds(2)
+    await cloud.at_rest()
+    await cloud.system.db.write("UPDATE machine_orders SET state = 'ended', ended = now()")
+    await cloud.rounds()
     (order,) = await cloud.orders()
-    assert (order.state, order.ref, order.reason) == (OrderState.ENDED, "stray", "No order was written for it.")
+    assert (order.state, order.state_reason) == (
+        OrderState.RELEASING,
+        "the provider shows it, and no order is open for it",
+    )
+    await cloud.rounds(2)
+    assert cloud.cloud.machines == {}
+    assert await cloud.states() == ["ended"]
 
 
 async def test_a_provider_that_refuses_is_asked_later_and_its_words_are_kept_masked(cloud: Cloud):

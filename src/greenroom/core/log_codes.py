@@ -271,6 +271,11 @@ class LogCode(StrEnum):
         WARNING,
         "the provider of a machine pool did not do what it was asked, and when it is asked again",
     )
+    MACHINE_UNKNOWN = (
+        "machine-unknown",
+        WARNING,
+        "a provider shows a machine of a pool that no order asked for, as after a restore: it is left as it is",
+    )
     AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has less disk free than it keeps, so it takes no new session"
     AGENT_DISK_FREE = "agent-disk-free", INFO, "it has enough again"
     HOME_NOT_REMOVED = (

@@ -199,23 +199,19 @@ async def note_surplus(connection: Connection, surplus: Surplus) -> None:
     )
 
 
-async def insert_found(connection: Connection, stray: Found) -> None:
-    """An order, or again one, for a machine that is shown without: to be released."""
-    await connection.execute(
-        "INSERT INTO machine_orders AS o (machine_order_id, machine_pool_id, pool_name, zone_name, state, reason,"
-        " state_reason, ref, deadline, asked, releasing) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name,"
-        " 'releasing', 'No order was written for it.', %(reason)s, %(ref)s, clock_timestamp(), clock_timestamp(),"
-        " clock_timestamp() FROM machine_pools p JOIN zones z USING (zone_id) WHERE p.machine_pool_id = %(pool)s"
-        " ON CONFLICT (machine_order_id) DO UPDATE SET state = 'releasing', state_reason = excluded.state_reason,"
-        " ref = excluded.ref, ended = NULL, releasing = clock_timestamp(), changed = clock_timestamp()"
-        " WHERE o.state = 'ended'",
-        {
-            "order": stray.machine_order_id,
-            "pool": stray.machine_pool_id,
-            "ref": stray.ref,
-            "reason": stray.reason,
-        },
+async def release_again(connection: Connection, stray: Found) -> bool:
+    """Release once more the machine of an order that has ended; False = there is no such order.
+
+    Its Agent was removed without a session when it ended, so nothing runs there. Of a machine without any order that is
+    not known: a database that was restored has none of those that were written after its backup.
+    """
+    cursor = await connection.execute(
+        "UPDATE machine_orders SET state = 'releasing', state_reason = %(reason)s, ref = %(ref)s, ended = NULL,"
+        " releasing = clock_timestamp(), changed = clock_timestamp()"
+        " WHERE machine_order_id = %(order)s AND state = 'ended' RETURNING 1",
+        {"order": stray.machine_order_id, "ref": stray.ref, "reason": stray.reason},
     )
+    return await cursor.fetchone() is not None
 
 
 async def prune(db: Database) -> None:

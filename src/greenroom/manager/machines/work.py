@@ -68,6 +68,8 @@ class MachineWork:
         self._calls: Calls | None = None
         self._woken = asyncio.Event()
         self._pruned_at_s = boottime_s()
+        self._unknown = frozenset[str]()
+        """Machines without an order that were shown last, by the provider's names."""
 
     def wake(self) -> None:
         self._woken.set()
@@ -100,14 +102,29 @@ class MachineWork:
         if self._calls is None:
             self._calls = Calls(self._providers, await installation_id(ctx.db), self._call_s)
         listings = await self._list(ctx, self._calls, pools)
-        snapshot, made = await _plan(ctx, listings)
+        snapshot, made, unknown = await _plan(ctx, listings)
         _log(ctx, snapshot, made)
+        self._log_unknown(ctx, snapshot, unknown)
         await self._do(ctx, self._calls, pools, made)
         if boottime_s() - self._pruned_at_s > PRUNE_EVERY_S:
             self._pruned_at_s = boottime_s()
             await machine_orders.prune(ctx.db)
         if made.orders:
             self.wake()  # they are asked for after another look at what there is
+
+    def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, unknown: Sequence[Found]) -> None:
+        """Those that were not shown before; without a listing nothing is known of them."""
+        names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
+        for found in unknown:
+            if found.ref not in self._unknown:
+                ctx.logs.write(
+                    LogCode.MACHINE_UNKNOWN,
+                    f"Machine {found.ref} of pool {names[found.machine_pool_id]} is left as it is: the provider shows"
+                    " it, and this database has no order of it, as after a restore. Sessions may run there; end it at"
+                    " the provider when none does.",
+                )
+        if snapshot.listings:
+            self._unknown = frozenset(found.ref for found in unknown)
 
     async def _list(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]) -> dict[str, Listing]:
         async with asyncio.TaskGroup() as group:
@@ -142,9 +159,10 @@ def _is_due(pool: MachinePoolRow) -> bool:
     return (pool.now - pool.listed).total_seconds() >= pause_s
 
 
-async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[ZoneSnapshot, MachinePlan]:
-    """Plan under the lock of the zone's pools, and write the plan."""
+async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[ZoneSnapshot, MachinePlan, list[Found]]:
+    """Plan under the lock of the zone's pools, and write the plan; the last are machines without any order."""
     events = {Event(Topic.MACHINES)}
+    unknown: list[Found] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await machine_pools.lock_pools(connection, ctx.zone_id)
         rows = await machine_pools.pools_of_zone(connection, ctx.zone_id)
@@ -160,12 +178,15 @@ async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[Zone
         for pool_id, listing in listings.items():
             await machine_pools.note_listed(connection, pool_id, listing.at)
         for action in made.actions:
-            events |= await _write(ctx, connection, snapshot, action)
+            if not isinstance(action, Found):
+                events |= await _write(ctx, connection, snapshot, action)
+            elif not await machine_orders.release_again(connection, action):
+                unknown.append(action)
         await _remember_orders(connection, snapshot, made)
         gone = await machine_pools.remove_gone(connection, ctx.zone_id)
     if made.actions or gone:
         await ctx.db.notify(*events)
-    return snapshot, made
+    return snapshot, made, unknown
 
 
 async def _write(ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnapshot, action: object) -> set[Event]:
@@ -185,8 +206,6 @@ async def _write(ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnap
             agent_id = await machine_orders.move_order(connection, action)
             if agent_id:
                 return {Event(Topic.AGENTS), Event.agent(agent_id), Event.zone(ctx.fence.zone_key)}
-        case Found():
-            await machine_orders.insert_found(connection, action)
         case Surplus():
             await machine_orders.note_surplus(connection, action)
         case _:
@@ -239,9 +258,6 @@ def _log(ctx: PrimaryContext, snapshot: ZoneSnapshot, made: MachinePlan) -> None
         if isinstance(action, PlaceOrder):
             name = names[action.machine_pool_id]
             ctx.logs.write(LogCode.MACHINE_ORDERED, f"Machine pool {name} orders a machine. {action.reason}")
-        elif isinstance(action, Found):
-            sentence = f"Machine {action.ref} of pool {names[action.machine_pool_id]} is released: {action.reason}."
-            ctx.logs.write(LogCode.MACHINE_MOVED, sentence)
         elif isinstance(action, Move):
             order = orders[action.machine_order_id]
             ref = action.ref or order.ref or f"of order {order.machine_order_id[:8]}"

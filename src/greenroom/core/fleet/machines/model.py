@@ -194,7 +194,9 @@ class EndMachine:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The provider shows a machine without an open order: it is released."""
+    """The provider shows a machine without an open order: released again if its order has ended, left as it is if there
+    is none.
+    """
 
     machine_order_id: str
     machine_pool_id: str
