@@ -138,7 +138,10 @@ def test_who_waits_is_served_on_a_machine_that_came_for_them(ground: Ground, clo
     ground.wait(lambda: instance.has_status(session_id, "running"), "the session runs")
     order = ground.newest(cloud_pool, "joined")
     assert order is not None
-    assert order["reason"] == "1 person waits for Desktop, and there is no room."
+    assert order["reason"].startswith("1 person waits for Desktop, "), (
+        order
+    )  # in zone us as well: they count here alone
+    assert order["reason"].endswith("and there is no room."), order
     assert (order["agent_id"], order["sessions"]) == (instance.session(session_id)["agent_id"], 1)
     (machine,) = ground.cloud.machines.values()
     assert (machine.ref, machine.ref) == (order["ref"], order["hostname"])
