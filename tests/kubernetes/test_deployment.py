@@ -1,13 +1,12 @@
 """Greenroom on Kubernetes as docs/howto/kubernetes.md describes it, every command of the page word for word.
 
-The tests build on each other in the order of the page: it is installed, updated, grows, and goes.
+The tests build on each other in the order of the page: it is installed, grows, loses a Manager, is updated, and goes.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ import pytest
 import yaml
 from tests.acceptance.instance import wait_for
 from tests.acceptance.open_desktop import is_streamed, open_desktop
+from tests.kubernetes.crowd import busy, new_session, runs
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.installation import Installation, Names, give_address
 from tests.support.kubernetes.page import BLOCKS, SOON_S, managers, primary, read
@@ -24,27 +24,8 @@ from tests.support.kubernetes.rendered import rendered
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
 HEALTHCHECK: Final = "kubectl -n greenroom exec -it deploy/kasm-manager -- curl -i http://localhost:8181/__healthcheck"
-
-
-def new_session(installation: Installation) -> str:
-    """The id of a session of the workspace Desktop, of a new user."""
-    name = f"u-{uuid.uuid4().hex[:10]}@example.org"
-    user_id = installation.call("POST", "/users", json={"username": name})["user_id"]
-    image_id = next(i["image_id"] for i in installation.call("GET", "/images") if i["friendly_name"] == "Desktop")
-    body = {"image_id": image_id, "user_id": user_id}
-    session_id: str = installation.call("POST", "/sessions", json=body)["session_id"]
-    return session_id
-
-
-def runs(installation: Installation, session_id: str) -> bool:
-    """Whether it runs.
-
-    Raises:
-        AssertionError: it never will.
-    """
-    session = installation.call("GET", f"/sessions/{session_id}")
-    assert session["status"] not in {"failed", "deleted", "lost"}, session
-    return session["status"] == "running"
+ROLES: Final = ("kasm-api", "kasm-manager", "kasm-proxy", "kasm-agent")
+"""Those that are Deployments."""
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +108,25 @@ def restarts(installation: Installation, pod: str) -> int:
 
 def test_a_user_gets_a_staged_desktop(installation: Installation):
     read(installation, "Desktops before anyone asks")
+
+
+def test_a_manager_is_killed_and_no_user_notices(installation: Installation, session_id: str):
+    killed = primary(installation)["instance_id"]
+    with busy(installation, session_id):
+        read(installation, "A Manager is killed")
+        wait_for(lambda: primary(installation)["instance_id"] != killed, "another one is Primary", SOON_S)
+        wait_for(lambda: len(managers(installation)) == 3, "there are three again", SOON_S)
+
+
+def test_everything_is_replaced_under_load_and_a_stream_is_never_cut(installation: Installation, session_id: str):
+    before = {pod["metadata"]["uid"] for role in ROLES for pod in installation.pods(role)}
+    with busy(installation, session_id):
+        read(installation, "A new version of everything")
+
+    def left() -> set[str]:
+        return {pod["metadata"]["uid"] for role in ROLES for pod in installation.pods(role)} & before
+
+    wait_for(lambda: not left(), "the gateway that had the stream ends after it", SOON_S)
 
 
 SESSIONS_ONLY: Final = """bases: [{folder}/deploy/kubernetes/overlays/sessions-only]

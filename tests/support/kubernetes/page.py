@@ -51,5 +51,6 @@ def _typed(installation: Installation, block: Block) -> str:
 
 _READER: Final[dict[str, Callable[[Installation], str]]] = {
     "greenroom.example.org": lambda installation: installation.host,
+    "PRIMARY": lambda installation: primary(installation)["instance_id"],
 }
 """What stands for the reader's own on the page."""
