@@ -114,7 +114,7 @@ class Installation:
 
     def remove(self) -> None:
         """What is left after the namespace is deleted, by the reader or here."""
-        self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=180)
+        self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=400)
         self.cluster.kubectl("delete", "persistentvolume", self._volume, "--ignore-not-found")
         if self._names is not None:
             self._names.end()
