@@ -141,6 +141,7 @@ def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, p
     assert (spec.environment["B"], len(spec.files)) == ("2", 3)
     assert [mount.profile for mount in spec.mounts] == ([] if profile is None else [profile])
     assert launch.wanted.user.clocks.time_limit_s == 60
+    assert plan(replace(request, lease_s=30.0), snapshot, session_time_limit=60).wanted.user.clocks.time_limit_s == 30
     assert launch.wanted.user.idempotency_body == request.body()
     without = plan(replace(request, idempotency_key=None), replace(snapshot, ssh_private_key_encrypted=None))
     assert without.wanted.spec_in(EU)(session_id="s", credential="c").files == ()

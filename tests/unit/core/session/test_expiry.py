@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import GroupSettings, resolve
-from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, plan
+from greenroom.core.errors import Invalid
+from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, lease_clocks, next_expiry, plan
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -50,6 +51,20 @@ def test_the_clocks_name_setting_value_and_where_it_comes_from():
     assert clocks_of(settings(), None, "Desktop").time_limit_from == ""
     of_group = clocks_of(settings(session_time_limit=60), 90, "Desktop")
     assert of_group.time_limit_from == "`session_time_limit` = 60 from group Students, priority 5"
+
+
+def test_a_lease_has_one_clock_and_is_no_longer_than_the_time_limit():
+    allowed = clocks_of(settings(session_time_limit=600), None, "Desktop")
+    clocks = lease_clocks(600, allowed)
+    assert (clocks.keepalive_s, clocks.time_limit_s, clocks.action, clocks.leased) == (600, 600, "delete", True)
+    assert lease_clocks(601, clocks_of(settings(), None, "Desktop")).first_s == 601
+    with pytest.raises(Invalid, match="601 s here: `session_time_limit` = 600 from group Students"):
+        lease_clocks(601, allowed)
+
+
+def test_at_its_deadline_a_leased_session_is_deleted():
+    (expiry,) = plan([lived(limit=PAST, leased=True)], NOW, quiet=False)
+    assert (expiry.action, expiry.setting, expiry.reason) == ("delete", "lease", "Its lease is over.")
 
 
 @pytest.mark.parametrize("action", ["stop", "pause"])
