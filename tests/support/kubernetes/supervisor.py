@@ -45,11 +45,15 @@ class Supervisor:
         self._wanted: dict[str, Program] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, list[float]] = {}
+        self.end_asked = False
+        """Set by a signal. Its handler must not raise: within `Popen.poll` that leaves a lock held, and the `wait` at
+        the end would wait for ever."""
 
     def start(self, binaries: Path) -> None:
         """Return when both nodes are ready.
 
         Raises:
+            EndAsked: it is to end.
             RuntimeError: something did not come up; the text says what, with the end of its log.
         """
         cluster = self.cluster
@@ -79,7 +83,7 @@ class Supervisor:
         self._until("both nodes are ready", self._nodes_ready)
 
     def tend(self) -> None:
-        """Start what has ended and kill what is held, for ever."""
+        """Start what has ended and kill what is held, until `EndAsked`."""
         while True:
             self._look()
             time.sleep(0.05)
@@ -115,6 +119,8 @@ class Supervisor:
         self.cluster.running(program.name).write_text(str(process.pid))
 
     def _look(self) -> None:
+        if self.end_asked:
+            raise EndAsked
         for name, program in self._wanted.items():
             process, is_held = self._running[name], self.cluster.held(name).exists()
             if process.poll() is not None:
@@ -212,18 +218,19 @@ def take_number() -> tuple[int, socket.socket]:
 def main() -> None:
     """Run until a signal."""
 
-    def ended(*_: object) -> None:
-        raise EndAsked
-
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # a lock of the program that started this is not held for its life
-    signal.signal(signal.SIGTERM, ended)
-    signal.signal(signal.SIGINT, ended)
     number, taken = take_number()
     cluster = Layout(number)
+    supervisor = Supervisor(cluster)
+
+    def ended(*_: object) -> None:
+        supervisor.end_asked = True
+
+    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGINT, ended)
     clear(cluster)
     cluster.folder.mkdir(mode=0o755)
     (cluster.folder / "pid").write_text(str(os.getpid()))
-    supervisor = Supervisor(cluster)
     try:
         supervisor.start(Path(sys.argv[1]))
         sys.stdout.write(f"{number}\n")
@@ -232,8 +239,6 @@ def main() -> None:
     except EndAsked:
         pass
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         supervisor.end()
         taken.close()
 
