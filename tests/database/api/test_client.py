@@ -50,6 +50,19 @@ class ThroughLoop(httpx.BaseTransport):
         return answer.status_code, answer.headers, await answer.aread()
 
 
+class Watched(httpx.ASGITransport):
+    """The api, with the methods of the requests that were answered."""
+
+    def __init__(self, app: FastAPI) -> None:
+        super().__init__(app)
+        self.answered: list[str] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await super().handle_async_request(request)
+        self.answered.append(request.method)
+        return answer
+
+
 @pytest.fixture
 async def greenroom(app: FastAPI, stage: Stage) -> Greenroom:
     del stage
@@ -100,9 +113,11 @@ async def test_the_same_with_asyncio(asynchronous: AsyncGreenroom, stage: Stage,
     assert await statuses(stage) == ["deleting"]
 
 
-async def test_a_lease_that_is_given_up_is_released(asynchronous: AsyncGreenroom, stage: Stage, ada: Client):
+async def test_a_lease_that_is_given_up_is_released(app: FastAPI, stage: Stage, ada: Client):
+    transport = Watched(app)
+    asynchronous = AsyncGreenroom(URL, *KEY, retries=AT_ONCE, transport=transport)
     leasing = asyncio.create_task(asynchronous.lease("Desktop", user_id=await ada.own_id()))
-    await eventually(lambda: stage.db.fetch_one("SELECT 1 FROM leases"))
+    await eventually(lambda: "GET" in transport.answered)  # it has the lease, and looks whether its session runs
     leasing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leasing
