@@ -56,9 +56,8 @@ async def test_a_long_press_is_a_right_click_and_keys_are_on_the_screen(desk: De
     windows = "xdotool search --onlyvisible --class xfdesktop | wc -l"
     before = int(await desk.shell(windows))
     await touch(cdp, "touchStart", (640, 300))
-    await desk.page.wait_for_timeout(1200)
-    await touch(cdp, "touchEnd")
     await desk.eventually(f"[ $({windows}) -gt {before} ] && echo menu", "menu")
+    await touch(cdp, "touchEnd")
     await desk.frame.get_by_role("button", name="Esc").click()
     await desk.eventually(windows, str(before))
 
