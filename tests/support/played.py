@@ -116,6 +116,8 @@ class Api:
     """
 
     tokens: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    programs: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """The same, of tokens of leases."""
     epoch: int = 1
     questions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     reports: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -126,7 +128,10 @@ class Api:
     async def stream(self, request: Request) -> Response:
         question = await request.json()
         self.questions.append(question | {"bearer": request.headers["authorization"]})
-        user = self.tokens.get((question["session_id"], question["token"]))
+        asked = question["session_id"], question["token"]
+        if (program := self.programs.get(asked)) is not None:
+            return JSONResponse({"allow": True, "user_id": program, "epoch": self.epoch, "access": "program"})
+        user = self.tokens.get(asked)
         if user is None:
             return JSONResponse({"allow": False, "reason": "The token does not open this session."})
         return JSONResponse({"allow": True, "user_id": user, "epoch": self.epoch, "viewer_ttl_s": 600.0})
@@ -173,6 +178,12 @@ async def echo(request: Request) -> Response:
     )
 
 
+async def browser(request: Request) -> Response:
+    """What a browser says of itself; beside an address of the session one that is not."""
+    here = f"wss://{request.headers['host']}{request.headers['x-forwarded-prefix']}/cdp/devtools/browser/1"
+    return JSONResponse({"webSocketDebuggerUrl": here, "other": "wss://example.org/cdp/", "seen": str(request.headers)})
+
+
 async def redirect(_request: Request) -> Response:
     return RedirectResponse("/vnc.html?a=1")
 
@@ -213,12 +224,14 @@ def container() -> Starlette:
     return Starlette(
         routes=[
             WebSocketRoute("/websockify", echo_websocket),
+            WebSocketRoute("/cdp/devtools/browser/1", echo_websocket),
+            Route("/cdp/json/version", browser),
             Route("/redirect", redirect),
             Route("/{folder:path}moved", moved),
             Route("/inside", inside),
             Route("/silent", silent),
             Route("/taken", taken, methods=["PUT"]),
-            Route("/{rest:path}", echo, methods=["GET", "POST"]),
+            Route("/{rest:path}", echo, methods=["GET", "POST", "PUT", "DELETE"]),
         ]
     )
 

@@ -92,6 +92,13 @@ def test_tokens_are_taken_out_of_log_lines():
     )
 
 
+def test_the_token_of_a_lease_is_in_no_log_line():
+    line = 'upstream timed out, request: "GET /desktop/1a2b3c4d/x/lease/aB-9.secret/cdp/json HTTP/1.1", host: "h"'
+    assert redacted(line) == (
+        'upstream timed out, request: "GET /desktop/1a2b3c4d/x/lease/***/cdp/json HTTP/1.1", host: "h"'
+    )
+
+
 def test_an_address_in_use_is_refused_and_nothing_is_left_open():
     listeners = Listeners()
     with socket.socket() as other, socket.socket() as probe:

@@ -18,7 +18,7 @@ from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.core.errors import Unavailable
-from greenroom.core.session.streams import Access
+from greenroom.core.session.streams import AnyAccess
 from greenroom.core.session.visits import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.stream_cutting import StreamTerminator
@@ -63,7 +63,7 @@ class Api:
     shows: str = ""
     path: str = ""
     asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
-    guests: dict[str, tuple[str, Access]] = field(default_factory=dict[str, tuple[str, Access]])
+    guests: dict[str, tuple[str, AnyAccess]] = field(default_factory=dict[str, tuple[str, AnyAccess]])
     """Token → viewer id, what they may do."""
     reported_viewers: list[Watched] = field(default_factory=list[Watched])
 
@@ -135,7 +135,7 @@ class Agent:
             clock=lambda: self.now,
         )
         self.table.authorised_changed.subscribe(authoriser.authorised_changed)
-        self.company = authoriser.company
+        self.company, self.handed_over = authoriser.company, authoriser.handed_over
         app = Starlette(routes=authoriser.routes)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
 
@@ -151,11 +151,12 @@ class Agent:
         port: str = "",
         method: str = "GET",
         length: str = "",
+        bearer: str = "",
     ) -> httpx.Response:
         headers = {"X-Original-URI": uri, "X-Original-Upgrade": "websocket" if websocket else "", "Cookie": cookie}
         headers |= dict(zip(("X-Original-Client", "X-Original-Forwarded-For"), client, strict=True))
         headers |= {"X-Original-Client-Port": port} if port else {}
-        headers |= {"X-Original-Method": method, "X-Original-Length": length}
+        headers |= {"X-Original-Method": method, "X-Original-Length": length, "Authorization": f"Bearer {bearer}"}
         return await self._client.get(f"/{to}", headers={**headers, **({"Origin": origin} if origin else {})})
 
     async def status(self, **request: object) -> int:

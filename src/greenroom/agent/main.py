@@ -162,6 +162,7 @@ def build(settings: config.AgentConfig, group: Group | None = None) -> Agent:
     )
     sessions.desired.changed.subscribe(remembered.list_changed)
     remembered.authorised_changed.subscribe(streams.authorised_changed)
+    sessions.handed_over.subscribe(streams.handed_over)
     return Agent(
         settings=settings,
         identity=identity,

@@ -12,7 +12,7 @@ import hashlib
 from typing import Final
 
 from greenroom.core.fleet.addresses import edge_name
-from greenroom.core.session.streams import RESERVED_PATHS, VIEWER_COOKIE
+from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, port_of
 from greenroom.kit.templates import templates
 
@@ -82,6 +82,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         own_headers=OWN_HEADERS,
         reserved_paths=sorted(RESERVED_PATHS),
         viewer_cookie=VIEWER_COOKIE,
+        lease_token=LEASE_TOKEN,
         notify=_NOTIFY,
         notify_hash=_NOTIFY_HASH,
     )

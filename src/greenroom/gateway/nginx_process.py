@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 PROGRAM: Final = "/usr/sbin/nginx"
 START_S: Final = 10.0
 
-_SECRET: Final = re.compile(r"(token=)[^&\s\"]+")
+_SECRET: Final = re.compile(r"(token=)[^&\s\"]+|(/lease/)[^/\s\"]+")
 _LEVEL: Final = re.compile(r"\[(notice|warn)\]")
 
 
@@ -117,8 +117,8 @@ def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
 
 
 def redacted(line: str) -> str:
-    """A log line of nginx without connect tokens."""
-    return _SECRET.sub(r"\1***", line)
+    """A log line of nginx without tokens of connections and leases."""
+    return _SECRET.sub(r"\1\2***", line)
 
 
 def _relay(stream: IO[bytes]) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
-from greenroom.core.session.streams import Access
+from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.wire.homes import HomeRemoval, HomeReport
 from greenroom.wire.moment import Moment
@@ -369,8 +369,8 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     """Where that session's stream is, with a slash at its end, if another Agent behind the same gateway runs it."""
     viewer_id: str = ""
     """Of a viewer by a share (core.session.sharing); empty for its user."""
-    access: Access = "view"
-    """Of a viewer with an id; the session's user always controls."""
+    access: AnyAccess = "view"
+    """`program` with the token of the session's lease; else of a viewer with an id, for the user always controls."""
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):

@@ -148,6 +148,8 @@ class Handovers:
     def _note(self, record: HandoverRecord) -> None:
         self._journal.note(record)
         self._sessions.refresh(record.session_id)
+        if record.state == "assigned":
+            self._sessions.handed_over.emit(record.session_id)
         log.info("hand-over", session_id=record.session_id, state=record.state, error=record.error)
 
 

@@ -61,6 +61,8 @@ class Sessions:
         self.due = Due()
         self.acknowledged = Signal[Observed]()
         """A Manager has committed this observation, and its answer was applied."""
+        self.handed_over = Signal[str]()
+        """The session's stream opens for its user."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())

@@ -3,11 +3,11 @@
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.targets), `X-Greenroom-Authorization` (the container's own
 credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb` (0
-= no limit of the user's), and `X-Greenroom-View-Only` (1 for those who may only watch), or 401/403 with
-`X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the limit of the session's user is 403 with
-`X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its token in the address, and
-moves the token into a cookie on the session's path; if another Agent runs the session's replacement, or its page
-serves another path alone, it redirects there.
+= no limit of the user's), and `X-Greenroom-View-Only` (1 for those who may only watch), `X-Greenroom-Program` (1 for
+programs, which come with the token of the session's lease), or 401/403 with `X-Greenroom-Reason`, or 503 when the api
+cannot be asked. An upload over the limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns
+into 413. `GET /enter` opens a page with its token in the address, and moves the token into a cookie on the session's
+path; if another Agent runs the session's replacement, or its page serves another path alone, it redirects there.
 
 An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
 permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
@@ -33,14 +33,14 @@ from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.questions import (
     Shown,
     basic,
+    check_access,
     check_upload,
-    check_watching,
     client_in,
     idle_disconnect_s,
     max_upload_mb,
     permitted_by,
     refusal,
-    tokens_in,
+    shown_in,
 )
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
@@ -99,7 +99,11 @@ class MovedError(Forbidden):
 
 
 LISTED_WITHIN_S: Final = 3.0
-"""So long a guest waits for the desired list that names them: the api's word comes by another way."""
+"""So long guests and programs wait for the desired list that names them: the api's word comes by another way."""
+LEASE_OVER: Final = "This token opens no session here: its lease is over, or of another session."
+NOT_OF_LEASE: Final = (
+    "Programs show the token of a lease as `Authorization: Bearer` or behind lease/ in the address, and no other token."
+)
 
 
 class Pages(Protocol):
@@ -162,11 +166,11 @@ class StreamAuthoriser:
         try:
             address = self._address(headers.get("x-original-uri", ""))
             is_websocket = bool(headers.get("x-original-upgrade"))
-            shown = [*tokens_in(headers.get("cookie", "")), *([Shown(address.token)] if address.token else [])]
+            shown = shown_in(headers, address)
             viewer, session = await self._admit(address, shown, headers.get("origin"), websocket=is_websocket)
             target = _target(address, session)
             check_upload(headers, session)
-            check_watching(headers, viewer, target)
+            check_access(headers, viewer, address, target)
             client = client_in(headers)
             await self.gateways.admit(viewer, session, client, websocket=is_websocket)
             if is_websocket:
@@ -186,6 +190,7 @@ class StreamAuthoriser:
                 "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
                 "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),
                 "X-Greenroom-View-Only": "1" if viewer.watches else "",
+                "X-Greenroom-Program": "1" if viewer.is_program else "",
             }
         )
 
@@ -231,9 +236,11 @@ class StreamAuthoriser:
             Unavailable: the viewer's permission could not be checked; no viewer is admitted meanwhile.
         """
         asked = self._sessions.get(address.session_id)
+        by_lease = any(one.of_lease for one in shown)
         if asked is None:
-            raise Forbidden("This Agent runs no such session.")
-        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket):
+            raise (Unauthenticated(LEASE_OVER) if by_lease else Forbidden("This Agent runs no such session."))
+        # programs have no origin, and what a page of another one sends for them is as foreign as without their token
+        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket and not by_lease):
             self._report(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
@@ -242,6 +249,10 @@ class StreamAuthoriser:
         for one in shown[:MAX_TOKENS]:
             try:
                 viewer = await self._viewer(asked, one, origin or "")
+                if viewer.is_program != one.of_lease:
+                    raise Unauthenticated(NOT_OF_LEASE)
+                if viewer.is_program:
+                    await self._wait_for(self._is_handed_over, viewer)
                 session = self._shown_to(viewer)
                 if viewer.watches:
                     await self._require_view_only(session)
@@ -282,7 +293,7 @@ class StreamAuthoriser:
     def _opened(self, viewer: Viewer, client: Client, target: Target) -> None:
         """Raises Forbidden: a guest who could not be cut off alone."""
         if not viewer.viewer_id:
-            if not target.strip:
+            if not (target.strip or viewer.is_program):
                 self.openings.opened(viewer, client)
         elif client.connection is None:
             raise Forbidden("The gateway beside this Agent does not say from where you come; it is of another version.")
@@ -329,10 +340,10 @@ class StreamAuthoriser:
             address="",
             path=verdict.path,
             viewer_id=verdict.viewer_id,
-            access=verdict.access if verdict.viewer_id else "control",
+            access=verdict.access if verdict.viewer_id or verdict.access == "program" else "control",
         )
-        if viewer.viewer_id:
-            await self._listed(viewer)
+        if viewer.viewer_id or viewer.is_program:
+            await self._wait_for(self._is_permitted, viewer)
         if not self._is_permitted(viewer):
             raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent knows.")
         self._viewers.keep(lambda one: self._sessions.get(one.shows) is not None)
@@ -343,12 +354,20 @@ class StreamAuthoriser:
         session = self._sessions.get(viewer.shows)
         return session is None or still_holds(viewer.grant, permitted_by(session))
 
-    async def _listed(self, viewer: Viewer) -> None:
-        """Wait for the list in which a guest stands who joined a moment ago."""
+    def _is_handed_over(self, viewer: Viewer) -> bool:
+        session = self._sessions.get(viewer.shows)
+        return session is None or session.handed_over or not still_holds(viewer.grant, permitted_by(session))
+
+    async def _wait_for(self, condition: Callable[[Viewer], bool], viewer: Viewer) -> None:
+        """Wait for the list with a guest who joined, or a session that was leased, a moment ago."""
         end_s = time.monotonic() + LISTED_WITHIN_S
-        while not self._is_permitted(viewer) and (left_s := end_s - time.monotonic()) > 0:
+        while not condition(viewer) and (left_s := end_s - time.monotonic()) > 0:
             self._relisted.clear()
             await wait_for(self._relisted, left_s)
+
+    def handed_over(self, _session_id: str) -> None:
+        """A program may wait for it."""
+        self._relisted.set()
 
     def authorised_changed(self, session_id: str) -> None:
         """The permitted viewers of the session changed: forget and cut those no longer permitted."""

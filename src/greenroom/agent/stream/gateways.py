@@ -124,7 +124,7 @@ class Gateways:
             epoch=viewer.epoch,
             database=viewer.database,
             viewer_id=viewer.viewer_id,
-            access=viewer.access,
+            access="view" if viewer.watches else "control",
             addresses=tuple(sorted({session.address or "", *session.services.values()} - {""})),
             client=connection if websocket or viewer.viewer_id else None,
         )

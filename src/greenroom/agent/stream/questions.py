@@ -16,6 +16,8 @@ from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthent
 from greenroom.core.session.streams import (
     VIEWER_COOKIE,
     Permitted,
+    StreamAddress,
+    lease_token_in,
     printable,
     refusal_of_request,
     refusal_of_upload,
@@ -27,10 +29,11 @@ from greenroom.wire.gateways import GATEWAY_HEADER
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A token that came with a request, and the user name beside it."""
+    """A token that came with a request, and the user name beside it. `of_lease`: it came as that of a lease."""
 
     token: str
     username: str = ""
+    of_lease: bool = False
 
 
 def client_in(headers: Headers) -> Client:
@@ -40,8 +43,8 @@ def client_in(headers: Headers) -> Client:
 
 
 def idle_disconnect_s(session: SessionSnapshot, viewer: Viewer) -> float:
-    """How long a viewer may give no input, 0 = no limit; from those who only watch none is expected."""
-    return session.authorised.idle_disconnect_s if session.authorised and not viewer.watches else 0.0
+    """How long a viewer may give no input, 0 = no limit; it is expected of those who may type, and are no programs."""
+    return session.authorised.idle_disconnect_s if session.authorised and viewer.access == "control" else 0.0
 
 
 def max_upload_mb(session: SessionSnapshot) -> int:
@@ -61,10 +64,12 @@ def check_upload(headers: Headers, session: SessionSnapshot) -> None:
         raise TooLarge(reason)
 
 
-def check_watching(headers: Headers, viewer: Viewer, target: Target) -> None:
-    """Raises Forbidden: one who may only watch sends something, or asks for more than the page."""
+def check_access(headers: Headers, viewer: Viewer, address: StreamAddress, target: Target) -> None:
+    """Raises Forbidden: one who may only watch sends something, or asks for more than the page; or a viewer asks for
+    what is for programs.
+    """
     method = headers.get("x-original-method", "GET")
-    if reason := refusal_of_request(viewer.access, method, is_page=not target.strip):
+    if reason := refusal_of_request(viewer.access, method, address.rest, is_page=not target.strip):
         raise Forbidden(reason)
 
 
@@ -75,6 +80,13 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
     return Permitted(
         user_id=authorised.user_id, epoch=authorised.epoch, database=session.database, guests=authorised.guests
     )
+
+
+def shown_in(headers: Headers, address: StreamAddress) -> list[Shown]:
+    """The tokens of a request; beside that of a lease no other one counts."""
+    if token := address.lease or lease_token_in(headers.get("authorization", "")):
+        return [Shown(token, of_lease=True)]
+    return [*tokens_in(headers.get("cookie", "")), *([Shown(address.token)] if address.token else [])]
 
 
 def tokens_in(header: str) -> Iterator[Shown]:

@@ -19,7 +19,7 @@ import structlog
 
 from greenroom.agent.fleet.identity import write_private
 from greenroom.core.security_events import source_of
-from greenroom.core.session.streams import Access, Grant, Permitted, still_holds
+from greenroom.core.session.streams import AnyAccess, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp_table import connected
@@ -59,8 +59,8 @@ class Viewer(msgspec.Struct, kw_only=True):
     database: str = ""
     """Whose list permitted it (`Grant.database`)."""
     viewer_id: str = ""
-    """Of a guest, to give them the name of the desired list; empty for the session's user."""
-    access: Access = "control"
+    """Of a guest, to give them the name of the desired list; empty for the session's user and their programs."""
+    access: AnyAccess = "control"
     client: str = ""
     """Of a guest: from where they came last, for people."""
     connections: list[Connection] = []
@@ -70,6 +70,11 @@ class Viewer(msgspec.Struct, kw_only=True):
     def watches(self) -> bool:
         """They may only watch."""
         return self.access == "view"
+
+    @property
+    def is_program(self) -> bool:
+        """They came with the token of the session's lease."""
+        return self.access == "program"
 
     @property
     def grant(self) -> Grant:

@@ -19,7 +19,7 @@ from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
-from greenroom.api.session.streams import opens
+from greenroom.api.session.streams import opens, opens_as_program
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import refusal_of_viewer
@@ -57,18 +57,23 @@ async def may_view(
     if session is None or session.asked_agent_id != agent_id:
         raise Forbidden("This Agent does not run the session it asks about.")
     viewer = await _viewer(db, secrets, question, session)
+    is_program = False
     if viewer:
         reason = viewer.reason
     else:
-        opened = opens(secrets, question.token, session) or await opens_sessions_of(
+        is_program = opens_as_program(secrets, question.token, session)
+        opened = is_program or opens(secrets, question.token, session)
+        opened = opened or await opens_sessions_of(
             db, secrets, question.token, session.user_id, snapshot.installation.session_idle_s
         )
-        reason = refusal_by_api(_facts(question, session, token_is_valid=opened))
+        reason = refusal_by_api(_facts(question, session, token_is_valid=opened, is_program=is_program))
     metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
     if reason is None:
         allowed = _allowed(question, session)
         if viewer:
             allowed = msgspec.structs.replace(allowed, viewer_id=viewer.viewer_id, access=viewer.access)
+        elif is_program:
+            allowed = msgspec.structs.replace(allowed, access="program")
         return _encoded(allowed)
     logs.write(
         LogCode.STREAM_REFUSED,
@@ -165,7 +170,7 @@ async def _asking_agent(request: Request, db: Database) -> str:
     return agent.agent_id
 
 
-def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool) -> StreamFacts:
+def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool, is_program: bool) -> StreamFacts:
     return StreamFacts(
         status=session.status,
         user_id=session.user_id,
@@ -173,6 +178,7 @@ def _facts(question: Stream, session: StreamSession, *, token_is_valid: bool) ->
         user_enabled=session.user_enabled,
         username_shown=question.username,
         token_is_valid=token_is_valid,
+        is_program=is_program,
     )
 
 

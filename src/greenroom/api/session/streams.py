@@ -79,6 +79,11 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     )
 
 
+def opens_as_program(secrets: Secrets, token: str, session: StreamSession) -> bool:
+    """Whether it is the token of the lease that holds this session."""
+    return session.lease_id is not None and secrets.is_lease_token(token, session.lease_id, session.auth_epoch)
+
+
 def frame_url(session: Session, url: str, token: str) -> str:
     """What the console opens: the start page of the workspace, with the token that lets a viewer in."""
     known = values(path=urlsplit(url).path, session_id=session.session_id, permissions=session.permissions)

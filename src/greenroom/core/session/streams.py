@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import edge_address
@@ -19,11 +19,14 @@ from greenroom.core.workspace.session_spec import PROXY_PATH
 from greenroom.core.workspace.spec_builder import REQUEST_HOST, host_name
 
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+LEASE_TOKEN: Final = rf"{_UUID}\.[A-Za-z0-9_-]{{43}}"
+"""What the token of a lease looks like: its id and a signature."""
 _ADDRESS: Final = re.compile(
-    rf"(?P<prefix>/[A-Za-z0-9][A-Za-z0-9_-]*/(?P<route>[0-9a-f]{{8}})/(?P<session_id>{_UUID})/)(?P<rest>[^?#]*)"
-    r"(?:\?(?P<query>[^#]*))?",
+    rf"(?P<prefix>/[A-Za-z0-9][A-Za-z0-9_-]*/(?P<route>[0-9a-f]{{8}})/(?P<session_id>{_UUID})/)"
+    rf"(?:lease/(?P<lease>{LEASE_TOKEN})/)?(?P<rest>[^?#]*)(?:\?(?P<query>[^#]*))?",
     re.ASCII,
 )
+_BEARER: Final = re.compile(rf"bearer +(?P<token>{LEASE_TOKEN})", re.ASCII | re.IGNORECASE)
 
 RESERVED_PATHS: Final = frozenset(
     {"api", "manager_api", "health", "assets", "gateway_status", "round_trip", "session", "admin"}
@@ -87,7 +90,7 @@ def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
     """A stream's address, from the raw text of the request. `prefix` is the path of the session itself and ends with a
-    slash; `rest` and `query` are still encoded.
+    slash; `rest` and `query` are still encoded. `lease` is the token of a lease that stood between, empty without one.
     """
 
     prefix: str
@@ -95,6 +98,7 @@ class StreamAddress:
     session_id: str
     rest: str
     query: str
+    lease: str = ""
 
     @property
     def token(self) -> str:
@@ -116,24 +120,35 @@ def parse_address(uri: str) -> StreamAddress | None:
     found = _ADDRESS.fullmatch(uri)
     if found is None:
         return None
-    return StreamAddress(found["prefix"], found["route"], found["session_id"], found["rest"], found["query"] or "")
+    return StreamAddress(
+        found["prefix"], found["route"], found["session_id"], found["rest"], found["query"] or "", found["lease"] or ""
+    )
+
+
+def lease_token_in(authorization: str) -> str:
+    """The token of a lease in an `Authorization` header; empty if it is none."""
+    found = _BEARER.fullmatch(authorization.strip())
+    return found["token"] if found else ""
 
 
 Access = Literal["view", "control"]
 """What a viewer may do: watch only, or type and use the pointer, too."""
 
+AnyAccess = Literal["view", "control", "program"]
+"""The same, or what a program may do that came with the token of a lease: all of it, and `PROGRAM_FOLDERS`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A viewer may see a session: of which user, as of which `epoch` of the session's authorization. `viewer_id` is
-    empty for that user; others were let in by a share (core.session.sharing), with this access. `database` is the one
-    whose list permitted it, empty if that was not kept.
+    empty for that user and their programs; others were let in by a share (core.session.sharing), with this access.
+    `database` is the one whose list permitted it, empty if that was not kept.
     """
 
     user_id: str
     epoch: int
     viewer_id: str = ""
-    access: Access = "control"
+    access: AnyAccess = "control"
     database: str = ""
 
 
@@ -166,7 +181,8 @@ class StreamFacts:
     """The api's facts about a session and the user whose token is shown.
 
     `username_shown` is the name sent with the token, or empty. `token_is_valid`: it is the connect token of this
-    session, or of one that it replaced, for its user and epoch, or a session token of its user.
+    session, or of one that it replaced, for its user and epoch, a session token of its user, or the token of its lease.
+    `is_program`: it is the last, and its holder may wait at the Agent for the end of the hand-over.
     """
 
     status: SessionStatus
@@ -175,20 +191,23 @@ class StreamFacts:
     user_enabled: bool
     username_shown: str
     token_is_valid: bool
+    is_program: bool = False
 
 
 def refusal_by_api(facts: StreamFacts) -> str | None:
     """Why the viewer may not see the session, as a sentence; None = allowed."""
+    is_open = facts.status in OPEN or (facts.is_program and facts.status is SessionStatus.ASSIGNING)
     is_another = facts.username_shown and facts.username_shown.lower() != (facts.username or "").lower()
     reasons = (
         (facts.user_id is None, "This session has no user: it was not handed over."),
         (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
         (is_another, "The session belongs to another user."),
         (not facts.user_enabled, "The user is disabled or locked."),
+        (is_open, None),
         (facts.status is SessionStatus.ASSIGNING, "The session is being handed over; try again in a moment."),
-        (facts.status not in OPEN, f"The session is {facts.status}."),
+        (True, f"The session is {facts.status}."),
     )
-    return next((reason for applies, reason in reasons if applies), None)
+    return next(reason for applies, reason in reasons if applies)
 
 
 def refusal_by_agent(
@@ -221,11 +240,27 @@ def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> 
 WATCHES_ONLY: Final = "You may only watch this session."
 
 
-def refusal_of_request(access: Access, method: str, *, is_page: bool) -> str | None:
+PROGRAM_FOLDERS: Final = frozenset({"desk", "cdp", "webdriver"})
+"""Folders of a session's page through which programs drive it."""
+PROGRAMS_ONLY: Final = "This address is for programs: it needs the token of the session's lease."
+
+
+def refusal_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) -> str | None:
     """Why a viewer may not make a request, as a sentence; None = it may pass. Who watches reads the session's page,
-    which looks after the rest, and nothing that its image serves beside it.
+    which looks after the rest, and nothing that its image serves beside it. `rest` is the path below the session's.
     """
+    if access == "program":
+        return None
+    if is_page and as_found(rest).partition("/")[0] in PROGRAM_FOLDERS:
+        return PROGRAMS_ONLY
     return WATCHES_ONLY if access == "view" and (method not in ("GET", "HEAD") or not is_page) else None
+
+
+def as_found(rest: str) -> str:
+    """A path below a session's as a container may find it: it decodes an address once, and many read several slashes as
+    one. (Dot segments do not pass the gateway.)
+    """
+    return re.sub("/+", "/", unquote(rest)).removeprefix("/")
 
 
 _NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "&": "+"})

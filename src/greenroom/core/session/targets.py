@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from greenroom.core.errors import Forbidden
-from greenroom.core.session.streams import StreamAddress, parse_address
+from greenroom.core.session.streams import StreamAddress, as_found, parse_address
 from greenroom.core.workspace.session_spec import SessionSpec
 
 
@@ -44,7 +42,5 @@ def target_of(asked: StreamAddress, spec: SessionSpec, page: str, services: Mapp
 
 
 def _begins(rest: str, folder: str) -> bool:
-    """Whether a container may find what begins with `folder` there: it decodes an address once, and many read several
-    slashes as one. (Dot segments do not pass the gateway.)
-    """
-    return re.sub("/+", "/", unquote(rest)).removeprefix("/").startswith(folder)
+    """Whether a container may find what begins with `folder` there."""
+    return as_found(rest).startswith(folder)

@@ -23,7 +23,7 @@ class StreamSession:
     """The session asked about, after following `superseded_by` to the session that replaced it.
 
     `asked_agent_id` runs the session asked about, `agent_id` the one found; `family`: ids of this session and of all
-    that it replaced, whose connect tokens stay valid (PROTOCOLS §3).
+    that it replaced, whose connect tokens stay valid (PROTOCOLS §3). `lease_id`: the lease that holds it.
     """
 
     session_id: str
@@ -36,6 +36,7 @@ class StreamSession:
     zone_name: str
     user_id: str | None
     auth_epoch: int
+    lease_id: str | None
     username: str | None
     user_enabled: bool
 
@@ -68,6 +69,7 @@ WITH RECURSIVE forward AS (
 )
 SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, s.status, z.zone_name,
        s.user_id::text, s.auth_epoch, u.username,
+       (SELECT lease_id::text FROM leases l WHERE l.session_id = s.session_id) AS lease_id,
        coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
        ARRAY(SELECT session_id::text FROM family) AS family,
        (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS asked_agent_id

@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import (
+    LEASE_TOKEN,
+    PROGRAM_FOLDERS,
+    PROGRAMS_ONLY,
     Access,
+    AnyAccess,
     Grant,
     Permitted,
     ProxyFacts,
     StreamFacts,
     direct_origins,
+    lease_token_in,
     parse_address,
     printable,
     refusal_by_agent,
@@ -111,10 +116,15 @@ def test_a_session_that_is_not_running_is_refused(status: SessionStatus):
             "The session is being handed over; try again in a moment.",
         ),
         (replace(FACTS, status=SessionStatus.PAUSED), "The session is paused."),
+        (replace(FACTS, status=SessionStatus.STARTING, is_program=True), "The session is starting."),
     ],
 )
 def test_every_other_reason_is_a_sentence(facts: StreamFacts, reason: str):
     assert refusal_by_api(facts) == reason
+
+
+def test_a_program_may_come_before_the_end_of_the_hand_over():
+    assert refusal_by_api(replace(FACTS, status=SessionStatus.ASSIGNING, is_program=True)) is None
 
 
 @given(valid=st.booleans(), status=st.sampled_from(SessionStatus), user=st.sampled_from([None, "u"]))
@@ -163,10 +173,48 @@ def test_a_guest_is_in_with_exactly_the_access_they_were_given(grant: Grant, gue
 
 
 def test_who_watches_only_reads():
-    assert refusal_of_request("view", "GET", is_page=True) is refusal_of_request("view", "HEAD", is_page=True) is None
-    assert refusal_of_request("control", "PUT", is_page=False) is None
-    assert refusal_of_request("view", "PUT", is_page=True) == "You may only watch this session."
-    assert refusal_of_request("view", "GET", is_page=False) == "You may only watch this session."
+    for method in ("GET", "HEAD"):
+        assert refusal_of_request("view", method, "a", is_page=True) is None
+    assert refusal_of_request("control", "PUT", "a", is_page=False) is None
+    assert refusal_of_request("view", "PUT", "a", is_page=True) == "You may only watch this session."
+    assert refusal_of_request("view", "GET", "a", is_page=False) == "You may only watch this session."
+
+
+@given(
+    st.sampled_from(["view", "control"]),
+    st.sampled_from(sorted(PROGRAM_FOLDERS)),
+    st.sampled_from(["", "/", "//", "%2f", "%2F/"]),
+    st.sampled_from(["", "/", "/a", "%2fa", "//a", "/a?b"]),
+)
+def test_only_programs_reach_their_folders(access: AnyAccess, folder: str, before: str, after: str):
+    rest = f"{before}{folder}{after}"
+    assert refusal_of_request(access, "GET", rest, is_page=True) == PROGRAMS_ONLY
+    assert refusal_of_request(access, "GET", f"%{ord(folder[0]):x}{rest[1:]}", is_page=True) == PROGRAMS_ONLY or before
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        assert refusal_of_request("program", method, rest, is_page=True) is None
+    assert refusal_of_request("control", "GET", f"{folder}er{after}", is_page=True) is None
+    assert refusal_of_request("control", "GET", rest, is_page=False) is None, "a service beside the page"
+
+
+TOKEN = f"{ID}.{'aB-_9' * 8}xyz"
+
+
+def test_the_token_of_a_lease_stands_behind_the_session_and_is_not_passed_on():
+    address = parse_address(f"{PATH}lease/{TOKEN}/cdp/json/version?x=1")
+    assert address is not None
+    assert (address.prefix, address.lease) == (PATH, TOKEN)
+    assert (address.rest, address.query, address.token) == ("cdp/json/version", "x=1", "")
+    for other in (f"lease/{TOKEN}", f"lease/{TOKEN}x/", f"a/lease/{TOKEN}/", "lease/x/", f"%6cease/{TOKEN}/"):
+        plain = parse_address(PATH + other)
+        assert plain is not None
+        assert (plain.lease, plain.rest) == ("", other)
+
+
+@given(st.from_regex(rf"\A{LEASE_TOKEN}\Z"))
+def test_the_token_of_a_lease_comes_as_a_bearer(token: str):
+    assert lease_token_in(f"Bearer {token}") == lease_token_in(f"bearer  {token} ") == token
+    for other in (token, f"Basic {token}", f"Bearer {token}x", f"Bearer x{token}", "Bearer", ""):
+        assert lease_token_in(other) == ""
 
 
 def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():

@@ -1,0 +1,98 @@
+"""Programs that come with the token of a lease, at the Agent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
+
+from greenroom.core.session.streams import PROGRAMS_ONLY
+from greenroom.wire.messages import Authorised
+
+TOKEN = f"{A}.{'x' * 43}"
+OTHER = f"{A}.{'y' * 43}"
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    agent = Agent(tmp_path)
+    agent.api.guests[TOKEN] = ("", "program")
+    return agent
+
+
+WAYS: list[dict[str, Any]] = [{"uri": f"{PATH}lease/{TOKEN}/cdp/json"}, {"uri": f"{PATH}cdp/json", "bearer": TOKEN}]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_program_is_no_viewer(agent: Agent, way: dict[str, Any]):
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0))
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        reply = await agent.ask(**way, method=method, length="0", cookie="greenroom_viewer=wrong")
+        assert (reply.status_code, reply.headers["X-Greenroom-Program"]) == (200, "1")
+        assert reply.headers["X-Greenroom-Idle-Disconnect-S"] == "0"
+    assert (await agent.ask(**way, websocket=True, port="4000")).status_code == 200, "without an Origin"
+    assert (agent.opened, agent.api.reported_viewers) == ([], [])
+    agent.table.put(A, epoch=2)
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("websocket", [False, True])
+async def test_a_page_of_another_origin_gets_nowhere_with_a_token(agent: Agent, way: dict[str, Any], websocket: bool):
+    assert (await agent.ask(**way, websocket=websocket, origin="https://evil.example")).status_code == 403
+    assert (await agent.ask(**way, websocket=websocket, origin="null")).status_code == 403
+    assert (await agent.ask(**way, websocket=websocket, origin=OK_ORIGIN)).status_code == 200
+
+
+@pytest.mark.parametrize("folder", ["cdp/json", "desk/steps", "webdriver/session", "%63dp", "/cdp"])
+async def test_viewers_do_not_reach_what_is_for_programs(agent: Agent, folder: str):
+    for method in ("GET", "POST"):
+        reply = await agent.ask(PATH + folder, cookie="greenroom_viewer=good", method=method, length="0")
+        assert (reply.status_code, reply.json()["error_message"]) == (403, PROGRAMS_ONLY)
+    reply = await agent.ask(PATH + folder, cookie="greenroom_viewer=good", websocket=True, origin=OK_ORIGIN)
+    assert reply.status_code == 403
+    assert "X-Greenroom-Program" not in reply.headers
+
+
+async def test_only_the_token_of_a_lease_and_only_as_one_makes_a_program(agent: Agent):
+    ways: list[dict[str, Any]] = [
+        {"uri": f"{PATH}lease/{OTHER}/cdp/json"},
+        {"uri": f"{PATH}cdp/json", "bearer": OTHER},
+        {"uri": f"{PATH}cdp/json", "bearer": OTHER, "cookie": "greenroom_viewer=good"},
+        {"uri": f"{PATH}cdp/json", "cookie": f"greenroom_viewer={TOKEN}"},
+        {"uri": f"{PATH}cdp/json?token={TOKEN}"},
+        {"uri": f"{PATH}cdp/json", "bearer": "good"},
+        {"uri": f"{PATH}?token={TOKEN}", "to": "enter"},
+    ]
+    for way in ways:
+        reply = await agent.ask(**way)
+        assert (reply.status_code, bool(reply.json()["error_message"])) == (401, True), way
+    assert (await agent.ask(**WAYS[0])).status_code == 200
+    assert (await agent.ask(f"{PATH}cdp/json", cookie=f"greenroom_viewer={TOKEN}")).status_code == 401, "known now"
+
+
+async def test_a_lease_that_is_over_is_401(agent: Agent):
+    assert (await agent.ask(**WAYS[0])).status_code == 200
+    agent.table.rows.clear()
+    reply = await agent.ask(**WAYS[0])
+    assert (reply.status_code, reply.json()["error_message"]) == (
+        401,
+        "This token opens no session here: its lease is over, or of another session.",
+    )
+
+
+async def test_a_program_waits_until_its_session_was_handed_over(agent: Agent):
+    agent.table.put(A, user=None, handed_over=False)
+    asked = asyncio.create_task(agent.ask(**WAYS[0]))
+    while not agent.api.asked:  # noqa: ASYNC110 -- the played api has no event
+        await asyncio.sleep(0)
+    agent.table.put(A, handed_over=False)
+    done, _ = await asyncio.wait({asked}, timeout=0.05)
+    assert not done
+    agent.table.rows[A] = replace(agent.table.rows[A], handed_over=True)
+    agent.handed_over(A)
+    assert (await asked).status_code == 200
