@@ -26,7 +26,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     build(*(flavour for fixture, flavour in FLAVOURS.items() if fixture in used))
     if "recipe_images" in used:
         build(*recipes())
-
+    if "chromium_image" in used:
+        build("chromium")
     build_stand_ins(*(kind for kind, fixture in STAND_INS.items() if fixture in used))
 
     if "role_images" in used and subprocess.run([ROLES_BUILD, "--without-desktop"], check=False).returncode != 0:
@@ -113,6 +114,12 @@ def never_paints_image(docker_url: str) -> str:
 def recipe_images(docker_url: str) -> list[str]:
     """Those of `recipes`."""
     return [shelf.reference(shelf.find(name)) for name in recipes()]
+
+
+@pytest.fixture(scope="session")
+def chromium_image(docker_url: str) -> str:
+    """The recipe `chromium`."""
+    return shelf.reference(shelf.find("chromium"))
 
 
 @pytest.fixture(scope="session")

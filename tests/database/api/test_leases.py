@@ -43,6 +43,19 @@ async def test_a_user_leases_a_workspace_by_its_name_until_a_deadline(ada: Clien
     assert await ada.read(LEASES, tag="job=43") == []
 
 
+async def test_what_programs_are_served_has_an_address_with_the_token(
+    admin: Client, ada: Client, db: Database, friendly_name: str
+):
+    lease = await leased(ada, friendly_name)
+    assert (lease["urls"]["cdp"], lease["urls"]["webdriver"]) == (None, None)
+    image_id = (await admin.only("/api/v1/images"))["image_id"]
+    await admin.change(f"/api/v1/images/{image_id}", port_map={"cdp": "cdp", "webdriver": "webdriver"})
+    lease = await leased(ada, friendly_name)
+    path = lease["urls"]["websocket"].removeprefix("wss").partition("websockify?")[0]
+    for name in ("cdp", "webdriver"):
+        assert lease["urls"][name] == f"https{path}lease/{lease['token']}/{name}"
+
+
 async def test_a_staged_session_is_leased_where_there_is_one(stage: Stage, ada: Client, friendly_name: str):
     await stage.staged(await stage.config(), 1)
     lease = await leased(ada, friendly_name)

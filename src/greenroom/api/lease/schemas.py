@@ -73,8 +73,8 @@ class LeaseUrls(View):
 
     page: Annotated[str, Field(description="the page of the session, for a person")]
     websocket: Annotated[str | None, Field(description="its stream (RFB); null while it has no Agent")]
-    cdp: str | None = None
-    webdriver: str | None = None
+    cdp: Annotated[str | None, Field(description="Chrome DevTools, with the token; null = there are none")] = None
+    webdriver: Annotated[str | None, Field(description="W3C WebDriver, with the token; null as above")] = None
     mcp: str | None = None
     live: str | None = None
 

@@ -83,12 +83,16 @@ async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:
     """A lease with its token and addresses, for its holder."""
     session = await views.get_session(leasing.db, lease.session_id)
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
+    of_lease = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
+    driven = {one.name: f"{stream}lease/{of_lease}/{one.folder}" for one in session.services if stream}
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
-        token=leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch),
+        token=of_lease,
         urls=LeaseUrls(
             page=leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token),
             websocket=f"wss{stream.removeprefix('https')}websockify?token={token}" if stream else None,
+            cdp=driven.get("cdp"),
+            webdriver=driven.get("webdriver"),
         ),
     )
 

@@ -26,6 +26,7 @@ from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
 from greenroom.core.events import Event
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
+from greenroom.core.workspace.page import SERVICES
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import views
@@ -96,7 +97,9 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
 def _port_map(session: Session, port: int, path: str) -> Answer:
     """Where programs find the stream, and what of the image's services the session may use."""
     allowed = {
-        one.name: {"port": port, "path": f"{path}/{one.folder or one.name}"} for one in session.services if one.allowed
+        one.name: {"port": port, "path": f"{path}/{one.folder or one.name}"}
+        for one in session.services
+        if one.allowed and one.name in SERVICES
     }
     return {"vnc": {"port": port, "path": path}, **allowed}
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace import exec_config, run_config
+from greenroom.core.workspace import exec_config, page, run_config
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.exec_config import ExecConfig
 from greenroom.core.workspace.run_config import RunConfig
@@ -51,6 +51,7 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     page_path: str = "/"
     start_page: str = ""
     ready_path: str = ""
+    port_map: dict[str, Any] = {}
     run_config: dict[str, Any] = {}
     exec_config: dict[str, Any] = {}
 
@@ -84,6 +85,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             page_path=self.workspace.page_path,
             start_page=self.workspace.start_page,
             ready_path=self.workspace.ready_path,
+            port_map=self.workspace.port_map,
             run_config=self.workspace.run_config,
             exec_config=self.workspace.exec_config,
             categories=list(self.categories),
@@ -103,6 +105,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Recipe:
     except msgspec.ValidationError as error:
         problem, _, field = str(error).partition(" - at `$")
         raise _invalid(name, field.strip("`.") or "recipe.toml", problem) from error
+    _checked(name, "workspace.port_map", page.validated_ports, recipe.workspace.port_map)
     _checked(name, "workspace.run_config", run_config.validated, recipe.workspace.run_config)
     _checked(name, "workspace.exec_config", exec_config.validated, recipe.workspace.exec_config)
     if (recipe.application is None) != (recipe.kind == "desktop"):

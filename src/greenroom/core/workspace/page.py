@@ -26,6 +26,9 @@ SERVICES: Final[Mapping[str, str]] = {
 }
 """What an image may serve beside its desktop → the permission that opens it."""
 
+PROGRAMS: Final = ("cdp", "webdriver")
+"""What an image may serve to programs, in folders of its page with these names: some of `PROGRAM_FOLDERS`."""
+
 PortMap = dict[str, Any]
 """JSON of an administrator: name of a service → its port in the container, or what its addresses of the page begin
 with, as `validated_ports` allows. The path of a port at the gateway is the service's name.
@@ -70,8 +73,12 @@ def validated_ports(ports: PortMap) -> PortMap:
             same port.
     """
     for name, where in ports.items():
+        if name in PROGRAMS:
+            if where != name:
+                raise Invalid(f"{name} is served in the folder {name} of the page, to programs alone: give {name!r}.")
+            continue
         if name not in SERVICES:
-            raise Invalid(f"There is no service {name} of a port map; there are {', '.join(SERVICES)}.")
+            raise Invalid(f"There is no service {name} of a port map; there are {', '.join((*SERVICES, *PROGRAMS))}.")
         is_port = isinstance(where, int) and not isinstance(where, bool) and 1 <= where <= 65535
         if not (is_port or (isinstance(where, str) and _BEGINNING.fullmatch(where) and not _has_dots(where))):
             raise Invalid(
@@ -85,11 +92,12 @@ def validated_ports(ports: PortMap) -> PortMap:
 
 def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Service, ...]:
     """The services of a container made with these permissions."""
-    return tuple(
+    ours = tuple(
         replace(_service(name, ports[name]), allowed=bool(permissions.get(permission)))
         for name, permission in SERVICES.items()
         if name in ports
     )
+    return ours + tuple(Service(name=name, folder=name, allowed=True) for name in PROGRAMS if name in ports)
 
 
 def _service(name: str, where: int | str) -> Service:

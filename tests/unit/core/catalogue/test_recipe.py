@@ -43,6 +43,7 @@ def test_a_workspace_is_made_from_a_recipe_with_its_defaults():
         ({"categories": []}, "categories: Expected `array` of length >= 1"),
         ({"packages": ["vim; rm -rf /"]}, "packages[0]: Expected `str` matching"),
         ({"workspace": {"cores": "two"}}, "workspace.cores: Expected `float`, got `str`"),
+        ({"workspace": {"port_map": {"cdp": 1}}}, "workspace.port_map: cdp is served in the folder cdp"),
         ({"workspace": {"run_config": {"privileged": True}}}, "workspace.run_config: The run config may not set"),
         ({"workspace": {"exec_config": {"went": {}}}}, "workspace.exec_config: There is no command went"),
         ({"application": {"command": "x", "window_title": "("}}, "application.window_title: '(' is no regular"),

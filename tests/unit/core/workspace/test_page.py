@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import Invalid
+from greenroom.core.session.streams import PROGRAM_FOLDERS
 from greenroom.core.workspace.page import (
     OWN_PATH,
+    PROGRAMS,
     SERVICES,
     filled,
     filled_spec,
@@ -74,6 +76,8 @@ def test_the_ports_of_services_are_known_by_name():
         ({"downloads": "a/../b"}, "downloads has a port"),
         ({"downloads": ""}, "downloads has a port"),
         ({"audio": 4901, "uploads": 4901}, "have the same port"),
+        ({"cdp": 9222}, "cdp is served in the folder cdp of the page, to programs alone"),
+        ({"webdriver": "driver"}, "webdriver is served in the folder webdriver"),
     ],
 )
 def test_a_port_map_that_cannot_be(ports: dict[str, Any], words: str):
@@ -96,6 +100,16 @@ def test_a_service_may_be_what_addresses_of_the_page_begin_with():
         Service(name="uploads", folder="files"),
         Service(name="downloads", folder="files", allowed=True),
     )
+
+
+def test_what_programs_are_served_needs_no_permission():
+    ports = validated_ports({"cdp": "cdp", "webdriver": "webdriver", "audio": 4901})
+    assert services_of(ports, {}) == (
+        Service(name="audio", port=4901),
+        Service(name="cdp", folder="cdp", allowed=True),
+        Service(name="webdriver", folder="webdriver", allowed=True),
+    )
+    assert set(PROGRAMS) < PROGRAM_FOLDERS, "no viewer gets in there"
 
 
 @pytest.mark.parametrize(

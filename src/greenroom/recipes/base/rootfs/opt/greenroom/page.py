@@ -8,6 +8,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
     /clipboard/…     images on the clipboard (clipboard.py); /events: what was copied or printed (events.py)
+    cdp/, webdriver/ for programs that drive the browser (browser.py)
     /sound           what programs play, /microphone what they record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
                      the other end can measure the round trip of exactly the way its frames take. Header
@@ -28,6 +29,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import browser
 import clipboard
 import events
 import files
@@ -62,6 +64,7 @@ class Page:
         self.program = program
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
         self.video = Video()
+        self.browser = browser.Browser()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -91,6 +94,9 @@ class Page:
             return False
         elif request.path == "/stream/":
             return await self.video.answer(request, reader, writer)
+        elif request.parts[0] in browser.FOLDERS:
+            await self.browser.answer(request, reader, writer)
+            return False
         elif request.path in sound.PATHS:
             return await sound.answer(request, reader, writer)
         elif request.headers.get("upgrade", "").lower() == "websocket":

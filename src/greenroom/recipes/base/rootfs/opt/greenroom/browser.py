@@ -1,0 +1,200 @@
+"""Lets programs drive the browser of the session, Chromium, where the image has what that takes.
+
+    GET, PUT cdp/json/…      what Chromium's DevTools answer, with addresses that lead here
+    websocket cdp/devtools/… of the browser or of a page; cdp/ is the browser's
+    webdriver/…              W3C WebDriver: chromedriver, started by the first request, for the browser that runs
+
+DevTools and chromedriver listen on loopback, on ports that no web page knows. What a web page in this browser sends to them they
+refuse by its Origin; here no Origin is passed on, because the gateway has let a program in. Messages are not looked into.
+"""
+
+import asyncio
+import json
+import re
+import socket
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from answers import BadRequestError, Request, reply
+from program import carry_both
+
+FOLDERS = ("cdp", "webdriver")
+HOST = "127.0.0.1"
+DEVTOOLS = Path("/tmp/.greenroom/devtools")
+"""The port of Chromium's DevTools, in images whose browser has them (/etc/chromium.d)."""
+DRIVER = "/usr/bin/chromedriver"
+DRIVER_STARTS_S = 10.0
+DRIVER_LOOK_S = 0.02
+MAX_HEAD_BYTES = 1 << 16
+MAX_SESSION_BYTES = 1 << 20
+"""Of the request for a new WebDriver session, and of what DevTools answer about themselves."""
+DROPPED = ("authorization", "connection", "host", "origin", "cookie")
+OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=-._~"
+REFUSED = "This address is for programs: it needs the token of the session's lease."
+NOT_HERE = "This workspace has no browser that programs can drive."
+NO_BROWSER = "The browser of this session does not run at the moment; try again."
+
+
+class Browser:
+    """The browser of this session, and chromedriver once a program wants it."""
+
+    def __init__(self) -> None:
+        self.starting = asyncio.Lock()
+        self.driver: asyncio.subprocess.Process | None = None
+        self.driver_port = 0
+
+    async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer a request for an address of FOLDERS; its connection cannot be used for another one."""
+        below = request.lines[0].split(" ", 2)[1].removeprefix("/").partition("/")[2]
+        is_upgrade = "upgrade" in request.headers
+        try:
+            if request.headers.get("x-greenroom-program") != "1":
+                refuse(writer, "403 Forbidden", REFUSED)
+            elif request.parts[0] == "webdriver":
+                await self.drive(request, below, reader, writer)
+            elif is_upgrade:
+                await hand_on(request, devtools(), below or await own_websocket(), reader, writer)
+            else:
+                await ask_devtools(request, below, writer)
+        except FileNotFoundError:
+            refuse(writer, "404 Not Found", NOT_HERE)
+        except (OSError, EOFError, ValueError, KeyError):
+            refuse(writer, "503 Service Unavailable", NO_BROWSER, "Retry-After: 1")
+
+    async def drive(
+        self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Hand a request on to chromedriver."""
+        async with self.starting:
+            if self.driver is None or self.driver.returncode is not None:
+                await self.start_driver()
+        if request.method == "POST" and below.rstrip("/") == "session":
+            await self.begin_session(request, reader, writer)
+        else:
+            await hand_on(request, self.driver_port, below, reader, writer)
+
+    async def start_driver(self) -> None:
+        """Raises OSError: the image has no chromedriver, or it does not start."""
+        with socket.create_server((HOST, 0)) as free:
+            self.driver_port = free.getsockname()[1]
+        quiet = asyncio.subprocess.DEVNULL
+        self.driver = await asyncio.create_subprocess_exec(
+            DRIVER, f"--port={self.driver_port}", "--log-level=OFF", stdin=quiet, stdout=quiet, stderr=quiet
+        )
+        end_s = time.monotonic() + DRIVER_STARTS_S
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(HOST, self.driver_port)
+            except OSError:
+                if self.driver.returncode is None and time.monotonic() < end_s:
+                    await asyncio.sleep(DRIVER_LOOK_S)
+                    continue
+                if self.driver.returncode is None:
+                    self.driver.kill()
+                self.driver = None
+                raise
+            return writer.close()
+
+    async def begin_session(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """A new WebDriver session is one of the browser that runs, not of one that chromedriver would start."""
+        length = int(request.number("content-length"))
+        if not 0 < length <= MAX_SESSION_BYTES:
+            return refuse(writer, "413 Content Too Large", "The capabilities need a length, of at most 1 MiB.")
+        try:
+            wanted = attached(json.loads(await reader.readexactly(length)), f"{HOST}:{devtools()}")
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return refuse(writer, "400 Bad Request", "This is no JSON of a new session.")
+        status, body = await ask(self.driver_port, "POST", "/session", json.dumps(wanted).encode())
+        here = own_address(request, "webdriver").encode()
+        return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", here, body))
+
+
+def attached(wanted: dict[str, dict[str, object]], address: str) -> dict[str, object]:
+    """A request for a new session, for the browser whose DevTools are at `address`."""
+    capabilities = wanted.setdefault("capabilities", {})
+    always: dict[str, object] = capabilities.setdefault("alwaysMatch", {})
+    options = dict(always.get("goog:chromeOptions", {}))
+    first = capabilities.get("firstMatch", [])
+    for one in first:
+        options |= one.pop("goog:chromeOptions", {})
+    always["goog:chromeOptions"] = options | {"debuggerAddress": address}
+    return {"capabilities": {"alwaysMatch": always, "firstMatch": first or [{}]}}
+
+
+def devtools() -> int:
+    """The port of Chromium's DevTools.
+
+    Raises:
+        FileNotFoundError: this image has no such browser.
+        ValueError: it has not chosen one yet.
+    """
+    return int(DEVTOOLS.read_text())
+
+
+async def own_websocket() -> str:
+    """The path of the browser's websocket, without a slash before it."""
+    _, body = await ask(devtools(), "GET", "/json/version")
+    return str(json.loads(body)["webSocketDebuggerUrl"]).split("/", 3)[3]
+
+
+def own_address(request: Request, folder: str) -> str:
+    """Where websockets of a folder are for this client."""
+    host, prefix = (request.headers.get(name, "") for name in ("host", "x-forwarded-prefix"))
+    return f"wss://{host}{prefix}/{folder}"
+
+
+async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWriter) -> None:
+    """Answer what DevTools answer, with addresses that lead here."""
+    path, question, query = below.partition("?")
+    if not (path.startswith("json") and request.method in ("GET", "PUT", "POST")):
+        return refuse(writer, "404 Not Found", "DevTools have json/version, json/list, json/new and devtools/….")
+    method = "PUT" if request.method == "POST" else request.method
+    # of the address of a new page nothing may end the line
+    target = f"/{path.rstrip('/')}{question}{quote(query, safe=OF_ADDRESSES)}"
+    status, body = await ask(devtools(), method, target)
+    here = own_address(request, "cdp").encode()
+    try:
+        said = json.loads(body)
+    except ValueError:  # a sentence
+        return reply(writer, status, body, "text/plain")
+    for one in said if isinstance(said, list) else [said]:
+        if isinstance(one, dict):
+            one.pop("devtoolsFrontendUrl", None)
+            one.pop("devtoolsFrontendUrlCompat", None)
+    body = json.dumps(said).encode()
+    return reply(writer, status, re.sub(rb"ws://(?:127\.0\.0\.1|localhost):\d+(?=/devtools/)", here, body))
+
+
+async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[str, bytes]:
+    """Status line and body of a whole, short answer."""
+    reader, writer = await asyncio.open_connection(HOST, port, limit=MAX_HEAD_BYTES)
+    try:
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {HOST}:{port}", "Connection: close"]
+        lines += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        length = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
+        size = int(length[1]) if length else 0
+        if size > 16 * MAX_SESSION_BYTES:
+            raise BadRequestError("an answer that is too long")
+        return head.split("\r\n", 1)[0].partition(" ")[2], await reader.readexactly(size)
+    finally:
+        writer.close()
+
+
+async def hand_on(
+    request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Hand a request on to a port, with all that follows on its connection, until one side ends."""
+    upstream = await asyncio.open_connection(HOST, port)
+    kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in DROPPED]
+    await carry_both([f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept], request, reader, writer, upstream)
+
+
+def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
+    """Say why not, as WebDriver has it, too."""
+    said = {"error_message": sentence, "value": {"error": "unknown error", "message": sentence, "stacktrace": ""}}
+    reply(writer, status, json.dumps(said).encode(), "application/json", "Connection: close", *extra)

@@ -1,0 +1,71 @@
+"""Real browsers of workspaces made from the recipe `chromium`, behind a gateway whose api is played."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.support.gateways import World, served_world
+from tests.support.played import ANN, BOB
+from tests.support.runtime_hosts import Host, shell
+from tests.support.waiting import eventually
+
+from greenroom.recipes import shelf
+from greenroom.runtimes.contract import HostRuntime
+
+
+@dataclass
+class Browsers:
+    """Ann's and Bob's sessions are each leased, and each a container with its browser."""
+
+    world: World
+    runtime: HostRuntime
+
+    def token(self, session_id: str) -> str:
+        return f"{session_id}.{'k' * 43}"
+
+    def url(self, name: str, session_id: str = ANN) -> str:
+        """`urls.cdp` and `urls.webdriver` of a lease."""
+        return f"{self.world.stream}{self.world.path(session_id)}lease/{self.token(session_id)}/{name}"
+
+    def bare(self, name: str, session_id: str = ANN) -> str:
+        """The same without the token."""
+        return f"{self.world.stream}{self.world.path(session_id)}{name}"
+
+    async def shell(self, script: str, session_id: str = ANN) -> str:
+        return (await shell(self.runtime, session_id, script))[1]
+
+    def release(self, session_id: str) -> None:
+        """End the lease, as its session's Agent learns of it."""
+        self.world.api.programs.clear()
+        self.world.table.raise_epoch(session_id)
+
+    def lease(self, session_id: str) -> None:
+        self.world.api.programs[session_id, self.token(session_id)] = "user"
+
+
+@asynccontextmanager
+async def two_browsers(folder: Path) -> AsyncIterator[Browsers]:
+    image = shelf.reference(shelf.find("chromium"))
+    runtime = await Host("docker", folder).open()
+    try:
+        async with served_world() as world:
+            browsers = Browsers(world, runtime)
+            spec = replace(world.spec, image=image, memory_bytes=2 << 30)
+            for session_id in (ANN, BOB):
+                await runtime.create(session_id, spec)
+                address = (await runtime.start(session_id)).address
+                assert address is not None
+
+                async def is_usable(at: str = address) -> bool:
+                    return (await runtime.probe(at, spec)).usable
+
+                await eventually(is_usable, 90)
+                world.table.put(session_id, spec, address, "user")
+                browsers.lease(session_id)
+            yield browsers
+    finally:
+        await runtime.remove_all()
+        await runtime.close()
