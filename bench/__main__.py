@@ -16,6 +16,7 @@ ALL = (
     "claim_through_http",
     "probe",
     "hand_over",
+    "cdp",
     "cut",
     "first_frame",
     "stream",

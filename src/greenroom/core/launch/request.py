@@ -15,7 +15,7 @@ from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, sessio
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
 from greenroom.core.session.expiry import clocks_of, lease_clocks
-from greenroom.core.workspace.exec_config import command_of, commands_problem
+from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec, File, ProfileMode
 from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec, ssh_files
@@ -125,7 +125,7 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
         persistent_profile_mode=request.persistent_profile_mode if request else None,
         image_volume_mappings=image.volume_mappings,
         filters_disabled=image.filter_policy_force_disabled,
-        assign=command_of(image.exec_config, "assign"),
+        assign=assign_of(image.exec_config, request.kasm_url if request else None),
         language=user.preferred_language or None,
         timezone=user.preferred_timezone or None,
         environment=request.environment if request else {},

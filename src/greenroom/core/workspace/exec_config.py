@@ -23,6 +23,8 @@ ExecConfig = dict[str, Any]
 
 COMMANDS: Final = ("first_launch", "go", "assign")
 KEYS: Final = ("cmd", "environment", "user", "workdir")
+OF_ASSIGN: Final = "only_with_address"
+"""Of `assign` alone: true = it has nothing to do where the launch has no address."""
 
 
 def validated(config: ExecConfig) -> ExecConfig:
@@ -37,6 +39,8 @@ def validated(config: ExecConfig) -> ExecConfig:
         entry = _object(config[name], f"The command {name}")
         for key, value in entry.items():
             if key == "privileged" and not value:
+                continue
+            if key == OF_ASSIGN and name == "assign" and isinstance(value, bool):
                 continue
             if key not in KEYS:
                 why = ": no command has more rights than its session" if key == "privileged" else ""
@@ -67,6 +71,16 @@ def command_of(config: ExecConfig, name: str) -> Exec | None:
         environment={key: str(value) for key, value in environment.items()},
         workdir=workdir,
     )
+
+
+def assign_of(config: ExecConfig, kasm_url: str | None) -> Exec | None:
+    """The command `assign` for a launch with this address, or None.
+
+    Raises:
+        Invalid: as `command_of`.
+    """
+    command = command_of(config, "assign")
+    return command if kasm_url or not (command and config["assign"].get(OF_ASSIGN)) else None
 
 
 def _words(cmd: object, name: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace.exec_config import command_of, validated
+from greenroom.core.workspace.exec_config import assign_of, command_of, validated
 from greenroom.core.workspace.session_spec import Exec
 
 
@@ -54,6 +54,8 @@ def test_a_command_is_split_once_by_shell_rules():
             "may not have `privileged`: no command has more rights than its session; it may have cmd, environment,",
         ),
         ({"go": {"cmd": ["a\0b"]}}, "The command go must be a text or a list of texts."),
+        ({"go": {"cmd": "x", "only_with_address": True}}, "may not have `only_with_address`"),
+        ({"assign": {"cmd": "x", "only_with_address": 1}}, "may not have `only_with_address`"),
         ({"go": {"cmd": "x", "shell": True}}, "may not have `shell`; it may have cmd, environment, user, workdir."),
         ({"go": {"cmd": "x", "workdir": "tmp"}}, "absolute path"),
         ({"go": {"cmd": "x", "environment": ["A=1"]}}, "must be an object"),
@@ -65,3 +67,11 @@ def test_a_command_that_cannot_be_run_is_refused_with_the_reason(config: dict[st
     with pytest.raises(Invalid) as refused:
         validated(config)
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize("url", [None, "", "https://a.example"])
+@pytest.mark.parametrize("only", [True, False])
+def test_assign_may_be_for_launches_with_an_address_alone(url: str | None, only: bool):
+    config = validated({"assign": {"cmd": "open", "only_with_address": only}})
+    assert (assign_of(config, url) is not None) == (bool(url) or not only)
+    assert assign_of({}, url) is None

@@ -1,0 +1,102 @@
+"""From `POST /leases` of a staged Chromium to its first answer over DevTools, beside a Chromium on this host."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import subprocess
+import tempfile
+import time
+
+from websockets.sync.client import connect
+
+from bench.instance import Instance, instance
+from bench.line import Line
+from bench.table import Figure, median, percentile, spread
+from greenroom.recipes import shelf
+
+POOL = 2
+SAMPLES = 20
+REST_S = 2.0
+"""Between the refill of the pool and the next lease: a browser that starts takes both cores for seconds."""
+P50_MS, P99_MS = 30.0, 105.0
+CHROMIUM = "/usr/bin/chromium"
+QUESTION = '{"id": 1, "method": "Browser.getVersion"}'
+
+
+def run() -> list[Figure]:
+    """One lease after the other, each with the pool full and at rest; images/build chromium makes the image before."""
+    leased_ms, answered_ms, open_ms = list[float](), list[float](), list[float]()
+    with instance() as running:
+        image_id = _workspace(running)
+        config = running.begin_staging(image_id, POOL)
+        for user in running.many_users(SAMPLES):
+            running.await_current(config, POOL)
+            time.sleep(REST_S)
+            line = Line(running)
+            line.ask("GET", "/images")
+            start = time.perf_counter()
+            lease = line.ask("POST", "/leases", {"workspace": image_id, "seconds": 60, "user_id": user})
+            leased_ms.append((time.perf_counter() - start) * 1000)
+            url = lease["urls"]["cdp"].replace("https", "wss", 1)
+            _ask(url, line.context)
+            answered_ms.append((time.perf_counter() - start) * 1000)
+            begun = time.perf_counter()
+            _ask(url, line.context)
+            open_ms.append((time.perf_counter() - begun) * 1000)
+            running.http.delete(f"/api/v1/leases/{lease['lease_id']}").raise_for_status()
+    plain_ms = _plain(SAMPLES)
+    half, most = median(answered_ms), percentile(answered_ms, 99)
+    return [
+        Figure(
+            "POST /leases until the answer, staged Chromium, p50", median(leased_ms), median(answered_ms), "ms",
+            "first answer over DevTools", len(leased_ms), spread(leased_ms), leased_ms,
+        ),
+        Figure(
+            "POST /leases until the first answer over DevTools, p50", half, P50_MS, "ms",
+            "the goal", len(answered_ms), spread(answered_ms), answered_ms, goal=1,
+        ),
+        Figure(
+            "POST /leases until the first answer over DevTools, p99", most, P99_MS, "ms",
+            "the goal", len(answered_ms), spread(answered_ms), answered_ms, goal=1,
+        ),
+        Figure(
+            "a further DevTools connection until its first answer, p50", median(open_ms), median(plain_ms), "ms",
+            "to a Chromium on this host", len(open_ms), spread(open_ms), open_ms, plain_ms,
+        ),
+    ]  # fmt: skip
+
+
+def _workspace(running: Instance) -> str:
+    """A workspace made from the recipe; its id."""
+    recipe = shelf.find("chromium")
+    made = recipe.definition(shelf.reference(recipe))
+    body = {
+        "name": made.name, "friendly_name": made.friendly_name, "cores": 0.5, "memory": made.memory,
+        "port_map": made.port_map, "run_config": made.run_config, "exec_config": made.exec_config,
+    }  # fmt: skip
+    return running.post("/images", body)["image_id"]
+
+
+def _ask(url: str, context: ssl.SSLContext | None = None) -> None:
+    """Connect, ask once, close."""
+    with connect(url, ssl=context, proxy=None, compression=None, close_timeout=0.2) as socket:
+        socket.send(QUESTION)
+        assert "product" in json.loads(socket.recv(10))["result"]
+
+
+def _plain(samples: int) -> list[float]:
+    """Milliseconds of the same with a Chromium on this host, without gateway and TLS."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [CHROMIUM, "--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={folder}/p"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as chromium:
+            assert chromium.stderr is not None
+            found = next(filter(None, (re.search(r"ws://\S+", line) for line in chromium.stderr)))
+            made: list[float] = []
+            for _ in range(samples):
+                begun = time.perf_counter()
+                _ask(found[0])
+                made.append((time.perf_counter() - begun) * 1000)
+            chromium.terminate()
+    return made
