@@ -144,9 +144,17 @@ async def test_no_web_page_in_the_browser_reaches_what_drives_it(browsers: Brows
     assert answer.json()["value"]["ready"] is True
     script = "ps -eo args | grep -o 'chromedriver --port=[0-9]*' | head -1"
     driver = int((await browsers.shell(script)).strip().partition("=")[2])
+    await browsers.shell("setsid python3 -m http.server 8099 --bind 127.0.0.1 -d /opt/greenroom/web >/dev/null 2>&1 &")
+    await browsers.shell("until curl -so /dev/null http://127.0.0.1:8099/; do sleep 0.1; done")
     async with attached(playwright, browsers.url("cdp")) as browser:
         page = browser.contexts[0].pages[0]
-        await page.goto(FORM)
+        await page.goto("http://127.0.0.1:8099/novnc-license.txt")
+        sent = await page.evaluate(
+            """url => fetch(url, {method: 'POST', mode: 'no-cors', body: '{"capabilities": {}}'})
+                .then(() => 'sent', () => 'refused')""",
+            f"http://127.0.0.1:{driver}/session",
+        )
+        assert sent == "refused", "it would start a program of the page's choice"
         for at in (port, driver):
             for method in ("GET", "PUT", "POST"):
                 for path in ("json/version", "json/new", "session", "status"):

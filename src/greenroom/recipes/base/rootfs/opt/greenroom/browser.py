@@ -4,14 +4,14 @@
     websocket cdp/devtools/… of the browser or of a page; cdp/ is the browser's
     webdriver/…              W3C WebDriver: chromedriver, started by the first request, for the browser that runs
 
-DevTools and chromedriver listen on loopback, on ports that no web page knows. What a web page in this browser sends to them they
-refuse by its Origin; here no Origin is passed on, because the gateway has let a program in. Messages are not looked into.
+Both listen on loopback. What a web page in this browser sends to DevTools they refuse by its Origin; here no Origin is passed
+on, because the gateway has let a program in. Chromedriver would obey pages of local servers, so it has a port that browsers
+connect to for no page. Messages are not looked into.
 """
 
 import asyncio
 import json
 import re
-import socket
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +24,8 @@ HOST = "127.0.0.1"
 DEVTOOLS = Path("/tmp/.greenroom/devtools")
 """The port of Chromium's DevTools, in images whose browser has them (/etc/chromium.d)."""
 DRIVER = "/usr/bin/chromedriver"
+DRIVER_PORT = 6697
+"""One of the bad ports of https://fetch.spec.whatwg.org/#port-blocking."""
 DRIVER_STARTS_S = 10.0
 DRIVER_LOOK_S = 0.02
 MAX_HEAD_BYTES = 1 << 16
@@ -42,7 +44,6 @@ class Browser:
     def __init__(self) -> None:
         self.starting = asyncio.Lock()
         self.driver: asyncio.subprocess.Process | None = None
-        self.driver_port = 0
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request for an address of FOLDERS; its connection cannot be used for another one."""
@@ -72,20 +73,18 @@ class Browser:
         if request.method == "POST" and below.rstrip("/") == "session":
             await self.begin_session(request, reader, writer)
         else:
-            await hand_on(request, self.driver_port, below, reader, writer)
+            await hand_on(request, DRIVER_PORT, below, reader, writer)
 
     async def start_driver(self) -> None:
         """Raises OSError: the image has no chromedriver, or it does not start."""
-        with socket.create_server((HOST, 0)) as free:
-            self.driver_port = free.getsockname()[1]
         quiet = asyncio.subprocess.DEVNULL
         self.driver = await asyncio.create_subprocess_exec(
-            DRIVER, f"--port={self.driver_port}", "--log-level=OFF", stdin=quiet, stdout=quiet, stderr=quiet
+            DRIVER, f"--port={DRIVER_PORT}", "--log-level=OFF", stdin=quiet, stdout=quiet, stderr=quiet
         )
         end_s = time.monotonic() + DRIVER_STARTS_S
         while True:
             try:
-                _, writer = await asyncio.open_connection(HOST, self.driver_port)
+                _, writer = await asyncio.open_connection(HOST, DRIVER_PORT)
             except OSError:
                 if self.driver.returncode is None and time.monotonic() < end_s:
                     await asyncio.sleep(DRIVER_LOOK_S)
@@ -107,7 +106,7 @@ class Browser:
             wanted = attached(json.loads(await reader.readexactly(length)), f"{HOST}:{devtools()}")
         except (ValueError, TypeError, AttributeError, KeyError):
             return refuse(writer, "400 Bad Request", "This is no JSON of a new session.")
-        status, body = await ask(self.driver_port, "POST", "/session", json.dumps(wanted).encode())
+        status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
         here = own_address(request, "webdriver").encode()
         return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", here, body))
 
