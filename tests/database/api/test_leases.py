@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
+from tests.support.waiting import eventually
 
+from greenroom.core.events import Event
 from greenroom.db.database import Database
 
 LEASES = "/api/v1/leases"
@@ -116,6 +119,48 @@ async def test_it_does_not_outlive_the_time_limit_of_its_user(
     await db.write("UPDATE sessions SET assigned = assigned - interval '5 minutes'")
     assert "400 s" in await ada.refused(422, f"PATCH {LEASES}/{lease['lease_id']}", {"seconds": 400})
     await ada.change(f"{LEASES}/{lease['lease_id']}", seconds=200)
+
+
+async def test_a_lease_may_be_answered_when_its_session_runs(stage: Stage, ada: Client, friendly_name: str):
+    (session_id,) = await stage.staged(await stage.config(), 1)
+    hub = stage.app.state.hub
+    asking = asyncio.create_task(leased(ada, friendly_name, wait_s=60))
+    await eventually(lambda: hub.is_followed)
+    assert not asking.done()
+    await stage.becomes(session_id, "running")
+    hub.publish(Event.session(session_id))
+    lease = await asking
+    assert (lease["session_id"], lease["status"]) == (session_id, "running")
+    assert not hub.is_followed
+
+
+@pytest.mark.parametrize("staged", [True, False])
+async def test_a_lease_whose_session_does_not_run_in_time_is_granted_as_it_is(
+    stage: Stage, ada: Client, friendly_name: str, staged: bool
+):
+    if staged:
+        await stage.staged(await stage.config(), 1)
+    lease = await leased(ada, friendly_name, wait_s=0.05)
+    assert lease["status"] == ("assigning" if staged else "requested")
+    assert lease["token"]
+
+
+async def test_a_lease_is_not_waited_for_when_its_session_failed(stage: Stage, ada: Client, friendly_name: str):
+    hub = stage.app.state.hub
+    asking = asyncio.create_task(leased(ada, friendly_name, wait_s=60))
+    await eventually(lambda: hub.is_followed)
+    await stage.db.write("UPDATE sessions SET status = 'failed', gave_up = true, error = 'The image has no shell.'")
+    hub.resync()
+    assert (await asking)["status"] == "failed"
+
+
+async def test_an_api_that_is_to_stop_waits_for_no_session(stage: Stage, ada: Client, friendly_name: str):
+    hub = stage.app.state.hub
+    asking = asyncio.create_task(leased(ada, friendly_name, wait_s=60))
+    await eventually(lambda: hub.is_followed)
+    hub.close()
+    async with asyncio.timeout(10):
+        assert (await asking)["status"] == "requested"
 
 
 async def test_the_same_idempotency_key_gives_the_same_lease(ada: Client, friendly_name: str):

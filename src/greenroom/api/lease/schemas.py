@@ -40,6 +40,10 @@ class LeaseCreate(Body):
     ] = None
     options: LeaseOptions | None = None
     tags: Tags | None = None
+    wait_s: Annotated[
+        float,
+        Field(ge=0, le=60, description="wait so long until the session runs; `status` says whether it does"),
+    ] = 0
 
 
 class LeaseExtension(Body):

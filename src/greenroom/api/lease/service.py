@@ -5,18 +5,21 @@ clocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends
 
-from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
+from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
+from greenroom.api.events.service import Hub
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
 from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
+from greenroom.api.session.waiting import while_in
 from greenroom.core.errors import Invalid, NotFound, WrongState
 from greenroom.core.session.expiry import clocks_of, lease_clocks
+from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases
@@ -24,6 +27,9 @@ from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
 from greenroom.db.workspace.images import find_image
 from greenroom.kit.secrets import Secrets
+
+_NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
+"""Statuses of a session that does not run yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +41,13 @@ class Leasing:
     logs: LogWriter
     secrets: Secrets
     streams: StreamUrls
+    hub: Hub
 
 
-async def _leasing(db: Db, launcher: LauncherDep, logs: Logs, secrets: SecretsDep, streams: Streams) -> Leasing:
-    return Leasing(db, launcher, logs, secrets, streams)
+async def _leasing(
+    *, db: Db, launcher: LauncherDep, logs: Logs, secrets: SecretsDep, streams: Streams, hub: EventHub
+) -> Leasing:
+    return Leasing(db, launcher, logs, secrets, streams, hub)
 
 
 LeasingDep = Annotated[Leasing, Depends(_leasing)]
@@ -76,7 +85,10 @@ async def create(
     lease_id = await leases.insert_lease(
         leasing.db, launched.session_id, key_id=caller.key_id, holder=caller.name, tags=body.tags or []
     )
-    return await granted(leasing, await leases.get_lease(leasing.db, lease_id))
+    lease = await leases.get_lease(leasing.db, lease_id)
+    if body.wait_s and lease.status in _NOT_YET:
+        lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
+    return await granted(leasing, lease)
 
 
 async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:

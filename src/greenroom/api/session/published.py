@@ -5,7 +5,6 @@ Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from typing import Annotated, Final, cast
 
@@ -13,7 +12,6 @@ from fastapi import APIRouter
 
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
-from greenroom.api.events.service import RESYNC, Hub
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import date, hex_id, now
@@ -22,9 +20,9 @@ from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.share_service import SharingDep
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, token_of
+from greenroom.api.session.waiting import while_in
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
-from greenroom.core.events import Event
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.core.workspace.page import SERVICES
 from greenroom.db.database import Database
@@ -185,7 +183,7 @@ async def get_kasm_status(
     """
     session = await session_of(db, call)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
-        session = await _handed_over(db, hub, call)
+        session = await while_in(hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call), HAND_OVER_WAIT_S)
     token = token_of(session, secrets)
     shown = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
@@ -202,19 +200,6 @@ async def get_kasm_status(
     if session.status is SessionStatus.FAILED:
         answer["error_message"] = shown.message
     return answer
-
-
-async def _handed_over(db: Database, hub: Hub, call: Call) -> Session:
-    """The session when its hand-over has ended, or as it is after `HAND_OVER_WAIT_S`."""
-    loop = asyncio.get_running_loop()
-    end_s = loop.time() + HAND_OVER_WAIT_S
-    with hub.subscription() as subscriber:
-        session = await session_of(db, call)
-        while session.status is SessionStatus.ASSIGNING and (left_s := end_s - loop.time()) > 0:
-            happened = await subscriber.take(left_s)
-            if not happened or RESYNC in happened or Event.session(session.session_id) in happened:
-                session = await session_of(db, call)
-    return session
 
 
 @router.post("/get_kasms", dependencies=[requires_key("sessions_view")])
