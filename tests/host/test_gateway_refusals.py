@@ -95,3 +95,12 @@ async def test_a_final_refusal_notifies_the_console_and_does_nothing_else(world:
     policy = reply.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors ")
     assert policy.endswith(f"; script-src 'sha256-{digest}'; sandbox allow-scripts allow-same-origin")
+
+
+@pytest.mark.parametrize("path", ["/", "/no/such/thing", "/index.html", "/websockify", "/desktop/x"])
+async def test_a_websocket_at_an_unknown_address_is_a_problem_and_not_the_console(world: World, path: str):
+    for origin in (world.main, world.stream):
+        headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+        reply = await world.client().get(f"{origin}{path}", headers=headers)
+        assert reply.status_code == 404, (origin, path)
+        assert reply.headers["Content-Type"] == "application/problem+json", (origin, path)
