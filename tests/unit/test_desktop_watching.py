@@ -48,7 +48,7 @@ def test_the_desktop_is_shared_whether_the_viewer_says_so_or_not():
 @pytest.mark.parametrize(
     "sent",
     [
-        GREETING + b"\x01\xb3",
+        GREETING + b"\x01\x63",
         b"RFB 003.003\n\x01",
         GREETING + b"\x01" + struct.pack(">BBHHHH", 3, 0, 0, 0, 9, 9) + FORMAT,
     ],

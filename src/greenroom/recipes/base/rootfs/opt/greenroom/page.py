@@ -199,11 +199,7 @@ async def to_display(
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
             else:
-                if watching:
-                    data = watching.passed(data)
-                else:
-                    idle.sent(data)
-                display.write(data)
+                display.write(watching.passed(data) if watching else idle.sent(data))
                 await display.drain()
 
 
