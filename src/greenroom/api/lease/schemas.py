@@ -19,6 +19,12 @@ Tags = Annotated[
 ]
 
 
+class Egress(Body):
+    """The only domains that a session may reach, each with everything below it."""
+
+    allow: Annotated[list[Word], Field(min_length=1, max_length=100)]
+
+
 class LeaseOptions(Body):
     """What a launch may be asked for; the fields mean what they do when a session is launched."""
 
@@ -27,6 +33,10 @@ class LeaseOptions(Body):
     kasm_url: Annotated[Text, AfterValidator(web_address), Field(description="opened in the session")] = ""
     persistent_profile_mode: Annotated[
         Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
+    ] = None
+    egress: Annotated[
+        Literal["none"] | Egress | None,
+        Field(description="what the session may reach, no more than its user may; null = as its user"),
     ] = None
 
 

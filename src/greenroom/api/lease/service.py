@@ -5,14 +5,14 @@ clocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import Depends
 
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events.service import Hub
 from greenroom.api.launch.service import Launcher, LaunchRequest
-from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
+from greenroom.api.lease.schemas import Egress, LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
 from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
@@ -20,12 +20,14 @@ from greenroom.api.session.waiting import while_in
 from greenroom.core.errors import Invalid, NotFound, WrongState
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
+from greenroom.core.web_filter.policy import narrowed, policy_in_force
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
-from greenroom.db.workspace.images import find_image
+from greenroom.db.workspace import filter_policies
+from greenroom.db.workspace.images import find_image, get_image
 from greenroom.kit.secrets import Secrets
 
 _NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
@@ -67,6 +69,7 @@ async def create(
     if image_id is None:
         raise NotFound(f"There is no workspace {body.workspace}; `workspace` is its friendly name or its image_id.")
     options = body.options or LeaseOptions()
+    filter_policy = await _filter_policy(leasing.db, user_id, image_id, options.egress)
     launched = await leasing.launcher.launch_for(
         caller,
         LaunchRequest(
@@ -80,6 +83,7 @@ async def create(
             persistent_profile_mode=options.persistent_profile_mode,
             idempotency_key=idempotency_key,
             lease_s=float(body.seconds),
+            filter_policy=filter_policy,
         ),
     )
     lease_id = await leases.insert_lease(
@@ -89,6 +93,27 @@ async def create(
     if body.wait_s and lease.status in _NOT_YET:
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
     return await granted(leasing, lease)
+
+
+async def _filter_policy(
+    db: Database, user_id: str, image_id: str, egress: Literal["none"] | Egress | None
+) -> str | None:
+    """The web filter policy of a lease that chooses what it reaches; None = the one in force.
+
+    Raises:
+        Invalid: it would reach more than that allows.
+    """
+    if egress is None:
+        return None
+    image = await get_image(db, image_id)
+    of_groups = (await service.settings_of(db, user_id))["web_filter_policy"].value or None
+    in_force = policy_in_force(image.filter_policy_id, of_groups, force_disabled=image.filter_policy_force_disabled)
+    present = (await filter_policies.get_filter_policy(db, in_force)).policy if in_force else None
+    policy = narrowed(present, [] if egress == "none" else egress.allow)
+    if policy is None:
+        return None
+    await filter_policies.keep_policy_of_leases(db, policy)
+    return policy.filter_policy_id
 
 
 async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:

@@ -38,6 +38,7 @@ class LaunchFacts:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network_id: str | None = None
     kasm_url: str | None = None
+    filter_policy: str | None = None
     filters_disabled: bool = False
 
     def value(self, name: str) -> Any:
@@ -193,6 +194,7 @@ def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | Non
             ("environment", facts.environment),
             ("network_id", facts.network_id),
             ("kasm_url", facts.kasm_url if facts.assign is None else None),
+            ("egress", facts.filter_policy),
         )
         if given
     ]

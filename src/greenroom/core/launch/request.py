@@ -45,6 +45,8 @@ class LaunchRequest:
     """Zone id → what the user's browser measured."""
     lease_s: float | None = None
     """It is leased for so long; None = its user's settings say how long it lives."""
+    filter_policy: str | None = None
+    """Takes the place of the web filter in force, and allows no more than that; None = the one in force."""
 
     def body(self) -> str:
         """What must be equal if the idempotency key is equal."""
@@ -131,6 +133,7 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
         environment=request.environment if request else {},
         network_id=request.network_id if request else None,
         kasm_url=request.kasm_url if request else None,
+        filter_policy=request.filter_policy if request else None,
     )
 
 
@@ -271,6 +274,7 @@ def _extras_of(
         run_config=facts.value("run_config"),
         volume_mapping=facts.value("volume_mapping"),
         filter_policy=facts.value("web_filter_policy") or None,
+        own_filter_policy=request.filter_policy,
         profile=mode if facts.profile_is_applied() else None,
         files=_ssh_files(snapshot, decrypt) if facts.value("inject_ssh_keys") else (),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -192,6 +193,35 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
     """
     if both := sorted(set(allow) & set(deny)):
         raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; take it out of one of the lists.")
+
+
+def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy | None:
+    """The policy of a session that may reach these domains alone, and of what is below them no more than the policy in
+    force allows. None: the one in force says just that. The same lists give the same policy, id and name included.
+
+    Raises:
+        Invalid: one of them is not a domain, or the policy in force denies it.
+    """
+    wanted = domains(allow)
+    denied = in_force.deny if in_force else ()
+    if in_force is not None:
+        if closed := [name for name in wanted if decision(in_force, name).action == "deny"]:
+            raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot open it.")
+        if in_force.default_action == "deny" and in_force.allow == wanted:
+            return None
+    lists = ",".join(wanted) + ";" + ",".join(denied)
+    number = uuid.uuid5(_NARROWED, lists)
+    names = ", ".join(wanted[:3]) + (", …" if len(wanted) > 3 else "") if wanted else "nothing"
+    return FilterPolicy(
+        filter_policy_id=str(number),
+        name=f"Leases that reach {names[:_NAME_CHARACTERS]} ({number.hex[:8]})",
+        allow=wanted,
+        deny=denied,
+    )
+
+
+_NARROWED: Final = uuid.UUID("3f0a3a55-8f5d-4d0c-9c5f-6d2a1d3b7c10")
+_NAME_CHARACTERS: Final = 80
 
 
 def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:

@@ -107,6 +107,7 @@ class LaunchExtras:
     run_config: RunConfig = field(default_factory=RunConfig)
     volume_mapping: VolumeMappings = field(default_factory=VolumeMappings)
     filter_policy: str | None = None
+    own_filter_policy: str | None = None
     profile: ProfileMode | None = None
     files: tuple[File, ...] = ()
 
@@ -159,7 +160,7 @@ def on_demand_spec(
         environment={**extras.environment, **_user_environment(extras), **base.environment},
         mounts=laid_over(mounts(image.volume_mappings, tokens), mounts(extras.volume_mapping, tokens), profile),
         run_config=merged(base.run_config, extras.run_config),
-        filter_policy=_filter_policy(image, extras.filter_policy),
+        filter_policy=extras.own_filter_policy or _filter_policy(image, extras.filter_policy),
         files=extras.files,
     )
     return in_zone(applied, zone, extras.request_host)

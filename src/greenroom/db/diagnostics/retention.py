@@ -52,6 +52,15 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         "DELETE FROM staging_hours WHERE ctid = ANY(ARRAY(SELECT ctid FROM staging_hours"
         " WHERE hour < now() - make_interval(hours => %(counted_hours)s) ORDER BY hour LIMIT %(batch)s))"
     ),
+    "filter_policies": (
+        "DELETE FROM filter_policies WHERE filter_policy_id = ANY(ARRAY(SELECT filter_policy_id FROM filter_policies p"
+        " WHERE of_leases AND created < now() - interval '1 hour'"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.status <> 'deleted'"
+        "  AND s.spec ->> 'filter_policy' = p.filter_policy_id::text)"
+        " AND NOT EXISTS (SELECT 1 FROM images i WHERE i.filter_policy_id = p.filter_policy_id)"
+        " AND NOT EXISTS (SELECT 1 FROM group_settings g WHERE g.value = to_jsonb(p.filter_policy_id::text))"
+        " LIMIT %(batch)s))"
+    ),
     "launches_waiting": (
         "DELETE FROM launches_waiting WHERE ctid = ANY(ARRAY(SELECT ctid FROM launches_waiting"
         " WHERE refused < clock_timestamp() - interval '1 hour' LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"

@@ -65,13 +65,16 @@ _FROM: Final[LiteralString] = (
     " WHERE s.status <> 'deleted' GROUP BY 1) live ON live.policy = p.filter_policy_id::text"
 )
 _SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} {_FROM}"
+# Policies of leases come and go by themselves (db.diagnostics.retention).
 _LISTING: Final = Listing({"name": Column("lower(p.name)")}, key="p.filter_policy_id", source=_FROM)
 BY_NAME: Final = Order("name", descending=False)
 
 
 async def list_filter_policies(db: Database, *, after: Position | None, limit: int) -> Part[StoredPolicy]:
-    """Policies by name, with how many workspaces, groups and sessions use each."""
-    return await _LISTING.read(db, StoredPolicy, _COLUMNS, Conditions(), order=BY_NAME, after=after, limit=limit)
+    """Policies by name, with how many workspaces, groups and sessions use each; without those of leases."""
+    conditions = Conditions()
+    conditions.add("NOT p.of_leases")
+    return await _LISTING.read(db, StoredPolicy, _COLUMNS, conditions, order=BY_NAME, after=after, limit=limit)
 
 
 async def get_filter_policy(db: Database, filter_policy_id: str) -> StoredPolicy:
@@ -95,6 +98,26 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
         values_of(PolicyFields, fields),
     )
     return str((await returned(cursor))["filter_policy_id"])
+
+
+async def keep_policy_of_leases(db: Database, policy: FilterPolicy) -> None:
+    """Store a policy that leases share, and keep it for another while; it is deleted some time after its last session.
+
+    Raises:
+        Duplicate: another policy has its name.
+    """
+    await db.write(
+        "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases)"
+        " VALUES (%(id)s, %(name)s, %(default_action)s, %(allow)s, %(deny)s, true)"
+        " ON CONFLICT (filter_policy_id) DO UPDATE SET created = now()",
+        {
+            "id": policy.filter_policy_id,
+            "name": policy.name,
+            "default_action": policy.default_action,
+            "allow": list(policy.allow),
+            "deny": list(policy.deny),
+        },
+    )
 
 
 async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> PolicyFields:

@@ -20,6 +20,7 @@ from greenroom.core.web_filter.policy import (
     domains,
     is_private,
     name_servers,
+    narrowed,
     policy_in_force,
     require_disjoint,
 )
@@ -256,3 +257,38 @@ def test_name_servers_are_read_once_each():
     texts = ("# of the host\nnameserver 192.0.2.53\nnameserver\nsearch 192.0.2.1\n", "nameserver fe80::1%eth0")
     more = "nameserver  2001:DB8::53 # ours\nnameserver none\nnameserver 192.0.2.53"
     assert name_servers([*texts, more]) == ["192.0.2.53", "2001:db8::53"]
+
+
+def test_what_a_lease_may_reach_is_the_same_policy_for_the_same_domains():
+    one, other = narrowed(None, ["b.example", "A.example"]), narrowed(None, ["a.example", "b.example"])
+    assert one == other
+    assert one is not None
+    assert one.name.startswith("Leases that reach a.example, b.example (")
+    assert (decision(one, "www.a.example").action, decision(one, "c.example").action) == ("allow", "deny")
+    nothing = narrowed(None, [])
+    assert nothing is not None
+    assert nothing.name.startswith("Leases that reach nothing (")
+    assert decision(nothing, "a.example").action == "deny"
+
+
+def test_a_lease_that_asks_for_just_the_policy_in_force_needs_no_other():
+    assert narrowed(FilterPolicy(filter_policy_id="p", name="p", allow=("a.example",)), ["a.example"]) is None
+    open_one = FilterPolicy(filter_policy_id="p", name="p", default_action="allow", deny=("x.a.example",))
+    own = narrowed(open_one, ["a.example"])
+    assert own is not None
+    assert decision(own, "x.a.example").action == "deny"
+
+
+def test_a_lease_cannot_open_what_the_policy_in_force_denies():
+    with pytest.raises(Invalid, match=r"The web filter Exam denies b\.example; a lease cannot open it\."):
+        narrowed(FilterPolicy(filter_policy_id="p", name="Exam", allow=("a.example",)), ["a.example", "b.example"])
+
+
+@given(policies(), st.lists(NAMES, max_size=4), NAMES)
+def test_a_lease_reaches_no_more_than_the_policy_in_force_allows(policy: FilterPolicy, asked: list[str], host: str):
+    try:
+        own = narrowed(policy, asked)
+    except Invalid:
+        return
+    if own is not None and decision(own, host).action == "allow":
+        assert decision(policy, host).action == "allow"
