@@ -1,0 +1,204 @@
+"""The actions of the computer-use tool as published: computer_20241022, computer_20250124 (from `left_mouse_down` to
+`triple_click`) and computer_20251124 (`zoom`), known by their field `action`; beside them clipboard and open_address.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from greenroom.core.actions import actions
+from greenroom.core.actions.actions import Action, Button, Point
+from greenroom.core.actions.keys import chord_of, chords_of
+from greenroom.core.actions.limits import MOST_NOTCHES, MOST_SECONDS, checked_text, web_address
+
+Pair = tuple[int, int]
+Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
+Notches = Annotated[int, Meta(ge=0, le=MOST_NOTCHES)]
+
+
+def point(pair: Pair, field: str = "coordinate") -> Point:
+    """The point that a field gives as [x, y]."""
+    return Point(pair[0], pair[1], field)
+
+
+def _held(text: str | None) -> tuple[int, ...]:
+    return chord_of(text) if text else ()
+
+
+class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="action"):
+    pass
+
+
+class _Key(_Verb, frozen=True, tag="key"):
+    text: str
+
+    def meaning(self) -> Action:
+        return actions.Press(chords_of(self.text))
+
+
+class _HoldKey(_Verb, frozen=True, tag="hold_key"):
+    text: str
+    duration: Seconds
+
+    def meaning(self) -> Action:
+        return actions.Press((chord_of(self.text),), self.duration)
+
+
+class _Type(_Verb, frozen=True, tag="type"):
+    text: str
+
+    def meaning(self) -> Action:
+        return actions.Write(checked_text(self.text))
+
+
+class _MouseMove(_Verb, frozen=True, tag="mouse_move"):
+    coordinate: Pair
+
+    def meaning(self) -> Action:
+        return actions.Move(point(self.coordinate))
+
+
+class _Click(_Verb, frozen=True):
+    coordinate: Pair | None = None
+    text: str | None = None
+
+    def click(self, button: Button, times: int = 1) -> Action:
+        at = point(self.coordinate) if self.coordinate else None
+        return actions.Click(button, at, times, _held(self.text))
+
+
+class _LeftClick(_Click, frozen=True, tag="left_click"):
+    def meaning(self) -> Action:
+        return self.click(Button.LEFT)
+
+
+class _RightClick(_Click, frozen=True, tag="right_click"):
+    def meaning(self) -> Action:
+        return self.click(Button.RIGHT)
+
+
+class _MiddleClick(_Click, frozen=True, tag="middle_click"):
+    def meaning(self) -> Action:
+        return self.click(Button.MIDDLE)
+
+
+class _DoubleClick(_Click, frozen=True, tag="double_click"):
+    def meaning(self) -> Action:
+        return self.click(Button.LEFT, 2)
+
+
+class _TripleClick(_Click, frozen=True, tag="triple_click"):
+    def meaning(self) -> Action:
+        return self.click(Button.LEFT, 3)
+
+
+class _LeftClickDrag(_Verb, frozen=True, tag="left_click_drag"):
+    """computer_20241022 has no `start_coordinate`: it drags from where the pointer is."""
+
+    coordinate: Pair
+    start_coordinate: Pair | None = None
+    text: str | None = None
+
+    def meaning(self) -> Action:
+        start = (point(self.start_coordinate, "start_coordinate"),) if self.start_coordinate else ()
+        return actions.Drag((*start, point(self.coordinate)), _held(self.text))
+
+
+class _LeftMouseDown(_Verb, frozen=True, tag="left_mouse_down"):
+    coordinate: Pair | None = None
+
+    def meaning(self) -> Action:
+        return actions.Hold(True, point(self.coordinate) if self.coordinate else None)
+
+
+class _LeftMouseUp(_Verb, frozen=True, tag="left_mouse_up"):
+    coordinate: Pair | None = None
+
+    def meaning(self) -> Action:
+        return actions.Hold(False, point(self.coordinate) if self.coordinate else None)
+
+
+class _Scroll(_Verb, frozen=True, tag="scroll"):
+    """`scroll_amount` is in notches of the wheel."""
+
+    scroll_direction: Literal["up", "down", "left", "right"]
+    scroll_amount: Notches
+    coordinate: Pair | None = None
+    text: str | None = None
+
+    def meaning(self) -> Action:
+        across, down = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}[self.scroll_direction]
+        at = point(self.coordinate) if self.coordinate else None
+        return actions.Scroll(across * self.scroll_amount, down * self.scroll_amount, at, _held(self.text))
+
+
+class _Wait(_Verb, frozen=True, tag="wait"):
+    duration: Seconds
+
+    def meaning(self) -> Action:
+        return actions.Rest(self.duration)
+
+
+class _Screenshot(_Verb, frozen=True, tag="screenshot"):
+    def meaning(self) -> Action:
+        return actions.Look()
+
+
+class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
+    def meaning(self) -> Action:
+        return actions.WhereIs()
+
+
+class _Zoom(_Verb, frozen=True, tag="zoom"):
+    """`region` is [x1, y1, x2, y2]; the answer has all of its pixels."""
+
+    region: tuple[int, int, int, int]
+
+    def meaning(self) -> Action:
+        left, top, right, bottom = self.region
+        return actions.Look((Point(left, top, "region"), Point(right, bottom, "region")))
+
+
+class _SetClipboard(_Verb, frozen=True, tag="set_clipboard"):
+    text: str
+
+    def meaning(self) -> Action:
+        return actions.Copy(checked_text(self.text))
+
+
+class _GetClipboard(_Verb, frozen=True, tag="get_clipboard"):
+    def meaning(self) -> Action:
+        return actions.Paste()
+
+
+class _OpenAddress(_Verb, frozen=True, tag="open_address"):
+    url: str
+
+    def meaning(self) -> Action:
+        return actions.GoTo(web_address(self.url))
+
+
+Verb = (
+    _Key
+    | _HoldKey
+    | _Type
+    | _MouseMove
+    | _LeftClick
+    | _RightClick
+    | _MiddleClick
+    | _DoubleClick
+    | _TripleClick
+    | _LeftClickDrag
+    | _LeftMouseDown
+    | _LeftMouseUp
+    | _Scroll
+    | _Wait
+    | _Screenshot
+    | _CursorPosition
+    | _Zoom
+    | _SetClipboard
+    | _GetClipboard
+    | _OpenAddress
+)

@@ -1,0 +1,152 @@
+"""Names of keys, as xdotool has them, and their X11 keysyms (keysymdef.h of the X protocol headers)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Final
+
+from greenroom.core.errors import Invalid
+
+MOST_KEYS: Final = 8
+"""So many keys are held at once."""
+
+_BLOCKS: Final = {
+    0x20: "space exclam quotedbl numbersign dollar percent ampersand apostrophe parenleft parenright asterisk plus "
+    "comma minus period slash",
+    0x3A: "colon semicolon less equal greater question at",
+    0x5B: "bracketleft backslash bracketright asciicircum underscore grave",
+    0x7B: "braceleft bar braceright asciitilde",
+    0xFE50: "dead_grave dead_acute dead_circumflex dead_tilde dead_macron dead_breve dead_abovedot dead_diaeresis",
+    0xFF08: "BackSpace Tab Linefeed Clear",
+    0xFF13: "Pause Scroll_Lock Sys_Req",
+    0xFF50: "Home Left Up Right Down Page_Up Page_Down End Begin",
+    0xFF60: "Select Print Execute Insert",
+    0xFF65: "Undo Redo Menu Find Cancel Help Break",
+    0xFF89: "KP_Tab",
+    0xFF95: "KP_Home KP_Left KP_Up KP_Right KP_Down KP_Page_Up KP_Page_Down KP_End KP_Begin KP_Insert KP_Delete",
+    0xFFAA: "KP_Multiply KP_Add KP_Separator KP_Subtract KP_Decimal KP_Divide "
+    "KP_0 KP_1 KP_2 KP_3 KP_4 KP_5 KP_6 KP_7 KP_8 KP_9",
+    0xFFBE: " ".join(f"F{number}" for number in range(1, 36)),
+    0xFFE1: "Shift_L Shift_R Control_L Control_R Caps_Lock Shift_Lock Meta_L Meta_R Alt_L Alt_R Super_L Super_R "
+    "Hyper_L Hyper_R",
+}
+_SINGLE: Final = {
+    "Return": 0xFF0D,
+    "Escape": 0xFF1B,
+    "Multi_key": 0xFF20,
+    "Mode_switch": 0xFF7E,
+    "Num_Lock": 0xFF7F,
+    "KP_Space": 0xFF80,
+    "KP_Enter": 0xFF8D,
+    "KP_Equal": 0xFFBD,
+    "Delete": 0xFFFF,
+    "ISO_Left_Tab": 0xFE20,
+    "ISO_Level3_Shift": 0xFE03,
+    "EuroSign": 0x20AC,
+    "XF86AudioLowerVolume": 0x1008FF11,
+    "XF86AudioMute": 0x1008FF12,
+    "XF86AudioRaiseVolume": 0x1008FF13,
+    "XF86AudioPlay": 0x1008FF14,
+    "XF86AudioStop": 0x1008FF15,
+    "XF86AudioPrev": 0x1008FF16,
+    "XF86AudioNext": 0x1008FF17,
+    "XF86Back": 0x1008FF26,
+    "XF86Forward": 0x1008FF27,
+    "XF86Refresh": 0x1008FF29,
+}
+KEYSYMS: Final[dict[str, int]] = {
+    **{name: first + index for first, names in _BLOCKS.items() for index, name in enumerate(names.split())},
+    **_SINGLE,
+}
+ALIASES: Final = {
+    "ctrl": "Control_L",
+    "control": "Control_L",
+    "shift": "Shift_L",
+    "alt": "Alt_L",
+    "option": "Alt_L",
+    "altgr": "ISO_Level3_Shift",
+    "meta": "Meta_L",
+    "super": "Super_L",
+    "cmd": "Super_L",
+    "command": "Super_L",
+    "win": "Super_L",
+    "windows": "Super_L",
+    "enter": "Return",
+    "esc": "Escape",
+    "del": "Delete",
+    "ins": "Insert",
+    "spacebar": "space",
+    "pgup": "Page_Up",
+    "pgdn": "Page_Down",
+    "prior": "Page_Up",
+    "next": "Page_Down",
+    "arrowleft": "Left",
+    "arrowright": "Right",
+    "arrowup": "Up",
+    "arrowdown": "Down",
+    "contextmenu": "Menu",
+    "printscreen": "Print",
+}
+"""Other names in use, in lower case."""
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
+_FOLDED: Final = {
+    **{_folded(name): keysym for name, keysym in KEYSYMS.items()},
+    **{alias: KEYSYMS[name] for alias, name in ALIASES.items()},
+}
+
+
+def keysym_of(name: str) -> int:
+    """The keysym of a key: a single character, `U20AC`, or a name in which case and underscores do not count.
+
+    Raises:
+        Invalid: there is no such key; the sentence has the nearest names.
+    """
+    if len(name) == 1 and (name.isprintable() or name == " "):
+        return keysym_of_character(name)
+    if name in KEYSYMS:
+        return KEYSYMS[name]
+    if (known := _FOLDED.get(_folded(name))) is not None:
+        return known
+    if re.fullmatch(r"U[0-9A-Fa-f]{4,6}", name) and 0x20 <= (code := int(name[1:], 16)) <= 0x10FFFF:
+        return keysym_of_character(chr(code))
+    shown = name[:40]
+    near = difflib.get_close_matches(shown, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
+    raise Invalid(f"there is no key {shown!r}; " + (f"did you mean {' or '.join(near)}?" if near else "see xdotool."))
+
+
+def keysym_of_character(character: str) -> int:
+    """Latin-1 is its own keysym; the rest of Unicode has a range by rule."""
+    code = ord(character)
+    return code if 0x20 <= code <= 0x7E or 0xA0 <= code <= 0xFF else 0x01000000 + code
+
+
+def chord_of(text: str) -> tuple[int, ...]:
+    """The keys of `ctrl+s`, in the order in which they are pressed; the last may be `+` itself.
+
+    Raises:
+        Invalid: it is empty, names an unknown key, or has more than 8 keys.
+    """
+    if text == "+" or text.endswith("++"):
+        names = [*(text[:-2].split("+") if len(text) > 2 else []), "+"]
+    else:
+        names = text.split("+")
+    if names == [""]:
+        raise Invalid("no key is named; give one, such as Return or ctrl+s.")
+    if len(names) > MOST_KEYS:
+        raise Invalid(f"{len(names)} keys are held at once; at most {MOST_KEYS} can be.")
+    return tuple(dict.fromkeys(keysym_of(name) for name in names))
+
+
+def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
+    """The chords of a text, one after another: `ctrl+a Delete`.
+
+    Raises:
+        Invalid: as `chord_of`.
+    """
+    return tuple(chord_of(part) for part in text.split()) or (chord_of(text),)

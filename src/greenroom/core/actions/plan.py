@@ -1,0 +1,170 @@
+"""Makes steps of actions: each action becomes the list of steps that the desktop does for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from greenroom.core.actions import steps
+from greenroom.core.actions.actions import (
+    Action,
+    Button,
+    Click,
+    Copy,
+    Drag,
+    GoTo,
+    Hold,
+    Look,
+    Move,
+    Paste,
+    Point,
+    Press,
+    Rest,
+    Scroll,
+    WhereIs,
+    Write,
+)
+from greenroom.core.actions.steps import Key, Pointer, Step
+from greenroom.core.errors import Invalid
+
+PAUSE_S: Final = 0.02
+"""Between pressing a button, moving and letting go: programs see a drag only where there is motion in between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Pixels of a screen, or of the picture of it that a client works with."""
+
+    width: int
+    height: int
+
+
+def plan(
+    actions: Sequence[Action], screen: Size, pointer: tuple[int, int], display: Size | None = None
+) -> list[list[Step]]:
+    """The steps of each action. With `display` all coordinates are those of a screen of that size.
+
+    A button that is held stays so during the actions that follow, and is let go of with the last one.
+
+    Raises:
+        Invalid: a coordinate is outside the screen; the sentence names the action.
+    """
+    planner = _Planner(screen, display or screen, pointer)
+    planned = [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]
+    if planned and planner.held:
+        planned[-1].append(Pointer(0, *planner.pointer))
+    return planned
+
+
+def shown_at(x: int, y: int, screen: Size, display: Size) -> tuple[int, int]:
+    """Where a client that works with `display` sees a point of the screen."""
+    return x * display.width // screen.width, y * display.height // screen.height
+
+
+class _Planner:
+    def __init__(self, screen: Size, display: Size, pointer: tuple[int, int]) -> None:
+        self._screen = screen
+        self._display = display
+        self.pointer = pointer
+        self.held = Button.NONE
+
+    def steps(self, action: Action, where: str) -> Iterator[Step]:
+        match action:
+            case Move(at, keys):
+                yield from self._with(keys, [self._pointer(self._place(at, where))])
+            case Click(button, at, times, keys):
+                yield from self._with(keys, [self._pointer(self._place(at, where)), *self._clicks(button, times)])
+            case Drag(path, keys):
+                yield from self._with(keys, list(self._drag([self._place(point, where) for point in path])))
+            case Hold(down, at):
+                yield self._pointer(self._place(at, where))
+                self.held = Button.LEFT if down else Button.NONE
+                yield self._pointer(self.pointer)
+            case Scroll(across, down, at, keys):
+                yield from self._with(
+                    keys,
+                    [
+                        self._pointer(self._place(at, where)),
+                        *self._clicks(Button.UP if down < 0 else Button.DOWN, abs(down)),
+                        *self._clicks(Button.WEST if across < 0 else Button.EAST, abs(across)),
+                    ],
+                )
+            case Press(chords, seconds):
+                for chord in chords:
+                    yield from self._with(chord, [steps.Wait(seconds)] if seconds else [])
+            case Look(region):
+                yield self._look(region, where)
+            case _:
+                yield _simple(action)
+
+    def _place(self, point: Point | None, where: str) -> tuple[int, int]:
+        if point is None:
+            return self.pointer
+        self._check(point, where, inside=1)
+        return self._scaled(point)
+
+    def _scaled(self, point: Point) -> tuple[int, int]:
+        screen, display = self._screen, self._display
+        return point.x * screen.width // display.width, point.y * screen.height // display.height
+
+    def _check(self, point: Point, where: str, *, inside: int) -> None:
+        width, height = self._display.width, self._display.height
+        if not (0 <= point.x <= width - inside and 0 <= point.y <= height - inside):
+            place = f"{where}.{point.field}" if point.field.isidentifier() or "[" in point.field else where
+            raise Invalid(f"{place}: [{point.x}, {point.y}] is outside the screen of {width} x {height}.")
+
+    def _look(self, region: tuple[Point, Point] | None, where: str) -> Step:
+        screen, display = self._screen, self._display
+        if region is None:
+            return steps.Screenshot() if display == screen else steps.Screenshot(None, display.width, display.height)
+        first, last = region
+        for corner in region:
+            self._check(corner, where, inside=0)
+        corners = (*self._scaled(first), *self._scaled(last))
+        if corners[0] >= corners[2] or corners[1] >= corners[3]:
+            raise Invalid(f"{where}.region: it is empty; give [x1, y1, x2, y2] with x1 < x2 and y1 < y2.")
+        return steps.Screenshot(corners)
+
+    def _pointer(self, place: tuple[int, int]) -> Pointer:
+        self.pointer = place
+        return Pointer(int(self.held), *place)
+
+    def _clicks(self, button: Button, times: int) -> list[Step]:
+        return [Pointer(int(mask), *self.pointer) for _ in range(times) for mask in (self.held | button, self.held)]
+
+    def _drag(self, path: list[tuple[int, int]]) -> Iterator[Step]:
+        path = path if len(path) > 1 else [self.pointer, *path]
+        yield self._pointer(path[0])
+        self.held = Button.LEFT
+        yield self._pointer(path[0])
+        yield steps.Wait(PAUSE_S)
+        for (x1, y1), (x2, y2) in pairwise(path):
+            yield self._pointer(((x1 + x2) // 2, (y1 + y2) // 2))
+            yield self._pointer((x2, y2))
+        yield steps.Wait(PAUSE_S)
+        self.held = Button.NONE
+        yield self._pointer(path[-1])
+
+    @staticmethod
+    def _with(keys: tuple[int, ...], inner: list[Step]) -> Iterator[Step]:
+        yield from (Key(keysym, down=True) for keysym in keys)
+        yield from inner
+        yield from (Key(keysym, down=False) for keysym in reversed(keys))
+
+
+def _simple(action: Write | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
+    match action:
+        case Write(text):
+            return steps.Type(text)
+        case Rest(seconds):
+            return steps.Wait(seconds)
+        case WhereIs():
+            return steps.CursorPosition()
+        case Copy(text):
+            return steps.Clipboard(text)
+        case Paste():
+            return steps.ReadClipboard()
+        case _:
+            return steps.Open(action.url)

@@ -1,0 +1,135 @@
+"""The actions of the computer tool of the other large vendor, known by their field `type` (its ComputerAction: click,
+double_click, drag, keypress, move, screenshot, scroll, type, wait), and two that hosted browsers have: goto and press.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from greenroom.core.actions import actions
+from greenroom.core.actions.actions import Action, Button, Point
+from greenroom.core.actions.keys import MOST_KEYS, chord_of, keysym_of
+from greenroom.core.actions.limits import MOST_NOTCHES, checked_text, web_address
+
+PIXELS_A_NOTCH: Final = 100
+"""What a page scrolls when the wheel turns by one notch; this dialect counts in pixels."""
+WAIT_S: Final = 2.0
+"""`wait` of this dialect does not say how long."""
+
+_BUTTONS: Final = {
+    "left": Button.LEFT,
+    "right": Button.RIGHT,
+    "wheel": Button.MIDDLE,
+    "middle": Button.MIDDLE,
+}
+_KEYS: Final = {"back": "XF86Back", "forward": "XF86Forward"}
+"""Buttons that RFB has no place for; keys mean the same to browsers and file managers."""
+Keys = Annotated[list[str], Meta(max_length=MOST_KEYS)]
+Pixels = Annotated[int, Meta(ge=-MOST_NOTCHES * PIXELS_A_NOTCH, le=MOST_NOTCHES * PIXELS_A_NOTCH)]
+
+
+def _held(keys: list[str]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(keysym_of(key) for key in keys))
+
+
+def _notches(pixels: int) -> int:
+    whole = -(-abs(pixels) // PIXELS_A_NOTCH)
+    return whole if pixels > 0 else -whole
+
+
+class _Place(Struct, frozen=True, forbid_unknown_fields=True):
+    x: int
+    y: int
+
+
+class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    pass
+
+
+class _Placed(_Verb, frozen=True):
+    x: int
+    y: int
+    keys: Keys = []
+
+    @property
+    def at(self) -> Point:
+        return Point(self.x, self.y, "x, y")
+
+
+class _Click(_Placed, frozen=True, tag="click"):
+    button: Literal["left", "right", "wheel", "middle", "back", "forward"] = "left"
+
+    def meaning(self) -> Action:
+        if self.button in _KEYS:
+            return actions.Press((_held([*self.keys, _KEYS[self.button]]),))
+        return actions.Click(_BUTTONS[self.button], self.at, keys=_held(self.keys))
+
+
+class _DoubleClick(_Placed, frozen=True, tag="double_click"):
+    def meaning(self) -> Action:
+        return actions.Click(Button.LEFT, self.at, 2, _held(self.keys))
+
+
+class _Move(_Placed, frozen=True, tag="move"):
+    def meaning(self) -> Action:
+        return actions.Move(self.at, _held(self.keys))
+
+
+class _Scroll(_Placed, frozen=True, tag="scroll", kw_only=True):
+    scroll_x: Pixels = 0
+    scroll_y: Pixels = 0
+
+    def meaning(self) -> Action:
+        return actions.Scroll(_notches(self.scroll_x), _notches(self.scroll_y), self.at, _held(self.keys))
+
+
+class _Drag(_Verb, frozen=True, tag="drag"):
+    path: Annotated[list[_Place], Meta(min_length=2, max_length=1000)]
+    keys: Keys = []
+
+    def meaning(self) -> Action:
+        points = (Point(place.x, place.y, f"path[{index}]") for index, place in enumerate(self.path))
+        return actions.Drag(tuple(points), _held(self.keys))
+
+
+class _Keypress(_Verb, frozen=True, tag="keypress"):
+    keys: Annotated[Keys, Meta(min_length=1)]
+
+    def meaning(self) -> Action:
+        return actions.Press((_held(self.keys),))
+
+
+class _Type(_Verb, frozen=True, tag="type"):
+    text: str
+
+    def meaning(self) -> Action:
+        return actions.Write(checked_text(self.text))
+
+
+class _Wait(_Verb, frozen=True, tag="wait"):
+    def meaning(self) -> Action:
+        return actions.Rest(WAIT_S)
+
+
+class _Screenshot(_Verb, frozen=True, tag="screenshot"):
+    def meaning(self) -> Action:
+        return actions.Look()
+
+
+class _GoTo(_Verb, frozen=True, tag="goto"):
+    url: str
+
+    def meaning(self) -> Action:
+        return actions.GoTo(web_address(self.url))
+
+
+class _Press(_Verb, frozen=True, tag="press"):
+    key: str
+
+    def meaning(self) -> Action:
+        return actions.Press((chord_of(self.key),))
+
+
+Verb = _Click | _DoubleClick | _Move | _Scroll | _Drag | _Keypress | _Type | _Wait | _Screenshot | _GoTo | _Press

@@ -1,0 +1,160 @@
+"""What clients send becomes actions, or a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.actions import actions as a
+from greenroom.core.actions.actions import Action, Button, Point
+from greenroom.core.actions.dialects import VERBS, parse
+from greenroom.core.errors import Invalid
+
+CTRL, SHIFT, S = 0xFFE3, 0xFFE1, ord("s")
+AT = Point(3, 4, "coordinate")
+XY = Point(3, 4, "x, y")
+
+MEANINGS: list[tuple[dict[str, Any], Action]] = [
+    ({"action": "key", "text": "ctrl+s"}, a.Press(((CTRL, S),))),
+    ({"action": "key", "text": "Tab Return"}, a.Press(((0xFF09,), (0xFF0D,)))),
+    ({"action": "hold_key", "text": "shift", "duration": 1.5}, a.Press(((SHIFT,),), 1.5)),
+    ({"action": "type", "text": "Grüße"}, a.Write("Grüße")),
+    ({"action": "mouse_move", "coordinate": [3, 4]}, a.Move(AT)),
+    ({"action": "left_click"}, a.Click(Button.LEFT)),
+    ({"action": "left_click", "coordinate": [3, 4], "text": "ctrl"}, a.Click(Button.LEFT, AT, 1, (CTRL,))),
+    ({"action": "left_click", "coordinate": [3, 4], "text": None}, a.Click(Button.LEFT, AT)),
+    ({"action": "right_click", "coordinate": [3, 4]}, a.Click(Button.RIGHT, AT)),
+    ({"action": "middle_click", "coordinate": [3, 4]}, a.Click(Button.MIDDLE, AT)),
+    ({"action": "double_click", "coordinate": [3, 4]}, a.Click(Button.LEFT, AT, 2)),
+    ({"action": "triple_click", "coordinate": [3, 4]}, a.Click(Button.LEFT, AT, 3)),
+    (
+        {"action": "left_click_drag", "start_coordinate": [1, 2], "coordinate": [3, 4]},
+        a.Drag((Point(1, 2, "start_coordinate"), AT)),
+    ),
+    ({"action": "left_click_drag", "coordinate": [3, 4]}, a.Drag((AT,))),
+    ({"action": "left_mouse_down"}, a.Hold(True)),
+    ({"action": "left_mouse_up", "coordinate": [3, 4]}, a.Hold(False, AT)),
+    ({"action": "left_mouse_down", "coordinate": [3, 4]}, a.Hold(True, AT)),
+    ({"action": "left_mouse_up"}, a.Hold(False)),
+    ({"action": "scroll", "coordinate": [3, 4], "scroll_direction": "up", "scroll_amount": 5}, a.Scroll(0, -5, AT)),
+    (
+        {"action": "scroll", "scroll_direction": "right", "scroll_amount": 2, "text": "shift"},
+        a.Scroll(2, 0, None, (SHIFT,)),
+    ),
+    ({"action": "wait", "duration": 2}, a.Rest(2)),
+    ({"action": "screenshot"}, a.Look()),
+    ({"action": "cursor_position"}, a.WhereIs()),
+    ({"action": "zoom", "region": [1, 2, 3, 4]}, a.Look((Point(1, 2, "region"), Point(3, 4, "region")))),
+    ({"action": "set_clipboard", "text": "x"}, a.Copy("x")),
+    ({"action": "get_clipboard"}, a.Paste()),
+    ({"action": "open_address", "url": "https://a.example/?q=1"}, a.GoTo("https://a.example/?q=1")),
+    ({"type": "click", "button": "right", "x": 3, "y": 4}, a.Click(Button.RIGHT, XY)),
+    ({"type": "click", "button": "back", "x": 3, "y": 4}, a.Press(((0x1008FF26,),))),
+    ({"type": "double_click", "x": 3, "y": 4, "keys": ["SHIFT"]}, a.Click(Button.LEFT, XY, 2, (SHIFT,))),
+    ({"type": "move", "x": 3, "y": 4}, a.Move(XY)),
+    ({"type": "scroll", "x": 3, "y": 4, "scroll_x": 0, "scroll_y": 250}, a.Scroll(0, 3, XY)),
+    ({"type": "scroll", "x": 3, "y": 4, "scroll_x": -1, "scroll_y": 0}, a.Scroll(-1, 0, XY)),
+    (
+        {"type": "drag", "path": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]},
+        a.Drag((Point(1, 2, "path[0]"), Point(3, 4, "path[1]"))),
+    ),
+    ({"type": "keypress", "keys": ["CTRL", "s"]}, a.Press(((CTRL, S),))),
+    ({"type": "type", "text": "x"}, a.Write("x")),
+    ({"type": "wait"}, a.Rest(2)),
+    ({"type": "screenshot"}, a.Look()),
+    ({"type": "goto", "url": "http://a.example"}, a.GoTo("http://a.example")),
+    ({"type": "press", "key": "Enter"}, a.Press(((0xFF0D,),))),
+]
+
+
+@pytest.mark.parametrize(("item", "meaning"), MEANINGS, ids=lambda value: str(value)[:60])
+def test_an_item_means_an_action(item: dict[str, Any], meaning: Action) -> None:
+    assert parse([item]) == [meaning]
+
+
+def test_every_verb_has_an_example() -> None:
+    shown = {(field, item[field]) for item, _ in MEANINGS for field in item if field in VERBS}
+    assert shown == {(field, verb) for field, verbs in VERBS.items() for verb in verbs}
+
+
+REFUSED: list[tuple[object, str]] = [
+    (7, "actions[1]: this is no action"),
+    ({}, "actions[1]: `action` is missing; it is one of key"),
+    ({"action": ["x"]}, "actions[1]: `action` is missing"),
+    ({"action": "left_klick"}, "actions[1].action: there is no action 'left_klick'; did you mean left_click"),
+    ({"type": "qqq"}, "actions[1].type: there is no action 'qqq'; did you mean click or"),
+    ({"action": "left_click", "coordinate": [1, "2"]}, "actions[1].coordinate[1]: expected `int`, got `str`."),
+    ({"action": "left_click", "x": 1}, "actions[1]: object contains unknown field `x`."),
+    ({"action": "key"}, "actions[1]: object missing required field `text`."),
+    ({"action": "key", "text": "Retrun"}, "actions[1]: there is no key 'Retrun'; did you mean Return"),
+    ({"action": "wait", "duration": 31}, "actions[1].duration: expected `float` <= 30.0."),
+    ({"action": "type", "text": "x" * 1_000_001}, "actions[1]: the text has 1000001 bytes; at most 1000000"),
+    ({"action": "type", "text": "\ud800"}, "actions[1]: the text has half of a surrogate pair"),
+    ({"action": "open_address", "url": "file:///etc/passwd"}, "actions[1]: a web address begins with http"),
+    ({"action": "open_address", "url": "https://[x"}, "actions[1]: this is no web address"),
+    ({"action": "open_address", "url": "https://a.example/" + "x" * 8000}, "actions[1]: the address has 8018 char"),
+    ({"type": "click", "selector": "#a"}, "actions[1]: elements of a page are reached by the DevTools"),
+    ({"type": "drag", "path": [{"x": 1, "y": 1}]}, "actions[1].path: expected `array` of length >= 2."),
+    ({"type": "keypress", "keys": []}, "actions[1].keys: expected `array` of length >= 1."),
+]
+
+
+@pytest.mark.parametrize(("item", "sentence"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_is_refused_is_named(item: object, sentence: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        parse([{"action": "screenshot"}, item])
+    assert refusal.value.message.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("items", "sentence"),
+    [
+        ([{"action": "screenshot"}] * 101, "actions: there are 101; at most 100"),
+        ([{"action": "wait", "duration": 25}] * 3, "actions: they wait 75 s together; at most 60 s"),
+        ([{"action": "hold_key", "text": "a", "duration": 21}] * 3, "actions: they wait 63 s together"),
+        ([{"action": "type", "text": "x" * 600_000}] * 2, "actions: their texts have 1200000 bytes together"),
+    ],
+)
+def test_a_batch_is_bounded(items: list[object], sentence: str) -> None:
+    with pytest.raises(Invalid, match=sentence):
+        parse(items)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+FIELDS = [
+    "text",
+    "coordinate",
+    "start_coordinate",
+    "duration",
+    "region",
+    "url",
+    "x",
+    "y",
+    "keys",
+    "key",
+    "path",
+    "button",
+]
+ITEMS = st.one_of(
+    st.builds(
+        lambda field, verb, rest: {**rest, field: verb},
+        st.sampled_from(sorted(VERBS)),
+        st.sampled_from(sorted({verb for verbs in VERBS.values() for verb in verbs})) | JSON,
+        st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4),
+    ),
+    JSON,
+)
+
+
+@given(st.lists(ITEMS, max_size=5))
+def test_any_json_is_read_or_refused(items: list[object]) -> None:
+    with contextlib.suppress(Invalid):
+        assert len(parse(items)) == len(items)
