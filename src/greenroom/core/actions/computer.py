@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 from greenroom.core.actions import actions
 from greenroom.core.actions.actions import Action, Button, Point
 from greenroom.core.actions.keys import chord_of, chords_of
-from greenroom.core.actions.limits import MOST_NOTCHES, MOST_SECONDS, checked_text, web_address
+from greenroom.core.actions.limits import MOST_NOTCHES, MOST_SECONDS, Coordinate, checked_text, web_address
 
-Pair = tuple[int, int]
+Pair = tuple[Coordinate, Coordinate]
 Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
 Notches = Annotated[int, Meta(ge=0, le=MOST_NOTCHES)]
 
@@ -154,7 +154,7 @@ class _CursorPosition(_Verb, frozen=True, tag="cursor_position"):
 class _Zoom(_Verb, frozen=True, tag="zoom"):
     """`region` is [x1, y1, x2, y2]; the answer has all of its pixels."""
 
-    region: tuple[int, int, int, int]
+    region: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
     def meaning(self) -> Action:
         left, top, right, bottom = self.region

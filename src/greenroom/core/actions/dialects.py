@@ -15,6 +15,12 @@ from greenroom.core.actions.actions import Action, Copy, Press, Rest, Write
 from greenroom.core.actions.limits import MOST_ACTIONS, MOST_SECONDS_TOGETHER, MOST_TEXT_BYTES
 from greenroom.core.errors import Invalid
 
+_WRITTEN: Final = ("text", "keys", "key", "url")
+"""Fields that are read further than their type; no action has two of them."""
+_ELEMENTS: Final = frozenset(("selector", "xpath", "ref", "element"))
+"""Fields that name an element of a page."""
+MOST_SHOWN: Final = 200
+"""Characters of a reason, which may repeat names that the client made up."""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
     for field, union in (("action", computer.Verb), ("type", vendor.Verb))
@@ -45,15 +51,16 @@ def _read(item: object, where: str) -> Action:
         raise Invalid(f'{where}: this is no action; one looks like {{"action": "left_click", "coordinate": [x, y]}}.')
     # Clients send null for what they leave out.
     fields = {name: value for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
-    if "selector" in fields:
-        raise Invalid(f"{where}: elements of a page are reached by the DevTools protocol at `urls.cdp` of the lease.")
+    for name in _ELEMENTS & fields.keys():
+        raise Invalid(f"{where}.{name}: elements of a page are reached by DevTools, at `urls.cdp` of the lease.")
     field = "action" if "action" in fields else "type"
     verb, verbs = fields.get(field), VERBS[field]
     if not isinstance(verb, str):
         raise Invalid(f"{where}: `action` is missing; it is one of {', '.join(VERBS['action'])}.")
     if verb not in verbs:
-        near = difflib.get_close_matches(verb[:40], verbs, n=3, cutoff=0.5) or verbs
-        raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; did you mean {' or '.join(near)}?")
+        near = difflib.get_close_matches(verb[:40], verbs, n=3, cutoff=0.5)
+        instead = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(verbs)}."
+        raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {instead}")
     try:
         read: computer.Verb | vendor.Verb = (
             msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, vendor.Verb)
@@ -61,9 +68,12 @@ def _read(item: object, where: str) -> Action:
         return read.meaning()
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
-        raise Invalid(f"{where}{path.rstrip('`')}: {reason[:1].lower()}{reason[1:]}.") from error
+        raise Invalid(f"{where}{path.rstrip('`')}: {reason[:1].lower()}{reason[1:MOST_SHOWN]}.") from error
+    except UnicodeEncodeError as error:
+        raise Invalid(f"{where}: a name in it has half of a surrogate pair, which is no character.") from error
     except Invalid as error:
-        raise Invalid(f"{where}: {error.message}") from error
+        written = next(name for name in _WRITTEN if name in fields)
+        raise Invalid(f"{where}.{written}: {error.message}") from error
 
 
 def _seconds(action: Action) -> float:

@@ -10,6 +10,8 @@ from greenroom.core.errors import Invalid
 
 MOST_KEYS: Final = 8
 """So many keys are held at once."""
+MOST_CHORDS: Final = 100
+"""So many chords follow each other in one action."""
 
 _BLOCKS: Final = {
     0x20: "space exclam quotedbl numbersign dollar percent ampersand apostrophe parenleft parenright asterisk plus "
@@ -144,9 +146,12 @@ def chord_of(text: str) -> tuple[int, ...]:
 
 
 def chords_of(text: str) -> tuple[tuple[int, ...], ...]:
-    """The chords of a text, one after another: `ctrl+a Delete`.
+    """The chords of a text, one after another: `ctrl+a Delete`. In `ctrl + a` the spaces do not count.
 
     Raises:
-        Invalid: as `chord_of`.
+        Invalid: as `chord_of`, or there are more than 100 chords.
     """
-    return tuple(chord_of(part) for part in text.split()) or (chord_of(text),)
+    parts = re.sub(r"(?<=\S) +\+ +(?=\S)", "+", text).split()
+    if len(parts) > MOST_CHORDS:
+        raise Invalid(f"{len(parts)} chords follow each other; at most {MOST_CHORDS} can, send them in parts.")
+    return tuple(chord_of(part) for part in parts) or (chord_of(text),)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
+
+from msgspec import Meta
 
 from greenroom.core.errors import Invalid
 
@@ -13,8 +15,11 @@ MOST_SECONDS: Final = 30.0
 MOST_SECONDS_TOGETHER: Final = 60.0
 MOST_TEXT_BYTES: Final = 1_000_000
 MOST_NOTCHES: Final = 100
+MOST_PIXELS: Final = 1_000_000
+"""A coordinate this far from the screen is no coordinate."""
 MOST_ADDRESS: Final = 8000
 """Characters of a web address."""
+Coordinate = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]
 
 
 def checked_text(text: str) -> str:
@@ -40,9 +45,10 @@ def web_address(url: str) -> str:
     """
     try:
         parts = urlsplit(checked_text(url))
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise Invalid(f"this is no web address: {error}.") from error
-    if parts.scheme not in {"http", "https"} or not parts.netloc or not url.isprintable() or " " in url:
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable() or " " in url:
         raise Invalid("a web address begins with http:// or https://, has a host, and has no spaces.")
     if len(url) > MOST_ADDRESS:
         raise Invalid(f"the address has {len(url)} characters; at most {MOST_ADDRESS} are taken.")

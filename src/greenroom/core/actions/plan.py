@@ -42,20 +42,22 @@ class Size:
 
 
 def plan(
-    actions: Sequence[Action], screen: Size, pointer: tuple[int, int], display: Size | None = None
+    actions: Sequence[Action],
+    screen: Size,
+    pointer: tuple[int, int],
+    display: Size | None = None,
+    held: Button = Button.NONE,
 ) -> list[list[Step]]:
     """The steps of each action. With `display` all coordinates are those of a screen of that size.
 
-    A button that is held stays so during the actions that follow, and is let go of with the last one.
+    The left button stays held from `left_mouse_down` to `left_mouse_up`, also where these come with different
+    requests: `held` is what an earlier one left held. All else that an action presses it lets go of.
 
     Raises:
         Invalid: a coordinate is outside the screen; the sentence names the action.
     """
-    planner = _Planner(screen, display or screen, pointer)
-    planned = [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]
-    if planned and planner.held:
-        planned[-1].append(Pointer(0, *planner.pointer))
-    return planned
+    planner = _Planner(screen, display or screen, pointer, held)
+    return [list(planner.steps(action, f"actions[{index}]")) for index, action in enumerate(actions)]
 
 
 def shown_at(x: int, y: int, screen: Size, display: Size) -> tuple[int, int]:
@@ -64,11 +66,11 @@ def shown_at(x: int, y: int, screen: Size, display: Size) -> tuple[int, int]:
 
 
 class _Planner:
-    def __init__(self, screen: Size, display: Size, pointer: tuple[int, int]) -> None:
+    def __init__(self, screen: Size, display: Size, pointer: tuple[int, int], held: Button) -> None:
         self._screen = screen
         self._display = display
         self.pointer = pointer
-        self.held = Button.NONE
+        self.held = held
 
     def steps(self, action: Action, where: str) -> Iterator[Step]:
         match action:
@@ -132,6 +134,7 @@ class _Planner:
         return Pointer(int(self.held), *place)
 
     def _clicks(self, button: Button, times: int) -> list[Step]:
+        self.held &= ~button  # a click ends with its button up, also where it was held before
         return [Pointer(int(mask), *self.pointer) for _ in range(times) for mask in (self.held | button, self.held)]
 
     def _drag(self, path: list[tuple[int, int]]) -> Iterator[Step]:

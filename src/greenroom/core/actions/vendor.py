@@ -1,5 +1,5 @@
 """The actions of the computer tool of the other large vendor, known by their field `type` (its ComputerAction: click,
-double_click, drag, keypress, move, screenshot, scroll, type, wait), and two that hosted browsers have: goto and press.
+double_click, drag, keypress, move, screenshot, scroll, type, wait), and of hosted browsers goto, navigate, press.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from greenroom.core.actions import actions
 from greenroom.core.actions.actions import Action, Button, Point
 from greenroom.core.actions.keys import MOST_KEYS, chord_of, keysym_of
-from greenroom.core.actions.limits import MOST_NOTCHES, checked_text, web_address
+from greenroom.core.actions.limits import MOST_NOTCHES, Coordinate, checked_text, web_address
 
 PIXELS_A_NOTCH: Final = 100
 """What a page scrolls when the wheel turns by one notch; this dialect counts in pixels."""
@@ -31,7 +31,9 @@ Pixels = Annotated[int, Meta(ge=-MOST_NOTCHES * PIXELS_A_NOTCH, le=MOST_NOTCHES 
 
 
 def _held(keys: list[str]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(keysym_of(key) for key in keys))
+    # Clients of this dialect write CTRL, C for what is ctrl+c elsewhere, not ctrl+shift+c.
+    together = len(keys) > 1
+    return tuple(dict.fromkeys(keysym_of(key.lower() if together and len(key) == 1 else key) for key in keys))
 
 
 def _notches(pixels: int) -> int:
@@ -40,8 +42,8 @@ def _notches(pixels: int) -> int:
 
 
 class _Place(Struct, frozen=True, forbid_unknown_fields=True):
-    x: int
-    y: int
+    x: Coordinate
+    y: Coordinate
 
 
 class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -49,8 +51,8 @@ class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
 
 
 class _Placed(_Verb, frozen=True):
-    x: int
-    y: int
+    x: Coordinate
+    y: Coordinate
     keys: Keys = []
 
     @property
@@ -125,6 +127,10 @@ class _GoTo(_Verb, frozen=True, tag="goto"):
         return actions.GoTo(web_address(self.url))
 
 
+class _Navigate(_GoTo, frozen=True, tag="navigate"):
+    pass
+
+
 class _Press(_Verb, frozen=True, tag="press"):
     key: str
 
@@ -132,4 +138,17 @@ class _Press(_Verb, frozen=True, tag="press"):
         return actions.Press((chord_of(self.key),))
 
 
-Verb = _Click | _DoubleClick | _Move | _Scroll | _Drag | _Keypress | _Type | _Wait | _Screenshot | _GoTo | _Press
+Verb = (
+    _Click
+    | _DoubleClick
+    | _Move
+    | _Scroll
+    | _Drag
+    | _Keypress
+    | _Type
+    | _Wait
+    | _Screenshot
+    | _GoTo
+    | _Navigate
+    | _Press
+)

@@ -67,6 +67,9 @@ MEANINGS: list[tuple[dict[str, Any], Action]] = [
     ({"type": "wait"}, a.Rest(2)),
     ({"type": "screenshot"}, a.Look()),
     ({"type": "goto", "url": "http://a.example"}, a.GoTo("http://a.example")),
+    ({"type": "navigate", "url": "http://a.example"}, a.GoTo("http://a.example")),
+    ({"type": "keypress", "keys": ["CTRL", "S"]}, a.Press(((CTRL, S),))),
+    ({"type": "keypress", "keys": ["S"]}, a.Press(((ord("S"),),))),
     ({"type": "press", "key": "Enter"}, a.Press(((0xFF0D,),))),
 ]
 
@@ -86,18 +89,28 @@ REFUSED: list[tuple[object, str]] = [
     ({}, "actions[1]: `action` is missing; it is one of key"),
     ({"action": ["x"]}, "actions[1]: `action` is missing"),
     ({"action": "left_klick"}, "actions[1].action: there is no action 'left_klick'; did you mean left_click"),
-    ({"type": "qqq"}, "actions[1].type: there is no action 'qqq'; did you mean click or"),
+    ({"type": "qqq"}, "actions[1].type: there is no action 'qqq'; it is one of click, "),
     ({"action": "left_click", "coordinate": [1, "2"]}, "actions[1].coordinate[1]: expected `int`, got `str`."),
     ({"action": "left_click", "x": 1}, "actions[1]: object contains unknown field `x`."),
     ({"action": "key"}, "actions[1]: object missing required field `text`."),
-    ({"action": "key", "text": "Retrun"}, "actions[1]: there is no key 'Retrun'; did you mean Return"),
+    ({"action": "key", "text": "Retrun"}, "actions[1].text: there is no key 'Retrun'; did you mean Return"),
     ({"action": "wait", "duration": 31}, "actions[1].duration: expected `float` <= 30.0."),
-    ({"action": "type", "text": "x" * 1_000_001}, "actions[1]: the text has 1000001 bytes; at most 1000000"),
-    ({"action": "type", "text": "\ud800"}, "actions[1]: the text has half of a surrogate pair"),
-    ({"action": "open_address", "url": "file:///etc/passwd"}, "actions[1]: a web address begins with http"),
-    ({"action": "open_address", "url": "https://[x"}, "actions[1]: this is no web address"),
-    ({"action": "open_address", "url": "https://a.example/" + "x" * 8000}, "actions[1]: the address has 8018 char"),
-    ({"type": "click", "selector": "#a"}, "actions[1]: elements of a page are reached by the DevTools"),
+    ({"action": "type", "text": "x" * 1_000_001}, "actions[1].text: the text has 1000001 bytes; at most 1000000"),
+    ({"action": "type", "text": "\ud800"}, "actions[1].text: the text has half of a surrogate pair"),
+    ({"action": "open_address", "url": "file:///etc/passwd"}, "actions[1].url: a web address begins with http"),
+    ({"action": "open_address", "url": "https://[x"}, "actions[1].url: this is no web address"),
+    ({"action": "open_address", "url": "https://:80/"}, "actions[1].url: a web address begins"),
+    ({"action": "open_address", "url": "https://a:99999/"}, "actions[1].url: this is no web address: Port out of"),
+    ({"action": "key", "text": "a " * 101}, "actions[1].text: 101 chords follow each other; at most 100 can"),
+    ({"action": "wait", "duration": float("nan")}, "actions[1].duration: expected `float` >= 0.0."),
+    ({"action": "left_click", "\ud800": 1}, "actions[1]: a name in it has half of a surrogate pair"),
+    ({"type": "click", "button": "\ud800", "x": 1, "y": 1}, "actions[1]: a name in it has half of a surrogate"),
+    ({"action": "left_click", "coordinate": [10**400, 1]}, "actions[1].coordinate"),
+    ({"type": "keypress", "keys": ["CTRL", "Excape"]}, "actions[1].keys: there is no key 'Excape'"),
+    ({"type": "press", "key": ""}, "actions[1].key: no key is named"),
+    ({"type": "click", "ref": "e7"}, "actions[1].ref: elements of a page are reached by DevTools, at `urls.cdp`"),
+    ({"action": "open_address", "url": "https://a.example/" + "x" * 8000}, "actions[1].url: the address has 8018 char"),
+    ({"type": "click", "selector": "#a"}, "actions[1].selector: elements of a page are reached by DevTools"),
     ({"type": "drag", "path": [{"x": 1, "y": 1}]}, "actions[1].path: expected `array` of length >= 2."),
     ({"type": "keypress", "keys": []}, "actions[1].keys: expected `array` of length >= 1."),
 ]
@@ -124,9 +137,10 @@ def test_a_batch_is_bounded(items: list[object], sentence: str) -> None:
         parse(items)
 
 
+TEXT = st.text(st.characters() | st.just("\ud800"))  # JSON can have half of a surrogate pair
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=8,
 )
 FIELDS = [
@@ -148,7 +162,7 @@ ITEMS = st.one_of(
         lambda field, verb, rest: {**rest, field: verb},
         st.sampled_from(sorted(VERBS)),
         st.sampled_from(sorted({verb for verbs in VERBS.values() for verb in verbs})) | JSON,
-        st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4),
+        st.dictionaries(st.sampled_from(FIELDS) | TEXT, JSON, max_size=4),
     ),
     JSON,
 )

@@ -62,6 +62,7 @@ def test_a_chord_is_split_at_its_plus(text: str, chord: tuple[int, ...]) -> None
 
 def test_chords_follow_each_other() -> None:
     assert chords_of("ctrl+a Delete") == ((0xFFE3, 0x61), (0xFFFF,))
+    assert chords_of("ctrl + s + a") == ((0xFFE3, 0x73, 0x61),)
     assert chords_of(" ") == ((0x20,),)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.actions import steps
+from greenroom.core.actions.actions import Button
 from greenroom.core.actions.dialects import parse
 from greenroom.core.actions.plan import PAUSE_S, Size, plan, shown_at
 from greenroom.core.actions.steps import Key, Pointer, Step
@@ -18,8 +19,8 @@ SCREEN = Size(1280, 800)
 CTRL = 0xFFE3
 
 
-def planned(*items: dict[str, Any], display: Size | None = None) -> list[list[Step]]:
-    return plan(parse(items), SCREEN, (5, 6), display)
+def planned(*items: dict[str, Any], display: Size | None = None, held: Button = Button.NONE) -> list[list[Step]]:
+    return plan(parse(items), SCREEN, (5, 6), display, held)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +86,18 @@ def test_a_button_is_held_until_it_is_let_go_of() -> None:
     )
 
 
-def test_a_button_is_let_go_of_with_the_batch() -> None:
-    assert planned({"action": "left_mouse_down"}, {"action": "wait", "duration": 1})[-1] == [
-        steps.Wait(1),
-        Pointer(0, 5, 6),
+def test_a_button_is_held_from_one_request_to_the_next() -> None:
+    assert planned({"action": "left_mouse_down"}) == [[Pointer(0, 5, 6), Pointer(1, 5, 6)]]
+    assert planned({"action": "mouse_move", "coordinate": [1, 2]}, held=Button.LEFT) == [[Pointer(1, 1, 2)]]
+    assert planned({"action": "left_mouse_up"}, held=Button.LEFT) == [[Pointer(1, 5, 6), Pointer(0, 5, 6)]]
+
+
+def test_a_click_lets_go_of_its_button_and_leaves_others_held() -> None:
+    wheel = {"action": "scroll", "scroll_direction": "up", "scroll_amount": 1}
+    assert planned(wheel, {"action": "left_click"}, wheel, held=Button.LEFT) == [
+        [Pointer(1, 5, 6), Pointer(9, 5, 6), Pointer(1, 5, 6)],
+        [Pointer(1, 5, 6), Pointer(1, 5, 6), Pointer(0, 5, 6)],
+        [Pointer(0, 5, 6), Pointer(8, 5, 6), Pointer(0, 5, 6)],
     ]
 
 
@@ -171,7 +180,8 @@ def test_nothing_stays_held_and_nothing_leaves_the_screen(items: list[dict[str, 
         return
     held: set[int] = set()
     buttons = 0
-    for done in batch:
+    left = 0  # what left_mouse_down holds
+    for item, done in zip(items, batch, strict=True):
         for step in done:
             match step:
                 case Key(keysym, down):
@@ -181,5 +191,12 @@ def test_nothing_stays_held_and_nothing_leaves_the_screen(items: list[dict[str, 
                     assert y in range(SCREEN.height)
                 case _:
                     pass
+        match item.get("action", item.get("type")):
+            case "left_mouse_down":
+                left = 1
+            case "left_mouse_up" | "left_click" | "triple_click" | "left_click_drag" | "drag":
+                left = 0
+            case _:
+                pass
         assert not held
-    assert not buttons
+        assert buttons == left
