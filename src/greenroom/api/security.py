@@ -43,6 +43,9 @@ class Caller:
     owner_id: str | None = None
     """The responsible user: the caller, or the user who made the API key; None = the installation's own key."""
     expires: datetime | None = None
+    max_leases: int | None = None
+    """Whether the API key has a limit of leases; as of when it was shown."""
+    max_lease_s: int | None = None
     must_change_password: bool = False
     """They logged in with a one-time password, and must change it first (setting `require_password_change`)."""
 
@@ -217,7 +220,15 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
     granted = read_only(key.permissions) if key.read_only else expanded(key.permissions)
     if key.created_by is not None:
         granted = bounded(granted, key.owner_permissions)
-    return Caller("key", granted, key_id=key.key_id, owner_id=key.created_by, expires=key.expires)
+    return Caller(
+        "key",
+        granted,
+        key_id=key.key_id,
+        owner_id=key.created_by,
+        expires=key.expires,
+        max_leases=key.max_leases,
+        max_lease_s=key.max_lease_s,
+    )
 
 
 def basic_credentials(authorization: str) -> tuple[str, str]:

@@ -159,6 +159,12 @@ class SessionLimit(Refused):
     code = "session-limit"
 
 
+class LeaseLimit(Refused):
+    """The limit of leases for this API key is reached; release one first."""
+
+    code = "lease-limit"
+
+
 class WrongState(Refused):
     """The session is not in a state in which this can be done."""
 

@@ -111,6 +111,35 @@ async def test_policies_of_leases_are_deleted_after_their_last_session(ada: Clie
     assert (await prune(db, keep))["filter_policies"] == 1
 
 
+async def test_an_api_key_holds_no_more_leases_than_it_may(
+    admin: Client, ada: Client, with_key: MakeClient, friendly_name: str
+):
+    ada_id = await ada.own_id()
+    program = await with_key("global_admin", max_leases=2, max_lease_s=HOUR)
+    body = {"workspace": friendly_name, "seconds": HOUR, "user_id": ada_id}
+    answers = await asyncio.gather(*(program.post(LEASES, json=body) for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409, 409, 409]
+    refusal = await program.refused(409, f"POST {LEASES}", body)
+    assert refusal == "lease-limit: This API key may hold 2 leases at a time (max_leases); release one first."
+    held = await program.read(LEASES)
+    assert (await program.delete(f"{LEASES}/{held[0]['lease_id']}")).status_code == 204
+    await program.make(LEASES, **body)
+    too_long = "Leases of this API key may last 3600 s (max_lease_s), not 7200 s."
+    assert await program.refused(422, f"POST {LEASES}", body | {"seconds": 2 * HOUR}) == f"invalid: {too_long}"
+    longer = await program.refused(422, f"PATCH {LEASES}/{held[1]['lease_id']}", {"seconds": 2 * HOUR})
+    assert longer == f"invalid: {too_long}"
+
+
+async def test_a_lease_that_was_refused_does_not_count(ada: Client, with_key: MakeClient, friendly_name: str):
+    ada_id = await ada.own_id()
+    program = await with_key("global_admin", max_leases=1)
+    body = {"workspace": friendly_name, "seconds": HOUR, "user_id": ada_id}
+    await program.refused(422, f"POST {LEASES}", body | {"options": {"persistent_profile_mode": "Reset"}})
+    first = await program.post(LEASES, json=body, headers={"Idempotency-Key": "once"})
+    again = await program.post(LEASES, json=body, headers={"Idempotency-Key": "once"})
+    assert (first.status_code, again.json()["lease_id"]) == (201, first.json()["lease_id"])
+
+
 async def test_its_token_opens_this_lease_alone(
     ada: Client, anonymous: Client, with_user: MakeClient, friendly_name: str
 ):

@@ -52,6 +52,8 @@ async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCre
             name=body.name,
             permissions=body.permissions,
             read_only=body.read_only,
+            max_leases=body.max_leases,
+            max_lease_s=body.max_lease_s,
             expires=body.expires,
             created_by=caller.owner_id,
         )

@@ -270,6 +270,8 @@ class KeyView(View):
     name: str
     permissions: list[str]
     read_only: bool
+    max_leases: int | None
+    max_lease_s: int | None
     enabled: bool
     created_by: UUID | None
     owner: Annotated[str | None, Field(description="who made it; it may never do more than they may")]
@@ -286,12 +288,20 @@ class KeyCreated(KeyView):
     api_key_secret: str
 
 
+MaxLeases = Annotated[int | None, Field(ge=0, le=100_000, description="it may hold at a time; null = without limit")]
+MaxLease = Annotated[
+    int | None, Field(ge=60, le=86400, description="seconds that its leases may last; null = without limit")
+]
+
+
 class KeyCreate(Body):
     """A new API key; no user gives it more than they have themselves."""
 
     name: Name
     permissions: Permissions = []
     read_only: Annotated[bool, Field(description="may only look")] = False
+    max_leases: MaxLeases = None
+    max_lease_s: MaxLease = None
     expires: Annotated[Time | None, Field(description="null = never")] = None
 
 
@@ -301,5 +311,7 @@ class KeyPatch(Body):
     name: Name = ""
     permissions: Permissions = []
     read_only: Annotated[bool, Field(description="may only look")] = False
+    max_leases: MaxLeases = None
+    max_lease_s: MaxLease = None
     enabled: Annotated[bool, Field(description="may be used")] = True
     expires: Annotated[Time | None, Field(description="null = never")] = None

@@ -21,9 +21,10 @@ from greenroom.core.errors import Invalid, NotFound, WrongState
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.web_filter.policy import narrowed, policy_in_force
+from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.lease import leases
+from greenroom.db.lease import leases, quotas
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
 from greenroom.db.workspace import filter_policies
@@ -62,37 +63,62 @@ async def create(
 
     Raises:
         Invalid, Forbidden, NotFound, SessionLimit, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
-            lease would last longer than its user's sessions may live.
+            lease would last longer than its user's sessions, or leases of the caller's API key, may live.
+        LeaseLimit: the caller's API key holds as many leases as it may.
     """
     user_id = service.launching_user(caller, body.user_id, caller.user_id or caller.owner_id)
     image_id = await find_image(leasing.db, body.workspace)
     if image_id is None:
         raise NotFound(f"There is no workspace {body.workspace}; `workspace` is its friendly name or its image_id.")
+    _require_short(body.seconds, caller.max_lease_s)
     options = body.options or LeaseOptions()
     filter_policy = await _filter_policy(leasing.db, user_id, image_id, options.egress)
-    launched = await leasing.launcher.launch_for(
-        caller,
-        LaunchRequest(
-            user_id=user_id,
-            image_id=image_id,
-            zone_id=str(options.zone_id) if options.zone_id else None,
-            gateway_zone=gateway_zone,
-            request_host=leasing.streams.request_host,
-            environment=dict(options.environment),
-            kasm_url=options.kasm_url,
-            persistent_profile_mode=options.persistent_profile_mode,
-            idempotency_key=idempotency_key,
-            lease_s=float(body.seconds),
-            filter_policy=filter_policy,
-        ),
+    request = LaunchRequest(
+        user_id=user_id,
+        image_id=image_id,
+        zone_id=str(options.zone_id) if options.zone_id else None,
+        gateway_zone=gateway_zone,
+        request_host=leasing.streams.request_host,
+        environment=dict(options.environment),
+        kasm_url=options.kasm_url,
+        persistent_profile_mode=options.persistent_profile_mode,
+        idempotency_key=idempotency_key,
+        lease_s=float(body.seconds),
+        filter_policy=filter_policy,
     )
-    lease_id = await leases.insert_lease(
-        leasing.db, launched.session_id, key_id=caller.key_id, holder=caller.name, tags=body.tags or []
-    )
+    lease_id = await _launch(leasing, caller, request, body.tags or [])
     lease = await leases.get_lease(leasing.db, lease_id)
     if body.wait_s and lease.status in _NOT_YET:
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
     return await granted(leasing, lease)
+
+
+async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, tags: leases.Tags) -> str:
+    """Launch the session and write its lease; returns the lease's id."""
+    reservation_id = None
+    if caller.key_id and caller.max_leases is not None:
+        reservation_id = await quotas.reserve(
+            leasing.db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key
+        )
+    try:
+        launched = await leasing.launcher.launch_for(caller, request)
+    except BaseException:
+        if reservation_id is not None:
+            await quotas.give_back(leasing.db, reservation_id)
+        raise
+    return await leases.insert_lease(
+        leasing.db,
+        launched.session_id,
+        key_id=caller.key_id,
+        holder=caller.name,
+        tags=tags,
+        reservation_id=reservation_id,
+    )
+
+
+def _require_short(seconds: int, most_s: int | None) -> None:
+    if most_s is not None and seconds > most_s:
+        raise Invalid(f"Leases of this API key may last {most_s} s (max_lease_s), not {seconds} s.")
 
 
 async def _filter_policy(
@@ -138,9 +164,11 @@ async def extend(leasing: Leasing, lease: Lease, seconds: int) -> None:
     """Move the deadline to so long from now.
 
     Raises:
-        Invalid: its user's sessions may not live so long.
+        Invalid: its user's sessions, or leases of its API key, may not live so long.
         WrongState: it is over.
     """
+    if lease.key_id is not None and (key := await find_key(leasing.db, lease.key_id)) is not None:
+        _require_short(seconds, key.max_lease_s)
     session = await views.get_session(leasing.db, lease.session_id)
     settings = await service.settings_of(leasing.db, session.user_id)
     allowed = clocks_of(settings, session.image_time_limit, session.image_friendly_name)

@@ -242,6 +242,8 @@ class ApiKey:
     name: str
     permissions: list[str]
     read_only: bool
+    max_leases: int | None
+    max_lease_s: int | None
     enabled: bool
     created_by: str | None
     created: datetime
@@ -254,7 +256,8 @@ class ApiKey:
 
 
 _KEY: Final[LiteralString] = (
-    "k.key_id, k.secret_hash, k.name, k.read_only, k.enabled, k.created_by::text, k.created, k.expires,"
+    "k.key_id, k.secret_hash, k.name, k.read_only, k.max_leases, k.max_lease_s, k.enabled, k.created_by::text,"
+    " k.created, k.expires,"
     ' ARRAY(SELECT p FROM unnest(k.permissions) p ORDER BY p COLLATE "C") AS permissions,'
     " k.last_used, u.username AS owner,"
     " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
@@ -318,22 +321,28 @@ async def insert_key(
     name: str,
     permissions: list[str],
     read_only: bool = False,
+    max_leases: int | None = None,
+    max_lease_s: int | None = None,
     expires: datetime | None = None,
     created_by: str | None = None,
 ) -> None:
     """Store a new key."""
     await connection.execute(
-        "INSERT INTO api_keys (key_id, secret_hash, name, permissions, read_only, expires, created_by)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (key_id, secret_hash, name, permissions, read_only, expires, created_by),
+        "INSERT INTO api_keys (key_id, secret_hash, name, permissions, read_only, max_leases, max_lease_s, expires,"
+        " created_by) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (key_id, secret_hash, name, permissions, read_only, max_leases, max_lease_s, expires, created_by),
     )
 
 
 async def update_key(connection: Connection, key: ApiKey) -> None:
-    """Store name, permissions, read_only, enabled and expires of `key`, after `lock_key`."""
+    """Store what can be changed of `key`, after `lock_key`."""
     await connection.execute(
-        "UPDATE api_keys SET name = %s, permissions = %s, read_only = %s, enabled = %s, expires = %s WHERE key_id = %s",
-        (key.name, key.permissions, key.read_only, key.enabled, key.expires, key.key_id),
+        "UPDATE api_keys SET name = %s, permissions = %s, read_only = %s, max_leases = %s, max_lease_s = %s,"
+        " enabled = %s, expires = %s WHERE key_id = %s",
+        (
+            *(key.name, key.permissions, key.read_only, key.max_leases, key.max_lease_s),
+            *(key.enabled, key.expires, key.key_id),
+        ),
     )
 
 

@@ -93,12 +93,17 @@ async def get_lease(db: Database, lease_id: str) -> Lease:
     return found(lease, "lease", lease_id)
 
 
-async def insert_lease(db: Database, session_id: str, *, key_id: str | None, holder: str, tags: Tags) -> str:
-    """Write down who holds a session; returns the lease's id, for a repeated request that of the first one."""
+async def insert_lease(
+    db: Database, session_id: str, *, key_id: str | None, holder: str, tags: Tags, reservation_id: str | None = None
+) -> str:
+    """Write down who holds a session, in place of the reservation (db.lease.quotas); returns the lease's id, for a
+    repeated request that of the first one.
+    """
     rows = await db.write(
-        "INSERT INTO leases (session_id, key_id, holder, tags) VALUES (%s, %s, %s, %s)"
+        "WITH made AS (DELETE FROM lease_reservations WHERE reservation_id = %s::uuid)"
+        " INSERT INTO leases (session_id, key_id, holder, tags) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (session_id) DO UPDATE SET session_id = EXCLUDED.session_id RETURNING lease_id::text",
-        (session_id, key_id, holder, Jsonb(tags)),
+        (reservation_id, session_id, key_id, holder, Jsonb(tags)),
     )
     return rows[0]["lease_id"]
 

@@ -1,0 +1,46 @@
+"""How many leases an API key holds, counted so that requests at the same time cannot exceed its limit together."""
+
+from __future__ import annotations
+
+from greenroom.core.errors import LeaseLimit
+from greenroom.db.database import Database, returned
+from greenroom.db.session.sessions import COUNTING
+
+
+async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: str | None) -> str | None:
+    """Count a lease that is about to be made as one of the key's; returns the reservation's id. None: the key has no
+    limit any more, or an earlier request with the same idempotency key made the lease.
+
+    Raises:
+        LeaseLimit: the key holds `max_leases`.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT max_leases FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,)
+        )
+        row = await cursor.fetchone()
+        if row is None or (most := row["max_leases"]) is None:
+            return None
+        cursor = await connection.execute(
+            "SELECT (SELECT count(*) FROM leases l JOIN sessions s USING (session_id)"
+            "   WHERE l.key_id = %(key_id)s AND s.status = ANY(%(counting)s)) AS held,"
+            " (SELECT count(*) FROM lease_reservations WHERE key_id = %(key_id)s"
+            "   AND made > clock_timestamp() - interval '5 minutes') AS reserved,"
+            " EXISTS (SELECT 1 FROM sessions WHERE user_id = %(user_id)s::uuid"
+            "   AND idempotency_key = %(idempotency_key)s) AS repeated",
+            {"key_id": key_id, "counting": COUNTING, "user_id": user_id, "idempotency_key": idempotency_key},
+        )
+        held = await returned(cursor)
+        if held["repeated"]:
+            return None
+        if held["held"] + held["reserved"] >= most:
+            raise LeaseLimit(f"This API key may hold {most} leases at a time (max_leases); release one first.")
+        cursor = await connection.execute(
+            "INSERT INTO lease_reservations (key_id) VALUES (%s) RETURNING reservation_id::text", (key_id,)
+        )
+        return (await returned(cursor))["reservation_id"]
+
+
+async def give_back(db: Database, reservation_id: str) -> None:
+    """The lease was not made."""
+    await db.write("DELETE FROM lease_reservations WHERE reservation_id = %s", (reservation_id,))
