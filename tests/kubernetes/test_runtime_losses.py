@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, Mount
-from greenroom.runtimes.contract import HomeHost, Runtime, RuntimeUnavailable, StartError
+from greenroom.runtimes.contract import SESSION, HomeHost, Runtime, RuntimeUnavailable, StartError
 
 KEY = File(path="/home/kasm-user/.ssh/id_rsa", content="private\n")
 HOME = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
@@ -67,6 +67,61 @@ async def test_a_node_that_is_lost_is_reported_and_its_session_removed_at_once(
         finally:
             lost.cancel()
             node.mend_link()
+
+
+@pytest.mark.timeout(300)
+async def test_when_all_nodes_are_silent_and_the_cluster_takes_no_pod_away_the_runtime_does(
+    kubernetes: Cluster, namespace: str, host: Host, runtime: Runtime
+):
+    session_id, _, _ = await host.started(runtime)
+    async with listening(runtime) as event:
+        lost = asyncio.create_task(died(runtime, session_id))
+        for node in kubernetes.nodes:
+            node.kill_kubelet()
+        try:
+            async with asyncio.timeout(200):
+                await lost
+            await event(session_id, "die")
+            assert "does not answer any more" in await ended(runtime, session_id)
+            await runtime.remove(session_id)
+            assert await runtime.inspect(session_id) is None
+            assert kubernetes.get("pods", f"--namespace={namespace}")["items"] == []
+        finally:
+            lost.cancel()
+            for node in kubernetes.nodes:
+                node.start_kubelet()
+
+    def are_ready() -> bool:
+        conditions = [one for node in kubernetes.get("nodes")["items"] for one in node["status"]["conditions"]]
+        return [one["status"] for one in conditions if one["type"] == "Ready"] == ["True", "True"]
+
+    await eventually(are_ready)
+
+
+@pytest.mark.timeout(300)
+async def test_a_pod_that_its_node_evicts_is_an_end_with_the_reason(host: Host, runtime: Runtime):
+    session_id, _, _ = await host.started(runtime, run_config={"shm_size": "16m"})
+    async with listening(runtime) as event:
+        evicted = asyncio.create_task(died(runtime, session_id))
+        fill = Exec(argv=("sh", "-c", f"head -c {40 << 20} /dev/zero > /dev/shm/filled"))
+        assert (await runtime.exec(session_id, fill)).exit_code == 0
+        async with asyncio.timeout(200):
+            await evicted
+        await event(session_id, "die")
+    assert "The node took the session away: Usage of EmptyDir volume" in await ended(runtime, session_id)
+
+
+async def test_a_drained_node_ends_its_session_with_a_sentence(kubernetes: Cluster, host: Host, runtime: Runtime):
+    session_id, _, _ = await host.started(runtime)
+    (pod,) = kubernetes.get("pods", "--all-namespaces", f"--selector={SESSION}={session_id}")["items"]
+    name = pod["spec"]["nodeName"]
+    async with listening(runtime) as event:
+        kubernetes.kubectl("drain", name, f"--pod-selector={SESSION}={session_id}", "--force", "--delete-emptydir-data")
+        try:
+            await event(session_id, "die")
+            assert "was drained or removed" in await ended(runtime, session_id)
+        finally:
+            kubernetes.kubectl("uncordon", name)
 
 
 async def test_without_room_the_start_fails_with_the_reason(

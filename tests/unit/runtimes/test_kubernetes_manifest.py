@@ -14,6 +14,7 @@ from lightkube.models.core_v1 import (
     ContainerStateRunning,
     ContainerStateTerminated,
     ContainerStatus,
+    PodCondition,
     PodStatus,
 )
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
@@ -35,8 +36,8 @@ from greenroom.runtimes.kubernetes.manifest import (
     with_pending,
 )
 from greenroom.runtimes.kubernetes.names import RAN, Identity, home_name
-from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata
-from greenroom.runtimes.kubernetes.seen import GONE, SLACK, seen_of
+from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, labels_of, metadata, status
+from greenroom.runtimes.kubernetes.seen import GONE, SILENT_FOR, SLACK, given_up_at, seen_of
 from greenroom.runtimes.kubernetes.volumes import Volumes, volumes_of
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
@@ -184,6 +185,31 @@ def test_a_lost_pod_has_ended_once_its_time_to_end_is_over():
     seen = seen_of(secret, pod, NOW + SLACK)
     assert seen.state is ContainerState.EXITED
     assert "does not answer any more" in seen.ended
+
+
+def silent() -> Pod:
+    """Its node said that all is well, and then nothing; the cluster says that it is not ready."""
+    pod = seen_with("Running", State(running=ContainerStateRunning()))
+    (container,) = status(pod).containerStatuses or []
+    container.ready = True
+    status(pod).conditions = [PodCondition(type="Ready", status="False", lastTransitionTime=NOW)]
+    return pod
+
+
+def test_a_pod_of_a_silent_node_is_given_up_after_a_time_and_runs_until_then():
+    pod = silent()
+    assert given_up_at(pod) == NOW + SILENT_FOR
+    assert seen_of(secret_of(SESSION, spec(), WHO), pod, NOW + 2 * SILENT_FOR).state is ContainerState.RUNNING
+
+
+def test_a_pod_is_not_given_up_while_its_node_answers():
+    answers, container_is_not_ready, leaves, ended = silent(), silent(), silent(), silent()
+    status(answers).conditions = [PodCondition(type="Ready", status="True", lastTransitionTime=NOW)]
+    (container,) = status(container_is_not_ready).containerStatuses or []
+    container.ready = False
+    metadata(leaves).deletionTimestamp = NOW
+    status(ended).phase = "Failed"
+    assert [given_up_at(pod) for pod in (answers, container_is_not_ready, leaves, ended)] == [None] * 4
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -14,7 +15,7 @@ from greenroom.runtimes.contract import SESSION, Event, EventKind
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, exit_code_of, is_up, lost_at, out_of_memory
+from greenroom.runtimes.kubernetes.seen import ENDED, exit_code_of, given_up_at, is_up, lost_at, out_of_memory
 
 log = structlog.get_logger(__name__)
 
@@ -24,40 +25,58 @@ TIMER_LATE_S: Final = 0.1
 SECRETS: Final[dict[str, EventKind]] = {"ADDED": "create", "DELETED": "destroy"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """A Pod whose node has not answered for too long."""
+
+    name: str
+    uid: str
+
+
 class Changes:
     """The events of all sessions with these labels, from now on."""
 
     def __init__(self, cluster: Cluster, labels: Mapping[str, str]) -> None:
         self._cluster = cluster
         self._labels = labels
-        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._queue: asyncio.Queue[Event | _Silent] = asyncio.Queue()
         self._up: set[str] = set()
         self._ended: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._silent: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> AsyncGenerator[Event]:
-        """Raises RuntimeUnavailable: the connection was lost."""
+        """Deletes Pods of nodes that are silent for too long: that holds also when such a node comes back.
+
+        Raises:
+            RuntimeUnavailable: the connection was lost.
+        """
         _, of_secrets = await self._cluster.list(Secret, self._labels)
         pods, of_pods = await self._cluster.list(Pod, self._labels)
         for pod in pods:
             self._saw(pod, _session(pod))
-        self._queue = asyncio.Queue()
+        self._queue = asyncio.Queue()  # what is so already is no event
         watching = [
             asyncio.create_task(self._watch(Secret, of_secrets), name="secrets"),
             asyncio.create_task(self._watch(Pod, of_pods), name="pods"),
         ]
-        taking: asyncio.Task[Event] | None = None
+        taking: asyncio.Task[Event | _Silent] | None = None
         try:
             while True:
                 taking = asyncio.create_task(self._queue.get(), name="event")
                 await asyncio.wait({taking, *watching}, return_when=asyncio.FIRST_COMPLETED)
                 if taking.done():
-                    yield taking.result()
+                    taken = taking.result()
+                    if isinstance(taken, Event):
+                        yield taken
+                    else:
+                        log.warning("the node of a Pod does not answer; the Pod is deleted", pod=taken.name)
+                        await self._cluster.delete(Pod, taken.name, taken.uid)
                 for watch in watching:
                     if watch.done():
                         watch.result()
         finally:
-            for timer in self._timers.values():
+            for timer in (*self._timers.values(), *self._silent.values()):
                 timer.cancel()
             if taking is not None:
                 taking.cancel()
@@ -101,16 +120,29 @@ class Changes:
             self._up.add(session_id)
             self._queue.put_nowait(Event(session_id=session_id, kind="start"))
         if (at := lost_at(pod)) is not None and session_id not in self._timers:
-            after_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_LATE_S
-            loop = asyncio.get_running_loop()
-            self._timers[session_id] = loop.call_later(after_s, self._died, session_id, None)
+            self._timers[session_id] = _at(at, lambda: self._died(session_id, None))
+        if (at := given_up_at(pod)) is None:
+            self._answers(session_id)
+        elif session_id not in self._silent:
+            silent = _Silent(metadata(pod).name or "", metadata(pod).uid or "")
+            self._silent[session_id] = _at(at, lambda: self._queue.put_nowait(silent))
+
+    def _answers(self, session_id: str) -> None:
+        if (timer := self._silent.pop(session_id, None)) is not None:
+            timer.cancel()
 
     def _died(self, session_id: str, exit_code: int | None) -> None:
         if (timer := self._timers.pop(session_id, None)) is not None:
             timer.cancel()
+        self._answers(session_id)
         if session_id not in self._ended:
             self._ended.add(session_id)
             self._queue.put_nowait(Event(session_id=session_id, kind="die", exit_code=exit_code))
+
+
+def _at(at: datetime, call: Callable[[], None]) -> asyncio.TimerHandle:
+    after_s = max(0.0, (at - datetime.now(UTC)).total_seconds()) + TIMER_LATE_S
+    return asyncio.get_running_loop().call_later(after_s, call)
 
 
 def _session(thing: Pod | Secret) -> str:

@@ -21,6 +21,9 @@ from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, label
 
 SLACK: Final = timedelta(seconds=5)
 """How late a node that answers may report an end."""
+SILENT_FOR: Final = timedelta(seconds=60)
+"""How long a Pod's node may not answer. Kubernetes takes a Pod from it earlier (`LOST_AFTER_S`), except while all nodes
+are silent: then it takes none away, and the Pod would be there for ever."""
 ENDED: Final = frozenset({"Succeeded", "Failed"})
 GONE: Final = (
     "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
@@ -86,6 +89,20 @@ def lost_at(pod: Pod) -> datetime | None:
     """When it counts as lost unless it has ended: its deletion and the time it had for that are over."""
     deleted = metadata(pod).deletionTimestamp
     return deleted + SLACK if deleted is not None else None
+
+
+def given_up_at(pod: Pod) -> datetime | None:
+    """When its deletion is to be requested, because its node does not answer; None while that answers.
+
+    The cluster then says that the Pod is not ready, over what the node said last: that its container is.
+    """
+    container = _container(pod)
+    if metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED or not (container and container.ready):
+        return None
+    for condition in _conditions(pod):
+        if condition.type == "Ready" and condition.status == "False" and condition.lastTransitionTime is not None:
+            return condition.lastTransitionTime + SILENT_FOR
+    return None
 
 
 def is_lost(pod: Pod, now: datetime) -> bool:
