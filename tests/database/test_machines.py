@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 import pytest
-from tests.database.cloud import Cloud, OneProvider
+from tests.database.cloud import FIELDS, Cloud, OneProvider
 from tests.support.system import SECRETS
 
 from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.machines.model import Move, OrderState
+from greenroom.core.fleet.machines.names import name_prefix
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.agents import update_agent
@@ -219,6 +221,29 @@ async def test_a_provider_that_hangs_holds_nothing_up(cloud: Cloud):
     (pool,) = (await machine_pools.list_pools(cloud.system.db)).rows
     assert pool.last_error == "The provider did not show its machines within 0.05 s."
     assert await cloud.states() == ["ordered"]
+
+
+async def test_a_pool_whose_provider_hangs_holds_no_other_pool_up(cloud: Cloud):
+    class HangingForOne(SimulatedProvider):
+        async def list(self, prefix: str) -> list[Shown]:
+            if prefix == hanging:
+                asked.append(prefix)
+                await answers.wait()
+            return list(await super().list(prefix))
+
+    answers, asked = asyncio.Event(), list[str]()
+    async with cloud.system.db.transaction() as connection:
+        slow = await machine_pools.insert_pool(connection, cloud.system.zone_id, replace(FIELDS, name="slow"))
+    hanging = name_prefix(await _installation(cloud), slow)
+    cloud.work = MachineWork(lambda: cloud.system.ctx, OneProvider(HangingForOne(cloud.cloud)), waited_s=0.2)
+    await cloud.short(1)
+    async with asyncio.timeout(20):  # a call may take 60 s
+        await cloud.rounds(2)
+    assert (await cloud.states(), len(asked)) == (["created"], 1), "it is asked once, and the other pool meanwhile"
+    answers.set()
+    await cloud.rounds()
+    (listed,) = await cloud.system.db.fetch("SELECT listed FROM machine_pools WHERE machine_pool_id = %s", (slow,))
+    assert listed["listed"] is not None, "what came late was not used"
 
 
 async def test_a_machine_that_does_not_join_in_time_is_replaced_after_a_pause(cloud: Cloud):

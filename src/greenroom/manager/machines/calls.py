@@ -6,6 +6,7 @@ A machine is asked for once. What is not known to have been refused may appear l
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -25,17 +26,20 @@ from greenroom.manager.tasks.context import PrimaryContext
 T = TypeVar("T")
 
 MAX_TOGETHER: Final = 4
-"""Calls of all pools at a time."""
+"""Calls of one pool at a time: a provider that hangs takes no turn of another pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call went: `error` None = well. `failed`: the order it was about came to nothing, and why."""
+    """How a call went: `error` None = well. `failed`: the order it was about came to nothing, and why. `listing`: what
+    the provider showed, if that was asked and answered.
+    """
 
     machine_pool_id: str
     error: str | None = None
     retry_after_s: float = 0.0
     failed: str | None = None
+    listing: Listing | None = None
 
 
 class Calls:
@@ -45,18 +49,18 @@ class Calls:
         self._providers = providers
         self._installation_id = installation_id
         self._call_s = call_s
-        self._turn = asyncio.Semaphore(MAX_TOGETHER)
+        self._turns = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(MAX_TOGETHER))
 
-    async def list(self, pool: MachinePoolRow) -> tuple[Listing | None, Outcome]:
-        """The pool's machines; None where the provider did not show them."""
+    async def list(self, pool: MachinePoolRow) -> Outcome:
+        """The pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
-            found = await self._limited(self._providers.of(pool).list(prefix), "show its machines")
+            found = await self._limited(pool, self._providers.of(pool).list(prefix), "show its machines")
         except GreenroomError as error:
-            return None, _outcome(pool, error)
+            return _outcome(pool, error)
         pairs = [(machine.ref, machine.name) for machine in found]
         machines = ours(self._installation_id, pool.machine_pool_id, pairs)
-        return Listing(pool.now, machines), Outcome(pool.machine_pool_id)
+        return Outcome(pool.machine_pool_id, listing=Listing(pool.now, machines))
 
     async def create(self, ctx: PrimaryContext, pool: MachinePoolRow, ask: Ask) -> Outcome:
         """Ask for a machine, once.
@@ -70,7 +74,7 @@ class Calls:
         outcome = Outcome(pool.machine_pool_id)
         try:
             machine = new_machine(pool, self._installation_id, ask.machine_order_id, ctx.secrets)
-            ref = await self._limited(self._providers.of(pool).create(machine), "create a machine")
+            ref = await self._limited(pool, self._providers.of(pool).create(machine), "create a machine")
             if not is_usable_ref(ref):
                 raise ProviderError("The provider gave the new machine a name that cannot be kept.")
             move = Move(ask.machine_order_id, OrderState.CREATED, f"the provider makes it, as {ref}", ref)
@@ -90,13 +94,13 @@ class Calls:
         """Ask for the end of a machine; that it is gone is seen in a listing."""
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
-            await self._limited(self._providers.of(pool).end(action.ref, name), f"end the machine {action.ref}")
+            await self._limited(pool, self._providers.of(pool).end(action.ref, name), f"end the machine {action.ref}")
         except GreenroomError as error:
             return _outcome(pool, error)
         return Outcome(pool.machine_pool_id)
 
-    async def _limited(self, call: Awaitable[T], what: str) -> T:
-        async with self._turn:
+    async def _limited(self, pool: MachinePoolRow, call: Awaitable[T], what: str) -> T:
+        async with self._turns[pool.machine_pool_id]:
             try:
                 async with asyncio.timeout(self._call_s):
                     return await call

@@ -36,7 +36,7 @@ from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection
 from greenroom.db.fleet import machine_orders, machine_pools
-from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.leases import Fence, guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id
@@ -45,6 +45,7 @@ from greenroom.kit.concurrency import wait_for
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.calls import Calls, Outcome
 from greenroom.manager.machines.providers.making import CALL_S, Providers
+from greenroom.manager.machines.under_way import UnderWay
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -54,19 +55,31 @@ BUSY_LISTING_S: Final = 10.0
 """While machines come or go their provider is asked this often."""
 IDLE_LISTING_S: Final = 60.0
 PRUNE_EVERY_S: Final = 3600.0
+WAITED_S: Final = 2.0
+"""How long a round waits for providers; what they say later is for the next, which it begins."""
 
 
 class MachineWork:
     """Plans machines while this Manager is Primary; `context` is None while it is not."""
 
     def __init__(
-        self, context: Callable[[], PrimaryContext | None], providers: Providers, call_s: float = CALL_S
+        self,
+        context: Callable[[], PrimaryContext | None],
+        providers: Providers,
+        call_s: float = CALL_S,
+        waited_s: float = WAITED_S,
     ) -> None:
         self._context = context
         self._providers = providers
         self._call_s = call_s
         self._calls: Calls | None = None
+        self._waited_s = waited_s
         self._woken = asyncio.Event()
+        self._under_way = UnderWay(self._woken.set)
+        self._of: Fence | None = None
+        """The term whose calls are under way."""
+        self._shown: dict[str, Listing] = {}
+        """Listings for the next plan."""
         self._pruned_at_s = boottime_s()
         self._unknown = frozenset[str]()
         """Machines without an order that were shown last, by the provider's names."""
@@ -76,17 +89,21 @@ class MachineWork:
 
     async def run(self) -> None:
         """Forever; what fails is logged and tried again."""
-        while True:
-            await wait_for(self._woken, EVERY_S)
-            self._woken.clear()
-            if (ctx := self._context()) is None:
-                continue
-            try:
-                await self.round(ctx)
-            except (GreenroomError, psycopg.Error) as error:
-                log.warning("machines are left to the next round", reason=str(error).strip())
-            except ExceptionGroup as errors:
-                log.warning("machines are left to the next round", reason="; ".join(map(str, errors.exceptions)))
+        try:
+            while True:
+                await wait_for(self._woken, EVERY_S)
+                self._woken.clear()
+                if (ctx := self._context()) is None:
+                    await self._under_way.stop()
+                    continue
+                try:
+                    await self.round(ctx)
+                except (GreenroomError, psycopg.Error) as error:
+                    log.warning("machines are left to the next round", reason=str(error).strip())
+                except ExceptionGroup as errors:
+                    log.warning("machines are left to the next round", reason="; ".join(map(str, errors.exceptions)))
+        finally:
+            await self._under_way.stop()
 
     async def round(self, ctx: PrimaryContext) -> None:
         """One round.
@@ -95,6 +112,9 @@ class MachineWork:
             LeaseLost: the term is over; nothing was written afterwards.
             Unavailable: the database cannot be reached.
         """
+        if ctx.fence != self._of:
+            await self._under_way.stop()
+            self._of, self._shown = ctx.fence, {}
         async with ctx.db.connection() as connection:
             if not await has_pools(connection, ctx.zone_id):
                 return
@@ -127,25 +147,37 @@ class MachineWork:
             self._unknown = frozenset(found.ref for found in unknown)
 
     async def _list(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow]) -> dict[str, Listing]:
-        async with asyncio.TaskGroup() as group:
-            tasks = {pool.machine_pool_id: group.create_task(calls.list(pool)) for pool in pools if _is_due(pool)}
-        found = {pool_id: task.result() for pool_id, task in tasks.items()}
-        had_failed = {pool.machine_pool_id for pool in pools if pool.call_failures}
-        news = [said for pool_id, (_, said) in found.items() if said.error is not None or pool_id in had_failed]
-        await _remember(ctx, pools, news)
-        return {pool_id: listing for pool_id, (listing, _) in found.items() if listing is not None}
+        """What providers show that were asked now or earlier; one that still works is asked nothing more."""
+        busy = self._under_way.pools
+        for pool in pools:
+            if pool.machine_pool_id not in busy and _is_due(pool):
+                self._under_way.begin(pool.machine_pool_id, calls.list(pool))
+        await self._take(ctx, pools)
+        shown, self._shown = self._shown, {}
+        return shown
 
     async def _do(self, ctx: PrimaryContext, calls: Calls, pools: Sequence[MachinePoolRow], made: MachinePlan) -> None:
-        by_id = {pool.machine_pool_id: pool for pool in pools}
-        tasks: list[asyncio.Task[Outcome]] = []
-        async with asyncio.TaskGroup() as group:
-            for action in made.actions:
-                if isinstance(action, Ask) and action.machine_pool_id in by_id:
-                    tasks.append(group.create_task(calls.create(ctx, by_id[action.machine_pool_id], action)))
-                elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
-                    tasks.append(group.create_task(calls.end(by_id[action.machine_pool_id], action)))
-        if outcomes := [task.result() for task in tasks]:
-            await _remember(ctx, pools, outcomes)
+        busy = self._under_way.pools
+        by_id = {pool.machine_pool_id: pool for pool in pools if pool.machine_pool_id not in busy}
+        for action in made.actions:
+            if isinstance(action, Ask) and action.machine_pool_id in by_id:
+                call = calls.create(ctx, by_id[action.machine_pool_id], action)
+            elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
+                call = calls.end(by_id[action.machine_pool_id], action)
+            else:
+                continue
+            self._under_way.begin(action.machine_pool_id, call)
+        if self._under_way.pools & by_id.keys():
+            await self._take(ctx, pools)
+
+    async def _take(self, ctx: PrimaryContext, pools: Sequence[MachinePoolRow]) -> None:
+        """Write the outcomes of calls that have ended, and keep what was listed."""
+        had_failed = {pool.machine_pool_id: pool.call_failures > 0 for pool in pools}
+        ended = await self._under_way.outcomes(self._waited_s)
+        outcomes = [one for one in ended if one.machine_pool_id in had_failed]
+        self._shown |= {one.machine_pool_id: one.listing for one in outcomes if one.listing is not None}
+        await _remember(ctx, pools, [one for one in outcomes if one.listing is None or had_failed[one.machine_pool_id]])
+        if any(one.listing is None for one in outcomes):
             await ctx.db.notify(Event(Topic.MACHINES))
 
 
