@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from tests.kubernetes.sessions_host import Namespace
-from tests.support.kubernetes.cluster import Cluster
+from tests.support.kubernetes.cluster import Cluster, Node
 from tests.support.runtime_hosts import Host, listening, new_id, spec
 from tests.support.waiting import eventually
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, Mount
 from greenroom.runtimes.contract import SESSION, HomeHost, Runtime, RuntimeUnavailable, StartError
+from greenroom.runtimes.kubernetes.names import home_name
 
 KEY = File(path="/home/kasm-user/.ssh/id_rsa", content="private\n")
 HOME = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
@@ -230,3 +231,48 @@ async def test_a_home_is_a_claim_that_outlives_its_session(
     await runtime.homes.remove(kept.home, "a-removal")
     await runtime.homes.remove(kept.home, "a-removal")
     assert await runtime.homes.list() == []
+
+
+@pytest.mark.timeout(240)
+async def test_a_profile_on_a_silent_node_is_not_used_twice(
+    kubernetes: Cluster, namespace: str, host: Host, runtime: Runtime
+):
+    kubernetes.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": namespace},
+            "spec": {
+                "capacity": {"storage": "100Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "claimRef": {"namespace": namespace, "name": home_name(host.installation_id, HOME)},
+                "hostPath": {"path": f"/var/lib/greenroom-{namespace}", "type": "DirectoryOrCreate"},
+            },
+        },
+        namespace=namespace,
+    )
+    silent, other = kubernetes.nodes
+    profile = (Mount(source=HOME, target="/home/kasm-user", profile="Enabled"),)
+
+    async def start_on(node: Node) -> str:
+        session_id = new_id()
+        there = {"node_selector": {"kubernetes.io/hostname": node.name}}
+        await runtime.create(session_id, spec(mounts=profile, run_config=there))
+        await runtime.start(session_id)
+        return session_id
+
+    try:
+        first = await start_on(silent)
+        silent.kill_kubelet()
+        try:
+            await runtime.remove(first)
+            assert await runtime.inspect(first) is None
+            with pytest.raises(StartError, match=f"may still be in use on the node {silent.name}"):
+                await start_on(other)
+            await runtime.remove(first)
+        finally:
+            silent.start_kubelet()
+        await eventually(lambda: not kubernetes.get("pods", f"--namespace={namespace}")["items"], timeout_s=90.0)
+        await runtime.remove(await start_on(other))
+    finally:
+        kubernetes.kubectl("delete", "persistentvolume", namespace, "--wait=false")

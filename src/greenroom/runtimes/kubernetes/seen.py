@@ -114,8 +114,12 @@ def is_lost(pod: Pod, now: datetime) -> bool:
 
 def lost_sentence(pod: Pod) -> str:
     """Why a lost Pod is none any more."""
-    node = pod.spec.nodeName if pod.spec else None
-    return f"The node {node or 'of the session'} does not answer any more; what was in the session is lost."
+    return f"The node {node_of(pod)} does not answer any more; what was in the session is lost."
+
+
+def node_of(pod: Pod) -> str:
+    """Its name, or words for it."""
+    return (pod.spec.nodeName if pod.spec else None) or "of the session"
 
 
 def exit_code_of(pod: Pod) -> int | None:

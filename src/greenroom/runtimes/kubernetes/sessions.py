@@ -39,9 +39,9 @@ from greenroom.runtimes.kubernetes.manifest import (
 )
 from greenroom.runtimes.kubernetes.names import PENDING_FILES, RAN, Identity, object_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
-from greenroom.runtimes.kubernetes.seen import ENDED, is_lost, is_up, seen_of
+from greenroom.runtimes.kubernetes.seen import ENDED, is_lost, is_up, node_of, seen_of
 from greenroom.runtimes.kubernetes.starting import ended, running
-from greenroom.runtimes.kubernetes.volumes import volumes_of
+from greenroom.runtimes.kubernetes.volumes import profiles_of, volumes_of
 
 log = structlog.get_logger(__name__)
 
@@ -143,8 +143,10 @@ class SessionPods:
         return seen_of(secret, pod, now())
 
     async def _make_pod(self, secret: Secret, session_id: str) -> Pod:
+        wanted = pod_for(secret)
+        await self._refuse_profiles_on_silent_nodes(wanted)
         try:
-            return await self._cluster.create(pod_for(secret))
+            return await self._cluster.create(wanted)
         except ContainerConflict:
             pod = await self._cluster.get(Pod, object_name(session_id))
             if pod is not None and self._is_own(pod, session_id):
@@ -152,6 +154,18 @@ class SessionPods:
             if pod is None:
                 raise RuntimeUnavailable("The session's Pod went away while it was made; it is tried again.") from None
             raise
+
+    async def _refuse_profiles_on_silent_nodes(self, wanted: Pod) -> None:
+        """A Pod whose node is silent may still run there, and write."""
+        if not (profiles := profiles_of(wanted)):
+            return
+        pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
+        for pod in pods:
+            if profiles & profiles_of(pod) and is_lost(pod, now()):
+                raise StartError(
+                    f"The profile may still be in use on the node {node_of(pod)}, which does not answer. The session"
+                    " can start when that node answers again, or is deleted from the cluster once it is switched off."
+                )
 
     # Files --------------------------------------------------------------------------------------------------------
 
@@ -196,11 +210,17 @@ class SessionPods:
         await self._cluster.delete(Secret, object_name(session_id), metadata(secret).uid)
 
     async def _remove_pod(self, pod: Pod) -> None:
+        """One with a profile whose node is silent stays in the list: its entry keeps the profile from being used twice.
+        The cluster removes it when the node answers or is deleted.
+        """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
-        if status(pod).phase not in ENDED and not is_lost(pod, now()):
+        is_silent = is_lost(pod, now())
+        if status(pod).phase not in ENDED and not is_silent:
             if not await self._cluster.delete(Pod, name, uid, END_S if is_up(pod) else 0):
                 return
-            if not await ended(self._cluster, name, uid, REMOVED_WITHIN_S):
-                log.warning("the node does not end a Pod; it is taken from the list", pod=name)
-        # the node needs seconds more to take an ended one from the list
-        await self._cluster.delete(Pod, name, uid, 0)
+            is_silent = not await ended(self._cluster, name, uid, REMOVED_WITHIN_S)
+        if is_silent:
+            log.warning("the node does not end a Pod", pod=name, stays=bool(profiles_of(pod)))
+        if not is_silent or not profiles_of(pod):
+            # the node needs seconds more to take an ended one from the list
+            await self._cluster.delete(Pod, name, uid, 0)

@@ -14,6 +14,7 @@ from lightkube.models.core_v1 import (
     Volume,
     VolumeMount,
 )
+from lightkube.resources.core_v1 import Pod
 
 from greenroom.core.workspace.session_spec import Mount
 from greenroom.core.workspace.volumes import is_within, source_problem
@@ -63,6 +64,12 @@ def volumes_of(mounts: Sequence[Mount], installation_id: str, allowed: Collectio
             )
         )
     return Volumes(volumes=tuple(volumes.values()), mounts=tuple(placed), homes=homes)
+
+
+def profiles_of(pod: Pod) -> frozenset[str]:
+    """Names of the claims for profiles that a Pod mounts."""
+    claims = (volume.persistentVolumeClaim for volume in (pod.spec.volumes if pod.spec else None) or [])
+    return frozenset(claim.claimName for claim in claims if claim and claim.claimName.startswith(HOME_PREFIX))
 
 
 def _claim(name: str) -> Volume:
