@@ -141,7 +141,9 @@ def kubelet(node: NodeLayout) -> Program:
     return Program(node.kubelet, (
         f"{cluster.folder}/binaries/kubelet", f"--kubeconfig={_kubeconfig(cluster, f'system:node:{node.name}')}",
         f"--hostname-override={node.name}", f"--node-ip={node.address}", "--container-runtime=docker",
-        f"--docker-endpoint=unix://{node.docker}", f"--container-runtime-endpoint=unix://{folder}/dockershim.sock",
+        # without the second it measures no Pod, and evicts none for what it uses
+        f"--docker-endpoint=unix://{node.docker}", f"--docker=unix://{node.docker}",
+        f"--container-runtime-endpoint=unix://{folder}/dockershim.sock",
         "--pod-infra-container-image=greenroom/pause:1", f"--root-dir={folder}/kubelet", f"--cert-dir={folder}/pki",
         "--cgroups-per-qos=false", "--enforce-node-allocatable=", "--cgroup-driver=cgroupfs", "--fail-swap-on=false",
         "--image-gc-high-threshold=100", f"--experimental-dockershim-root-directory={folder}/dockershim",
@@ -162,6 +164,7 @@ def _kubelet_config(folder: Path) -> Path:
         "nodeStatusUpdateFrequency": "3s",
         "nodeStatusReportFrequency": "3s",
         "nodeLeaseDurationSeconds": 12,
+        "volumeStatsAggPeriod": "10s",
         "authentication": {"anonymous": {"enabled": True}},
         "authorization": {"mode": "AlwaysAllow"},
     }
