@@ -119,7 +119,8 @@ def keysym_of(name: str) -> int:
         return keysym_of_character(chr(code))
     shown = name[:40]
     near = difflib.get_close_matches(shown, [*KEYSYMS, *ALIASES], n=3, cutoff=0.5)
-    raise Invalid(f"there is no key {shown!r}; " + (f"did you mean {' or '.join(near)}?" if near else "see xdotool."))
+    instead = f"did you mean {' or '.join(near)}?" if near else "keys are named as in Return, ctrl+s, Page_Down or F5."
+    raise Invalid(f"there is no key {shown!r}; {instead}")
 
 
 def keysym_of_character(character: str) -> int:

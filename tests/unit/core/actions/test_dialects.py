@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
 
 from greenroom.core.actions import actions as a
+from greenroom.core.actions import computer, vendor
 from greenroom.core.actions.actions import Action, Button, Point
 from greenroom.core.actions.dialects import VERBS, parse
+from greenroom.core.actions.plan import Size, plan
 from greenroom.core.errors import Invalid
 
 CTRL, SHIFT, S = 0xFFE3, 0xFFE1, ord("s")
@@ -137,38 +141,48 @@ def test_a_batch_is_bounded(items: list[object], sentence: str) -> None:
         parse(items)
 
 
-TEXT = st.text(st.characters() | st.just("\ud800"))  # JSON can have half of a surrogate pair
+TEXT = st.text(st.sampled_from("a+é \n\0\u202e\ud800"), max_size=4)  # JSON can have half of a surrogate pair
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
-    max_leaves=8,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
 )
-FIELDS = [
-    "text",
-    "coordinate",
-    "start_coordinate",
-    "duration",
-    "region",
-    "url",
-    "x",
-    "y",
-    "keys",
-    "key",
-    "path",
-    "button",
-]
-ITEMS = st.one_of(
-    st.builds(
-        lambda field, verb, rest: {**rest, field: verb},
-        st.sampled_from(sorted(VERBS)),
-        st.sampled_from(sorted({verb for verbs in VERBS.values() for verb in verbs})) | JSON,
-        st.dictionaries(st.sampled_from(FIELDS) | TEXT, JSON, max_size=4),
-    ),
-    JSON,
+NEARLY = (  # values that belong into one field or another
+    st.lists(st.integers(-1, 30), min_size=2, max_size=4)
+    | st.lists(st.builds(dict, x=st.integers(-1, 30), y=st.integers(-1, 30)), min_size=1, max_size=3)
+    | st.integers(-1, 30)
+    | st.lists(st.sampled_from(["CTRL", "s", "\ud800"]), max_size=2)
+    | st.sampled_from(["ctrl+s", "https://a.example/", "http://[", "left", "up", "\ud800"])
 )
+FIELDS = sorted({name for kind in (*computer.Verb.__args__, *vendor.Verb.__args__) for name in kind.__struct_fields__})
+ITEMS = JSON | st.sampled_from(sorted(VERBS)).flatmap(
+    lambda field: st.builds(
+        lambda verb, rest: {**rest, field: verb},
+        st.sampled_from(VERBS[field]) | JSON,
+        st.dictionaries(st.sampled_from(FIELDS) | TEXT, NEARLY | JSON, max_size=3),
+    )
+)
+BATCHES = st.lists(ITEMS, max_size=2)
 
 
-@given(st.lists(ITEMS, max_size=5))
-def test_any_json_is_read_or_refused(items: list[object]) -> None:
-    with contextlib.suppress(Invalid):
-        assert len(parse(items)) == len(items)
+def reads_or_refuses(read: Callable[[list[object]], list[Action]], items: list[object]) -> None:
+    """Nothing is raised but Invalid, neither by reading nor by planning what was read."""
+    try:
+        with contextlib.suppress(Invalid):
+            plan(read(items), Size(20, 20), (0, 0))
+    except Exception as error:
+        raise AssertionError(items) from error
+
+
+def test_any_json_is_read_or_refused() -> None:
+    holds(reads_or_refuses, parse, BATCHES)
+
+
+def test_a_mutant_that_leaves_characters_to_the_library_is_caught() -> None:
+    def mutant(items: list[object]) -> list[Action]:
+        try:
+            return [msgspec.convert(item, computer.Verb).meaning() for item in items]
+        except msgspec.ValidationError as error:
+            raise Invalid("actions") from error
+
+    catches(reads_or_refuses, mutant, BATCHES)

@@ -70,7 +70,7 @@ def test_chords_follow_each_other() -> None:
     ("text", "sentence"),
     [
         ("Excape", "there is no key 'Excape'; did you mean Escape"),
-        ("qzqzqzqz", "there is no key 'qzqzqzqz'; see xdotool"),
+        ("qzqzqzqz", "there is no key 'qzqzqzqz'; keys are named as in Return"),
         ("U0000", "there is no key 'U0000'"),
         ("ctrl+", "there is no key ''"),
         ("", "no key is named"),

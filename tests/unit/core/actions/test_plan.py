@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
 
 from greenroom.core.actions import steps
 from greenroom.core.actions.actions import Button
@@ -143,7 +146,7 @@ def test_what_is_not_on_the_screen_is_refused(item: dict[str, Any], sentence: st
     assert refusal.value.message == sentence
 
 
-NUMBERS = st.integers(-20, 1400)
+NUMBERS = st.sampled_from([-1, 0, 5, 639, 799, 800, 1279, 1280])
 PAIRS = st.tuples(NUMBERS, NUMBERS)
 ITEMS = st.one_of(
     st.builds(
@@ -167,36 +170,85 @@ ITEMS = st.one_of(
         PAIRS,
         st.sampled_from(["up", "down", "left", "right"]),
     ),
-    st.builds(lambda path: {"type": "drag", "path": [{"x": x, "y": y} for x, y in path]}, st.lists(PAIRS, min_size=2)),
+    st.builds(
+        lambda path: {"type": "drag", "path": [{"x": x, "y": y} for x, y in path]},
+        st.lists(PAIRS, min_size=2, max_size=3),
+    ),
     st.just({"action": "hold_key", "text": "ctrl+a", "duration": 0.1}),
 )
 
 
-@given(st.lists(ITEMS, max_size=8), st.none() | st.builds(Size, st.integers(1, 3000), st.integers(1, 3000)))
-def test_nothing_stays_held_and_nothing_leaves_the_screen(items: list[dict[str, Any]], display: Size | None) -> None:
+BATCHES = st.tuples(
+    st.lists(ITEMS, max_size=3), st.none() | st.builds(Size, st.integers(1, 3000), st.integers(1, 3000))
+)
+Batch = tuple[list[dict[str, Any]], Size | None]
+
+
+def leaves_nothing_held(planned: Callable[..., list[list[Step]]], batch: Batch) -> None:
+    """After each action no key is down, and no button but the one of left_mouse_down."""
+    items, display = batch
     try:
-        batch = planned(*items, display=display)
+        done = planned(*items, display=display)
     except Invalid:
         return
-    held: set[int] = set()
-    buttons = 0
-    left = 0  # what left_mouse_down holds
-    for item, done in zip(items, batch, strict=True):
-        for step in done:
+    keys: set[int] = set()
+    buttons = wanted = 0
+    for item, steps_of_it in zip(items, done, strict=True):
+        for step in steps_of_it:
             match step:
                 case Key(keysym, down):
-                    (held.add if down else held.remove)(keysym)
-                case Pointer(buttons, x, y):
-                    assert x in range(SCREEN.width)
-                    assert y in range(SCREEN.height)
+                    (keys.add if down else keys.remove)(keysym)
+                case Pointer(mask):
+                    buttons = mask
                 case _:
                     pass
         match item.get("action", item.get("type")):
             case "left_mouse_down":
-                left = 1
+                wanted = 1
             case "left_mouse_up" | "left_click" | "triple_click" | "left_click_drag" | "drag":
-                left = 0
+                wanted = 0
             case _:
                 pass
-        assert not held
-        assert buttons == left
+        assert not keys
+        assert buttons == wanted
+
+
+def stays_on_the_screen(planned: Callable[..., list[list[Step]]], batch: Batch) -> None:
+    items, display = batch
+    with contextlib.suppress(Invalid):
+        for step in chain.from_iterable(planned(*items, display=display)):
+            if isinstance(step, Pointer):
+                assert step.x in range(SCREEN.width)
+                assert step.y in range(SCREEN.height)
+
+
+def test_no_action_leaves_anything_held() -> None:
+    holds(leaves_nothing_held, planned, BATCHES)
+
+
+def test_nothing_leaves_the_screen() -> None:
+    holds(stays_on_the_screen, planned, BATCHES)
+
+
+@pytest.mark.parametrize("forgotten", [Key(CTRL, down=False), Pointer(0, 0, 0)], ids=["a key", "a button"])
+def test_a_mutant_that_forgets_to_let_go_is_caught(forgotten: Step) -> None:
+    def is_forgotten(step: Step) -> bool:
+        match step, forgotten:
+            case (Key(), Key()):
+                return step == forgotten
+            case (Pointer(mask), Pointer(released)):
+                return mask == released
+            case _:
+                return False
+
+    def mutant(*items: dict[str, Any], display: Size | None) -> list[list[Step]]:
+        return [[step for step in done if not is_forgotten(step)] for done in planned(*items, display=display)]
+
+    catches(leaves_nothing_held, mutant, BATCHES)
+
+
+def test_a_mutant_that_takes_the_first_pixel_outside_is_caught() -> None:
+    def mutant(*items: dict[str, Any], display: Size | None) -> list[list[Step]]:
+        return plan(parse(items), Size(SCREEN.width + 1, SCREEN.height + 1), (5, 6), display)
+
+    catches(stays_on_the_screen, mutant, BATCHES)
