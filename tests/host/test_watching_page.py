@@ -134,7 +134,7 @@ async def test_a_watcher_sets_no_size_and_a_user_does(desk: Desk):
 
 async def test_what_a_watcher_sends_that_cannot_be_read_ends_their_connection(desk: Desk):
     async with viewer(desk, watches=True) as (watcher, _):
-        await watcher.send(b"\xb3")
+        await watcher.send(b"\xc8")
         with pytest.raises(ConnectionClosed):
             await watcher.read(1)
 
