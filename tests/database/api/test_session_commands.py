@@ -275,16 +275,25 @@ async def test_no_command_runs_in_a_staged_session(session: Session):
     assert await session.db.fetch("SELECT 1 FROM session_commands") == []
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("get_kasm_frame_stats", "not available"),
-        ("get_kasm_bottleneck_stats", "not available"),
-        ("get_rdp_client_connection_info", "RDP"),
-    ],
-)
-async def test_what_is_not_offered_is_refused_with_words(session: Session, name: str, words: str):
-    assert words in await session.published_refusal(name)
+async def test_there_is_no_rdp(session: Session):
+    assert "RDP" in await session.published_refusal("get_rdp_client_connection_info")
+
+
+async def test_stats_have_the_published_fields_and_say_that_nothing_is_measured(session: Session):
+    frame = (await public(session, "get_kasm_frame_stats", client="auto")).json()
+    bottleneck = (await public(session, "get_kasm_bottleneck_stats")).json()
+    assert all("does not measure" in stats.pop("error_message") for stats in (frame, bottleneck))
+    assert frame["clients"] == frame["frame"]["clients"] == []
+    encoding = {"time": 0, "count": 0, "area": 0}
+    assert frame["frame"]["tightjpegencoder"] == frame["frame"]["tightwebpencoder"] == encoding
+    assert {value for value in frame["frame"].values() if isinstance(value, int)} == {0}
+    assert bottleneck == {"kasm_user": {}}
+
+
+@pytest.mark.parametrize("name", ["get_kasm_frame_stats", "get_kasm_bottleneck_stats"])
+async def test_a_session_that_does_not_run_has_no_stats(session: Session, name: str):
+    await session.db.write("UPDATE sessions SET status = 'paused'")
+    assert "paused" in await session.published_refusal(name)
 
 
 async def test_the_sessions_of_a_user(session: Session, with_user: MakeClient):

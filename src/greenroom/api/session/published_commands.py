@@ -18,8 +18,9 @@ from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.share_service import SharingDep
 from greenroom.api.session.streams import Streams, token_of
 from greenroom.core.errors import Invalid, Refused
-from greenroom.core.session.states import OPERATIONAL
+from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.access.users import get_user
+from greenroom.db.database import Database
 from greenroom.db.session.views import get_session
 
 router = APIRouter(include_in_schema=False)
@@ -28,6 +29,15 @@ AS_ROOT: Final = "as root in the container, without further rights, although it 
 USUAL_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
+NOT_MEASURED: Final = "{} stats are not available: the server of this session's desktop does not measure them."
+_NO_ENCODING: Final = {"time": 0, "count": 0, "area": 0}
+_NO_FRAME: Final[Answer] = {
+    **dict.fromkeys(("resx", "resy", "changed", "server_time"), 0),
+    "clients": [],
+    **dict.fromkeys(("analysis", "screenshot", "encoding_total", "videoscaling"), 0),
+    "tightjpegencoder": _NO_ENCODING,
+    "tightwebpencoder": _NO_ENCODING,
+}
 
 
 @router.post("/exec_command_kasm")
@@ -56,16 +66,16 @@ async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Ca
 
 @router.post("/get_kasm_frame_stats")
 async def get_kasm_frame_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Refused: what draws our desktops measures no frames."""
-    await session_of(db, call)
-    raise Refused("Frame stats are not available: the server of this session's desktop does not measure them.")
+    """Nothing is measured: every number is 0, and `error_message` says so."""
+    await _require_running(db, call)
+    return {"frame": _NO_FRAME, "clients": [], "error_message": NOT_MEASURED.format("Frame")}
 
 
 @router.post("/get_kasm_bottleneck_stats")
 async def get_kasm_bottleneck_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Refused: what draws our desktops measures no bottlenecks."""
-    await session_of(db, call)
-    raise Refused("Bottleneck stats are not available: the server of this session's desktop does not measure them.")
+    """Nothing is measured: no client has numbers, and `error_message` says so."""
+    await _require_running(db, call)
+    return {"kasm_user": {}, "error_message": NOT_MEASURED.format("Bottleneck")}
 
 
 @router.post("/join_kasm")
@@ -112,6 +122,13 @@ def _command(call: Call, exec_config: Call, *, root: bool) -> CommandCreate:
         "workdir": exec_config.text("workdir") or None,
     }
     return validated(CommandCreate, values)
+
+
+async def _require_running(db: Database, call: Call) -> None:
+    """Raises Refused: the session shows nothing now."""
+    session = await session_of(db, call)
+    if session.status is not SessionStatus.RUNNING:
+        raise Refused(f"The session is {OPERATIONAL[session.status]}; only a running one has stats.")
 
 
 def _pixels(call: Call, name: str) -> int:
