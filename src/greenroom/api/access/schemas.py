@@ -288,9 +288,11 @@ class KeyCreated(KeyView):
     api_key_secret: str
 
 
-MaxLeases = Annotated[int | None, Field(ge=0, le=100_000, description="it may hold at a time; null = without limit")]
+MaxLeases = Annotated[
+    int | None, Field(ge=0, le=100_000, description="leases that it may hold at a time; null = without limit")
+]
 MaxLease = Annotated[
-    int | None, Field(ge=60, le=86400, description="seconds that its leases may last; null = without limit")
+    int | None, Field(ge=60, le=86400, description="seconds that each of its leases may last; null = without limit")
 ]
 
 
