@@ -10,16 +10,15 @@ import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
+from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
@@ -77,9 +76,8 @@ def _test_account() -> str | None:
 def cluster() -> Iterator[Cluster]:
     """A running PostgreSQL 18 with fsync off; its database `template_greenroom` is migrated."""
     account = Account(_test_account())
-    folder = Path(tempfile.mkdtemp(prefix="gr-pg-", dir="/tmp"))
+    folder = new_folder("gr-pg-")
     os.chown(folder, account.uid, account.gid)
-    folder.chmod(0o755)
     install = folder / "install"
     copy_binaries(install)
     cluster = Cluster(install, folder, 5432, account)

@@ -11,7 +11,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 import httpx
 import psycopg
 from psycopg.rows import dict_row
+from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
 from greenroom.gateway.nginx_process import nginx_processes
@@ -70,18 +70,11 @@ def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.
         time.sleep(0.1)
 
 
-def new_folder() -> Path:
-    """A folder the service account can reach; pytest's own are closed to it."""
-    folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
-    folder.chmod(0o755)
-    return folder
-
-
 class Instance:
     """One instance with its own DATA and port."""
 
     def __init__(self, *options: str, **environment: str) -> None:
-        self.folder = new_folder()
+        self.folder = new_folder("gr-acc-")
         self.data = self.folder / "data"
         self.stops = self.folder / "stops"
         self.stops.mkdir()

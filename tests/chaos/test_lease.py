@@ -10,13 +10,13 @@ import asyncio
 import os
 import random
 import signal
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 from tests.support.managers import Fleet, primary_is
+from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError
@@ -114,8 +114,8 @@ class Chaos:
 
 @pytest.fixture
 async def chaos(cluster: Cluster, tmp_path: Path) -> AsyncIterator[tuple[Chaos, Database, Fleet]]:
-    with tempfile.TemporaryDirectory(prefix="gr-pg-own-", dir="/tmp") as folder:
-        server = PostgresServer(Path(folder), install=cluster.install)
+    with passing_folder("gr-pg-own-") as folder:
+        server = PostgresServer(folder, install=cluster.install)
         await server.start()
         await migrate(server.dsn)
         db = Database(server.dsn, application_name="greenroom test")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from tests.support.managers import Fleet, lease, primary_is
+from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
@@ -32,8 +32,8 @@ async def islands() -> AsyncIterator[Islands]:
 
 @pytest.fixture
 async def server(cluster: Cluster, islands: Islands) -> AsyncIterator[PostgresServer]:
-    with tempfile.TemporaryDirectory(prefix="gr-pg-own-", dir="/tmp") as folder:
-        server = PostgresServer(Path(folder), install=cluster.install, address=MAINLAND, prefix=islands.inside())
+    with passing_folder("gr-pg-own-") as folder:
+        server = PostgresServer(folder, install=cluster.install, address=MAINLAND, prefix=islands.inside())
         await server.start()
         await migrate(server.dsn)
         yield server

@@ -7,12 +7,12 @@ import os
 import pwd
 import signal
 import subprocess
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from tests.support.scratch import passing_folder
 
 from greenroom.db.migrate import OWNER_ROLE
 from greenroom.up.postgres import Cluster
@@ -66,9 +66,8 @@ def own_server(template: Cluster) -> Generator[Server]:
     Args:
         template: whose programs and account it uses.
     """
-    with tempfile.TemporaryDirectory(prefix="gr-pg-own-", dir="/tmp") as folder:
-        Path(folder).chmod(0o755)
-        server = Server(template, Path(folder))
+    with passing_folder("gr-pg-own-") as folder:
+        server = Server(template, folder)
         try:
             yield server
         finally:

@@ -1,0 +1,40 @@
+"""Where tests keep databases and whole instances: in memory, where the machine has enough of it.
+
+ext4 looks at every inode that was freed in the last seconds before it takes one for a new file. A database is some
+hundreds of files, so that tests which make and drop one each spend most of their time in that search.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- every folder below it has a random name
+_ENOUGH_BYTES = 6 << 30
+
+
+def scratch() -> str:
+    """The folder that such folders are made in; every account can reach it."""
+    is_enough = os.path.ismount(_MEMORY) and shutil.disk_usage(_MEMORY).free >= _ENOUGH_BYTES
+    return str(_MEMORY) if is_enough else "/tmp"  # noqa: S108
+
+
+def new_folder(prefix: str) -> Path:
+    """A folder that every account can reach; pytest's own are closed to all but its user."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=scratch()))
+    folder.chmod(0o755)
+    return folder
+
+
+@contextmanager
+def passing_folder(prefix: str) -> Generator[Path]:
+    """The same, gone afterwards."""
+    folder = new_folder(prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
