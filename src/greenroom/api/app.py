@@ -27,6 +27,8 @@ from greenroom.api.access import (
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.catalogue import published as published_catalogues
 from greenroom.api.catalogue import routes as catalogue_routes
+from greenroom.api.desk import routes as desk_routes
+from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics import published as published_diagnostics
 from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
@@ -70,6 +72,7 @@ _V1: Final = (
     session_routes.router,
     launch_routes.router,
     lease_routes.router,
+    desk_routes.router,
     command_routes.router,
     share_routes.router,
     pool_routes.router,
@@ -147,7 +150,7 @@ _ROUTES: Final = _all_routes()
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
-    launcher, screenshots, offers, keys.
+    launcher, screenshots, desks, offers, keys.
     """
     app = _Documented(
         title="Greenroom",
@@ -171,6 +174,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
     app.state.screenshots = Screenshots(db, logs)
+    app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
     problems.install(app)

@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from greenroom.api.access.guesses import Guesses
+from greenroom.api.desk.transport import Desks
 from greenroom.api.events.service import Hub
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch.service import Launcher
@@ -60,6 +61,10 @@ async def _screenshots(request: Request) -> Screenshots:
     return request.app.state.screenshots
 
 
+async def _desks(request: Request) -> Desks:
+    return request.app.state.desks
+
+
 async def _snapshot(request: Request) -> Snapshot:
     return request.app.state.snapshot
 
@@ -76,6 +81,7 @@ PasswordHashes = Annotated[Passwords, Depends(_passwords)]
 WrongGuesses = Annotated[Guesses, Depends(_guesses)]
 LauncherDep = Annotated[Launcher, Depends(_launcher)]
 ScreenshotsDep = Annotated[Screenshots, Depends(_screenshots)]
+DesksDep = Annotated[Desks, Depends(_desks)]
 EventHub = Annotated[Hub, Depends(_hub)]
 SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]
 Offers = Annotated[Coalesced[Offer], Depends(_offers)]

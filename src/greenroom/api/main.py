@@ -57,6 +57,7 @@ async def main() -> None:
             on_stop=app.state.hub.close,
         )
     finally:
+        await app.state.desks.close()
         await db.close()
 
 

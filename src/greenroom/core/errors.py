@@ -15,6 +15,7 @@ GreenroomError
 │   ├── SessionLimit                      session-limit
 │   ├── WrongState                        wrong-state
 │   ├── NoScreenshot                      no-screenshot
+│   ├── Interrupted                       interrupted
 │   └── IdentityConflict                  identity-conflict
 ├── TooLarge                         413  too-large
 ├── Invalid                          422  invalid
@@ -175,6 +176,12 @@ class NoScreenshot(Refused):
     """No screenshot of this session could be taken."""
 
     code = "no-screenshot"
+
+
+class Interrupted(Refused):
+    """This was broken off while it was done; look how far it came before it is asked for again."""
+
+    code = "interrupted"
 
 
 class IdentityConflict(Refused):

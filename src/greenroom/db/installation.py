@@ -296,9 +296,9 @@ async def _groups(connection: Connection) -> str:
 async def _desktop(connection: Connection, image: str) -> None:
     """0.1 core and 256 MB reserved, 1 GiB at most (DESIGN "Docker"), for All Users."""
     cursor = await connection.execute(
-        "INSERT INTO images (name, friendly_name, description, cores, memory, memory_limit, categories)"
-        " VALUES (%s, %s, 'A Linux desktop', 0.1, 256000000, %s, %s) RETURNING image_id",
-        (image, DESKTOP, 1 << 30, Jsonb(["Desktop"])),
+        "INSERT INTO images (name, friendly_name, description, cores, memory, memory_limit, categories,"
+        " port_map) VALUES (%s, %s, 'A Linux desktop', 0.1, 256000000, %s, %s, %s) RETURNING image_id",
+        (image, DESKTOP, 1 << 30, Jsonb(["Desktop"]), Jsonb({"desk": "desk"})),
     )
     image_id = (await returned(cursor))["image_id"]
     await connection.execute("INSERT INTO group_images (group_id, image_id) VALUES (%s, %s)", (ALL_USERS, image_id))

@@ -98,6 +98,9 @@ class ApiConfig(DatabaseConfig):
     """Comma list of host names the gateway serves; another Host header is answered 421."""
     ca_file: Path | None = None
     """Certificate of the authority of the gateways, which join commands name by its fingerprint; None = public."""
+    gateway_address: str = ""
+    """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the Upstream Auth
+    Address of each session's zone."""
 
 
 class ManagerConfig(DatabaseConfig):

@@ -70,6 +70,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     workspace: Defaults = Defaults()
     application: Application | None = None
 
+    @property
+    def _desk(self) -> dict[str, Any]:
+        """Every image with a screen has a desk; what is a page only has its own program."""
+        return {} if self.kind == "page" else {"desk": "desk"}
+
     def definition(self, image: str, image_src: str = "") -> Definition:
         """The workspace made from it, of this image and with its picture at `image_src`."""
         return Definition(
@@ -85,7 +90,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             page_path=self.workspace.page_path,
             start_page=self.workspace.start_page,
             ready_path=self.workspace.ready_path,
-            port_map=self.workspace.port_map,
+            port_map={**self._desk, **self.workspace.port_map},
             run_config=self.workspace.run_config,
             exec_config=self.workspace.exec_config,
             categories=list(self.categories),

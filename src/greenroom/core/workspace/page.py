@@ -26,8 +26,8 @@ SERVICES: Final[Mapping[str, str]] = {
 }
 """What an image may serve beside its desktop → the permission that opens it."""
 
-PROGRAMS: Final = ("cdp", "webdriver")
-"""What an image may serve to programs, in folders of its page with these names: some of `PROGRAM_FOLDERS`."""
+PROGRAMS: Final = ("desk", "cdp", "webdriver")
+"""What an image may serve to programs, in folders of its page with these names: `PROGRAM_FOLDERS`."""
 
 PortMap = dict[str, Any]
 """JSON of an administrator: name of a service → its port in the container, or what its addresses of the page begin

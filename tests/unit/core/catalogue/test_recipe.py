@@ -29,6 +29,7 @@ def test_a_workspace_is_made_from_a_recipe_with_its_defaults():
         image_src="/pictures/1",
         cores=1.5,
         memory=3000 << 20,
+        port_map={"desk": "desk"},
         exec_config={"go": {"cmd": "open"}},
         categories=["Browsers"],
     )

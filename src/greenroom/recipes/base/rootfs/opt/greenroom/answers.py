@@ -3,10 +3,12 @@
 import asyncio
 import mimetypes
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 CHUNK_BYTES = 1 << 18
+READ_S = 60
 SECURITY = (
     "Server: greenroom-desktop",
     "Cache-Control: no-cache",
@@ -52,6 +54,58 @@ class Request:
             return float(self.headers.get(header, "0"))
         except ValueError:
             return 0.0
+
+
+async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> bytes:
+    """The body of a request, whole.
+
+    Raises:
+        BadRequestError: it is longer than that, or is not as HTTP has it.
+    """
+    whole = bytearray()
+    async for part in sent(request, reader):
+        whole += part
+        if len(whole) > at_most:
+            raise BadRequestError("a body that is too long")
+    return bytes(whole)
+
+
+async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The body of a request, in parts.
+
+    Raises:
+        BadRequestError: it is not as HTTP has it, or is broken off.
+    """
+    if request.headers.get("transfer-encoding", "").lower() != "chunked":
+        left = int(request.number("content-length"))
+        while left > 0:
+            left -= len(data := await some(reader, left))
+            yield data
+        return
+    while size := chunk_size(await reader.readuntil(b"\r\n")):
+        left = size
+        while left > 0:
+            left -= len(data := await some(reader, left))
+            yield data
+        await reader.readexactly(2)
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        pass
+
+
+def chunk_size(line: bytes) -> int:
+    """The length in the first line of a chunk."""
+    try:
+        return int(line.split(b";")[0], 16)
+    except ValueError as error:
+        raise BadRequestError("a chunk without its length") from error
+
+
+async def some(reader: asyncio.StreamReader, left: int) -> bytes:
+    """The next bytes of a body."""
+    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_S)
+    if not data:
+        raise BadRequestError("the body was broken off")
+    return data
 
 
 def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", *extra: str) -> None:

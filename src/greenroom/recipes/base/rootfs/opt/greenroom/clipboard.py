@@ -74,9 +74,14 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
         image += data
     if not image.startswith(SIGNATURE):
         return await refuse(reader, writer, "415 Unsupported Media Type", "This is no PNG picture.")
-    process = await asyncio.create_subprocess_exec(*XCLIP, PNG, "-in", stdin=subprocess.PIPE)
-    await process.communicate(bytes(image))
+    await own(PNG, bytes(image))
     return reply(writer, "200 OK", b"{}", "application/json", LAST)
+
+
+async def own(target: str, data: bytes) -> None:
+    """Put this on the clipboard."""
+    process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
+    await process.communicate(data)
 
 
 async def content(target: str) -> bytes:

@@ -8,7 +8,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
     /clipboard/…     images on the clipboard (clipboard.py); /events: what was copied or printed (events.py)
-    cdp/, webdriver/ for programs that drive the browser (browser.py)
+    cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for those that use the screen (desk.py)
     /sound           what programs play, /microphone what they record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
                      the other end can measure the round trip of exactly the way its frames take. Header
@@ -31,6 +31,7 @@ from pathlib import Path
 
 import browser
 import clipboard
+import desk
 import events
 import files
 import sound
@@ -65,6 +66,7 @@ class Page:
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
         self.video = Video()
         self.browser = browser.Browser()
+        self.desk = desk.Desk(RFB_SOCKET)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -96,6 +98,9 @@ class Page:
             return await self.video.answer(request, reader, writer)
         elif request.parts[0] in browser.FOLDERS:
             await self.browser.answer(request, reader, writer)
+            return False
+        elif request.parts[0] == desk.FOLDER:
+            await self.desk.answer(request, reader, writer)
             return False
         elif request.path in sound.PATHS:
             return await sound.answer(request, reader, writer)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import events
 import uploads
-from answers import CHUNK_BYTES, BadRequestError, Request
+from answers import BadRequestError, Request, sent
 from folders import folder, is_name
 from ipp import (
     BOOLEAN, CHARSET, ENUM, INTEGER, JOB, KEYWORD, LANGUAGE, MIME, NAME, PRINTER, RANGE, TEXT, URI,
@@ -20,7 +20,7 @@ from ipp import (
 )  # fmt: skip
 
 PRINTED_MAX_BYTES = 1 << 30
-READ_S = 60
+REQUEST_S = 60
 HEAD_MAX_BYTES = 1 << 18
 URI_OF = "ipp://localhost/printers/PDF"
 PRINT_JOB, VALIDATE_JOB, CREATE_JOB, SEND_DOCUMENT, CANCEL_JOB, JOB_ATTRIBUTES, JOBS, ATTRIBUTES = (
@@ -44,7 +44,7 @@ class Printer:
         """Answer the requests of one program."""
         try:
             while True:
-                request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), READ_S))
+                request = Request(await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), REQUEST_S))
                 if request.method == "POST":
                     if "100-continue" in request.headers.get("expect", "").lower():
                         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -151,32 +151,6 @@ def job(number: int) -> list[Attribute]:
         (ENUM, "job-state", COMPLETED),
         (KEYWORD, "job-state-reasons", "job-completed-successfully"),
     ]
-
-
-async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """The body of a request, in parts."""
-    if request.headers.get("transfer-encoding", "").lower() != "chunked":
-        left = int(request.number("content-length"))
-        while left > 0:
-            left -= len(data := await some(reader, left))
-            yield data
-        return
-    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-        left = size
-        while left > 0:
-            left -= len(data := await some(reader, left))
-            yield data
-        await reader.readexactly(2)
-    while await reader.readuntil(b"\r\n") != b"\r\n":
-        pass
-
-
-async def some(reader: asyncio.StreamReader, left: int) -> bytes:
-    """The next bytes of a body."""
-    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_S)
-    if not data:
-        raise BadRequestError("the document was broken off")
-    return data
 
 
 async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:

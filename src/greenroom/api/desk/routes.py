@@ -1,0 +1,56 @@
+"""What a program does on the desktop that it has leased, and what it sees there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+
+from greenroom.api.deps import DesksDep
+from greenroom.api.desk import service
+from greenroom.api.desk.schemas import ActionsCreate, ActionsDone
+from greenroom.api.desk.transport import while_asked
+from greenroom.api.lease.access import holds_lease
+from greenroom.core.actions.plan import Size
+from greenroom.db.lease.leases import Lease
+
+router = APIRouter(tags=["leases"])
+
+Held = Annotated[Lease, holds_lease("sessions_modify")]
+Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; with one of both the picture keeps its shape")]
+
+
+@router.post("/leases/{lease_id}/actions")
+async def act(body: ActionsCreate, request: Request, desks: DesksDep, lease: Held) -> ActionsDone:
+    """Do these actions on the desktop, in their order until one fails; `results` has one entry for each.
+
+    Where one can never be done, outside the screen or unknown, none is. A client that goes away ends the rest, and what
+    it pressed is let go of.
+    """
+    display = Size(body.display.width, body.display.height) if body.display else None
+    work = service.act(desks, lease, body.actions, screenshot=body.screenshot, display=display)
+    return ActionsDone.model_validate(await while_asked(request, work))
+
+
+@router.get(
+    "/leases/{lease_id}/screenshot",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}, "description": "the screen as a PNG"}},
+)
+async def get_desk_screenshot(
+    desks: DesksDep,
+    lease: Held,
+    region: Annotated[
+        str | None,
+        Query(pattern=r"^\d{1,5},\d{1,5},\d{1,5},\d{1,5}$", description="x1,y1,x2,y2; the second corner is outside"),
+    ] = None,
+    width: Side = None,
+    height: Side = None,
+    cursor: Annotated[bool, Query(description="with the pointer")] = True,
+) -> Response:
+    """The screen of the leased session, or a part of it, as a PNG."""
+    corners = tuple(int(part) for part in region.split(",")) if region else None
+    where = (corners[0], corners[1], corners[2], corners[3]) if corners else None
+    picture = await service.screenshot(desks, lease, region=where, width=width, height=height, cursor=cursor)
+    return Response(picture, media_type="image/png")

@@ -1,0 +1,153 @@
+"""Carries out actions of programs on the desk of a lease, and looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, cast
+
+import msgspec
+
+from greenroom.api.desk.seen import State
+from greenroom.api.desk.transport import Desk, Desks
+from greenroom.core.actions import dialects, steps
+from greenroom.core.actions.actions import Action, Button
+from greenroom.core.actions.plan import Size, plan, shown_at
+from greenroom.core.errors import Invalid
+from greenroom.db.lease.leases import Lease
+
+SLACK_S: Final = 20.0
+"""Besides what steps take: the wait for other requests of the same lease, addresses that are opened, the picture."""
+TYPED_PER_S: Final = 10_000
+"""Characters, at least."""
+TRIES: Final = 3
+_CHANGED: Final = 409
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What became of one action; `screenshot` is a PNG in base64."""
+
+    action: str = ""
+    done: bool
+    error: str | None = None
+    ms: float | None = None
+    coordinate: tuple[int, int] | None = msgspec.field(default=None, name="pointer")
+    text: str | None = None
+    screenshot: str | None = None
+
+
+class Acted(msgspec.Struct, kw_only=True):
+    """What became of a list of actions."""
+
+    results: list[Result]
+    screenshot: str | None = None
+    state: State
+
+
+class _Changed(msgspec.Struct):
+    """The screen is another than the steps were planned for; nothing was done."""
+
+    state: State
+
+
+async def act(
+    desks: Desks,
+    lease: Lease,
+    actions: Sequence[object],
+    *,
+    screenshot: bool = False,
+    display: Size | None = None,
+) -> Acted:
+    """Do these actions, JSON as clients send it, one after the other until one fails. Cancelled, it lets go of all that
+    it pressed.
+
+    Raises:
+        Invalid: one cannot be done; none was.
+        WrongState, Unavailable, Interrupted: as `Desks.of` and `Desk.request`.
+    """
+    read = dialects.parse(actions)
+    desk = await desks.of(lease)
+    acted = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
+    for index, item in enumerate(actions):
+        if index == len(acted.results):
+            failed = f"actions[{index - 1}] failed" if index else "nothing was done"
+            acted.results.append(Result(done=False, error=f"not done, because {failed}."))
+        result = acted.results[index]
+        fields = cast("dict[str, Any]", item)
+        result.action = str(fields.get("action") or fields.get("type"))
+        if result.coordinate and display:
+            result.coordinate = shown_at(*result.coordinate, acted.state.size, display)
+    return acted
+
+
+async def _carried_out(
+    desks: Desks, desk: Desk, actions: list[Action], *, screenshot: bool, display: Size | None
+) -> Acted:
+    """Plan for the screen as it was last seen, and again where it has changed."""
+    state = desks.seen.get(desk.session_id)
+    for attempt in range(TRIES):
+        is_fresh = state is None or attempt > 0
+        state = state or await _state(desk)
+        try:
+            planned = plan(actions, state.size, state.pointer, display, Button(state.held & Button.LEFT))
+        except Invalid:
+            if is_fresh:
+                raise
+            state = None  # the screen may have become larger
+            continue
+        body = {
+            "actions": planned,
+            "expected": state if attempt < TRIES - 1 else None,  # a user may be moving the pointer all the time
+            "screenshot": _wish(display) if screenshot else None,
+        }
+        timeout_s = SLACK_S + sum(map(_seconds, (step for one in planned for step in one)))
+        answer = await desk.request("POST", "steps", json=body, timeout_s=timeout_s, accepted=frozenset({_CHANGED}))
+        if answer.status_code != _CHANGED:
+            acted = msgspec.json.decode(answer.content, type=Acted)
+            desks.seen.put(desk.session_id, acted.state)
+            return acted
+        state = msgspec.json.decode(answer.content, type=_Changed).state
+    raise AssertionError("the last attempt expects nothing")
+
+
+async def _state(desk: Desk) -> State:
+    return msgspec.json.decode((await desk.request("GET", "state")).content, type=State)
+
+
+def _wish(display: Size | None) -> dict[str, int]:
+    return {} if display is None else {"width": display.width, "height": display.height}
+
+
+def _seconds(step: steps.Step) -> float:
+    match step:
+        case steps.Wait(seconds):
+            return seconds
+        case steps.Type(text):
+            return len(text) / TYPED_PER_S
+        case _:
+            return 0
+
+
+async def screenshot(
+    desks: Desks,
+    lease: Lease,
+    *,
+    region: tuple[int, int, int, int] | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    cursor: bool = True,
+) -> bytes:
+    """The screen, or the part between two corners, as PNG; with one of width and height it keeps its shape.
+
+    Raises:
+        Invalid: the region is not on the screen.
+        WrongState, Unavailable: as `Desks.of` and `Desk.request`.
+    """
+    desk = await desks.of(lease)
+    asked = {
+        "region": ",".join(map(str, region)) if region else None,
+        "width": width,
+        "height": height,
+        "cursor": None if cursor else "0",
+    }
+    params = {name: value for name, value in asked.items() if value is not None}
+    return (await desk.request("GET", "screenshot", params=params)).content

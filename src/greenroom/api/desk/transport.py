@@ -1,0 +1,282 @@
+"""Reaches the folder `desk/` of a leased session's page, through the gateway and with the lease's token, as its holder
+could. So the Agent decides about it as about every program, and it ends with the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from greenroom.api.desk.seen import Seen
+from greenroom.api.events.service import Hub
+from greenroom.api.session.waiting import while_in
+from greenroom.core.errors import (
+    Forbidden,
+    GreenroomError,
+    Interrupted,
+    Invalid,
+    NotFound,
+    SetupError,
+    TooLarge,
+    TooManyRequests,
+    Unavailable,
+    WrongState,
+)
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.streams import OPEN
+from greenroom.db.database import Database
+from greenroom.db.lease.desks import LeasedSession, leased_session
+from greenroom.db.lease.leases import Lease
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
+
+T = TypeVar("T")
+
+FOLDER: Final = "desk"
+CONNECT_S: Final = 5.0
+TIMEOUT_S: Final = 30.0
+RUNS_WITHIN_S: Final = 10.0
+"""So long a session that does not run yet is waited for."""
+MOST_CONNECTIONS: Final = 500
+_NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
+_OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
+_ERRORS: Final[dict[int, type[GreenroomError]]] = {
+    400: Invalid,
+    401: WrongState,
+    403: WrongState,
+    404: NotFound,
+    409: WrongState,
+    413: TooLarge,
+    422: Invalid,
+    429: TooManyRequests,
+}
+NO_DESK: Final = (
+    "Workspace {name} has no desk for programs: its image is not one of Greenroom's own, or an older one; its"
+    ' `port_map` has {{"desk": "desk"}} where there is one.'
+)
+UNKNOWN_END: Final = "The session broke the connection off: it is not known how much was done. Take a screenshot."
+_Content = bytes | AsyncIterable[bytes] | None
+
+
+class Desks:
+    """The desks of all leases; one per process."""
+
+    def __init__(self, db: Database, hub: Hub, secrets: Secrets, config: ApiConfig) -> None:
+        self._db = db
+        self._hub = hub
+        self._secrets = secrets
+        self._config = config
+        self._http: httpx.AsyncClient | None = None
+        self.seen = Seen()
+
+    async def close(self) -> None:
+        """End its connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def of(self, lease: Lease) -> Desk:
+        """The desk of a lease; a session that does not run yet is waited for.
+
+        Raises:
+            WrongState: the lease is over, its session does not run, or is of a workspace without a desk.
+            Unavailable: no gateway is known for it.
+        """
+        session = await leased_session(self._db, lease.lease_id)
+        if session.status in _NOT_YET:
+            look = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
+            session = await while_in(self._hub, _NOT_YET, look, RUNS_WITHIN_S)
+        _require_open(session)
+        token = self._secrets.lease_token(lease.lease_id, session.auth_epoch)
+        return Desk(self._client(), session.session_id, _address(session, self._config), token)
+
+    def _client(self) -> httpx.AsyncClient:
+        """Made when it is first needed: reading the authorities takes some milliseconds."""
+        if self._http is None:
+            limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
+            context = _trust(self._config.ca_file)
+            self._http = httpx.AsyncClient(verify=context, limits=limits, trust_env=False)
+        return self._http
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    """The authorities of this machine and that of the deployment.
+
+    Raises:
+        SetupError: the file cannot be used.
+    """
+    context = ssl.create_default_context()
+    try:
+        if ca_file is not None:
+            context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise SetupError(f"The authority file {ca_file} cannot be used: {error}.") from error
+    return context
+
+
+def _require_open(session: LeasedSession) -> None:
+    """Raises WrongState: nothing can be done in this session."""
+    if session.status in _OVER:
+        raise WrongState(f"The lease is over: its session is {session.status}.")
+    if session.status not in OPEN:
+        raise WrongState(f"The session of this lease is {session.status}; actions need one that is running.")
+    if not any(service.name == FOLDER for service in session.services):
+        raise WrongState(NO_DESK.format(name=session.image_friendly_name))
+
+
+def _address(session: LeasedSession, config: ApiConfig) -> str:
+    """The desk's address, with a slash at its end.
+
+    Raises:
+        Unavailable: no Agent has the session.
+    """
+    if session.agent_id is None:
+        raise Unavailable("No Agent has the session of this lease at the moment.")
+    gateway = config.gateway_address or session.upstream_auth or urlsplit(config.public_url).netloc
+    origin = session.proxy.direct_origin(gateway) or f"https://{gateway}"
+    return f"{origin}{session.proxy.path_of(session.agent_id, session.session_id)}/{FOLDER}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The desk of one lease, as it can be reached now; made by `Desks.of` for one request."""
+
+    http: httpx.AsyncClient
+    session_id: str
+    address: str
+    token: str
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        content: _Content = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        accepted: frozenset[int] = frozenset(),
+    ) -> httpx.Response:
+        """The whole answer to a request for `path` below `desk/`. Statuses of `accepted` are no errors.
+
+        Raises:
+            GreenroomError: it was refused, by its status: WrongState, NotFound, TooLarge, Invalid, TooManyRequests.
+            Unavailable: the gateway or the session does not answer, and nothing was begun.
+            Interrupted: it is not known how much was done.
+        """
+        body = content if json is None else msgspec.json.encode(json)
+        sent = {"Content-Type": "application/json"} if json is not None else {}
+        async with self.stream(
+            method, path, content=body, headers=sent | dict(headers or {}), params=params, timeout_s=timeout_s,
+            accepted=accepted,
+        ) as answer:  # fmt: skip
+            await answer.aread()
+            return answer
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: _Content = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        timeout_s: float | None = TIMEOUT_S,
+        accepted: frozenset[int] = frozenset(),
+    ) -> AsyncGenerator[httpx.Response]:
+        """The same, to read while it comes (`aiter_raw`); `content` may be sent while it is made. `timeout_s` is for
+        each wait for more of it; None = without limit.
+        """
+        request = self.http.build_request(
+            method,
+            self.address + path,
+            content=content,
+            params=params,
+            headers={**(headers or {}), "Authorization": f"Bearer {self.token}"},
+            timeout=httpx.Timeout(timeout_s, connect=CONNECT_S, pool=CONNECT_S),
+        )
+        try:
+            answer = await self.http.send(request, stream=True)
+            try:
+                if not (answer.is_success or answer.status_code in accepted):
+                    await answer.aread()
+                    raise _refusal(answer)
+                yield answer
+            finally:
+                await answer.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
+            raise self._away(error) from error
+        except httpx.HTTPError as error:
+            raise self._broken_off(method, error) from error
+
+    def _away(self, error: httpx.HTTPError) -> Unavailable:
+        where = urlsplit(self.address).netloc
+        reason = str(error) or type(error).__name__
+        return Unavailable(
+            f"The gateway of this session, {where}, cannot be reached from the api: {reason}. An administrator sets the"
+            " zone's Upstream Auth Address, or GREENROOM_GATEWAY_ADDRESS of the api, to one that can."
+        )
+
+    def _broken_off(self, method: str, error: httpx.HTTPError) -> GreenroomError:
+        if method not in ("GET", "HEAD"):
+            return Interrupted(UNKNOWN_END)
+        words = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
+        return Unavailable(f"The session did not answer {words}; ask again.")
+
+
+def _refusal(answer: httpx.Response) -> GreenroomError:
+    """What a refusal of the gateway, the Agent or the session's page means here."""
+    status = answer.status_code
+    try:
+        said = msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.DecodeError:
+        said = {}
+    sentence = str(said.get("error_message") or said.get("detail") or "")
+    if status == 404 and not sentence:
+        return WrongState("The page of this session has no such part of a desk: its image is older than this api.")
+    if status == 502 and answer.request.method not in ("GET", "HEAD"):
+        return Interrupted(UNKNOWN_END)
+    details = {
+        name: value for name, value in said.items() if name not in ("error_message", "detail", "status", "title")
+    }
+    if status == 403 and answer.headers.get("x-greenroom-reason") is None:
+        return Forbidden(sentence or None)
+    kind = _ERRORS.get(status, Unavailable)
+    error = kind(sentence or f"The session answered {status} {answer.reason_phrase}.")
+    error.details = {name: value for name, value in details.items() if name not in ("type", "code")}
+    return error
+
+
+async def while_asked(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do this as long as the client of `request`, whose body was read, waits for it.
+
+    Raises:
+        ClientDisconnect: it went away; the work was cancelled.
+    """
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ClientDisconnect
+    finally:
+        for one in (gone, task):
+            one.cancel()
+        await asyncio.gather(gone, task, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,152 @@
+"""The desk: what programs do to the screen of the session, and what they see of it (docs/reference/actions.md).
+
+    GET  desk/state         {"width", "height", "pointer": [x, y], "held": buttons}
+    POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
+                            → {"results": [{"done", "ms", "error", "pointer", "text", "screenshot"}, …], "screenshot", "state"}
+    GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
+
+With `expected` nothing is done where the screen is another: 409 with `state`. Of two requests the second waits for the first. A
+program that goes away has held nothing: what its request pressed is let go of.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from answers import BadRequestError, Request, body, reply
+from rfb import Input
+from screen import Screen
+from steps import Hands, Result, Step, StepError, checked
+
+FOLDER = "desk"
+MAX_BODY_BYTES = 8 << 20
+MAX_WAITING = 16
+REFUSED = "This address is for programs: it needs the token of the session's lease."
+NO_SCREEN = "The X server of this session does not answer; the session may be ending."
+LAST = "Connection: close"
+
+Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Desk:
+    """The one desk of a session."""
+
+    def __init__(self, rfb_socket: str) -> None:
+        self.screen = Screen()
+        self.input = Input(rfb_socket)
+        self.hands = Hands(self.screen, self.input)
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+        self.folders: dict[str, Answer] = {"state": self._state, "steps": self._steps, "screenshot": self._screenshot}
+
+    async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer a request below desk/; its connection cannot be used for another one."""
+        answer = self.folders.get(request.parts[1]) if len(request.parts) > 1 else None
+        try:
+            if request.headers.get("x-greenroom-program") != "1":
+                refuse(writer, "403 Forbidden", REFUSED)
+            elif answer is None:
+                refuse(writer, "404 Not Found", f"The desk has {', '.join(self.folders)}.")
+            else:
+                await answer(request, reader, writer)
+        except StepError as error:
+            refuse(writer, "400 Bad Request", f"{error}.")
+        except OSError:
+            refuse(writer, "503 Service Unavailable", NO_SCREEN, "Retry-After: 1")
+
+    async def state(self) -> dict[str, Any]:
+        """How the screen is, for who plans steps."""
+        (width, height), (x, y, held) = await self.screen.size(), await self.screen.pointer()
+        return {"width": width, "height": height, "pointer": [x, y], "held": held}
+
+    async def _state(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        say(writer, "200 OK", await self.state())
+
+    async def _screenshot(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        region = request.query.get("region")
+        sides = {name: _number(request.query[name]) for name in ("width", "height") if name in request.query}
+        step = checked({"step": "screenshot", **sides})
+        picture = await self.hands.look(
+            [_number(part) for part in region.split(",")] if region else None,
+            step.get("width"),
+            step.get("height"),
+            cursor=request.query.get("cursor") not in ("0", "false"),
+        )
+        reply(writer, "200 OK", picture, "image/png", LAST)
+
+    async def _steps(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            wanted = json.loads(await body(request, reader, MAX_BODY_BYTES))
+            actions = [[checked(step) for step in action] for action in wanted["actions"]]
+            shown = wanted.get("screenshot")
+            look = checked({"step": "screenshot", **shown}) if shown is not None else None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StepError('this is no JSON of steps, {"actions": [[{"step": …}, …], …]}') from error
+        if self._waiting >= MAX_WAITING:
+            return refuse(writer, "429 Too Many Requests", "Too many requests for this desk wait; send one at a time.")
+        work = asyncio.create_task(self._do(actions, look, wanted.get("expected")))
+        gone = asyncio.create_task(reader.read(1))
+        try:
+            await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (gone, work):
+                task.cancel()
+            await asyncio.gather(gone, work, return_exceptions=True)
+        if work.cancelled():
+            raise BadRequestError("the program went away")
+        status, said = work.result()
+        return say(writer, status, said)
+
+    async def _do(
+        self, actions: list[list[Step]], look: Step | None, expected: dict[str, Any] | None
+    ) -> tuple[str, dict[str, Any]]:
+        """Carry all of it out; returns the status and body of the answer."""
+        self._waiting += 1
+        try:
+            async with self._turn:
+                await self.input.open()
+                if expected is not None and (state := await self.state()) != expected:
+                    return "409 Conflict", {"code": "changed", "state": state}
+                done = await self._all(actions, look)
+                return "200 OK", done | {"state": await self.state()}
+        finally:
+            self._waiting -= 1
+
+    async def _all(self, actions: list[list[Step]], look: Step | None) -> dict[str, Any]:
+        buttons, keys = self.input.buttons, set(self.input.keys)
+        results: list[Result] = []
+        try:
+            for steps in actions:
+                results.append(await self.hands.act(steps))
+                if not results[-1]["done"]:
+                    break
+            await self.input.done()
+            if look is None:
+                return {"results": results}
+            picture = await self.hands.look(None, look.get("width"), look.get("height"), cursor=look.get("cursor") is not False)
+            return {"results": results, "screenshot": base64.b64encode(picture).decode()}
+        except BaseException:
+            with contextlib.suppress(OSError):
+                await self.hands.let_go(buttons, keys)
+            raise
+
+
+def _number(text: str) -> int:
+    """Raises StepError: it is none."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise StepError(f"{text[:20]!r} is no number of pixels") from error
+
+
+def say(writer: asyncio.StreamWriter, status: str, said: dict[str, Any]) -> None:
+    """Answer with JSON."""
+    reply(writer, status, json.dumps(said).encode(), "application/json", LAST)
+
+
+def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
+    """Say why not."""
+    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST, *extra)

@@ -1,0 +1,216 @@
+"""What the X server shows, as PNG, and when programs have drawn what came of input.
+
+The X server collects where something was drawn (its extension DAMAGE); only those bands of the last picture are read and
+compressed again. While no picture is asked for it costs nothing.
+"""
+
+import asyncio
+import contextlib
+import struct
+from typing import NamedTuple
+
+import png
+import x11
+from cursor import Cursor, cursor_of
+from scaling import Scaled
+
+CREATE_DAMAGE, SUBTRACT = 1, 3
+NON_EMPTY = 3
+CREATE_REGION, FETCH_REGION, GET_CURSOR_IMAGE = 5, 19, 4
+"""Requests of DAMAGE and XFIXES."""
+FIRST_S = 0.03
+"""So long after input the first thing drawn is waited for;"""
+QUIET_S = 0.015
+"""then until nothing is drawn for so long,"""
+MOST_S = 0.15
+"""but no longer than this: there are programs that never cease to draw."""
+
+Region = tuple[int, int, int, int]
+"""x1, y1, x2, y2; the second corner is outside."""
+
+
+class Wish(NamedTuple):
+    """Which part of the screen is shown, and how large."""
+
+    region: Region
+    width: int
+    height: int
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether it is not pixel by pixel."""
+        left, top, right, bottom = self.region
+        return (self.width, self.height) != (right - left, bottom - top)
+
+
+class View:
+    """A picture of the screen, kept as bands, and which of them are out of date."""
+
+    def __init__(self, wish: Wish) -> None:
+        self.wish = wish
+        count = -(-wish.height // png.ROWS)
+        self._raw = [b""] * count
+        self._bands: list[png.Band | None] = [None] * count
+        self.stale = set(range(count))
+
+    def damaged(self, top: int, bottom: int) -> None:
+        """Something was drawn in these rows of the screen."""
+        _, first, _, last = self.wish.region
+        scale = self.wish.height / (last - first)
+        more = 1 if self.wish.is_scaled else 0  # a row of a scaled picture is made of neighbours, too
+        begin, end = (top - first - more) * scale - more, (bottom - first + more) * scale + more
+        if begin < self.wish.height and end > 0:
+            self.stale.update(range(max(0, int(begin)) // png.ROWS, -(-min(self.wish.height, int(end + more)) // png.ROWS)))
+
+    def runs(self) -> list[tuple[int, int]]:
+        """Rows that have to be read, as top and bottom of each run."""
+        found: list[tuple[int, int]] = []
+        for index in sorted(self.stale):
+            top, bottom = index * png.ROWS, min((index + 1) * png.ROWS, self.wish.height)
+            if found and found[-1][1] == top:
+                top = found.pop()[0]
+            found.append((top, bottom))
+        return found
+
+    def read(self, top: int, pixels: bytes) -> None:
+        """These rows are so now, from `top` on."""
+        size = 4 * self.wish.width * png.ROWS
+        for number, at in enumerate(range(0, len(pixels), size)):
+            index, raw = top // png.ROWS + number, pixels[at : at + size]
+            if raw != self._raw[index]:
+                self._raw[index], self._bands[index] = raw, None
+        self.stale.difference_update(range(top // png.ROWS, top // png.ROWS + -(-len(pixels) // size)))
+
+    def picture(self, cursor: Cursor | None) -> bytes:
+        """The PNG of it, with the pointer at its place."""
+        bands = [self._band(index) for index in range(len(self._raw))]
+        if cursor:
+            for index in cursor.bands(png.ROWS, len(bands)):
+                drawn = cursor.drawn(self._raw[index], self.wish.width, index * png.ROWS)
+                bands[index] = png.band(bytes(png.rgb_of(drawn)), self.wish.width)
+        return png.whole(self.wish.width, self.wish.height, bands)
+
+    def _band(self, index: int) -> png.Band:
+        band = self._bands[index]
+        if band is None:
+            band = self._bands[index] = png.band(bytes(png.rgb_of(self._raw[index])), self.wish.width)
+        return band
+
+
+class Screen:
+    """The screen of the session; its connection is made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._display: x11.Display | None = None
+        self._turn = asyncio.Lock()
+        self._drawn = asyncio.Event()
+        self._view: View | None = None
+
+    async def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        display = await self._opened()
+        answer = await display.ask(struct.pack("<BxHI", x11.GET_GEOMETRY, 2, display.root))
+        width, height = struct.unpack_from("<HH", answer, 16)
+        return width, height
+
+    async def pointer(self) -> tuple[int, int, int]:
+        """Where the pointer is, and which buttons are held, as RFB has them."""
+        display = await self._opened()
+        answer = await display.ask(struct.pack("<BxHI", x11.QUERY_POINTER, 2, display.root))
+        x, y, mask = struct.unpack_from("<hh4xH", answer, 16)
+        return x, y, mask >> 8 & 0x1F
+
+    async def picture(self, region: Region | None, width: int | None, height: int | None, *, cursor: bool) -> bytes:
+        """The screen, or a part of it, as PNG of this size.
+
+        Raises:
+            ValueError: the region is not on the screen; the sentence says so.
+        """
+        async with self._turn:
+            display = await self._opened()
+            screen = await self.size()
+            wish = wished(region, width, height, screen)
+            view = self._view if self._view and self._view.wish == wish else View(wish)
+            if region is None and view is not self._view:
+                self._view = view
+            await self._take_damage()
+            await self._read(display, view)
+            drawn = await self._cursor(display, wish) if cursor else None
+            return await asyncio.to_thread(view.picture, drawn)
+
+    async def watch(self) -> None:
+        """From now on count what is drawn as what comes of input."""
+        async with self._turn:
+            await self._opened()
+            await self._take_damage()
+
+    async def settle(self) -> None:
+        """Wait until programs have drawn what came of input."""
+        async with self._turn:
+            loop = asyncio.get_running_loop()
+            end_s, wait_s = loop.time() + MOST_S, FIRST_S
+            while (left_s := end_s - loop.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(wait_s, left_s)):
+                        await self._drawn.wait()
+                if not self._drawn.is_set():
+                    return
+                await self._take_damage()
+                wait_s = QUIET_S
+
+    async def _opened(self) -> x11.Display:
+        if self._display is None or not self._display.is_open:
+            display = await x11.connect()
+            fixes, _ = await display.extension(x11.FIXES, x11.FIXES_VERSION)
+            damage, first_event = await display.extension(x11.DAMAGE, x11.DAMAGE_VERSION)
+            self._render, _ = await display.extension(x11.RENDER, x11.RENDER_VERSION)
+            self._fixes, self._damage = fixes, damage
+            self._all, self._parts = display.new_id(), display.new_id()
+            display.on_event(first_event, lambda _: self._drawn.set())
+            display.send(struct.pack("<BBHIIBxxx", damage, CREATE_DAMAGE, 4, self._all, display.root, NON_EMPTY))
+            display.send(struct.pack("<BBHI", fixes, CREATE_REGION, 2, self._parts))
+            self._display, self._view = display, None
+        return self._display
+
+    async def _take_damage(self) -> None:
+        """What was drawn since the last time makes bands of the last picture out of date."""
+        display = await self._opened()
+        self._drawn.clear()
+        display.send(struct.pack("<BBHIII", self._damage, SUBTRACT, 4, self._all, 0, self._parts))
+        answer = await display.ask(struct.pack("<BBHI", self._fixes, FETCH_REGION, 2, self._parts))
+        if self._view:
+            for _, top, _, height in struct.iter_unpack("<hhHH", answer[x11.MESSAGE_BYTES :]):
+                self._view.damaged(top, top + height)
+
+    async def _read(self, display: x11.Display, view: View) -> None:
+        """Bring a picture up to date."""
+        wish = view.wish
+        left, first, _, _ = wish.region
+        with contextlib.closing(Scaled(display, wish, self._render)) as scaled:
+            for top, bottom in view.runs():
+                if wish.is_scaled:
+                    pixels = await scaled.rows(top, bottom)
+                else:
+                    pixels = await x11.image(display, display.root, left, first + top, wish.width, bottom - top)
+                view.read(top, pixels)
+
+    async def _cursor(self, display: x11.Display, wish: Wish) -> Cursor | None:
+        answer = await display.ask(struct.pack("<BBH", self._fixes, GET_CURSOR_IMAGE, 1))
+        return cursor_of(answer, wish.region, wish.width, wish.height)
+
+
+def wished(region: Region | None, width: int | None, height: int | None, screen: tuple[int, int]) -> Wish:
+    """What is shown. With one side given the other one follows from it.
+
+    Raises:
+        ValueError: it cannot be shown.
+    """
+    left, top, right, bottom = region or (0, 0, *screen)
+    if not (0 <= left < right <= screen[0] and 0 <= top < bottom <= screen[1]):
+        raise ValueError(f"region: {[left, top, right, bottom]} is not on the screen of {screen[0]} x {screen[1]}.")
+    across, down = right - left, bottom - top
+    if width and not height:
+        height = max(1, round(down * width / across))
+    elif height and not width:
+        width = max(1, round(across * height / down))
+    return Wish((left, top, right, bottom), width or across, height or down)

@@ -1,0 +1,193 @@
+"""The steps that actions of programs are made of (greenroom.core.actions.steps), and how each is done on this screen."""
+
+import asyncio
+import base64
+import contextlib
+import os
+import time
+from typing import Any
+
+import clipboard
+from rfb import Input
+from screen import MOST_S, Screen
+
+Step = dict[str, Any]
+Result = dict[str, Any]
+
+NUMBERS = (int, float)
+POSITION = (int, type(None))
+FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
+    "pointer": {"buttons": (int,), "x": POSITION, "y": POSITION},
+    "key": {"keysym": (int,), "down": (bool,)},
+    "type": {"text": (str,)},
+    "wait": {"seconds": NUMBERS},
+    "clipboard": {"text": (str,)},
+    "open": {"url": (str,)},
+    "screenshot": {"region": (list, type(None)), "width": POSITION, "height": POSITION, "cursor": (bool, type(None))},
+    "cursor_position": {},
+    "read_clipboard": {},
+}
+MOST = {"buttons": 0x7F, "x": 0xFFFF, "y": 0xFFFF, "keysym": 0xFFFFFFFF, "seconds": 60, "width": 8192, "height": 8192}
+INPUT = ("pointer", "key", "type", "open")
+"""Steps after which programs may draw."""
+
+KEYSYMS = {"\n": 0xFF0D, "\t": 0xFF09, "\b": 0xFF08, "\x1b": 0xFF1B, "\x7f": 0xFFFF}
+UNICODE = 0x01000000
+TYPED_AT_ONCE = 32
+"""Characters, after which the X server is waited for."""
+OPEN = "/opt/greenroom/open"
+OPENED_WITHIN_S = 6.0
+"""A program that takes longer than that over an address has it: it is the browser itself."""
+TEXT = "UTF8_STRING"
+
+
+class StepError(Exception):
+    """Something that was asked for cannot be done; the sentence says why."""
+
+
+def checked(step: Any) -> Step:
+    """The step, if it is one.
+
+    Raises:
+        StepError: it is none.
+    """
+    fields = FIELDS.get(step.get("step")) if isinstance(step, dict) else None
+    if fields is None:
+        raise StepError(f"there is no step {str(step)[:60]}; one of {', '.join(FIELDS)} is the field `step`")
+    for name, value in step.items():
+        if name != "step" and (name not in fields or not isinstance(value, fields[name])):
+            raise StepError(f"{step['step']}: the field {name[:40]} has no place here, or a value that it cannot have")
+        if name in MOST and value is not None and not 0 <= value <= MOST[name]:
+            raise StepError(f"{step['step']}: {name} is from 0 to {MOST[name]}")
+    missing = [name for name, kinds in fields.items() if name not in step and type(None) not in kinds]
+    if missing:
+        raise StepError(f"{step['step']}: {', '.join(missing)} is missing")
+    return step
+
+
+def keysym_of(character: str) -> int | None:
+    """The key that writes a character: Latin-1 is its own, the rest of Unicode has a range; None = there is none."""
+    code = ord(character)
+    if character in KEYSYMS:
+        return KEYSYMS[character]
+    if code < 0x20 or 0x7F <= code < 0xA0:
+        return None
+    return code if code <= 0xFF else UNICODE + code
+
+
+class Hands:
+    """Does steps, one after the other."""
+
+    def __init__(self, screen: Screen, keyboard: Input) -> None:
+        self._screen = screen
+        self._input = keyboard
+        self._moved_at: float | None = None
+
+    async def act(self, steps: list[Step]) -> Result:
+        """Do one action; what it says is in the result, or its error. What it pressed before an error it lets go of."""
+        begun = time.monotonic()
+        buttons, keys = self._input.buttons, set(self._input.keys)
+        result: Result = {"done": True}
+        try:
+            for step in steps:
+                result |= await self._do(step)
+        except StepError as error:
+            result = {"done": False, "error": str(error)}
+            await self.let_go(buttons, keys)
+        return result | {"ms": round((time.monotonic() - begun) * 1000, 1)}
+
+    async def let_go(self, buttons: int, keys: set[int]) -> None:
+        """Let go of all that is held beside these."""
+        for keysym in reversed([key for key in self._input.keys if key not in keys]):
+            self._input.key(keysym, down=False)
+        if self._input.buttons & ~buttons:
+            x, y, _ = await self._screen.pointer()
+            self._input.point(self._input.buttons & buttons, x, y)
+
+    async def look(
+        self, region: list[int] | None = None, width: int | None = None, height: int | None = None, *, cursor: bool = True
+    ) -> bytes:
+        """The screen as PNG, with what came of the last input on it.
+
+        Raises:
+            StepError: the region is not on the screen.
+        """
+        if self._moved_at is not None:
+            moved_at, self._moved_at = self._moved_at, None
+            await self._input.done()
+            if time.monotonic() - moved_at < MOST_S:
+                await self._screen.settle()
+        if region is not None and not (len(region) == 4 and all(isinstance(number, int) for number in region)):
+            raise StepError("region: it is [x1, y1, x2, y2]")
+        where = (region[0], region[1], region[2], region[3]) if region else None
+        try:
+            return await self._screen.picture(where, width, height, cursor=cursor)
+        except ValueError as error:
+            raise StepError(str(error)) from error
+
+    async def _do(self, step: Step) -> Result:
+        if step["step"] in INPUT:
+            if self._moved_at is None:
+                await self._screen.watch()
+            self._moved_at = time.monotonic()
+        match step:
+            case {"step": "pointer", "buttons": buttons}:
+                await self._point(buttons, step.get("x"), step.get("y"))
+            case {"step": "key", "keysym": keysym, "down": down}:
+                self._input.key(keysym, down=down)
+            case {"step": "type", "text": text}:
+                await self._type(text)
+            case {"step": "wait", "seconds": seconds}:
+                await asyncio.sleep(seconds)
+            case {"step": "clipboard", "text": text}:
+                await self._copy(text)
+            case {"step": "open", "url": url}:
+                await self._open(url)
+            case {"step": "screenshot"}:
+                cursor = step.get("cursor") is not False
+                picture = await self.look(step.get("region"), step.get("width"), step.get("height"), cursor=cursor)
+                return {"screenshot": base64.b64encode(picture).decode()}
+            case {"step": "cursor_position"}:
+                await self._input.done()
+                x, y, _ = await self._screen.pointer()
+                return {"pointer": [x, y]}
+            case _:
+                return {"text": await self._paste()}
+        return {}
+
+    async def _point(self, buttons: int, x: int | None, y: int | None) -> None:
+        if x is None or y is None:
+            x, y, _ = await self._screen.pointer()
+        self._input.point(buttons, x, y)
+
+    async def _type(self, text: str) -> None:
+        keysyms = [keysym_of(character) for character in text.replace("\r\n", "\n").replace("\r", "\n")]
+        if None in keysyms:
+            raise StepError("the text has control characters, which no key writes")
+        for at in range(0, len(keysyms), TYPED_AT_ONCE):
+            for keysym in keysyms[at : at + TYPED_AT_ONCE]:
+                if keysym is not None:
+                    self._input.key(keysym, down=True)
+                    self._input.key(keysym, down=False)
+            await self._input.done()
+            self._moved_at = time.monotonic()
+
+    async def _copy(self, text: str) -> None:
+        if not clipboard.IN:
+            raise StepError("nothing may be copied into this session (allow_kasm_clipboard_up)")
+        await clipboard.own(TEXT, text.encode())
+
+    async def _paste(self) -> str:
+        if not clipboard.OUT:
+            raise StepError("nothing may be copied from this session (allow_kasm_clipboard_down)")
+        return (await clipboard.content(TEXT)).decode(errors="replace")
+
+    async def _open(self, url: str) -> None:
+        quiet = asyncio.subprocess.DEVNULL
+        process = await asyncio.create_subprocess_exec(
+            OPEN, url, stdin=quiet, stdout=quiet, stderr=quiet, env={**os.environ, "KASM_URL": ""}
+        )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OPENED_WITHIN_S):
+                if await process.wait():
+                    raise StepError("no program of this session opens addresses, or the one that does is not running")

@@ -1,0 +1,159 @@
+"""A connection to the session's X server: as much of X11 as the desk and the clipboard need."""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Callable
+
+SOCKET = "/tmp/.X11-unix/X1"  # noqa: S108 -- where X servers listen
+INTERN_ATOM, GET_GEOMETRY, QUERY_POINTER, GET_IMAGE, QUERY_EXTENSION = 16, 14, 38, 73, 98
+FIXES, FIXES_VERSION = b"XFIXES", (5, 0)
+DAMAGE, DAMAGE_VERSION = b"DAMAGE", (1, 1)
+RENDER, RENDER_VERSION = b"RENDER", (0, 11)
+QUERY_VERSION = 0
+"""The first request of every extension."""
+MESSAGE_BYTES = 32
+ZPIXMAP, ALL_PLANES = 2, 0xFFFFFFFF
+BUFFER_BYTES = 1 << 20
+ERROR, REPLY = 0, 1
+
+Event = Callable[[bytes], None]
+
+
+class DisplayError(OSError):
+    """The X server has ended, or refused a request."""
+
+
+class Display:
+    """One connection; `root` is the screen's window. Made by `connect`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, setup: bytes) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._sequence = 0
+        self._waiting: dict[int, asyncio.Future[bytes]] = {}
+        self._events: dict[int, Event] = {}
+        (self._ids,) = struct.unpack_from("<I", setup, 4)
+        (vendor_bytes,), formats = struct.unpack_from("<H", setup, 16), setup[21]
+        (self.root,) = struct.unpack_from("<I", setup, 32 + len(padded(setup[32 : 32 + vendor_bytes])) + 8 * formats)
+        self._reading = asyncio.create_task(self._read(), name="X server")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the X server is still there."""
+        return not self._reading.done()
+
+    def on_end(self, handler: Callable[[], None]) -> None:
+        """Call this when the X server has ended."""
+        self._reading.add_done_callback(lambda _: handler())
+
+    async def close(self) -> None:
+        """End the connection, and with it all that it made."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        self._writer.close()
+
+    def new_id(self) -> int:
+        """A name for something that is made on the server."""
+        self._ids += 1
+        return self._ids
+
+    def send(self, request: bytes) -> None:
+        """Send a request without an answer."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        self._writer.write(request)
+
+    async def ask(self, request: bytes) -> bytes:
+        """The answer to a request, whole.
+
+        Raises:
+            DisplayError: there is none.
+        """
+        if not self.is_open:
+            raise DisplayError("the X server has ended")
+        self.send(request)
+        answer = self._waiting[self._sequence] = asyncio.get_running_loop().create_future()
+        return await answer
+
+    async def atom(self, name: bytes) -> int:
+        """The number of a name."""
+        request = struct.pack("<BBHHxx", INTERN_ATOM, 0, 2 + len(padded(name)) // 4, len(name)) + padded(name)
+        (number,) = struct.unpack_from("<I", await self.ask(request), 8)
+        return number
+
+    async def extension(self, name: bytes, version: tuple[int, int]) -> tuple[int, int]:
+        """The number of an extension's requests and of its first event.
+
+        Raises:
+            DisplayError: the server has none.
+        """
+        request = struct.pack("<BxHHxx", QUERY_EXTENSION, 2 + len(padded(name)) // 4, len(name)) + padded(name)
+        present, opcode, first_event = struct.unpack_from("<BBB", await self.ask(request), 8)
+        if not present:
+            raise DisplayError(f"the X server has no {name.decode()}")
+        await self.ask(struct.pack("<BBHII", opcode, QUERY_VERSION, 3, *version))
+        return opcode, first_event
+
+    def on_event(self, number: int, handler: Event) -> None:
+        """Call this with each event of this number."""
+        self._events[number] = handler
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._reader.readexactly(MESSAGE_BYTES)
+                kind, sequence = message[0] & 127, int.from_bytes(message[2:4], "little")
+                if kind == REPLY:
+                    more = 4 * int.from_bytes(message[4:8], "little")
+                    message += await self._reader.readexactly(more) if more else b""
+                if kind in (ERROR, REPLY):
+                    self._answered(sequence, message)
+                elif handler := self._events.get(kind):
+                    handler(message)
+        except (OSError, EOFError):
+            pass  # it has ended; `is_open` says so
+        finally:
+            for waiting in self._waiting.values():
+                if not waiting.done():
+                    waiting.set_exception(DisplayError("the X server has ended"))
+
+    def _answered(self, sequence: int, message: bytes) -> None:
+        waiting = self._waiting.pop(sequence, None)
+        if waiting is None or waiting.done():
+            return
+        if message[0] == REPLY:
+            waiting.set_result(message)
+        else:
+            waiting.set_exception(DisplayError(f"the X server refused request {message[10]} with error {message[1]}"))
+
+
+async def connect() -> Display:
+    """Connect to the session's X server.
+
+    Raises:
+        OSError: there is none, or it takes no connection.
+    """
+    reader, writer = await asyncio.open_unix_connection(SOCKET, limit=BUFFER_BYTES)
+    with contextlib.ExitStack() as stack:
+        stack.callback(writer.close)
+        writer.write(struct.pack("<BxHHHHxx", ord("l"), 11, 0, 0, 0))
+        try:
+            accepted, words = struct.unpack("<Bxxxxxh", await reader.readexactly(8))
+            setup = await reader.readexactly(4 * words)
+        except EOFError as error:
+            raise DisplayError("the X server has ended") from error
+        if accepted != 1:
+            raise DisplayError("the X server takes no connections")
+        stack.pop_all()
+    return Display(reader, writer, setup)
+
+
+async def image(display: Display, drawable: int, x: int, y: int, width: int, height: int) -> bytes:
+    """Pixels of a window or pixmap, row by row: blue, green, red and a byte without meaning."""
+    request = struct.pack("<BBHIhhHHI", GET_IMAGE, ZPIXMAP, 5, drawable, x, y, width, height, ALL_PLANES)
+    return (await display.ask(request))[MESSAGE_BYTES:]
+
+
+def padded(text: bytes) -> bytes:
+    """Text as it stands in a request: filled up to whole words."""
+    return text + bytes(-len(text) % 4)
