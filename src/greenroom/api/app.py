@@ -45,6 +45,7 @@ from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
+from greenroom.api.mcp import routes as mcp_routes
 from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.published import absent, document
@@ -134,6 +135,7 @@ def _all_routes() -> APIRouter:
         for prefix in PUBLIC_PREFIXES:
             made.include_router(router, prefix=prefix)
     made.include_router(document.router, prefix="/api/public")
+    made.include_router(mcp_routes.router)
     for router in UNPREFIXED_ROUTERS:
         made.include_router(router, prefix="/api")
     check_declared(made)

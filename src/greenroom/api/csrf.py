@@ -28,12 +28,17 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
         return None if allowed else f"The browser says that a page of another origin asked (Sec-Fetch-Site: {site})."
     if not has_cookie:
         return None
-    source = headers.get("origin") or headers.get("referer")
-    if source is None:
+    if not headers.get("origin") and headers.get("referer") is None:
         return "The request has a log-in cookie, but neither Sec-Fetch-Site nor Origin nor Referer says who asked."
-    if _host_of(source) != headers.get("host", "").lower():
-        return f"A page of another origin asked ({source})."
-    return None
+    return foreign_origin_reason(headers)
+
+
+def foreign_origin_reason(headers: Mapping[str, str]) -> str | None:
+    """Why a request is refused whose Origin, or else Referer, is another than the requested host; None = it is not."""
+    source = headers.get("origin") or headers.get("referer")
+    if source is None or _host_of(source) == headers.get("host", "").lower():
+        return None
+    return f"A page of another origin asked ({source})."
 
 
 def _host_of(address: str) -> str | None:

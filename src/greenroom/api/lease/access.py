@@ -14,6 +14,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.lease.leases import Lease, get_lease
 from greenroom.kit.secrets import Secrets
 
+_REFUSAL = "This token opens no lease here: it is another lease's, or the lease is over."
 _OVER = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
 
 
@@ -34,9 +35,9 @@ class HoldsLease(Declared):
             Forbidden: a permission is missing.
             NotFound: there is no such lease, or the caller may not see it.
         """
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            return await _by_token(request, str(lease_id), token.strip())
+        token = bearer_token(request)
+        if token is not None:
+            return await _by_token(request, str(lease_id), token)
         caller = await self._requires(request)
         lease = await get_lease(request.app.state.db, str(lease_id))
         if not is_holder(caller, lease) and not caller.may(self._code):
@@ -44,9 +45,24 @@ class HoldsLease(Declared):
         return lease
 
 
+def bearer_token(request: Request) -> str | None:
+    """The token in `Authorization: Bearer`; None = the caller shows something else, or nothing."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+async def lease_of_token(request: Request, token: str) -> Lease:
+    """The lease that a token opens; its id is in it. Raises Unauthenticated: it opens none."""
+    try:
+        lease_id = str(UUID(token.partition(".")[0]))
+    except ValueError as error:
+        raise Unauthenticated(_REFUSAL) from error
+    return await _by_token(request, lease_id, token)
+
+
 async def _by_token(request: Request, lease_id: str, token: str) -> Lease:
     secrets: Secrets = request.app.state.secrets
-    refusal = Unauthenticated("This token opens no lease here: it is another lease's, or the lease is over.")
+    refusal = Unauthenticated(_REFUSAL)
     try:
         lease = await get_lease(request.app.state.db, lease_id)
     except NotFound as error:

@@ -89,7 +89,7 @@ class LeaseUrls(View):
     websocket: Annotated[str | None, Field(description="its stream (RFB); null while it has no Agent")]
     cdp: Annotated[str | None, Field(description="Chrome DevTools, with the token; null = there are none")] = None
     webdriver: Annotated[str | None, Field(description="W3C WebDriver, with the token; null as above")] = None
-    mcp: str | None = None
+    mcp: Annotated[str | None, Field(description="Model Context Protocol, with the token as Bearer")] = None
     live: str | None = None
 
 

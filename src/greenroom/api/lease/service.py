@@ -28,11 +28,14 @@ from greenroom.db.lease import leases, quotas
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
 from greenroom.db.workspace import filter_policies
-from greenroom.db.workspace.images import find_image, get_image
+from greenroom.db.workspace.images import find_image, get_image, names_of_images
 from greenroom.kit.secrets import Secrets
 
 _NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
 """Statuses of a session that does not run yet."""
+NAMED: Final = 30
+"""Workspaces that a refusal names."""
+MCP_PATH: Final = "/mcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ async def create(
     user_id = service.launching_user(caller, body.user_id, caller.user_id or caller.owner_id)
     image_id = await find_image(leasing.db, body.workspace)
     if image_id is None:
-        raise NotFound(f"There is no workspace {body.workspace}; `workspace` is its friendly name or its image_id.")
+        raise await _no_workspace(leasing.db, body.workspace, user_id)
     _require_short(body.seconds, caller.max_lease_s)
     options = body.options or LeaseOptions()
     filter_policy = await _filter_policy(leasing.db, user_id, image_id, options.egress)
@@ -91,6 +94,14 @@ async def create(
     if body.wait_s and lease.status in _NOT_YET:
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
     return await granted(leasing, lease)
+
+
+async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
+    names = await names_of_images(db, user_id)
+    there_are = (
+        f"there are {', '.join(names[:NAMED])}{', …' if names[NAMED:] else ''}" if names else "the user has none"
+    )
+    return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
 
 
 async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, tags: leases.Tags) -> str:
@@ -156,6 +167,7 @@ async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:
             websocket=f"wss{stream.removeprefix('https')}websockify?token={token}" if stream else None,
             cdp=driven.get("cdp"),
             webdriver=driven.get("webdriver"),
+            mcp=leasing.streams.page_origin + MCP_PATH,
         ),
     )
 

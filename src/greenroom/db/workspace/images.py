@@ -224,6 +224,16 @@ async def find_image(db: Database, named: str) -> str | None:
     return row["image_id"] if row else None
 
 
+async def names_of_images(db: Database, user_id: str) -> list[str]:
+    """Friendly names of the enabled images of the user's groups."""
+    rows = await db.fetch(
+        "SELECT friendly_name FROM images WHERE enabled AND image_id IN (SELECT gi.image_id FROM group_images gi"
+        " JOIN user_groups ug USING (group_id) WHERE ug.user_id = %s) ORDER BY 1",
+        (user_id,),
+    )
+    return [row["friendly_name"] for row in rows]
+
+
 async def users_of_image(db: Database, image_id: str) -> str:
     """What uses an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty when nothing does."""
     row = await db.fetch_one(

@@ -1,0 +1,192 @@
+"""The protocol's server, in the words of its library; imported when `/mcp` is used first.
+
+Each request is answered by a server and a transport of its own: nothing is kept between two of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+from importlib.metadata import version
+from typing import Any, Final
+
+import httpx
+import mcp_types as types
+import structlog
+from fastapi import Request
+from fastapi.responses import Response
+from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from starlette.types import Message, Receive, Scope, Send
+
+from greenroom.api.bodies import Json
+from greenroom.api.hardening import MAX_BODY_BYTES
+from greenroom.api.mcp.access import Asker
+from greenroom.api.mcp.requests import Asked, answer_to
+from greenroom.api.mcp.tools import LEASES, Shown, Tool, screen_of, tools_for
+from greenroom.core.errors import GreenroomError, Invalid
+
+log = structlog.get_logger(__name__)
+logging.getLogger("mcp").setLevel(logging.CRITICAL)
+"""The library logs parts of clients' messages, which may hold secrets; what goes wrong here is logged below."""
+
+INSTRUCTIONS: Final = (
+    "Greenroom gives desktops, browsers and applications for a time. Call `lease` with the name of a workspace, then"
+    " use the other tools with its lease_id, and `release` it when done; at its deadline a lease ends by itself."
+)
+INSTRUCTIONS_FOR_ONE: Final = "The tools are for the one leased session whose token was given."
+SCREEN: Final = "greenroom://leases/{lease_id}/screen"
+_SCREEN: Final = re.compile(re.escape(SCREEN).replace(r"\{lease_id\}", r"([0-9a-fA-F-]{36})"), re.ASCII)
+PNG: Final = "image/png"
+CACHED: Final = CacheHint(ttl_ms=300_000)
+"""Tools change with the version of the server."""
+
+Context = ServerRequestContext[Any, Any]
+Page = types.PaginatedRequestParams | None
+
+
+class Exchange(Response):
+    """Answers one HTTP request by the protocol."""
+
+    def __init__(self, request: Request, asker: Asker) -> None:
+        super().__init__()
+        self._request = request
+        self._offer = _Offer(request, asker)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await answered(self._offer.server(), await self._request.body(), scope, receive, send)
+
+
+async def answered(server: Server[Any], body: bytes, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer one HTTP request, whose body was read, by a transport that ends with it."""
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Message:
+        return whole.pop() if whole else await receive()
+
+    manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=MAX_BODY_BYTES)
+    async with manager.run():
+        await manager.handle_request(scope, received, send)
+
+
+class _Offer:
+    """What one caller is offered."""
+
+    def __init__(self, request: Request, asker: Asker) -> None:
+        self._request = request
+        self._lease_id = asker.lease_id
+        self._tools = tools_for(asker.lease_id)
+
+    def server(self) -> Server[Any]:
+        return Server(
+            "greenroom",
+            title="Greenroom",
+            version=version("greenroom"),
+            instructions=INSTRUCTIONS if self._lease_id is None else INSTRUCTIONS_FOR_ONE,
+            cache_hints={"tools/list": CACHED, "resources/templates/list": CACHED},
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
+            on_list_resource_templates=self._list_templates,
+            on_read_resource=self._read_resource,
+        )
+
+    async def _list_tools(self, _: Context, __: Page) -> types.ListToolsResult:
+        by_token = self._lease_id is not None
+        return types.ListToolsResult(tools=[_described(tool, by_token=by_token) for tool in self._tools.values()])
+
+    async def _call_tool(self, _: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool = self._tools.get(params.name)
+        if tool is None:
+            known = ", ".join(self._tools)
+            raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:60]!r}; there are {known}.")
+        try:
+            asked = tool.asked(params.arguments or {}, self._lease_id)
+        except Invalid as error:
+            return _refused(error.code, error.message)
+        answer = await self._answer(asked)
+        return _refusal_of(answer) if answer.is_error else _result(tool.shown(answer))
+
+    async def _list_resources(self, _: Context, __: Page) -> types.ListResourcesResult:
+        if self._lease_id is not None:
+            own = Asked(method="GET", path=f"/leases/{self._lease_id}")
+            return types.ListResourcesResult(resources=[_screen((await self._read(own, SCREEN)).json())])
+        leases = (await self._read(LEASES, SCREEN)).json()
+        return types.ListResourcesResult(resources=[_screen(lease) for lease in leases])
+
+    async def _list_templates(self, _: Context, __: Page) -> types.ListResourceTemplatesResult:
+        screen = types.ResourceTemplate(
+            uri_template=SCREEN, name="screen", title="Screen of a lease", description="as it is now", mime_type=PNG
+        )
+        return types.ListResourceTemplatesResult(resource_templates=[screen])
+
+    async def _read_resource(self, _: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        named = _SCREEN.fullmatch(params.uri)
+        if named is None:
+            raise _no_resource(
+                params.uri, f"There is no resource {params.uri[:200]}; the screens of leases are {SCREEN}."
+            )
+        answer = await self._read(screen_of(named[1]), params.uri)
+        blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=_base64(answer.content))
+        return types.ReadResourceResult(contents=[blob])
+
+    async def _read(self, asked: Asked, uri: str) -> httpx.Response:
+        """Raises MCPError: it was refused, with the sentence of the refusal."""
+        answer = await self._answer(asked)
+        if answer.is_error:
+            raise _no_resource(uri, answer.json()["detail"])
+        return answer
+
+    async def _answer(self, asked: Asked) -> httpx.Response:
+        try:
+            return await answer_to(self._request, asked)
+        except Exception as error:
+            log.exception("a tool failed", method=asked.method, path=asked.path)
+            raise MCPError(types.INTERNAL_ERROR, GreenroomError().message) from error
+
+
+def _no_resource(uri: str, sentence: str) -> MCPError:
+    return MCPError(types.INVALID_PARAMS, sentence, data={"uri": uri})
+
+
+def _refusal_of(answer: httpx.Response) -> types.CallToolResult:
+    problem = answer.json()
+    return _refused(problem["code"], problem["detail"])
+
+
+def _refused(code: str, sentence: str) -> types.CallToolResult:
+    refusal = {"code": code, "detail": sentence}
+    return types.CallToolResult(content=[types.TextContent(text=sentence)], structured_content=refusal, is_error=True)
+
+
+def _result(shown: Shown) -> types.CallToolResult:
+    content: list[types.ContentBlock] = [types.TextContent(text=shown.text)] if shown.text else []
+    content += [types.ImageContent(data=_base64(png), mime_type=PNG) for png in shown.pictures]
+    return types.CallToolResult(content=content, structured_content=shown.structured)
+
+
+def _described(tool: Tool, *, by_token: bool) -> types.Tool:
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.schema(by_token=by_token),
+        annotations=types.ToolAnnotations(read_only_hint=tool.reads, destructive_hint=tool.destroys),
+    )
+
+
+def _screen(lease: Json) -> types.Resource:
+    return types.Resource(
+        uri=SCREEN.format(lease_id=lease["lease_id"]),
+        name=f"screen of {lease['image_friendly_name']}",
+        description=f"The session is {lease['status']}, until {lease['expires']}.",
+        mime_type=PNG,
+    )
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
