@@ -7,7 +7,20 @@ from typing import Final
 
 import typer
 
-from greenroom.cli import access, catalogue, fleet, homes, instance, join, logs, rehearse, sessions, settings, staging
+from greenroom.cli import (
+    access,
+    catalogue,
+    fleet,
+    homes,
+    instance,
+    join,
+    logs,
+    mcp,
+    rehearse,
+    sessions,
+    settings,
+    staging,
+)
 from greenroom.cli.output import printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
@@ -46,6 +59,7 @@ def gateway() -> None:
 instance.register(app)
 join.register(app)
 rehearse.register(app)
+mcp.register(app)
 APPS["users"].command("reset-password")(instance.reset_password)
 for noun, commands in APPS.items():
     app.add_typer(commands, name=noun)

@@ -54,7 +54,7 @@ async def test_only_these_routes_need_no_credential(app: FastAPI):
 
 
 async def test_every_published_call_needs_a_key_with_a_permission(app: FastAPI):
-    others = r"/(metrics$|api/(v1/|internal/|__healthcheck|public/openapi.json$))"
+    others = r"/(metrics$|mcp$|api/(v1/|internal/|__healthcheck|public/openapi.json$))"
     published = [r for r in access_of(app) if not re.match(others, r.path)]
     assert len(published) > 40
     for route in published:
@@ -81,6 +81,7 @@ async def test_what_needs_no_permission_shows_nothing_of_other_users(app: FastAP
     }
     assert free == {
         "POST /api/v1/logout",
+        "POST /mcp",
         "GET /api/v1/me",
         "GET /api/v1/me/logins",
         "DELETE /api/v1/me/logins/{login_id}",

@@ -1,0 +1,65 @@
+"""A server on standard input and output that asks `/mcp` of a deployment for every answer."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+import httpx2
+import mcp_types as types
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server as McpServer
+from mcp.server.stdio import stdio_server
+
+from greenroom.cli.server import Server
+
+TIMEOUT: Final = httpx2.Timeout(30, read=180)
+"""A lease may take a minute, a command in it two."""
+
+_Context = ServerRequestContext[Any, Any]
+_Page = types.PaginatedRequestParams | None
+
+
+async def forward(server: Server) -> None:
+    """Serve until standard input ends."""
+    options: dict[str, Any] = {"verify": server.tls, "trust_env": not server.is_local, "timeout": TIMEOUT}
+    async with (
+        httpx2.AsyncClient(auth=(server.key, server.secret), **options) as http,
+        Client(
+            streamable_http_client(f"{server.url}/mcp", http_client=http, max_sse_event_size=None), cache=None
+        ) as there,
+        stdio_server() as (received, sent),
+    ):
+        here = _server_of(there)
+        await here.run(received, sent, here.create_initialization_options())
+
+
+def _server_of(there: Client) -> McpServer[Any]:
+    async def list_tools(_: _Context, page: _Page) -> types.ListToolsResult:
+        return await there.list_tools(cursor=page.cursor if page else None)
+
+    async def call_tool(_: _Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        return await there.call_tool(params.name, params.arguments)
+
+    async def list_resources(_: _Context, page: _Page) -> types.ListResourcesResult:
+        return await there.list_resources(cursor=page.cursor if page else None)
+
+    async def list_templates(_: _Context, page: _Page) -> types.ListResourceTemplatesResult:
+        return await there.list_resource_templates(cursor=page.cursor if page else None)
+
+    async def read_resource(_: _Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        return await there.read_resource(params.uri)
+
+    return McpServer(
+        "greenroom",
+        title="Greenroom",
+        version=version("greenroom"),
+        instructions=there.instructions,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+    )
