@@ -27,7 +27,8 @@ from greenroom.api.bodies import Json
 from greenroom.api.hardening import MAX_BODY_BYTES
 from greenroom.api.mcp.access import Asker
 from greenroom.api.mcp.requests import Asked, answer_to
-from greenroom.api.mcp.tools import LEASES, Shown, Tool, screen_of, tools_for
+from greenroom.api.mcp.tool import Shown, Tool
+from greenroom.api.mcp.tools import LEASES, screen_of, tools_for
 from greenroom.core.errors import GreenroomError, Invalid
 
 log = structlog.get_logger(__name__)

@@ -1,109 +1,32 @@
-"""The tools: which request to `/api/v1` each is, and what of its answer is shown. This knows no protocol library."""
+"""The tools, in the order in which they are listed."""
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, cast
-from uuid import UUID
+from typing import Any, Final
 
 import httpx
+import msgspec
+from msgspec.structs import fields
 
-from greenroom.api.bodies import Body, Json
+from greenroom.api.bodies import Json
+from greenroom.api.desk.schemas import ActionsCreate
 from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension
 from greenroom.api.mcp.requests import Asked
-from greenroom.core.errors import Invalid
+from greenroom.api.mcp.tool import Shown, Tool, as_json, schema_of
+from greenroom.core.actions import computer
+from greenroom.core.actions.dialects import VERBS
 
-LEASE_ID: Final = "lease_id"
 WAIT_S: Final = 60
 """A leased desktop is answered when it runs, or after this."""
 LISTED: Final = 100
 """Leases in a list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """What a caller is shown: a sentence or JSON, the same as an object, and pictures (PNG)."""
-
-    text: str = ""
-    structured: Json | None = None
-    pictures: tuple[bytes, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tool:
-    """One tool. `arguments` is the JSON Schema of an object; tools `of_lease` have `lease_id` beside it."""
-
-    name: str
-    title: str
-    description: str
-    request: Callable[[str, Json], Asked]
-    shown: Callable[[httpx.Response], Shown]
-    arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
-    of_lease: bool = True
-    reads: bool = False
-    destroys: bool = False
-
-    def schema(self, *, by_token: bool) -> Json:
-        """The JSON Schema of all arguments. With a lease's own token `lease_id` may be left out."""
-        properties: Json = dict(self.arguments["properties"])
-        required = list(self.arguments.get("required", ()))
-        if self.of_lease:
-            words = "the lease; it may be left out, as the token is that of one lease" if by_token else "from `lease`"
-            properties = {LEASE_ID: {"type": "string", "format": "uuid", "description": words}, **properties}
-            required = required if by_token else [LEASE_ID, *required]
-        rest = {name: self.arguments[name] for name in ("$defs",) if name in self.arguments}
-        schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-        return schema | rest
-
-    def asked(self, given: Json, own_lease_id: str | None) -> Asked:
-        """The request of a call. `own_lease_id` is the lease of the caller's token.
-
-        Raises:
-            Invalid: an argument has no meaning here, or is missing.
-        """
-        schema = self.schema(by_token=own_lease_id is not None)
-        known = schema["properties"]
-        if unknown := sorted(given.keys() - known.keys()):
-            has = f"it has {', '.join(known)}" if known else "it has none"
-            raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown)}; {has}.")
-        if missing := [name for name in schema["required"] if name not in given]:
-            raise Invalid(f"The tool {self.name} needs {', '.join(missing)}.")
-        rest = {name: value for name, value in given.items() if name != LEASE_ID or not self.of_lease}
-        lease_id = _lease_id(given.get(LEASE_ID, own_lease_id)) if self.of_lease else ""
-        return self.request(lease_id, rest)
-
-
-def _lease_id(given: object) -> str:
-    """Only an id becomes part of an address."""
-    try:
-        return str(UUID(cast("str", given)))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; `list_leases` has them.") from error
-
-
-def _schema_of(body: type[Body], **defaults: object) -> Json:
-    """The schema of a route's body, with some other defaults."""
-    schema = body.model_json_schema()
-    for name, value in defaults.items():
-        schema["properties"][name] |= {"default": value}
-    return schema
-
-
-def as_json(answer: httpx.Response) -> Shown:
-    """The JSON object of a route."""
-    return Shown(answer.text, answer.json())
-
-
 def _leases(answer: httpx.Response) -> Shown:
     listed = {"leases": answer.json()}
     return Shown(json.dumps(listed, ensure_ascii=False), listed)
-
-
-def picture(answer: httpx.Response) -> Shown:
-    """A screen."""
-    return Shown(pictures=(answer.content,))
 
 
 def _released(_: httpx.Response) -> Shown:
@@ -113,6 +36,51 @@ def _released(_: httpx.Response) -> Shown:
 def screen_of(lease_id: str, query: Json | None = None) -> Asked:
     """The request for the screen of a lease."""
     return Asked(method="GET", path=f"/leases/{lease_id}/screenshot", query=query)
+
+
+def _picture(answer: httpx.Response) -> Shown:
+    return Shown(pictures=(answer.content,))
+
+
+def _done(answer: httpx.Response) -> Shown:
+    """What became of actions; their pictures as pictures, in the order in which they were taken."""
+    said = answer.json()
+    parts = [*said["results"], said]
+    pictures = tuple(base64.b64decode(png) for part in parts if (png := part.pop("screenshot", None)))
+    results = {
+        "results": [{name: value for name, value in one.items() if value is not None} for one in said["results"]]
+    }
+    return Shown(json.dumps(results, ensure_ascii=False), results, pictures)
+
+
+def _actions() -> Json:
+    """The schema of the body of actions, with the fields that one may have."""
+    schema = schema_of(ActionsCreate)
+    known: dict[str, Json] = {}
+    for verb in msgspec.json.schema_components([computer.Verb])[1].values():
+        known = {name: _of_equals(field) for name, field in verb["properties"].items()} | known
+    named = {"type": "string", "enum": list(VERBS["action"]), "description": "; ".join(map(_usage, _VERBS))}
+    schema["properties"]["actions"] = {
+        "type": "array",
+        "description": "what to do, in this order, until one fails",
+        "items": {"type": "object", "properties": {**known, "action": named}, "required": ["action"]},
+    }
+    return schema
+
+
+def _of_equals(schema: Json) -> Json:
+    """A list by the schema of its items: not every model's interface takes one for each place."""
+    places = schema.get("prefixItems")
+    kept = {name: value for name, value in schema.items() if name != "prefixItems"}
+    return kept | {"items": places[0]} if places else schema
+
+
+_VERBS: Final[tuple[Any, ...]] = computer.Verb.__args__
+
+
+def _usage(verb: Any) -> str:
+    given = [one.name if one.required else f"{one.name}?" for one in fields(verb)]
+    return f"{verb.__struct_config__.tag}({', '.join(given)})"
 
 
 LEASES: Final = Asked(method="GET", path="/leases", query={"limit": LISTED})
@@ -127,7 +95,7 @@ TOOLS: Final = (
         ),
         request=lambda _, given: Asked(method="POST", path="/leases", json={"wait_s": WAIT_S, **given}),
         shown=as_json,
-        arguments=_schema_of(LeaseCreate, wait_s=WAIT_S),
+        arguments=schema_of(LeaseCreate, wait_s=WAIT_S),
         of_lease=False,
     ),
     Tool(
@@ -151,7 +119,7 @@ TOOLS: Final = (
         description="Move the deadline to so many seconds from now, which may also be earlier than it was.",
         request=lambda lease_id, given: Asked(method="PATCH", path=f"/leases/{lease_id}", json=given),
         shown=as_json,
-        arguments=_schema_of(LeaseExtension),
+        arguments=schema_of(LeaseExtension),
     ),
     Tool(
         name="release",
@@ -160,6 +128,33 @@ TOOLS: Final = (
         request=lambda lease_id, _: Asked(method="DELETE", path=f"/leases/{lease_id}"),
         shown=_released,
         destroys=True,
+    ),
+    Tool(
+        name="screenshot",
+        title="Look at the screen",
+        description="A picture of the screen, or of a part of it. Coordinates of actions are its pixels.",
+        request=screen_of,
+        shown=_picture,
+        arguments={
+            "properties": {
+                "region": {"type": "string", "description": "x1,y1,x2,y2; the second corner is outside"},
+                "width": {"type": "integer", "description": "pixels; with one of both the picture keeps its shape"},
+                "height": {"type": "integer", "description": "pixels"},
+                "cursor": {"type": "boolean", "default": True, "description": "with the pointer"},
+            }
+        },
+        reads=True,
+    ),
+    Tool(
+        name="act",
+        title="Use mouse, keyboard and clipboard",
+        description=(
+            "Do actions on the desktop, in their order until one fails; with `screenshot` the answer ends with a"
+            " picture. Give several at once where what comes is known: a click, a text, a key."
+        ),
+        request=lambda lease_id, given: Asked(method="POST", path=f"/leases/{lease_id}/actions", json=given),
+        shown=_done,
+        arguments=_actions(),
     ),
 )
 

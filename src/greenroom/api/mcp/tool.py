@@ -1,0 +1,90 @@
+"""What a tool is: a request to `/api/v1`, and what of its answer is shown. This knows no protocol library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from uuid import UUID
+
+import httpx
+
+from greenroom.api.bodies import Body, Json
+from greenroom.api.mcp.requests import Asked
+from greenroom.core.errors import Invalid
+
+LEASE_ID: Final = "lease_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a caller is shown: a sentence or JSON, the same as an object, and pictures (PNG)."""
+
+    text: str = ""
+    structured: Json | None = None
+    pictures: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """One tool. `arguments` is the JSON Schema of an object; tools `of_lease` have `lease_id` beside it."""
+
+    name: str
+    title: str
+    description: str
+    request: Callable[[str, Json], Asked]
+    shown: Callable[[httpx.Response], Shown]
+    arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
+    of_lease: bool = True
+    reads: bool = False
+    destroys: bool = False
+
+    def schema(self, *, by_token: bool) -> Json:
+        """The JSON Schema of all arguments. With a lease's own token `lease_id` may be left out."""
+        properties: Json = dict(self.arguments["properties"])
+        required = list(self.arguments.get("required", ()))
+        if self.of_lease:
+            words = "the lease; it may be left out, as the token is that of one lease" if by_token else "from `lease`"
+            properties = {LEASE_ID: {"type": "string", "format": "uuid", "description": words}, **properties}
+            required = required if by_token else [LEASE_ID, *required]
+        rest = {name: self.arguments[name] for name in ("$defs",) if name in self.arguments}
+        schema = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+        return schema | rest
+
+    def asked(self, given: Json, own_lease_id: str | None) -> Asked:
+        """The request of a call. `own_lease_id` is the lease of the caller's token.
+
+        Raises:
+            Invalid: an argument has no meaning here, or is missing.
+        """
+        schema = self.schema(by_token=own_lease_id is not None)
+        known = schema["properties"]
+        if unknown := sorted(given.keys() - known.keys()):
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise Invalid(f"The tool {self.name} has no argument {', '.join(unknown)}; {has}.")
+        if missing := [name for name in schema["required"] if name not in given]:
+            raise Invalid(f"The tool {self.name} needs {', '.join(missing)}.")
+        rest = {name: value for name, value in given.items() if name != LEASE_ID or not self.of_lease}
+        lease_id = _lease_id(given.get(LEASE_ID, own_lease_id)) if self.of_lease else ""
+        return self.request(lease_id, rest)
+
+
+def _lease_id(given: object) -> str:
+    """Only an id becomes part of an address."""
+    try:
+        return str(UUID(cast("str", given)))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; `list_leases` has them.") from error
+
+
+def schema_of(body: type[Body], **defaults: object) -> Json:
+    """The schema of a route's body, with some other defaults."""
+    schema = body.model_json_schema()
+    for name, value in defaults.items():
+        schema["properties"][name] |= {"default": value}
+    return schema
+
+
+def as_json(answer: httpx.Response) -> Shown:
+    """The JSON object of a route."""
+    return Shown(answer.text, answer.json())
