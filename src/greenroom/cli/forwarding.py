@@ -22,8 +22,8 @@ _Context = ServerRequestContext[Any, Any]
 _Page = types.PaginatedRequestParams | None
 
 
-async def forward(server: Server) -> None:
-    """Serve until standard input ends."""
+async def forward(server: Server, user_id: str | None) -> None:
+    """Serve until standard input ends. `user_id` is whose sessions are leased where the client names no user."""
     options: dict[str, Any] = {"verify": server.tls, "trust_env": not server.is_local, "timeout": TIMEOUT}
     async with (
         httpx2.AsyncClient(auth=(server.key, server.secret), **options) as http,
@@ -32,16 +32,19 @@ async def forward(server: Server) -> None:
         ) as there,
         stdio_server() as (received, sent),
     ):
-        here = _server_of(there)
+        here = _server_of(there, user_id)
         await here.run(received, sent, here.create_initialization_options())
 
 
-def _server_of(there: Client) -> McpServer[Any]:
+def _server_of(there: Client, user_id: str | None) -> McpServer[Any]:
     async def list_tools(_: _Context, page: _Page) -> types.ListToolsResult:
         return await there.list_tools(cursor=page.cursor if page else None)
 
     async def call_tool(_: _Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        return await there.call_tool(params.name, params.arguments)
+        given = params.arguments or {}
+        if params.name == "lease" and user_id is not None:
+            given = {"user_id": user_id} | given
+        return await there.call_tool(params.name, given)
 
     async def list_resources(_: _Context, page: _Page) -> types.ListResourcesResult:
         return await there.list_resources(cursor=page.cursor if page else None)

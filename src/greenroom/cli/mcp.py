@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from greenroom.cli.names import find_id
+from greenroom.cli.nouns import NOUNS
 from greenroom.cli.verbs import Call, command
+
+User = Annotated[
+    str | None,
+    typer.Option(
+        metavar="USER",
+        help="Whose sessions are leased, by username or id; else the user's who made the API key.",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -12,14 +25,15 @@ def register(app: typer.Typer) -> None:
     app.command("mcp")(command(mcp))
 
 
-def mcp(call: Call) -> None:
+def mcp(call: Call, *, user: User = None) -> None:
     """Speak the Model Context Protocol on standard input and output, for a program that starts this command.
 
     Its tools lease desktops and use them with the API key. It ends with its input.
     """
     call.client.get("/permissions")  # an address or a key that is wrong is one sentence now
+    user_id = None if user is None else find_id(call.client, NOUNS["users"], user)
     import anyio  # noqa: PLC0415 -- the protocol's library takes a second, which no other command spends
 
     from greenroom.cli.forwarding import forward  # noqa: PLC0415
 
-    anyio.run(forward, call.client.server)
+    anyio.run(forward, call.client.server, user_id)

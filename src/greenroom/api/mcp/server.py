@@ -5,7 +5,6 @@ Each request is answered by a server and a transport of its own: nothing is kept
 
 from __future__ import annotations
 
-import base64
 import logging
 import re
 from importlib.metadata import version
@@ -27,7 +26,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.hardening import MAX_BODY_BYTES
 from greenroom.api.mcp.access import Asker
 from greenroom.api.mcp.requests import Asked, answer_to
-from greenroom.api.mcp.tool import Shown, Tool
+from greenroom.api.mcp.tool import Shown, Tool, as_base64
 from greenroom.api.mcp.tools import LEASES, screen_of, tools_for
 from greenroom.core.errors import GreenroomError, Invalid
 
@@ -41,6 +40,7 @@ INSTRUCTIONS: Final = (
 )
 INSTRUCTIONS_FOR_ONE: Final = "The tools are for the one leased session whose token was given."
 SCREEN: Final = "greenroom://leases/{lease_id}/screen"
+VERSION: Final = version("greenroom")
 _SCREEN: Final = re.compile(re.escape(SCREEN).replace(r"\{lease_id\}", r"([0-9a-fA-F-]{36})"), re.ASCII)
 PNG: Final = "image/png"
 CACHED: Final = CacheHint(ttl_ms=300_000)
@@ -86,7 +86,7 @@ class _Offer:
         return Server(
             "greenroom",
             title="Greenroom",
-            version=version("greenroom"),
+            version=VERSION,
             instructions=INSTRUCTIONS if self._lease_id is None else INSTRUCTIONS_FOR_ONE,
             cache_hints={"tools/list": CACHED, "resources/templates/list": CACHED},
             on_list_tools=self._list_tools,
@@ -132,7 +132,7 @@ class _Offer:
                 params.uri, f"There is no resource {params.uri[:200]}; the screens of leases are {SCREEN}."
             )
         answer = await self._read(screen_of(named[1]), params.uri)
-        blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=_base64(answer.content))
+        blob = types.BlobResourceContents(uri=params.uri, mime_type=PNG, blob=as_base64(answer.content))
         return types.ReadResourceResult(contents=[blob])
 
     async def _read(self, asked: Asked, uri: str) -> httpx.Response:
@@ -166,7 +166,7 @@ def _refused(code: str, sentence: str) -> types.CallToolResult:
 
 def _result(shown: Shown) -> types.CallToolResult:
     content: list[types.ContentBlock] = [types.TextContent(text=shown.text)] if shown.text else []
-    content += [types.ImageContent(data=_base64(png), mime_type=PNG) for png in shown.pictures]
+    content += [types.ImageContent(data=png, mime_type=PNG) for png in shown.pictures]
     return types.CallToolResult(content=content, structured_content=shown.structured)
 
 
@@ -187,7 +187,3 @@ def _screen(lease: Json) -> types.Resource:
         description=f"The session is {lease['status']}, until {lease['expires']}.",
         mime_type=PNG,
     )
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
@@ -18,11 +19,11 @@ LEASE_ID: Final = "lease_id"
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a caller is shown: a sentence or JSON, the same as an object, and pictures (PNG)."""
+    """What a caller is shown: a sentence or JSON, the same as an object, and pictures (PNG in base64)."""
 
     text: str = ""
     structured: Json | None = None
-    pictures: tuple[bytes, ...] = ()
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,3 +89,8 @@ def schema_of(body: type[Body], **defaults: object) -> Json:
 def as_json(answer: httpx.Response) -> Shown:
     """The JSON object of a route."""
     return Shown(answer.text, answer.json())
+
+
+def as_base64(content: bytes) -> str:
+    """Bytes as JSON has them."""
+    return base64.b64encode(content).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.desk.schemas import ActionsCreate
 from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension
 from greenroom.api.mcp.requests import Asked
-from greenroom.api.mcp.tool import Shown, Tool, as_json, schema_of
+from greenroom.api.mcp.tool import Shown, Tool, as_base64, as_json, schema_of
 from greenroom.core.actions import computer
 from greenroom.core.actions.dialects import VERBS
 
@@ -39,14 +38,14 @@ def screen_of(lease_id: str, query: Json | None = None) -> Asked:
 
 
 def _picture(answer: httpx.Response) -> Shown:
-    return Shown(pictures=(answer.content,))
+    return Shown(pictures=(as_base64(answer.content),))
 
 
 def _done(answer: httpx.Response) -> Shown:
     """What became of actions; their pictures as pictures, in the order in which they were taken."""
     said = answer.json()
     parts = [*said["results"], said]
-    pictures = tuple(base64.b64decode(png) for part in parts if (png := part.pop("screenshot", None)))
+    pictures = tuple(png for part in parts if (png := part.pop("screenshot", None)))
     results = {
         "results": [{name: value for name, value in one.items() if value is not None} for one in said["results"]]
     }

@@ -1,0 +1,91 @@
+"""A client of the Model Context Protocol uses a real desktop: through the gateway, and by `greenroom mcp`."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import mcp_types as types
+import pytest
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from PIL import Image
+from tests.acceptance.instance import GREENROOM, Instance, wait_for
+from tests.support.mcp_clients import mcp_client, refusal, told
+
+
+def basic(instance: Instance) -> str:
+    key = f"{instance.found['api_key']}:{instance.found['api_key_secret']}"
+    return "Basic " + base64.b64encode(key.encode()).decode()
+
+
+@asynccontextmanager
+async def connected(instance: Instance, way: str) -> AsyncIterator[Client]:
+    """A client by the gateway with a key, or by the command."""
+    if way == "gateway":
+        async with mcp_client(f"{instance.url}/mcp", basic(instance), tls=instance.ca()) as client:
+            yield client
+        return
+    program, *first = GREENROOM
+    command = StdioServerParameters(command=program, args=[*first, "mcp", "--data", str(instance.data)])
+    async with Client(stdio_client(command)) as client:
+        yield client
+
+
+def picture(part: types.ContentBlock) -> Image.Image:
+    assert isinstance(part, types.ImageContent)
+    return Image.open(io.BytesIO(base64.b64decode(part.data)))
+
+
+@pytest.mark.parametrize("way", ["gateway", "command"])
+async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Instance, way: str):
+    wish = {"workspace": "Desktop", "seconds": 600, "user_id": instance.new_user()}
+    async with connected(instance, way) as client:
+        lease = told(await client.call_tool("lease", wish))
+        assert (lease["status"], lease["urls"]["mcp"]) == ("running", f"{instance.url}/mcp")
+        held = {"lease_id": lease["lease_id"]}
+        shown = await client.call_tool("screenshot", held)
+        assert picture(shown.content[0]).size == (1280, 800)
+        (screen,) = [one for one in (await client.list_resources()).resources if lease["lease_id"] in one.uri]
+        (content,) = (await client.read_resource(screen.uri)).contents
+        assert isinstance(content, types.BlobResourceContents)
+        assert base64.b64decode(content.blob).startswith(b"\x89PNG")
+        await uses(client, held)
+        assert told(await client.call_tool("release", held)) == {"released": True}
+    wait_for(lambda: instance.has_status(lease["session_id"], "deleted"), "the session ends with its lease")
+
+
+async def uses(client: Client, held: dict[str, Any]) -> None:
+    """Mouse and clipboard of the desktop."""
+    actions = [
+        {"action": "mouse_move", "coordinate": [300, 200]},
+        {"action": "cursor_position"},
+        {"action": "set_clipboard", "text": "Grüße"},
+        {"action": "get_clipboard"},
+    ]
+    done = await client.call_tool("act", held | {"actions": actions, "screenshot": True})
+    results = told(done)["results"]
+    assert [one["done"] for one in results] == [True] * 4
+    assert (results[1]["coordinate"], results[3]["text"]) == ([300, 200], "Grüße")
+    assert picture(done.content[-1]).size == (1280, 800)
+    outside = {"actions": [{"action": "left_click", "coordinate": [1400, 20]}]}
+    assert refusal(await client.call_tool("act", held | outside)) == (
+        "invalid: actions[0].coordinate: [1400, 20] is outside the screen of 1280 x 800."
+    )
+
+
+async def test_the_token_of_a_lease_opens_its_desktop_until_it_is_over(instance: Instance):
+    wish = {"workspace": "Desktop", "seconds": 600, "user_id": instance.new_user(), "wait_s": 60}
+    lease = instance.call("POST", "/leases", json=wish, timeout=70)
+    async with mcp_client(lease["urls"]["mcp"], f"Bearer {lease['token']}", tls=instance.ca()) as client:
+        assert picture((await client.call_tool("screenshot")).content[0]).size == (1280, 800)
+        told(await client.call_tool("release"))
+    bearer = {"Authorization": f"Bearer {lease['token']}"}
+    with instance.http() as http:
+        over = http.post("/mcp", json={}, headers=bearer, auth=lambda request: request)
+        assert (over.status_code, over.json()["code"]) == (401, "unauthenticated")
+        assert http.get("/mcp").status_code == 405
+        assert http.get("/.well-known/oauth-protected-resource").status_code == 404
