@@ -14,7 +14,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from PIL import Image
 from tests.acceptance.instance import GREENROOM, Instance, wait_for
-from tests.support.mcp_clients import mcp_client, refusal, told
+from tests.support.mcp_clients import answer_of, mcp_client, refusal
 
 
 def basic(instance: Instance) -> str:
@@ -44,7 +44,7 @@ def picture(part: types.ContentBlock) -> Image.Image:
 async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Instance, way: str):
     wish = {"workspace": "Desktop", "seconds": 600, "user_id": instance.new_user()}
     async with connected(instance, way) as client:
-        lease = told(await client.call_tool("lease", wish))
+        lease = answer_of(await client.call_tool("lease", wish))
         assert (lease["status"], lease["urls"]["mcp"]) == ("running", f"{instance.url}/mcp")
         held = {"lease_id": lease["lease_id"]}
         shown = await client.call_tool("screenshot", held)
@@ -54,7 +54,7 @@ async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Insta
         assert isinstance(content, types.BlobResourceContents)
         assert base64.b64decode(content.blob).startswith(b"\x89PNG")
         await uses(client, held)
-        assert told(await client.call_tool("release", held)) == {"released": True}
+        assert answer_of(await client.call_tool("release", held)) == {"released": True}
     wait_for(lambda: instance.has_status(lease["session_id"], "deleted"), "the session ends with its lease")
 
 
@@ -67,7 +67,7 @@ async def uses(client: Client, held: dict[str, Any]) -> None:
         {"action": "get_clipboard"},
     ]
     done = await client.call_tool("act", held | {"actions": actions, "screenshot": True})
-    results = told(done)["results"]
+    results = answer_of(done)["results"]
     assert [one["done"] for one in results] == [True] * 4
     assert (results[1]["coordinate"], results[3]["text"]) == ([300, 200], "Grüße")
     assert picture(done.content[-1]).size == (1280, 800)
@@ -82,7 +82,7 @@ async def test_the_token_of_a_lease_opens_its_desktop_until_it_is_over(instance:
     lease = instance.call("POST", "/leases", json=wish, timeout=70)
     async with mcp_client(lease["urls"]["mcp"], f"Bearer {lease['token']}", tls=instance.ca()) as client:
         assert picture((await client.call_tool("screenshot")).content[0]).size == (1280, 800)
-        told(await client.call_tool("release"))
+        answer_of(await client.call_tool("release"))
     bearer = {"Authorization": f"Bearer {lease['token']}"}
     with instance.http() as http:
         over = http.post("/mcp", json={}, headers=bearer, auth=lambda request: request)

@@ -1,4 +1,4 @@
-"""Clients of `/mcp`, by the protocol's own library, and what they are told."""
+"""Clients of `/mcp`, by the protocol's own library, and what they are answered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def mcp_client(
         yield client
 
 
-def told(result: types.CallToolResult) -> Any:
+def answer_of(result: types.CallToolResult) -> Any:
     """What a tool that did its work answered: the same as an object and as text."""
     assert not result.is_error, result.content
     texts = [part.text for part in result.content if isinstance(part, types.TextContent)]

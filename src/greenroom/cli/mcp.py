@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def mcp(call: Call, *, user: User = None) -> None:
-    """Speak the Model Context Protocol on standard input and output, for a program that starts this command.
+    """Follow the Model Context Protocol on standard input and output, for a program that starts this command.
 
     Its tools lease desktops and use them with the API key. It ends with its input.
     """

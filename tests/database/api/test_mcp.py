@@ -15,7 +15,7 @@ from mcp.client import Client as McpClient
 from mcp.shared.exceptions import MCPError
 from tests.database.api.client import KEY, Client, MakeClient
 from tests.database.api.staging import Stage
-from tests.support.mcp_clients import mcp_client, refusal, told
+from tests.support.mcp_clients import answer_of, mcp_client, refusal
 
 from greenroom.api.lease.service import MCP_PATH
 
@@ -31,7 +31,7 @@ def basic(key: tuple[str, str]) -> str:
 
 
 @pytest.fixture
-def speak(app: FastAPI) -> Connect:
+def follow(app: FastAPI) -> Connect:
     """Makes clients of the protocol, with the installation's first key unless another credential is given."""
 
     def connected(authorization: str = basic(KEY), mode: str = "auto") -> AbstractAsyncContextManager[McpClient]:
@@ -48,30 +48,30 @@ async def wish(stage: Stage, ada: Client) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
-async def test_a_program_leases_extends_lists_and_releases(speak: Connect, wish: dict[str, Any], mode: str):
-    async with speak(mode=mode) as client:
+async def test_a_program_leases_extends_lists_and_releases(follow: Connect, wish: dict[str, Any], mode: str):
+    async with follow(mode=mode) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} >= {
             "lease",
             "list_leases",
             "extend",
             "release",
         }
-        lease = told(await client.call_tool("lease", wish | {"tags": ["t"]}))
+        lease = answer_of(await client.call_tool("lease", wish | {"tags": ["t"]}))
         assert lease["urls"]["mcp"] == URL
         held = {"lease_id": lease["lease_id"]}
-        longer = told(await client.call_tool("extend", held | {"seconds": 3600}))
+        longer = answer_of(await client.call_tool("extend", held | {"seconds": 3600}))
         assert longer["expires"] > lease["expires"]
-        listed = told(await client.call_tool("list_leases", {"tag": "t"}))["leases"]
+        listed = answer_of(await client.call_tool("list_leases", {"tag": "t"}))["leases"]
         assert [one["lease_id"] for one in listed] == [lease["lease_id"]]
-        assert told(await client.call_tool("release", held)) == {"released": True}
+        assert answer_of(await client.call_tool("release", held)) == {"released": True}
         over = refusal(await client.call_tool("extend", held | {"seconds": 600}))
         assert over.startswith("wrong-state: The lease is over")
 
 
-async def test_screens_of_leases_are_resources(speak: Connect, wish: dict[str, Any]):
-    async with speak() as client:
+async def test_screens_of_leases_are_resources(follow: Connect, wish: dict[str, Any]):
+    async with follow() as client:
         assert (await client.list_resources()).resources == []
-        lease = told(await client.call_tool("lease", wish))
+        lease = answer_of(await client.call_tool("lease", wish))
         (screen,) = (await client.list_resources()).resources
         assert (screen.uri, screen.mime_type) == (f"greenroom://leases/{lease['lease_id']}/screen", "image/png")
         for uri in ("greenroom://leases/x/screen", f"greenroom://leases/{wish['user_id']}/screen"):
@@ -79,10 +79,10 @@ async def test_screens_of_leases_are_resources(speak: Connect, wish: dict[str, A
                 await client.read_resource(uri)
 
 
-async def test_a_leases_token_is_for_that_lease_alone(speak: Connect, wish: dict[str, Any]):
-    async with speak() as holder:
-        lease, other = [told(await holder.call_tool("lease", wish)) for _ in range(2)]
-    async with speak(f"Bearer {lease['token']}") as client:
+async def test_a_leases_token_is_for_that_lease_alone(follow: Connect, wish: dict[str, Any]):
+    async with follow() as holder:
+        lease, other = [answer_of(await holder.call_tool("lease", wish)) for _ in range(2)]
+    async with follow(f"Bearer {lease['token']}") as client:
         names = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
         assert "lease" not in names
         assert "lease_id" not in names["release"]["required"]
@@ -91,14 +91,14 @@ async def test_a_leases_token_is_for_that_lease_alone(speak: Connect, wish: dict
         assert foreign.startswith("unauthenticated: This token opens no lease here")
         with pytest.raises(MCPError, match="There is no tool 'lease'; there are extend, release"):
             await client.call_tool("lease", wish)
-        told(await client.call_tool("release"))
-    async with speak() as holder:
-        listed = told(await holder.call_tool("list_leases"))["leases"]
+        answer_of(await client.call_tool("release"))
+    async with follow() as holder:
+        listed = answer_of(await holder.call_tool("list_leases"))["leases"]
     assert {one["lease_id"] for one in listed if one["status"] != "deleting"} == {other["lease_id"]}
 
 
-async def test_refusals_are_those_of_the_routes(speak: Connect, admin: Client, wish: dict[str, Any]):
-    async with speak() as client:
+async def test_refusals_are_those_of_the_routes(follow: Connect, admin: Client, wish: dict[str, Any]):
+    async with follow() as client:
         for changed in ({"seconds": 1}, {"workspace": "Nothing"}, {"options": {"egress": "all"}}):
             said = await admin.post("/api/v1/leases", json=wish | changed)
             assert said.is_error
@@ -113,17 +113,17 @@ async def test_refusals_are_those_of_the_routes(speak: Connect, admin: Client, w
         assert unknown == "invalid: The tool list_leases has no argument tags; it has tag, ended."
 
 
-async def test_a_workspace_that_is_not_there_is_answered_with_those_that_are(speak: Connect, wish: dict[str, Any]):
-    async with speak() as client:
+async def test_a_workspace_that_is_not_there_is_answered_with_those_that_are(follow: Connect, wish: dict[str, Any]):
+    async with follow() as client:
         said = refusal(await client.call_tool("lease", wish | {"workspace": "Chrome"}))
     assert said.startswith("not-found: There is no workspace Chrome; there are Desktop.")
 
 
 async def test_a_key_without_the_permission_is_refused_by_each_tool(
-    speak: Connect, with_key: MakeClient, wish: dict[str, Any]
+    follow: Connect, with_key: MakeClient, wish: dict[str, Any]
 ):
     header = (await (await with_key("zones_view")).get("/api/v1/zones")).request.headers["authorization"]
-    async with speak(header) as client:
+    async with follow(header) as client:
         assert refusal(await client.call_tool("lease", wish)).startswith("forbidden: This needs one of the permissions")
 
 
