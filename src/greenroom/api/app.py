@@ -27,6 +27,7 @@ from greenroom.api.access import (
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.catalogue import published as published_catalogues
 from greenroom.api.catalogue import routes as catalogue_routes
+from greenroom.api.desk import inside_routes as inside_desk_routes
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics import published as published_diagnostics
@@ -74,6 +75,7 @@ _V1: Final = (
     launch_routes.router,
     lease_routes.router,
     desk_routes.router,
+    inside_desk_routes.router,
     command_routes.router,
     share_routes.router,
     pool_routes.router,

@@ -23,6 +23,7 @@ HEALTH_PATH: Final = "/api/__healthcheck"
 METRICS_PATH: Final = "/metrics"
 ANY_HOST: Final = frozenset({HEALTH_PATH, METRICS_PATH})
 """Paths for programs beside the api, which use its local name."""
+_FILE: Final = re.compile(r"/api/v1/leases/[0-9a-f-]{36}/files/")
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
 HEADERS: Final = {
@@ -46,7 +47,7 @@ class Hardening:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limited = _Limited(receive)
+        limited = receive if _is_file(scope["method"], scope["path"]) else _Limited(receive)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,12 +67,17 @@ class Hardening:
         if path not in ANY_HOST and host not in self._served_hosts:
             return MisdirectedHost(f"{host or 'A request without host'} is not served here; use another address.")
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+        if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file(method, path)):
             return TooLarge()
         by_key = "authorization" in headers or is_published(path)
         has_cookie = not by_key and COOKIE in cookie_parser(headers.get("cookie", ""))
         reason = cross_site_reason(method, headers, has_cookie=has_cookie)
         return Forbidden(reason, reason="cross-site") if reason else None
+
+
+def _is_file(method: str, path: str) -> bool:
+    """Whether the body is a file for a session, which is handed on while it comes and limited there."""
+    return method == "PUT" and _FILE.match(path) is not None
 
 
 class _Limited:

@@ -10,7 +10,7 @@
 
 from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
 from greenroom.client.errors import Unreachable
-from greenroom.client.models import Lease, LeaseUrls
+from greenroom.client.models import Change, Command, File, Folder, Lease, LeaseUrls, Listing, Output
 from greenroom.client.retries import Retries
 from greenroom.client.synchronous import Desk, Greenroom
 from greenroom.core.errors import (
@@ -18,11 +18,13 @@ from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
     IdempotencyMismatch,
+    Interrupted,
     Invalid,
     NoResources,
     NotFound,
     Refused,
     SessionLimit,
+    TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -33,19 +35,27 @@ __all__ = [
     "AsyncDesk",
     "AsyncGreenroom",
     "Busy",
+    "Change",
+    "Command",
     "Desk",
+    "File",
+    "Folder",
     "Forbidden",
     "Greenroom",
     "GreenroomError",
     "IdempotencyMismatch",
+    "Interrupted",
     "Invalid",
     "Lease",
     "LeaseUrls",
+    "Listing",
     "NoResources",
     "NotFound",
+    "Output",
     "Refused",
     "Retries",
     "SessionLimit",
+    "TooLarge",
     "TooManyRequests",
     "Unauthenticated",
     "Unavailable",

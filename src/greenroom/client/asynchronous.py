@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 
 from greenroom.client import scripts
+from greenroom.client.asynchronous_inside import AsyncInside
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
@@ -110,16 +111,19 @@ class AsyncGreenroom:
             await asyncio.sleep(step.seconds)
             return None
         try:
-            return await self._http.request(**step.options)
+            answer = await self._http.send(self._http.build_request(**step.options), stream=step.is_streamed)
+            if not answer.is_success:
+                await answer.aread()
+            return answer
         except httpx.HTTPError as error:
             return error
 
 
-class AsyncDesk:
+class AsyncDesk(AsyncInside):
     """A leased session; a context manager that releases it."""
 
     def __init__(self, greenroom: AsyncGreenroom, lease: Lease) -> None:
-        self._greenroom = greenroom
+        super().__init__(greenroom, lease.lease_id)
         self.lease = lease
 
     async def __aenter__(self) -> Self:

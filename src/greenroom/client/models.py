@@ -20,6 +20,63 @@ class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
     live: str | None = None
 
 
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended. `exit_code` None: it did not end by itself, `error` says why. What is no text is in
+    `stdout_base64`, `stderr_base64`.
+    """
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    stdout_base64: str | None = None
+    stderr_base64: str | None = None
+    left_out_bytes: int = 0
+    error: str | None = None
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command wrote since the last one of these; the last one says how it ended, as `Command` does."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    has_ended: bool = False
+    exit_code: int | None = None
+    error: str | None = None
+
+
+class File(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in a folder; `modified` are seconds since 1970."""
+
+    name: str
+    size_bytes: int
+    modified: float
+
+
+class Folder(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder in a folder."""
+
+    name: str
+    modified: float
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True):
+    """What lies in a folder; `left_out` are entries beyond those that are listed."""
+
+    path: str
+    files: list[File]
+    folders: list[Folder]
+    left_out: int
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something changed below a folder: `kind` is `created`, `written`, `deleted`, `overflow` or `error`."""
+
+    kind: str
+    path: str
+    is_folder: bool
+    error: str | None = None
+
+
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """A lease; `token` and `urls` are known of one's own new lease alone."""
 

@@ -45,6 +45,9 @@ class Send:
     query: Mapping[str, Any] = field(default_factory=dict[str, Any])
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     timeout_s: float = TIMEOUT_S
+    content: bytes | None = None
+    is_streamed: bool = False
+    """The answer is read by the one who asked; one that is no success is read already."""
 
     @property
     def options(self) -> dict[str, Any]:
@@ -53,7 +56,7 @@ class Send:
         return {
             "method": self.method,
             "url": self.path,
-            "json": self.body,
+            **({"json": self.body} if self.content is None else {"content": self.content}),
             "params": query or None,
             "headers": dict(self.headers),
             "timeout": self.timeout_s,

@@ -15,6 +15,7 @@ from greenroom.client import scripts
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
+from greenroom.client.synchronous_inside import Inside
 
 
 class Greenroom:
@@ -110,16 +111,19 @@ class Greenroom:
             time.sleep(step.seconds)
             return None
         try:
-            return self._http.request(**step.options)
+            answer = self._http.send(self._http.build_request(**step.options), stream=step.is_streamed)
+            if not answer.is_success:
+                answer.read()
+            return answer
         except httpx.HTTPError as error:
             return error
 
 
-class Desk:
+class Desk(Inside):
     """A leased session; a context manager that releases it."""
 
     def __init__(self, greenroom: Greenroom, lease: Lease) -> None:
-        self._greenroom = greenroom
+        super().__init__(greenroom, lease.lease_id)
         self.lease = lease
 
     def __enter__(self) -> Self:

@@ -26,6 +26,7 @@ from greenroom.core.errors import (
     Interrupted,
     Invalid,
     NotFound,
+    Refused,
     SetupError,
     TooLarge,
     TooManyRequests,
@@ -59,6 +60,7 @@ _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     413: TooLarge,
     422: Invalid,
     429: TooManyRequests,
+    507: Refused,
 }
 NO_DESK: Final = (
     "Workspace {name} has no desk for programs: its image is not one of Greenroom's own, or an older one; its"

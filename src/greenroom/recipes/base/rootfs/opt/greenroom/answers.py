@@ -3,6 +3,7 @@
 import asyncio
 import mimetypes
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
@@ -115,22 +116,26 @@ def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "a
 
 
 async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, *extra: str) -> None:
-    """Answer with a file that exists, with an ETag so that asking again moves no bytes, from where a browser that was
-    cut off in a download goes on (`Range`, `If-Range`).
+    """Answer with a file that exists, with an ETag so that asking again moves no bytes, or with the part of it that is asked
+    for: a browser that was cut off in a download goes on there (`Range`, `If-Range`).
     """
     with path.open("rb") as file:
         facts = os.fstat(file.fileno())
         etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
         if request.headers.get("if-none-match") == etag:
             writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *SECURITY, "", ""]).encode())
-            return
-        begin = first_byte(request, etag, facts.st_size)
-        left = facts.st_size - begin
+            return None
+        part = part_of(request, etag, facts.st_size)
+        if part and part[0] >= facts.st_size:
+            unmet = f"Content-Range: bytes */{facts.st_size}"
+            return reply(writer, "416 Range Not Satisfiable", b"{}", "application/json", unmet)
+        begin, end = part or (0, facts.st_size)
+        left = end - begin
         mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        lines = ["HTTP/1.1 206 Partial Content" if begin else "HTTP/1.1 200 OK", f"Content-Length: {left}"]
+        lines = ["HTTP/1.1 206 Partial Content" if part else "HTTP/1.1 200 OK", f"Content-Length: {left}"]
         lines += [f"Content-Type: {mime}", f"ETag: {etag}", "Accept-Ranges: bytes"]
-        if begin:
-            lines += [f"Content-Range: bytes {begin}-{facts.st_size - 1}/{facts.st_size}"]
+        if part:
+            lines += [f"Content-Range: bytes {begin}-{end - 1}/{facts.st_size}"]
         writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
         file.seek(begin)
         left = 0 if request.method == "HEAD" else left
@@ -141,12 +146,19 @@ async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, 
             writer.write(data)
             await writer.drain()
             left -= len(data)
+    return None
 
 
-def first_byte(request: Request, etag: str, size: int) -> int:
-    """Where to begin: of all ranges only "from here to the end", the one of a download that goes on, is answered as one."""
-    unit, _, wanted = request.headers.get("range", "").partition("=")
-    begin = wanted.removesuffix("-")
-    if unit != "bytes" or not wanted.endswith("-") or not begin.isdecimal():
-        return 0
-    return int(begin) if request.headers.get("if-range", etag) == etag and int(begin) < size else 0
+def part_of(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """The first byte of the part that is asked for and the one behind it, the first one past `size` where there is no such
+    part; None = the whole file. Several parts at once are answered with the whole.
+    """
+    found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", request.headers.get("range", ""))
+    if not found or found[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
+        return None
+    first, last = found.groups()
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) and size else (size, size)
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1 if last else size, size)

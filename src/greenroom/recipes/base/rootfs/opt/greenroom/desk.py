@@ -3,7 +3,9 @@
     GET  desk/state         {"width", "height", "pointer": [x, y], "held": buttons}
     POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
                             → {"results": [{"done", "ms", "error", "pointer", "text", "screenshot"}, …], "screenshot", "state"}
+    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py
     GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
+    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py
 
 With `expected` nothing is done where the screen is another: 409 with `state`. Of two requests the second waits for the first. A
 program that goes away has held nothing: what its request pressed is let go of.
@@ -12,6 +14,7 @@ program that goes away has held nothing: what its request pressed is let go of.
 import asyncio
 import base64
 import contextlib
+import importlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,7 +31,19 @@ REFUSED = "This address is for programs: it needs the token of the session's lea
 NO_SCREEN = "The X server of this session does not answer; the session may be ending."
 LAST = "Connection: close"
 
+LATER = ("exec", "files", "tree")
+"""Modules of desk_… that are read when they are first needed: most sessions never do."""
+
 Answer = Callable[[Request, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def later(module: str) -> Answer:
+    """The `answer` of a module."""
+
+    async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await importlib.import_module(module).answer(request, reader, writer)
+
+    return answer
 
 
 class Desk:
@@ -41,6 +56,7 @@ class Desk:
         self._turn = asyncio.Lock()
         self._waiting = 0
         self.folders: dict[str, Answer] = {"state": self._state, "steps": self._steps, "screenshot": self._screenshot}
+        self.folders |= {name: later(f"desk_{name}") for name in LATER}
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below desk/; its connection cannot be used for another one."""

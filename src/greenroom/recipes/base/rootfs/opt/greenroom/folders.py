@@ -1,6 +1,7 @@
 """The two folders of a session that its viewers see, and the names that may stand in an address of them."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 LISTED_MAX = 2000
@@ -22,10 +23,13 @@ def place(root: str, names: list[str]) -> Path | None:
     return folder(root).joinpath(*names) if all(is_name(name) for name in names) else None
 
 
-def listing(path: Path) -> dict[str, object]:
-    """What lies in a folder, by name; unfinished downloads of browsers and hidden files are left out."""
+def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
+    """What lies in a folder, by name, as far as `shows` says; for viewers unfinished downloads of browsers and hidden files
+    are left out.
+    """
+    shows = shows or is_shown
     try:
-        entries = sorted((each for each in os.scandir(path) if is_shown(each)), key=lambda each: each.name.lower())
+        entries = sorted((each for each in os.scandir(path) if shows(each)), key=lambda each: each.name.lower())
     except OSError:
         entries = []
     files: list[dict[str, object]] = []

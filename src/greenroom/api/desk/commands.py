@@ -1,0 +1,155 @@
+"""Runs commands in the session of a lease: by its page, as the user of the session."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
+from greenroom.api.desk.transport import Desks
+from greenroom.core.errors import GreenroomError, Interrupted
+from greenroom.core.log_codes import LogCode
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease.leases import Lease
+
+PATH: Final = "exec"
+SILENT_S: Final = 30.0
+"""The page sends a sign of life three times in this time."""
+MOST_OUTPUT_BYTES: Final = 4 << 20
+"""Of both outputs together, in an answer that comes when the command has ended."""
+MOST_LINE_BYTES: Final = 1 << 20
+BROKEN_OFF: Final = "The session broke the connection off; the command was ended."
+
+
+class Said(msgspec.Struct):
+    """A line of the page: a piece of output, a sign of life, or how the command ended."""
+
+    stdout: str = ""
+    stderr: str = ""
+    stdout_base64: str = ""
+    stderr_base64: str = ""
+    exit_code: int | msgspec.UnsetType | None = msgspec.UNSET
+    error_message: str | None = None
+
+
+@asynccontextmanager
+async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate) -> AsyncGenerator[httpx.Response]:
+    """A command while it runs; it is ended with this. Its output are lines of JSON (`Said`).
+
+    Raises:
+        Forbidden: the session was made without uploads or downloads.
+        Invalid: there is no such program or folder.
+        WrongState, TooManyRequests, Unavailable, Interrupted: as `Desks.of` and `Desk.stream`.
+    """
+    desk = await desks.of(lease)
+    wanted: dict[str, Any] = command.model_dump(exclude={"stream"}, exclude_none=True)
+    content = msgspec.json.encode(wanted)
+    headers = {"Content-Type": "application/json"}
+    async with desk.stream("POST", PATH, content=content, headers=headers, timeout_s=SILENT_S) as answer:
+        logs.write(
+            LogCode.SESSION_COMMAND,
+            f"{lease.holder} runs {command.command[0]} in session {lease.session_id} by its lease",
+            zone_name=lease.zone_name,
+            session_id=lease.session_id,
+            user_id=lease.user_id,
+            username=lease.username,
+            details={"lease_id": lease.lease_id, "program": command.command[0]},
+        )
+        yield answer
+
+
+@dataclass
+class Output:
+    """What a command writes, up to `MOST_OUTPUT_BYTES`, and how it ended."""
+
+    stdout: bytearray = field(default_factory=bytearray)
+    stderr: bytearray = field(default_factory=bytearray)
+    left_out: int = 0
+    exit_code: int | None = None
+    error: str | None = BROKEN_OFF
+
+    def add(self, said: Said) -> None:
+        """Take what a line says."""
+        self._keep(self.stdout, said.stdout.encode() + _binary(said.stdout_base64))
+        self._keep(self.stderr, said.stderr.encode() + _binary(said.stderr_base64))
+        if said.exit_code is not msgspec.UNSET:
+            self.exit_code, self.error = said.exit_code, said.error_message
+
+    def _keep(self, kept: bytearray, data: bytes) -> None:
+        room = MOST_OUTPUT_BYTES - len(self.stdout) - len(self.stderr)
+        kept += data[:room]
+        self.left_out += len(data[room:])
+
+    @property
+    def done(self) -> ExecDone:
+        return ExecDone(
+            exit_code=self.exit_code,
+            stdout=_text(self.stdout),
+            stderr=_text(self.stderr),
+            stdout_base64=_unless_text(self.stdout, cut=bool(self.left_out)),
+            stderr_base64=_unless_text(self.stderr, cut=bool(self.left_out)),
+            left_out_bytes=self.left_out,
+            error=self.error,
+        )
+
+
+def _binary(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except ValueError:  # no page of ours
+        return b""
+
+
+def _text(data: bytearray) -> str:
+    """What there is to read in it: of binary data nothing."""
+    return "" if b"\0" in data else data.decode(errors="replace")
+
+
+def _unless_text(data: bytearray, *, cut: bool) -> str | None:
+    """The data in base64; None for a text, also where a character at the end of it was cut in two."""
+    try:
+        data.decode()
+        is_text = b"\0" not in data
+    except UnicodeDecodeError as error:
+        is_text = cut and error.end == len(data) and b"\0" not in data
+    return None if is_text else base64.b64encode(data).decode()
+
+
+async def ended(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate) -> ExecDone:
+    """What a command wrote, once it has ended. Raises as `running`."""
+    output = Output()
+    try:
+        async with running(desks, logs, lease, command) as answer:
+            async for line in _lines(answer):
+                output.add(msgspec.json.decode(line, type=Said))
+    except msgspec.DecodeError as error:
+        raise Interrupted(BROKEN_OFF) from error
+    except GreenroomError:
+        if not (output.stdout or output.stderr):
+            raise
+    return output.done
+
+
+async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
+    waiting = b""
+    async for piece in answer.aiter_bytes():
+        *lines, waiting = (waiting + piece).split(b"\n")
+        for line in lines:
+            yield line
+        if len(waiting) > MOST_LINE_BYTES:
+            raise msgspec.DecodeError(BROKEN_OFF)
+
+
+async def handed_on(answer: httpx.Response) -> AsyncIterator[bytes]:
+    """The lines of a command as they come; the last one says how it ended, also when the connection was broken off."""
+    try:
+        async for piece in answer.aiter_bytes():
+            yield piece
+    except httpx.HTTPError:
+        yield b"\n" + msgspec.json.encode({"exit_code": None, "error_message": BROKEN_OFF}) + b"\n"

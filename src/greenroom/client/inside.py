@@ -1,0 +1,132 @@
+"""What is asked of the inside of a leased session, and what the answers say: for both clients."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from greenroom.client import scripts
+from greenroom.client.models import Change, Command, Listing, Output
+from greenroom.client.retries import Retries
+from greenroom.client.scripts import Script, Send
+from greenroom.core.errors import Interrupted
+
+SLACK_S: Final = 30.0
+"""A command that ends at its time limit is answered within this."""
+
+
+class _Line(msgspec.Struct):
+    stdout: str = ""
+    stderr: str = ""
+    stdout_base64: str = ""
+    stderr_base64: str = ""
+    exit_code: int | msgspec.UnsetType | None = msgspec.UNSET
+    error_message: str | None = None
+
+
+def command(
+    lease_id: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None,
+    workdir: str | None,
+    input: str | None,  # noqa: A002 -- as subprocess.run has it
+    timeout_s: float,
+    is_streamed: bool,
+) -> Send:
+    """The request that runs a command."""
+    given = {"env": env, "workdir": workdir, "input": input}
+    return Send(
+        method="POST",
+        path=f"{scripts.PREFIX}/leases/{lease_id}/exec",
+        body={
+            "command": list(argv),
+            "timeout_s": timeout_s,
+            "stream": is_streamed,
+            **{name: value for name, value in given.items() if value is not None},
+        },
+        timeout_s=SLACK_S if is_streamed else timeout_s + SLACK_S,
+        is_streamed=is_streamed,
+    )
+
+
+def ended(send: Send, retries: Retries) -> Script[Command]:
+    """How a command ended. Raises GreenroomError: it was not begun, or it is not known how it ended."""
+    answer = yield from scripts.answered(send, retries)
+    return msgspec.json.decode(answer.content, type=Command)
+
+
+def output_of(line: str) -> Output | None:
+    """What a line of a command's output says; None where that is only that the command runs."""
+    said = msgspec.json.decode(line or "{}", type=_Line)
+    if said == _Line():
+        return None
+    return Output(
+        stdout=said.stdout.encode() + base64.b64decode(said.stdout_base64),
+        stderr=said.stderr.encode() + base64.b64decode(said.stderr_base64),
+        has_ended=said.exit_code is not msgspec.UNSET,
+        exit_code=None if said.exit_code is msgspec.UNSET else said.exit_code,
+        error=said.error_message,
+    )
+
+
+def cut_short() -> Interrupted:
+    """The connection ended before the command did."""
+    return Interrupted("The connection was broken off; the command was ended.")
+
+
+def file(lease_id: str, method: str, path: str, *flags: str, **options: Any) -> Send:
+    """A request for a path, with these names in its query."""
+    quoted = path.replace(".", "%2E") if path in {".", ".."} else quote(path, safe="")
+    address = f"{scripts.PREFIX}/leases/{lease_id}/files/{quoted}"
+    return Send(method=method, path=address, query=dict.fromkeys(flags, "true"), **options)
+
+
+def content(lease_id: str, path: str, retries: Retries, *flags: str, timeout_s: float) -> Script[bytes]:
+    """A file, or with a flag what that asks for. Raises NotFound, Forbidden, …"""
+    answer = yield from scripts.answered(file(lease_id, "GET", path, *flags, timeout_s=timeout_s), retries)
+    return answer.content
+
+
+def written(send: Send, retries: Retries) -> Script[str]:
+    """The path of what was written."""
+    answer = yield from scripts.answered(send, retries)
+    return answer.json()["path"]
+
+
+def listing(lease_id: str, path: str, retries: Retries) -> Script[Listing]:
+    """What lies in a folder."""
+    data = yield from content(lease_id, path, retries, "list", timeout_s=scripts.TIMEOUT_S)
+    return msgspec.json.decode(data, type=Listing)
+
+
+class Events:
+    """Reads server-sent events of changes line by line."""
+
+    def __init__(self) -> None:
+        self._kind = ""
+
+    def take(self, line: str) -> Change | None:
+        """The event that this line completes."""
+        name, _, text = line.partition(": ")
+        if name == "event":
+            self._kind = text
+        if name != "data":
+            return None
+        said = msgspec.json.decode(text, type=dict[str, Any])
+        path, is_folder = said.get("path", ""), said.get("is_folder", False)
+        return Change(kind=self._kind, path=path, is_folder=is_folder, error=said.get("error_message"))
+
+
+def elements(
+    lease_id: str, ref: str | None, depth: int | None, everything: bool, retries: Retries
+) -> Script[list[dict[str, Any]]]:
+    """The accessibility tree of the programs on the screen."""
+    query = {"ref": ref, "depth": depth, "all": "true" if everything else None}
+    send = Send(method="GET", path=f"{scripts.PREFIX}/leases/{lease_id}/tree", query=query)
+    found = yield from scripts.json_of(send, retries)
+    return found["elements"]

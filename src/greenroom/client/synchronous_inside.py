@@ -1,0 +1,148 @@
+"""What the inside of a leased session offers, for programs without asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx
+
+from greenroom.client import inside, scripts
+from greenroom.client.models import Change, Command, Listing, Output
+from greenroom.client.scripts import Send
+
+if TYPE_CHECKING:
+    from greenroom.client.synchronous import Greenroom
+
+TRANSFER_S: Final = 300.0
+"""Limit of each wait while a file is carried."""
+
+
+class Inside:
+    """Commands, files and elements of one session."""
+
+    def __init__(self, greenroom: Greenroom, lease_id: str) -> None:
+        self._greenroom = greenroom
+        self._lease_id = lease_id
+        self.files = Files(greenroom, lease_id)
+
+    def exec(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        input: str | None = None,  # noqa: A002 -- as subprocess.run has it
+        timeout_s: float = 60.0,
+    ) -> Command:
+        """Run a command in the session and wait for its end.
+
+        Raises:
+            GreenroomError: it cannot be run (`Invalid`), or may not be (`Forbidden`), …
+        """
+        send = inside.command(
+            self._lease_id, command, env=env, workdir=workdir, input=input, timeout_s=timeout_s, is_streamed=False
+        )
+        return self._greenroom.run(inside.ended(send, self._greenroom.retries))
+
+    def exec_stream(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        input: str | None = None,  # noqa: A002 -- as subprocess.run has it
+        timeout_s: float = 3600.0,
+    ) -> Generator[Output]:
+        """The output of a command as it comes; the last one says how it ended. Closing this ends the command.
+
+        Raises:
+            GreenroomError: as `exec`; the connection was broken off (`Interrupted`).
+        """
+        send = inside.command(
+            self._lease_id, command, env=env, workdir=workdir, input=input, timeout_s=timeout_s, is_streamed=True
+        )
+        for output in _said(self._greenroom, send, inside.output_of):
+            yield output
+            if output.has_ended:
+                return
+        raise inside.cut_short()
+
+    def tree(
+        self, ref: str | None = None, *, depth: int | None = None, everything: bool = False
+    ) -> list[dict[str, Any]]:
+        """What programs say of the elements of their windows; `ref` = only those below this one."""
+        script = inside.elements(self._lease_id, ref, depth, everything, self._greenroom.retries)
+        return self._greenroom.run(script)
+
+
+class Files:
+    """Files of a session; paths are below its home folder."""
+
+    def __init__(self, greenroom: Greenroom, lease_id: str) -> None:
+        self._greenroom = greenroom
+        self._lease_id = lease_id
+
+    def read(self, path: str) -> bytes:
+        """A file. Raises GreenroomError: there is none (`NotFound`), …"""
+        return self._content(path)
+
+    def write(self, path: str, content: bytes | str) -> str:
+        """Write a file, with the folders above it; returns its path."""
+        return self._written(path, content)
+
+    def list(self, path: str = "") -> Listing:
+        """What lies in a folder."""
+        return self._greenroom.run(inside.listing(self._lease_id, path, self._greenroom.retries))
+
+    def make_folder(self, path: str) -> str:
+        """Make a folder, with those above it; returns its path."""
+        return self._written(f"{path.rstrip('/')}/", b"")
+
+    def delete(self, path: str, *, recursive: bool = False) -> None:
+        """Delete a file or an empty folder; with `recursive` any folder."""
+        flags = ("recursive",) if recursive else ()
+        send = inside.file(self._lease_id, "DELETE", path, *flags)
+        self._greenroom.run(scripts.answered(send, self._greenroom.retries))
+
+    def read_tar(self, path: str) -> bytes:
+        """A folder as a tar."""
+        return self._content(path, "tar")
+
+    def write_tar(self, path: str, content: bytes) -> str:
+        """Unpack a tar into a folder; returns its path."""
+        return self._written(path, content, "tar")
+
+    def watch(self, path: str = "") -> Generator[Change]:
+        """What changes below a folder, as it happens, without end."""
+        events = inside.Events()
+        send = inside.file(self._lease_id, "GET", path, "watch", is_streamed=True)
+        yield from _said(self._greenroom, send, events.take)
+
+    def _content(self, path: str, *flags: str) -> bytes:
+        script = inside.content(self._lease_id, path, self._greenroom.retries, *flags, timeout_s=TRANSFER_S)
+        return self._greenroom.run(script)
+
+    def _written(self, path: str, content: bytes | str, *flags: str) -> str:
+        data = content.encode() if isinstance(content, str) else content
+        send = inside.file(self._lease_id, "PUT", path, *flags, content=data, timeout_s=TRANSFER_S)
+        return self._greenroom.run(inside.written(send, self._greenroom.retries))
+
+
+def _said(greenroom: Greenroom, send: Send, take: Callable[[str], scripts.T | None]) -> Iterator[scripts.T]:
+    with _lines(greenroom, send) as lines:
+        for line in lines:
+            if (said := take(line)) is not None:
+                yield said
+
+
+@contextmanager
+def _lines(greenroom: Greenroom, send: Send) -> Generator[Iterator[str]]:
+    answer = greenroom.run(scripts.answered(send, greenroom.retries))
+    try:
+        yield answer.iter_lines()
+    except httpx.HTTPError as error:
+        raise inside.cut_short() from error
+    finally:
+        answer.close()

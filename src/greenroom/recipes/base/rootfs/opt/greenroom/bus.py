@@ -1,0 +1,230 @@
+"""A connection to the session's D-Bus: as much of its protocol as it takes to ask programs for what they show."""
+
+import asyncio
+import os
+import struct
+from typing import Any
+
+CONNECT_S = 2.0
+CALL_S = 1.0
+MAX_BYTES = 1 << 24
+"""Of one message."""
+CALL, RETURN, ERROR = 1, 2, 3
+PATH, INTERFACE, MEMBER, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 5, 6, 7, 8
+FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
+OWN = "org.freedesktop.DBus"
+
+
+class BusError(Exception):
+    """A program refused a call, or did not answer it."""
+
+
+class Bus:
+    """One connection; made by `connect`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.name = ""
+        self._serial = 0
+        self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
+        self._reading = asyncio.create_task(self._read(), name="D-Bus")
+
+    async def close(self) -> None:
+        """End it."""
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+        self._writer.close()
+
+    async def call(self, to: str, path: str, interface: str, member: str, signature: str = "", *values: Any) -> list[Any]:
+        """What a method answers.
+
+        Raises:
+            BusError: it refused, or did not answer in time.
+        """
+        self._serial += 1
+        serial, answer = self._serial, asyncio.get_running_loop().create_future()
+        self._waiting[serial] = answer
+        try:
+            self._writer.write(message(serial, to, path, interface, member, signature, values))
+            await self._writer.drain()
+            async with asyncio.timeout(CALL_S):
+                return await answer
+        except (TimeoutError, OSError) as error:
+            raise BusError(f"{to} does not answer") from error
+        finally:
+            self._waiting.pop(serial, None)
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                head = await self._reader.readexactly(16)
+                order = "<" if head[:1] == b"l" else ">"
+                size, _, fields = struct.unpack_from(f"{order}III", head, 4)
+                rest = -fields % 8
+                if size + fields > MAX_BYTES:
+                    raise BusError("a message that is too long")
+                data = head + await self._reader.readexactly(fields + rest + size)
+                self._take(data[1], Reading(data, order))
+        except (OSError, EOFError, ValueError, struct.error, BusError) as error:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(BusError(f"the session's bus has ended: {error}"))
+
+    def _take(self, kind: int, reading: "Reading") -> None:
+        reading.at = 12
+        fields = dict(reading.value("a(yv)"))
+        reading.align(8)
+        answer = self._waiting.get(fields.get(REPLY_SERIAL, 0))
+        if answer is None or answer.done():
+            return
+        try:
+            values = reading.values(fields.get(SIGNATURE, ""))
+        except (ValueError, IndexError, struct.error, RecursionError) as error:
+            answer.set_exception(BusError(f"an answer that cannot be read: {error}"))
+            return
+        if kind == RETURN:
+            answer.set_result(values)
+        else:
+            answer.set_exception(BusError(str(values[0]) if values else "an error"))
+
+
+async def connect() -> Bus:
+    """Raises BusError: there is no bus."""
+    address = os.environ.get("DBUS_SESSION_BUS_ADDRESS", "").partition("unix:path=")[2].partition(",")[0]
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            reader, writer = await asyncio.open_unix_connection(address)
+            writer.write(b"\0AUTH EXTERNAL %s\r\n" % str(os.getuid()).encode().hex().encode())
+            if not (await reader.readline()).startswith(b"OK"):
+                raise BusError("the session's bus does not let the page in")
+            writer.write(b"BEGIN\r\n")
+    except (OSError, TimeoutError) as error:
+        raise BusError("the session's bus does not answer") from error
+    bus = Bus(reader, writer)
+    try:
+        (bus.name,) = await bus.call(OWN, "/org/freedesktop/DBus", OWN, "Hello")
+    except BaseException:
+        await bus.close()
+        raise
+    return bus
+
+
+def message(serial: int, to: str, path: str, interface: str, member: str, signature: str, values: tuple[Any, ...]) -> bytes:
+    """A call, on the wire. Of values there are texts and integers."""
+    body = Writing()
+    for kind, value in zip(signature, values, strict=True):
+        body.put(kind, value)
+    fields = Writing(16)
+    for code, kind, text in ((PATH, "o", path), (INTERFACE, "s", interface), (MEMBER, "s", member), (DESTINATION, "s", to)):
+        fields.field(code, kind, text)
+    if signature:
+        fields.field(SIGNATURE, "g", signature)
+    length = len(fields.data)
+    fields.align(8)
+    head = struct.pack("<BBBBIII", ord("l"), CALL, 0, 1, len(body.data), serial, length)
+    return head + bytes(fields.data) + bytes(body.data)
+
+
+class Writing:
+    """Values on their way into a message, of which `before` bytes come first."""
+
+    def __init__(self, before: int = 0) -> None:
+        self.data = bytearray()
+        self._before = before
+
+    def align(self, to: int) -> None:
+        """Fill up."""
+        self.data += bytes(-(self._before + len(self.data)) % to)
+
+    def put(self, kind: str, value: Any) -> None:
+        """Append a value of a basic type."""
+        if kind == "g":
+            self.data += bytes([len(value)]) + value.encode() + b"\0"
+        elif kind in "so":
+            text = value.encode()
+            self.align(4)
+            self.data += struct.pack("<I", len(text)) + text + b"\0"
+        else:
+            self.align(struct.calcsize(FIXED[kind]))
+            self.data += struct.pack(f"<{FIXED[kind]}", value)
+
+    def field(self, code: int, kind: str, text: str) -> None:
+        """Append a field of a head."""
+        self.align(8)
+        self.data += bytes([code, 1]) + kind.encode() + b"\0"
+        self.put(kind, text)
+
+
+class Reading:
+    """Values out of a message."""
+
+    def __init__(self, data: bytes, order: str) -> None:
+        self._data = data
+        self._order = order
+        self.at = 0
+
+    def align(self, to: int) -> None:
+        """Leave out what fills up."""
+        self.at += -self.at % to
+
+    def values(self, signature: str) -> list[Any]:
+        """All values of a signature."""
+        return [self.value(kind) for kind in types(signature)]
+
+    def value(self, kind: str) -> Any:
+        """The next value, of one complete type."""
+        first = kind[0]
+        if first in FIXED:
+            size = struct.calcsize(FIXED[first])
+            self.align(size)
+            (value,) = struct.unpack_from(self._order + FIXED[first], self._data, self.at)
+            self.at += size
+            return bool(value) if first == "b" else value
+        if first in "so":
+            return self._text(self.value("u"))
+        if first == "g":
+            return self._text(self.value("y"))
+        if first == "v":
+            return self.value(self.value("g"))
+        if first in "({":
+            self.align(8)
+            return tuple(self.values(kind[1:-1]))
+        return self._array(kind[1:])
+
+    def _text(self, length: int) -> str:
+        begin, self.at = self.at, self.at + length + 1
+        return self._data[begin : begin + length].decode(errors="replace")
+
+    def _array(self, kind: str) -> list[Any]:
+        end = self.value("u")
+        self.align(8 if kind[0] in "({xtd" else struct.calcsize(FIXED.get(kind[0], "I")) if kind[0] not in "gv" else 1)
+        end += self.at
+        found = []
+        while self.at < end:
+            found.append(self.value(kind))
+        return found
+
+
+def types(signature: str) -> list[str]:
+    """The complete types in a signature. Raises ValueError: it is none."""
+    found, at = [], 0
+    while at < len(signature):
+        begin = at
+        while signature[at : at + 1] == "a":
+            at += 1
+        at = closed(signature, at) if signature[at : at + 1] in ("(", "{") else at + 1
+        if at > len(signature):
+            raise ValueError("no signature: an array of nothing")
+        found.append(signature[begin:at])
+    return found
+
+
+def closed(signature: str, at: int) -> int:
+    """Where the bracket that opens at `at` is closed."""
+    depth = 0
+    for index in range(at, len(signature)):
+        depth += (signature[index] in "({") - (signature[index] in ")}")
+        if depth == 0:
+            return index + 1
+    raise ValueError("a bracket that is not closed")

@@ -1,0 +1,288 @@
+"""Runs commands for programs, as the user of the session and with the environment of its desktop.
+
+    POST desk/exec  {"command": ["ls", "-l"], "env": {}, "workdir": "", "input": "", "timeout_s": 60}
+
+The answer is a line of JSON for each piece of output as it comes, {"stdout": "…"} or {"stderr": "…"}; what is no text in
+UTF-8 is {"stdout_base64": "…"}; {} is a sign of life. The last line is {"exit_code": 0}, 128 and its number after a signal, or
+{"exit_code": null, "error_message": "…"} for a command that was ended because its time was over. A command also ends with the
+connection of its program, with all that it started. What it leaves running when it ends by itself runs on.
+A session made without uploads or downloads has no commands: they carry data both ways.
+"""
+
+import asyncio
+import base64
+import codecs
+import contextlib
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from answers import Request, body
+from chunks import Chunks, while_read
+from files import DOWNLOADS, UPLOADS
+from refusals import RefusedError, refuse
+
+NAMES = ("command", "env", "workdir", "input", "timeout_s")
+MAX_BODY_BYTES = 2 << 20
+MAX_RUNNING = 32
+MAX_TIMEOUT_S = 86400.0
+TIMEOUT_S = 60.0
+PIECE_BYTES = 1 << 15
+SIGN_OF_LIFE_S = 10.0
+LINGER_S = 0.1
+"""So long output is waited for once a command has ended: what it left running may hold its pipes open."""
+END_S = 2.0
+"""A command that is ended may take so long to do so by itself."""
+KILLS, KILL_AGAIN_S = 100, 0.02
+MARK = "GREENROOM_EXEC"
+"""The variable by which all that a command started is known, even when it left the command's group."""
+BAD = "400 Bad Request"
+
+running: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a program wants run."""
+
+    argv: list[str]
+    env: dict[str, str]
+    workdir: str
+    input: bytes
+    timeout_s: float
+
+
+def parsed(data: bytes) -> Command:
+    """Raises RefusedError: it is no such thing; the sentence names the field."""
+    try:
+        wanted = json.loads(data)
+    except ValueError as error:
+        raise RefusedError(BAD, "The request is no JSON.") from error
+    if not isinstance(wanted, dict):
+        raise RefusedError(BAD, "The request is no JSON object.")
+    for name in wanted:
+        if name not in NAMES:
+            raise RefusedError(BAD, f"{name}: there is no such field; there are {', '.join(NAMES)}.")
+    given = {name: value for name, value in wanted.items() if value is not None}
+    argv, env, workdir = given.get("command"), given.get("env", {}), given.get("workdir", "")
+    text, timeout_s = given.get("input", ""), given.get("timeout_s", TIMEOUT_S)
+    if not isinstance(argv, list) or not argv or not all(is_text(part) for part in argv) or not argv[0]:
+        raise RefusedError(BAD, "command: a list of texts, the program and its arguments, without NUL characters.")
+    if not isinstance(env, dict) or not all(is_text(value) and is_variable(name) for name, value in env.items()):
+        raise RefusedError(BAD, "env: an object of texts by the names of variables.")
+    if not is_text(workdir):
+        raise RefusedError(BAD, "workdir: a folder, absolute or below the home folder.")
+    if not isinstance(text, str):
+        raise RefusedError(BAD, "input: a text.")
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise RefusedError(BAD, f"timeout_s: more than 0 and at most {MAX_TIMEOUT_S:g} seconds.")
+    return Command(argv, env, workdir, text.encode(errors="surrogatepass"), float(timeout_s))
+
+
+def is_text(value: object) -> bool:
+    """Whether it can be an argument."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def is_variable(name: object) -> bool:
+    """Whether it can be the name of a variable."""
+    return is_text(name) and bool(name) and "=" not in str(name)
+
+
+async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Run the command of a request."""
+    mark = uuid.uuid4().hex
+    try:
+        if request.method != "POST":
+            raise RefusedError("405 Method Not Allowed", "Use POST.")
+        require_allowed()
+        if request.number("content-length") > MAX_BODY_BYTES:
+            raise RefusedError("413 Content Too Large", f"A command with its input has at most {MAX_BODY_BYTES} bytes; put a file.")
+        command = parsed(await body(request, reader, MAX_BODY_BYTES))
+        if len(running) >= MAX_RUNNING:
+            raise RefusedError("429 Too Many Requests", f"{MAX_RUNNING} commands run in this session; wait for one of them.")
+        running.add(mark)
+        process = await start(command, mark)
+    except Exception as error:
+        running.discard(mark)
+        return await refuse(error, writer)
+    try:
+        said = Said(writer)
+        await while_read(reader, asyncio.create_task(said.run(process, command, mark)))
+    finally:
+        await end(process, mark)
+        running.discard(mark)
+    return None
+
+
+def require_allowed() -> None:
+    """Raises RefusedError: the session was made without what a command could do."""
+    missing = [name for name, is_on in (("uploads", UPLOADS), ("downloads", DOWNLOADS)) if not is_on]
+    if missing:
+        raise RefusedError("403 Forbidden", f"No commands are run in a session without {' and '.join(missing)}.")
+
+
+class Process(asyncio.subprocess.SubprocessStreamProtocol):
+    """A command that runs. asyncio's own `wait` waits for what it left running, too, as long as that has its pipes."""
+
+    transport: asyncio.SubprocessTransport
+
+    def __init__(self) -> None:
+        super().__init__(limit=PIECE_BYTES, loop=asyncio.get_running_loop())
+        self.has_ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        """The command itself has ended."""
+        super().process_exited()
+        self.has_ended.set()
+
+
+async def start(command: Command, mark: str) -> Process:
+    """Raises RefusedError: there is no such folder or program, or it cannot be run."""
+    workdir = Path(os.environ.get("HOME", "/"), command.workdir)
+    if not workdir.is_dir():
+        raise RefusedError(BAD, f"workdir: there is no folder {command.workdir or workdir}.")
+    pipe = asyncio.subprocess.PIPE
+    try:
+        transport, process = await asyncio.get_running_loop().subprocess_exec(
+            Process,
+            *command.argv,
+            stdin=pipe if command.input else asyncio.subprocess.DEVNULL,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=workdir,
+            env={**os.environ, **command.env, MARK: mark},
+            umask=0o022,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RefusedError(BAD, f"command: {command.argv[0]} cannot be run: {error.strerror or error}.") from error
+    process.transport = transport
+    return process
+
+
+class Said:
+    """The output of a command on its way to a program."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.chunks = Chunks(writer)
+        self.pieces = 0
+
+    async def run(self, process: Process, command: Command, mark: str) -> None:
+        """All of the answer."""
+        self.chunks.begin("application/x-ndjson")
+        alive = asyncio.create_task(self.sign())
+        work = asyncio.create_task(self.carry(process, command.input))
+        try:
+            async with asyncio.timeout(command.timeout_s):
+                await asyncio.shield(work)
+            code = process.transport.get_returncode() or 0
+            last: dict[str, object] = {"exit_code": 128 - code if code < 0 else code}
+        except TimeoutError:
+            await end(process, mark)
+            sentence = f"The command was ended because it took longer than {command.timeout_s:g} s (timeout_s)."
+            last = {"exit_code": None, "error_message": sentence}
+        finally:
+            alive.cancel()
+            work.cancel()
+            await asyncio.gather(alive, work, return_exceptions=True)
+        await self.line(last)
+        self.chunks.end()
+
+    async def carry(self, process: Process, text: bytes) -> None:
+        """Until the command has ended, and all of its output is sent."""
+        ways = [asyncio.create_task(self.read(pipe, name)) for name, pipe in (("stdout", process.stdout), ("stderr", process.stderr))]
+        fed = asyncio.create_task(feed(process.stdin, text))
+        try:
+            await process.has_ended.wait()
+            while pending := [way for way in ways if not way.done()]:
+                before = self.pieces
+                await asyncio.wait(pending, timeout=LINGER_S)
+                if self.pieces == before:
+                    break
+        finally:
+            for task in (*ways, fed):
+                task.cancel()
+            await asyncio.gather(*ways, fed, return_exceptions=True)
+
+    async def read(self, pipe: asyncio.StreamReader, name: str) -> None:
+        """Send what comes out of a pipe; a character is not cut in two."""
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        while data := await pipe.read(PIECE_BYTES):
+            self.pieces += 1
+            await self.piece(name, data, decoder)
+            self.pieces += 1
+        if rest := decoder.getstate()[0]:
+            await self.line({f"{name}_base64": base64.b64encode(rest).decode()})
+
+    async def piece(self, name: str, data: bytes, decoder: codecs.IncrementalDecoder) -> None:
+        """Send one piece, as text where it is text."""
+        kept = decoder.getstate()[0]
+        try:
+            text = decoder.decode(data)
+            if "\0" in text:  # binary data, of which JSON would make six times as much
+                raise ValueError
+        except ValueError:
+            decoder.reset()
+            await self.line({f"{name}_base64": base64.b64encode(kept + data).decode()})
+        else:
+            if text:
+                await self.line({name: text})
+
+    async def line(self, said: dict[str, object]) -> None:
+        """Send one line."""
+        await self.chunks.send(json.dumps(said, ensure_ascii=False).encode() + b"\n")
+
+    async def sign(self) -> None:
+        """Signs of life: of two ends that wait one may be gone."""
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE_S)
+            await self.line({})
+
+
+async def feed(pipe: asyncio.StreamWriter | None, text: bytes) -> None:
+    """Give a command its input, as far as it reads it."""
+    if pipe is None:
+        return
+    with contextlib.suppress(ConnectionError):
+        pipe.write(text)
+        await pipe.drain()
+        pipe.close()
+
+
+async def end(process: Process, mark: str) -> None:
+    """End what has not ended by itself, with all that it started."""
+    pid = process.transport.get_pid()
+    if not process.has_ended.is_set():
+        for each in started(pid, mark):
+            send(each, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.has_ended.wait(), END_S)
+        for _ in range(KILLS):  # what it starts meanwhile is found by the next look
+            if not [each for each in started(pid, mark) if send(each, signal.SIGKILL)]:
+                break
+            await asyncio.sleep(KILL_AGAIN_S)
+    process.transport.close()
+
+
+def send(pid: int, number: signal.Signals) -> bool:
+    """Send a process a signal; whether it was there."""
+    try:
+        os.kill(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def started(session: int, mark: str) -> Iterator[int]:
+    """The processes that a command started, and it: those in its session of processes, and those with its mark."""
+    wanted = f"{MARK}={mark}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state, _, _, its_session = (folder / "stat").read_text().rpartition(")")[2].split()[:4]
+            if state != "Z" and (int(its_session) == session or wanted in (folder / "environ").read_bytes().split(b"\0")):
+                yield int(folder.name)

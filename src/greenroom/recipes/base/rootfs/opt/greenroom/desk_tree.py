@@ -1,0 +1,232 @@
+"""The accessibility tree of the session: what its programs say of their windows, for programs that do not look at pictures.
+
+    GET  desk/tree?ref=REF&depth=N&max=N&all   {"elements": [element, …], "left_out": N}
+    POST desk/tree  {"refs": [REF, …]}         {"places": {REF: [x, y, width, height] or a sentence, …}}
+
+Programs that draw with GTK 3 offer it on the session's bus (AT_SPI_BUS_ADDRESS), without a registry: so nothing runs for it until
+it is asked for. What draws otherwise is not in it, nor are pages of browsers, which have DevTools.
+"""
+
+import asyncio
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import bus
+from answers import Request, body, reply
+from bus import Bus, BusError
+from refusals import RefusedError, refuse
+from uploads import LAST
+
+MAX_BODY_BYTES = 1 << 16
+MOST, MAX_DEPTH, MAX_CHILDREN, MAX_REFS = 1000, 60, 250, 100
+LIMIT_S = 10.0
+ATSPI = "org.a11y.atspi."
+ACCESSIBLE, COMPONENT, TEXT, ACTION = (ATSPI + name for name in ("Accessible", "Component", "Text", "Action"))
+PROPERTIES = "org.freedesktop.DBus.Properties"
+FOLDER = "/org/a11y/atspi/accessible/"
+ROOT = "root"
+SCREEN = 0
+TEXT_CHARACTERS = 2000
+STATES = {
+    1: "active", 4: "checked", 7: "editable", 9: "expandable", 10: "expanded", 11: "focusable", 12: "focused", 16: "modal",
+    17: "multi-line", 20: "pressed", 22: "selectable", 23: "selected", 32: "indeterminate", 33: "required", 41: "checkable",
+    43: "read-only",
+}  # fmt: skip
+"""Those of AT-SPI that say what can be done, or was, by their numbers."""
+ENABLED, SENSITIVE, SHOWING = 8, 24, 25
+WINDOWS = ("frame", "dialog", "window", "alert", "file chooser", "color chooser", "popup menu", "tool tip")
+NOT_HERE = "There is no element {ref} any more; read the tree again."
+HIDDEN = "Element {ref} is not on the screen now."
+
+
+@dataclass(frozen=True)
+class Element:
+    """An object of a program: its connection to the bus, and its name there."""
+
+    connection: str
+    name: str
+
+    @property
+    def ref(self) -> str:
+        """As programs have it."""
+        return f"{self.connection.removeprefix(':')}-{self.name}"
+
+    @property
+    def path(self) -> str:
+        """As the bus has it."""
+        return FOLDER + self.name
+
+
+def element_of(ref: str) -> Element:
+    """Raises RefusedError: it is no reference."""
+    found = re.fullmatch(r"(\d{1,9}\.\d{1,9})-(root|\d{1,20})", ref, re.ASCII)
+    if not found:
+        raise RefusedError("400 Bad Request", f"ref: {ref[:60]!r} is no reference to an element; the tree has them.")
+    return Element(f":{found[1]}", found[2])
+
+
+@dataclass
+class Tree:
+    """What is read of the programs' elements, up to so many."""
+
+    bus: Bus
+    most: int = MOST
+    everything: bool = False
+    left_out: int = 0
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
+
+    async def ask(self, element: Element, interface: str, member: str, signature: str = "", *values: Any) -> Any:
+        """The one value that a method of an element answers."""
+        async with self.turns:
+            return (await self.bus.call(element.connection, element.path, interface, member, signature, *values))[0]
+
+    async def programs(self) -> list[Element]:
+        """The roots of all programs that have such elements."""
+        (names,) = await self.bus.call(bus.OWN, "/org/freedesktop/DBus", bus.OWN, "ListNames")
+        roots = [Element(name, ROOT) for name in names if name.startswith(":") and name != self.bus.name]
+        found = await asyncio.gather(*map(self.children_of, roots), return_exceptions=True)
+        return [root for root, children in zip(roots, found, strict=True) if isinstance(children, list) and children]
+
+    async def children_of(self, element: Element) -> list[Element]:
+        """What is directly below an element, as far as that is not too much."""
+        (count,) = await self.bus.call(element.connection, element.path, PROPERTIES, "Get", "ss", ACCESSIBLE, "ChildCount")
+        if count <= MAX_CHILDREN:
+            found = await self.ask(element, ACCESSIBLE, "GetChildren")
+        else:  # a table of a million rows has as many children
+            self.left_out += count - MAX_CHILDREN
+            indices = range(MAX_CHILDREN)
+            found = await asyncio.gather(*(self.ask(element, ACCESSIBLE, "GetChildAtIndex", "i", index) for index in indices))
+        return [Element(connection, path.rpartition("/")[2]) for connection, path in found if path.startswith(FOLDER)]
+
+    async def states_of(self, element: Element) -> set[int]:
+        """The numbers of its states."""
+        words = await self.ask(element, ACCESSIBLE, "GetState")
+        return {32 * index + bit for index, word in enumerate(words) for bit in range(32) if word >> bit & 1}
+
+    async def place_of(self, element: Element) -> list[int]:
+        """Where it is on the screen: x, y, width, height."""
+        return list(await self.ask(element, COMPONENT, "GetExtents", "u", SCREEN))
+
+    async def read(self, element: Element, depth: int) -> dict[str, Any] | None:
+        """An element with those below it; None where it is gone, or not shown."""
+        try:
+            states = await self.states_of(element)
+            if element.name != ROOT and SHOWING not in states and not self.everything:
+                return None
+            if self.most <= 0:
+                self.left_out += 1
+                return None
+            self.most -= 1
+            said = await self.facts(element, states)
+            if depth > 0:
+                children = await self.children_of(element)
+                read = await asyncio.gather(*(self.read(child, depth - 1) for child in children))
+                said["children"] = [child for child in read if child]
+        except BusError:
+            return None
+        return said
+
+    async def facts(self, element: Element, states: set[int]) -> dict[str, Any]:
+        """What is said of one element itself."""
+        known, role, interfaces = await asyncio.gather(
+            self.ask(element, PROPERTIES, "GetAll", "s", ACCESSIBLE),
+            self.ask(element, ACCESSIBLE, "GetRoleName"),
+            self.ask(element, ACCESSIBLE, "GetInterfaces"),
+        )
+        known = dict(known)
+        said: dict[str, Any] = {"ref": element.ref, "role": role, "name": known.get("Name", "")}
+        if known.get("Description"):
+            said["description"] = known["Description"]
+        if element.name != ROOT:
+            said["states"] = [name for number, name in STATES.items() if number in states]
+            if not states & {ENABLED, SENSITIVE}:
+                said["states"].append("disabled")
+        if COMPONENT in interfaces and element.name != ROOT:
+            place = await self.place_of(element)
+            said |= {"place": place} if place[2] > 0 and place[3] > 0 else {}
+        if TEXT in interfaces and role != "password text":
+            said["text"] = await self.ask(element, TEXT, "GetText", "ii", 0, TEXT_CHARACTERS)
+            if said["text"] == said["name"]:
+                del said["text"]
+        return said
+
+
+async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer a request for the tree."""
+    try:
+        if request.method not in ("GET", "POST"):
+            raise RefusedError("405 Method Not Allowed", "Use GET or POST.")
+        wanted = await body(request, reader, MAX_BODY_BYTES)
+        connection = await bus.connect()
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                tree = Tree(connection)
+                said = await (places(tree, refs_of(wanted)) if request.method == "POST" else elements(tree, request))
+        finally:
+            await connection.close()
+        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", LAST)
+    except TimeoutError:
+        await refuse(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
+    except BusError as error:
+        await refuse(RefusedError("503 Service Unavailable", f"There is no accessibility tree at the moment: {error}."), writer)
+    except Exception as error:
+        await refuse(error, writer)
+
+
+async def elements(tree: Tree, request: Request) -> dict[str, Any]:
+    """The elements that a request asks for."""
+    ref = request.query.get("ref", "")
+    tree.most = number(request, "max", MOST)
+    tree.everything = "all" in request.query
+    begins = [element_of(ref)] if ref else await tree.programs()
+    read = [await tree.read(begin, number(request, "depth", MAX_DEPTH)) for begin in begins]
+    if ref and not read[0]:
+        raise RefusedError("404 Not Found", NOT_HERE.format(ref=ref))
+    return {"elements": [each for each in read if each], "left_out": tree.left_out}
+
+
+def number(request: Request, name: str, most: int) -> int:
+    """A number of the query, and without one the largest that it may be."""
+    text = request.query.get(name, str(most))
+    if not text.isascii() or not text.isdecimal() or int(text) > most:
+        raise RefusedError("400 Bad Request", f"{name}: a number from 0 to {most}.")
+    return int(text)
+
+
+def refs_of(data: bytes) -> list[str]:
+    """Raises RefusedError: these are none."""
+    try:
+        refs = json.loads(data)["refs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RefusedError("400 Bad Request", 'refs: missing; the request is {"refs": ["…"]}.') from error
+    if not isinstance(refs, list) or len(refs) > MAX_REFS or not all(isinstance(ref, str) for ref in refs):
+        raise RefusedError("400 Bad Request", f"refs: a list of at most {MAX_REFS} texts.")
+    return refs
+
+
+async def places(tree: Tree, refs: list[str]) -> dict[str, Any]:
+    """Where elements are now, or why that cannot be said."""
+    return {"places": {ref: await place(tree, element_of(ref)) for ref in refs}}
+
+
+async def place(tree: Tree, element: Element) -> list[int] | str:
+    """Where an element is, or a sentence."""
+    try:
+        if SHOWING in await tree.states_of(element):
+            found = await tree.place_of(element)
+            if found[2] > 0 and found[3] > 0:
+                return found
+        return HIDDEN.format(ref=element.ref)
+    except BusError:
+        return NOT_HERE.format(ref=element.ref)
+
+
+async def focus(ref: str) -> bool:
+    """Give an element the keyboard; whether it took it. Raises BusError: it is gone."""
+    connection = await bus.connect()
+    try:
+        return bool(await Tree(connection).ask(element_of(ref), COMPONENT, "GrabFocus"))
+    finally:
+        await connection.close()

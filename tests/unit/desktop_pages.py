@@ -1,0 +1,36 @@
+"""The programs of the session's page, served on a socket of this machine for tests of one of its folders."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
+
+from answers import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
+
+Answer = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def served(answer: Answer) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a page that answers each request so."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await answer(Request(await reader.readuntil(b"\r\n\r\n")), reader, writer)
+        except (OSError, EOFError, BadRequestError):
+            pass  # as the page has it: this connection has ended
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 18)
+    port = server.sockets[0].getsockname()[1]
+    async with server, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}/", trust_env=False, timeout=20) as client:
+        yield client
