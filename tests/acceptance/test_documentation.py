@@ -40,6 +40,7 @@ READ: Final = tuple(
         "howto/catalogue.md",
         "reference/http.md",
         "reference/leases.md",
+        "reference/webhooks.md",
         "howto/one-machine.md",
         "tutorial/first-desktop.md",  # ends with the instance stopped
         "howto/zones-and-agents.md",  # starts it with other zones

@@ -55,6 +55,8 @@ from greenroom.api.session import command_routes, published_commands, published_
 from greenroom.api.session import published as published_sessions
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session.commands import Screenshots
+from greenroom.api.webhooks import routes as webhook_routes
+from greenroom.api.webhooks.courier import Courier
 from greenroom.api.workspace import home_routes
 from greenroom.api.workspace import published as published_workspaces
 from greenroom.api.workspace import routes as workspace_routes
@@ -95,6 +97,7 @@ _V1: Final = (
     fleet_routes.gateway_router,
     machine_routes.router,
     join_routes.router,
+    webhook_routes.router,
     diagnostics_routes.router,
     installation_routes.router,
     event_routes.router,
@@ -154,7 +157,7 @@ _ROUTES: Final = _all_routes()
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
-    launcher, screenshots, desks, offers, keys.
+    launcher, screenshots, desks, offers, keys, courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -181,6 +184,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
+    app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))

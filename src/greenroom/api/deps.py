@@ -16,6 +16,7 @@ from greenroom.api.events.service import Hub
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.session.commands import Screenshots
+from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.forecast import Offer
@@ -65,6 +66,10 @@ async def _desks(request: Request) -> Desks:
     return request.app.state.desks
 
 
+async def _courier(request: Request) -> Courier:
+    return request.app.state.courier
+
+
 async def _snapshot(request: Request) -> Snapshot:
     return request.app.state.snapshot
 
@@ -83,5 +88,6 @@ LauncherDep = Annotated[Launcher, Depends(_launcher)]
 ScreenshotsDep = Annotated[Screenshots, Depends(_screenshots)]
 DesksDep = Annotated[Desks, Depends(_desks)]
 EventHub = Annotated[Hub, Depends(_hub)]
+Deliveries = Annotated[Courier, Depends(_courier)]
 SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]
 Offers = Annotated[Coalesced[Offer], Depends(_offers)]

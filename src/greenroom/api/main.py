@@ -9,6 +9,7 @@ from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.service import Snapshot
+from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
@@ -38,7 +39,7 @@ async def main() -> None:
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     app = create_app(config, db, secrets, logs)
-    listener = events_listener(config, app.state.hub, app.state.snapshot)
+    listener = events_listener(config, app.state.hub, app.state.snapshot, app.state.courier)
     await db.open()
     try:
         await serve(
@@ -52,6 +53,7 @@ async def main() -> None:
                 ("refusals", app.state.refusals.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
                 ("catalogues", lambda: keep_read(db, app.state.snapshot)),
+                ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
             ],
             on_stop=app.state.hub.close,
@@ -61,16 +63,21 @@ async def main() -> None:
         await db.close()
 
 
-def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) -> Listener:
-    """The LISTEN of this process: every event goes to the hub, changed settings are read again."""
+def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot, courier: Courier) -> Listener:
+    """The LISTEN of this process: every event goes to the hub, changed settings are read again, messages of webhooks
+    are delivered.
+    """
 
     def received(event: Event) -> None:
         if event.topic is Topic.SETTINGS:
             snapshot.changed()
+        if event.topic is Topic.WEBHOOKS:
+            courier.wake()
         hub.publish(Event(event.topic, event.id))
 
     def connected() -> None:
         snapshot.changed()
+        courier.wake()
         hub.resync()
 
     return Listener(

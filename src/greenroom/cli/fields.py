@@ -44,8 +44,10 @@ DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", 
 """Fields with a duration, and its unit."""
 AHEAD: Final = frozenset({"expires"})
 """Times in the future: a duration given for one counts from now; for all others it means that long ago."""
-SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category"}
+SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category", "events": "event"}
 """Field → its repeated option, named in the singular."""
+RENAMED: Final = {"url": "address"}
+"""Field → its option, where that of the deployment has its name."""
 
 Read = Callable[[Any, Client], Any]
 
@@ -98,7 +100,7 @@ def _option(name: str, info: FieldInfo, *, with_null: bool) -> FieldOption:
     )
     annotation = kind.annotation if info.is_required() else kind.annotation | None
     parameter = inspect.Parameter(
-        name,
+        RENAMED.get(name, name),
         inspect.Parameter.KEYWORD_ONLY,
         annotation=Annotated[annotation, option],
         default=inspect.Parameter.empty if info.is_required() else None,
@@ -107,7 +109,7 @@ def _option(name: str, info: FieldInfo, *, with_null: bool) -> FieldOption:
 
 
 def _names(field: str, *, boolean: bool) -> list[str]:
-    full = field.replace("_", "-")
+    full = RENAMED.get(field, field).replace("_", "-")
     if boolean:
         return [f"--{full}/--no-{full}"]
     short = SINGULAR.get(field) or (full.removesuffix("-id") if field in REFERENCES else full)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from greenroom.api.bodies import Body
 from greenroom.core.session.states import SessionStatus
+from greenroom.core.webhooks.delivery import DeliveryState
 
 Outcome = Literal["staged", "on_demand", "failed"]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -85,3 +86,9 @@ class RequestFilter(Body):
     manager_instance_id: Annotated[str, Field(description="answered by this Manager, or by the gateway for it")] = ""
     since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
     until: Annotated[datetime, Field(description="before this time")] = datetime.max.replace(tzinfo=UTC)
+
+
+class DeliveryFilter(Body):
+    """Which deliveries of a webhook a list shows."""
+
+    state: Annotated[DeliveryState, Field(description="in this state")] = DeliveryState.WAITING

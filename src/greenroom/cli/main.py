@@ -20,13 +20,14 @@ from greenroom.cli import (
     sessions,
     settings,
     staging,
+    webhooks,
 )
 from greenroom.cli.output import printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import roles
 
-VERBS: Final = (access, catalogue, fleet, homes, logs, sessions, settings, staging)
+VERBS: Final = (access, catalogue, fleet, homes, logs, sessions, settings, staging, webhooks)
 """Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)

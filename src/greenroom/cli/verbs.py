@@ -124,7 +124,8 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
     def run(**given: Any) -> None:
         where = {name: given.pop(name) for name in _COMMON}
         output = Output.standard(as_json=where.pop("as_json"))
-        named, fields = given.pop("given_id", ""), {option.field: given.pop(option.field) for option in options}
+        named = given.pop("given_id", "")
+        fields = {option.field: given.pop(option.parameter.name) for option in options}
         with connect(find_server(**where)) as client:
             function(
                 Call(client=client, output=output, noun=noun, named=named, options=options, fields=fields), **given

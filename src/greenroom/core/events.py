@@ -29,6 +29,7 @@ class Topic(StrEnum):
     FILTER_POLICIES = "filter_policies"
     USERS = "users"
     MACHINES = "machines"
+    WEBHOOKS = "webhooks"
     LOGS = "logs"
 
 
@@ -73,6 +74,7 @@ TOPICS: Final = {
     Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view", frozenset({Wakes.AGENTS})),
     Topic.USERS: TopicRule("none", "users_view"),
     Topic.MACHINES: TopicRule("none", "machines_view", frozenset({Wakes.MACHINES})),
+    Topic.WEBHOOKS: TopicRule("none", "webhooks_view"),
     Topic.LOGS: TopicRule("none", "system_view"),
 }
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.setting_checks import checked
 from greenroom.core.errors import Invalid
+from greenroom.core.webhooks.addresses import SETTING as WEBHOOK_HOSTS
+from greenroom.core.webhooks.addresses import trusted_hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Installation:
     allow_silent_assist: bool = False
     catalogues_on_this_host: bool = False
     machines_on_this_host: bool = False
+    webhook_hosts: str = ""
 
 
 def _setting(name: str, unit: str, minimum: int, description: str) -> Setting:
@@ -104,6 +107,13 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         _switch(
             "machines_on_this_host", "Ordered machines may join at an address of this host itself (127.0.0.1, ::1)"
         ),
+        Setting(
+            name=WEBHOOK_HOSTS,
+            kind="string",
+            default="",
+            description="Hosts to which webhooks may also send by http or at private addresses: host or host:port,"
+            " separated by commas",
+        ),
     )
 }
 """name → setting, in the order in which they are shown."""
@@ -112,10 +122,9 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
 def installation_of(stored: SettingValues) -> Installation:
     """The values in force; a stored value that is no longer allowed counts as absent."""
     found = Installation()
-    for name, setting in INSTALLATION_SETTINGS.items():
-        if name in stored:
-            with suppress(Invalid):
-                found = replace(found, **{name: checked(setting, stored[name])})
+    for name in INSTALLATION_SETTINGS.keys() & stored.keys():
+        with suppress(Invalid):
+            found = replace(found, **{name: validated_installation(name, stored[name])})
     return found
 
 
@@ -128,4 +137,7 @@ def validated_installation(name: str, value: object) -> Any:
     setting = INSTALLATION_SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")
-    return checked(setting, value)
+    usable = checked(setting, value)
+    if name == WEBHOOK_HOSTS:
+        trusted_hosts(usable)
+    return usable

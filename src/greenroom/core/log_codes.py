@@ -308,6 +308,11 @@ class LogCode(StrEnum):
     )
     WEB_FILTER_DENIED = "web-filter-denied", INFO, "a session was kept from an address"
     WEB_FILTER_DOWN = "web-filter-down", WARNING, "the web filter of a policy does not run; its sessions reach nothing"
+    WEBHOOK_GIVEN_UP = (
+        "webhook-given-up",
+        WARNING,
+        "messages to a webhook were tried often enough, or too many wait: which, and what came of the last attempt",
+    )
     LOG_ROWS_DROPPED = "log-rows-dropped", WARNING, "this many rows were lost"
 
     # People and changes
@@ -363,6 +368,9 @@ class LogCode(StrEnum):
     JOIN_TOKEN_CREATED = "join-token-created", INFO, "join tokens made and revoked"
     JOIN_TOKEN_DELETED = "join-token-deleted", INFO, "join tokens made and revoked"
     GATEWAY_DELETED = "gateway-deleted", INFO, "web gateways on hosts of their own"
+    WEBHOOK_CREATED = "webhook-created", INFO, "webhooks"
+    WEBHOOK_CHANGED = "webhook-changed", INFO, "webhooks"
+    WEBHOOK_DELETED = "webhook-deleted", INFO, "webhooks"
     SETTING_CHANGED = "setting-changed", INFO, "settings of the installation"
 
 

@@ -67,6 +67,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
     config_id = await rows.staging_config(db, zone_id, image_id)
     (session_id,) = await rows.staged_sessions(db, config_id, agent_id, 1, user_id=user_id)
     pool = {"name": "odd", "zone_id": zone_id, "provider": "simulated", "cores": 1, "memory": 1}
+    hook = {"name": "odd", "url": "https://example.org/", "events": ["pool.full"]}
     there = {
         "lease_id": await insert_lease(db, session_id, key_id=None, holder="ann@x", tags=[]),
         "machine_pool_id": (await admin.make("/api/v1/machine-pools", **pool))["machine_pool_id"],
@@ -79,6 +80,8 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         "group_id": (await admin.make("/api/v1/groups", name="odd"))["group_id"],
         "key_id": (await admin.make("/api/v1/api-keys", name="odd"))["key_id"],
         "filter_policy_id": (await admin.make("/api/v1/filter-policies", name="odd"))["filter_policy_id"],
+        "webhook_id": (await admin.make("/api/v1/webhooks", **hook))["webhook_id"],
+        "delivery_id": str(uuid.uuid4()),
         "manager_id": str(uuid.uuid4()),
         "share_id": "00000000",
         "name": "firefox",  # of an entry of the catalogue

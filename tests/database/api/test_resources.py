@@ -165,7 +165,25 @@ IMAGES = Resource(
         *refuses("filter_policy_id", UNKNOWN_ID, words="There is no such web filter policy."),
     ],
 )
-RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES]
+WEBHOOKS = Resource(
+    path="/api/v1/webhooks",
+    key="webhook_id",
+    body={"name": "ci", "url": "https://example.org/hook", "events": ["pool.full", "launch.done"]},
+    made={"enabled": True, "waiting": 0, "last_delivered": None},
+    change={"enabled": False, "events": ["lease.ended", "session.failed"]},
+    changed={"enabled": False, "events": ["session.failed", "lease.ended"]},
+    required=("name", "url", "events"),
+    unique="name",
+    invalid=[
+        *refuses("name", "", "two\nlines"),
+        *refuses("events", [], ["launch.maybe"], ["webhook.test"]),
+        *refuses("url", ""),
+        *refuses("url", "example.org/hook", words="must begin with http"),
+        *refuses("url", "http://example.org/hook", words="must begin with https://"),
+        *refuses("url", "https://user@example.org/", words="address of a webhook"),
+    ],
+)
+RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS]
 
 
 @pytest.fixture(params=RESOURCES, ids=lambda resource: resource.path)

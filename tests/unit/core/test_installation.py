@@ -47,6 +47,12 @@ def test_a_setting_has_a_lowest_value(name: str, lowest: int):
         validated_installation(name, lowest - 1)
 
 
+def test_hosts_of_webhooks_are_hosts():
+    assert validated_installation("webhook_hosts", "hooks.internal, 10.0.0.7:8080") == "hooks.internal, 10.0.0.7:8080"
+    with pytest.raises(Invalid, match="'http://a' is neither a host nor host:port"):
+        validated_installation("webhook_hosts", "a, http://a")
+
+
 def test_of_another_kind_nothing_is_taken():
     assert validated_installation("auto_agent", value=True) is True
     assert validated_installation("default_cpu_allocation_method", "Quotas") == "Quotas"

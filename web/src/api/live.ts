@@ -24,6 +24,7 @@ const TOUCHED: Record<string, string[]> = {
   images: ['images', 'catalogue', 'catalogues', 'launcher', 'staging-configs', 'filter-policies'],
   filter_policies: ['filter-policies', 'images'],
   users: ['users', 'groups', 'me'],
+  webhooks: ['webhooks'],
   logs: ['logs', 'manager-requests', 'launches', 'staging-history'],
 };
 

@@ -1,27 +1,22 @@
 """Reads lists and pictures that others publish, for administrators: bounded in size, time and redirects, and never from
 this host itself unless the installation's settings allow it.
-
-The name of a host is looked up here and the connection goes to the address that was checked, so that a name that
-changes its address between the two cannot lead elsewhere.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import httpx
 
 from greenroom.core.errors import Invalid
+from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, whole
 
 TIMEOUT_S: Final = 10.0
 """For a whole reading, redirects included."""
 MAX_REDIRECTS: Final = 3
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +48,7 @@ async def _read(url: httpx.URL, most_bytes: int, etag: str, *, this_host: bool) 
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
             address = await _checked(url, this_host=this_host)
-            headers = {"Host": url.netloc.decode(), "Accept-Encoding": "identity"}
-            request = client.build_request(
-                "GET",
-                url.copy_with(host=str(address)),
-                headers=headers | ({"If-None-Match": etag} if etag else {}),
-                extensions={"sni_hostname": url.host},
-            )
+            request = pinned(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
             answer = await client.send(request, stream=True)
             try:
                 if answer.has_redirect_location:
@@ -76,12 +65,10 @@ async def _read(url: httpx.URL, most_bytes: int, etag: str, *, this_host: bool) 
 
 
 async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> bytes:
-    body = bytearray()
-    async for part in answer.aiter_raw():
-        body += part
-        if len(body) > most_bytes:
-            raise Invalid(f"{url} has more than {most_bytes / (1 << 20):.3g} MiB.")
-    return bytes(body)
+    try:
+        return await whole(answer, most_bytes)
+    except TooLongError as error:
+        raise Invalid(f"{url} has more than {most_bytes / (1 << 20):.3g} MiB.") from error
 
 
 async def _checked(url: httpx.URL, *, this_host: bool) -> Address:
@@ -92,26 +79,17 @@ async def _checked(url: httpx.URL, *, this_host: bool) -> Address:
     """
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(f"{url} is no address of a list: it begins with https:// or http://, and has no user name.")
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Invalid(f"The host {url.host} cannot be found.") from error
-    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-    for address in addresses:
-        if reason := refusal(address, this_host=this_host):
-            raise Invalid(f"{url.host} is not asked: {reason}")
-    return addresses[0]
+    return await checked_address(url, partial(refusal, this_host=this_host))
 
 
 def refusal(address: Address, *, this_host: bool) -> str | None:
-    """Why an address is not asked, as a sentence; None = it may be."""
+    """Why an address is not asked, as the end of a sentence; None = it may be."""
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
     if address.is_loopback and this_host:
         return None
     if address.is_loopback or address.is_unspecified:
-        return f"{address} is this host itself; the setting catalogues_on_this_host allows that."
+        return f"{address} is this host itself; the setting catalogues_on_this_host allows that"
     if address.is_link_local or address.is_multicast or address.is_reserved:
-        return f"{address} is no address of a server."
+        return f"{address} is no address of a server"
     return None

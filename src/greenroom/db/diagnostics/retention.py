@@ -1,4 +1,5 @@
-"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots."""
+"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots, what
+webhooks were sent."""
 
 from __future__ import annotations
 
@@ -15,6 +16,9 @@ from greenroom.db.pool.history import WINDOWS_HOURS
 log = structlog.get_logger(__name__)
 
 COMMANDS_KEPT_DAYS: Final = 1
+DELIVERIES_KEPT_DAYS: Final = 7
+DELIVERIES_KEPT: Final = 10_000
+"""Of each webhook; those that wait are bounded in `api.webhooks.courier`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,10 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         " AND (finished IS NULL OR finished < clock_timestamp() - make_interval(secs => %(command_s)s))"
         " LIMIT %(batch)s))"
     ),
+    "webhook_deliveries": (
+        "DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries"
+        " WHERE at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at LIMIT %(batch)s))"
+    ),
     "screenshots": (
         "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"
         " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
@@ -97,6 +105,12 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
         " WHERE request_id <= (SELECT max(request_id) FROM manager_requests) - %(rows)s ORDER BY request_id"
         " LIMIT %(batch)s))"
     ),
+    "webhook_deliveries": (
+        "DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w,"
+        " LATERAL (SELECT delivery_id, state FROM webhook_deliveries WHERE webhook_id = w.webhook_id"
+        "  ORDER BY at DESC, delivery_id DESC OFFSET %(deliveries)s LIMIT %(batch)s) d WHERE d.state <> 'waiting'"
+        " LIMIT %(batch)s))"
+    ),
 }
 
 
@@ -115,6 +129,8 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
         "launch_s": keep.launch_days * 86400,
         "counted_hours": 2 * WINDOWS_HOURS[-1],
         "command_s": COMMANDS_KEPT_DAYS * 86400,
+        "delivery_s": DELIVERIES_KEPT_DAYS * 86400,
+        "deliveries": DELIVERIES_KEPT,
         "rows": keep.log_rows,
     }
     deleted: dict[str, int] = {}

@@ -1,0 +1,1 @@
+"""Webhooks: made by administrators, and their messages delivered."""

@@ -1,0 +1,166 @@
+"""Delivers messages: each webhook's few at a time, so that one that answers slowly keeps no other waiting.
+
+All apis do so. Who takes a message has it for a time (`db.webhooks.deliveries.take`); if that process dies, another
+takes it. So a message may come twice, with the same id, but not be lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from greenroom.api.installation.service import Snapshot
+from greenroom.core.errors import SetupError, Unavailable, found
+from greenroom.core.log_codes import LogCode
+from greenroom.core.webhooks.addresses import trusted_hosts
+from greenroom.core.webhooks.delivery import Attempt, DeliveryState, signed_headers, verdict
+from greenroom.core.webhooks.events import WebhookEvent, body_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.webhooks import deliveries
+from greenroom.db.webhooks.deliveries import TakenDelivery
+from greenroom.db.webhooks.webhooks import Webhook
+from greenroom.kit.secrets import Secrets
+
+if TYPE_CHECKING:
+    from greenroom.api.webhooks.sending import Sender
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE: Final = 8
+"""Messages to one webhook that are under way in one process."""
+LOOK_S: Final = 30.0
+"""How often is looked without a notification."""
+LEAST_WAIT_S: Final = 0.05
+BOUND_S: Final = 60.0
+"""How often is looked whether too many messages wait."""
+MOST_WAITING: Final = 5000
+"""Messages that wait for one webhook."""
+
+
+class Courier:
+    """Delivers the messages that are due, until cancelled."""
+
+    def __init__(self, db: Database, secrets: Secrets, logs: LogWriter, snapshot: Snapshot) -> None:
+        self._db = db
+        self._secrets = secrets
+        self._logs = logs
+        self._snapshot = snapshot
+        self._woken = asyncio.Event()
+        self._serving: dict[str, asyncio.Task[None]] = {}
+        self._bounded_s = time.monotonic()
+
+    def wake(self) -> None:
+        """Messages may be due."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Forever; while the database is away it waits."""
+        try:
+            while True:
+                self._woken.clear()
+                try:
+                    wait_s = await self.look()
+                except Unavailable as error:
+                    log.warning("webhooks wait for the database", reason=error.message)
+                    wait_s = LOOK_S
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._woken.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._serving.values():
+                task.cancel()
+            await asyncio.gather(*self._serving.values(), return_exceptions=True)
+
+    async def look(self) -> float:
+        """Begin to serve the webhooks with due messages; returns after how long to look again.
+
+        Raises:
+            Unavailable: the database is away.
+        """
+        if time.monotonic() - self._bounded_s > BOUND_S:
+            self._bounded_s = time.monotonic()
+            await self._give_up_beyond()
+        wait_s = LOOK_S
+        for webhook in await deliveries.due_webhooks(self._db):
+            if webhook.webhook_id in self._serving:
+                continue  # that looks again when it is done
+            if webhook.in_s > 0:
+                wait_s = min(wait_s, webhook.in_s)
+                continue
+            self._serving[webhook.webhook_id] = asyncio.create_task(self._serve(webhook.webhook_id))
+        return max(wait_s, LEAST_WAIT_S)
+
+    async def settled(self) -> None:
+        """Returns when no webhook is served."""
+        await asyncio.gather(*self._serving.values())
+
+    async def send_test(self, webhook: Webhook) -> str:
+        """Deliver a message that tries a webhook, once; returns its id.
+
+        Raises:
+            NotFound: the webhook is gone.
+            Unavailable: the database is away.
+        """
+        data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
+        taken = await deliveries.insert_taken(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
+        taken = found(taken, "webhook", webhook.webhook_id)
+        from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_serve`
+
+        async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
+            await self._deliver(sender, taken)
+        return taken.delivery_id
+
+    async def _serve(self, webhook_id: str) -> None:
+        from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- 20 MB, and few installations have webhooks
+
+        try:
+            async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
+                while taken := await deliveries.take(self._db, webhook_id, AT_ONCE):
+                    async with asyncio.TaskGroup() as group:
+                        for one in taken:
+                            group.create_task(self._deliver(sender, one))
+            self.wake()
+        except* Unavailable as errors:
+            reasons = [str(error) for error in errors.exceptions]
+            log.warning("messages of a webhook are put off", webhook_id=webhook_id, reasons=reasons)
+        except* Exception:
+            log.exception("messages of a webhook are put off", webhook_id=webhook_id)
+        finally:
+            del self._serving[webhook_id]
+
+    async def _deliver(self, sender: Sender, taken: TakenDelivery) -> None:
+        attempt = await self._attempt(sender, taken)
+        once = taken.event == str(WebhookEvent.TEST)
+        became = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
+        await deliveries.note_attempt(self._db, taken, attempt, became)
+        if became.state is DeliveryState.GIVEN_UP and not once:
+            self._logs.write(
+                LogCode.WEBHOOK_GIVEN_UP,
+                f"Webhook {taken.name} did not get {taken.event} after {taken.attempts} attempts: {attempt.words}",
+                details={"webhook_id": taken.webhook_id, "delivery_id": taken.delivery_id, "event": taken.event},
+            )
+
+    async def _attempt(self, sender: Sender, taken: TakenDelivery) -> Attempt:
+        body = body_of(taken.event, taken.delivery_id, taken.at, taken.data)
+        try:
+            secret = self._secrets.decrypt(taken.secret_encrypted)
+        except SetupError as error:
+            return Attempt(error=f"it cannot be signed: {error.message}")
+        headers = signed_headers(secret, taken.delivery_id, int(time.time()), body)
+        return await sender.post(taken.url, headers, body)
+
+    async def _give_up_beyond(self) -> None:
+        reason = f"More than {MOST_WAITING} newer messages waited for this webhook."
+        for name, number in await deliveries.give_up_beyond(self._db, MOST_WAITING, reason):
+            self._logs.write(
+                LogCode.WEBHOOK_GIVEN_UP,
+                f"Webhook {name} did not get {number} events: more than {MOST_WAITING} newer messages wait for it.",
+                details={"webhook": name, "count": number},
+            )

@@ -1,0 +1,78 @@
+"""The bodies of webhooks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from greenroom.api.bodies import Body, Name, Shaped, View
+from greenroom.core.webhooks.addresses import MAX_URL
+from greenroom.core.webhooks.delivery import DeliveryState
+from greenroom.core.webhooks.events import CHOSEN
+
+WebhookName = Annotated[Name, Field(max_length=100), Shaped(r"[^\x00-\x1f\x7f]+", "one line of text")]
+Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; where messages are posted to")]
+EventName = Literal[tuple(map(str, CHOSEN))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
+Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="what it is sent")]  # pyright: ignore[reportInvalidTypeForm]
+Enabled = Annotated[bool, Field(description="off: it is sent nothing, and what waits is not delivered")]
+
+
+class WebhookCreate(Body):
+    """A new webhook."""
+
+    name: WebhookName
+    url: Url
+    events: Events
+    enabled: Enabled = True
+
+
+class WebhookPatch(Body):
+    """Changes of a webhook; what is left out stays."""
+
+    name: WebhookName = ""
+    url: Url = ""
+    events: Events = []
+    enabled: Enabled = True
+
+
+class WebhookView(View):
+    """A webhook, without its secret."""
+
+    webhook_id: UUID
+    name: str
+    url: str
+    events: list[str]
+    enabled: bool
+    created: datetime
+    waiting: Annotated[int, Field(description="messages that are to be delivered, or tried again")]
+    last_delivered: datetime | None
+
+
+class WebhookSecret(View):
+    """What the messages of a webhook are signed with; shown this once."""
+
+    secret: Annotated[str, Field(description="whsec_…, as Standard Webhooks has it")]
+
+
+class WebhookMade(WebhookView, WebhookSecret):
+    """A new webhook with its secret."""
+
+
+class DeliveryView(View):
+    """A message to a webhook, and what came of its last attempt."""
+
+    delivery_id: Annotated[UUID, Field(description="the `webhook-id` of its requests")]
+    event: str
+    at: Annotated[datetime, Field(description="when it happened")]
+    data: Annotated[dict[str, Any], Field(description="of the message")]
+    state: DeliveryState
+    attempts: int
+    due: Annotated[datetime | None, Field(description="of the next attempt; null = there is none")]
+    attempted: datetime | None
+    status: Annotated[int | None, Field(description="of the answer; null = there was none")]
+    duration_ms: float | None
+    answer: Annotated[str, Field(description="its first 1000 bytes")]
+    error: Annotated[str, Field(description="why there was no answer, or why no more attempts are made")]

@@ -1,0 +1,93 @@
+"""One request of a webhook: to an address that is allowed, without redirects, bounded in time and in what is read."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+
+from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import AllowedHost
+from greenroom.core.webhooks.addresses import address_problem, is_trusted, url_problem
+from greenroom.core.webhooks.delivery import Attempt
+from greenroom.db.diagnostics.batches import storable
+from greenroom.kit.outgoing import Address, beginning, checked_address, pinned
+
+TIMEOUT_S: Final = 10.0
+"""For all of an attempt; a delivery is taken for longer (`db.webhooks.deliveries.TAKEN_S`)."""
+MAX_ANSWER_BYTES: Final = 1000
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+class Sender:
+    """Posts messages to one webhook, over connections that are kept while it does. `trusted` are the hosts of the
+    setting `webhook_hosts`."""
+
+    def __init__(self, trusted: Sequence[AllowedHost]) -> None:
+        self._trusted = trusted
+        self._http = httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S, verify=_tls(), follow_redirects=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Attempt:
+        """What came of one request."""
+        begin_s = time.perf_counter()
+
+        def failed(error: str) -> Attempt:
+            return Attempt(error=storable(error)[:MAX_ANSWER_BYTES], duration_ms=_since_ms(begin_s))
+
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await self._post(url, headers, body, begin_s)
+        except TimeoutError:
+            return failed(f"there was no answer within {TIMEOUT_S:.0f} s")
+        except Invalid as error:
+            return failed(error.message.rstrip("."))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return failed(str(error) or type(error).__name__)
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, begin_s: float) -> Attempt:
+        if problem := url_problem(url, self._trusted):
+            raise Invalid(problem)
+        where = httpx.URL(url)
+        address = await checked_address(where, _anything if is_trusted(url, self._trusted) else address_problem)
+        request = pinned(self._http, "POST", where, address, headers=headers, content=body)
+        answer = await self._http.send(request, stream=True)
+        try:
+            text = (await beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")
+        finally:
+            await answer.aclose()
+        return Attempt(
+            status=answer.status_code,
+            answer=storable(text),
+            duration_ms=_since_ms(begin_s),
+            asked_s=_asked_s(answer.headers.get("retry-after", "")),
+        )
+
+
+def _anything(_: Address) -> None:
+    """The setting names the host."""
+
+
+def _since_ms(begin_s: float) -> float:
+    return round((time.perf_counter() - begin_s) * 1000, 1)
+
+
+def _asked_s(text: str) -> float:
+    return float(text[:9]) if text.isascii() and text.isdecimal() else 0.0

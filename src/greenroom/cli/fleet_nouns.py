@@ -1,0 +1,154 @@
+"""The nouns of zones, Managers, Agents and machines (`nouns`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from greenroom.api.fleet import machine_schemas
+from greenroom.api.fleet import schemas as fleet_schemas
+from greenroom.cli.client import Row
+from greenroom.cli.filters import MachineOrderFilter
+from greenroom.cli.noun import Change, Noun
+from greenroom.cli.output import Column, columns, size
+
+
+def _memory(agent: Row) -> str:
+    return f"{size(agent['memory_allocated'])} of {size(agent['memory'])}"
+
+
+def _agent_enabled(agent: Row) -> str:
+    if agent["enabled"]:
+        return "draining" if agent["draining"] else "yes"
+    return "no"
+
+
+def _agent_status(agent: Row) -> str:
+    return f"{agent['status']}. {agent['status_reason']}" if agent["status_reason"] else agent["status"]
+
+
+FLEET_NOUNS: Final = (
+    Noun(
+        noun="zones",
+        path="/zones",
+        what="zone",
+        many="zones",
+        help="Deployment zones.",
+        key="zone_id",
+        name="zone_name",
+        create=fleet_schemas.ZoneCreate,
+        update=fleet_schemas.ZonePatch,
+        columns=columns(
+            "zone_name allow_origin_domain upstream_auth_address load_balancing_strategy search_alternate_zones",
+            "num_managers num_agents num_sessions",
+        ),
+    ),
+    Noun(
+        noun="managers",
+        path="/managers",
+        what="Manager",
+        many="Managers",
+        help="Managers: one of a zone is its Primary and coordinates it.",
+        key="manager_id",
+        name="instance_id",
+        called="instance id",
+        found_by_server=True,
+        force="Also one that runs: it registers again a second later, as a new record.",
+        changes=(
+            Change("enable", {"enabled": True}, "Let a Manager take part in its zone again."),
+            Change(
+                "disable",
+                {"enabled": False},
+                "Take a Manager out of service without stopping it; refused for the last enabled one of a zone.",
+            ),
+        ),
+        columns=columns("instance_id enabled first_reported last_reported zone_name status is_primary"),
+    ),
+    Noun(
+        noun="agents",
+        path="/agents",
+        what="Agent",
+        many="Agents",
+        help="Agents: the machines on which sessions run.",
+        key="agent_id",
+        name="hostname",
+        called="hostname",
+        found_by_server=True,
+        update=fleet_schemas.AgentPatch,
+        force="End the sessions of an Agent that is gone for good.",
+        changes=(
+            Change(
+                "enable",
+                {"enabled": True, "draining": False},
+                "Let an Agent take new sessions: a new one that waits for it, a disabled or a draining one.",
+            ),
+            Change("disable", {"enabled": False}, "Give an Agent no new sessions."),
+            Change(
+                "drain",
+                {"draining": True},
+                "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
+            ),
+        ),
+        columns=columns(
+            "hostname agent_id",
+            Column("Enabled", _agent_enabled),
+            Column("Status", _agent_status),
+            "zone_name manager_instance_id sessions",
+            Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
+            Column("Memory reserved", _memory),
+            "last_reported",
+        ),
+    ),
+    Noun(
+        noun="join-tokens",
+        path="/join-tokens",
+        what="join token",
+        many="join tokens",
+        help="Join tokens: with which new hosts join; deleting one revokes it.",
+        key="join_token_id",
+        create=fleet_schemas.JoinTokenCreate,
+        columns=columns(
+            "join_token_id role zone_name status agent_hostname",
+            Column("Joined", "used"),
+            "uses_left expires created_by",
+        ),
+    ),
+    Noun(
+        noun="gateways",
+        path="/gateways",
+        what="gateway",
+        many="gateways",
+        help="Web gateways on hosts of their own, which joined with a token.",
+        key="gateway_id",
+        name="hostname",
+        called="hostname",
+        columns=columns("hostname gateway_id zone_name registered last_reported"),
+    ),
+    Noun(
+        noun="machine-pools",
+        path="/machine-pools",
+        what="machine pool",
+        many="machine pools",
+        help="Machine pools: machines that are ordered and given back by themselves.",
+        key="machine_pool_id",
+        name="name",
+        found_by_server=True,
+        create=machine_schemas.MachinePoolCreate,
+        update=machine_schemas.MachinePoolPatch,
+        changes=(
+            Change("enable", {"enabled": True}, "Order and give back machines as they are needed."),
+            Change("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
+        ),
+        columns=columns("name zone_name enabled provider joined coming draining releasing max_machines last_error"),
+    ),
+    Noun(
+        noun="machine-orders",
+        path="/machine-orders",
+        what="machine order",
+        many="machine orders",
+        help="The ledger of ordered machines, each with its reasons.",
+        key="machine_order_id",
+        filters=MachineOrderFilter,
+        delete=False,
+        columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
+    ),
+)

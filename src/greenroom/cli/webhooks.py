@@ -1,0 +1,59 @@
+"""`webhooks deliveries|replay|test|renew-secret`: what webhooks were sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from greenroom.cli.client import Row
+from greenroom.cli.fields import options_of
+from greenroom.cli.filters import DeliveryFilter
+from greenroom.cli.output import Column, columns, milliseconds, printable
+from greenroom.cli.verbs import Call, verb
+
+_OUTCOME: Final = 60
+"""Characters of an answer in the list."""
+
+
+def _outcome(delivery: Row) -> str | None:
+    if delivery["status"] is None:
+        return delivery["error"] or None
+    return f"{delivery['status']} {printable(delivery['answer'])[:_OUTCOME]}".rstrip()
+
+
+def _took(delivery: Row) -> str | None:
+    return None if delivery["duration_ms"] is None else milliseconds(delivery["duration_ms"])
+
+
+_COLUMNS: Final = columns(
+    "at delivery_id event state attempts", Column("Took", _took), Column("Outcome", _outcome), "due"
+)
+
+Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
+Delivery = Annotated[str, typer.Argument(metavar="DELIVERY", help="Its id, as in the list.", show_default=False)]
+
+
+@verb("webhooks", options=options_of(DeliveryFilter, with_null=False))
+def deliveries(call: Call, *, limit: Limit = 100) -> None:
+    """List what a webhook was sent, newest first, and what came of it."""
+    rows = call.client.rows(f"{call.path}/deliveries", call.body(), limit)
+    call.output.rows(rows, _COLUMNS, "The webhook was sent nothing in the last days.")
+
+
+@verb("webhooks")
+def replay(call: Call, *, delivery: Delivery) -> None:
+    """Deliver a message again, with the same id."""
+    call.one(call.client.post(f"{call.path}/deliveries/{delivery}/replay"))
+
+
+@verb("webhooks")
+def test(call: Call) -> None:
+    """Send a message that tries a webhook, and show what came of it."""
+    call.one(call.client.post(f"{call.path}/test"))
+
+
+@verb("webhooks")
+def renew_secret(call: Call) -> None:
+    """Make another secret, shown this once, with which all further messages are signed."""
+    call.one(call.client.post(f"{call.path}/secret"))

@@ -1,0 +1,84 @@
+"""Where messages may go: https to addresses of the internet, and what the administrator's setting names.
+
+Who may make webhooks must not reach through them what only this host's network reaches.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import AllowedHost, parse_entry, web_address_problem
+
+SETTING: Final = "webhook_hosts"
+MAX_URL: Final = 2000
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""Addresses of IPv4 hosts behind a translator, in their last 32 bits."""
+_PORTS: Final = {"https": 443, "http": 80}
+
+
+def trusted_hosts(setting: str) -> tuple[AllowedHost, ...]:
+    """The hosts of the setting `webhook_hosts`.
+
+    Raises:
+        Invalid: an entry is no host.
+    """
+    texts = [text.strip() for text in setting.split(",") if text.strip()]
+    entries = {text: parse_entry(text) for text in texts}
+    if wrong := [text for text, entry in entries.items() if entry is None]:
+        raise Invalid(f"`{SETTING}`: {wrong[0]!r} is neither a host nor host:port.")
+    return tuple(entry for entry in entries.values() if entry is not None)
+
+
+def is_trusted(url: str, trusted: Sequence[AllowedHost]) -> bool:
+    """Whether the setting names the host of this address, and its port if it names one."""
+    parts = urlsplit(url)
+    host = _host(parts)
+    return any(entry.host == host and entry.port in (None, _port(parts)) for entry in trusted)
+
+
+def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
+    """Why no webhook can have this address, as a sentence; None = it can."""
+    if len(url) > MAX_URL:
+        return f"The address of a webhook has at most {MAX_URL} characters."
+    if problem := web_address_problem(url):
+        return f"{url} cannot be the address of a webhook: {problem}."
+    parts = urlsplit(url)
+    if parts.username is not None or parts.fragment:
+        return f"{url} cannot be the address of a webhook: it has a user name or a fragment (#)."
+    if parts.scheme.lower() != "https" and not is_trusted(url, trusted):
+        return f"{url} must begin with https://; plain http is for hosts of the setting `{SETTING}` alone."
+    return None
+
+
+def address_problem(address: Address) -> str | None:
+    """Why nothing is sent to this address of a host that the setting does not name, as the end of a sentence; None = it
+    may be."""
+    real = _within(address)
+    if real.is_global and not real.is_multicast:
+        return None
+    shown = f"{address}" if real == address else f"{address} ({real})"
+    return f"{shown} is no address of the internet; the setting `{SETTING}` can allow the host"
+
+
+def _within(address: Address) -> Address:
+    """The IPv4 address that an IPv6 address stands for, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
+def _host(parts: SplitResult) -> str:
+    host = (parts.hostname or "").lower()
+    return f"[{host}]" if ":" in host else host
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or _PORTS.get(parts.scheme.lower(), 0)

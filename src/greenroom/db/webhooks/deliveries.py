@@ -1,0 +1,173 @@
+"""Deliveries: taken by one process at a time, with the time after which another may take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import found
+from greenroom.core.listing import Order
+from greenroom.core.webhooks.delivery import Attempt, DeliveryState, Verdict
+from greenroom.db.database import Database
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+
+TAKEN_S: Final = 60.0
+"""A delivery that was taken so long ago and has no outcome is taken again: who took it has died."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message to a webhook, and what came of its last attempt; `due` is when it is tried next, while it waits."""
+
+    delivery_id: str
+    webhook_id: str
+    event: str
+    at: datetime
+    data: dict[str, Any]
+    state: DeliveryState
+    attempts: int
+    due: datetime
+    attempted: datetime | None
+    status: int | None
+    duration_ms: float | None
+    answer: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenDelivery:
+    """A message that this process delivers now; `attempts` counts the one that begins."""
+
+    delivery_id: str
+    event: str
+    at: datetime
+    data: dict[str, Any]
+    attempts: int
+    webhook_id: str
+    name: str
+    url: str
+    secret_encrypted: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DueWebhook:
+    """An enabled webhook that messages wait for, and in how many seconds the first is due; negative = since then."""
+
+    webhook_id: str
+    in_s: float
+
+
+_SELECT: Final[LiteralString] = (
+    "d.delivery_id::text, d.webhook_id::text, d.event, d.at, d.data, d.state, d.attempts, d.due, d.attempted, d.status,"
+    " d.duration_ms, d.answer, d.error"
+)
+_FROM: Final[LiteralString] = "FROM webhook_deliveries d"
+_OF_TAKEN: Final[LiteralString] = (
+    "d.delivery_id::text, d.event, d.at, d.data, d.attempts, w.webhook_id::text, w.name, w.url, w.secret_encrypted"
+)
+_LISTING: Final = Listing({"at": Column("d.at", "timestamptz")}, key="d.delivery_id", source=_FROM)
+NEWEST_FIRST: Final = Order("at", descending=True)
+
+
+async def list_deliveries(
+    db: Database, webhook_id: str, state: str | None, *, after: Position | None, limit: int
+) -> Part[Delivery]:
+    """Those of a webhook, newest first; `state` None = of any."""
+    conditions = Conditions()
+    conditions.add("d.webhook_id = %(webhook_id)s::uuid", webhook_id=webhook_id)
+    if state is not None:
+        conditions.add("d.state = %(state)s", state=state)
+    return await _LISTING.read(db, Delivery, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
+
+
+async def get_delivery(db: Database, webhook_id: str, delivery_id: str) -> Delivery:
+    """Raises NotFound: the webhook has none with this id (any more)."""
+    row = await db.fetch_one_as(
+        Delivery,
+        f"SELECT {_SELECT} {_FROM} WHERE d.delivery_id = %s AND d.webhook_id = %s",
+        (delivery_id, webhook_id),
+    )
+    return found(row, "delivery", delivery_id)
+
+
+async def due_webhooks(db: Database) -> list[DueWebhook]:
+    """Enabled webhooks that messages wait for."""
+    return await db.fetch_as(
+        DueWebhook,
+        "SELECT w.webhook_id::text, extract(epoch FROM d.due - clock_timestamp())::double precision AS in_s"
+        " FROM webhooks w, LATERAL (SELECT due FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id"
+        "   AND d.state = 'waiting' ORDER BY d.due LIMIT 1) d WHERE w.enabled",
+    )
+
+
+async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
+    """Up to `most` due messages of an enabled webhook, which no other process takes for `TAKEN_S`."""
+    rows = await db.write(
+        "UPDATE webhook_deliveries d SET due = clock_timestamp() + make_interval(secs => %(taken_s)s),"
+        " attempts = d.attempts + 1, attempted = clock_timestamp() FROM webhooks w"
+        " WHERE w.webhook_id = %(webhook_id)s AND w.enabled AND d.webhook_id = w.webhook_id AND d.delivery_id ="
+        "  ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries WHERE webhook_id = %(webhook_id)s AND state = 'waiting'"
+        "   AND due <= clock_timestamp() ORDER BY due LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED)) RETURNING "
+        + _OF_TAKEN,
+        {"webhook_id": webhook_id, "most": most, "taken_s": TAKEN_S},
+    )
+    return [TakenDelivery(**row) for row in rows]
+
+
+async def insert_taken(db: Database, webhook_id: str, event: str, data: dict[str, Any]) -> TakenDelivery | None:
+    """A message that the caller delivers at once, also to a disabled webhook; None = there is no such webhook."""
+    rows = await db.write(
+        "WITH d AS (INSERT INTO webhook_deliveries (webhook_id, event, data, attempts, attempted, due)"
+        "  SELECT webhook_id, %(event)s, %(data)s, 1, clock_timestamp(),"
+        "   clock_timestamp() + make_interval(secs => %(taken_s)s) FROM webhooks WHERE webhook_id = %(webhook_id)s"
+        "  RETURNING *) SELECT " + _OF_TAKEN + " FROM d JOIN webhooks w USING (webhook_id)",
+        {"webhook_id": webhook_id, "event": event, "data": Jsonb(data), "taken_s": TAKEN_S},
+    )
+    return TakenDelivery(**rows[0]) if rows else None
+
+
+async def note_attempt(db: Database, taken: TakenDelivery, attempt: Attempt, became: Verdict) -> None:
+    """Store what came of an attempt, unless another process has taken the message since."""
+    await db.write(
+        "UPDATE webhook_deliveries SET state = %(state)s, status = %(status)s, duration_ms = %(duration_ms)s,"
+        " answer = %(answer)s, error = %(error)s,"
+        " due = CASE WHEN %(again_s)s::double precision IS NULL THEN due"
+        "  ELSE clock_timestamp() + make_interval(secs => %(again_s)s) END"
+        " WHERE delivery_id = %(delivery_id)s AND attempts = %(attempts)s AND state = 'waiting'",
+        {
+            "delivery_id": taken.delivery_id,
+            "attempts": taken.attempts,
+            "state": became.state,
+            "again_s": became.again_s,
+            "status": attempt.status,
+            "duration_ms": attempt.duration_ms,
+            "answer": attempt.answer,
+            "error": attempt.error,
+        },
+    )
+
+
+async def replay(db: Database, delivery_id: str) -> None:
+    """A message that is over is to be delivered again, with all attempts."""
+    await db.write(
+        "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
+        " WHERE delivery_id = %s AND state <> 'waiting'",
+        (delivery_id,),
+    )
+
+
+async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:
+    """Keep the newest `most` messages that wait for each webhook; returns names of webhooks with how many were given
+    up."""
+    rows = await db.write(
+        "WITH gone AS (UPDATE webhook_deliveries SET state = 'given_up', error = %(reason)s"
+        "  WHERE delivery_id = ANY(ARRAY(SELECT d.delivery_id FROM webhooks w, LATERAL (SELECT delivery_id"
+        "   FROM webhook_deliveries WHERE webhook_id = w.webhook_id AND state = 'waiting' ORDER BY at DESC"
+        "   OFFSET %(most)s LIMIT 1000) d)) AND state = 'waiting' RETURNING webhook_id)"
+        " SELECT name, count(*) AS number FROM gone JOIN webhooks USING (webhook_id) GROUP BY name ORDER BY name",
+        {"most": most, "reason": reason},
+    )
+    return [(row["name"], row["number"]) for row in rows]

@@ -1,0 +1,79 @@
+"""Requests to hosts that administrators or publishers name: bounded in size, and to the very address that was checked.
+The name of a host is looked up once, so that a name that changes its address meanwhile leads nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from greenroom.core.errors import Invalid
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class TooLongError(Exception):
+    """An answer has more bytes than are wanted."""
+
+
+async def checked_address(url: httpx.URL, problem: Callable[[Address], str | None]) -> Address:
+    """The address of the URL's host to connect to; `problem` says why one may not be asked, as the end of a sentence.
+
+    Raises:
+        Invalid: there is none, or one of them may not be asked.
+    """
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Invalid(f"The host {url.host} cannot be found.") from error
+    addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
+    for address in addresses:
+        if reason := problem(address):
+            raise Invalid(f"{url.host} is not asked: {reason}.")
+    return addresses[0]
+
+
+def pinned(
+    client: httpx.AsyncClient,
+    method: str,
+    url: httpx.URL,
+    address: Address,
+    *,
+    headers: Mapping[str, str],
+    content: bytes | None = None,
+) -> httpx.Request:
+    """A request that connects to `address`; the host of the URL is asked for, and named by its certificate."""
+    return client.build_request(
+        method,
+        url.copy_with(host=str(address)),
+        headers={"Host": url.netloc.decode(), "Accept-Encoding": "identity", **headers},
+        content=content,
+        extensions={"sni_hostname": url.host},
+    )
+
+
+async def beginning(answer: httpx.Response, most_bytes: int) -> bytes:
+    """The first bytes of an answer's body; the rest is not read."""
+    body = bytearray()
+    async for part in answer.aiter_raw():
+        body += part
+        if len(body) >= most_bytes:
+            break
+    return bytes(body[:most_bytes])
+
+
+async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
+    """An answer's body.
+
+    Raises:
+        TooLongError: it has more bytes.
+    """
+    body = await beginning(answer, most_bytes + 1)
+    if len(body) > most_bytes:
+        raise TooLongError
+    return body

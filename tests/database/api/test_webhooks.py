@@ -1,0 +1,246 @@
+"""Webhooks: made, signed, delivered once by whichever api comes first, tried again, and given up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from fastapi import FastAPI
+from tests.database.api.client import Client, MakeClient
+from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
+
+from greenroom.api.webhooks import sending
+from greenroom.api.webhooks.courier import Courier
+from greenroom.core.webhooks.delivery import MOST_ATTEMPTS
+from greenroom.core.webhooks.events import CHOSEN
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.retention import DELIVERIES_KEPT_DAYS, Keep, prune
+from greenroom.db.webhooks import deliveries
+from greenroom.kit.secrets import Secrets
+
+EVENT = "launch.done"
+KEEP = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    made = Receiver()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def hooks(admin: Client, app: FastAPI, receiver: Receiver) -> Hooks:
+    """Where a setting allows this host."""
+    await admin.change("/api/v1/settings", webhook_hosts="127.0.0.1")
+    return Hooks(admin, app, receiver)
+
+
+async def emit(db: Database, number: int = 1) -> None:
+    """What a trigger does."""
+    for _ in range(number):
+        await db.fetch("SELECT send_webhooks(%s, '{}')", (EVENT,))
+
+
+async def due_again(db: Database) -> None:
+    await db.write("UPDATE webhook_deliveries SET due = clock_timestamp()")
+
+
+async def test_a_secret_is_shown_once_and_signs_what_is_sent(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    assert "secret" not in await hooks.admin.read(f"{PATH}/{made['webhook_id']}")
+    stored = await db.fetch_one("SELECT secret_encrypted, w::text AS row FROM webhooks w")
+    assert stored
+    assert made["secret"].encode() not in bytes(stored["secret_encrypted"])
+    await emit(db)
+    await hooks.delivered()
+    (headers, body) = hooks.receiver.requests[0]
+    assert is_signed(made["secret"], headers, body)
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    renewed = await hooks.admin.post(f"{PATH}/{made['webhook_id']}/secret")
+    await emit(db)
+    await hooks.delivered()
+    (headers, body) = hooks.receiver.requests[1]
+    assert is_signed(renewed.json()["secret"], headers, body)
+    assert not is_signed(made["secret"], headers, body)
+
+
+async def test_only_what_was_chosen_is_written_and_nothing_for_a_disabled_one(hooks: Hooks, db: Database):
+    made = await hooks.made("pool.full")
+    await emit(db)
+    await hooks.admin.change(f"{PATH}/{made['webhook_id']}", events=[EVENT], enabled=False)
+    await emit(db)
+    assert await db.fetch("SELECT 1 FROM webhook_deliveries") == []
+    await hooks.admin.change(f"{PATH}/{made['webhook_id']}", enabled=True)
+    await emit(db)
+    assert [one["event"] for one in await hooks.deliveries(made)] == [EVENT]
+
+
+async def test_outcomes_are_listed(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status, hooks.receiver.answer = 200, b"thank \0 you" + b"!" * 5000
+    await emit(db)
+    await hooks.delivered()
+    (one,) = await hooks.deliveries(made)
+    assert (one["state"], one["status"], one["attempts"], one["due"]) == ("delivered", 200, 1, None)
+    assert one["answer"][:11] == "thank  you!"
+    assert hooks.receiver.messages[0]["id"] == one["delivery_id"]
+    assert await hooks.deliveries(made, state="waiting") == []
+    assert (await hooks.admin.read(f"{PATH}/{made['webhook_id']}"))["last_delivered"] == one["attempted"]
+
+
+async def test_what_fails_is_tried_again_with_the_same_id_and_replayed_after_it_was_given_up(
+    hooks: Hooks, db: Database, app: FastAPI
+):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status, hooks.receiver.answer = 500, b"out of order" + b"." * 5000
+    await emit(db)
+    assert await hooks.delivered() < 6
+    (one,) = await hooks.deliveries(made)
+    assert (one["state"], one["status"], one["answer"][:12], len(one["answer"])) == (
+        "waiting",
+        500,
+        "out of order",
+        1000,
+    )
+    await db.write("UPDATE webhook_deliveries SET attempts = %s", (MOST_ATTEMPTS - 1,))
+    await due_again(db)
+    await hooks.delivered()
+    (one,) = await hooks.deliveries(made, state="given_up")
+    await app.state.logs.flush()
+    logged = await db.fetch_one("SELECT message FROM logs WHERE code = 'webhook-given-up'")
+    assert logged
+    assert logged["message"] == "Webhook ci did not get launch.done after 16 attempts: the answer was 500"
+    await due_again(db)
+    await hooks.delivered()
+    assert len(hooks.receiver.requests) == 2, "no more attempts"
+    hooks.receiver.status = 200
+    again = await hooks.admin.post(f"{PATH}/{made['webhook_id']}/deliveries/{one['delivery_id']}/replay")
+    assert (again.status_code, again.json()["state"], again.json()["attempts"]) == (202, "waiting", 0)
+    await hooks.delivered()
+    assert (await hooks.deliveries(made))[0]["state"] == "delivered"
+    assert {message["id"] for message in hooks.receiver.messages} == {one["delivery_id"]}
+
+
+async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):
+    await hooks.made(EVENT)
+    await emit(db, 20)
+    other = Courier(db, Secrets(bytes(32)), app.state.logs, app.state.snapshot)
+    await hooks.courier.look()
+    await other.look()
+    await hooks.courier.settled()
+    await other.settled()
+    assert len(hooks.receiver.requests) == len({message["id"] for message in hooks.receiver.messages}) == 20
+
+
+async def test_what_a_dead_api_had_taken_is_taken_by_another(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    await emit(db)
+    (taken,) = await deliveries.take(db, made["webhook_id"], 8)
+    assert await deliveries.take(db, made["webhook_id"], 8) == []
+    await hooks.delivered()
+    assert hooks.receiver.requests == []
+    await due_again(db)  # its time is over
+    await hooks.delivered()
+    assert hooks.receiver.messages[0]["id"] == taken.delivery_id
+
+
+async def test_a_slow_receiver_keeps_no_other_waiting_and_is_given_up(
+    hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sending, "TIMEOUT_S", 0.2)
+    slow = Receiver(pause_s=60)
+    await slow.start()
+    made = await hooks.made(EVENT, name="slow", url=slow.url)
+    await hooks.made(EVENT)
+    await emit(db)
+    await hooks.delivered()
+    assert len(hooks.receiver.requests) == 1
+    (one,) = await hooks.deliveries(made)
+    assert (one["state"], one["status"], one["error"]) == ("waiting", None, "there was no answer within 0 s")
+    await slow.stop()
+
+
+async def test_a_redirect_is_an_answer_like_others(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    hooks.receiver.status, hooks.receiver.headers = 302, {"location": f"{hooks.receiver.url}/elsewhere"}
+    await emit(db)
+    await hooks.delivered()
+    assert len(hooks.receiver.requests) == 1
+    assert [(one["state"], one["status"]) for one in await hooks.deliveries(made)] == [("waiting", 302)]
+
+
+async def test_what_the_setting_does_not_allow_is_not_asked(hooks: Hooks, db: Database):
+    https = "https://localhost:1/"
+    made = await hooks.made(EVENT, url=https)
+    assert "must begin with https://" in await hooks.admin.refused(
+        422, f"PATCH {PATH}/{made['webhook_id']}", {"url": "http://example.org/"}
+    )
+    tried = await hooks.admin.post(f"{PATH}/{made['webhook_id']}/test")
+    assert "is no address of the internet" in tried.json()["error"]
+    plain = await hooks.made(EVENT, name="plain")
+    await hooks.admin.change("/api/v1/settings", webhook_hosts="")
+    await emit(db)
+    await hooks.delivered()
+    assert hooks.receiver.requests == []
+    assert "must begin with https://" in (await hooks.deliveries(plain))[0]["error"]
+    assert "neither a host nor host:port" in await hooks.admin.refused(
+        422, "PATCH /api/v1/settings", {"webhook_hosts": "http://x"}
+    )
+
+
+async def test_a_webhook_is_tried_once_also_while_it_is_disabled(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT, enabled=False)
+    hooks.receiver.status = 404
+    tried = (await hooks.admin.post(f"{PATH}/{made['webhook_id']}/test")).json()
+    assert (tried["event"], tried["state"], tried["status"]) == ("webhook.test", "given_up", 404)
+    assert hooks.receiver.of("webhook.test") == {"webhook_id": made["webhook_id"], "name": "ci"}
+    replay = f"POST {PATH}/{made['webhook_id']}/deliveries/{tried['delivery_id']}/replay"
+    assert "is disabled" in await hooks.admin.refused(409, replay)
+    await due_again(db)
+    await hooks.delivered()
+    assert len(hooks.receiver.requests) == 1
+
+
+async def test_no_more_than_a_bound_waits_and_is_kept(hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch):
+    made = await hooks.made(EVENT)
+    await emit(db, 5)
+    assert await deliveries.give_up_beyond(db, 3, "too many") == [("ci", 2)]
+    states = [one["state"] for one in await hooks.deliveries(made)]
+    assert states == ["waiting"] * 3 + ["given_up"] * 2
+    monkeypatch.setattr("greenroom.db.diagnostics.retention.DELIVERIES_KEPT", 4)
+    assert (await prune(db, KEEP))["webhook_deliveries"] == 1
+    await db.write(
+        "UPDATE webhook_deliveries SET at = at - make_interval(days => %s) WHERE state = 'waiting'",
+        (DELIVERIES_KEPT_DAYS + 1,),
+    )
+    assert (await prune(db, KEEP))["webhook_deliveries"] == 3
+    await hooks.admin.delete(f"{PATH}/{made['webhook_id']}")
+    assert await db.fetch("SELECT 1 FROM webhook_deliveries") == []
+
+
+async def test_what_happens_is_not_refused_because_a_webhook_is_deleted_meanwhile(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    async with db.transaction() as connection:
+        await connection.execute("SELECT send_webhooks(%s, '{}')", (EVENT,))
+        assert (await hooks.admin.delete(f"{PATH}/{made['webhook_id']}")).status_code == 204
+    assert len(await db.fetch("SELECT 1 FROM webhook_deliveries")) == 1
+    assert await hooks.delivered() > 1
+
+
+async def test_events_and_deliveries_need_their_permissions(hooks: Hooks, with_key: MakeClient):
+    made = await hooks.made(EVENT)
+    one = f"{PATH}/{made['webhook_id']}"
+    viewer = await with_key("webhooks_view")
+    assert await viewer.read(f"{one}/deliveries") == []
+    for what in (f"POST {one}/test", f"POST {one}/secret", f"PATCH {one}", f"DELETE {one}"):
+        await viewer.refused(403, what, {})
+    stranger = await with_key("settings_modify", "system_view")
+    await stranger.refused(403, f"GET {one}/deliveries")
+
+
+async def test_events_are_kept_in_their_order_each_once(hooks: Hooks):
+    made = await hooks.made(*[str(event) for event in reversed(CHOSEN)], "pool.full")
+    assert made["events"] == [str(event) for event in CHOSEN]

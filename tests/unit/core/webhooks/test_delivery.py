@@ -1,0 +1,93 @@
+"""How a message is signed, and when it is sent again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from greenroom.core.webhooks.delivery import (
+    BACKOFF,
+    MAX_ASKED_S,
+    MOST_ATTEMPTS,
+    Attempt,
+    DeliveryState,
+    Verdict,
+    secret_text,
+    signed_headers,
+    verdict,
+)
+from greenroom.core.webhooks.events import CHOSEN, WebhookEvent, body_of
+
+NO_ANSWER = Attempt(error="the host cannot be found")
+
+
+def test_a_message_is_signed_as_standard_webhooks_has_it():
+    """The example of its specification."""
+    headers = signed_headers(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        1614265330,
+        b'{"test": 2432232314}',
+    )
+    assert headers == {
+        "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        "webhook-timestamp": "1614265330",
+        "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        "content-type": "application/json",
+    }
+
+
+def test_a_secret_is_shown_as_receivers_take_it():
+    secret = secret_text(bytes(range(32)))
+    assert secret.startswith("whsec_")
+    assert base64.b64decode(secret.removeprefix("whsec_")) == bytes(range(32))
+
+
+def test_the_body_has_type_version_id_time_and_data():
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert json.loads(body_of("pool.full", "d", at, {"num_sessions": 3})) == {
+        "type": "pool.full",
+        "version": 1,
+        "id": "d",
+        "timestamp": "2026-01-02T03:04:05Z",
+        "data": {"num_sessions": 3},
+    }
+    assert WebhookEvent.TEST not in CHOSEN
+
+
+@pytest.mark.parametrize("status", [200, 204, 299])
+def test_only_success_is_a_delivery(status: int):
+    assert verdict(Attempt(status=status), 1, once=False, spread=1.0) == Verdict(DeliveryState.DELIVERED)
+
+
+@pytest.mark.parametrize("attempt", [NO_ANSWER, *(Attempt(status=status) for status in (199, 301, 404, 429, 500))])
+def test_all_else_is_tried_again_later_and_later(attempt: Attempt):
+    pauses = [verdict(attempt, number, once=False, spread=1.0).again_s for number in range(1, MOST_ATTEMPTS)]
+    assert pauses[:3] == [5.0, 10.0, 20.0]
+    assert pauses[-1] == BACKOFF.max_s
+    assert 20 * 3600 < sum(pause or 0 for pause in pauses) < 30 * 3600
+
+
+def test_after_the_last_attempt_it_is_given_up():
+    assert verdict(NO_ANSWER, MOST_ATTEMPTS - 1, once=False, spread=0.0).state is DeliveryState.WAITING
+    assert verdict(NO_ANSWER, MOST_ATTEMPTS, once=False, spread=0.0) == Verdict(DeliveryState.GIVEN_UP)
+
+
+def test_a_receiver_that_wants_no_more_and_a_trial_have_one_attempt():
+    assert verdict(Attempt(status=410), 1, once=False, spread=1.0) == Verdict(DeliveryState.GIVEN_UP)
+    assert verdict(NO_ANSWER, 1, once=True, spread=1.0) == Verdict(DeliveryState.GIVEN_UP)
+
+
+def test_an_answer_may_ask_for_a_longer_pause_within_a_bound():
+    def pause(asked_s: float) -> float | None:
+        return verdict(Attempt(status=503, asked_s=asked_s), 2, once=False, spread=1.0).again_s
+
+    assert [pause(1), pause(60), pause(10**9)] == [10.0, 60.0, MAX_ASKED_S]
+
+
+def test_what_came_of_an_attempt_is_said():
+    assert NO_ANSWER.words == "the host cannot be found"
+    assert Attempt(status=500).words == "the answer was 500"
