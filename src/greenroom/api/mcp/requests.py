@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
@@ -22,6 +22,7 @@ class Asked:
     query: Mapping[str, Any] | None = None
     json: object = None
     content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 async def answer_to(request: Request, asked: Asked) -> httpx.Response:
@@ -32,7 +33,7 @@ async def answer_to(request: Request, asked: Asked) -> httpx.Response:
         asked.method,
         httpx.URL(f"https://{request.headers['host']}{PREFIX}{asked.path}"),
         params=asked.query,
-        headers={name: request.headers[name] for name in _PASSED_ON if name in request.headers},
+        headers={name: request.headers[name] for name in _PASSED_ON if name in request.headers} | dict(asked.headers),
         json=asked.json,
         content=asked.content,
     )

@@ -110,7 +110,7 @@ class _Offer:
         except Invalid as error:
             return _refused(error.code, error.message)
         answer = await self._answer(asked)
-        return _refusal_of(answer) if answer.is_error else _result(tool.shown(answer))
+        return _refusal_of(answer) if _is_problem(answer) else _result(tool.shown(answer))
 
     async def _list_resources(self, _: Context, __: Page) -> types.ListResourcesResult:
         if self._lease_id is not None:
@@ -138,7 +138,7 @@ class _Offer:
     async def _read(self, asked: Asked, uri: str) -> httpx.Response:
         """Raises MCPError: it was refused, with the sentence of the refusal."""
         answer = await self._answer(asked)
-        if answer.is_error:
+        if _is_problem(answer):
             raise _no_resource(uri, answer.json()["detail"])
         return answer
 
@@ -148,6 +148,10 @@ class _Offer:
         except Exception as error:
             log.exception("a tool failed", method=asked.method, path=asked.path)
             raise MCPError(types.INTERNAL_ERROR, GreenroomError().message) from error
+
+
+def _is_problem(answer: httpx.Response) -> bool:
+    return answer.headers.get("content-type", "").startswith("application/problem+json")
 
 
 def _no_resource(uri: str, sentence: str) -> MCPError:

@@ -12,6 +12,7 @@ from msgspec.structs import fields
 from greenroom.api.bodies import Json
 from greenroom.api.desk.schemas import ActionsCreate
 from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension
+from greenroom.api.mcp.inside_tools import INSIDE_TOOLS
 from greenroom.api.mcp.requests import Asked
 from greenroom.api.mcp.tool import Shown, Tool, as_base64, as_json, schema_of
 from greenroom.core.actions import computer
@@ -155,6 +156,7 @@ TOOLS: Final = (
         shown=_done,
         arguments=_actions(),
     ),
+    *INSIDE_TOOLS,
 )
 
 
