@@ -23,14 +23,16 @@ def basic(instance: Instance) -> str:
 
 
 @asynccontextmanager
-async def connected(instance: Instance, way: str) -> AsyncIterator[Client]:
+async def connected(instance: Instance, way: str, user_id: str) -> AsyncIterator[Client]:
     """A client by the gateway with a key, or by the command."""
     if way == "gateway":
         async with mcp_client(f"{instance.url}/mcp", basic(instance), tls=instance.ca()) as client:
             yield client
         return
     program, *first = GREENROOM
-    command = StdioServerParameters(command=program, args=[*first, "mcp", "--data", str(instance.data)])
+    command = StdioServerParameters(
+        command=program, args=[*first, "mcp", "--user", user_id, "--data", str(instance.data)]
+    )
     async with Client(stdio_client(command)) as client:
         yield client
 
@@ -42,10 +44,11 @@ def picture(part: types.ContentBlock) -> Image.Image:
 
 @pytest.mark.parametrize("way", ["gateway", "command"])
 async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Instance, way: str):
-    wish = {"workspace": "Desktop", "seconds": 600, "user_id": instance.new_user()}
-    async with connected(instance, way) as client:
+    user_id = instance.new_user()
+    wish = {"workspace": "Desktop", "seconds": 600} | ({"user_id": user_id} if way == "gateway" else {})
+    async with connected(instance, way, user_id) as client:
         lease = answer_of(await client.call_tool("lease", wish))
-        assert (lease["status"], lease["urls"]["mcp"]) == ("running", f"{instance.url}/mcp")
+        assert (lease["status"], lease["user_id"], lease["urls"]["mcp"]) == ("running", user_id, f"{instance.url}/mcp")
         held = {"lease_id": lease["lease_id"]}
         shown = await client.call_tool("screenshot", held)
         assert picture(shown.content[0]).size == (1280, 800)
@@ -53,12 +56,13 @@ async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Insta
         (content,) = (await client.read_resource(screen.uri)).contents
         assert isinstance(content, types.BlobResourceContents)
         assert base64.b64decode(content.blob).startswith(b"\x89PNG")
-        await uses(client, held)
+        await uses_the_desktop(client, held)
+        await uses_what_is_inside(client, held)
         assert answer_of(await client.call_tool("release", held)) == {"released": True}
     wait_for(lambda: instance.has_status(lease["session_id"], "deleted"), "the session ends with its lease")
 
 
-async def uses(client: Client, held: dict[str, Any]) -> None:
+async def uses_the_desktop(client: Client, held: dict[str, Any]) -> None:
     """Mouse and clipboard of the desktop."""
     actions = [
         {"action": "mouse_move", "coordinate": [300, 200]},
@@ -75,6 +79,33 @@ async def uses(client: Client, held: dict[str, Any]) -> None:
     assert refusal(await client.call_tool("act", held | outside)) == (
         "invalid: actions[0].coordinate: [1400, 20] is outside the screen of 1280 x 800."
     )
+
+
+async def uses_what_is_inside(client: Client, held: dict[str, Any]) -> None:
+    """Commands and files of the session."""
+    command = held | {"command": ["sh", "-c", "cat; echo wrong >&2; exit 3"], "input": "Grüße"}
+    ended = answer_of(await client.call_tool("exec", command))
+    assert (ended["exit_code"], ended["stdout"], ended["stderr"]) == (3, "Grüße", "wrong\n")
+    letter = held | {"path": "letters/a letter.txt"}
+    answer_of(await client.call_tool("write_file", letter | {"content": "Grüße!"}))
+    assert answer_of(await client.call_tool("read_file", letter))["content"] == "Grüße!"
+    first = answer_of(await client.call_tool("read_file", letter | {"size_bytes": 3}))
+    assert (first["content"], first["next_offset"], first["size_bytes"]) == ("Gr", 2, 8), "half a character is not read"
+    rest = answer_of(await client.call_tool("read_file", letter | {"offset": 2}))
+    assert (rest["content"], rest["next_offset"]) == ("üße!", None)
+    binary = held | {"path": "letters/..data"}
+    answer_of(await client.call_tool("write_file", binary | {"content": "AP8=", "encoding": "base64"}))
+    read = answer_of(await client.call_tool("read_file", binary))
+    assert (read["content"], read["encoding"]) == ("AP8=", "base64")
+    answer_of(await client.call_tool("write_file", held | {"path": "letters/empty", "content": ""}))
+    assert answer_of(await client.call_tool("read_file", held | {"path": "letters/empty"}))["content"] == ""
+    listed = answer_of(await client.call_tool("list_files", held | {"path": "letters"}))
+    assert [one["name"] for one in listed["files"]] == ["..data", "a letter.txt", "empty"]
+    assert "letters" in [one["name"] for one in answer_of(await client.call_tool("list_files", held))["folders"]]
+    outside = refusal(await client.call_tool("read_file", held | {"path": "../../etc/passwd"}))
+    assert outside.startswith("invalid: "), outside
+    assert refusal(await client.call_tool("read_file", held | {"path": "none"})).startswith("not-found: ")
+    assert "elements" in answer_of(await client.call_tool("elements", held))
 
 
 async def test_the_token_of_a_lease_opens_its_desktop_until_it_is_over(instance: Instance):

@@ -19,6 +19,7 @@ from greenroom.core.errors import Invalid
 MOST_READ_BYTES: Final = 1 << 20
 READ_BYTES: Final = 1 << 16
 ELEMENTS: Final = 300
+_NO_SUCH_PART: Final = 416
 _PATH: Final = {"type": "string", "description": "below the home folder"}
 
 
@@ -44,11 +45,11 @@ def _read(lease_id: str, given: Json) -> Asked:
 
 def _content(answer: httpx.Response) -> Shown:
     """A part of a file as text where it is UTF-8, and where the next one begins; or a folder's listing."""
-    if answer.headers["content-type"].startswith("application/json"):
+    if answer.headers.get("content-type", "").startswith("application/json"):
         return as_json(answer)
     place, _, whole = answer.headers.get("content-range", "bytes 0-").removeprefix("bytes ").partition("/")
     size, data = int(whole or len(answer.content)), answer.content
-    if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+    if answer.status_code == _NO_SUCH_PART:
         place, data = f"{size}-", b""
     offset = int(place.partition("-")[0])
     is_last = offset + len(data) >= size
@@ -124,7 +125,11 @@ INSIDE_TOOLS: Final = (
             "properties": {
                 "path": _PATH,
                 "content": {"type": "string"},
-                "encoding": {"enum": ["utf-8", "base64"], "default": "utf-8", "description": "base64 for what is no text"},
+                "encoding": {
+                    "enum": ["utf-8", "base64"],
+                    "default": "utf-8",
+                    "description": "base64 for what is no text",
+                },
             },
             "required": ["path", "content"],
         },

@@ -22,7 +22,7 @@ class Asked:
     query: Mapping[str, Any] | None = None
     json: object = None
     content: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 async def answer_to(request: Request, asked: Asked) -> httpx.Response:

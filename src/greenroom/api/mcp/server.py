@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Awaitable, Callable
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import httpx
 import mcp_types as types
@@ -48,6 +49,8 @@ CACHED: Final = CacheHint(ttl_ms=300_000)
 
 Context = ServerRequestContext[Any, Any]
 Page = types.PaginatedRequestParams | None
+P = TypeVar("P")
+T = TypeVar("T")
 
 
 class Exchange(Response):
@@ -90,10 +93,10 @@ class _Offer:
             instructions=INSTRUCTIONS if self._lease_id is None else INSTRUCTIONS_FOR_ONE,
             cache_hints={"tools/list": CACHED, "resources/templates/list": CACHED},
             on_list_tools=self._list_tools,
-            on_call_tool=self._call_tool,
-            on_list_resources=self._list_resources,
+            on_call_tool=_logged(self._call_tool),
+            on_list_resources=_logged(self._list_resources),
             on_list_resource_templates=self._list_templates,
-            on_read_resource=self._read_resource,
+            on_read_resource=_logged(self._read_resource),
         )
 
     async def _list_tools(self, _: Context, __: Page) -> types.ListToolsResult:
@@ -109,7 +112,7 @@ class _Offer:
             asked = tool.asked(params.arguments or {}, self._lease_id)
         except Invalid as error:
             return _refused(error.code, error.message)
-        answer = await self._answer(asked)
+        answer = await answer_to(self._request, asked)
         return _refusal_of(answer) if _is_problem(answer) else _result(tool.shown(answer))
 
     async def _list_resources(self, _: Context, __: Page) -> types.ListResourcesResult:
@@ -137,17 +140,25 @@ class _Offer:
 
     async def _read(self, asked: Asked, uri: str) -> httpx.Response:
         """Raises MCPError: it was refused, with the sentence of the refusal."""
-        answer = await self._answer(asked)
+        answer = await answer_to(self._request, asked)
         if _is_problem(answer):
             raise _no_resource(uri, answer.json()["detail"])
         return answer
 
-    async def _answer(self, asked: Asked) -> httpx.Response:
+
+def _logged(handler: Callable[[Context, P], Awaitable[T]]) -> Callable[[Context, P], Awaitable[T]]:
+    """A handler whose failure is logged, and is answered without what it was."""
+
+    async def handled(context: Context, params: P) -> T:
         try:
-            return await answer_to(self._request, asked)
+            return await handler(context, params)
+        except MCPError:
+            raise
         except Exception as error:
-            log.exception("a tool failed", method=asked.method, path=asked.path)
+            log.exception("a request by the protocol failed", method=context.method)
             raise MCPError(types.INTERNAL_ERROR, GreenroomError().message) from error
+
+    return handled
 
 
 def _is_problem(answer: httpx.Response) -> bool:

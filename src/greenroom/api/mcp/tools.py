@@ -58,7 +58,7 @@ def _actions() -> Json:
     schema = schema_of(ActionsCreate)
     known: dict[str, Json] = {}
     for verb in msgspec.json.schema_components([computer.Verb])[1].values():
-        known = {name: _of_equals(field) for name, field in verb["properties"].items()} | known
+        known = {name: _plain(field) for name, field in verb["properties"].items()} | known
     named = {"type": "string", "enum": list(VERBS["action"]), "description": "; ".join(map(_usage, _VERBS))}
     schema["properties"]["actions"] = {
         "type": "array",
@@ -68,11 +68,13 @@ def _actions() -> Json:
     return schema
 
 
-def _of_equals(schema: Json) -> Json:
-    """A list by the schema of its items: not every model's interface takes one for each place."""
-    places = schema.get("prefixItems")
-    kept = {name: value for name, value in schema.items() if name != "prefixItems"}
-    return kept | {"items": places[0]} if places else schema
+def _plain(schema: Json) -> Json:
+    """A field without null, which is left out instead, and lists by one schema of their items: some models' interfaces
+    take no more."""
+    chosen: Json = next(one for one in schema.get("anyOf", [schema]) if one.get("type") != "null")
+    places = chosen.get("prefixItems")
+    kept = {name: value for name, value in chosen.items() if name != "prefixItems"}
+    return kept | {"items": places[0]} if places else kept
 
 
 _VERBS: Final[tuple[Any, ...]] = computer.Verb.__args__

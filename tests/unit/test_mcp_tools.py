@@ -1,0 +1,80 @@
+"""The tools of the Model Context Protocol: the requests that calls become, and what is shown of their answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from greenroom.api.mcp.requests import Asked
+from greenroom.api.mcp.tools import tools_for
+from greenroom.core.actions.dialects import VERBS
+from greenroom.core.errors import Invalid
+
+LEASE = "0f6e8a52-0000-4000-8000-00000000000a"
+
+
+def asked(name: str, **given: Any) -> Asked:
+    return tools_for(None)[name].asked({"lease_id": LEASE, **given}, None)
+
+
+def content(data: bytes, part: str, status: int = 206) -> tuple[Any, ...]:
+    """What `read_file` shows of a part: encoding, content, where the next one begins."""
+    shown = tools_for(None)["read_file"].shown(httpx.Response(status, content=data, headers={"content-range": part}))
+    assert shown.structured is not None
+    return shown.structured["encoding"], shown.structured["content"], shown.structured["next_offset"]
+
+
+def test_every_tool_but_those_of_all_leases_names_one():
+    for tool in tools_for(None).values():
+        assert ("lease_id" in tool.schema(by_token=False)["required"]) == (tool.name not in ("lease", "list_leases"))
+    own = tools_for(LEASE)
+    assert set(tools_for(None)) - set(own) == {"lease", "list_leases"}
+    assert own["release"].asked({}, LEASE) == asked("release")
+
+
+def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():
+    schema = tools_for(None)["act"].schema(by_token=False)
+    action = schema["properties"]["actions"]["items"]["properties"]
+    assert action["action"]["enum"] == list(VERBS["action"])
+    assert "left_click(coordinate?, text?)" in action["action"]["description"]
+    assert "prefixItems" not in json.dumps(schema)
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [("../../x", "%2E%2E/%2E%2E/x"), ("a b/ü?#%", "a%20b/%C3%BC%3F%23%25"), ("/etc/x", "/etc/x"), ("a/./b", "a/%2E/b")],
+)
+def test_a_path_stays_what_it_is_in_the_address_of_a_file(path: str, part: str):
+    assert asked("read_file", path=path).path == f"/leases/{LEASE}/files/{part}"
+    assert httpx.URL(f"https://x{asked('read_file', path=path).path}").path == f"/leases/{LEASE}/files/{path}"
+
+
+def test_a_part_of_a_file_ends_with_a_whole_character():
+    assert content("Grü".encode()[:3], "bytes 0-2/10") == ("utf-8", "Gr", 2)
+    assert content("üße".encode(), "bytes 2-6/7") == ("utf-8", "üße", None)
+    assert content("ü".encode()[:1], "bytes 6-6/7") == ("base64", "ww==", None), (
+        "a file that ends within one is no text"
+    )
+    assert content(b"\xff\xfe", "bytes 4-5/10") == ("base64", "//4=", 6)
+    assert content(b"", "bytes */0", 416) == ("utf-8", "", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "reason"),
+    [
+        ("write_file", {"path": "x", "content": "?", "encoding": "base64"}, "`content` is not base64"),
+        ("write_file", {"path": "x", "content": 1}, "`content` is a text"),
+        ("write_file", {"path": "x", "content": "\ud800"}, "`content` is not utf-8"),
+        ("write_file", {"path": ["x"], "content": ""}, "`path` is the path of a file"),
+        ("read_file", {"path": "x", "offset": -1}, "`offset` is a number of bytes"),
+        ("read_file", {"path": "x", "size_bytes": 1 << 21}, "`size_bytes` one from 1 to 1048576"),
+        ("read_file", {}, "The tool read_file needs path"),
+        ("exec", {"command": ["x"], "stream": True}, "The tool exec has no argument stream; it has lease_id, command"),
+    ],
+)
+def test_arguments_without_a_meaning_are_refused(name: str, given: dict[str, Any], reason: str):
+    with pytest.raises(Invalid, match=reason):
+        asked(name, **given)
