@@ -198,7 +198,7 @@ def elements(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield from elements(element.get("children", []))
 
 
-def test_the_elements_of_a_window_are_found_and_used(desk: Desk):
+def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx.Client):
     desk.exec(["sh", "-c", EDITOR])
 
     def text() -> dict[str, Any] | None:
@@ -206,14 +206,25 @@ def test_the_elements_of_a_window_are_found_and_used(desk: Desk):
         return next(found, None)
 
     editor = wait_for(text, "the editor shows its text")
+    menu = next(each for each in elements(desk.tree()) if (each["role"], each["name"]) == ("menu", "File"))
+    act = {"actions": [{"action": "type", "ref": editor["ref"], "text": "found"}, {"action": "cursor_position"}]}
+    done = http.post("actions", json=act)
     x, y, width, height = editor["place"]
-    middle = [str(x + width // 2), str(y + height // 2)]
-    desk.exec(["xdotool", "mousemove", *middle, "click", "1", "type", "found"])
+    assert done.json()["results"][1]["coordinate"] == [x + width // 2, y + height // 2]
     wait_for(lambda: (text() or {}).get("text") == "found", "the text is what was typed")
+    http.post("actions", json={"actions": [{"action": "left_click", "ref": menu["ref"]}]})
+    wait_for(lambda: any(each["role"] == "menu item" for each in elements(desk.tree())), "the menu has opened")
+    again = [{"action": "key", "text": "Escape"}, {"action": "focus", "ref": editor["ref"]}]
+    focused = http.post("actions", json={"actions": [*again, {"action": "type", "text": " again"}]})
+    assert all(each["done"] for each in focused.json()["results"]), focused.text
+    wait_for(lambda: (text() or {}).get("text") == "found again", "the element had the keyboard")
     assert next(elements(desk.tree(editor["ref"])))["ref"] == editor["ref"]
     desk.exec(["pkill", "mousepad"])
     with pytest.raises(NotFound, match="read the tree again"):
         desk.tree(editor["ref"])
+    gone = http.post("actions", json={"actions": [{"action": "left_click", "ref": editor["ref"]}]})
+    sentence = f"actions[0].ref: There is no element {editor['ref']} any more; read the tree again."
+    assert (gone.status_code, gone.json()["detail"]) == (422, sentence)
 
 
 async def test_the_same_with_asyncio(instance: Instance, desk: Desk):

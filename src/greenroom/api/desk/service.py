@@ -9,7 +9,7 @@ import msgspec
 
 from greenroom.api.desk.seen import State
 from greenroom.api.desk.transport import Desk, Desks
-from greenroom.core.actions import dialects, steps
+from greenroom.core.actions import dialects, elements, steps
 from greenroom.core.actions.actions import Action, Button
 from greenroom.core.actions.plan import Size, plan, shown_at
 from greenroom.core.errors import Invalid
@@ -43,6 +43,12 @@ class Acted(msgspec.Struct, kw_only=True):
     state: State
 
 
+class _Places(msgspec.Struct):
+    """Where elements are on the screen: x, y, width, height; or a sentence."""
+
+    places: dict[str, tuple[int, int, int, int] | str]
+
+
 class _Changed(msgspec.Struct):
     """The screen is another than the steps were planned for; nothing was done."""
 
@@ -64,8 +70,11 @@ async def act(
         Invalid: one cannot be done; none was.
         WrongState, Unavailable, Interrupted: as `Desks.of` and `Desk.request`.
     """
-    read = dialects.parse(actions)
+    needed = elements.refs_of(actions)
+    read = [] if needed else dialects.parse(actions)
     desk = await desks.of(lease)
+    if needed:
+        read = dialects.parse(await _located(desks, desk, actions, needed, display))
     acted = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
     for index, item in enumerate(actions):
         if index == len(acted.results):
@@ -77,6 +86,26 @@ async def act(
         if result.coordinate and display:
             result.coordinate = shown_at(*result.coordinate, acted.state.size, display)
     return acted
+
+
+async def _located(
+    desks: Desks, desk: Desk, actions: Sequence[object], refs: list[str], display: Size | None
+) -> list[object]:
+    """The actions with the places of elements, as the client sees the screen."""
+    answer = await desk.request("POST", "tree", json={"refs": refs})
+    places = msgspec.json.decode(answer.content, type=_Places).places
+    state = desks.seen.get(desk.session_id) or await _state(desk)
+    shown = display or state.size
+    middles = {
+        ref: place if isinstance(place, str) else shown_at(*_middle(place), state.size, shown)
+        for ref, place in places.items()
+    }
+    return elements.located(actions, middles)
+
+
+def _middle(place: tuple[int, int, int, int]) -> tuple[int, int]:
+    x, y, width, height = place
+    return x + width // 2, y + height // 2
 
 
 async def _carried_out(

@@ -82,9 +82,17 @@ class Press:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Type text."""
+    """Type text, after a click there."""
 
     text: str
+    at: Point | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Focus:
+    """Give an element of the screen the keyboard."""
+
+    ref: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,4 +133,4 @@ class GoTo:
     url: str
 
 
-Action = Move | Click | Drag | Hold | Scroll | Press | Write | Rest | Look | WhereIs | Copy | Paste | GoTo
+Action = Move | Click | Drag | Hold | Scroll | Press | Write | Focus | Rest | Look | WhereIs | Copy | Paste | GoTo

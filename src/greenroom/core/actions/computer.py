@@ -1,5 +1,6 @@
 """The actions of the computer-use tool as published: computer_20241022, computer_20250124 (from `left_mouse_down` to
-`triple_click`) and computer_20251124 (`zoom`), known by their field `action`; beside them clipboard and open_address.
+`triple_click`) and computer_20251124 (`zoom`), known by their field `action`; beside them clipboard,
+open_address and focus.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from msgspec import Meta, Struct
 from greenroom.core.actions import actions
 from greenroom.core.actions.actions import Action, Button, Point
 from greenroom.core.actions.keys import chord_of, chords_of
-from greenroom.core.actions.limits import MOST_NOTCHES, MOST_SECONDS, Coordinate, checked_text, web_address
+from greenroom.core.actions.limits import MOST_NOTCHES, MOST_REF, MOST_SECONDS, Coordinate, checked_text, web_address
 
 Pair = tuple[Coordinate, Coordinate]
 Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]
@@ -47,10 +48,20 @@ class _HoldKey(_Verb, frozen=True, tag="hold_key"):
 
 
 class _Type(_Verb, frozen=True, tag="type"):
+    """`coordinate`, where it clicks first, is our own."""
+
     text: str
+    coordinate: Pair | None = None
 
     def meaning(self) -> Action:
-        return actions.Write(checked_text(self.text))
+        return actions.Write(checked_text(self.text), point(self.coordinate) if self.coordinate else None)
+
+
+class _Focus(_Verb, frozen=True, tag="focus"):
+    ref: Annotated[str, Meta(max_length=MOST_REF)]
+
+    def meaning(self) -> Action:
+        return actions.Focus(checked_text(self.ref))
 
 
 class _MouseMove(_Verb, frozen=True, tag="mouse_move"):
@@ -184,6 +195,7 @@ Verb = (
     _Key
     | _HoldKey
     | _Type
+    | _Focus
     | _MouseMove
     | _LeftClick
     | _RightClick

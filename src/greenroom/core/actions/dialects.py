@@ -15,9 +15,9 @@ from greenroom.core.actions.actions import Action, Copy, Press, Rest, Write
 from greenroom.core.actions.limits import MOST_ACTIONS, MOST_SECONDS_TOGETHER, MOST_TEXT_BYTES
 from greenroom.core.errors import Invalid
 
-_WRITTEN: Final = ("text", "keys", "key", "url")
+_WRITTEN: Final = ("text", "keys", "key", "url", "ref")
 """Fields that are read further than their type; no action has two of them."""
-_ELEMENTS: Final = frozenset(("selector", "xpath", "ref", "element"))
+_ELEMENTS: Final = frozenset(("selector", "xpath", "element"))
 """Fields that name an element of a page."""
 MOST_SHOWN: Final = 200
 """Characters of a reason, which may repeat names that the client made up."""

@@ -17,6 +17,8 @@ MOST_TEXT_BYTES: Final = 1_000_000
 MOST_NOTCHES: Final = 100
 MOST_PIXELS: Final = 1_000_000
 """A coordinate this far from the screen is no coordinate."""
+MOST_REF: Final = 60
+"""Characters of a reference to an element."""
 MOST_ADDRESS: Final = 8000
 """Characters of a web address."""
 Coordinate = Annotated[int, Meta(ge=-MOST_PIXELS, le=MOST_PIXELS)]

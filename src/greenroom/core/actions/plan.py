@@ -14,6 +14,7 @@ from greenroom.core.actions.actions import (
     Click,
     Copy,
     Drag,
+    Focus,
     GoTo,
     Hold,
     Look,
@@ -96,6 +97,9 @@ class _Planner:
             case Press(chords, seconds):
                 for chord in chords:
                     yield from self._with(chord, [steps.Wait(seconds)] if seconds else [])
+            case Write(text, at):
+                yield from [] if at is None else self.steps(Click(Button.LEFT, at), where)
+                yield steps.Type(text)
             case Look(region):
                 yield self._look(region, where)
             case _:
@@ -157,10 +161,10 @@ class _Planner:
         yield from (Key(keysym, down=False) for keysym in reversed(keys))
 
 
-def _simple(action: Write | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
+def _simple(action: Focus | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
     match action:
-        case Write(text):
-            return steps.Type(text)
+        case Focus(ref):
+            return steps.Focus(ref)
         case Rest(seconds):
             return steps.Wait(seconds)
         case WhereIs():

@@ -30,6 +30,12 @@ class Type(_Step, frozen=True, tag="type"):
     text: str
 
 
+class Focus(_Step, frozen=True, tag="focus"):
+    """Give an element of the accessibility tree the keyboard."""
+
+    ref: str
+
+
 class Wait(_Step, frozen=True, tag="wait"):
     """Do nothing for so long."""
 
@@ -65,4 +71,4 @@ class ReadClipboard(_Step, frozen=True, tag="read_clipboard"):
     """Say what text the clipboard has."""
 
 
-Step = Pointer | Key | Type | Wait | Clipboard | Open | Screenshot | CursorPosition | ReadClipboard
+Step = Pointer | Key | Type | Focus | Wait | Clipboard | Open | Screenshot | CursorPosition | ReadClipboard

@@ -32,6 +32,11 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
         ({"action": "mouse_move", "coordinate": [1, 2]}, [Pointer(0, 1, 2)]),
         ({"action": "left_click"}, [Pointer(0, 5, 6), Pointer(1, 5, 6), Pointer(0, 5, 6)]),
         (
+            {"action": "type", "text": "a", "coordinate": [1, 2]},
+            [Pointer(0, 1, 2), Pointer(1, 1, 2), Pointer(0, 1, 2), steps.Type("a")],
+        ),
+        ({"action": "focus", "ref": "1.2-3"}, [steps.Focus("1.2-3")]),
+        (
             {"action": "right_click", "coordinate": [1, 2], "text": "ctrl"},
             [Key(CTRL, True), Pointer(0, 1, 2), Pointer(4, 1, 2), Pointer(0, 1, 2), Key(CTRL, False)],
         ),

@@ -223,10 +223,16 @@ async def place(tree: Tree, element: Element) -> list[int] | str:
         return NOT_HERE.format(ref=element.ref)
 
 
-async def focus(ref: str) -> bool:
-    """Give an element the keyboard; whether it took it. Raises BusError: it is gone."""
-    connection = await bus.connect()
+async def focused(ref: str) -> str:
+    """Give an element the keyboard; returns why that was not done, or nothing."""
     try:
-        return bool(await Tree(connection).ask(element_of(ref), COMPONENT, "GrabFocus"))
+        element, connection = element_of(ref), await bus.connect()
+    except (RefusedError, BusError) as error:
+        return str(error.args[-1]).rstrip(".")
+    try:
+        has_it = await Tree(connection).ask(element, COMPONENT, "GrabFocus")
+        return "" if has_it else f"element {ref} does not take the keyboard"
+    except BusError:
+        return NOT_HERE.format(ref=ref).rstrip(".")
     finally:
         await connection.close()

@@ -20,6 +20,7 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "pointer": {"buttons": (int,), "x": POSITION, "y": POSITION},
     "key": {"keysym": (int,), "down": (bool,)},
     "type": {"text": (str,)},
+    "focus": {"ref": (str,)},
     "wait": {"seconds": NUMBERS},
     "clipboard": {"text": (str,)},
     "open": {"url": (str,)},
@@ -28,7 +29,7 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "read_clipboard": {},
 }
 MOST = {"buttons": 0x7F, "x": 0xFFFF, "y": 0xFFFF, "keysym": 0xFFFFFFFF, "seconds": 60, "width": 8192, "height": 8192}
-INPUT = ("pointer", "key", "type", "open")
+INPUT = ("pointer", "key", "type", "focus", "open")
 """Steps after which programs may draw."""
 
 KEYSYMS = {"\n": 0xFF0D, "\t": 0xFF09, "\b": 0xFF08, "\x1b": 0xFF1B, "\x7f": 0xFFFF}
@@ -137,6 +138,8 @@ class Hands:
                 self._input.key(keysym, down=down)
             case {"step": "type", "text": text}:
                 await self._type(text)
+            case {"step": "focus", "ref": ref}:
+                await self._focus(ref)
             case {"step": "wait", "seconds": seconds}:
                 await asyncio.sleep(seconds)
             case {"step": "clipboard", "text": text}:
@@ -171,6 +174,12 @@ class Hands:
                     self._input.key(keysym, down=False)
             await self._input.done()
             self._moved_at = time.monotonic()
+
+    async def _focus(self, ref: str) -> None:
+        from desk_tree import focused  # noqa: PLC0415 -- most sessions never need it
+
+        if problem := await focused(ref):
+            raise StepError(problem)
 
     async def _copy(self, text: str) -> None:
         if not clipboard.IN:
