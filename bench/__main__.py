@@ -17,6 +17,7 @@ ALL = (
     "probe",
     "hand_over",
     "cdp",
+    "many_leases",
     "cut",
     "first_frame",
     "stream",

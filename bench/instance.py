@@ -39,6 +39,10 @@ class Instance:
     data: Path
     http: httpx.Client
 
+    def context(self) -> ssl.SSLContext:
+        """What trusts the instance's certificate."""
+        return ssl.create_default_context(cafile=self.facts["ca_file"])
+
     def get(self, path: str) -> Any:
         """GET below /api/v1, as JSON."""
         return self.http.get(f"/api/v1{path}").raise_for_status().json()
@@ -146,5 +150,8 @@ def instance(
         with httpx.Client(base_url=facts["url"], verify=context, auth=auth, timeout=30) as http:
             yield Instance(facts, data / "data", http)
     finally:
-        subprocess.run([GREENROOM, "down", "--data", str(data / "data")], check=True, capture_output=True)
+        down = [GREENROOM, "down", "--data", str(data / "data")]
+        done = subprocess.run(down, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"bench: greenroom down failed: {done.stderr[-2000:]}")
         shutil.rmtree(data)
