@@ -376,7 +376,7 @@ class DockerRuntime:
     async def remove_all(self) -> int:
         containers = await self.list()
         async with translated():
-            await asyncio.gather(*(daemon.delete(self._docker, container.container_id) for container in containers))
+            await daemon.delete_all(self._docker, [container.container_id for container in containers])
             await self._filter_networks.remove_all(self._docker)
             await self._network.remove(self._docker)
         return len(containers)
