@@ -124,8 +124,9 @@ async def give(path: Path, request: Request, reader: asyncio.StreamReader, write
 
 
 def is_shown(entry: os.DirEntry[str]) -> bool:
-    """All files and folders that have a name in UTF-8."""
-    return (entry.is_dir() or entry.is_file()) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
+    """All files and folders that have a name in UTF-8, but what is only on its way."""
+    is_named = not entry.name.startswith(UNFINISHED) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
+    return is_named and (entry.is_dir() or entry.is_file())
 
 
 async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
