@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.support.kubernetes.layout import DOMAIN, Layout, NodeLayout
+from tests.support.kubernetes.network_policies import OFF
 
 ROOT: Final = Path(__file__).parents[3]
 _SCRIPT: Final = ROOT / "script/kubernetes"
@@ -135,6 +136,22 @@ class Cluster:
             yield name
         finally:
             self.kubectl("delete", "namespace", name, "--wait=false")
+
+    @contextmanager
+    def without_policies(self) -> Iterator[None]:
+        """Meanwhile no NetworkPolicy has an effect, as with a network plugin that knows none."""
+        off = self.layout.folder / OFF
+        off.touch()
+        try:
+            self._policies_are("off")
+            yield
+        finally:
+            off.unlink()
+            self._policies_are("on")
+
+    def _policies_are(self, state: str) -> None:
+        nodes = self.layout.nodes
+        _until(f"policies are {state}", lambda: all(node.policies.read_text() == state for node in nodes), 10.0)
 
     def publish_services(self, namespace: str) -> None:
         """Make the names of this namespace's Services known to Pods, as a cluster's DNS does by itself.

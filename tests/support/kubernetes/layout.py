@@ -106,6 +106,11 @@ class NodeLayout:
         return self.folder / "docker.sock"
 
     @property
+    def policies(self) -> Path:
+        """What the program that carries out NetworkPolicies did last: on, off."""
+        return self.cluster.folder / f"policies-{self.letter}"
+
+    @property
     def kubelet(self) -> str:
         """Name of the program, as `Layout.held` takes it."""
         return f"kubelet-{self.letter}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,7 +98,8 @@ def dockerd(node: NodeLayout) -> Program:
     argv = ("dockerd", f"--data-root={folder}/docker", f"--exec-root={folder}/run", f"--pidfile={folder}/docker.pid",
             f"--host=unix://{node.docker}", f"--bip={node.bridge_address}", f"--cgroup-parent=/{node.name}",
             f"--containerd-namespace={node.name}", f"--containerd-plugins-namespace={node.name}.plugins",
-            f"--config-file={folder}/dockerd.json", "--shutdown-timeout=1")  # fmt: skip
+            f"--config-file={folder}/dockerd.json", "--shutdown-timeout=1",
+            "--ip-masq=false")  # fmt: skip
     folder.joinpath("dockerd.json").write_text("{}")  # else it would take the settings of the machine's own
     return Program(f"dockerd-{node.letter}", argv, node)
 
@@ -180,6 +182,15 @@ def proxy(node: NodeLayout) -> Program:
         f"--hostname-override={node.name}", f"--cluster-cidr={cluster.pods}", "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s",
         "--iptables-min-sync-period=0s", "--healthz-bind-address=127.0.0.1:10256",
+    ), node)  # fmt: skip
+
+
+def network_policies(node: NodeLayout) -> Program:
+    """Carries out NetworkPolicies in the node."""
+    cluster = node.cluster
+    return Program(f"network-policies-{node.letter}", (
+        "env", f"PYTHONPATH={Path(__file__).parents[3]}", sys.executable, "-m",
+        "tests.support.kubernetes.network_policies", str(cluster.kubeconfig), node.name, str(node.policies),
     ), node)  # fmt: skip
 
 

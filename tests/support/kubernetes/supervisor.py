@@ -78,9 +78,14 @@ class Supervisor:
             self._load_pause(node.docker)
             # What comes from other nodes and from the machine reaches the Pods of this one.
             self._in_node(node.letter, "iptables", "-P", "FORWARD", "ACCEPT")
+            # Pods see each other's own addresses, what is outside of the cluster sees the node's.
+            outside = ("-s", node.pods, "!", "-d", cluster.pods)
+            self._in_node(node.letter, "iptables", "-t", "nat", "-A", "POSTROUTING", *outside, "-j", "MASQUERADE")
             self._run(programs.kubelet(node))
             self._run(programs.proxy(node))
+            self._run(programs.network_policies(node))
         self._until("both nodes are ready", self._nodes_ready)
+        self._until("policies are carried out", lambda: all(node.policies.exists() for node in cluster.nodes))
 
     def tend(self) -> None:
         """Start what has ended and kill what is held, until `EndAsked`."""
