@@ -15,44 +15,13 @@ import pytest
 from tests.acceptance.instance import Instance, networks, networks_left, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 from tests.small_internet import SmallInternet, small_internet
+from tests.support.goes_around import GOES_AROUND
 
 from greenroom.core.web_filter.squid import PORT
 
 ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 POLICY = {"name": "Strict & <tight>", "default_action": "deny", "allow": ["open.test"], "deny": ["ads.open.test"]}
 NOTHING = {"default_action": "deny", "allow": [], "deny": []}
-
-GOES_AROUND = """
-import json, socket, sys
-def tcp(address, port, family=socket.AF_INET):
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.settimeout(2)
-        s.connect((address, port))
-        return "connected"
-def udp(address, port, data):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.settimeout(2)
-        s.connect((address, port))
-        s.send(data)
-        return s.recv(512).hex()
-question = b"\\x12\\x34\\x01\\x00\\x00\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x04open\\x04test\\x00\\x00\\x01\\x00\\x01"
-results = {}
-for line in json.loads(sys.argv[1]):
-    try:
-        what, *arguments = line
-        if what == "udp":
-            arguments.append(question)
-        if what == "tcp6":
-            results[str(line)] = tcp(*arguments, family=socket.AF_INET6)
-        elif what == "raw":
-            socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-            results[str(line)] = "raw socket"
-        else:
-            results[str(line)] = {"tcp": tcp, "udp": udp, "resolve": socket.gethostbyname}[what](*arguments)
-    except OSError as error:
-        results[str(line)] = f"failed: {error}"
-print(json.dumps(results))
-"""
 
 
 @pytest.fixture(scope="module")

@@ -376,6 +376,7 @@ async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: H
     network = await runtime.open_filter_network(policy_id, FILTERS)
     assert await runtime.open_filter_network(policy_id, FILTERS) == network
     assert await runtime.filter_networks() == [network]
+    await host.serve(runtime, network)
     session, wanted, started = await host.started(runtime, filter_policy=policy_id)
     assert await runtime.inspect(session) == started
     assert await runtime.list() == [started]
@@ -390,8 +391,8 @@ async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: H
 async def test_a_new_process_starts_nothing_on_a_network_it_has_not_secured(host: Host, runtime: HostRuntime):
     policy_id = new_id()
     await runtime.open_filter_network(policy_id, FILTERS)
-    session, _, _ = await host.started(runtime, filter_policy=policy_id)
-    await runtime.stop(session, grace_s=5)
+    session = new_id()
+    await runtime.create(session, spec(filter_policy=policy_id))
     successor = await host.open()
     with pytest.raises(StartError, match="is not open on this host"):
         await successor.start(session)

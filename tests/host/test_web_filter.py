@@ -26,7 +26,8 @@ from tests.support.waiting import eventually
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter import squid as agent_squid
-from greenroom.agent.web_filter.filters import WebFilters, filter_owner
+from greenroom.agent.web_filter.filters import WebFilters
+from greenroom.agent.web_filter.serving import filter_owner
 from greenroom.agent.web_filter.squid import Owner, Squid
 from greenroom.core.web_filter.policy import FilterPolicy, decision
 from greenroom.core.web_filter.squid import PORT

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.support.kubernetes.cluster import Cluster, running_cluster
+from tests.support.kubernetes.tools import FILTER, loaded
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +14,12 @@ def kubernetes() -> Iterator[Cluster]:
     """The cluster. Its nodes are shared: a test that cuts a link or kills a program mends it."""
     with running_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def filter_image(kubernetes: Cluster) -> str:
+    """An image for web filters, on both nodes."""
+    return loaded(kubernetes, FILTER)
 
 
 @pytest.fixture

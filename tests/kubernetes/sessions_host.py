@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import cast
 
 from tests.support.kubernetes.cluster import Cluster
+from tests.support.kubernetes.tools import FILTER
 from tests.support.runtime_hosts import Host, new_id
 
-from greenroom.runtimes.contract import HostRuntime
+from greenroom.agent.web_filter.serving import RuntimeServers
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.runtimes.contract import FilterNetwork, FilterRunner, HostRuntime
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.settings import KubernetesSettings
 
@@ -18,7 +21,7 @@ class Namespace(Host):
 
     def __init__(self, cluster: Cluster, name: str, folder: Path) -> None:
         super().__init__("kubernetes", folder)
-        self.settings = KubernetesSettings(config_file=cluster.kubeconfig, namespace=name)
+        self.settings = KubernetesSettings(config_file=cluster.kubeconfig, namespace=name, filter_image=FILTER)
         self.address = "10."
 
     async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
@@ -35,3 +38,9 @@ class Namespace(Host):
         await runtime.open()
         self.opened.append(runtime)
         return runtime
+
+    async def serve(self, runtime: HostRuntime, network: FilterNetwork) -> None:
+        assert isinstance(runtime, FilterRunner)
+        serving = RuntimeServers(runtime, (), lambda: None).of(network.policy_id)
+        await serving.apply(FilterPolicy(filter_policy_id=network.policy_id, name="strict"), network)
+        serving.leave()

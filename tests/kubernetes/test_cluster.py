@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.kubernetes.cluster import Cluster, Node
+from tests.support.kubernetes.tools import TOOL, loaded
 from tests.support.waiting import eventually
-
-IMAGE = "greenroom/test-tool:1"
-"""busybox, and curl with its libraries."""
 
 
 @pytest.fixture(scope="module")
 def tool(kubernetes: Cluster) -> str:
-    """The image, on both nodes."""
-    files = "/usr/bin/busybox /usr/bin/curl $(ldd /usr/bin/curl | grep -o '/[^ ]*')"
-    make = f"tar --create --dereference --absolute-names {files} | docker import - {IMAGE}"
-    subprocess.run(["bash", "-ec", f"set -o pipefail; {make}"], check=True, capture_output=True)
-    kubernetes.load_image(IMAGE)
-    return IMAGE
+    """An image with busybox and curl, on both nodes."""
+    return loaded(kubernetes, TOOL)
 
 
 def pod(name: str, image: str, node: Node, *command: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from tests.support.runtime_hosts import OPENBOX, Host, new_id, spec, usable
 
 from greenroom.runtimes.contract import (
     BuildHost,
-    FilterHost,
     HostDisk,
     HostRuntime,
     ImageMissing,
@@ -27,7 +26,6 @@ from greenroom.runtimes.contract import (
 PODS_DO_NOT_STOP: Final = "a Pod cannot be stopped or paused and go on later"
 NODES_HAVE_IMAGES: Final = "the nodes have the images, and get them when a Pod starts; tested below"
 NO_BUILDS: Final = "the runtime makes no images"
-NO_FILTERS: Final = "the runtime has no web filter"
 NOT_HERE: Final = {
     "test_stopping_keeps_the_container_and_it_can_start_again": PODS_DO_NOT_STOP,
     "test_pausing_and_going_on": PODS_DO_NOT_STOP,
@@ -39,8 +37,6 @@ NOT_HERE: Final = {
     "test_an_image_is_made_here_with_its_labels_and_size": NO_BUILDS,
     "test_an_instruction_that_fails_is_an_error_with_what_was_said": NO_BUILDS,
     "test_of_several_who_build_on_a_host_each_waits_for_the_one_before": NO_BUILDS,
-    "test_a_session_under_a_filter_needs_its_network": NO_FILTERS,
-    "test_a_new_process_starts_nothing_on_a_network_it_has_not_secured": NO_FILTERS,
 }
 """Test of the suite → why it does not hold."""
 
@@ -50,10 +46,14 @@ globals().update({name: test for name, test in _ALL.items() if name not in NOT_H
 
 
 @pytest.fixture
-async def host(
-    kubernetes: Cluster, namespace: str, tmp_path: Path, openbox_image: str, never_paints_image: str
-) -> AsyncIterator[Host]:
-    kubernetes.load_image(openbox_image, never_paints_image)
+def images(openbox_image: str, never_paints_image: str, filter_image: str) -> tuple[str, ...]:
+    """Those of the suite."""
+    return openbox_image, never_paints_image, filter_image
+
+
+@pytest.fixture
+async def host(kubernetes: Cluster, namespace: str, tmp_path: Path, images: tuple[str, ...]) -> AsyncIterator[Host]:
+    kubernetes.load_image(*images)
     host = Namespace(kubernetes, namespace, tmp_path)
     yield host
     await host.close()
@@ -66,7 +66,7 @@ async def runtime(host: Host) -> HostRuntime:
 
 async def test_what_does_not_hold_here_is_what_the_runtime_says_it_has_not(runtime: HostRuntime):
     assert NOT_HERE.keys() <= _ALL.keys()
-    assert not any(isinstance(runtime, kind) for kind in (BuildHost, FilterHost, HostDisk, SharedKernel))
+    assert not any(isinstance(runtime, kind) for kind in (BuildHost, HostDisk, SharedKernel))
     assert not (await runtime.capacity()).pauses
 
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
-from greenroom.runtimes.contract import Container, Event, HostRuntime, Runtime
+from greenroom.runtimes.contract import Container, Event, FilterNetwork, HostRuntime, Runtime
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.registry import open_runtime
@@ -77,6 +77,9 @@ class Host:
         session_id, wanted = new_id(), spec(**changes)
         await runtime.create(session_id, wanted)
         return session_id, wanted, await runtime.start(session_id)
+
+    async def serve(self, runtime: HostRuntime, network: FilterNetwork) -> None:
+        """Have a web filter serve, where sessions do not start without it."""
 
     async def kill(self, runtime: Runtime, session_id: str) -> None:
         """Its first process ends by itself, with 143."""

@@ -74,6 +74,7 @@ def kubernetes_of(config: AgentConfig) -> KubernetesSettings:
         namespace=config.kube_namespace,
         storage_class=config.kube_storage_class,
         home_size=config.kube_home_size,
+        filter_image=config.kube_filter_image,
     )
 
 

@@ -192,6 +192,8 @@ class AgentConfig(ProcessConfig):
     kube_storage_class: str = ""
     """Of the claims for profiles; empty = the cluster's default one."""
     kube_home_size: str = Field(default="10Gi", pattern=r"^[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i?)?$")
+    kube_filter_image: str = ""
+    """Image with Squid and bash for web filters; empty = that of the Agent's own Pod."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Fraction of the host this Agent offers; `up` divides a host among several Agents."""
     probe_interval_s: float = Field(default=10.0, gt=0)

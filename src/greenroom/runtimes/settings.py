@@ -17,3 +17,5 @@ class KubernetesSettings:
     namespace: str = ""
     storage_class: str = ""
     home_size: str = "10Gi"
+    filter_image: str = ""
+    """Empty = that of the Pod in which this process runs."""

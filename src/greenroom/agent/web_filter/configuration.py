@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6, FilterPolicy
-from greenroom.core.web_filter.squid import PORT, levels, open_ports
+from greenroom.core.web_filter.squid import levels, open_ports
 from greenroom.kit.templates import templates
 
 PAGES: Final = {
@@ -23,13 +23,14 @@ _TEMPLATES: Final = templates("greenroom.agent.web_filter")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where one Squid runs: it listens only at the host's `address` on the policy's network and serves its `subnet`; it
-    may write its log into `folder`. `resolvers` are name servers; empty = those of the host."""
+    """Where one Squid runs: it `listens` at these addresses and ports alone and serves the `subnet` of its network; it
+    may write into `folder`, and its denials to `log`. `resolvers` are name servers; empty = those where it runs."""
 
-    address: str
+    listens: tuple[str, ...]
     subnet: str
     pages: str
     folder: str
+    log: str
     resolvers: tuple[str, ...] = ()
 
 
@@ -37,7 +38,6 @@ def configuration(policy: FilterPolicy, place: Place) -> str:
     """The text of squid.conf."""
     return _TEMPLATES.get_template("squid.conf.j2").render(
         place=place,
-        port=PORT,
         ports=open_ports(policy),
         private=(*PRIVATE, *PRIVATE_IPV6),
         levels=levels(policy),

@@ -8,7 +8,6 @@ policies are kept on disk, so that they apply while no Manager can be reached.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +17,15 @@ import msgspec
 import structlog
 
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.web_filter.denials import DenialLog, Denials, Row
-from greenroom.agent.web_filter.squid import ACCOUNT, FilterError, Owner, Squid
+from greenroom.agent.web_filter.denials import Denials, Row
+from greenroom.agent.web_filter.serving import Serving, servers_of
+from greenroom.agent.web_filter.squid import FilterError
 from greenroom.core.backoff import Backoff
-from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter.policy import FilterPolicy, name_servers
+from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.processes import system_account
-from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, RuntimeUnavailable
+from greenroom.runtimes.contract import FilterHost, FilterNetwork, RuntimeUnavailable
 from greenroom.wire.messages import LogLine
 
 log = structlog.get_logger(__name__)
@@ -39,27 +38,6 @@ POLICY_WITHIN_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
 STEADY_S: Final = 60.0
 """A Squid that ran for this long may be restarted at once when it ends."""
-RESOLV_CONF: Final = Path("/etc/resolv.conf")
-
-
-def filter_owner() -> Owner:
-    """The account of the filters, created if missing.
-
-    Raises:
-        FilterError: it cannot be made; the Agent has to run as root.
-    """
-    if os.geteuid() != 0:
-        raise FilterError("The session needs the web filter, for which the Agent of this host has to run as root.")
-    try:
-        account = system_account(ACCOUNT)
-    except SetupError as error:
-        raise FilterError(error.message) from error
-    return Owner(account.pw_uid, account.pw_gid)
-
-
-def own_account() -> Owner:
-    """The Agent's account, for hosts where no packets are filtered."""
-    return Owner(os.geteuid(), os.getegid())
 
 
 @dataclass(slots=True)
@@ -68,8 +46,7 @@ class _Filter:
 
     denials: Denials = field(default_factory=Denials)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    squid: Squid | None = None
-    log: DenialLog | None = None
+    serving: Serving | None = None
     network: FilterNetwork | None = None
     in_force: FilterPolicy | None = None
     looked: float = 0.0
@@ -78,8 +55,12 @@ class _Filter:
     starts: int = 0
     next_try: float = 0.0
 
+    @property
+    def _serves(self) -> bool:
+        return self.serving is not None and self.serving.run is not None
+
     def is_right(self, policy: FilterPolicy) -> bool:
-        runs = self.network is not None and (not self.network.address or bool(self.squid and self.squid.pid))
+        runs = self.network is not None and (not self.network.address or self._serves)
         return runs and self.in_force == policy and time.monotonic() - self.looked < RULES_EVERY_S
 
     def started_now(self) -> None:
@@ -89,29 +70,28 @@ class _Filter:
         self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
 
     def has_ended(self) -> bool:
-        return self.in_force is not None and self.squid is not None and self.squid.pid is None
+        return self.in_force is not None and self.serving is not None and not self._serves
 
 
 class WebFilters:
-    """Makes, corrects and removes the filters. The filters' account must be able to reach `folder`; `servers` are their
-    name servers, empty = those of /etc/resolv.conf. Log rows leave through the outbox of `sessions`."""
+    """Makes, corrects and removes the filters. The filters' account must be able to reach `folder`; `resolvers` are
+    their name servers, empty = the usual ones. Log rows leave through the outbox of `sessions`."""
 
     def __init__(
         self,
         runtime: FilterHost,
         sessions: Sessions,
         folder: Path,
-        servers: tuple[str, ...] = (),
+        resolvers: tuple[str, ...] = (),
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._folder = folder
-        self._servers = servers
-        self._owner = filter_owner if runtime.filters_packets else own_account
         self._policies: dict[str, FilterPolicy] = {}
         self._filters: dict[str, _Filter] = {}
         self._policies_received = asyncio.Event()
         self._wake = asyncio.Event()
+        self._servers = servers_of(runtime, folder, resolvers, self._wake.set)
 
     # What the Manager wants -----------------------------------------------------------------------------------------
 
@@ -180,26 +160,14 @@ class WebFilters:
             raise FilterError(f"The web filter cannot be set up on this host: {error}.") from error
 
     async def _make_right(self, subject: _Filter, policy: FilterPolicy) -> None:
-        owner, servers = self._owner(), self._name_servers()
-        account = FilterAccount(uid=owner.uid, name_servers=servers)
-        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account)
+        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, self._servers.account())
         if subject.network.address:
-            squid = subject.squid = subject.squid or self._squid(policy.filter_policy_id, owner)
-            subject.log = subject.log or DenialLog(squid.denials, squid.reopen_log)
-            before = squid.pid
-            await squid.apply(policy, subject.network.address, subject.network.subnet, servers)
-            if squid.pid != before:
+            serving = subject.serving = subject.serving or self._servers.of(policy.filter_policy_id)
+            before = serving.run
+            await serving.apply(policy, subject.network)
+            if serving.run != before:
                 subject.started_now()
         subject.in_force, subject.looked, subject.failures = policy, time.monotonic(), 0
-
-    def _squid(self, policy_id: str, owner: Owner) -> Squid:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        os.chown(self._folder, 0, owner.gid)
-        self._folder.chmod(0o750)
-        return Squid(self._folder / policy_id, owner, self._wake.set)
-
-    def _name_servers(self) -> tuple[str, ...]:
-        return self._servers or tuple(name_servers([RESOLV_CONF.read_text(errors="replace")]))
 
     # Round by round -------------------------------------------------------------------------------------------------
 
@@ -213,13 +181,13 @@ class WebFilters:
                 await self._round()
         finally:
             for subject in self._filters.values():
-                if subject.squid is not None:
-                    subject.squid.leave()
+                if subject.serving is not None:
+                    subject.serving.leave()
 
     async def _find(self) -> None:
         """Adopt what an earlier process of this Agent left, including a Squid without its network."""
-        for process in self._folder.glob("*/process"):
-            self._filters.setdefault(process.parent.name, _Filter())
+        for policy_id in self._servers.left():
+            self._filters.setdefault(policy_id, _Filter())
         while True:
             try:
                 for network in await self._runtime.filter_networks():
@@ -259,25 +227,25 @@ class WebFilters:
         except GreenroomError as error:
             subject.failures += 1
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
-            message = f"The web filter of policy {policy_id} fails, so its sessions reach nothing: {error.message}"
+            message = f"The web filter of policy {policy_id} fails: {error.message}"
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
 
     async def _take_away(self, policy_id: str, subject: _Filter) -> None:
         """The network is removed once no container is on it any more; then the filter."""
         if not await self._runtime.close_filter_network(policy_id):
             return
-        if subject.squid is None and (self._folder / policy_id).exists():
-            subject.squid = self._squid(policy_id, self._owner())
-        if subject.squid is not None:
-            await subject.squid.stop()
+        if subject.serving is None and policy_id in self._servers.left():
+            subject.serving = self._servers.of(policy_id)
+        if subject.serving is not None:
+            await subject.serving.stop()
         del self._filters[policy_id]
 
     # What was refused -----------------------------------------------------------------------------------------------
 
     def _report_denials(self, session_at: dict[str, str]) -> None:
         for subject in self._filters.values():
-            if subject.log is not None and subject.in_force is not None:
-                found = subject.log.read()
+            if subject.serving is not None and subject.in_force is not None:
+                found = subject.serving.refused()
                 for row in subject.denials.rows(subject.in_force, found, session_at.get, time.monotonic()):
                     self._add(row)
 

@@ -88,10 +88,11 @@ class Squid:
             FilterError: Squid is not installed or does not start, with what it said.
         """
         place = Place(
-            address=address,
+            listens=(f"{address}:{PORT}",),
             subnet=subnet,
             pages=str(self._folder / "pages"),
-            folder=str(self._folder / "log"),
+            folder=str(self.denials.parent),
+            log=str(self.denials),
             resolvers=name_servers,
         )
         changed = self._write(policy, place)

@@ -14,6 +14,18 @@ from greenroom.core.web_filter.policy import FREE_PORTS_FROM, WEB_PORTS, FilterP
 
 PORT: Final = 13128
 """Where Squid listens, on the address of the policy's network; the host's own Squid may have the usual port."""
+CLOSED_PORT: Final = 13129
+"""Where it listens as well if the network of its sessions is another's work: who reaches it there is not kept from
+anything, so that a session can find out before it begins."""
+LOCAL: Final = "localhost,127.0.0.1,::1"
+"""What programs in a session reach without the filter: the session itself."""
+
+
+def proxy_variables(address: str) -> dict[str, str]:
+    """By what programs know of the filter at this address. They are only a convenience: nothing else can be reached."""
+    proxy = f"http://{f'[{address}]' if ':' in address else address}:{PORT}"
+    variables = {"http_proxy": proxy, "https_proxy": proxy, "no_proxy": LOCAL}
+    return variables | {name.upper(): value for name, value in variables.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

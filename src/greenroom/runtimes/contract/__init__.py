@@ -2,7 +2,8 @@
 
 A runtime knows sessions and specifications; nothing of Docker leaks out of its package. The Agent finds by type what
 only some runtimes have: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits,
-`FilterHost` if a web filter can run beside them, `BuildHost` if images can be made there, `HomeHost` if it keeps homes.
+`FilterHost` if they can be under a web filter, `FilterRunner` if it runs that as well, `BuildHost` if images can be
+made there, `HomeHost` if it keeps homes.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from greenroom.runtimes.contract.errors import (
     ScreenshotError,
     StartError,
 )
-from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork
+from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork, FilterRunner
 from greenroom.runtimes.contract.homes import HomeHost, Homes, HomeSize, KeptHome
 from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
 from greenroom.runtimes.contract.images import Archives, Builder, BuildHost, CopyHost, Credentials, Image, Images
@@ -51,8 +52,8 @@ __all__ = [
     "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
     "SPEC_HASH", "Archives", "BuildError", "BuildHost", "Builder", "Capacity", "Container", "ContainerConflict",
     "ContainerMissing", "Containers", "CopyHost", "Credentials", "DiskCountError", "Event", "EventKind", "ExecResult",
-    "FilterAccount", "FilterHost",
-    "FilterNetwork", "HomeError", "HomeHost", "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk",
+    "FilterAccount", "FilterHost", "FilterNetwork", "FilterRunner",
+    "HomeError", "HomeHost", "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk",
     "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "Kept", "KeptHome", "ProbeResult", "PullError",
     "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "Things",
     "cut_output",

@@ -1,7 +1,8 @@
-"""Networks of web filters: sessions under a policy reach only the filter on the Agent's host."""
+"""Networks of web filters: sessions under a policy reach only its filter."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -16,8 +17,8 @@ class FilterAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterNetwork:
-    """A network without other access, for sessions under one web filter policy. The filter must listen at `address`,
-    this host's on the network; `subnet` has the sessions. Both are empty if there are no packets to filter."""
+    """A network without other access, for sessions under one web filter policy. They reach the filter at `address`;
+    `subnet` has the sessions, as Squid writes it. Both are empty if there are no packets to filter."""
 
     policy_id: str
     address: str = ""
@@ -26,7 +27,8 @@ class FilterNetwork:
 
 @runtime_checkable
 class FilterHost(Protocol):
-    """A host that can run a web filter beside its sessions."""
+    """A host whose sessions can be under a web filter. The Agent runs it at the network's address, which is this
+    host's, unless the runtime is a `FilterRunner`."""
 
     @property
     def filters_packets(self) -> bool:
@@ -42,7 +44,36 @@ class FilterHost(Protocol):
         ...
 
     async def close_filter_network(self, policy_id: str) -> bool:
-        """Remove it if no container is on it, else False. A missing network is success."""
+        """Remove it if no container is on it, else False; also the filter of a `FilterRunner`. A missing network is
+        success."""
         ...
 
     async def filter_networks(self) -> list[FilterNetwork]: ...
+
+
+@runtime_checkable
+class FilterRunner(Protocol):
+    """A runtime that runs the filters, too: its sessions are not on the Agent's host."""
+
+    @property
+    def filter_folder(self) -> str:
+        """Where a filter finds its files, as their text may name it."""
+        ...
+
+    async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
+        """Return when Squid serves at the address of the policy's network, which must be open, with these files, of
+        which `squid.conf` is its configuration. It reads changed ones without cutting connections. True: it did not
+        serve before.
+
+        Raises:
+            StartError: it does not serve, with the reason.
+        """
+        ...
+
+    def filter_output(self, policy_id: str) -> AsyncIterator[str]:
+        """The lines that Squid writes to its standard output from now on; ends when Squid does.
+
+        Raises:
+            RuntimeUnavailable: the connection was lost.
+        """
+        ...

@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import aiodocker
 
-from greenroom.core.web_filter.squid import PORT
+from greenroom.core.web_filter.squid import PORT, proxy_variables
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
 from greenroom.runtimes.docker import firewall
@@ -22,9 +21,6 @@ from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES
 from greenroom.runtimes.docker.firewall import account_rules, network_rules
 from greenroom.runtimes.docker.networks import OPTION, create_bridge, remove_bridge
 from greenroom.runtimes.docker.spec import AGENT, INSTALLATION, PAGE_PORT, POLICY, Identity
-
-LOCAL: Final = "localhost,127.0.0.1,::1"
-"""What programs in the session reach without the filter: the session itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,18 +176,9 @@ def _network(entry: DockerJson) -> _Network:
 def behind_filter(config: DockerJson, name: str, network: FilterNetwork, page_port: int) -> DockerJson:
     """A container's configuration with the policy's network as its only one, and the filter as its proxy.
 
-    The variables are only a convenience for programs: with any values, only the filter is reachable. DNS is
-    set to the host's address, where nothing answers: the filter resolves names.
+    DNS is set to the host's address, where nothing answers: the filter resolves names.
     """
-    proxy = f"http://{network.address}:{PORT}"
-    variables = {
-        "http_proxy": proxy,
-        "https_proxy": proxy,
-        "no_proxy": LOCAL,
-        "HTTP_PROXY": proxy,
-        "HTTPS_PROXY": proxy,
-        "NO_PROXY": LOCAL,
-    }
+    variables = proxy_variables(network.address)
     kept = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
     return {
         **config,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -52,6 +52,20 @@ NEEDS: Final = (
     ),
     Need(resource="resourcequotas", verbs=("list",), purpose="what is left for sessions"),
 )
+FILTER_NEEDS: Final = (
+    Need(
+        resource="networkpolicies",
+        group="networking.k8s.io",
+        verbs=("create", "get", "list", "patch", "delete"),
+        purpose="a session under a web filter reaches the filter alone",
+    ),
+    Need(
+        resource="services",
+        verbs=("create", "get", "patch", "delete"),
+        purpose="the address of a web filter, which stays when its Pod is another",
+    ),
+)
+"""Of an Agent whose sessions may be under a web filter."""
 
 
 async def check(cluster: Cluster) -> str:
@@ -64,10 +78,7 @@ async def check(cluster: Cluster) -> str:
     version = str(said.get("gitVersion") or "")
     if problem := version_problem(version):
         raise RuntimeUnavailable(problem)
-    asked = [(need, verb) for need in NEEDS for verb in need.verbs]
-    allowed = await asyncio.gather(*(_is_allowed(cluster, need, verb) for need, verb in asked))
-    missing = [f"{verb} {need.named}" for (need, verb), may in zip(asked, allowed, strict=True) if not may]
-    if missing:
+    if missing := await _missing(cluster, NEEDS):
         raise RuntimeUnavailable(
             f"This Agent may not do all it needs in the namespace {cluster.namespace}: {', '.join(missing)}; bind its"
             " account to a role with these verbs."
@@ -113,8 +124,10 @@ async def may(cluster: Cluster, verb: str, resource: str, group: str = "", *, in
     return bool(status.get("allowed"))
 
 
-async def _is_allowed(cluster: Cluster, need: Need, verb: str) -> bool:
-    return await may(cluster, verb, need.resource, need.group)
+async def _missing(cluster: Cluster, needs: Sequence[Need]) -> list[str]:
+    asked = [(need, verb) for need in needs for verb in need.verbs]
+    allowed = await asyncio.gather(*(may(cluster, verb, need.resource, need.group) for need, verb in asked))
+    return [f"{verb} {need.named}" for (need, verb), is_allowed in zip(asked, allowed, strict=True) if not is_allowed]
 
 
 DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
@@ -124,6 +137,11 @@ DEFAULT_CLASS: Final = "storageclass.kubernetes.io/is-default-class"
 async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collection[str]) -> list[str]:
     """What some sessions will lack, a sentence each; nothing is said of what this account may not see."""
     remarks: list[str] = []
+    if missing := await _missing(cluster, FILTER_NEEDS):
+        remarks.append(
+            f"Sessions under a web filter do not start: this Agent may not {', '.join(missing)} in the namespace"
+            f" {cluster.namespace}."
+        )
     if await may(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
         found = await cluster.list_global(StorageClass)
         remarks += storage_remarks(storage_class, {_name(of): _annotations(of) for of in found})

@@ -15,6 +15,7 @@ from lightkube.config.client_adapter import ConnectionParams
 from lightkube.core.exceptions import ApiError
 from lightkube.core.resource import GlobalResource, NamespacedResource, api_info
 from lightkube.models.meta_v1 import ObjectMeta, Status
+from lightkube.resources.core_v1 import Pod
 from lightkube.types import PatchType
 
 from greenroom.runtimes.contract import RuntimeUnavailable
@@ -235,6 +236,31 @@ class Cluster:
             answer = await self._http.get(path, params={"tailLines": lines}, timeout=timeout_s)
             _raise_for(answer)
             return answer.text
+
+    async def follow_logs(self, pod: str, since: str | None) -> AsyncGenerator[tuple[str, str]]:
+        """What a Pod writes, each line with its time: from now on, or after `since`, such a time. It ends with the
+        container, and after `WATCHED_FOR_S` without a line; then go on from the time of the last one.
+
+        Raises:
+            ContainerMissing: there is no such Pod.
+        """
+        params: dict[str, str | int] = {"follow": "true", "timestamps": "true"}
+        params |= {"tailLines": 0} if since is None else {"sinceTime": since}
+        limits = httpx2.Timeout(self._timeout_s, read=WATCHED_FOR_S)
+        async with translated(asks=True):
+            try:
+                async with self._http.stream(
+                    "GET", f"{self._path(Pod, pod)}/log", params=params, timeout=limits
+                ) as answer:
+                    if not answer.is_success:
+                        await answer.aread()
+                        _raise_for(answer)
+                    async for line in answer.aiter_lines():
+                        at, _, text = line.partition(" ")
+                        if since is None or at > since:
+                            yield at, text
+            except httpx2.ReadTimeout:
+                return
 
     @asynccontextmanager
     async def exec(

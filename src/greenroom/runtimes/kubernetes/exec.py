@@ -123,7 +123,14 @@ async def _look(cluster: Cluster, pod: str, mark: str) -> str:
 
 
 async def run_script(
-    cluster: Cluster, pod: str, script: str, output: Output, data: bytes = b"", *, within_s: float | None = None
+    cluster: Cluster,
+    pod: str,
+    script: str,
+    output: Output,
+    data: bytes = b"",
+    *,
+    container: str = CONTAINER,
+    within_s: float | None = None,
 ) -> int:
     """Have a shell in the container run a script, with `data` on its input; its exit code.
 
@@ -133,7 +140,7 @@ async def run_script(
     code = script.encode()
     argv = ["sh", "-c", _READ, "sh", str(len(code))]
     try:
-        async with asyncio.timeout(within_s), cluster.exec(pod, CONTAINER, argv, stdin=True) as connection:
+        async with asyncio.timeout(within_s), cluster.exec(pod, container, argv, stdin=True) as connection:
             await connection.send_bytes(bytes((STDIN,)) + code)
             for start in range(0, len(data), 1 << 16):
                 await connection.send_bytes(bytes((STDIN,)) + data[start : start + (1 << 16)])

@@ -49,6 +49,7 @@ from greenroom.runtimes.kubernetes.names import (
     LABELS,
     PAGE_PORT,
     PENDING_FILES,
+    POLICY,
     SERVICES,
     TEMPLATE,
     VARIABLE,
@@ -90,7 +91,7 @@ def secret_of(
     return Secret(
         metadata=ObjectMeta(
             name=object_name(session_id),
-            labels={**identity.of_session(session_id), SPEC_HASH: spec.hash()},
+            labels=_labels(session_id, spec, identity),
             annotations={
                 LABELS: json.dumps(dict(labels or {}), sort_keys=True),
                 IMAGE: spec.image,
@@ -100,6 +101,11 @@ def secret_of(
         data={name: encoded(text.encode()) for name, text in data.items()},
         type="Opaque",
     )
+
+
+def _labels(session_id: str, spec: SessionSpec, identity: Identity) -> dict[str, str]:
+    policy = {POLICY: spec.filter_policy} if spec.filter_policy is not None else {}
+    return {**identity.of_session(session_id), **policy, SPEC_HASH: spec.hash()}
 
 
 def pending_files(secret: Secret, files: Sequence[File] = ()) -> list[File]:
@@ -156,7 +162,7 @@ def pod_of(session_id: str, spec: SessionSpec, identity: Identity, *, volumes: V
     return Pod(
         metadata=ObjectMeta(
             name=name,
-            labels={**identity.of_session(session_id), SPEC_HASH: spec.hash()},
+            labels=_labels(session_id, spec, identity),
             annotations={
                 PAGE_PORT: str(spec.port),
                 SERVICES: ",".join(f"{service}={port}" for service, port in services.items()),
@@ -268,12 +274,18 @@ def _runtime_class(options: RunConfig, offer: Offer) -> str | None:
 
 def _tolerations(options: RunConfig) -> list[Toleration]:
     """The first that fits a taint counts, so ours of lost nodes are before one of the workspace that tolerates all."""
-    lost = [
-        Toleration(key=f"node.kubernetes.io/{what}", operator="Exists", effect="NoExecute", tolerationSeconds=seconds)
-        for what, seconds in (("not-ready", LOST_AFTER_S), ("unreachable", LOST_AFTER_S))
-    ]
     given: list[dict[str, Any]] = options.get("tolerations") or []
-    return [*lost, *(Toleration(**entry) for entry in given)]
+    return [*of_lost_nodes(), *(Toleration(**entry) for entry in given)]
+
+
+def of_lost_nodes() -> list[Toleration]:
+    """Those of a Pod that is given up when its node does not answer."""
+    return [
+        Toleration(
+            key=f"node.kubernetes.io/{what}", operator="Exists", effect="NoExecute", tolerationSeconds=LOST_AFTER_S
+        )
+        for what in ("not-ready", "unreachable")
+    ]
 
 
 def _dns(options: RunConfig) -> dict[str, Any]:

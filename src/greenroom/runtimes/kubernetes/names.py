@@ -15,7 +15,10 @@ PART_OF: Final = "app.kubernetes.io/part-of"
 SESSION_ID: Final = "greenroom.io/session-id"
 """Label by which programs of others find a session's Pod."""
 PART: Final = "greenroom.part"
-"""Label: what an object is: session, home, image."""
+"""Label: what an object is: session, home, image, filter."""
+POLICY: Final = "greenroom.io/web-filter"
+"""Label: the web filter policy of a session, or that a filter carries out. Policies of the network that are for other
+sessions alone leave out Pods with this label."""
 CREDENTIAL: Final = "credential"
 """Key of the session's Secret."""
 VARIABLE: Final = "variable."
@@ -31,6 +34,11 @@ LABELS: Final = "greenroom.labels"
 PAGE_PORT: Final = "greenroom.page-port"
 SERVICES: Final = "greenroom.services"
 """Annotations of a Pod: the ports of its page and, as `audio=4901,uploads=4902`, of what it serves beside it."""
+TEMPLATE_DIGEST: Final = "greenroom.template"
+APPLIED: Final = "greenroom.applied"
+"""Annotations of a filter's Pod: digests of how it was made, and of the files that it has read."""
+ADDRESS: Final = "greenroom.address"
+"""Annotation of a filter's Secret: the address of its Service, which sessions know; it has the same when made anew."""
 IMAGE: Final = "greenroom.image"
 """Annotation: the name of an image."""
 OWNER: Final = "greenroom.home"
@@ -52,6 +60,10 @@ class Identity:
     def labels(self, part: str) -> dict[str, str]:
         return {PART_OF: "greenroom", INSTALLATION: self.installation_id, AGENT: self.agent_id, PART: part}
 
+    def of_agent(self, part: str) -> dict[str, str]:
+        """The labels by which those of this Agent are found."""
+        return {**self.selector(part), AGENT: self.agent_id}
+
     def selector(self, part: str) -> dict[str, str]:
         """The labels by which all of the installation are found, of every Agent."""
         return {INSTALLATION: self.installation_id, PART: part}
@@ -68,6 +80,11 @@ def object_name(session_id: str) -> str:
 def image_name(image: str) -> str:
     """Of the Secret with the log-in for an image, which is there even if none is needed."""
     return f"gr-image-{_digest(image)}"
+
+
+def filter_name(agent_id: str, policy_id: str) -> str:
+    """Of all that a web filter is made of."""
+    return f"gr-filter-{_digest(f'{agent_id} {policy_id}')}"
 
 
 def home_name(installation_id: str, folder: str) -> str:

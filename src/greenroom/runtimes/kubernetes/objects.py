@@ -7,9 +7,10 @@ from typing import Any, cast
 
 from lightkube.models.core_v1 import PodStatus
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret
+from lightkube.resources.core_v1 import PersistentVolumeClaim, Pod, Secret, Service
+from lightkube.resources.networking_v1 import NetworkPolicy
 
-Thing = Pod | Secret | PersistentVolumeClaim
+Thing = Pod | Secret | PersistentVolumeClaim | Service | NetworkPolicy
 
 
 def metadata(thing: Thing) -> ObjectMeta:

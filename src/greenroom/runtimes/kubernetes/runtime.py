@@ -26,6 +26,8 @@ from greenroom.runtimes.contract import (
     Credentials,
     Event,
     ExecResult,
+    FilterAccount,
+    FilterNetwork,
     HostUsage,
     Image,
     ProbeResult,
@@ -38,6 +40,8 @@ from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quota
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.exec import run_exec
+from greenroom.runtimes.kubernetes.filter_manifest import FOLDER
+from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import Homes
 from greenroom.runtimes.kubernetes.images import Images
 from greenroom.runtimes.kubernetes.manifest import Offer
@@ -56,7 +60,8 @@ NOT_HERE: Final = (
 
 
 class KubernetesRuntime:
-    """Implements `contract.Runtime` and `contract.HomeHost`; arguments as for `registry.open_runtime`."""
+    """Implements `contract.Runtime`, `HomeHost`, `FilterHost` and `FilterRunner`; arguments as for
+    `registry.open_runtime`."""
 
     def __init__(
         self,
@@ -78,7 +83,8 @@ class KubernetesRuntime:
         self._images = Images(self._cluster, self._identity)
         self.homes = Homes(self._cluster, self._identity, settings)
         offer = Offer(runtime_classes=runtime_classes, folders=tuple(folders))
-        self._sessions = SessionPods(self._cluster, self._identity, self.homes, offer)
+        self._filters = PodFilters(self._cluster, self._identity, settings.filter_image)
+        self._sessions = SessionPods(self._cluster, self._identity, self.homes, self._filters, offer)
         self._prober = Prober()
         self._sees_nodes = False
 
@@ -186,6 +192,32 @@ class KubernetesRuntime:
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         return self._images.get(name, credentials)
 
+    # Web filters --------------------------------------------------------------------------------------------------
+
+    @property
+    def filters_packets(self) -> bool:
+        """Not on this host."""
+        return False
+
+    @property
+    def filter_folder(self) -> str:
+        return FOLDER
+
+    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        return await self._filters.open(policy_id, account)
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        return await self._filters.close(policy_id)
+
+    async def filter_networks(self) -> list[FilterNetwork]:
+        return await self._filters.all()
+
+    async def run_filter(self, policy_id: str, files: Mapping[str, str]) -> bool:
+        return await self._filters.run(policy_id, files)
+
+    def filter_output(self, policy_id: str) -> AsyncIterator[str]:
+        return self._filters.output(policy_id)
+
     # What there is ------------------------------------------------------------------------------------------------
 
     async def capacity(self) -> Capacity:
@@ -221,5 +253,6 @@ class KubernetesRuntime:
         """Profiles stay: they are of users, not of sessions."""
         containers = await self.list()
         await asyncio.gather(*(self.remove(container.session_id) for container in containers))
+        await self._filters.remove_all()
         await self._images.remove_all()
         return len(containers)

@@ -85,6 +85,18 @@ def is_up(pod: Pod) -> bool:
     return runs and bool(status(pod).podIP)
 
 
+def is_ready(pod: Pod) -> bool:
+    """Whether it serves, by its own probe."""
+    said = any(condition.type == "Ready" and condition.status == "True" for condition in _conditions(pod))
+    return said and is_up(pod) and metadata(pod).deletionTimestamp is None
+
+
+def run_of(pod: Pod) -> str:
+    """Which run of its container this is; the node starts some again."""
+    container = _container(pod)
+    return (container.containerID or "") if container is not None else ""
+
+
 def lost_at(pod: Pod) -> datetime | None:
     """When it counts as lost unless it has ended: its deletion and the time it had for that are over."""
     deleted = metadata(pod).deletionTimestamp
@@ -133,6 +145,8 @@ def ended_sentence(pod: Pod) -> str:
     """Why it ended, if not by its first process."""
     of_pod, container = status(pod), _container(pod)
     ended = container.state.terminated if container is not None and container.state is not None else None
+    if refused := refused_before_its_start(pod):
+        return f"{refused}."
     if of_pod.reason == "Evicted":
         return f"The node took the session away: {_plain(of_pod.message)}."
     if of_pod.reason:
@@ -143,9 +157,7 @@ def ended_sentence(pod: Pod) -> str:
         )
     if metadata(pod).deletionTimestamp is not None:
         return GONE
-    if ended is None:
-        return f"Kubernetes ended the session: {_plain(of_pod.message)}."
-    return ""
+    return f"Kubernetes ended the session: {_plain(of_pod.message)}." if ended is None else ""
 
 
 def out_of_memory(pod: Pod) -> bool:
@@ -163,11 +175,23 @@ def unschedulable(pod: Pod) -> str:
     return ""
 
 
-def waits_for(pod: Pod) -> tuple[str, str]:
-    """Reason and message of a container that is not created: its image, its volumes, its settings."""
-    container = _container(pod)
-    waiting = container.state.waiting if container is not None and container.state is not None else None
-    return (waiting.reason or "", _plain(waiting.message)) if waiting is not None else ("", "")
+def waits_for(pod: Pod) -> tuple[str, str, str]:
+    """Reason and message of a container that is not created, for its image, its volumes, its settings; and its image.
+    One that begins before the others is what they wait for."""
+    for container in [*(status(pod).initContainerStatuses or []), *(status(pod).containerStatuses or [])]:
+        waiting = container.state.waiting if container.state is not None else None
+        if waiting is not None and waiting.reason != "PodInitializing":
+            return waiting.reason or "", _plain(waiting.message), container.image
+    return "", "", ""
+
+
+def refused_before_its_start(pod: Pod) -> str:
+    """What the container said that had to succeed before the session; empty if it did."""
+    for container in status(pod).initContainerStatuses or []:
+        ended = container.state.terminated if container.state is not None else None
+        if ended is not None and ended.exitCode:
+            return _plain(ended.message or ended.reason)
+    return ""
 
 
 def _conditions(pod: Pod) -> list[PodCondition]:

@@ -27,6 +27,7 @@ from greenroom.runtimes.contract import (
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import reason_of
 from greenroom.runtimes.kubernetes.exec import Output, run_script
+from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import Homes
 from greenroom.runtimes.kubernetes.manifest import (
     Offer,
@@ -60,16 +61,18 @@ def now() -> datetime:
 class SessionPods:
     """Of one namespace; every step may be repeated, by this process or by another."""
 
-    def __init__(self, cluster: Cluster, identity: Identity, homes: Homes, offer: Offer) -> None:
+    def __init__(self, cluster: Cluster, identity: Identity, homes: Homes, filters: PodFilters, offer: Offer) -> None:
         self._cluster = cluster
         self._identity = identity
         self._homes = homes
+        self._filters = filters
         self._offer = offer
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None) -> Container:
         """The Secret is made now, the Pod at the start: what is wrong with it is known before there is anything."""
         volumes = volumes_of(spec.mounts, self._identity.installation_id, self._offer.folders)
         pod = pod_of(session_id, spec, self._identity, volumes=volumes, offer=self._offer)
+        pod = await self._filters.applied(spec.filter_policy, pod)
         wanted = secret_of(session_id, spec, self._identity, labels)
         wanted.data = {**data_of(wanted), **template_of(pod)}
         try:
@@ -132,6 +135,7 @@ class SessionPods:
             return seen
         if seen.state is ContainerState.EXITED:
             raise StartError(seen.ended or "A session whose Pod has ended cannot be started again.")
+        self._filters.require_open(secret)
         if pod is None:
             pod = await self._make_pod(secret, session_id)
         if annotations_of(secret).get(RAN) != metadata(pod).uid:

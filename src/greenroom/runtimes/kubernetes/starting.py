@@ -42,9 +42,8 @@ class TimeLimits:
 
     def problem(self, pod: Pod, now: float) -> StartError | ImageMissing | None:
         """Why waiting is over; None = it may still run."""
-        reason, said = waits_for(pod)
+        reason, said, image = waits_for(pod)
         node = unschedulable(pod) if not (pod.spec and pod.spec.nodeName) else ""
-        image = pod.spec.containers[0].image if pod.spec else ""
         kinds: list[tuple[str, bool, float, StartError | ImageMissing]] = [
             ("node", bool(node), UNSCHEDULABLE_FOR_S, StartError(_without_node(node))),
             (

@@ -1,7 +1,7 @@
-"""What an installation has in a namespace: Secrets of sessions, Pods, and claims of kept homes.
+"""What an installation has in a namespace: Secrets of sessions and web filters, Pods, and claims of kept homes.
 
-Not among them: a session's Pod, which goes with its Secret; log-ins for images, which all Agents use; claims for
-folders that an administrator named, of which no row says whose they are.
+Not among them: a session's Pod and the parts of a filter, which go with their Secret; log-ins for images, which all
+Agents use; claims for folders that an administrator named, of which no row says whose they are.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class NamespaceThings:
     async def list(self) -> list[Thing]:
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
+        filters, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
         of_images, _ = await self._cluster.list(Pod, self._identity.selector("image"))
         claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
-        return [*_things(secrets, pods), *map(_thing, of_images), *_of_users(claims)]
+        return [*_things(secrets, pods), *map(_thing, filters), *map(_thing, of_images), *_of_users(claims)]
 
     async def remove(self, thing: Thing) -> None:
         await self._cluster.delete(KINDS[thing.kind], thing.name, thing.ref)

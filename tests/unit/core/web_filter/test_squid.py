@@ -11,7 +11,9 @@ from greenroom.agent.web_filter.configuration import PAGES, Place, configuration
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.web_filter.squid import PORT, Denial, Level, levels, parse_denial
 
-PLACE = Place(address="172.20.0.1", subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log")
+PLACE = Place(
+    listens=(f"172.20.0.1:{PORT}",), subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log", log="/f/log/denials.log"
+)
 
 
 def policy(**fields: Any) -> FilterPolicy:

@@ -1,0 +1,269 @@
+"""The web filters of an Agent's sessions: made, found and removed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Final, TypeVar
+
+import httpx2
+import msgspec
+import structlog
+from httpx2.websockets import HTTPXWSException
+from lightkube.resources.core_v1 import Pod, Secret, Service
+from lightkube.resources.networking_v1 import NetworkPolicy
+
+from greenroom.runtimes.contract import (
+    AGENT,
+    ContainerMissing,
+    FilterAccount,
+    FilterNetwork,
+    RuntimeUnavailable,
+    StartError,
+)
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.errors import reason_of
+from greenroom.runtimes.kubernetes.exec import Output, run_script
+from greenroom.runtimes.kubernetes.filter_manifest import (
+    FILES,
+    REREAD,
+    FilterImage,
+    FilterObjects,
+    digest,
+    is_of,
+    leaks,
+    packed,
+    put_behind,
+    same,
+)
+from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, PART, POLICY, Identity
+from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, encoded, labels_of, metadata, status
+from greenroom.runtimes.kubernetes.seen import ENDED, is_ready, is_up, run_of, waits_for
+from greenroom.runtimes.kubernetes.starting import TimeLimits, states
+
+log = structlog.get_logger(__name__)
+
+READY_WITHIN_S: Final = 60.0
+CALL_WITHIN_S: Final = 10.0
+LAST_LINES: Final = 8
+CRASHES: Final = "CrashLoopBackOff"
+FOLLOW_AGAIN_S: Final = 1.0
+ANY: Final = "all"
+"""Any address, as Squid writes it: which Pods reach it is the business of the network's policies."""
+
+Kind = TypeVar("Kind", Service, NetworkPolicy)
+
+
+class PodFilters:
+    """Of one Agent. Only a network that `open` made tight in this process counts as open."""
+
+    def __init__(self, cluster: Cluster, identity: Identity, image: str) -> None:
+        """`image`: empty = that of the Pod in which this process runs."""
+        self._cluster = cluster
+        self._identity = identity
+        self._image = FilterImage(name=image) if image else None
+        self._open: dict[str, FilterNetwork] = {}
+
+    # The network ----------------------------------------------------------------------------------------------------
+
+    async def open(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        self._open.pop(policy_id, None)
+        parts = self._of(policy_id)
+        await self._refuse_leaks(parts)
+        owner = await self._cluster.get(Secret, parts.name)
+        if owner is None:
+            owner = await self._cluster.create(parts.secret())
+        for policy in parts.policies(owner, account.name_servers):
+            await self._put(NetworkPolicy, policy)
+        service = await self._put(Service, parts.service(owner))
+        address = service.spec.clusterIP if service.spec is not None else None
+        if not address:
+            raise RuntimeUnavailable(f"The Service {parts.name} of a web filter has no address yet.")
+        if annotations_of(owner).get(ADDRESS) != address:
+            await self._cluster.patch(Secret, parts.name, {"metadata": {"annotations": {ADDRESS: address}}})
+        network = self._open[policy_id] = FilterNetwork(policy_id=policy_id, address=address, subnet=ANY)
+        return network
+
+    async def _refuse_leaks(self, parts: FilterObjects) -> None:
+        """Others may make policies later: they are looked for again and again."""
+        policies, _ = await self._cluster.list(NetworkPolicy)
+        labels = {**self._identity.of_session(""), POLICY: parts.policy_id}
+        if found := leaks(policies, labels):
+            raise StartError(
+                f"The NetworkPolicy {', '.join(sorted(found))} of the namespace {self._cluster.namespace} lets sessions"
+                f" under a web filter reach more than it: leave out Pods that have the label {POLICY} there."
+            )
+
+    async def _put(self, kind: type[Kind], wanted: Kind) -> Kind:
+        """Make it, or make it what it should be."""
+        name = metadata(wanted).name or ""
+        found = await self._cluster.get(kind, name)
+        if found is None:
+            return await self._cluster.create(wanted)
+        is_owned = metadata(found).ownerReferences == metadata(wanted).ownerReferences
+        spec = msgspec.to_builtins(wanted.spec)
+        if is_owned and same(msgspec.to_builtins(found.spec), spec):
+            return found
+        log.warning("a part of a web filter was changed and is put right", name=name, kind=kind.__name__)
+        about = {"ownerReferences": msgspec.to_builtins(metadata(wanted).ownerReferences)}
+        return await self._cluster.patch(kind, name, {"metadata": about, "spec": spec})
+
+    async def close(self, policy_id: str) -> bool:
+        sessions, _ = await self._cluster.list(Secret, self._of(policy_id).session_labels)
+        if sessions:
+            return False
+        self._open.pop(policy_id, None)
+        await self._remove(self._of(policy_id))
+        return True
+
+    async def _remove(self, parts: FilterObjects) -> None:
+        """What it leads to first, what it is found by last."""
+        for kind, name in (
+            (Pod, parts.name),
+            (Service, parts.name),
+            (NetworkPolicy, f"{parts.name}-squid"),
+            (NetworkPolicy, parts.name),
+            (Secret, parts.name),
+        ):
+            await self._cluster.delete(kind, name)
+
+    async def all(self) -> list[FilterNetwork]:
+        secrets, _ = await self._cluster.list(Secret, self._identity.of_agent("filter"))
+        policies = [labels_of(secret)[POLICY] for secret in secrets]
+        return [self._open.get(policy) or FilterNetwork(policy_id=policy, subnet=ANY) for policy in policies]
+
+    async def remove_all(self) -> None:
+        """Those of all Agents of the installation."""
+        self._open.clear()
+        secrets, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
+        for secret in secrets:
+            labels = labels_of(secret)
+            maker = Identity(installation_id=self._identity.installation_id, agent_id=labels[AGENT])
+            await self._remove(FilterObjects(identity=maker, policy_id=labels[POLICY]))
+
+    def _of(self, policy_id: str) -> FilterObjects:
+        return FilterObjects(identity=self._identity, policy_id=policy_id)
+
+    # Sessions -------------------------------------------------------------------------------------------------------
+
+    async def applied(self, policy_id: str | None, pod: Pod) -> Pod:
+        """A session's Pod, behind its filter if it has one.
+
+        Raises:
+            StartError: the policy's network is not open.
+        """
+        if policy_id is None:
+            return pod
+        return put_behind(pod, self._network(policy_id).address, await self._filter_image())
+
+    def require_open(self, secret: Secret) -> None:
+        """Raises StartError: the network of the session's policy is not open."""
+        if labels_of(secret).get(PART) == "session" and (policy_id := labels_of(secret).get(POLICY)):
+            self._network(policy_id)
+
+    def _network(self, policy_id: str) -> FilterNetwork:
+        network = self._open.get(policy_id)
+        if network is None:
+            raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
+        return network
+
+    # Squid ----------------------------------------------------------------------------------------------------------
+
+    async def run(self, policy_id: str, files: Mapping[str, str]) -> bool:
+        self._network(policy_id)
+        parts, applied = self._of(policy_id), digest(dict(files))
+        secret = await self._cluster.get(Secret, parts.name)
+        if secret is None:
+            raise RuntimeUnavailable("The Secret of the web filter went away; it is made again.")
+        content = packed(files)
+        if decoded(secret, FILES) != content:
+            secret = await self._cluster.patch(Secret, parts.name, {"data": {FILES: encoded(content)}})
+        wanted = parts.pod(secret, await self._filter_image(), applied)
+        pod = await self._cluster.get(Pod, parts.name)
+        if pod is not None and not _can_stay(pod, wanted):
+            await self._cluster.delete(Pod, parts.name, metadata(pod).uid, 0)
+            pod = None
+        served = pod is not None and is_ready(pod)
+        if pod is None:
+            await self._cluster.create(wanted)
+        pod = await self._serves(parts.name)
+        if annotations_of(pod).get(APPLIED) != applied:
+            await self._reread(parts.name, content, applied)
+        return not served
+
+    async def _serves(self, name: str) -> Pod:
+        """It, once it does.
+
+        Raises:
+            StartError: it does not.
+        """
+        limits, end = TimeLimits(), time.monotonic() + READY_WITHIN_S
+        async with aclosing(states(self._cluster, name)) as seen:
+            async for pod in seen:
+                if pod is None:
+                    raise ContainerMissing
+                if is_ready(pod):
+                    return pod
+                if (problem := limits.problem(pod, time.monotonic())) is not None:
+                    raise StartError(f"The web filter has no Pod that runs: {problem.message}")
+                if time.monotonic() > end or waits_for(pod)[0] == CRASHES:
+                    break
+        said = (await self._cluster.logs(name, LAST_LINES, CALL_WITHIN_S)).strip() or "it says nothing"
+        raise StartError(f"The web filter does not serve: {said}")
+
+    async def _reread(self, name: str, content: bytes, applied: str) -> None:
+        output = Output()
+        try:
+            exit_code = await run_script(
+                self._cluster, name, REREAD.format(len(content)), output, content,
+                container="squid", within_s=CALL_WITHIN_S,
+            )  # fmt: skip
+        except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
+            raise RuntimeUnavailable(f"The web filter could not be given its policy: {reason_of(error)}.") from error
+        if exit_code != 0:
+            raise StartError(f"The web filter could not be given its policy: {output.text.strip()[-300:]}.")
+        await self._cluster.patch(Pod, name, {"metadata": {"annotations": {APPLIED: applied}}})
+        log.info("the web filter reads its policy again", pod=name)
+
+    async def output(self, policy_id: str) -> AsyncGenerator[str]:
+        name = self._of(policy_id).name
+        pod, since = await self._cluster.get(Pod, name), None
+        run = run_of(pod) if pod is not None else None
+        while pod is not None and is_up(pod) and run_of(pod) == run:
+            async with aclosing(self._cluster.follow_logs(name, since)) as lines:
+                async for at, line in lines:
+                    since = at
+                    yield line
+            await asyncio.sleep(FOLLOW_AGAIN_S)
+            pod = await self._cluster.get(Pod, name)
+
+    # Its image ------------------------------------------------------------------------------------------------------
+
+    async def _filter_image(self) -> FilterImage:
+        if self._image is None:
+            self._image = await self._own_image()
+        return self._image
+
+    async def _own_image(self) -> FilterImage:
+        inside = "KUBERNETES_SERVICE_HOST" in os.environ
+        pod = await self._cluster.get(Pod, socket.gethostname()) if inside else None
+        if pod is None or pod.spec is None:
+            raise StartError(
+                "The image of the web filter is not known, because this Agent is no Pod of the namespace"
+                f" {self._cluster.namespace}: name one in GREENROOM_KUBE_FILTER_IMAGE, such as greenroom/agent:latest."
+            )
+        containers = {container.name: container.image for container in pod.spec.containers}
+        image = containers.get("agent") or next(iter(containers.values())) or ""
+        secrets = tuple(one.name for one in pod.spec.imagePullSecrets or [] if one.name)
+        return FilterImage(name=image, pull_secrets=secrets)
+
+
+def _can_stay(pod: Pod, wanted: Pod) -> bool:
+    """One that is no more, that waits after failing again and again, or that was made otherwise is replaced. It has no
+    state, so nothing is lost where it goes on unseen on a silent node."""
+    is_leaving = metadata(pod).deletionTimestamp is not None or status(pod).phase in ENDED
+    return not is_leaving and waits_for(pod)[0] != CRASHES and is_of(pod, wanted)
