@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/root
 import png  # type: ignore[import-not-found]  -- of the image
 from answers import BadRequestError, Request, body  # type: ignore[import-not-found]
 from cursor import Cursor, cursor_of  # type: ignore[import-not-found]
+from keymap import MOST_AT_ONCE, is_special, is_unused, parts  # type: ignore[import-not-found]
 from screen import View, Wish, wished  # type: ignore[import-not-found]
 from steps import StepError, checked, keysym_of  # type: ignore[import-not-found]
 
@@ -163,9 +164,32 @@ def test_characters_have_the_keys_that_names_of_keys_have(character: str):
     assert keysym_of(character) == keysym_of_character(character)
 
 
-@pytest.mark.parametrize(("character", "key"), [("\n", 0xFF0D), ("\t", 0xFF09), ("\x03", None), ("\x9b", None)])
+@pytest.mark.parametrize(("character", "key"), [("\n", 0xFF0D), ("\t", 0xFF09), ("\x1b", 0xFF1B)])
 def test_of_control_characters_those_with_a_key_are_typed(character: str, key: int | None):
     assert keysym_of(character) == key
+
+
+@given(st.lists(st.one_of(st.sampled_from([0x61, 0xFF0D]), st.integers(0x4E00, 0x4E80)), max_size=400))
+def test_a_text_is_cut_where_it_has_more_characters_than_keys(keysyms: list[int]):
+    cut = list(parts(keysyms))
+    assert [keysym for part in cut for keysym in part] == keysyms
+    assert all(len({keysym for keysym in part if is_special(keysym)}) <= MOST_AT_ONCE for part in cut)
+    needed = len({keysym for keysym in keysyms if is_special(keysym)})
+    assert len(cut) == 1 or needed > MOST_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("symbols", "unused"),
+    [
+        ((0x1008FF4A, 0), True),
+        ((0x1008FF26, 0), False),
+        ((0x61, 0x41), False),
+        ((0, 0), False),
+        ((0x1008FF4A, 0x61), False),
+    ],
+)
+def test_only_keys_that_a_session_can_do_without_are_given_to_characters(symbols: tuple[int, ...], unused: bool):
+    assert is_unused(symbols) == unused
 
 
 def read_body(head: str, *sent: bytes) -> bytes:

@@ -9,8 +9,19 @@
 """
 
 from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
-from greenroom.client.errors import Unreachable
-from greenroom.client.models import Change, Command, File, Folder, Lease, LeaseUrls, Listing, Output
+from greenroom.client.errors import ActionFailed, Unreachable
+from greenroom.client.models import (
+    Acted,
+    ActionResult,
+    Change,
+    Command,
+    File,
+    Folder,
+    Lease,
+    LeaseUrls,
+    Listing,
+    Output,
+)
 from greenroom.client.retries import Retries
 from greenroom.client.synchronous import Desk, Greenroom
 from greenroom.core.errors import (
@@ -32,6 +43,9 @@ from greenroom.core.errors import (
 )
 
 __all__ = [
+    "Acted",
+    "ActionFailed",
+    "ActionResult",
     "AsyncDesk",
     "AsyncGreenroom",
     "Busy",

@@ -12,6 +12,7 @@ from typing import Any, Self
 import httpx
 
 from greenroom.client import scripts
+from greenroom.client.asynchronous_hands import AsyncHands
 from greenroom.client.asynchronous_inside import AsyncInside
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
@@ -119,7 +120,7 @@ class AsyncGreenroom:
             return error
 
 
-class AsyncDesk(AsyncInside):
+class AsyncDesk(AsyncInside, AsyncHands):
     """A leased session; a context manager that releases it."""
 
     def __init__(self, greenroom: AsyncGreenroom, lease: Lease) -> None:

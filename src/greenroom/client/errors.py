@@ -23,6 +23,12 @@ class Unreachable(Unavailable):
     """The deployment does not answer."""
 
 
+class ActionFailed(Refused):
+    """The action was not done."""
+
+    code = "action-failed"
+
+
 def _kinds(kind: type[GreenroomError]) -> Iterator[type[GreenroomError]]:
     yield kind
     for below in kind.__subclasses__():

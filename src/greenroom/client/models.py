@@ -94,3 +94,22 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     ended_reason: str | None = None
     token: str = ""
     urls: LeaseUrls | None = None
+
+
+class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one action; `screenshot` is a PNG."""
+
+    action: str
+    done: bool
+    error: str | None = None
+    ms: float | None = None
+    coordinate: tuple[int, int] | None = None
+    text: str | None = None
+    screenshot: bytes | None = None
+
+
+class Acted(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a list of actions; `screenshot` is a PNG, where it was asked for."""
+
+    results: list[ActionResult]
+    screenshot: bytes | None = None

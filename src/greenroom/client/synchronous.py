@@ -15,6 +15,7 @@ from greenroom.client import scripts
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
+from greenroom.client.synchronous_hands import Hands
 from greenroom.client.synchronous_inside import Inside
 
 
@@ -119,7 +120,7 @@ class Greenroom:
             return error
 
 
-class Desk(Inside):
+class Desk(Inside, Hands):
     """A leased session; a context manager that releases it."""
 
     def __init__(self, greenroom: Greenroom, lease: Lease) -> None:

@@ -16,9 +16,15 @@ from greenroom.core.errors import Invalid
 from greenroom.db.lease.leases import Lease
 
 SLACK_S: Final = 20.0
-"""Besides what steps take: the wait for other requests of the same lease, addresses that are opened, the picture."""
+"""Besides what steps take: the wait for other requests of the same lease, and the picture."""
 TYPED_PER_S: Final = 10_000
 """Characters, at least."""
+FOREIGN_PER_S: Final = 240
+"""Those that are not ASCII: to each of them a key may have to be given first."""
+OPENED_S: Final = 10.0
+"""So long the session waits for the program that is given an address."""
+MOST_S: Final = 100.0
+"""Gateways wait 120 s for an answer."""
 TRIES: Final = 3
 _CHANGED: Final = 409
 
@@ -30,16 +36,21 @@ class Result(msgspec.Struct, kw_only=True):
     done: bool
     error: str | None = None
     ms: float | None = None
-    coordinate: tuple[int, int] | None = msgspec.field(default=None, name="pointer")
+    coordinate: tuple[int, int] | None = None
     text: str | None = None
     screenshot: str | None = None
 
 
 class Acted(msgspec.Struct, kw_only=True):
-    """What became of a list of actions."""
+    """What became of a list of actions; `screenshot` as above."""
 
     results: list[Result]
     screenshot: str | None = None
+
+
+class _Done(Acted, kw_only=True):
+    """The same as the session's page answers it; its screen is so now."""
+
     state: State
 
 
@@ -75,16 +86,15 @@ async def act(
     desk = await desks.of(lease)
     if needed:
         read = dialects.parse(await _located(desks, desk, actions, needed, display))
-    acted = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
-    for index, item in enumerate(actions):
-        if index == len(acted.results):
-            failed = f"actions[{index - 1}] failed" if index else "nothing was done"
-            acted.results.append(Result(done=False, error=f"not done, because {failed}."))
-        result = acted.results[index]
+    done = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
+    why = f"not done, because actions[{len(done.results) - 1}] failed."
+    rest = [Result(done=False, error=why) for _ in actions[len(done.results) :]]
+    acted = Acted(results=[*done.results, *rest], screenshot=done.screenshot)
+    for item, result in zip(actions, acted.results, strict=True):
         fields = cast("dict[str, Any]", item)
         result.action = str(fields.get("action") or fields.get("type"))
         if result.coordinate and display:
-            result.coordinate = shown_at(*result.coordinate, acted.state.size, display)
+            result.coordinate = shown_at(*result.coordinate, done.state.size, display)
     return acted
 
 
@@ -110,7 +120,7 @@ def _middle(place: tuple[int, int, int, int]) -> tuple[int, int]:
 
 async def _carried_out(
     desks: Desks, desk: Desk, actions: list[Action], *, screenshot: bool, display: Size | None
-) -> Acted:
+) -> _Done:
     """Plan for the screen as it was last seen, and again where it has changed."""
     state = desks.seen.get(desk.session_id)
     for attempt in range(TRIES):
@@ -128,12 +138,12 @@ async def _carried_out(
             "expected": state if attempt < TRIES - 1 else None,  # a user may be moving the pointer all the time
             "screenshot": _wish(display) if screenshot else None,
         }
-        timeout_s = SLACK_S + sum(map(_seconds, (step for one in planned for step in one)))
+        timeout_s = SLACK_S + _seconds_of(planned)
         answer = await desk.request("POST", "steps", json=body, timeout_s=timeout_s, accepted=frozenset({_CHANGED}))
         if answer.status_code != _CHANGED:
-            acted = msgspec.json.decode(answer.content, type=Acted)
-            desks.seen.put(desk.session_id, acted.state)
-            return acted
+            done = msgspec.json.decode(answer.content, type=_Done)
+            desks.seen.put(desk.session_id, done.state)
+            return done
         state = msgspec.json.decode(answer.content, type=_Changed).state
     raise AssertionError("the last attempt expects nothing")
 
@@ -146,12 +156,30 @@ def _wish(display: Size | None) -> dict[str, int]:
     return {} if display is None else {"width": display.width, "height": display.height}
 
 
+def _seconds_of(planned: list[list[steps.Step]]) -> float:
+    """How long all of it may take.
+
+    Raises:
+        Invalid: longer than can be waited for.
+    """
+    seconds = sum(_seconds(step) for one in planned for step in one)
+    if seconds > MOST_S:
+        raise Invalid(
+            f"actions: they may take {seconds:.0f} s; at most {MOST_S:.0f} s are taken at once. Send a long text in"
+            " parts, or by set_clipboard and a key."
+        )
+    return seconds
+
+
 def _seconds(step: steps.Step) -> float:
     match step:
         case steps.Wait(seconds):
             return seconds
         case steps.Type(text):
-            return len(text) / TYPED_PER_S
+            foreign = sum(not character.isascii() for character in text)
+            return len(text) / TYPED_PER_S + foreign / FOREIGN_PER_S
+        case steps.Open():
+            return OPENED_S
         case _:
             return 0
 

@@ -2,8 +2,7 @@
 
     GET  desk/state         {"width", "height", "pointer": [x, y], "held": buttons}
     POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
-                            → {"results": [{"done", "ms", "error", "pointer", "text", "screenshot"}, …], "screenshot", "state"}
-    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py
+                            → {"results": [{"done", "ms", "error", "coordinate", "text", "screenshot"}, …], "screenshot", "state"}
     GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
     desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py
 

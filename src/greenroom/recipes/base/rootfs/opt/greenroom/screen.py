@@ -20,7 +20,7 @@ CREATE_REGION, FETCH_REGION, GET_CURSOR_IMAGE = 5, 19, 4
 """Requests of DAMAGE and XFIXES."""
 FIRST_S = 0.03
 """So long after input the first thing drawn is waited for;"""
-QUIET_S = 0.015
+QUIET_S = 0.01
 """then until nothing is drawn for so long,"""
 MOST_S = 0.15
 """but no longer than this: there are programs that never cease to draw."""
@@ -83,12 +83,17 @@ class View:
 
     def picture(self, cursor: Cursor | None) -> bytes:
         """The PNG of it, with the pointer at its place."""
-        bands = [self._band(index) for index in range(len(self._raw))]
+        bands = [self._band(index) for index in range(len(self._bands))]
         if cursor:
             for index in cursor.bands(png.ROWS, len(bands)):
                 drawn = cursor.drawn(self._raw[index], self.wish.width, index * png.ROWS)
                 bands[index] = png.band(bytes(png.rgb_of(drawn)), self.wish.width)
         return png.whole(self.wish.width, self.wish.height, bands)
+
+    def make_ready(self) -> None:
+        """Compress what was read."""
+        for index in range(len(self._bands)):
+            self._band(index)
 
     def _band(self, index: int) -> png.Band:
         band = self._bands[index]
@@ -102,85 +107,101 @@ class Screen:
 
     def __init__(self) -> None:
         self._display: x11.Display | None = None
+        self._opening = asyncio.Lock()
         self._turn = asyncio.Lock()
         self._drawn = asyncio.Event()
         self._view: View | None = None
 
     async def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        display = await self._opened()
+        display = await self.display()
         answer = await display.ask(struct.pack("<BxHI", x11.GET_GEOMETRY, 2, display.root))
         width, height = struct.unpack_from("<HH", answer, 16)
         return width, height
 
     async def pointer(self) -> tuple[int, int, int]:
         """Where the pointer is, and which buttons are held, as RFB has them."""
-        display = await self._opened()
+        display = await self.display()
         answer = await display.ask(struct.pack("<BxHI", x11.QUERY_POINTER, 2, display.root))
         x, y, mask = struct.unpack_from("<hh4xH", answer, 16)
         return x, y, mask >> 8 & 0x1F
 
-    async def picture(self, region: Region | None, width: int | None, height: int | None, *, cursor: bool) -> bytes:
-        """The screen, or a part of it, as PNG of this size.
+    async def picture(
+        self, region: Region | None, width: int | None, height: int | None, *, cursor: bool, settles: bool = False
+    ) -> bytes:
+        """The screen, or a part of it, as PNG of this size; `settles`: once programs have drawn what came of input.
 
         Raises:
             ValueError: the region is not on the screen; the sentence says so.
         """
         async with self._turn:
-            display = await self._opened()
-            screen = await self.size()
-            wish = wished(region, width, height, screen)
+            display = await self.display()
+            wish = wished(region, width, height, await self.size())
             view = self._view if self._view and self._view.wish == wish else View(wish)
-            if region is None and view is not self._view:
+            if region is None:
                 self._view = view
-            await self._take_damage()
-            await self._read(display, view)
+            await self._update(display, view, settles=settles)
             drawn = await self._cursor(display, wish) if cursor else None
             return await asyncio.to_thread(view.picture, drawn)
 
     async def watch(self) -> None:
         """From now on count what is drawn as what comes of input."""
         async with self._turn:
-            await self._opened()
             await self._take_damage()
 
-    async def settle(self) -> None:
-        """Wait until programs have drawn what came of input."""
-        async with self._turn:
-            loop = asyncio.get_running_loop()
-            end_s, wait_s = loop.time() + MOST_S, FIRST_S
-            while (left_s := end_s - loop.time()) > 0:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(wait_s, left_s)):
-                        await self._drawn.wait()
-                if not self._drawn.is_set():
-                    return
-                await self._take_damage()
-                wait_s = QUIET_S
+    async def _update(self, display: x11.Display, view: View, *, settles: bool) -> None:
+        """Bring a picture up to date, until nothing more is drawn: rows are made ready while that is waited for."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + (MOST_S if settles else 0)
+        quiet_s = loop.time() + FIRST_S
+        while True:
+            if await self._take_damage():
+                quiet_s = loop.time() + QUIET_S
+            await self._read(display, view)
+            await asyncio.to_thread(view.make_ready)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(quiet_s, end_s)):
+                    await self._drawn.wait()
+            if not self._drawn.is_set() or loop.time() >= end_s:
+                return
 
-    async def _opened(self) -> x11.Display:
-        if self._display is None or not self._display.is_open:
-            display = await x11.connect()
-            fixes, _ = await display.extension(x11.FIXES, x11.FIXES_VERSION)
-            damage, first_event = await display.extension(x11.DAMAGE, x11.DAMAGE_VERSION)
-            self._render, _ = await display.extension(x11.RENDER, x11.RENDER_VERSION)
-            self._fixes, self._damage = fixes, damage
-            self._all, self._parts = display.new_id(), display.new_id()
-            display.on_event(first_event, lambda _: self._drawn.set())
-            display.send(struct.pack("<BBHIIBxxx", damage, CREATE_DAMAGE, 4, self._all, display.root, NON_EMPTY))
-            display.send(struct.pack("<BBHI", fixes, CREATE_REGION, 2, self._parts))
-            self._display, self._view = display, None
-        return self._display
+    async def display(self) -> x11.Display:
+        """The connection, made where there is none.
 
-    async def _take_damage(self) -> None:
-        """What was drawn since the last time makes bands of the last picture out of date."""
-        display = await self._opened()
+        Raises:
+            OSError: there is no X server.
+        """
+        async with self._opening:
+            if self._display is None or not self._display.is_open:
+                display = await x11.connect()
+                try:
+                    await self._prepare(display)
+                except BaseException:
+                    await display.close()
+                    raise
+                self._display, self._view = display, None
+            return self._display
+
+    async def _prepare(self, display: x11.Display) -> None:
+        """Have it collect where something is drawn."""
+        self._fixes, _ = await display.extension(x11.FIXES, x11.FIXES_VERSION)
+        self._damage, first_event = await display.extension(x11.DAMAGE, x11.DAMAGE_VERSION)
+        self._render, _ = await display.extension(x11.RENDER, x11.RENDER_VERSION)
+        self._all, self._parts = display.new_id(), display.new_id()
+        display.on_event(first_event, lambda _: self._drawn.set())
+        display.send(struct.pack("<BBHIIBxxx", self._damage, CREATE_DAMAGE, 4, self._all, display.root, NON_EMPTY))
+        display.send(struct.pack("<BBHI", self._fixes, CREATE_REGION, 2, self._parts))
+
+    async def _take_damage(self) -> bool:
+        """What was drawn since the last time makes bands of the last picture out of date; False = nothing was."""
+        display = await self.display()
         self._drawn.clear()
         display.send(struct.pack("<BBHIII", self._damage, SUBTRACT, 4, self._all, 0, self._parts))
         answer = await display.ask(struct.pack("<BBHI", self._fixes, FETCH_REGION, 2, self._parts))
-        if self._view:
-            for _, top, _, height in struct.iter_unpack("<hhHH", answer[x11.MESSAGE_BYTES :]):
+        for _, top, _, height in struct.iter_unpack("<hhHH", answer[x11.MESSAGE_BYTES :]):
+            if self._view:
                 self._view.damaged(top, top + height)
+        return len(answer) > x11.MESSAGE_BYTES
 
     async def _read(self, display: x11.Display, view: View) -> None:
         """Bring a picture up to date."""
@@ -207,7 +228,7 @@ def wished(region: Region | None, width: int | None, height: int | None, screen:
     """
     left, top, right, bottom = region or (0, 0, *screen)
     if not (0 <= left < right <= screen[0] and 0 <= top < bottom <= screen[1]):
-        raise ValueError(f"region: {[left, top, right, bottom]} is not on the screen of {screen[0]} x {screen[1]}.")
+        raise ValueError(f"region: {[left, top, right, bottom]} is not on the screen of {screen[0]} x {screen[1]}")
     across, down = right - left, bottom - top
     if width and not height:
         height = max(1, round(down * width / across))

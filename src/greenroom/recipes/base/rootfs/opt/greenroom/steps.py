@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import clipboard
+from keymap import Keymap, parts
 from rfb import Input
 from screen import MOST_S, Screen
 
@@ -37,7 +38,7 @@ UNICODE = 0x01000000
 TYPED_AT_ONCE = 32
 """Characters, after which the X server is waited for."""
 OPEN = "/opt/greenroom/open"
-OPENED_WITHIN_S = 6.0
+OPENED_WITHIN_S = 10.0
 """A program that takes longer than that over an address has it: it is the browser itself."""
 TEXT = "UTF8_STRING"
 
@@ -66,13 +67,17 @@ def checked(step: Any) -> Step:
     return step
 
 
-def keysym_of(character: str) -> int | None:
-    """The key that writes a character: Latin-1 is its own, the rest of Unicode has a range; None = there is none."""
+def keysym_of(character: str) -> int:
+    """The key that writes a character: Latin-1 is its own, the rest of Unicode has a range.
+
+    Raises:
+        StepError: there is none.
+    """
     code = ord(character)
     if character in KEYSYMS:
         return KEYSYMS[character]
     if code < 0x20 or 0x7F <= code < 0xA0:
-        return None
+        raise StepError(f"the text has the control character U+{code:04X}, which no key writes")
     return code if code <= 0xFF else UNICODE + code
 
 
@@ -82,6 +87,7 @@ class Hands:
     def __init__(self, screen: Screen, keyboard: Input) -> None:
         self._screen = screen
         self._input = keyboard
+        self._keymap = Keymap()
         self._moved_at: float | None = None
 
     async def act(self, steps: list[Step]) -> Result:
@@ -93,7 +99,7 @@ class Hands:
             for step in steps:
                 result |= await self._do(step)
         except StepError as error:
-            result = {"done": False, "error": str(error)}
+            result = {"done": False, "error": f"{error}."}
             await self.let_go(buttons, keys)
         return result | {"ms": round((time.monotonic() - begun) * 1000, 1)}
 
@@ -113,16 +119,15 @@ class Hands:
         Raises:
             StepError: the region is not on the screen.
         """
-        if self._moved_at is not None:
-            moved_at, self._moved_at = self._moved_at, None
+        moved_at, self._moved_at = self._moved_at, None
+        if moved_at is not None:
             await self._input.done()
-            if time.monotonic() - moved_at < MOST_S:
-                await self._screen.settle()
         if region is not None and not (len(region) == 4 and all(isinstance(number, int) for number in region)):
             raise StepError("region: it is [x1, y1, x2, y2]")
         where = (region[0], region[1], region[2], region[3]) if region else None
         try:
-            return await self._screen.picture(where, width, height, cursor=cursor)
+            settles = moved_at is not None and time.monotonic() - moved_at < MOST_S
+            return await self._screen.picture(where, width, height, cursor=cursor, settles=settles)
         except ValueError as error:
             raise StepError(str(error)) from error
 
@@ -135,6 +140,8 @@ class Hands:
             case {"step": "pointer", "buttons": buttons}:
                 await self._point(buttons, step.get("x"), step.get("y"))
             case {"step": "key", "keysym": keysym, "down": down}:
+                if down:
+                    await self._keymap.provide(await self._screen.display(), [keysym])
                 self._input.key(keysym, down=down)
             case {"step": "type", "text": text}:
                 await self._type(text)
@@ -153,7 +160,7 @@ class Hands:
             case {"step": "cursor_position"}:
                 await self._input.done()
                 x, y, _ = await self._screen.pointer()
-                return {"pointer": [x, y]}
+                return {"coordinate": [x, y]}
             case _:
                 return {"text": await self._paste()}
         return {}
@@ -164,15 +171,14 @@ class Hands:
         self._input.point(buttons, x, y)
 
     async def _type(self, text: str) -> None:
-        keysyms = [keysym_of(character) for character in text.replace("\r\n", "\n").replace("\r", "\n")]
-        if None in keysyms:
-            raise StepError("the text has control characters, which no key writes")
-        for at in range(0, len(keysyms), TYPED_AT_ONCE):
-            for keysym in keysyms[at : at + TYPED_AT_ONCE]:
-                if keysym is not None:
+        display = await self._screen.display()
+        for part in parts([keysym_of(character) for character in text.replace("\r\n", "\n").replace("\r", "\n")]):
+            await self._keymap.provide(display, part)
+            for at in range(0, len(part), TYPED_AT_ONCE):
+                for keysym in part[at : at + TYPED_AT_ONCE]:
                     self._input.key(keysym, down=True)
                     self._input.key(keysym, down=False)
-            await self._input.done()
+                await self._input.done()
             self._moved_at = time.monotonic()
 
     async def _focus(self, ref: str) -> None:

@@ -1,0 +1,91 @@
+"""The screen of a leased session, for programs without asyncio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from greenroom.client import hands
+from greenroom.client.hands import Action, Button, Direction
+from greenroom.client.models import Acted, ActionResult
+
+if TYPE_CHECKING:
+    from greenroom.client.synchronous import Greenroom
+
+
+class Hands:
+    """Pointer, keys and screen of one session. Every method raises `GreenroomError` where the server refuses it
+    (`Invalid`: outside the screen, …), and `ActionFailed` where it could not be done.
+    """
+
+    _greenroom: Greenroom
+    _lease_id: str
+
+    def act(self, *actions: Action, screenshot: bool = False, display: tuple[int, int] | None = None) -> Acted:
+        """Do these actions, as docs/reference/actions.md has them, until one fails; `display` is the size in which
+        the program sees the screen.
+        """
+        retries = self._greenroom.retries
+        script = hands.acted(self._lease_id, actions, screenshot=screenshot, display=display, retries=retries)
+        return self._greenroom.run(script)
+
+    def screenshot(
+        self,
+        region: tuple[int, int, int, int] | None = None,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        cursor: bool = True,
+    ) -> bytes:
+        """The screen, or the part between two corners, as PNG."""
+        retries = self._greenroom.retries
+        script = hands.picture(
+            self._lease_id, region=region, width=width, height=height, cursor=cursor, retries=retries
+        )
+        return self._greenroom.run(script)
+
+    def click(
+        self,
+        x: int | None = None,
+        y: int | None = None,
+        *,
+        button: Button = "left",
+        times: int = 1,
+        keys: str | None = None,
+    ) -> None:
+        """Click at x, y or where the pointer is, with keys such as `ctrl` held."""
+        self._do(hands.click(x, y, button, times, keys))
+
+    def move(self, x: int, y: int) -> None:
+        """Bring the pointer there."""
+        self._do({"action": "mouse_move", "coordinate": [x, y]})
+
+    def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
+        """Drag with the left button."""
+        self._do(hands.drag(start, end, keys))
+
+    def scroll(self, direction: Direction, notches: int = 3, x: int | None = None, y: int | None = None) -> None:
+        """Turn the wheel, at x, y or where the pointer is."""
+        self._do(hands.scroll(direction, notches, x, y))
+
+    def type(self, text: str) -> None:
+        """Type text, any of Unicode."""
+        self._do({"action": "type", "text": text})
+
+    def key(self, keys: str, *, seconds: float = 0) -> None:
+        """Press keys: `Return`, `ctrl+s`, `ctrl+a Delete`; with `seconds` hold them so long."""
+        self._do(hands.key(keys, seconds))
+
+    def open(self, url: str) -> None:
+        """Open a web address."""
+        self._do({"action": "open_address", "url": url})
+
+    def copy(self, text: str) -> None:
+        """Put text on the clipboard."""
+        self._do({"action": "set_clipboard", "text": text})
+
+    def clipboard(self) -> str:
+        """The text on the clipboard."""
+        return self._do({"action": "get_clipboard"}).text or ""
+
+    def _do(self, action: Action) -> ActionResult:
+        return self._greenroom.run(hands.done(self._lease_id, action, self._greenroom.retries))
