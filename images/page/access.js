@@ -5,6 +5,8 @@ const badge = document.getElementById('watching');
 
 /** They may only watch. */
 export let watches = false;
+/** A program has leased the session: its screen has the size that the program knows, and one of all controls it at a time. */
+export let leased = false;
 
 /** Read it anew: it may have changed while the stream was away. */
 export async function readAccess() {
@@ -12,6 +14,7 @@ export async function readAccess() {
     const answer = await fetch('./', { method: 'HEAD', cache: 'no-store', redirect: 'manual' });
     if (!answer.ok) return;
     watches = answer.headers.get('X-Greenroom-View-Only') === '1';
+    leased = answer.headers.get('X-Greenroom-Leased') === '1';
   } catch {
     return; // the stream will not open either
   }

@@ -1,5 +1,5 @@
 // The stream: connects, keeps connected, and measures. Other modules read `rfb` and listen to `connection`.
-import { readAccess, watches } from './access.js';
+import { leased, readAccess, watches } from './access.js';
 import { onMessage, tellParent } from './parent.js';
 import { Screen } from './screen.js';
 import { settled } from './settle.js';
@@ -65,12 +65,12 @@ function connect() {
   connection.dispatchEvent(new Event('connecting'));
   const connected = rfb;
   const known = readAccess().then(() => {
-    connected.viewOnly = watches;
-    connected.resizeSession = !watches;
+    connected.viewOnly = watches || leased; // until it is known who has control (control.js)
+    connected.resizeSession = !watches && !leased;
   });
   rfb.addEventListener('connect', async () => {
     await known;
-    if (!watches) await settled(screen);
+    if (!watches && !leased) await settled(screen);
     if (connected !== rfb) return; // the connection was lost meanwhile
     attempt = 0;
     setState('connected');

@@ -1,4 +1,4 @@
-// What the session reports by itself: something was copied, or printed.
+// What the session reports by itself: something was copied, or printed, or control changed hands.
 import { connection } from './connection.js';
 import { say } from './toast.js';
 import { addressOf } from './transfer.js';
@@ -10,7 +10,7 @@ let source = null;
 connection.addEventListener('connected', () => {
   if (source !== null && source.readyState !== EventSource.CLOSED) return;
   source = new EventSource('events');
-  for (const name of ['clipboard', 'printed']) {
+  for (const name of ['clipboard', 'printed', 'control']) {
     source.addEventListener(name, ({ data }) => events.dispatchEvent(new CustomEvent(name, { detail: JSON.parse(data) })));
   }
 });

@@ -1,6 +1,6 @@
 // A second screen: another window shows what lies to the right of this one's part of the desktop. It has no connection of
 // its own: picture, pointer and keys pass between the two windows, so that what this viewer may do holds for both.
-import { watches } from './access.js';
+import { leased, watches } from './access.js';
 import { connection, rfb } from './connection.js';
 import { pass, press, type } from './keyboard.js';
 import { onMessage, tellParent } from './parent.js';
@@ -61,11 +61,11 @@ connection.addEventListener('connecting', () => {
   pointer.observe(screen.querySelector('canvas'), { attributeFilter: ['style'] });
   if (beside !== null) rfb.extend(beside);
 });
-connection.addEventListener('connected', () => { if (watches) close(); });
+connection.addEventListener('connected', () => { if (watches || leased) close(); });
 connection.addEventListener('state', ({ detail }) => tellState(detail));
 window.addEventListener('pagehide', close);
 onMessage('hello', tellScreens);
 onMessage('screen', ({ port: given }) => {
-  if (given instanceof MessagePort && !watches) open(given);
+  if (given instanceof MessagePort && !watches && !leased) open(given);
   else close();
 });

@@ -2,6 +2,7 @@
 // embeds it. The messages are described in docs/reference/session-page.md.
 import './clipboard.js';
 import { start } from './connection.js';
+import './control.js';
 import './files.js';
 import './keyboard.js';
 import './microphone.js';

@@ -62,6 +62,8 @@ async def test_the_container_gets_its_credential_and_no_forged_header(world: Wor
         "X-Greenroom-User": "root",
         "X-Greenroom-Idle-Disconnect-S": "999",
         "X-Greenroom-Max-Upload-Mb": "999",
+        "X-Greenroom-Program": "1",
+        "X-Greenroom-Viewer": "program",
     }
     reply = await world.client().get(f"{world.stream}{world.path()}a%2Fb%20c?q=%0d", headers=made_up)
     echoed = reply.json()

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace as replace_fields
 from starlette.applications import Starlette
 from tests.support.played_pages import Pages
 
@@ -62,6 +63,7 @@ class Api:
     epoch: int = 1
     shows: str = ""
     path: str = ""
+    leased: bool = False
     asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
     guests: dict[str, tuple[str, AnyAccess]] = field(default_factory=dict[str, tuple[str, AnyAccess]])
     """Token → viewer id, what they may do."""
@@ -79,14 +81,13 @@ class Api:
         await asyncio.sleep(0)
         if self.away:
             raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: timeout")
+        allowed = StreamVerdict(allow=True, user_id="u", epoch=self.epoch, leased=self.leased)
         if question.token in self.guests:
             viewer_id, access = self.guests[question.token]
-            return StreamVerdict(allow=True, user_id="u", epoch=self.epoch, viewer_id=viewer_id, access=access)
+            return replace_fields(allowed, viewer_id=viewer_id, access=access)
         if question.token != "good" or question.username not in ("", "ann"):
             return StreamVerdict(allow=False, reason="The token does not open this session.")
-        return StreamVerdict(
-            allow=True, user_id="u", epoch=self.epoch, viewer_ttl_s=600.0, session_id=self.shows, path=self.path
-        )
+        return replace_fields(allowed, session_id=self.shows, path=self.path)
 
 
 class Cuts(StreamTerminator):

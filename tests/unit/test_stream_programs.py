@@ -40,6 +40,18 @@ async def test_a_program_is_no_viewer(agent: Agent, way: dict[str, Any]):
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
+async def test_the_page_of_a_leased_session_learns_who_it_is_and_of_another_no_one(agent: Agent):
+    user: dict[str, Any] = {"uri": PATH, "cookie": "greenroom_viewer=good"}
+    assert (await agent.ask(**user)).headers["X-Greenroom-Viewer"] == ""
+    assert (await agent.ask(**WAYS[0])).headers["X-Greenroom-Viewer"] == "program"
+    agent.api.leased = True
+    agent.api.guests["guest"] = ("v1", "control")
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=2, guests={"v1": "control"}))
+    agent.api.epoch = 2
+    assert (await agent.ask(**user)).headers["X-Greenroom-Viewer"] == "user"
+    assert (await agent.ask(PATH, cookie="greenroom_viewer=guest")).headers["X-Greenroom-Viewer"] == "v1"
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("websocket", [False, True])
 async def test_a_page_of_another_origin_gets_nowhere_with_a_token(agent: Agent, way: dict[str, Any], websocket: bool):

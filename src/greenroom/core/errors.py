@@ -14,6 +14,7 @@ GreenroomError
 │   ├── HomeInUse                         home-in-use
 │   ├── SessionLimit                      session-limit
 │   ├── WrongState                        wrong-state
+│   ├── Held                              held
 │   ├── NoScreenshot                      no-screenshot
 │   ├── Interrupted                       interrupted
 │   └── IdentityConflict                  identity-conflict
@@ -170,6 +171,12 @@ class WrongState(Refused):
     """The session is not in a state in which this can be done."""
 
     code = "wrong-state"
+
+
+class Held(Refused):
+    """A person has control of this desktop; wait until they hand it back."""
+
+    code = "held"
 
 
 class NoScreenshot(Refused):

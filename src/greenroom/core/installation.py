@@ -36,6 +36,7 @@ class Installation:
     auto_agent: bool = False
     default_cpu_allocation_method: str = "Shares"
     allow_silent_assist: bool = False
+    control_away_s: int = 60
     catalogues_on_this_host: bool = False
     machines_on_this_host: bool = False
     webhook_hosts: str = ""
@@ -100,6 +101,12 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "allow_silent_assist",
             "Administrators with `sessions_assist_silent` may join a session without its user seeing it, where the law"
             " allows that; each time is a row of the log",
+        ),
+        _setting(
+            "control_away_s",
+            "s",
+            10,
+            "A leased desktop goes back to its program when the person who took it over has been away for so long",
         ),
         _switch(
             "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"

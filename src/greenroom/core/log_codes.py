@@ -126,6 +126,8 @@ class LogCode(StrEnum):
     )
     SHARE_ENDED = "share-ended", INFO, "a session is not shared with them any more, and why", SECURITY
     CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all others in a session may only watch from now on", SECURITY
+    CONTROL_TAKEN_OVER = "control-taken-over", INFO, "a person took a leased desktop over, and from which one", SECURITY
+    CONTROL_HANDED_BACK = "control-handed-back", INFO, "a leased desktop is its program's again, and why", SECURITY
     VIEWER_JOINED = "viewer-joined", INFO, "someone joined a shared session: who, by which share, from where", SECURITY
     VIEWER_LEFT = "viewer-left", INFO, "someone left a shared session, or was put out of it", SECURITY
     SESSION_ASSISTED = (

@@ -6,7 +6,8 @@
 
 Both listen on loopback. What a web page in this browser sends to DevTools they refuse by its Origin; here no Origin is passed
 on, because the gateway has let a program in. Chromedriver would obey pages of local servers, so it has a port that browsers
-connect to for no page. Messages are not looked into.
+connect to for no page. While a person has control (control.py), what acts is refused (fence.py; of WebDriver all but GET and
+the end of a session).
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from answers import BadRequestError, Request, reply
+from control import Control
+from fence import Fenced
 from program import carry_both
 
 FOLDERS = ("cdp", "webdriver")
@@ -41,7 +44,8 @@ NO_BROWSER = "The browser of this session does not run at the moment; try again.
 class Browser:
     """The browser of this session, and chromedriver once a program wants it."""
 
-    def __init__(self) -> None:
+    def __init__(self, control: Control) -> None:
+        self.control = control
         self.starting = asyncio.Lock()
         self.driver: asyncio.subprocess.Process | None = None
 
@@ -52,10 +56,12 @@ class Browser:
         try:
             if request.headers.get("x-greenroom-program") != "1":
                 refuse(writer, "403 Forbidden", REFUSED)
+            elif self.control.viewer and not is_upgrade and changes(request):
+                refuse(writer, "409 Conflict", f"held: {self.control.refusal()}")
             elif request.parts[0] == "webdriver":
                 await self.drive(request, below, reader, writer)
             elif is_upgrade:
-                await hand_on(request, devtools(), below or await own_websocket(), reader, writer)
+                await self.connect(request, devtools(), below or await own_websocket(), reader, writer)
             else:
                 await ask_devtools(request, below, writer)
         except FileNotFoundError:
@@ -72,8 +78,17 @@ class Browser:
                 await self.start_driver()
         if request.method == "POST" and below.rstrip("/") == "session":
             await self.begin_session(request, reader, writer)
+        elif "upgrade" in request.headers:
+            await self.connect(request, DRIVER_PORT, below, reader, writer)
         else:
             await hand_on(request, DRIVER_PORT, below, reader, writer)
+
+    async def connect(
+        self, request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Carry a websocket to a port."""
+        fenced = Fenced(self.control, reader, writer, is_bidi=port == DRIVER_PORT)
+        await fenced.carry(head_for(request, port, below), await asyncio.open_connection(HOST, port))
 
     async def start_driver(self) -> None:
         """Raises OSError: the image has no chromedriver, or it does not start."""
@@ -109,6 +124,14 @@ class Browser:
         status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
         here = own_address(request, "webdriver").encode()
         return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", here, body))
+
+
+def changes(request: Request) -> bool:
+    """Whether a request does more than look. (GET json/activate and json/close change tabs.)"""
+    if request.parts[0] == "webdriver":
+        ends_session = request.method == "DELETE" and len(request.parts) == len(("webdriver", "session", "ID"))
+        return request.method != "GET" and not ends_session
+    return request.method != "GET" or request.parts[2:3] in (["new"], ["activate"], ["close"])
 
 
 def attached(wanted: dict[str, dict[str, object]], address: str) -> dict[str, object]:
@@ -189,8 +212,13 @@ async def hand_on(
 ) -> None:
     """Hand a request on to a port, with all that follows on its connection, until one side ends."""
     upstream = await asyncio.open_connection(HOST, port)
+    await carry_both(head_for(request, port, below), request, reader, writer, upstream)
+
+
+def head_for(request: Request, port: int, below: str) -> list[str]:
+    """The lines of a request that is handed on."""
     kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in DROPPED]
-    await carry_both([f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept], request, reader, writer, upstream)
+    return [f"{request.method} /{below} HTTP/1.1", f"Host: {HOST}:{port}", *kept]
 
 
 def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:

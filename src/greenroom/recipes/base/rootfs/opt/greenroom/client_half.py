@@ -15,8 +15,8 @@ OLD_VERSION = b"RFB 003.003\n"
 
 FIXED_BYTES = {0: 20, 3: 10, 4: 8, 5: 6, 150: 10, 250: 4}
 """Message type → length: pixel format, picture wanted, key, pointer, continuous updates, xvp."""
-ENCODINGS, POINTER, KASM_CLIPBOARD, KASM_MOTION = 2, 5, 180, 188
-WHOLE = (ENCODINGS, POINTER)
+ENCODINGS, KEY, POINTER, KASM_CLIPBOARD, KASM_MOTION, SCAN_CODE = 2, 4, 5, 180, 188, 255
+WHOLE = (ENCODINGS, KEY, POINTER, SCAN_CODE)
 """Messages that come out in one piece; the longest is 256 KiB."""
 
 KASM_VIDEO_QUALITY = frozenset(range(-1023, -1013))

@@ -4,10 +4,11 @@
     POST desk/steps         {"actions": [[step, …], …], "expected": state, "screenshot": {"width", "height", "cursor"}}
                             → {"results": [{"done", "ms", "error", "coordinate", "text", "screenshot"}, …], "screenshot", "state"}
     GET  desk/screenshot    PNG; ?region=x1,y1,x2,y2 &width= &height= &cursor=0
-    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py
+    desk/exec, desk/files, desk/tree: desk_exec.py, desk_files.py, desk_tree.py; desk/control: who controls the session (control.py)
 
 With `expected` nothing is done where the screen is another: 409 with `state`. Of two requests the second waits for the first. A
-program that goes away has held nothing: what its request pressed is let go of.
+program that goes away has held nothing: what its request pressed is let go of. While a person has control steps are 423; when they
+take over, those under way end, and all that programs hold is let go of.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from answers import BadRequestError, Request, body, reply
+from control import HELD_STATUS, Control
 from rfb import Input
 from screen import Screen
 from steps import Hands, Result, Step, StepError, checked
@@ -48,14 +50,18 @@ def later(module: str) -> Answer:
 class Desk:
     """The one desk of a session."""
 
-    def __init__(self, rfb_socket: str) -> None:
+    def __init__(self, rfb_socket: str, control: Control) -> None:
+        self.control = control
         self.screen = Screen()
         self.input = Input(rfb_socket)
         self.hands = Hands(self.screen, self.input)
         self._turn = asyncio.Lock()
         self._waiting = 0
+        self._work: set[asyncio.Task[Any]] = set()
         self.folders: dict[str, Answer] = {"state": self._state, "steps": self._steps, "screenshot": self._screenshot}
         self.folders |= {name: later(f"desk_{name}") for name in LATER}
+        self.folders["control"] = control.answer
+        control.on_change(self._controlled)
 
     async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer a request below desk/; its connection cannot be used for another one."""
@@ -102,7 +108,11 @@ class Desk:
             raise StepError('this is no JSON of steps, {"actions": [[{"step": …}, …], …]}') from error
         if self._waiting >= MAX_WAITING:
             return refuse(writer, "429 Too Many Requests", "Too many requests for this desk wait; send one at a time.")
+        if self.control.viewer:
+            return refuse(writer, HELD_STATUS, self.control.refusal())
         work = asyncio.create_task(self._do(actions, look, wanted.get("expected")))
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
         gone = asyncio.create_task(reader.read(1))
         try:
             await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,10 +120,26 @@ class Desk:
             for task in (gone, work):
                 task.cancel()
             await asyncio.gather(gone, work, return_exceptions=True)
+        if work.cancelled() and self.control.viewer:
+            return refuse(writer, HELD_STATUS, f"{self.control.refusal()} Part of this may have been done before.")
         if work.cancelled():
             raise BadRequestError("the program went away")
         status, said = work.result()
         return say(writer, status, said)
+
+    def _controlled(self) -> None:
+        if not self.control.viewer:
+            return
+        for work in self._work:
+            work.cancel()
+        letting_go = asyncio.create_task(self._let_go_of_all(), name="program's keys")
+        self._work.add(letting_go)
+        letting_go.add_done_callback(self._work.discard)
+
+    async def _let_go_of_all(self) -> None:
+        async with self._turn:
+            with contextlib.suppress(OSError):
+                await self.hands.let_go(0, set())
 
     async def _do(
         self, actions: list[list[Step]], look: Step | None, expected: dict[str, Any] | None

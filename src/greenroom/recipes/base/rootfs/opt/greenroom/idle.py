@@ -2,7 +2,8 @@
 
 Asking for pictures and answering fences is no input; keys, pointer and clipboard are. After a message of a kind that is
 not known everything counts as input, so that no user is ever disconnected by mistake. Of KasmVNC's client, pointer events
-become standard ones and its own messages end here: the X server would end the connection over them.
+become standard ones and its own messages end here: the X server would end the connection over them. Who may not type now,
+because someone else has control (control.py), is not disconnected for it.
 """
 
 import struct
@@ -16,12 +17,15 @@ from client_half import (
     KASM_MOTION,
     KASM_POINTER_BYTES,
     KASM_VARIABLE_BYTES,
+    KEY,
     POINTER,
+    SCAN_CODE,
     UNKNOWN,
     ClientHalf,
 )
+from control import Gate
 
-INPUT = (4, POINTER, 6, 255, KASM_CLIPBOARD, KASM_MOTION, UNKNOWN)
+INPUT = (KEY, POINTER, 6, SCAN_CODE, KASM_CLIPBOARD, KASM_MOTION, UNKNOWN)
 """Key, pointer, clipboard, key with its scan code."""
 WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 8, 16, 32, 64
 
@@ -29,14 +33,17 @@ WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 8, 16, 32, 64
 class Idle:
     """One viewer, from the start of their connection."""
 
-    def __init__(self, on_input: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_input: Callable[[], None] = lambda: None, gate: Gate | None = None) -> None:
         self._on_input = on_input
+        self._gate = gate
         self._sent = ClientHalf()
         self._last_input = time.monotonic()
 
     @property
     def for_s(self) -> float:
-        """How long they have given no input."""
+        """How long they have given no input, while they may."""
+        if self._gate and self._gate.watches:
+            self._last_input = time.monotonic()
         return time.monotonic() - self._last_input
 
     def sent(self, data: bytes) -> bytes:
@@ -51,10 +58,11 @@ class Idle:
             if piece.kind == UNKNOWN or (piece.begins and piece.kind in INPUT):
                 self._last_input = time.monotonic()
                 self._on_input()
-            if piece.kind == POINTER and len(piece.data) == KASM_POINTER_BYTES:
-                passed += standard_pointer(piece.data)
-            elif piece.kind not in KASM_BYTES and piece.kind not in KASM_VARIABLE_BYTES:
-                passed += piece.data
+            if piece.kind in KASM_BYTES or piece.kind in KASM_VARIABLE_BYTES:
+                continue
+            is_kasm = piece.kind == POINTER and len(piece.data) == KASM_POINTER_BYTES
+            standard = piece._replace(data=standard_pointer(piece.data)) if is_kasm else piece
+            passed += self._gate.passed(standard) if self._gate else standard.data
         return bytes(passed)
 
 

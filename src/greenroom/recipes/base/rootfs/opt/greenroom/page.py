@@ -37,6 +37,7 @@ import files
 import sound
 import uploads
 from answers import BadRequestError, Request, reply, send_file
+from control import Control, Gate
 from files import only_watches
 from idle import Idle
 from printing import printer
@@ -52,6 +53,7 @@ PROGRAM_SOCKET = str(FOLDER / "program.sock")
 WEB = Path("/opt/greenroom/web")
 REQUEST_TIMEOUT_S = 10
 IDLE_TIMEOUT_S = 65
+PROGRAM_FOLDERS = (desk.FOLDER, *browser.FOLDERS)
 IDLE_CLOSED = 4408
 """Close code of a websocket whose viewer gave no input for too long; what 408 is for a request."""
 GOOD_BYE_S = 2
@@ -65,8 +67,9 @@ class Page:
         self.program = program
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
         self.video = Video()
-        self.browser = browser.Browser()
-        self.desk = desk.Desk(RFB_SOCKET)
+        self.control = Control(password)
+        self.browser = browser.Browser(self.control)
+        self.desk = desk.Desk(RFB_SOCKET, self.control)
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -96,36 +99,47 @@ class Page:
             return False
         elif request.path == "/stream/":
             return await self.video.answer(request, reader, writer)
-        elif request.parts[0] in browser.FOLDERS:
-            await self.browser.answer(request, reader, writer)
-            return False
-        elif request.parts[0] == desk.FOLDER:
-            await self.desk.answer(request, reader, writer)
+        elif request.parts[0] in PROGRAM_FOLDERS:
+            await self.answer_program(request, reader, writer)
             return False
         elif request.path in sound.PATHS:
             return await sound.answer(request, reader, writer)
-        elif request.headers.get("upgrade", "").lower() == "websocket":
+        else:
+            return await self.answer_viewer(request, reader, writer)
+        return True
+
+    async def answer_program(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer a request below PROGRAM_FOLDERS."""
+        self.control.who(request)
+        await (self.desk if request.parts[0] == desk.FOLDER else self.browser).answer(request, reader, writer)
+
+    async def answer_viewer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request of someone who looks at the screen; as `answer`."""
+        who = self.control.who(request)
+        if request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
             try:
-                await relay(request, reader, writer, self.video)
+                await relay(request, reader, writer, self.video, self.control)
             finally:
                 self.video.display_closed()
             return False
-        elif request.path.startswith("/clipboard/"):
-            await clipboard.answer(request, reader, writer)
-        elif request.path == "/events" and only_watches(request):
-            reply(writer, "403 Forbidden", b"{}")
-        elif request.path == "/events":
-            await events.answer(request, writer)
+        if request.path == "/events":
+            state = self.control.state()
+            await events.answer(request, writer, events.event("control", {**state, "you": who}) if state["leased"] else b"")
             return False
+        if request.path.startswith("/clipboard/"):
+            if request.method == "PUT" and not self.control.passes(who):
+                await clipboard.refuse(reader, writer, "409 Conflict", self.control.refusal())
+            else:
+                await clipboard.answer(request, reader, writer)
         elif request.parts[0] == "files" and request.parts[1:]:
             await files.answer(request, reader, writer)
         else:
-            await send_page(writer, request)
+            await send_page(writer, request, self.control)
         return True
 
 
-async def send_page(writer: asyncio.StreamWriter, request: Request) -> None:
+async def send_page(writer: asyncio.StreamWriter, request: Request, control: Control) -> None:
     """Answer with a file of web/."""
     path = (WEB / request.path.lstrip("/")).resolve()
     if path == WEB or request.path == "/vnc.html":
@@ -133,8 +147,9 @@ async def send_page(writer: asyncio.StreamWriter, request: Request) -> None:
     if request.method not in ("GET", "HEAD") or not path.is_relative_to(WEB) or not path.is_file():
         reply(writer, "404 Not Found", b"")
     else:
-        watches = ["X-Greenroom-View-Only: 1"] if only_watches(request) else []
-        await send_file(writer, request, path, *watches)
+        facts = ["X-Greenroom-View-Only: 1"] if only_watches(request) else []
+        facts += ["X-Greenroom-Leased: 1"] if control.leased else []
+        await send_file(writer, request, path, *facts)
 
 
 async def display_answers() -> bool:
@@ -147,14 +162,17 @@ async def display_answers() -> bool:
     return True
 
 
-async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, video: Video) -> None:
+async def relay(
+    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, video: Video, control: Control
+) -> None:
     """Upgrade to a websocket and carry RFB over it until one side ends."""
     try:
         rfb_reader, rfb_writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
         return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     accept(request, writer)
-    idle = Idle(video.woken)
+    gate = Gate(control, control.who(request), rfb_writer)
+    idle = Idle(video.woken, gate)
     watching = Watching() if only_watches(request) else None
     said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle, watching))
     painted = asyncio.create_task((watching.from_display if watching else from_display)(rfb_reader, writer))
@@ -171,6 +189,7 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
             # Closed at once, what the viewer is just sending would reset the connection, and they would not learn why.
             await asyncio.wait({said}, timeout=GOOD_BYE_S)
     finally:
+        gate.close()
         for way in ways:
             way.cancel()
         await asyncio.gather(*ways, return_exceptions=True)

@@ -33,9 +33,13 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     if not second & 128 or length > MESSAGE_MAX:
         raise BadRequestError("a frame without mask, or one that is too long")
     mask = await reader.readexactly(4)
-    data = await reader.readexactly(length)
-    pattern = (mask * (length // 4 + 1))[:length]
-    return first & 15, (int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")).to_bytes(length, "big")
+    return first & 15, unmasked(await reader.readexactly(length), mask)
+
+
+def unmasked(data: bytes, mask: bytes) -> bytes:
+    """The payload of a client's frame."""
+    pattern = (mask * (len(data) // 4 + 1))[: len(data)]
+    return (int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")).to_bytes(len(data), "big")
 
 
 def frame(opcode: int, data: bytes) -> bytes:
