@@ -9,6 +9,7 @@ from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.service import Snapshot
+from greenroom.api.lease.control import write_expired
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event, Topic
@@ -53,6 +54,7 @@ async def main() -> None:
                 ("refusals", app.state.refusals.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
                 ("catalogues", lambda: keep_read(db, app.state.snapshot)),
+                ("control of leases", lambda: write_expired(db, logs)),
                 ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
             ],

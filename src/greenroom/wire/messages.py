@@ -145,9 +145,8 @@ class AssignmentReport(Message, frozen=True, kw_only=True):
 
 
 class CommandReport(Message, frozen=True, kw_only=True):
-    """Result of a command; `unknown` when the Agent died between start and result. Of a screenshot: `picture` is the
-    JPEG, `done`; or it is empty and `output` says why none could be taken.
-    """
+    """Result of a command; `unknown` when the Agent died before it. Of a screenshot: `picture` is the JPEG, or `output`
+    says why none could be taken."""
 
     command_id: str
     state: Literal["started", "done", "unknown"]
@@ -371,6 +370,8 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     """Of a viewer by a share (core.session.sharing); empty for its user."""
     access: AnyAccess = "view"
     """`program` with the token of the session's lease; else of a viewer with an id, for the user always controls."""
+    leased: bool = False
+    """A program has it: one controls at a time (core.lease.control)."""
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):

@@ -55,9 +55,11 @@ async def test_what_programs_are_served_has_an_address_with_the_token(
     image_id = (await admin.only("/api/v1/images"))["image_id"]
     await admin.change(f"/api/v1/images/{image_id}", port_map={"cdp": "cdp", "webdriver": "webdriver"})
     lease = await leased(ada, friendly_name)
-    path = lease["urls"]["websocket"].removeprefix("wss").partition("websockify?")[0]
+    assert lease["urls"]["live"] == f"https://127.0.0.1:8443/watch/{lease['lease_id']}"
+    path = lease["urls"]["websocket"].removeprefix("wss").removesuffix("/websockify")
+    assert path.endswith(f"/lease/{lease['token']}")
     for name in ("cdp", "webdriver"):
-        assert lease["urls"][name] == f"https{path}lease/{lease['token']}/{name}"
+        assert lease["urls"][name] == f"https{path}/{name}"
 
 
 async def test_a_staged_session_is_leased_where_there_is_one(stage: Stage, ada: Client, friendly_name: str):

@@ -39,6 +39,7 @@ async def test_only_these_routes_need_no_credential(app: FastAPI):
         "GET /api/__healthcheck",
         "GET /metrics",
         "POST /api/v1/connect",
+        "POST /api/v1/connect/control",
         "POST /api/v1/connect/keepalives",
         "POST /api/v1/login",
         "POST /api/v1/login/link",

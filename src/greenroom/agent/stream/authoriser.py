@@ -4,10 +4,11 @@
 `X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.targets), `X-Greenroom-Authorization` (the container's own
 credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb` (0
 = no limit of the user's), and `X-Greenroom-View-Only` (1 for those who may only watch), `X-Greenroom-Program` (1 for
-programs, which come with the token of the session's lease), or 401/403 with `X-Greenroom-Reason`, or 503 when the api
-cannot be asked. An upload over the limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns
-into 413. `GET /enter` opens a page with its token in the address, and moves the token into a cookie on the session's
-path; if another Agent runs the session's replacement, or its page serves another path alone, it redirects there.
+programs, which come with the token of the session's lease) and `X-Greenroom-Viewer` (who they are in a leased session:
+`core.lease.control`), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the
+limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page
+with its token in the address, and moves the token into a cookie on the session's path; if another Agent runs the
+session's replacement, or its page serves another path alone, it redirects there.
 
 An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
 permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
@@ -32,12 +33,11 @@ from greenroom.agent.stream.company import Company
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.questions import (
     Shown,
+    allowance,
     basic,
     check_access,
     check_upload,
     client_in,
-    idle_disconnect_s,
-    max_upload_mb,
     permitted_by,
     refusal,
     shown_in,
@@ -181,18 +181,7 @@ class StreamAuthoriser:
             self._decided("refused")
             return refusal(error)
         self._decided("allowed")
-        return Response(
-            headers={
-                "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
-                "X-Greenroom-Base": target.base,
-                "X-Greenroom-Strip": target.strip,
-                "X-Greenroom-Authorization": basic(session.spec),
-                "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
-                "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),
-                "X-Greenroom-View-Only": "1" if viewer.watches else "",
-                "X-Greenroom-Program": "1" if viewer.is_program else "",
-            }
-        )
+        return allowance(viewer, session, target)
 
     async def enter(self, request: Request) -> Response:
         """Turn the token in the address into a cookie on the session's path."""
@@ -341,6 +330,7 @@ class StreamAuthoriser:
             path=verdict.path,
             viewer_id=verdict.viewer_id,
             access=verdict.access if verdict.viewer_id or verdict.access == "program" else "control",
+            leased=verdict.leased,
         )
         if viewer.viewer_id or viewer.is_program:
             await self._wait_for(self._is_permitted, viewer)

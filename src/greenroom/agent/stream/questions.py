@@ -104,6 +104,23 @@ def basic(spec: SessionSpec) -> str:
     return "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
 
 
+def allowance(viewer: Viewer, session: SessionSnapshot, target: Target) -> Response:
+    """200, and all that nginx needs to pass the request on."""
+    return Response(
+        headers={
+            "X-Greenroom-Upstream": f"{session.spec.protocol}://{target.address}",
+            "X-Greenroom-Base": target.base,
+            "X-Greenroom-Strip": target.strip,
+            "X-Greenroom-Authorization": basic(session.spec),
+            "X-Greenroom-Idle-Disconnect-S": f"{idle_disconnect_s(session, viewer):g}",
+            "X-Greenroom-Max-Upload-Mb": str(max_upload_mb(session)),
+            "X-Greenroom-View-Only": "1" if viewer.watches else "",
+            "X-Greenroom-Program": "1" if viewer.is_program else "",
+            "X-Greenroom-Viewer": viewer.controller,
+        }
+    )
+
+
 def refusal(error: GreenroomError) -> Response:
     """401 or 403 with the reason, 503 without a verdict; never a redirect, which a websocket client would follow."""
     reason = printable(error.message)

@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from greenroom.agent.fleet.identity import write_private
+from greenroom.core.lease.control import PROGRAM, USER
 from greenroom.core.security_events import source_of
 from greenroom.core.session.streams import AnyAccess, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
@@ -61,6 +62,8 @@ class Viewer(msgspec.Struct, kw_only=True):
     viewer_id: str = ""
     """Of a guest, to give them the name of the desired list; empty for the session's user and their programs."""
     access: AnyAccess = "control"
+    leased: bool = False
+    """A program has leased the session."""
     client: str = ""
     """Of a guest: from where they came last, for people."""
     connections: list[Connection] = []
@@ -75,6 +78,13 @@ class Viewer(msgspec.Struct, kw_only=True):
     def is_program(self) -> bool:
         """They came with the token of the session's lease."""
         return self.access == "program"
+
+    @property
+    def controller(self) -> str:
+        """What the page of a leased session calls them (core.lease.control); empty where it is not leased."""
+        if self.is_program:
+            return PROGRAM
+        return (self.viewer_id or USER) if self.leased else ""
 
     @property
     def grant(self) -> Grant:

@@ -23,6 +23,7 @@ from greenroom.api.session.waiting import while_in
 from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
+    Held,
     Interrupted,
     Invalid,
     NotFound,
@@ -59,6 +60,7 @@ _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     409: WrongState,
     413: TooLarge,
     422: Invalid,
+    423: Held,
     429: TooManyRequests,
     507: Refused,
 }

@@ -209,6 +209,7 @@ def _allowed(question: Stream, session: StreamSession) -> StreamVerdict:
         allow=True,
         user_id=session.user_id or "",
         epoch=session.auth_epoch,
+        leased=session.lease_id is not None,
         viewer_ttl_s=VIEWER_TTL_S,
         session_id="" if session.session_id == question.session_id else session.session_id,
         path="" if session.agent_id == session.asked_agent_id else session.path or "",

@@ -9,6 +9,9 @@ from fastapi import APIRouter, Query, Request
 
 from greenroom.api.deps import Db, Offers, SecretsDep
 from greenroom.api.launch.forecast import own_workspaces, targets_of
+from greenroom.api.lease import control
+from greenroom.api.lease.control import ControlsDep
+from greenroom.api.lease.schemas import ControlByToken, ControlView
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
@@ -18,14 +21,17 @@ from greenroom.api.session.streams import Streams, connection_of, opens
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import NotFound, found
 from greenroom.core.launch.compatibility import profile_is_allowed
 from greenroom.core.launch.nearest import NEARER_BY_MS
+from greenroom.core.lease.control import USER as USER_HERE
+from greenroom.core.lease.control import Person
 from greenroom.core.listing import order_of, words_of
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.launch import ledger
 from greenroom.db.launch.ledger import LAUNCHES, NEWEST_FIRST, LaunchFilter
+from greenroom.db.lease.leases import find_lease_of
 from greenroom.db.session import views
 from greenroom.db.session.streams import find_stream_session
 from greenroom.db.session.views import Session
@@ -79,6 +85,17 @@ async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secre
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
 
+@router.post("/connect/control", dependencies=[_BY_TOKEN])
+async def change_control_by_token(
+    body: ControlByToken, request: Request, parts: ControlsDep, secrets: SecretsDep
+) -> ControlView:
+    """Take control of a leased session over from its program, keep it, or hand it back, by its connect address."""
+    session = await _session_of(parts.db, secrets, request, body)
+    lease = found(await find_lease_of(parts.db, session.session_id), "lease of session", session.session_id)
+    person = Person(viewer=USER_HERE, name=session.username or "The user", owns=True)
+    return await (control.take if body.holder == "person" else control.hand_back)(parts, lease, person, body.term)
+
+
 async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> Session:
     """The session, or its replacement, if the token opens it and its user may be served.
 
@@ -86,12 +103,12 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
         NotFound: one sentence for every reason, so that the caller cannot find out which sessions exist.
     """
     session_id, token = str(body.session_id), body.session_token.get_secret_value()
-    found = await find_stream_session(db, session_id)
-    is_open = found is not None and found.user_enabled and found.user_id == str(body.user_id)
-    if found is None or not is_open or not opens(secrets, token, found):
+    stream = await find_stream_session(db, session_id)
+    is_open = stream is not None and stream.user_enabled and stream.user_id == str(body.user_id)
+    if stream is None or not is_open or not opens(secrets, token, stream):
         request.app.state.refusals.wrong_address(request, session_id)
         raise NotFound("This address opens no session: the session has ended, or access to it was withdrawn.")
-    return await views.get_session(db, found.session_id)
+    return await views.get_session(db, stream.session_id)
 
 
 @router.get("/launches", dependencies=[requires("sessions_view")])

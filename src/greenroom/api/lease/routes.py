@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
 
 from greenroom.api.deps import Db
-from greenroom.api.lease import service
+from greenroom.api.lease import control, service
 from greenroom.api.lease.access import holds_lease
-from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
+from greenroom.api.lease.control import ControlsDep
+from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires_one_of
@@ -66,6 +68,32 @@ async def extend_lease(
     """Move the deadline to so many seconds from now, which may also be earlier than it was."""
     await service.extend(leasing, lease, body.seconds)
     return LeaseView.model_validate(await leases.get_lease(leasing.db, lease.lease_id))
+
+
+@router.get("/leases/{lease_id}/control")
+async def get_control(
+    parts: ControlsDep,
+    lease: Annotated[Lease, holds_lease("sessions_view")],
+    wait_s: Annotated[float, Query(ge=0, le=60, description="wait so long until no person has control")] = 0,
+) -> ControlView:
+    """Who controls the session, the program or a person, and how that changed."""
+    return await control.view(parts, lease, wait_s=wait_s)
+
+
+@router.post("/leases/{lease_id}/control")
+async def change_control(
+    lease_id: UUID,
+    body: ControlOrder,
+    parts: ControlsDep,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session")],
+) -> ControlView:
+    """Take control over from the program, keep it, or hand it back; for those who may type in the session.
+
+    While a person has control nothing that the program does to the screen passes: its calls answer 409 `held`.
+    """
+    lease = await leases.get_lease(parts.db, str(lease_id))
+    person = await control.person_of(parts.db, caller, lease)
+    return await (control.take if body.holder == "person" else control.hand_back)(parts, lease, person, body.term)
 
 
 @router.delete("/leases/{lease_id}", status_code=204)

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Name, Text, View
-from greenroom.api.session.schemas import Environment, web_address
+from greenroom.api.session.schemas import ConnectBody, Environment, web_address
+from greenroom.core.lease.control import Holder
 
 Seconds = Annotated[int, Field(ge=60, le=86400, description="how long it lasts, from now")]
 Word = Annotated[Name, Field(max_length=100)]
@@ -82,6 +83,42 @@ class LeaseView(View):
     ended_reason: str | None
 
 
+class ControlOrder(Body):
+    """Who shall have control from now on."""
+
+    holder: Annotated[Holder, Field(description="person = the caller, program = hand back")]
+    term: Annotated[
+        int | None,
+        Field(ge=0, description="only if this is the term still: so a person who has control keeps it"),
+    ] = None
+
+
+class ControlByToken(ConnectBody, ControlOrder):
+    """The same by a connect address."""
+
+
+class ControlChangeView(View):
+    """Control changed hands."""
+
+    term: int
+    holder: Holder
+    since: datetime
+    said: Annotated[str, Field(description="who did what, as a sentence")]
+
+
+class ControlView(View):
+    """Who controls a leased session."""
+
+    lease_id: UUID
+    session_id: UUID
+    holder: Holder
+    term: Annotated[int, Field(description="grows with each change of hands; an order of an earlier one does nothing")]
+    name: Annotated[str | None, Field(description="of the person who has control")]
+    until: Annotated[datetime | None, Field(description="when it is the program's again, unless they renew it")]
+    away_s: Annotated[float, Field(description="how long a person keeps control without renewing it")]
+    changes: Annotated[list[ControlChangeView], Field(description="the newest 100, oldest first")]
+
+
 class LeaseUrls(View):
     """Where the session is; null = not offered."""
 
@@ -90,7 +127,7 @@ class LeaseUrls(View):
     cdp: Annotated[str | None, Field(description="Chrome DevTools, with the token; null = there are none")] = None
     webdriver: Annotated[str | None, Field(description="W3C WebDriver, with the token; null as above")] = None
     mcp: Annotated[str | None, Field(description="Model Context Protocol, with the token as Bearer")] = None
-    live: str | None = None
+    live: Annotated[str, Field(description="where a person watches, takes over and hands back, with a log-in")]
 
 
 class LeaseGranted(LeaseView):

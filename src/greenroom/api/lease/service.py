@@ -164,10 +164,11 @@ async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:
         token=of_lease,
         urls=LeaseUrls(
             page=leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token),
-            websocket=f"wss{stream.removeprefix('https')}websockify?token={token}" if stream else None,
+            websocket=f"wss{stream.removeprefix('https')}lease/{of_lease}/websockify" if stream else None,
             cdp=driven.get("cdp"),
             webdriver=driven.get("webdriver"),
             mcp=leasing.streams.page_origin + MCP_PATH,
+            live=f"{leasing.streams.page_origin}/watch/{lease.lease_id}",
         ),
     )
 

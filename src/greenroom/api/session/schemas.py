@@ -38,6 +38,9 @@ LastScreenshot = Annotated[
 ]
 
 
+LeaseId = Annotated[UUID | None, Field(description="the lease of a program; null = it is a person's alone")]
+
+
 class SessionView(View):
     """A session; a staged one has no user yet. Memory is bytes."""
 
@@ -45,6 +48,7 @@ class SessionView(View):
     user_id: UUID | None
     username: str | None
     staging_config_id: Annotated[UUID | None, Field(description="the config it came from, also after its assignment")]
+    lease_id: LeaseId
     image_id: UUID
     image_friendly_name: str
     zone_id: UUID
@@ -161,6 +165,7 @@ class ConnectionView(View):
     """How far a session is, and where its stream is once it may be opened."""
 
     session_id: UUID
+    lease_id: LeaseId
     status: str
     operational_status: str
     operational_progress: Annotated[int, Field(description="0-100")]

@@ -93,6 +93,11 @@ async def get_lease(db: Database, lease_id: str) -> Lease:
     return found(lease, "lease", lease_id)
 
 
+async def find_lease_of(db: Database, session_id: str) -> Lease | None:
+    """The lease that holds a session."""
+    return await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))
+
+
 async def insert_lease(
     db: Database, session_id: str, *, key_id: str | None, holder: str, tags: Tags, reservation_id: str | None = None
 ) -> str:

@@ -57,6 +57,8 @@ class Session(SessionLifetime):
     persistent_profile_mode: str | None
     share_id: str | None
     """A share by link for users, as the published interface has it."""
+    lease_id: str | None
+    """A program has leased it."""
     auth_epoch: int
     claimable: bool
     replaces: str | None
@@ -92,6 +94,7 @@ _SELECT: Final[LiteralString] = (
     + """ AS status, s.cores, s.memory, s.permissions, s.client_settings, s.kasm_url, s.persistent_profile_mode,
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
            AND h.audience = 'users') AS share_id,
+       (SELECT lease_id::text FROM leases WHERE leases.session_id = s.session_id) AS lease_id,
        s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
        s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
        s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """

@@ -1,0 +1,206 @@
+"""Who controls a leased session: a person takes over from the program, stays, and hands back.
+
+The row says who should have control; the session's page lets input pass by it. So a change is a row first and then an
+order to the page, signed with the session's password, which no program knows. A page that cannot be reached gets no one
+else: the program has control again, by a later term.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+from fastapi import Depends
+
+from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.desk.transport import Desk, Desks
+from greenroom.api.events.service import Hub
+from greenroom.api.lease.access import is_holder
+from greenroom.api.lease.schemas import ControlChangeView, ControlView
+from greenroom.api.security import Caller
+from greenroom.api.session.waiting import while_so
+from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unavailable, WrongState
+from greenroom.core.events import Event
+from greenroom.core.lease.control import USER, Control, Person, expired, handed_back, taken
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease import controls
+from greenroom.db.lease.controls import Changed
+from greenroom.db.lease.leases import Lease
+from greenroom.db.session import viewers
+from greenroom.kit.secrets import Secrets
+
+log = structlog.get_logger(__name__)
+
+SIGNATURE: Final = "X-Greenroom-Signature"
+ORDER_TIMEOUT_S: Final = 5.0
+"""Less than the shortest time of a person's control: no order comes later than what follows it."""
+JOIN_FIRST: Final = (
+    "Join the session first, by a share that gives control or with Assist; who only watches cannot take over."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The parts that a change of control needs."""
+
+    db: Database
+    logs: LogWriter
+    secrets: Secrets
+    hub: Hub
+    desks: Desks
+    away_s: float
+
+
+async def _controls(
+    *, db: Db, logs: Logs, secrets: SecretsDep, hub: EventHub, desks: DesksDep, snapshot: SettingsSnapshot
+) -> Controls:
+    return Controls(db, logs, secrets, hub, desks, snapshot.installation.control_away_s)
+
+
+ControlsDep = Annotated[Controls, Depends(_controls)]
+
+
+async def person_of(db: Database, caller: Caller, lease: Lease) -> Person:
+    """Who asks, as the session's page knows them.
+
+    Raises:
+        Forbidden: they are neither its user nor in it with control.
+    """
+    if is_holder(caller, lease) or (caller.user_id is not None and caller.user_id == lease.user_id):
+        return Person(viewer=USER, name=caller.name, owns=True)
+    viewer_id = await viewers.find_controlling(db, lease.session_id, caller.user_id) if caller.user_id else None
+    if viewer_id is None:
+        raise Forbidden(JOIN_FIRST)
+    return Person(viewer=viewer_id, name=caller.name, owns=False)
+
+
+async def take(parts: Controls, lease: Lease, person: Person, term: int | None) -> ControlView:
+    """Give a person control, or with the term they have, let them keep it.
+
+    Raises:
+        Held: another person has it, or it changed hands since `term`.
+        WrongState, Unavailable: the session has no page that could see to it, or that does not answer.
+    """
+    desk = await parts.desks.of(lease)
+
+    def decide(control: Control, now: datetime) -> Control:
+        return taken(control, now, person, parts.away_s, term)
+
+    said = f"{person.name} took over"
+    changed = await controls.change_control(parts.db, lease.lease_id, decide, said)
+    try:
+        await _order(parts, desk, lease, changed.after)
+    except GreenroomError as error:
+        if changed.after.term != changed.before.term:
+            await _undo(parts.db, lease, changed.after, f"{person.name} did not get control: {error.message}")
+        raise
+    await _announce(parts, lease, changed, said, LogCode.CONTROL_TAKEN_OVER)
+    return await view(parts, lease)
+
+
+async def hand_back(parts: Controls, lease: Lease, person: Person, term: int | None) -> ControlView:
+    """Give control to the program; doing so again is a success.
+
+    Raises:
+        Held: another person has it, or it changed hands since `term`.
+        Unavailable: the page does not answer; it gives control to the program by itself within `away_s`.
+    """
+    said = f"{person.name} handed back"
+    changed = await controls.change_control(
+        parts.db, lease.lease_id, lambda control, now: handed_back(control, now, person, term), said
+    )
+    await _announce(parts, lease, changed, said, LogCode.CONTROL_HANDED_BACK)
+    await _order(parts, await parts.desks.of(lease), lease, changed.after)
+    return await view(parts, lease)
+
+
+async def _order(parts: Controls, desk: Desk, lease: Lease, control: Control) -> None:
+    credential = parts.secrets.decrypt(await controls.read_credential(parts.db, lease.session_id))
+    order = {"term": control.term, "viewer": control.viewer, "name": control.name, "lasts_s": parts.away_s}
+    content = msgspec.json.encode(order)
+    headers = {SIGNATURE: hmac.digest(credential.encode(), content, "sha256").hex()}
+    try:
+        await desk.request("PUT", "control", content=content, headers=headers, timeout_s=ORDER_TIMEOUT_S)
+    except NotFound as error:
+        raise WrongState("The image of this session is older than this api: it cannot be taken over.") from error
+
+
+async def _undo(db: Database, lease: Lease, control: Control, said: str) -> None:
+    def decide(last: Control, _now: datetime) -> Control:
+        return Control(term=last.term + 1) if last.term == control.term else last
+
+    await controls.change_control(db, lease.lease_id, decide, said)
+
+
+async def _announce(parts: Controls, lease: Lease, changed: Changed, said: str, code: LogCode) -> None:
+    if changed.before.term == changed.after.term:
+        return
+    from_person = f" from {changed.before.name}" if changed.before.viewer and changed.after.viewer else ""
+    parts.logs.write(
+        code,
+        f"{said}{from_person}: session {lease.session_id} of lease {lease.lease_id}",
+        zone_name=lease.zone_name,
+        session_id=lease.session_id,
+        user_id=lease.user_id,
+        details={"lease_id": lease.lease_id, "term": changed.after.term},
+        pressing=True,
+    )
+    await parts.db.notify(Event.session(lease.session_id))
+
+
+async def view(parts: Controls, lease: Lease, *, wait_s: float = 0) -> ControlView:
+    """The control of a lease; waits at most so long until it is the program's."""
+
+    def is_held(found: Control) -> bool:
+        return found.holder == "person"
+
+    async def look() -> Control:
+        return await controls.read_control(parts.db, lease.lease_id)
+
+    now = await while_so(parts.hub, lease.session_id, is_held, look, wait_s)
+    changes = await controls.list_changes(parts.db, lease.lease_id)
+    return ControlView(
+        lease_id=UUID(lease.lease_id),
+        session_id=UUID(lease.session_id),
+        holder=now.holder,
+        term=now.term,
+        name=now.name or None,
+        until=now.until,
+        away_s=parts.away_s,
+        changes=[ControlChangeView.of(one, holder="person" if one.name else "program") for one in changes],
+    )
+
+
+LOOK_S: Final = 5.0
+
+
+async def write_expired(db: Database, logs: LogWriter) -> None:
+    """Write down, forever, whose control is over because they were away; the page has seen to it before.
+
+    Any number of processes may do so at once.
+    """
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            for one in await controls.read_expired(db):
+                said = f"{one.name} was away"
+                changed = await controls.change_control(db, one.lease_id, expired, said)
+                if changed.after.term == changed.before.term:
+                    continue
+                logs.write(
+                    LogCode.CONTROL_HANDED_BACK,
+                    f"{said}: session {one.session_id} of lease {one.lease_id} is its program's again",
+                    session_id=one.session_id,
+                    details={"lease_id": one.lease_id, "term": changed.after.term},
+                )
+                await db.notify(Event.session(one.session_id))
+        except Unavailable as error:
+            log.warning("control of leased sessions was not looked at", reason=error.message)

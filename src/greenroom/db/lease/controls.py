@@ -1,0 +1,105 @@
+"""Who controls a leased session, and each time it changed hands, in SQL; `core.lease.control` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+import msgspec
+
+from greenroom.core.errors import found
+from greenroom.core.lease.control import Control, in_force
+from greenroom.db.database import Database, returned, row_as
+
+MAX_CHANGES: Final = 100
+"""The newest, in the trace of a lease."""
+_LAST: Final[LiteralString] = (
+    "SELECT term, viewer, name, until, clock_timestamp() AS now FROM lease_controls WHERE lease_id = %s"
+    " ORDER BY term DESC LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A change of hands; with equal terms it was a renewal, or nothing changed."""
+
+    before: Control
+    after: Control
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlChange:
+    """A line of a lease's trace."""
+
+    term: int
+    name: str
+    since: datetime
+    said: str
+
+
+async def read_control(db: Database, lease_id: str) -> Control:
+    """The control of a lease that is in force."""
+    row = await db.fetch_one(_LAST, (lease_id,))
+    return in_force(msgspec.convert(row, Control), row["now"]) if row else Control()
+
+
+async def change_control(
+    db: Database, lease_id: str, decide: Callable[[Control, datetime], Control], said: str
+) -> Changed:
+    """Change the control of a lease as `decide` says of the last term and the time; of all who ask at once one by one.
+    What it raises is raised, and nothing was changed.
+    """
+    async with db.transaction() as connection:
+        await connection.execute("SELECT 1 FROM leases WHERE lease_id = %s FOR NO KEY UPDATE", (lease_id,))
+        cursor = await connection.execute(_LAST, (lease_id,))
+        before = row_as(Control, await cursor.fetchone()) or Control()
+        cursor = await connection.execute("SELECT clock_timestamp() AS now")
+        after = decide(before, (await returned(cursor))["now"])
+        kept = after.until if after.term == before.term else None
+        if before.until != kept:
+            await connection.execute(
+                "UPDATE lease_controls SET until = %s WHERE lease_id = %s AND term = %s", (kept, lease_id, before.term)
+            )
+        if after.term != before.term:
+            await connection.execute(
+                "INSERT INTO lease_controls (lease_id, term, viewer, name, until, said)"
+                " VALUES (%s, %s, %s, %s, %s, %s)",
+                (lease_id, after.term, after.viewer, after.name, after.until, said),
+            )
+        return Changed(before=before, after=after)
+
+
+async def list_changes(db: Database, lease_id: str) -> list[ControlChange]:
+    """When the control of a lease changed hands, oldest first."""
+    return await db.fetch_as(
+        ControlChange,
+        "SELECT * FROM (SELECT term, name, since, said FROM lease_controls WHERE lease_id = %s"
+        " ORDER BY term DESC LIMIT %s) last ORDER BY term",
+        (lease_id, MAX_CHANGES),
+    )
+
+
+async def read_credential(db: Database, session_id: str) -> bytes:
+    """The encrypted password of a session's page, which signs orders to it."""
+    row = await db.fetch_one("SELECT credential_encrypted FROM sessions WHERE session_id = %s", (session_id,))
+    return found(row, "session", session_id)["credential_encrypted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expired:
+    """A person whose time is over."""
+
+    lease_id: str
+    session_id: str
+    name: str
+
+
+async def read_expired(db: Database) -> list[Expired]:
+    """People who were away for too long, and whose control was not yet written down as the program's."""
+    return await db.fetch_as(
+        Expired,
+        "SELECT lease_id::text, session_id::text, name FROM lease_controls JOIN leases USING (lease_id)"
+        " WHERE until <= clock_timestamp() ORDER BY until LIMIT 100",
+    )
