@@ -11,6 +11,7 @@ import { Launcher } from '../pages/launcher/Launcher';
 import { ConnectPage } from '../pages/session/ConnectPage';
 import { SecondScreenPage } from '../pages/session/SecondScreenPage';
 import { SessionPage } from '../pages/session/SessionPage';
+import { WatchPage } from '../pages/session/WatchPage';
 import { JoinPage } from '../pages/share/JoinPage';
 import { AdminLayout } from './AdminLayout';
 import { NotFound } from './NotFound';
@@ -62,6 +63,7 @@ export function App() {
         <Route path="/second-screen" element={<SecondScreenPage />} />
         <Route element={<LoggedIn />}>
           <Route path="/session/:sessionId" element={<SessionPage />} />
+          <Route path="/watch/:leaseId" element={<WatchPage />} />
           <Route element={<UserLayout />}>
             <Route index element={<Launcher />} />
             <Route path="account" element={<Account />} />

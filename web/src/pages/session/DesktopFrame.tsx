@@ -1,7 +1,9 @@
 import { Button, Center, Loader, Stack, Text } from '@mantine/core';
 import { type ReactNode, type RefObject, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
+import type { OrderControl } from '../../api/control';
 import { ControlBar } from './ControlBar';
+import { ProgramBar } from './ProgramBar';
 import { StageCard } from './StageCard';
 import { type FrameState, useFramePage } from './useFramePage';
 import { type IdleRule, useOutOfSight } from './useOutOfSight';
@@ -18,6 +20,8 @@ interface Props {
   onRefused: (() => void) | null;
   /** Called when the person, who was refused, wants to try again. */
   onAgain: () => void;
+  /** Of a leased session. */
+  order: OrderControl | null;
   idle: IdleRule;
   tools: ReactNode;
 }
@@ -41,7 +45,7 @@ const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
 /** The frame, filling the page, with our bar above it. */
-export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain, idle, tools }: Props) {
+export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain, order, idle, tools }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
   const page = useFramePage(frame, url, loaded);
@@ -80,6 +84,7 @@ export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain,
           src={url}
           title="Desktop"
           allow={FEATURES}
+          className={order ? 'above-bar' : undefined}
           onLoad={() => setLoaded(true)}
           data-state={state}
         />
@@ -87,6 +92,7 @@ export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain,
       {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
       {state === 'refused' && <Refused reason={reason ?? REFUSED} covers={reason !== null} onAgain={onAgain} />}
       <ControlBar page={page}>{tools}</ControlBar>
+      {order && !other && <ProgramBar page={page} order={order} />}
     </>
   );
 }

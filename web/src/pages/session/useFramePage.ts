@@ -25,6 +25,15 @@ interface FrameMessage extends PictureMessage, ScreensMessage {
   access?: 'view' | 'control';
   out?: boolean;
   in?: boolean;
+  holder?: Control['holder'];
+  term?: number;
+}
+
+/** Who controls a leased session; `name` is that of a person. */
+export interface Control {
+  holder: 'program' | 'you' | 'person';
+  term: number;
+  name: string;
 }
 
 /** Which ways the session's clipboard is open. */
@@ -41,6 +50,8 @@ export interface FramePage {
   received: boolean;
   /** Whether the viewer may only watch; decided on the server. */
   watches: boolean;
+  /** Who controls it, where a program has leased it; null while that is not known. */
+  control: Control | null;
   /** Text last copied inside the session. */
   clipboard: string | null;
   /** Which ways it is open; null while that is not known. */
@@ -83,6 +94,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
   const [hasFiles, setHasFiles] = useState(false);
   const [watches, setWatches] = useState(false);
+  const [control, setControl] = useState<Control | null>(null);
   const [panel, setPanel] = useState<string | null>(null);
   const theme = useComputedColorScheme('light');
   const { origin } = new URL(url, location.href);
@@ -108,6 +120,8 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
       if (data.type === 'clipboard-ways') setClipboardWays({ out: data.out === true, in: data.in === true });
       if (data.type === 'access') setWatches(data.access === 'view');
+      if (data.type === 'control' && data.holder)
+        setControl({ holder: data.holder, term: data.term ?? 0, name: data.name ?? '' });
       if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'panel' && data.name) setPanel(data.open ? data.name : null);
       receivePicture(data);
@@ -144,11 +158,12 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     reason,
     received,
     watches,
+    control,
     clipboard,
     clipboardWays,
     latencyMs: picture?.stats?.latency_ms ?? latencyMs,
     picture,
-    second: watches ? null : second,
+    second: watches || control ? null : second,
     sound,
     hasFiles,
     panel,

@@ -4,6 +4,7 @@ import { type ReactNode, useEffect, useState } from 'react';
 import { Link, useLocation, useParams } from 'react-router';
 import { meQuery } from '../../api/auth';
 import { isGone, messageOf, retryTemporary } from '../../api/client';
+import { orderOf } from '../../api/control';
 import { comeBack, invitationQuery, join, type Joined, remembered } from '../../api/sharing';
 import type { Schemas } from '../../api/types';
 import { Login } from '../Login';
@@ -129,6 +130,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
       <Desktop
         frameUrl={joined.frame_url}
         note={null}
+        order={orderOf(joined.lease_id)}
         idle={NEVER_IDLE}
         tools={
           <Text size="sm" className="nowrap" px={6}>
@@ -140,7 +142,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
   );
 }
 
-function Waiting() {
+export function Waiting() {
   return (
     <StageFrame>
       <Center h="100%">

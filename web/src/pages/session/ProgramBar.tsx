@@ -1,0 +1,119 @@
+import { Button, Group, Paper, Text } from '@mantine/core';
+import { useMutation } from '@tanstack/react-query';
+import { IconHandGrab, IconHandStop, IconRobot, IconUser } from '@tabler/icons-react';
+import { useEffect, useRef } from 'react';
+import type { OrderControl } from '../../api/control';
+import { showError } from '../../components/feedback';
+import type { Control, FramePage } from './useFramePage';
+
+interface Props {
+  page: FramePage;
+  order: OrderControl;
+}
+
+/** How long after a renewal that was not answered the next is tried. */
+const AGAIN_MS = 5000;
+const RENEWALS = 3;
+
+/** Above the desktop that a program has leased: who controls it, and the way to take over and to hand back. */
+export function ProgramBar({ page, order }: Props) {
+  const control = page.control ?? { holder: 'program', term: 0, name: '' };
+  const mine = control.holder === 'you';
+  const take = useOrder(order, 'Control was not taken over', page.focus);
+  const back = useOrder(order, 'Control was not handed back');
+  useRenewal(order, mine && page.state === 'connected' ? control.term : null);
+  useHandBackWhenLeft(order, mine ? control.term : null);
+  const [what, hint] = wordsOf(control, page.watches);
+  const Icon = control.holder === 'program' ? IconRobot : IconUser;
+  return (
+    <Paper component="section" aria-label="Control" className={`surface program-bar ${mine ? 'mine' : ''}`} px="md">
+      <Group h="100%" justify="space-between" wrap="nowrap" gap="md">
+        <Group gap="sm" wrap="nowrap" style={{ minWidth: 0 }} role="status">
+          <Icon size={20} aria-hidden style={{ flexShrink: 0 }} />
+          <Text size="sm" truncate>
+            <Text span inherit fw={650}>
+              {what}
+            </Text>{' '}
+            <Text span inherit c="dimmed" visibleFrom="sm">
+              {hint}
+            </Text>
+          </Text>
+        </Group>
+        {mine && (
+          <Button
+            size="compact-sm"
+            leftSection={<IconHandStop size={16} aria-hidden />}
+            loading={back.isPending}
+            onClick={() => back.mutate({ holder: 'program', term: control.term })}
+          >
+            Hand back
+          </Button>
+        )}
+        {!mine && !page.watches && (
+          <Button
+            size="compact-sm"
+            leftSection={<IconHandGrab size={16} aria-hidden />}
+            loading={take.isPending}
+            disabled={page.state !== 'connected'}
+            onClick={() => take.mutate({ holder: 'person' })}
+          >
+            Take over
+          </Button>
+        )}
+      </Group>
+    </Paper>
+  );
+}
+
+/** What is so, and what it means to who reads it. */
+function wordsOf({ holder, name }: Control, watchesOnly: boolean): [string, string] {
+  if (holder === 'you') return ['You have control.', 'The program waits until you hand back.'];
+  const watching = watchesOnly ? 'You may watch.' : 'You are watching; your keys and pointer do nothing.';
+  if (holder === 'program') return ['A program is using this desktop.', watching];
+  return [`${name || 'Someone'} has control.`, `The program waits. ${watching}`];
+}
+
+function useOrder(order: OrderControl, refused: string, done?: () => void) {
+  return useMutation({
+    mutationFn: order,
+    onSuccess: done,
+    onError: (error) => showError(refused, error),
+  });
+}
+
+/** Who has control keeps it while the desktop is shown to them; a refused renewal means that it is another's by now. */
+function useRenewal(order: OrderControl, term: number | null): void {
+  const latest = useRef(order);
+  latest.current = order;
+  useEffect(() => {
+    if (term === null) return;
+    let timer: ReturnType<typeof setTimeout>;
+    let ended = false;
+    const again = (milliseconds: number) => {
+      if (!ended) timer = setTimeout(renew, milliseconds);
+    };
+    const renew = () =>
+      void latest.current({ holder: 'person', term }).then(
+        ({ away_s }) => again((away_s * 1000) / RENEWALS),
+        () => again(AGAIN_MS),
+      );
+    renew();
+    return () => {
+      ended = true;
+      clearTimeout(timer);
+    };
+  }, [term]);
+}
+
+/** Who goes to another page of the console does not keep the program waiting. */
+function useHandBackWhenLeft(order: OrderControl, term: number | null): void {
+  const latest = useRef({ order, term });
+  latest.current = { order, term };
+  useEffect(() => {
+    const seen = latest;
+    return () => {
+      const { order: say, term: held } = seen.current;
+      if (held !== null) void say({ holder: 'program', term: held }).catch((error: unknown) => console.warn(error));
+    };
+  }, []);
+}

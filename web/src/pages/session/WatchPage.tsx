@@ -1,0 +1,50 @@
+import { Button, Stack } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link, Navigate, useNavigate, useParams } from 'react-router';
+import { useAllowed, useMe } from '../../api/auth';
+import { messageOf } from '../../api/client';
+import { leaseQuery } from '../../api/control';
+import { assist, remembered } from '../../api/sharing';
+import { useAction } from '../../components/useAction';
+import { Refused, Waiting } from '../share/JoinPage';
+import { StageFrame } from './Stage';
+import { StageCard } from './StageCard';
+
+/** `/watch/<lease>`: the desktop that a program has leased, for its user and for those who may help. */
+export function WatchPage() {
+  const { leaseId = '' } = useParams();
+  const navigate = useNavigate();
+  const me = useMe();
+  const allowed = useAllowed();
+  const { data: lease, error } = useQuery(leaseQuery(leaseId));
+  const watch = useAction(
+    async (sessionId: string) => {
+      const joined = await assist(sessionId, { access: 'control', silent: false });
+      remembered.keep(joined);
+      await navigate(`/join/${joined.share_id}`, { replace: true });
+    },
+    ['sharing'],
+    'The session was not joined',
+  );
+  if (!lease) return error ? <Refused words={messageOf(error)} /> : <Waiting />;
+  if (lease.user_id === me?.user.user_id) return <Navigate to={`/session/${lease.session_id}`} replace />;
+  if (!allowed('sessions_assist'))
+    return <Refused words="Its user can watch this session, and administrators who may help (sessions_assist)." />;
+  return (
+    <StageFrame>
+      <StageCard
+        title={`A program uses ${lease.image_friendly_name} of ${lease.username ?? 'a user'}`}
+        reason="You can watch, and take over when you need to. The user sees that you are there, and the log has a row of it."
+      >
+        <Stack gap="xs">
+          <Button loading={watch.isPending} onClick={() => watch.mutate(lease.session_id)}>
+            Watch
+          </Button>
+          <Button component={Link} to="/" variant="default">
+            Back to the workspaces
+          </Button>
+        </Stack>
+      </StageCard>
+    </StageFrame>
+  );
+}
