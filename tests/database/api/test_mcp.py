@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import httpx
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from mcp.client import Client as McpClient
 from mcp.shared.exceptions import MCPError
 from tests.database.api.client import KEY, Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.mcp_clients import answer_of, mcp_client, refusal
+from tests.support.played import serve
 
+from greenroom.api.desk.transport import while_asked
 from greenroom.api.lease.service import MCP_PATH
+from greenroom.api.mcp import tools
+from greenroom.api.mcp.requests import Asked
+from greenroom.api.mcp.tool import Tool, as_json
 
 URL = "https://127.0.0.1:8443/mcp"
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
@@ -169,3 +176,33 @@ async def test_messages_that_are_none_are_refused_and_there_is_nothing_to_get(ad
             yield large[begin : begin + (1 << 16)]
 
     assert (await admin.post(MCP_PATH, content=in_parts(), headers=headers)).status_code == 413
+
+
+async def test_a_client_that_goes_away_is_one_to_the_route_too(app: FastAPI, monkeypatch: pytest.MonkeyPatch):
+    """What the route does to end its work is not cut off."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            ended.set()
+
+    async def slow(request: Request) -> None:
+        await while_asked(request, work())
+
+    app.add_api_route("/api/v1/slow", slow, methods=["POST"])
+    asked = Asked(method="POST", path="/slow")
+    tool = Tool(name="slow", title="", description="", request=lambda _, __: asked, shown=as_json, of_lease=False)
+    monkeypatch.setattr(tools, "TOOLS", (tool,))
+    served = await serve(app)
+    call = LIST | {"method": "tools/call", "params": {"name": "slow", "arguments": {}}}
+    async with httpx.AsyncClient(auth=KEY, headers=ACCEPTED) as client:
+        answer = asyncio.create_task(client.post(f"http://{served.address}{MCP_PATH}", json=call))
+        await asyncio.wait_for(begun.wait(), 20)
+        answer.cancel()
+        await asyncio.wait_for(ended.wait(), 20)
+    await served.stop()

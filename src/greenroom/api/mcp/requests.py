@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import httpx
 from fastapi import Request
+from starlette.types import Message, Receive, Scope, Send
 
 PREFIX: Final = "/api/v1"
 _PASSED_ON: Final = ("authorization", "host", "x-greenroom-zone")
@@ -25,10 +27,41 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
+_under_way: Final[set[asyncio.Task[httpx.Response]]] = set()
+
+
 async def answer_to(request: Request, asked: Asked) -> httpx.Response:
-    """The whole answer that a client with the credential of `request` would get."""
+    """The whole answer that a client with the credential of `request` would get.
+
+    Who is cancelled meanwhile is to the route a client that goes away: it ends what it began as it does for any other.
+    A cancellation would also cut off what it does for that.
+    """
+    gone = asyncio.Event()
+    task = asyncio.create_task(_answer(request, asked, gone))
+    _under_way.add(task)
+    task.add_done_callback(_under_way.discard)
+    try:
+        return await asyncio.shield(task)
+    finally:
+        gone.set()
+
+
+async def _answer(request: Request, asked: Asked, gone: asyncio.Event) -> httpx.Response:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_read = False
+
+        async def received() -> Message:
+            nonlocal is_read
+            if is_read:
+                await gone.wait()
+                return {"type": "http.disconnect"}
+            message = await receive()
+            is_read = not message.get("more_body", False)
+            return message
+
+        await request.app(scope, received, send)
+
     address = (request.client.host, request.client.port) if request.client else ("", 0)
-    transport = httpx.ASGITransport(request.app, client=address)
     sent = httpx.Request(
         asked.method,
         httpx.URL(f"https://{request.headers['host']}{PREFIX}{asked.path}"),
@@ -37,6 +70,6 @@ async def answer_to(request: Request, asked: Asked) -> httpx.Response:
         json=asked.json,
         content=asked.content,
     )
-    answer = await transport.handle_async_request(sent)
+    answer = await httpx.ASGITransport(app, client=address).handle_async_request(sent)
     await answer.aread()
     return answer
