@@ -148,8 +148,9 @@ INSIDE_TOOLS: Final = (
         name="elements",
         title="Elements on the screen",
         description=(
-            "What the programs on the screen say of their windows, buttons and texts, with their places. Programs with"
-            " GTK 3 say it; pages of browsers are reached by DevTools (`urls.cdp` of the lease)."
+            "What the programs on the screen say of their windows, buttons and texts, each with a `ref` that actions"
+            " take in place of a coordinate. Programs with GTK 3 say it; pages of browsers are reached by"
+            " DevTools (`urls.cdp` of the lease)."
         ),
         request=_elements,
         shown=as_json,

@@ -62,7 +62,7 @@ def _actions() -> Json:
     named = {"type": "string", "enum": list(VERBS["action"]), "description": "; ".join(map(_usage, _VERBS))}
     schema["properties"]["actions"] = {
         "type": "array",
-        "description": "what to do, in this order, until one fails",
+        "description": "what to do, in this order; a `ref` from `elements` may stand where a `coordinate` would",
         "items": {"type": "object", "properties": {**known, "action": named}, "required": ["action"]},
     }
     return schema
