@@ -42,6 +42,7 @@ READ: Final = tuple(
         "reference/leases.md",
         "reference/webhooks.md",
         "howto/one-machine.md",
+        "tutorial/agent-desktop.md",
         "tutorial/first-desktop.md",  # ends with the instance stopped
         "howto/zones-and-agents.md",  # starts it with other zones
     )
@@ -196,6 +197,7 @@ PREPARED: Final[dict[str, Callable[[Reader], object]]] = {
 """What pages begin with that others do not."""
 UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
     "stage-sessions": _no_pools,
+    "agent-desktop": _no_pools,
     "web-filter": _no_filter,
     "machines-without-a-registry": lambda _: subprocess.run(["docker", "image", "rm", OFFICE], check=True),
     "rolling-update": lambda reader: reader.environment.pop("GREENROOM_DATABASE_URL"),
