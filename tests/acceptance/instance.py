@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator
@@ -76,12 +77,15 @@ class Instance:
     def __init__(self, *options: str, **environment: str) -> None:
         self.folder = new_folder("gr-acc-")
         self.data = self.folder / "data"
+        self.shared = Path(tempfile.mkdtemp(prefix="gr-shared-", dir="/tmp"))
+        """A folder that its sessions may mount; nothing below /dev may be."""
+        self.shared.chmod(0o755)
         self.stops = self.folder / "stops"
         self.stops.mkdir()
         self.stops.chmod(0o777)
         self.port = free_port()
         self.options = options
-        own = {"GREENROOM_STOP_DIR": str(self.stops), "GREENROOM_VOLUME_FOLDERS": str(self.folder)}
+        own = {"GREENROOM_STOP_DIR": str(self.stops), "GREENROOM_VOLUME_FOLDERS": str(self.shared)}
         self.environment = {**own, **LONGER_LIMITS, **environment}
         self.found: dict[str, Any] = {}
 
@@ -106,6 +110,7 @@ class Instance:
             assert done.returncode == 0, done.stderr
         wait_for(lambda: not processes_of(self.data), "a start that was interrupted ends by itself", within_s=60)
         shutil.rmtree(self.folder)
+        shutil.rmtree(self.shared)
 
     # Looking --------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,11 @@ OLDER: Final = {
     ),
 }
 """File of deploy/kubernetes → what a reader with Kubernetes 1.20 and the light desktop writes in the place of what."""
+DNS: Final = (
+    "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels:"
+    " {k8s-app: kube-dns}}}"
+)
+"""Who answers for names; on this cluster it is no Pod."""
 
 
 def give_address(cluster: Cluster, namespace: str, service: str, address: str) -> None:
@@ -88,7 +93,8 @@ class Installation:
         """Check out, and make what the cluster lacks."""
         checkout = self.folder / "deploy/kubernetes"
         shutil.copytree(ROOT / "deploy/kubernetes", checkout)
-        for name, (ours, theirs) in OLDER.items():
+        name_server = f"{{ipBlock: {{cidr: {self.cluster.host}/32}}}}"
+        for name, (ours, theirs) in {**OLDER, "parts/namespace/network.yaml": (DNS, name_server)}.items():
             text = (checkout / name).read_text()
             assert ours in text, f"{name} has no {ours} any more"
             (checkout / name).write_text(text.replace(ours, theirs))
