@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 import httpx
 import psycopg
 from psycopg.rows import dict_row
-from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
 from greenroom.gateway.nginx_process import nginx_processes
@@ -71,21 +70,25 @@ def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.
         time.sleep(0.1)
 
 
+def new_folder() -> Path:
+    """A folder the service account can reach; pytest's own are closed to it."""
+    folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
+    folder.chmod(0o755)
+    return folder
+
+
 class Instance:
     """One instance with its own DATA and port."""
 
     def __init__(self, *options: str, **environment: str) -> None:
-        self.folder = new_folder("gr-acc-")
+        self.folder = new_folder()
         self.data = self.folder / "data"
-        self.shared = Path(tempfile.mkdtemp(prefix="gr-shared-", dir="/tmp"))
-        """A folder that its sessions may mount; nothing below /dev may be."""
-        self.shared.chmod(0o755)
         self.stops = self.folder / "stops"
         self.stops.mkdir()
         self.stops.chmod(0o777)
         self.port = free_port()
         self.options = options
-        own = {"GREENROOM_STOP_DIR": str(self.stops), "GREENROOM_VOLUME_FOLDERS": str(self.shared)}
+        own = {"GREENROOM_STOP_DIR": str(self.stops), "GREENROOM_VOLUME_FOLDERS": str(self.folder)}
         self.environment = {**own, **LONGER_LIMITS, **environment}
         self.found: dict[str, Any] = {}
 
@@ -110,7 +113,6 @@ class Instance:
             assert done.returncode == 0, done.stderr
         wait_for(lambda: not processes_of(self.data), "a start that was interrupted ends by itself", within_s=60)
         shutil.rmtree(self.folder)
-        shutil.rmtree(self.shared)
 
     # Looking --------------------------------------------------------------------------------------------------------
 

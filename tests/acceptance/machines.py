@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.acceptance.instance import wait_for
-from tests.support.scratch import new_folder
+from tests.acceptance.instance import new_folder, wait_for
 
 from greenroom.testing.islands import Islands
 
@@ -32,7 +31,7 @@ class Network:
 
     def __init__(self) -> None:
         self.islands = Islands()
-        self.folder = new_folder("gr-acc-")
+        self.folder = new_folder()
         self.machines: list[Machine] = []
 
     def machine(self, name: str) -> Machine:

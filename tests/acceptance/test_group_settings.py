@@ -78,7 +78,7 @@ def test_a_run_config_that_cannot_be_used_is_refused_when_it_is_saved(instance: 
 
 
 def test_volume_mapping(instance: Instance):
-    folder = instance.shared / "volumes"
+    folder = instance.folder / "volumes"
     own, shared = f"{folder}/{{username}}/{{user_id}}-{{image_id}}", folder / "shared"
     shared.mkdir(parents=True)
     (shared / "notice").write_text("read me\n")
@@ -98,7 +98,7 @@ def test_volume_mapping(instance: Instance):
 
 
 def test_allow_persistent_profile(instance: Instance):
-    path = f"{instance.shared}/profiles/{{username}}"
+    path = f"{instance.folder}/profiles/{{username}}"
     with (
         workspace(instance, persistent_profile_path=path) as image_id,
         member_of(instance, allow_persistent_profile=True, inject_ssh_keys=True) as ada,

@@ -161,7 +161,7 @@ CASES = (
 
 def data_of(instance: Instance) -> Path:
     """Where the host keeps what sessions are given."""
-    return instance.shared / "incompatible"
+    return instance.folder / "incompatible"
 
 
 @pytest.fixture(scope="module")

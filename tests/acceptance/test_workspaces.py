@@ -30,7 +30,7 @@ def instance() -> Iterator[Instance]:
 @pytest.fixture(scope="module")
 def folder(instance: Instance) -> Path:
     """Where the instance's host keeps what sessions are given."""
-    folder = instance.shared / "volumes"
+    folder = instance.folder / "volumes"
     folder.mkdir()
     return folder
 

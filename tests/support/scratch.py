@@ -1,4 +1,4 @@
-"""Where tests keep databases and whole instances: in memory, where the machine has enough of it.
+"""Where tests keep databases: in memory, where the machine has enough of it.
 
 ext4 looks at every inode that was freed in the last seconds before it takes one for a new file. A database is some
 hundreds of files, so that tests which make and drop one each spend most of their time in that search.

@@ -19,7 +19,7 @@ from greenroom.api.security import access_of
 from greenroom.db.database import Database
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
-    r"/api/(internal/.*"
+    r"/mcp|/api/(internal/.*"
     # people's own doing, with rows of their own
     r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|leases.*|shares/.*|connect.*"
     r"|catalogues/.*/read"  # what is published is read again
