@@ -57,7 +57,7 @@ def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
 def state_url(desk: Desk) -> str:
     """What the session itself says of pointer and buttons."""
     websocket = desk.urls.websocket or ""
-    return f"https{websocket.removeprefix('wss').partition('websockify')[0]}desk/state"
+    return f"https{websocket.removeprefix('wss').partition('/lease/')[0]}/desk/state"
 
 
 def has_terminal(desk: Desk) -> bool:

@@ -13,12 +13,19 @@ from greenroom.kit import roles
 EVERYWHERE = {
     *("greenroom", "anyio", "click", "idna", "msgspec", "prometheus_client", "pydantic", "pydantic_core"),
     *("pydantic_settings", "starlette", "structlog", "typing_extensions", "typing_inspection", "uvicorn"),
-    *("annotated_types", "dotenv", "greenlet", "opentelemetry", "watchfiles"),  # by libraries, where they are installed
+    *(
+        "annotated_types",
+        "dotenv",
+        "greenlet",
+        "opentelemetry",
+        "python_multipart",
+        "watchfiles",
+    ),  # by libraries, where they are installed
 }
 DATABASE = {"cryptography", "cython_runtime", "psycopg", "psycopg_binary", "psycopg_pool"}
 CLIENT = {"httpx", "jinja2", "markupsafe", "psutil", "pygments"}
 LIBRARIES = {
-    "api": EVERYWHERE | DATABASE | {"annotated_doc", "argon2", "fastapi"},
+    "api": EVERYWHERE | DATABASE | {"annotated_doc", "argon2", "fastapi", "httpx", "pygments"},
     "manager": EVERYWHERE | DATABASE,
     "agent": EVERYWHERE | CLIENT | {"cryptography"},
     "gateway": EVERYWHERE | CLIENT | {"cryptography"},

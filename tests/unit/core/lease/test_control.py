@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.errors import Held
-from greenroom.core.lease.control import CHANGED, USER, Control, Person, handed_back, held_from, in_force, taken
+from greenroom.core.lease.control import (
+    CHANGED,
+    USER,
+    Control,
+    Person,
+    expired,
+    handed_back,
+    held_from,
+    in_force,
+    taken,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 AWAY_S = 30.0
@@ -31,6 +41,14 @@ def test_the_program_has_control_until_a_person_takes_it_for_a_time():
     assert (theirs.holder, theirs.term, theirs.viewer, theirs.until) == ("person", 1, "v1", after(AWAY_S))
     assert in_force(theirs, after(AWAY_S - 1)) == theirs
     assert in_force(theirs, after(AWAY_S)) == Control(term=1)
+
+
+def test_a_persons_time_that_is_over_is_written_down_once_as_a_term_of_the_program():
+    theirs = taken(Control(), NOW, INES, AWAY_S)
+    assert expired(theirs, after(AWAY_S - 1)) == theirs
+    ended = expired(theirs, after(AWAY_S))
+    assert ended == Control(term=2)
+    assert expired(ended, after(AWAY_S)) == ended
 
 
 def test_who_has_control_renews_it_and_keeps_the_term():

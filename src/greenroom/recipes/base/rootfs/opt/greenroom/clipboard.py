@@ -79,9 +79,14 @@ async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def own(target: str, data: bytes) -> None:
-    """Put this on the clipboard."""
-    process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
-    await process.communicate(data)
+    """Put this on the clipboard.
+
+    Raises:
+        TimeoutError: the X server did not take it.
+    """
+    async with selection.taken():
+        process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
+        await process.communicate(data)
 
 
 async def content(target: str) -> bytes:

@@ -190,7 +190,10 @@ class Hands:
     async def _copy(self, text: str) -> None:
         if not clipboard.IN:
             raise StepError("nothing may be copied into this session (allow_kasm_clipboard_up)")
-        await clipboard.own(TEXT, text.encode())
+        try:
+            await clipboard.own(TEXT, text.encode())
+        except TimeoutError as error:
+            raise StepError("the X server did not take the text; try again") from error
 
     async def _paste(self) -> str:
         if not clipboard.OUT:
