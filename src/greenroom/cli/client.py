@@ -1,23 +1,24 @@
-"""`/api/v1` for the command line: each call returns the answer's JSON or raises the server's error."""
+"""`/api/v1` for the command line: `greenroom.client`, with errors as commands say them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
 import httpx
 
 from greenroom.cli.server import Server
+from greenroom.client import Event, Greenroom, Retries, Unreachable
+from greenroom.client.scripts import PAGE_ROWS, PREFIX, TIMEOUT_S, connection_options
 from greenroom.core.errors import GreenroomError
 
-PREFIX: Final = "/api/v1"
-PAGE_ROWS: Final = 1000
-"""Rows per request, the most the server gives."""
-TIMEOUT_S: Final = 30.0
-EVENTS_TIMEOUT_S: Final = 45.0
-"""The stream of events sends a sign of life every 15 s."""
+__all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
+
+RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
+"""A person waits for it: without a server 1.4 s."""
 
 Row = dict[str, Any]
 
@@ -35,25 +36,23 @@ class Client:
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
-        self._http = httpx.Client(
-            base_url=server.url,
-            auth=(server.key, server.secret),
-            verify=server.tls,
-            timeout=TIMEOUT_S,
-            transport=transport,
+        self._greenroom = Greenroom(
+            server.url,
+            server.key,
+            server.secret,
+            retries=RETRIES,
+            tls=server.tls,
             trust_env=not server.is_local,
+            transport=transport,
         )
 
     def concurrent(self) -> httpx.AsyncClient:
-        """For requests that do not wait for each other: as many connections as are needed, paths as they are."""
-        return httpx.AsyncClient(
-            base_url=self.server.url,
-            auth=(self.server.key, self.server.secret),
-            verify=self.server.tls,
-            timeout=TIMEOUT_S,
-            limits=httpx.Limits(),
-            trust_env=not self.server.is_local,
+        """For requests whose answers are measured: as many connections as are needed, paths as they are, no retries."""
+        server = self.server
+        options = connection_options(
+            server.url, server.key, server.secret, tls=server.tls, trust_env=not server.is_local
         )
+        return httpx.AsyncClient(**options, limits=httpx.Limits())
 
     def __enter__(self) -> Self:
         return self
@@ -61,35 +60,41 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.close()
+        self._greenroom.close()
 
     def get(self, path: str, query: Row | None = None) -> Any:
-        return _json(self._send("GET", PREFIX + path, params=_given(query)))
+        return self._asked("GET", path, query=query)
 
     def rows(self, path: str, query: Row | None = None, limit: int | None = None) -> list[Row]:
         """All rows of a list, or the first `limit`, page by page."""
-        size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
-        answer = self._send("GET", PREFIX + path, params={**_given(query), "limit": size})
-        rows = cast("list[Row]", _json(answer))
-        while "next" in answer.links and (limit is None or len(rows) < limit):
-            answer = self._send("GET", answer.links["next"]["url"])
-            rows += cast("list[Row]", _json(answer))
-        return rows[:limit]
+        with self._said():
+            return self._greenroom.rows(path, query, limit)
 
     def download(self, path: str, query: Row | None = None) -> bytes:
-        return self._send("GET", PREFIX + path, params=_given(query)).content
+        with self._said():
+            return self._greenroom.download(path, query)
 
     def post(self, path: str, body: Row | None = None, timeout_s: float = TIMEOUT_S) -> Row:
-        return _json(self._send("POST", PREFIX + path, json=body, timeout=timeout_s))
+        return self._asked("POST", path, body, timeout_s=timeout_s)
 
     def patch(self, path: str, body: Row) -> Any:
-        return _json(self._send("PATCH", PREFIX + path, json=body))
+        return self._asked("PATCH", path, body)
 
     def put(self, path: str) -> None:
-        self._send("PUT", PREFIX + path)
+        self._asked("PUT", path)
 
     def delete(self, path: str, query: Row | None = None) -> Row | None:
-        return _json(self._send("DELETE", PREFIX + path, params=_given(query)))
+        return self._asked("DELETE", path, query=query)
+
+    def events(self, last: int) -> Iterator[Event]:
+        """What changes, without end; the last ones first."""
+        with self._said():
+            yield from self._greenroom.events(last)
+
+    def recent_events(self, most: int) -> list[Event]:
+        """The last events, oldest first."""
+        with self._said():
+            return self._greenroom.recent_events(most)
 
     def changes(self, topic: str) -> Iterator[None]:
         """Yields at once and whenever something of `topic` may have changed; ends with the stream of events.
@@ -97,38 +102,37 @@ class Client:
         Raises:
             ApiError: the server gives no events, or the connection was lost.
         """
-        try:
-            with self._http.stream("GET", f"{PREFIX}/events", timeout=EVENTS_TIMEOUT_S) as answer:
-                if not answer.is_success:
-                    answer.read()
-                    raise ApiError(_message(answer))
-                for line in answer.iter_lines():
-                    if _concerns(line, topic):
-                        yield
-        except httpx.HTTPError as error:
-            raise ApiError(self._away(error)) from error
+        with self._said(), self._greenroom.listen() as lines:
+            for line in lines:
+                if _concerns(line, topic):
+                    yield
 
-    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, path, **options)
-        except httpx.HTTPError as error:
-            raise ApiError(self._away(error)) from error
-        if not answer.is_success:
-            raise ApiError(_message(answer))
-        return answer
+    def _asked(
+        self, method: str, path: str, body: Row | None = None, query: Row | None = None, timeout_s: float = TIMEOUT_S
+    ) -> Any:
+        with self._said():
+            return self._greenroom.request(method, path, body, query, timeout_s=timeout_s)
 
-    def _away(self, error: httpx.HTTPError) -> str:
-        reason = str(error) or type(error).__name__
+    @contextmanager
+    def _said(self) -> Generator[None]:
+        """Errors become ApiError, with the stable code of a refusal, and what to do here where nothing answers."""
+        try:
+            yield
+        except Unreachable as error:
+            raise ApiError(self._away(error)) from error
+        except GreenroomError as error:
+            code = error.details.get("code")
+            raise ApiError(f"{error.message} ({code})" if code else error.message) from error
+
+    def _away(self, error: Unreachable) -> str:
+        if (reason := error.details.get("reason")) is None:
+            return error.message
         hint = ""
-        if "CERTIFICATE_VERIFY_FAILED" in reason:
+        if "CERTIFICATE_VERIFY_FAILED" in str(reason):
             hint = " Give the certificate of its authority with --ca-file."
-        elif self.server.is_local and isinstance(error, httpx.ConnectError):
+        elif self.server.is_local and isinstance(error.__cause__, httpx.ConnectError):
             hint = " Start it with: greenroom up"
         return f"{self.server.url} does not answer: {reason}.{hint}"
-
-
-def _given(query: Row | None) -> Row:
-    return {name: value for name, value in (query or {}).items() if value is not None}
 
 
 def _concerns(line: str, topic: str) -> bool:
@@ -136,21 +140,3 @@ def _concerns(line: str, topic: str) -> bool:
     if line.startswith("data:"):
         return json.loads(line.removeprefix("data:")).get("topic", topic) == topic
     return line.startswith(":")
-
-
-def _json(answer: httpx.Response) -> Any:
-    if not answer.content:
-        return None
-    try:
-        return answer.json()
-    except ValueError as error:
-        raise ApiError(f"{answer.url} answered with something else than JSON; is it a Greenroom deployment?") from error
-
-
-def _message(answer: httpx.Response) -> str:
-    """The detail and stable code of a problem document; of another answer its status."""
-    try:
-        problem = answer.json()
-        return f"{problem['detail']} ({problem['code']})"
-    except (ValueError, KeyError, TypeError):
-        return f"{answer.request.method} {answer.url} was answered with {answer.status_code} {answer.reason_phrase}."

@@ -10,6 +10,7 @@ import typer
 from greenroom.cli import (
     access,
     catalogue,
+    events,
     fleet,
     homes,
     instance,
@@ -22,7 +23,7 @@ from greenroom.cli import (
     staging,
     webhooks,
 )
-from greenroom.cli.output import printable
+from greenroom.cli.output import log_to_stderr, printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import roles
@@ -61,6 +62,7 @@ instance.register(app)
 join.register(app)
 rehearse.register(app)
 mcp.register(app)
+events.register(app)
 APPS["users"].command("reset-password")(instance.reset_password)
 for noun, commands in APPS.items():
     app.add_typer(commands, name=noun)
@@ -68,6 +70,7 @@ for noun, commands in APPS.items():
 
 def main() -> None:
     """Entry point; a Greenroom error is one sentence on stderr and exit code 1."""
+    log_to_stderr()
     try:
         app()
     except GreenroomError as error:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any, Final, cast
 
+import structlog
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from structlog.typing import EventDict
 
 from greenroom.cli.client import Row
 from greenroom.kit.terminal import console
@@ -41,6 +45,22 @@ _COLOURS: Final = {
     "dim": {"-", "no", "deleted", "stopped", "paused", "DEBUG"},
 }
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def log_to_stderr() -> None:
+    """What the client warns of while a command runs, such as a request that is repeated, is no result."""
+    structlog.configure(
+        processors=[_as_line],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _as_line(_logger: object, _method: str, event: EventDict) -> str:
+    text = event.pop("event")
+    details = ", ".join(f"{name} {value}" for name, value in event.items())
+    return printable(f"greenroom: {text}" + (f": {details}" if details else ""))
 
 
 @dataclass(frozen=True, slots=True)

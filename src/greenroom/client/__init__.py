@@ -10,6 +10,7 @@
 
 from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
 from greenroom.client.errors import ActionFailed, Unreachable
+from greenroom.client.events import Event
 from greenroom.client.models import (
     Acted,
     ActionResult,
@@ -52,6 +53,7 @@ __all__ = [
     "Change",
     "Command",
     "Desk",
+    "Event",
     "File",
     "Folder",
     "Forbidden",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +15,11 @@ import httpx
 from greenroom.client import scripts
 from greenroom.client.asynchronous_hands import AsyncHands
 from greenroom.client.asynchronous_inside import AsyncInside
+from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
+from greenroom.core.errors import Interrupted
 
 
 class AsyncGreenroom:
@@ -33,10 +36,12 @@ class AsyncGreenroom:
         *,
         retries: Retries | None = None,
         tls: ssl.SSLContext | None = None,
+        trust_env: bool = True,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.retries = retries or Retries()
-        self._http = httpx.AsyncClient(**connection_options(url, key, secret, ca_file, tls), transport=transport)
+        options = connection_options(url, key, secret, ca_file, tls, trust_env=trust_env)
+        self._http = httpx.AsyncClient(**options, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,18 +55,63 @@ class AsyncGreenroom:
         """End its connections."""
         await self._http.aclose()
 
-    async def request(self, method: str, path: str, body: object = None, query: Mapping[str, Any] | None = None) -> Any:
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = scripts.TIMEOUT_S,
+    ) -> Any:
         """The JSON that a route of `/api/v1` answers; `path` is from there on, such as `/sessions`.
 
         Raises:
             GreenroomError: the server refused it, or does not answer.
         """
-        send = Send(method=method, path=scripts.PREFIX + path, body=body, query=query or {})
+        send = Send(method=method, path=scripts.PREFIX + path, body=body, query=query or {}, timeout_s=timeout_s)
         return await self.run(scripts.json_of(send, self.retries))
 
-    async def rows(self, path: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """All rows of a list. Raises as `request`."""
-        return await self.run(scripts.rows(scripts.PREFIX + path, query or {}, self.retries))
+    async def rows(
+        self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """All rows of a list, or the first `limit`. Raises as `request`."""
+        return await self.run(scripts.rows(scripts.PREFIX + path, query or {}, self.retries, limit))
+
+    async def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
+        """What a route of `/api/v1` answers, such as a picture. Raises as `request`."""
+        send = Send(method="GET", path=scripts.PREFIX + path, query=query or {})
+        return await self.run(scripts.content_of(send, self.retries))
+
+    async def events(self, last: int = 0) -> AsyncGenerator[Event]:
+        """What changes, as it happens, without end; the last ones first. A lost connection is opened again.
+
+        Raises:
+            GreenroomError: the server refused it, or does not answer; no connection lasts (`Interrupted`).
+        """
+        lines, reconnects, again = Lines(), Reconnects(self.retries), False
+        while True:
+            lost: Interrupted | None = None
+            try:
+                async with self._listen(last, again=again) as said:
+                    async for line in said:
+                        if (event := lines.take(line)) is not None:
+                            reconnects.received()
+                            yield event
+            except Interrupted as error:
+                lost = error
+            await asyncio.sleep(reconnects.lost(lost))
+            again = True
+
+    @asynccontextmanager
+    async def _listen(self, last: int, *, again: bool) -> AsyncGenerator[AsyncIterator[str]]:
+        answer = await self.run(scripts.answered(listening(last, again=again), self.retries))
+        try:
+            yield answer.aiter_lines()
+        except httpx.HTTPError as error:
+            raise interrupted(error) from error
+        finally:
+            await answer.aclose()
 
     async def lease(
         self,

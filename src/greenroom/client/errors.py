@@ -20,7 +20,7 @@ from greenroom.core.errors import (
 
 
 class Unreachable(Unavailable):
-    """The deployment does not answer."""
+    """The deployment does not answer. `details["reason"]` is why, where the connection failed."""
 
 
 class ActionFailed(Refused):
@@ -51,7 +51,7 @@ _BY_STATUS: Final[dict[int, type[GreenroomError]]] = {
 
 def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
     """The error of a request without success: a problem document has code and sentence; of any other answer there is
-    the status.
+    the status. `details` has what else the document says, and its code, which a newer server may have made.
     """
     if isinstance(outcome, httpx.HTTPError):
         return _unreachable(outcome)
@@ -59,10 +59,10 @@ def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
         problem = cast("dict[str, Any]", outcome.json())
         code, detail = problem["code"], str(problem["detail"])
     except (ValueError, KeyError, TypeError):
-        asked = f"{outcome.request.method} {outcome.request.url.path}"
+        asked = f"{outcome.request.method} {outcome.request.url}"
         sentence = f"{asked} was answered with {outcome.status_code} {outcome.reason_phrase}."
         return _BY_STATUS.get(outcome.status_code, GreenroomError)(sentence)
-    details = {name: value for name, value in problem.items() if name not in ("detail", "code", "type", "title")}
+    details = {name: value for name, value in problem.items() if name not in ("detail", "type", "title")}
     return (_BY_CODE.get(code) or _BY_STATUS.get(outcome.status_code, GreenroomError))(detail, **details)
 
 
@@ -70,4 +70,10 @@ def _unreachable(error: httpx.HTTPError) -> Unreachable:
     url = error.request.url
     reason = str(error) or type(error).__name__
     hint = " Give the certificate of its authority as ca_file." if "CERTIFICATE_VERIFY_FAILED" in reason else ""
-    return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}")
+    return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}", reason=reason)
+
+
+def no_json(answer: httpx.Response) -> Unreachable:
+    """What answers there is something else."""
+    sentence = f"{answer.url} answered with something else than JSON; is it a Greenroom deployment?"
+    return Unreachable(sentence)

@@ -5,6 +5,7 @@ A script yields what it wants done, a request to send or a time to wait, and is 
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 import uuid
@@ -17,7 +18,7 @@ import httpx
 import msgspec
 import structlog
 
-from greenroom.client.errors import error_of
+from greenroom.client.errors import error_of, no_json
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
 from greenroom.core.errors import Unavailable, WrongState
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 PREFIX: Final = "/api/v1"
 TIMEOUT_S: Final = 30.0
 PAGE_ROWS: Final = 1000
+NOTICED_S: Final = 1.0
+"""A user who waits so long for a request to be repeated wants to know why."""
 FIRST_LOOK_S: Final = 0.02
 LAST_LOOK_S: Final = 1.0
 _OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
@@ -71,11 +74,18 @@ class Wait:
 
 
 def connection_options(
-    url: str, key: str, secret: str, ca_file: Path | str | None, tls: ssl.SSLContext | None
+    url: str,
+    key: str,
+    secret: str,
+    ca_file: Path | str | None = None,
+    tls: ssl.SSLContext | None = None,
+    *,
+    trust_env: bool = True,
 ) -> dict[str, Any]:
-    """What httpx's clients take."""
+    """What httpx's clients take. `trust_env`: proxies of the environment are used."""
     verify = tls or ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-    return {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
+    options: dict[str, Any] = {"base_url": url.rstrip("/"), "auth": (key, secret), "verify": verify}
+    return options | {"trust_env": trust_env, "timeout": TIMEOUT_S}
 
 
 def required_urls(held: Lease) -> LeaseUrls:
@@ -104,8 +114,11 @@ def answered(send: Send, retries: Retries) -> Script[httpx.Response]:
             return outcome
         wait_s = retries.wait_s(attempt, waited_s, outcome)
         if wait_s is None:
-            raise error_of(outcome)
-        log.info("request repeated", request=f"{send.method} {send.path}", attempt=attempt, wait_s=round(wait_s, 1))
+            raise error_of(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
+        level = logging.WARNING if wait_s >= NOTICED_S else logging.INFO
+        log.log(
+            level, "request repeated", request=f"{send.method} {send.path}", attempt=attempt, wait_s=round(wait_s, 1)
+        )
         yield Wait(wait_s)
         waited_s, attempt = waited_s + wait_s, attempt + 1
 
@@ -113,19 +126,37 @@ def answered(send: Send, retries: Retries) -> Script[httpx.Response]:
 def json_of(send: Send, retries: Retries) -> Script[Any]:
     """The JSON of the answer; None where there is none."""
     answer = yield from answered(send, retries)
-    return answer.json() if answer.content else None
+    return _json(answer)
 
 
-def rows(path: str, query: Mapping[str, Any], retries: Retries) -> Script[list[dict[str, Any]]]:
-    """All rows of a list, page by page."""
-    send = Send(method="GET", path=path, query={"limit": PAGE_ROWS, **query})
+def content_of(send: Send, retries: Retries) -> Script[bytes]:
+    """The answer as it is."""
+    return (yield from answered(send, retries)).content
+
+
+def rows(
+    path: str, query: Mapping[str, Any], retries: Retries, limit: int | None = None
+) -> Script[list[dict[str, Any]]]:
+    """All rows of a list, or the first `limit`, page by page."""
+    size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
+    send = Send(method="GET", path=path, query={**query, "limit": query.get("limit", size)})
     found: list[dict[str, Any]] = []
     while True:
         answer = yield from answered(send, retries)
-        found += cast("list[dict[str, Any]]", answer.json())
-        if "next" not in answer.links:
-            return found
+        found += cast("list[dict[str, Any]]", _json(answer))
+        if "next" not in answer.links or (limit is not None and len(found) >= limit):
+            return found[:limit]
         send = Send(method="GET", path=answer.links["next"]["url"])
+
+
+def _json(answer: httpx.Response) -> Any:
+    """Raises Unreachable: it is something else, so no Greenroom answers there."""
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise no_json(answer) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

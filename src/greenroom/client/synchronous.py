@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,11 +14,13 @@ from typing import Any, Self
 import httpx
 
 from greenroom.client import scripts
+from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
 from greenroom.client.models import Lease, LeaseUrls, Tags
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
 from greenroom.client.synchronous_hands import Hands
 from greenroom.client.synchronous_inside import Inside
+from greenroom.core.errors import Interrupted
 
 
 class Greenroom:
@@ -33,10 +37,12 @@ class Greenroom:
         *,
         retries: Retries | None = None,
         tls: ssl.SSLContext | None = None,
+        trust_env: bool = True,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.retries = retries or Retries()
-        self._http = httpx.Client(**connection_options(url, key, secret, ca_file, tls), transport=transport)
+        options = connection_options(url, key, secret, ca_file, tls, trust_env=trust_env)
+        self._http = httpx.Client(**options, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -50,18 +56,69 @@ class Greenroom:
         """End its connections."""
         self._http.close()
 
-    def request(self, method: str, path: str, body: object = None, query: Mapping[str, Any] | None = None) -> Any:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = scripts.TIMEOUT_S,
+    ) -> Any:
         """The JSON that a route of `/api/v1` answers; `path` is from there on, such as `/sessions`.
 
         Raises:
             GreenroomError: the server refused it, or does not answer.
         """
-        send = Send(method=method, path=scripts.PREFIX + path, body=body, query=query or {})
+        send = Send(method=method, path=scripts.PREFIX + path, body=body, query=query or {}, timeout_s=timeout_s)
         return self.run(scripts.json_of(send, self.retries))
 
-    def rows(self, path: str, query: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """All rows of a list. Raises as `request`."""
-        return self.run(scripts.rows(scripts.PREFIX + path, query or {}, self.retries))
+    def rows(self, path: str, query: Mapping[str, Any] | None = None, limit: int | None = None) -> list[dict[str, Any]]:
+        """All rows of a list, or the first `limit`. Raises as `request`."""
+        return self.run(scripts.rows(scripts.PREFIX + path, query or {}, self.retries, limit))
+
+    def download(self, path: str, query: Mapping[str, Any] | None = None) -> bytes:
+        """What a route of `/api/v1` answers, such as a picture. Raises as `request`."""
+        send = Send(method="GET", path=scripts.PREFIX + path, query=query or {})
+        return self.run(scripts.content_of(send, self.retries))
+
+    def events(self, last: int = 0) -> Generator[Event]:
+        """What changes, as it happens, without end; the last ones first. A lost connection is opened again.
+
+        Raises:
+            GreenroomError: the server refused it, or does not answer; no connection lasts (`Interrupted`).
+        """
+        lines, reconnects, again = Lines(), Reconnects(self.retries), False
+        while True:
+            lost: Interrupted | None = None
+            try:
+                with self.listen(last, again=again) as said:
+                    for event in map(lines.take, said):
+                        if event is not None:
+                            reconnects.received()
+                            yield event
+            except Interrupted as error:
+                lost = error
+            time.sleep(reconnects.lost(lost))
+            again = True
+
+    def recent_events(self, most: int = 100) -> list[Event]:
+        """The last events, oldest first; the server remembers some hundreds. Raises as `request`."""
+        lines = Lines()
+        with self.listen(most) as said:
+            past = takewhile(lambda line: not line.startswith(":"), said)
+            return [event for event in map(lines.take, past) if event is not None]
+
+    @contextmanager
+    def listen(self, last: int = 0, *, again: bool = False) -> Generator[Iterator[str]]:
+        """The lines of one connection to the events, as the server sends them. Raises as `events`."""
+        answer = self.run(scripts.answered(listening(last, again=again), self.retries))
+        try:
+            yield answer.iter_lines()
+        except httpx.HTTPError as error:
+            raise interrupted(error) from error
+        finally:
+            answer.close()
 
     def lease(
         self,

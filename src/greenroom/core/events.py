@@ -33,6 +33,10 @@ class Topic(StrEnum):
     LOGS = "logs"
 
 
+MAX_RECENT: Final = 256
+"""Events that each api remembers."""
+
+
 class Wakes(Enum):
     """A part of a Manager that an event wakes."""
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ from tests.database.api_process import KEY, api_process
 
 from greenroom.api.events.service import MAX_WAITING, RESYNC, Hub, _sees
 from greenroom.api.security import Caller
-from greenroom.core.events import Event, Topic
+from greenroom.core.events import MAX_RECENT, Event, Topic
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
 
@@ -44,6 +45,14 @@ async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
             frame = {}
 
 
+async def until_connected(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    """What comes before the connection is said to be there: the past."""
+    async for line in lines:
+        if line == ": connected":
+            return
+        yield line
+
+
 async def test_without_a_database_it_stays_up_and_is_degraded(tmp_path: Path):
     async with running(tmp_path, f"host={tmp_path} dbname=none connect_timeout=1") as client:
         health = await client.get("/api/__healthcheck", headers={"Host": "any.example"})
@@ -65,7 +74,12 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
                 frame = await anext(stream)
                 if frame.get("event") != "resync":
                     break
-            assert json.loads(frame["data"]) == {"topic": "staging", "id": "abc"}
+            said = json.loads(frame["data"])
+            assert (said["topic"], said["id"]) == ("staging", "abc")
+            assert abs(datetime.fromisoformat(said["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
+        async with client.stream("GET", "/api/v1/events", params={"last": 1}) as answer:
+            begin = [line async for line in until_connected(answer.aiter_lines())]
+        assert json.loads(begin[1].removeprefix("data: "))["id"] == "abc"
 
 
 async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
@@ -102,6 +116,14 @@ async def test_a_slow_subscriber_gets_a_resync_instead_of_what_it_missed():
         hub.publish(Event.session("1"))
         assert await subscriber.take(1) == [Event.session("1")]
         assert await subscriber.take(0.01) == []
+
+
+def test_the_last_events_are_remembered():
+    hub = Hub()
+    for number in range(MAX_RECENT + 5):
+        hub.publish(Event.session(str(number)))
+    assert [event.id for event, _ in hub.recent(2)] == [str(MAX_RECENT + 3), str(MAX_RECENT + 4)]
+    assert (len(hub.recent(MAX_RECENT + 9)), hub.recent(0)) == (MAX_RECENT, [])
 
 
 @pytest.mark.parametrize(

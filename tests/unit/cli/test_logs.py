@@ -75,7 +75,7 @@ def test_it_ends_with_a_sentence_when_the_server_is_away(pauses: list[float]):
         deployment.away = True
         with pytest.raises(ApiError, match="does not answer"):
             next(rows)
-    assert pauses == [logs.POLL_S]
+    assert logs.POLL_S in pauses
 
 
 def test_following_the_log_shows_each_row_once_also_a_late_one():

@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from greenroom.api.deps import Db, EventHub
-from greenroom.api.events.service import RESYNC, feed
+from greenroom.api.events.service import RESYNC, feed, past
 from greenroom.api.security import Caller, authenticated, requires
 from greenroom.core.access.permissions import USER
+from greenroom.core.events import MAX_RECENT
 
 router = APIRouter(tags=["events"])
 
 
 @router.get("/events", response_class=StreamingResponse)
 async def events(
-    request: Request, db: Db, hub: EventHub, caller: Annotated[Caller, requires(USER)]
+    request: Request,
+    db: Db,
+    hub: EventHub,
+    caller: Annotated[Caller, requires(USER)],
+    last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="begin with so many of the last ones")] = 0,
 ) -> StreamingResponse:
     """What changed, as it happens (text/event-stream); 429 to who follows it twenty times already."""
     who = caller.user_id or caller.key_id or ""
@@ -32,6 +37,8 @@ async def events(
         with hub.subscription(who) as subscriber:
             if reconnected:
                 subscriber.put(RESYNC)
+            async for frame in past(db, caller, hub.recent(last)):
+                yield frame
             async for frame in feed(db, subscriber, caller, again):
                 yield frame
 

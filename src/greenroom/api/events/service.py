@@ -5,9 +5,11 @@ and a slow subscriber loses no information: its queue is emptied and it gets `re
 subscribers get it when LISTEN was interrupted. As server-sent events:
 
     id: 7
-    data: {"topic": "session", "id": "…"}          something changed: fetch it anew
+    data: {"topic": "session", "id": "…", "at": "…"}    something changed: fetch it anew
     event: resync / data: {}                        events were missed: fetch everything anew
     : (a comment every 15 s)                        the connection lives
+
+Before the first comment, `: connected`, come the last events of this process, as many as were asked for.
 
 Topics: those of `core.events.TOPICS`. Subscribers get only events they may see, checked per event; a connection whose
 log-in ended is closed.
@@ -17,14 +19,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
 from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, TooManyRequests, Unauthenticated, Unavailable
-from greenroom.core.events import TOPICS, Event, Topic
+from greenroom.core.events import MAX_RECENT, TOPICS, Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.session.views import is_of_user
 
@@ -77,10 +81,11 @@ class Subscriber:
 
 
 class Hub:
-    """All subscribers of this process."""
+    """All subscribers of this process, and its last events with their times."""
 
     def __init__(self) -> None:
         self._subscribers: dict[Subscriber, str] = {}
+        self._recent = deque[tuple[Event, datetime]](maxlen=MAX_RECENT)
 
     def admit(self, who: str) -> None:
         """Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
@@ -104,8 +109,13 @@ class Hub:
 
     def publish(self, event: Event) -> None:
         """Send to all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
+        self._recent.append((event, datetime.now(UTC)))
         for subscriber in self._subscribers:
             subscriber.put(event)
+
+    def recent(self, most: int) -> list[tuple[Event, datetime]]:
+        """The last events, oldest first."""
+        return list(self._recent)[-most:] if most else []
 
     def close(self) -> None:
         """End all subscriptions, so that the process can stop."""
@@ -119,6 +129,13 @@ class Hub:
 
 
 HEARTBEAT_S: Final = 15.0
+
+
+async def past(db: Database, caller: Caller, recent: Sequence[tuple[Event, datetime]]) -> AsyncGenerator[str]:
+    """The frames of events that were before, as far as the caller may see them."""
+    for number, (event, at) in enumerate(recent, 1):
+        if await _sees(db, caller, event):
+            yield _frame(number, event, at)
 
 
 async def feed(
@@ -145,13 +162,14 @@ async def feed(
         for event in happened:
             if await _sees(db, caller, event):
                 number += 1
-                yield _frame(number, event)
+                yield _frame(number, event, datetime.now(UTC))
 
 
-def _frame(number: int, event: Event | Resync) -> str:
+def _frame(number: int, event: Event | Resync, at: datetime) -> str:
     if event is RESYNC:
         return f"id: {number}\nevent: resync\ndata: {{}}\n\n"
-    return f"id: {number}\ndata: {json.dumps({'topic': event.topic, 'id': event.id})}\n\n"
+    data = {"topic": event.topic, "id": event.id, "at": at.isoformat()}
+    return f"id: {number}\ndata: {json.dumps(data)}\n\n"
 
 
 async def _sees(db: Database, caller: Caller, event: Event | Resync) -> bool:

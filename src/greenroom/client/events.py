@@ -1,0 +1,86 @@
+"""The live events of a deployment: what their lines say, and when a lost connection is opened again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+import structlog
+
+from greenroom.client.retries import Retries
+from greenroom.client.scripts import PREFIX, Send
+from greenroom.core.errors import Interrupted
+
+log = structlog.get_logger(__name__)
+
+RESYNC: Final = "resync"
+SILENCE_S: Final = 45.0
+"""The server gives a sign of life every 15 s."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something changed: `topic` says what, `id` which one; empty = any of them. The topic `resync`: events may have
+    been missed, so look at everything anew.
+    """
+
+    topic: str
+    id: str = ""
+    at: datetime | None = None
+
+
+def listening(last: int, *, again: bool) -> Send:
+    """The request for events; `again`: what happened since the last connection may be missing."""
+    headers = {"Last-Event-ID": "0"} if again else dict[str, str]()
+    query = {"last": last} if last and not again else dict[str, int]()
+    return Send(
+        method="GET", path=f"{PREFIX}/events", query=query, headers=headers, timeout_s=SILENCE_S, is_streamed=True
+    )
+
+
+class Lines:
+    """Reads events line by line."""
+
+    def __init__(self) -> None:
+        self._kind = ""
+
+    def take(self, line: str) -> Event | None:
+        """The event that this line completes."""
+        name, _, text = line.partition(": ")
+        if not line:
+            self._kind = ""
+        elif name == "event":
+            self._kind = text
+        elif name == "data":
+            return Event(topic=RESYNC) if self._kind == RESYNC else msgspec.json.decode(text, type=Event)
+        return None
+
+
+class Reconnects:
+    """Counts connections in a row that were lost before anything came over them."""
+
+    def __init__(self, retries: Retries) -> None:
+        self._retries = retries
+        self._lost = 0
+
+    def received(self) -> None:
+        self._lost = 0
+
+    def lost(self, error: Interrupted | None) -> float:
+        """A connection ended, by itself or by an error; returns the time to wait before the next.
+
+        Raises:
+            Interrupted: too many did.
+        """
+        self._lost += 1
+        reason = error.message if error else "The server ended the connection to the events."
+        if self._lost >= self._retries.attempts:
+            raise Interrupted(f"{reason} It was the last of {self._lost} in a row.") from error
+        wait_s = self._retries.first_wait_s * 2 ** (self._lost - 1)
+        log.warning("connecting to the events again", reason=reason.rstrip("."), wait_s=wait_s)
+        return wait_s
+
+
+def interrupted(error: Exception) -> Interrupted:
+    """A connection was lost."""
+    return Interrupted(f"The connection to the events was lost: {str(error) or type(error).__name__}.")
