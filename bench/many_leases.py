@@ -80,7 +80,6 @@ def run() -> list[Figure]:
             rounds = threads.map(Program.rounds, programs)
             together_ms = [took_ms for of_one in rounds for took_ms in of_one]
         took_s = time.perf_counter() - begun
-        running.end_all()
     rate = f"{len(together_ms) * 3 / took_s:.0f} requests/s; {LEASES} leases granted in {granted_s:.0f} s"
     return [
         Figure(
