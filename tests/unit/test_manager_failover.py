@@ -64,6 +64,20 @@ def test_with_all_in_back_off_each_is_tried_at_once_then_with_pauses():
     assert tried == [A, B, C, A]
 
 
+@pytest.mark.parametrize("retry_after_s", [30.0, None])
+def test_requests_that_fail_together_all_go_on_where_the_others_back_off(retry_after_s: float | None):
+    """As when the last of three is disabled and the others, disabled before, are back: each request must find one."""
+    managers = ManagerFailover([A, B, C])
+    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
+    managers.failed(B, now=5.0, retry_after_s=30.0, spread=0.0)
+    managers.failed(C, now=10.0, retry_after_s=30.0, spread=0.0, asked_at=9.0)
+    assert managers.best(10.0, asked=[C]) == A
+    managers.failed(C, now=10.1, retry_after_s=retry_after_s, spread=0.0, asked_at=9.5)
+    assert managers.best(10.1, asked=[C]) == A
+    managers.failed(A, now=10.2, retry_after_s=30.0, spread=0.0, asked_at=10.1)
+    assert managers.best(10.2) is None, "that one was tried as the last resort"
+
+
 def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
     managers, now = ManagerFailover([A, B]), 0.0
     managers.failed(A, now=now, retry_after_s=30.0, spread=0.5)

@@ -109,18 +109,25 @@ class ManagerFailover:
         return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
 
     def failed(
-        self, url: str, now: float, retry_after_s: float | None, spread: float, *, silent: bool = False
+        self,
+        url: str,
+        now: float,
+        retry_after_s: float | None,
+        spread: float,
+        *,
+        silent: bool = False,
+        asked_at: float = float("inf"),
     ) -> float:
         """Record a failure of `url`; returns its back-off.
 
-        Requests that were open at the failure fail with it: they do not count again. `spread` is random in 0..1, so
-        that many Agents do not return together. `silent`: it accepted the request and did not answer in time, as a
-        frozen one does.
+        Requests that were open at the failure fail with it: they do not count again, and go on to the other Managers.
+        Which these are says `asked_at`, when the request was sent. `spread` is random in 0..1, so that many Agents do
+        not return together. `silent`: it accepted the request and did not answer in time, as a frozen one does.
         """
         before = self._bars.get(url)
         if before is not None and before.answers:
             before = None
-        if before is not None and now < before.until:
+        if before is not None and now < before.until and asked_at > before.failed_at:
             self._last_resort_at = now + LAST_RESORT_S * (0.5 + spread / 2)
         if before is not None and now < before.until and retry_after_s is None:
             before.failed_at, before.term = now, self._term
@@ -235,7 +242,7 @@ class ManagerClient:
                 decoded = _decoded(response, answer)
             except _AttemptFailedError as failure:
                 reasons[url] = str(failure)
-                self._give_up(url, failure)
+                self._give_up(url, failure, now)
             else:
                 self._answered(url, decoded)
                 return decoded
@@ -267,11 +274,12 @@ class ManagerClient:
             self._on_failover("not fresh")
             log.warning("a Manager cannot read the database; the others are asked first for a while", url=url)
 
-    def _give_up(self, url: str, failure: _AttemptFailedError) -> None:
+    def _give_up(self, url: str, failure: _AttemptFailedError, asked_at: float) -> None:
         """Back off from the Manager and end the other requests that are open at it, so that they move on at once."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
-        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=failure.kind == "silent")
+        silent = failure.kind == "silent"
+        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=silent, asked_at=asked_at)
         if failure.kind is not None:
             self._on_failover(failure.kind)
         log.warning("a Manager failed", url=url, reason=str(failure), backoff_s=round(pause_s, 2))

@@ -69,6 +69,7 @@ NO_DESK: Final = (
     ' `port_map` has {{"desk": "desk"}} where there is one.'
 )
 UNKNOWN_END: Final = "The session broke the connection off: it is not known how much was done. Take a screenshot."
+_OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code"})
 _Content = bytes | AsyncIterable[bytes] | None
 
 
@@ -251,14 +252,11 @@ def _refusal(answer: httpx.Response) -> GreenroomError:
         return WrongState("The page of this session has no such part of a desk: its image is older than this api.")
     if status == 502 and answer.request.method not in ("GET", "HEAD"):
         return Interrupted(UNKNOWN_END)
-    details = {
-        name: value for name, value in said.items() if name not in ("error_message", "detail", "status", "title")
-    }
     if status == 403 and answer.headers.get("x-greenroom-reason") is None:
         return Forbidden(sentence or None)
     kind = _ERRORS.get(status, Unavailable)
     error = kind(sentence or f"The session answered {status} {answer.reason_phrase}.")
-    error.details = {name: value for name, value in details.items() if name not in ("type", "code")}
+    error.details = {name: value for name, value in said.items() if name not in _OF_A_PROBLEM}
     return error
 
 
