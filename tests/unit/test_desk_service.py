@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, cast
 
 import httpx
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from starlette.requests import ClientDisconnect, Request
 
-from greenroom.api.desk import service
+from greenroom.api.desk import service, transport
 from greenroom.api.desk.seen import Seen, State
 from greenroom.api.desk.transport import Desk, Desks, while_asked
 from greenroom.core.actions.plan import Size
@@ -57,7 +57,10 @@ class Page:
 
     def _noted(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
-        return self._answer(request)
+        answer = self._answer(request)
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, stream=answer.stream
+        )  # not read yet, as of a socket
 
     def _as_page(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/state"):
@@ -204,6 +207,32 @@ async def test_what_was_not_begun_can_be_repeated_and_what_was_broken_off_cannot
             await service.act(Page(failing(error)).desks, LEASE, [CLICK])
     page = Page(lambda request: httpx.Response(200, json=SCREEN) if request.method == "GET" else httpx.Response(502))
     with pytest.raises(Interrupted):
+        await service.act(page.desks, LEASE, [CLICK])
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_answer_without_end_is_not_kept(status: int, monkeypatch: pytest.MonkeyPatch):
+    """A program in the session may have taken the page's place."""
+    monkeypatch.setattr(transport, "MOST_ANSWER_BYTES", 1 << 16)
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1 << 24:
+            sent += 1 << 14
+            yield bytes(1 << 14)
+
+    page = Page(lambda _: httpx.Response(status, content=endless()))
+    with pytest.raises(Unavailable, match="more than 65536 bytes"):
+        await service.screenshot(page.desks, LEASE)
+    assert sent < 1 << 18
+    page = Page(
+        lambda request: (
+            httpx.Response(200, json=SCREEN) if request.method == "GET" else httpx.Response(status, content=endless())
+        )
+    )
+    sent = 0
+    with pytest.raises(Interrupted, match="not known how much was done"):
         await service.act(page.desks, LEASE, [CLICK])
 
 

@@ -12,8 +12,8 @@ from fastapi.responses import Response
 from starlette.requests import Request
 
 from greenroom.api.desk.command_schemas import Written
-from greenroom.api.desk.relay import Relay, whole
-from greenroom.api.desk.transport import Desks
+from greenroom.api.desk.relay import Relay
+from greenroom.api.desk.transport import Desks, whole
 from greenroom.core.errors import Invalid
 from greenroom.db.lease.leases import Lease
 

@@ -10,8 +10,8 @@ from fastapi.responses import Response, StreamingResponse
 from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import commands, files
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone, Listing, Tree, Written
-from greenroom.api.desk.relay import Relay, opened, whole
-from greenroom.api.desk.transport import while_asked
+from greenroom.api.desk.relay import Relay, opened
+from greenroom.api.desk.transport import while_asked, whole
 from greenroom.api.lease.access import holds_lease
 from greenroom.db.lease.leases import Lease
 

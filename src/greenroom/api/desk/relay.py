@@ -6,13 +6,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from typing import TypeVar
 
-import httpx
 from fastapi.responses import StreamingResponse
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from greenroom.api.desk.transport import while_asked
-from greenroom.core.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -46,17 +44,3 @@ async def opened(request: Request, wanted: AbstractAsyncContextManager[T]) -> tu
     except BaseException:
         await stack.aclose()
         raise
-
-
-async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
-    """All of an answer, which a container made: it may have no end.
-
-    Raises:
-        Unavailable: it is longer than any that is right.
-    """
-    data = bytearray()
-    async for piece in answer.aiter_bytes():
-        data += piece
-        if len(data) > most_bytes:
-            raise Unavailable(f"The session answers with more than {most_bytes} bytes.")
-    return bytes(data)

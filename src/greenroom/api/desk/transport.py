@@ -39,6 +39,7 @@ from greenroom.core.session.streams import OPEN
 from greenroom.db.database import Database
 from greenroom.db.lease.desks import LeasedSession, leased_session
 from greenroom.db.lease.leases import Lease
+from greenroom.kit import outgoing
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 
@@ -69,6 +70,11 @@ NO_DESK: Final = (
     ' `port_map` has {{"desk": "desk"}} where there is one.'
 )
 UNKNOWN_END: Final = "The session broke the connection off: it is not known how much was done. Take a screenshot."
+MOST_ANSWER_BYTES: Final = 128 << 20
+"""A hundred large pictures."""
+MOST_REFUSAL_BYTES: Final = 1 << 16
+_SAFE: Final = ("GET", "HEAD")
+"""Methods of requests that do nothing."""
 _OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code"})
 _Content = bytes | AsyncIterable[bytes] | None
 
@@ -109,7 +115,8 @@ class Desks:
         if self._http is None:
             limits = httpx.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=50, keepalive_expiry=30)
             context = _trust(self._config.ca_file)
-            self._http = httpx.AsyncClient(verify=context, limits=limits, trust_env=False)
+            plain = {"Accept-Encoding": "identity"}  # so that what is counted is what there is to keep
+            self._http = httpx.AsyncClient(verify=context, limits=limits, headers=plain, trust_env=False)
         return self._http
 
 
@@ -185,8 +192,8 @@ class Desk:
             method, path, content=body, headers=sent | dict(headers or {}), params=params, timeout_s=timeout_s,
             accepted=accepted,
         ) as answer:  # fmt: skip
-            await answer.aread()
-            return answer
+            content = await self._whole(method, answer, MOST_ANSWER_BYTES)
+            return httpx.Response(answer.status_code, content=content)
 
     @asynccontextmanager
     async def stream(
@@ -215,8 +222,7 @@ class Desk:
             answer = await self.http.send(request, stream=True)
             try:
                 if not (answer.is_success or answer.status_code in accepted):
-                    await answer.aread()
-                    raise _refusal(answer)
+                    raise _refusal(answer, await self._whole(method, answer, MOST_REFUSAL_BYTES))
                 yield answer
             finally:
                 await answer.aclose()
@@ -224,6 +230,12 @@ class Desk:
             raise self._away(error) from error
         except httpx.HTTPError as error:
             raise self._broken_off(method, error) from error
+
+    async def _whole(self, method: str, answer: httpx.Response, most_bytes: int) -> bytes:
+        try:
+            return await whole(answer, most_bytes)
+        except Unavailable as error:
+            raise (error if method in _SAFE else Interrupted(f"{error.message} {UNKNOWN_END}")) from error
 
     def _away(self, error: httpx.HTTPError) -> Unavailable:
         where = urlsplit(self.address).netloc
@@ -234,23 +246,35 @@ class Desk:
         )
 
     def _broken_off(self, method: str, error: httpx.HTTPError) -> GreenroomError:
-        if method not in ("GET", "HEAD"):
+        if method not in _SAFE:
             return Interrupted(UNKNOWN_END)
         words = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
         return Unavailable(f"The session did not answer {words}; ask again.")
 
 
-def _refusal(answer: httpx.Response) -> GreenroomError:
+async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
+    """All of an answer, which a container made: it may have no end.
+
+    Raises:
+        Unavailable: it is longer than any that is right.
+    """
+    try:
+        return await outgoing.whole(answer, most_bytes)
+    except outgoing.TooLongError as error:
+        raise Unavailable(f"The session answers with more than {most_bytes} bytes.") from error
+
+
+def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     """What a refusal of the gateway, the Agent or the session's page means here."""
     status = answer.status_code
     try:
-        said = msgspec.json.decode(answer.content, type=dict[str, Any])
+        said = msgspec.json.decode(content, type=dict[str, Any])
     except msgspec.DecodeError:
         said = {}
     sentence = str(said.get("error_message") or said.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState("The page of this session has no such part of a desk: its image is older than this api.")
-    if status == 502 and answer.request.method not in ("GET", "HEAD"):
+    if status == 502 and answer.request.method not in _SAFE:
         return Interrupted(UNKNOWN_END)
     if status == 403 and answer.headers.get("x-greenroom-reason") is None:
         return Forbidden(sentence or None)
