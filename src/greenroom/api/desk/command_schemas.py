@@ -43,14 +43,14 @@ class FileView(View):
 
     name: str
     size_bytes: int
-    modified: Annotated[float, Field(description="seconds since 1970")]
+    modified: Annotated[float, Field(description="seconds since 1970", allow_inf_nan=False)]
 
 
 class FolderView(View):
     """A folder in a folder."""
 
     name: str
-    modified: float
+    modified: Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Listing(View):

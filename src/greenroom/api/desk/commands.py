@@ -12,8 +12,9 @@ import httpx
 import msgspec
 
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
+from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.transport import Desks
-from greenroom.core.errors import GreenroomError, Interrupted
+from greenroom.core.errors import GreenroomError, Interrupted, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.leases import Lease
@@ -127,13 +128,20 @@ async def ended(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate
     try:
         async with running(desks, logs, lease, command) as answer:
             async for line in _lines(answer):
-                output.add(msgspec.json.decode(line, type=Said))
-    except msgspec.DecodeError as error:
-        raise Interrupted(BROKEN_OFF) from error
+                output.add(_said(line))
+        if output.error == BROKEN_OFF:
+            raise Interrupted(BROKEN_OFF)
     except GreenroomError:
         if not (output.stdout or output.stderr):
             raise
     return output.done
+
+
+def _said(line: bytes) -> Said:
+    try:
+        return decoded(line, Said)
+    except Unavailable as error:
+        raise Interrupted(BROKEN_OFF) from error
 
 
 async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
@@ -143,7 +151,7 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
         for line in lines:
             yield line
         if len(waiting) > MOST_LINE_BYTES:
-            raise msgspec.DecodeError(BROKEN_OFF)
+            raise Interrupted(BROKEN_OFF)
 
 
 async def handed_on(answer: httpx.Response) -> AsyncIterator[bytes]:

@@ -11,7 +11,8 @@ import httpx
 from fastapi.responses import Response
 from starlette.requests import Request
 
-from greenroom.api.desk.command_schemas import Written
+from greenroom.api.desk.command_schemas import Listing, Written
+from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.relay import Relay
 from greenroom.api.desk.transport import Desks, whole
 from greenroom.core.errors import Invalid
@@ -79,10 +80,11 @@ async def handed_on(answer: httpx.Response, source: AsyncExitStack, *, is_watch:
     """The answer for the client. The type that a container gives a file is not repeated: no browser may run it here."""
     if "content-disposition" not in answer.headers and not is_watch and answer.status_code == 200:
         async with source:
-            return Response(await whole(answer, MOST_LISTING_BYTES), media_type="application/json")
+            listing = decoded(await whole(answer, MOST_LISTING_BYTES), Listing)
+            return Response(listing.model_dump_json(exclude_unset=True), media_type="application/json")
     if is_watch:
         return Relay(answer.aiter_raw(), source, media_type="text/event-stream")
-    headers = {name: answer.headers[name] for name in _SAID if name in answer.headers}
+    headers = {name: said for name in _SAID if (said := answer.headers.get(name, "")).isascii() and said}
     if answer.status_code in UNTOUCHED:
         async with source:
             headers.pop("content-length", None)
@@ -110,7 +112,7 @@ async def write(desks: Desks, lease: Lease, path: str, request: Request, *, tar:
     answer = await desk.request(
         "PUT", PATH, params=params, content=request.stream(), headers=headers, timeout_s=SILENT_S
     )
-    return Written.model_validate_json(answer.content)
+    return decoded(answer.content, Written)
 
 
 async def delete(desks: Desks, lease: Lease, path: str, *, recursive: bool) -> None:

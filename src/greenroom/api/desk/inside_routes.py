@@ -10,6 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 from greenroom.api.deps import DesksDep, Logs
 from greenroom.api.desk import commands, files
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone, Listing, Tree, Written
+from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.relay import Relay, opened
 from greenroom.api.desk.transport import while_asked, whole
 from greenroom.api.lease.access import holds_lease
@@ -129,5 +130,5 @@ async def get_tree(
     desk = await desks.of(lease)
     given = {name: value for name, value in params.items() if value is not None}
     async with desk.stream("GET", "tree", params=given) as answer:
-        data = await while_asked(request, whole(answer, MOST_TREE_BYTES))
-    return Response(data, media_type="application/json")
+        tree = decoded(await while_asked(request, whole(answer, MOST_TREE_BYTES)), Tree)
+    return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -5,7 +5,7 @@ session's page does nothing where it has changed.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -14,13 +14,17 @@ from greenroom.core.actions.plan import Size
 MOST: Final = 10_000
 
 
+_Pixels = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_Place = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
 class State(msgspec.Struct, frozen=True):
     """The screen of a session when steps are planned; `held` are the buttons, as RFB has them."""
 
-    width: int
-    height: int
-    pointer: tuple[int, int]
-    held: int
+    width: _Pixels
+    height: _Pixels
+    pointer: tuple[_Place, _Place]
+    held: _Place
 
     @property
     def size(self) -> Size:

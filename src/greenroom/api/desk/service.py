@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from greenroom.api.desk.decoding import decoded, decoded_end, picture, unreadable_end
 from greenroom.api.desk.seen import State
 from greenroom.api.desk.transport import Desk, Desks
 from greenroom.core.actions import dialects, elements, steps
@@ -103,7 +104,7 @@ async def _located(
 ) -> list[object]:
     """The actions with the places of elements, as the client sees the screen."""
     answer = await desk.request("POST", "tree", json={"refs": refs})
-    places = msgspec.json.decode(answer.content, type=_Places).places
+    places = decoded(answer.content, _Places).places
     state = desks.seen.get(desk.session_id) or await _state(desk)
     shown = display or state.size
     middles = {
@@ -139,17 +140,26 @@ async def _carried_out(
             "screenshot": _wish(display) if screenshot else None,
         }
         timeout_s = SLACK_S + _seconds_of(planned)
-        answer = await desk.request("POST", "steps", json=body, timeout_s=timeout_s, accepted=frozenset({_CHANGED}))
+        accepted = frozenset[int]() if body["expected"] is None else frozenset({_CHANGED})
+        answer = await desk.request("POST", "steps", json=body, timeout_s=timeout_s, accepted=accepted)
         if answer.status_code != _CHANGED:
-            done = msgspec.json.decode(answer.content, type=_Done)
+            done = _read(answer.content, len(planned))
             desks.seen.put(desk.session_id, done.state)
             return done
-        state = msgspec.json.decode(answer.content, type=_Changed).state
+        state = decoded(answer.content, _Changed).state
     raise AssertionError("the last attempt expects nothing")
 
 
+def _read(content: bytes, actions: int) -> _Done:
+    """Raises Interrupted: it is no answer to so many actions."""
+    done = decoded_end(content, _Done)
+    if not min(actions, 1) <= len(done.results) <= actions:
+        raise unreadable_end()
+    return done
+
+
 async def _state(desk: Desk) -> State:
-    return msgspec.json.decode((await desk.request("GET", "state")).content, type=State)
+    return decoded((await desk.request("GET", "state")).content, State)
 
 
 def _wish(display: Size | None) -> dict[str, int]:
@@ -207,4 +217,4 @@ async def screenshot(
         "cursor": None if cursor else "0",
     }
     params = {name: value for name, value in asked.items() if value is not None}
-    return (await desk.request("GET", "screenshot", params=params)).content
+    return picture((await desk.request("GET", "screenshot", params=params)).content)

@@ -17,6 +17,7 @@ import httpx
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from greenroom.api.desk import decoding
 from greenroom.api.desk.seen import Seen
 from greenroom.api.events.service import Hub
 from greenroom.api.session.waiting import while_in
@@ -75,7 +76,7 @@ MOST_ANSWER_BYTES: Final = 128 << 20
 MOST_REFUSAL_BYTES: Final = 1 << 16
 _SAFE: Final = ("GET", "HEAD")
 """Methods of requests that do nothing."""
-_OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code"})
+_OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 _Content = bytes | AsyncIterable[bytes] | None
 
 
@@ -267,10 +268,7 @@ async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     """What a refusal of the gateway, the Agent or the session's page means here."""
     status = answer.status_code
-    try:
-        said = msgspec.json.decode(content, type=dict[str, Any])
-    except msgspec.DecodeError:
-        said = {}
+    said = decoding.problem(content)
     sentence = str(said.get("error_message") or said.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState("The page of this session has no such part of a desk: its image is older than this api.")

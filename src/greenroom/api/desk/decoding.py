@@ -1,0 +1,76 @@
+"""Reads what a session's page answers, which can be anything: a program in the session may have taken its place."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+from pydantic import BaseModel
+
+from greenroom.core.errors import Interrupted, Unavailable
+
+T = TypeVar("T")
+
+UNREADABLE: Final = (
+    "The session's page answers what cannot be read: its image does not fit this api, or a program in the session has"
+    " taken its place. Release the lease, and take another."
+)
+NOT_KNOWN: Final = "It is not known how much was done."
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_MOST_TOLD: Final = 1 << 53
+
+
+def decoded(content: bytes, kind: type[T]) -> T:
+    """An answer in JSON to a request that changes nothing, or that may be repeated.
+
+    Raises:
+        Unavailable: it is something else.
+    """
+    try:
+        if issubclass(kind, BaseModel):
+            return kind.model_validate_json(content)
+        return msgspec.json.decode(content, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(UNREADABLE) from error
+
+
+def decoded_end(content: bytes, kind: type[T]) -> T:
+    """The same, of a request that was to do something.
+
+    Raises:
+        Interrupted: it is something else.
+    """
+    try:
+        return decoded(content, kind)
+    except Unavailable as error:
+        raise unreadable_end() from error
+
+
+def unreadable_end() -> Interrupted:
+    """The error for such an answer."""
+    return Interrupted(f"{UNREADABLE} {NOT_KNOWN}")
+
+
+def picture(content: bytes) -> bytes:
+    """A PNG.
+
+    Raises:
+        Unavailable: it is none.
+    """
+    if not content.startswith(_PNG):
+        raise Unavailable(UNREADABLE)
+    return content
+
+
+def problem(content: bytes) -> dict[str, Any]:
+    """What a refusal says: sentences, and numbers that any client can read. Nothing, where it cannot be read."""
+    try:
+        said = msgspec.json.decode(content, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        return {}
+    return {name: value for name, value in said.items() if _is_told(value)}
+
+
+def _is_told(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and abs(value) <= _MOST_TOLD
+    return is_number or isinstance(value, str)
