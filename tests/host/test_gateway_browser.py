@@ -16,7 +16,11 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Playwright, async_playwright
+from playwright.async_api import Browser, Error, Playwright, async_playwright
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.client_config import ClientConfig
 from tests.support.browsers import Browsers, two_browsers
 from tests.support.played import ANN, BOB
 from tests.support.waiting import eventually
@@ -214,6 +218,64 @@ async def test_webdriver_drives_the_browser_that_runs_and_leaves_it(browsers: Br
         return reply.status_code == 200 and any(one["type"] == "page" for one in reply.json())
 
     await eventually(is_back, 30)
+
+
+async def test_while_a_person_has_control_playwright_is_refused_and_goes_on_afterwards(
+    browsers: Browsers, playwright: Playwright
+):
+    async with attached(playwright, browsers.url("cdp")) as browser:
+        page = browser.contexts[0].pages[0]
+        await page.goto(FORM)
+        await browsers.give_control(1, "Ada")
+        acts = (
+            lambda: page.goto(FORM),
+            lambda: page.fill("#name", "Eve"),
+            lambda: page.click("button"),
+            lambda: page.keyboard.type("Eve"),
+            lambda: page.mouse.click(10, 10),
+            lambda: page.evaluate("document.title = 'Eve'"),
+            browser.contexts[0].new_page,
+            browser.new_context,
+        )
+        for act in acts:
+            with pytest.raises(Error, match="held: Ada has control of this desktop: wait until they hand it back"):
+                await asyncio.wait_for(act(), 10)
+        assert browser.is_connected()
+        await browsers.give_control(2)
+        assert await page.title() == "Form", "nothing was done, and nothing comes later"
+        await page.fill("#name", "Ann")
+        await page.click("button")
+        assert await page.title() == "Hello Ann"
+
+
+async def test_while_a_person_has_control_selenium_is_refused_and_goes_on_afterwards(browsers: Browsers):
+    authority = str(browsers.world.folder / "cert.pem")
+    config = ClientConfig(remote_server_addr=browsers.url("webdriver"), ca_certs=authority)
+    driver = await asyncio.to_thread(
+        webdriver.Remote, browsers.url("webdriver"), options=webdriver.ChromeOptions(), client_config=config
+    )
+    try:
+        await asyncio.to_thread(driver.get, FORM)
+        field = await asyncio.to_thread(driver.find_element, By.ID, "name")
+        await browsers.give_control(3, "Ada")
+        for act in (
+            lambda: driver.get("data:text/html,<title>Eve</title>"),
+            lambda: field.send_keys("Eve"),
+            lambda: driver.execute_script("document.title = 'Eve'"),
+            lambda: driver.find_element(By.ID, "name"),
+            lambda: driver.switch_to.new_window("tab"),
+        ):
+            with pytest.raises(WebDriverException, match="held: Ada has control of this desktop"):
+                await asyncio.to_thread(act)
+        assert await asyncio.to_thread(lambda: driver.title) == "Form", "who looks disturbs no one"
+        assert (await asyncio.to_thread(driver.get_screenshot_as_png)).startswith(PNG)
+        await browsers.give_control(4)
+        await asyncio.to_thread(field.send_keys, "Bob")
+        button = await asyncio.to_thread(driver.find_element, By.TAG_NAME, "button")
+        await asyncio.to_thread(button.click)
+        assert await asyncio.to_thread(lambda: driver.title) == "Hello Bob"
+    finally:
+        await asyncio.to_thread(driver.quit)
 
 
 async def test_the_end_of_the_lease_closes_its_websockets(browsers: Browsers):

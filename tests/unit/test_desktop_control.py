@@ -210,7 +210,7 @@ def test_what_looks_or_belongs_to_a_connection_passes(method: str):
     "method",
     [
         "Input.dispatchKeyEvent",
-        "Runtime.evaluate",
+        "Runtime.runScript",
         "Page.navigate",
         "Target.createTarget",
         "Target.sendMessageToTarget",
@@ -221,6 +221,37 @@ def test_what_acts_is_answered_with_an_error_of_its_own(method: str):
     said = refusal(json.dumps(command).encode(), HELD_NOW, is_bidi=False)
     assert said is not None
     assert json.loads(said) == {"id": 7, "sessionId": "A", "error": {"code": -32000, "message": HELD_NOW}}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "return new (module.exports.InjectedScript())(globalThis, {});\n})();",
+        "return new (module.exports.UtilityScript())(globalThis, false);\n})();",
+        "return module.exports.default;\n})()\n//# sourceURL=pptr:internal",
+        "",
+    ],
+)
+def test_what_clients_put_into_a_page_before_their_scripts_passes(end: str):
+    script = f"\n (() => {{\n const module = {{}};\n var a=1;\n{end}"
+    command = {"id": 1, "method": "Runtime.evaluate", "params": {"expression": script}}
+    assert (refusal(json.dumps(command).encode(), HELD_NOW, is_bidi=False) is None) == bool(end)
+
+
+@pytest.mark.parametrize(("then", "passes"), [("", True), ("\n//# sourceURL=pptr:x\n", True), ("\nclick()", False)])
+def test_to_ask_for_the_document_passes(then: str, passes: bool):
+    declared = f"() => {{\n return document;\n }}{then}"
+    command = {"id": 1, "method": "Runtime.callFunctionOn", "params": {"functionDeclaration": declared}}
+    assert (refusal(json.dumps(command).encode(), HELD_NOW, is_bidi=False) is None) == passes
+
+
+@pytest.mark.parametrize("method", ["Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"])
+def test_a_script_that_does_not_run_ends_as_if_it_had_raised_the_error(method: str):
+    said = refusal(json.dumps({"id": 7, "sessionId": "A", "method": method}).encode(), HELD_NOW, is_bidi=False)
+    assert said is not None
+    answer = json.loads(said)
+    assert (answer["id"], answer["sessionId"], "error" in answer) == (7, "A", False)
+    assert answer["result"]["exceptionDetails"]["exception"]["description"] == f"Error: {HELD_NOW}"
 
 
 @pytest.mark.parametrize("message", [b"no json", b"[]", b"{}", b'{"id": 1, "method": 5}'])

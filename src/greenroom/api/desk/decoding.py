@@ -17,7 +17,7 @@ UNREADABLE: Final = (
 )
 NOT_KNOWN: Final = "It is not known how much was done."
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_MOST_TOLD: Final = 1 << 53
+_MOST_PASSED_ON: Final = 1 << 53
 
 
 def decoded(content: bytes, kind: type[T]) -> T:
@@ -68,9 +68,9 @@ def problem(content: bytes) -> dict[str, Any]:
         said = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):
         return {}
-    return {name: value for name, value in said.items() if _is_told(value)}
+    return {name: value for name, value in said.items() if _is_passed_on(value)}
 
 
-def _is_told(value: object) -> bool:
-    is_number = isinstance(value, (int, float)) and abs(value) <= _MOST_TOLD
+def _is_passed_on(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and abs(value) <= _MOST_PASSED_ON
     return is_number or isinstance(value, str)

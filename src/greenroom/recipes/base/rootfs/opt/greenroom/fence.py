@@ -7,12 +7,13 @@ long given it up. A message that began before passes whole.
 
 import asyncio
 import json
+import re
 import struct
 from collections.abc import Sequence
 
 from answers import BadRequestError, Request
 from control import Control
-from websocket import MESSAGE_MAX, TEXT, frame, unmasked
+from frames import MESSAGE_MAX, TEXT, frame, unmasked
 
 PIECE_BYTES = 1 << 16
 CONTINUATION, FIRST_OF_CONTROL, MASKED = 0, 8, 128
@@ -21,7 +22,7 @@ LOOKS = frozenset(
         "Target.setDiscoverTargets", "Target.setAutoAttach", "Target.attachToTarget", "Target.attachToBrowserTarget",
         "Target.detachFromTarget", "Target.getTargets", "Target.getTargetInfo", "Target.getBrowserContexts",
         "Browser.getVersion", "Browser.getWindowForTarget", "Page.getFrameTree", "Page.setLifecycleEventsEnabled",
-        "Page.captureScreenshot", "Page.getLayoutMetrics", "Page.createIsolatedWorld", "Runtime.runIfWaitingForDebugger",
+        "Page.captureScreenshot", "Page.getLayoutMetrics", "Page.createIsolatedWorld", "Runtime.runIfWaitingForDebugger", "Runtime.addBinding",
         "Emulation.setFocusEmulationEnabled", "Emulation.setEmulatedMedia", "Network.setCacheDisabled",
         "Fetch.continueRequest", "Fetch.continueWithAuth", "Fetch.failRequest", "Fetch.fulfillRequest",
         "session.status", "session.subscribe", "session.unsubscribe", "browsingContext.getTree",
@@ -29,7 +30,19 @@ LOOKS = frozenset(
     }
 )  # fmt: skip
 """Methods that pass. Pages that the person opens wait for some of them, where a program asked for that."""
+LIBRARY = re.compile(
+    r"\s*\(\(\) => \{\s*const module = \{\};.*"
+    r"return (?:new \(module\.exports\.(?:InjectedScript|UtilityScript)\(\)\)\(|module\.exports\.default;)",
+    re.DOTALL,
+)
+DOCUMENT = re.compile(r"\(\) => \{\s*return document;\s*\}\s*(//[^\n]*)?\s*\Z")
+PREPARES = {"Runtime.evaluate": ("expression", LIBRARY), "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT)}
+"""What Playwright and Puppeteer do once in each page: they put functions there, which do nothing until they are called, and
+ask for the document. A client that was refused this would fail in this page forever: it remembers that."""
 SERVER_ERROR = -32000
+SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
+"""Methods that are answered as if the script had raised the error. Another error of theirs is to Playwright a page that is just
+being left: it would try again until its time is over, and say so."""
 
 
 def acts(command: dict[str, object]) -> bool:
@@ -37,6 +50,9 @@ def acts(command: dict[str, object]) -> bool:
     method, params = str(command.get("method", "")), command.get("params")
     if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty one makes a world of the client's own, as Playwright does
         return not isinstance(params, dict) or bool(params.get("source"))
+    if method in PREPARES and isinstance(params, dict):
+        (name, script) = PREPARES[method]
+        return not script.match(str(params.get(name, "")))
     return method not in LOOKS and method.rpartition(".")[2] not in {"enable", "disable"}
 
 
@@ -53,7 +69,16 @@ def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
     about = {name: command[name] for name in ("id", "sessionId") if name in command}
     if is_bidi:
         return json.dumps({"type": "error", "id": command.get("id"), "error": "unknown error", "message": sentence}).encode()
+    if command.get("method") in SCRIPTS:
+        return json.dumps({**about, "result": raised(sentence)}).encode()
     return json.dumps({**about, "error": {"code": SERVER_ERROR, "message": sentence}}).encode()
+
+
+def raised(sentence: str) -> dict[str, object]:
+    """The result of a script that raised an error."""
+    error = {"type": "object", "subtype": "error", "className": "Error", "description": f"Error: {sentence}"}
+    details = {"exceptionId": 1, "text": "Uncaught", "lineNumber": 0, "columnNumber": 0, "exception": error}
+    return {"result": error, "exceptionDetails": details}
 
 
 class Fenced:

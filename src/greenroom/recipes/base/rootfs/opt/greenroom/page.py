@@ -45,7 +45,7 @@ from program import Program
 from sound_server import SoundServer
 from video import Video
 from watching import Watching
-from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
+from frames import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
 FOLDER = Path(sys.argv[1])
 RFB_SOCKET = str(FOLDER / "rfb.sock")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from answers import Request, reply
 from files import allowed
-from websocket import BINARY, CLOSE, PING, PONG, accept, frame, read_frame
+from frames import BINARY, CLOSE, PING, PONG, accept, frame, read_frame
 
 PATHS = ("/sound", "/microphone")
 HERE = Path(__file__).parent

@@ -21,7 +21,7 @@ from pathlib import Path
 from answers import Request, reply
 from files import only_watches
 from pace import Pace, frame_of
-from websocket import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
+from frames import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
 
 ENCODER = Path("/opt/greenroom/encoder.py")
 HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.implementation.cache_tag}-*.so"))

@@ -10,7 +10,7 @@ import struct
 
 from answers import BadRequestError
 from client_half import HANDSHAKE, UNKNOWN, ClientHalf
-from websocket import BINARY, frame
+from frames import BINARY, frame
 
 VERSION = b"RFB 003.008\n"
 PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE = 0, 2, 3, 150, 248
