@@ -37,6 +37,7 @@ from greenroom.api.diagnostics.metrics import Measured, Metrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events import routes as event_routes
 from greenroom.api.events.service import Hub
+from greenroom.api.examples.document import add_examples
 from greenroom.api.fleet import internal_routes, join_routes, machine_routes
 from greenroom.api.fleet import published as published_fleet
 from greenroom.api.fleet import routes as fleet_routes
@@ -194,9 +195,11 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
 
 
 class _Documented(FastAPI):
-    """The OpenAPI document includes the shape of problems, which every route may answer."""
+    """The OpenAPI document includes the shape of problems, which every route may answer, and an example of each."""
 
     def openapi(self) -> problems.OpenApi:
-        document = super().openapi()
-        document["components"]["schemas"].setdefault("Problem", problems.PROBLEM_SCHEMA)
-        return document
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"]["Problem"] = problems.PROBLEM_SCHEMA
+            add_examples(document)
+        return super().openapi()

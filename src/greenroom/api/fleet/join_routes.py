@@ -74,7 +74,12 @@ async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
 JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]
 
 
-@router.get("/authority", dependencies=[public_route("the certificate of an authority is public")])
+@router.get(
+    "/authority",
+    dependencies=[public_route("the certificate of an authority is public")],
+    response_class=Response,
+    responses={200: {"content": {"application/x-pem-file": {}}, "description": "the certificate"}},
+)
 async def get_authority(config: Config) -> Response:
     """Certificate (PEM) of the authority of the gateways' certificates; 404 where every system knows it.
 

@@ -1,0 +1,105 @@
+"""Puts the recorded examples, and the messages of webhooks, into the OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from greenroom.core.webhooks.events import VERSION, WebhookEvent
+
+Json = dict[str, Any]
+
+FOLDER: Final = Path(__file__).parent
+OPERATIONS: Final = FOLDER / "operations"
+WEBHOOKS: Final = FOLDER / "webhooks.json"
+METHODS: Final = frozenset({"get", "put", "post", "delete", "patch"})
+_PROBLEM: Final = "application/problem+json"
+_SENT_WITH: Final = {
+    "webhook-id": "the same however often the message is delivered",
+    "webhook-timestamp": "seconds since 1970; refuse what is minutes old",
+    "webhook-signature": "v1, and HMAC-SHA256 of id.timestamp.body by the webhook's secret (Standard Webhooks)",
+}
+
+
+@cache
+def recorded() -> dict[str, Json]:
+    """The example of each operation, by its id."""
+    files = sorted(OPERATIONS.glob("*.json"))
+    return {name: example for file in files for name, example in json.loads(file.read_bytes()).items()}
+
+
+@cache
+def messages() -> dict[str, Json]:
+    """A message of each event, by its type."""
+    return json.loads(WEBHOOKS.read_bytes())
+
+
+def add_examples(document: Json) -> None:
+    """Show the example of each operation, and the messages of webhooks."""
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            example = recorded().get(operation["operationId"]) if method in METHODS else None
+            if example is not None:
+                _show(operation, example)
+    document["webhooks"] = {str(event): {"post": _message(event, document)} for event in WebhookEvent}
+
+
+def _show(operation: Json, example: Json) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in example["parameters"]:
+            parameter["example"] = example["parameters"][parameter["name"]]
+    asked = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    if asked is not None and "request" in example:
+        asked["examples"] = {"request": {"value": example["request"]}}
+    _answer(operation, example, "reply")
+    _answer(operation, example["problem"], "problem")
+
+
+def _answer(operation: Json, example: Json, name: str) -> None:
+    """Only what is text can be shown."""
+    media_type = _PROBLEM if name == "problem" else example.get("media_type", "application/json")
+    answer = operation["responses"].get(str(example["status"]))
+    if answer is None or "reply" not in example:
+        return
+    content = answer.setdefault("content", {}).setdefault(media_type, {})
+    content["examples"] = {name: {"value": example["reply"]}}
+
+
+def _message(event: WebhookEvent, document: Json) -> Json:
+    schemas = document["components"]["schemas"]
+    made = TypeAdapter(event.data).json_schema(ref_template="#/components/schemas/{model}")
+    name = event.data.__name__
+    schemas[name] = made
+    schema: Json = {
+        "type": "object",
+        "required": ["type", "version", "id", "timestamp", "data"],
+        "properties": {
+            "type": {"type": "string", "const": str(event)},
+            "version": {"type": "integer", "const": VERSION},
+            "id": {"type": "string", "format": "uuid"},
+            "timestamp": {"type": "string", "format": "date-time", "description": "when it happened"},
+            "data": {"$ref": f"#/components/schemas/{name}"},
+        },
+    }
+    content: Json = {"schema": schema}
+    if str(event) in messages():
+        content["examples"] = {"message": {"value": messages()[str(event)]}}
+    return {
+        "operationId": str(event).replace(".", "_"),
+        "summary": event.meaning[0].upper() + event.meaning[1:] + ".",
+        "tags": ["webhooks"],
+        "parameters": [
+            {"name": header, "in": "header", "required": True, "description": what, "schema": {"type": "string"}}
+            for header, what in _SENT_WITH.items()
+        ],
+        "requestBody": {"required": True, "content": {"application/json": content}},
+        "responses": {
+            "2XX": {"description": "It was received."},
+            "410": {"description": "No more of it is wanted: it is not tried again."},
+            "default": {"description": "It is tried again, for about a day; Retry-After is heeded."},
+        },
+    }

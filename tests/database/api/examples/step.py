@@ -1,0 +1,62 @@
+"""What the calls of the examples are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from tests.database.api.client import Client
+
+from greenroom.db.database import Database
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Scene:
+    """An installation, who asks it, and the ids that were saved: of paths, and for `{name}` in what is sent."""
+
+    app: FastAPI
+    db: Database
+    clients: dict[str, Client]
+    ids: dict[str, Any]
+
+
+Hook = Callable[[Scene], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """How the same call is refused: by another caller, with other ids, with these changes of body or query, or `again`
+    after it was done.
+    """
+
+    by: str = ""
+    ids: Json = field(default_factory=dict[str, Any])
+    body: Json = field(default_factory=dict[str, Any])
+    query: Json = field(default_factory=dict[str, Any])
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A call of one operation. Without `wrong` it is refused for an id that does not exist, or without a log-in."""
+
+    operation: str
+    body: Any = None
+    query: Json = field(default_factory=dict[str, Any])
+    by: str = "admin"
+    saves: tuple[str, ...] = ()
+    """Fields of the answer."""
+    before: Hook | None = None
+    then: Hook | None = None
+    """After the call that is refused."""
+    wrong: Wrong | None = None
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def step(operation: str, body: Any = None, **fields: Any) -> Step:
+    saves = fields.pop("saves", ())
+    return Step(operation=operation, body=body, saves=(saves,) if isinstance(saves, str) else saves, **fields)
