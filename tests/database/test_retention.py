@@ -23,7 +23,9 @@ from greenroom.db.session.deadlines import forget_ended
 from greenroom.manager.tasks.retention import Retention
 from greenroom.testing import rows
 
-KEEP = Keep(log_rows=1_000_000, log_days=30, security_rows=1_000_000, security_days=365, launch_days=90)
+KEEP = Keep(
+    log_rows=1_000_000, log_days=30, security_rows=1_000_000, security_days=365, launch_days=90, recording_days=14
+)
 
 
 async def logs(db: Database, number: int, days_ago: float = 0) -> None:

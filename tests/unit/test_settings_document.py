@@ -71,6 +71,9 @@ SHOWN_BY = {
             "max_share_seconds",
         ),
     },
+    "database/api/test_recordings.py": {
+        "test_groups_say_how_much_is_kept_at_least": ("record_leases",),
+    },
     "database/api/test_attributes_api.py": {
         "test_a_launch_without_a_workspace_starts_the_default_one": ("default_image",),
     },

@@ -51,6 +51,9 @@ from greenroom.api.mcp import routes as mcp_routes
 from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
 from greenroom.api.published import absent, document
+from greenroom.api.recording import routes as recording_routes
+from greenroom.api.recording.access import Viewed
+from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import check_declared
 from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
 from greenroom.api.session import published as published_sessions
@@ -79,6 +82,7 @@ _V1: Final = (
     lease_routes.router,
     desk_routes.router,
     inside_desk_routes.router,
+    recording_routes.router,
     command_routes.router,
     share_routes.router,
     pool_routes.router,
@@ -158,7 +162,8 @@ _ROUTES: Final = _all_routes()
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
-    launcher, screenshots, desks, offers, keys, courier.
+    launcher, screenshots, desks, offers, keys, recorder, recordings_viewed,
+    courier.
     """
     app = _Documented(
         title="Greenroom",
@@ -185,6 +190,9 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))
+    app.state.recorder = Recorder(db, lambda: app.state.desks, app.state.snapshot)
+    app.state.recordings_viewed = Viewed(logs)
+    metrics.show_recordings(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)

@@ -61,6 +61,7 @@ async def main() -> None:
             on_stop=app.state.hub.close,
         )
     finally:
+        await app.state.recorder.close()
         await app.state.desks.close()
         await db.close()
 

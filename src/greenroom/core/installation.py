@@ -37,6 +37,9 @@ class Installation:
     default_cpu_allocation_method: str = "Shares"
     allow_silent_assist: bool = False
     control_away_s: int = 60
+    recording_retention_days: int = 14
+    recording_max_mb: int = 100
+    recordings_max_mb: int = 5000
     catalogues_on_this_host: bool = False
     machines_on_this_host: bool = False
     webhook_hosts: str = ""
@@ -108,6 +111,11 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             10,
             "A leased desktop goes back to its program when the person who took it over has been away for so long",
         ),
+        _setting(
+            "recording_retention_days", "days", 1, "Recordings of leases are deleted so long after the lease was over"
+        ),
+        _setting("recording_max_mb", "MB", 0, "Pictures of one recording; what programs did is kept without more"),
+        _setting("recordings_max_mb", "MB", 0, "Pictures of all recordings, which are in the database"),
         _switch(
             "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
         ),

@@ -20,7 +20,7 @@ from greenroom.db.webhooks import deliveries
 from greenroom.kit.secrets import Secrets
 
 EVENT = "launch.done"
-KEEP = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1)
+KEEP = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
 
 
 @pytest.fixture

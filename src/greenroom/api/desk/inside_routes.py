@@ -14,6 +14,7 @@ from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.relay import Relay, opened
 from greenroom.api.desk.transport import while_asked, whole
 from greenroom.api.lease.access import holds_lease
+from greenroom.api.recording.noting import NotingDep, Tail
 from greenroom.db.lease.leases import Lease
 
 router = APIRouter(tags=["leases"])
@@ -30,7 +31,7 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
     responses={200: {"content": {"application/x-ndjson": {}}, "description": "its end, or its output as it comes"}},
 )
 async def run(
-    body: ExecCreate, request: Request, desks: DesksDep, logs: Logs, lease: Held
+    body: ExecCreate, request: Request, desks: DesksDep, logs: Logs, noting: NotingDep, lease: Held
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -39,9 +40,11 @@ async def run(
     null. A client that goes away ends the command, with all that it started.
     """
     if not body.stream:
-        return await while_asked(request, commands.ended(desks, logs, lease, body))
-    answer, source = await opened(request, commands.running(desks, logs, lease, body))
-    return Relay(commands.handed_on(answer), source, media_type="application/x-ndjson")
+        return await noting.command(lease, body, while_asked(request, commands.ended(desks, logs, lease, body)))
+    tail = Tail()
+    running = noting.stream(lease, body, commands.running(desks, logs, lease, body), tail)
+    answer, source = await opened(request, running)
+    return Relay(tail.of(commands.handed_on(answer)), source, media_type="application/x-ndjson")
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -60,6 +63,7 @@ async def get_file(
     path: str,
     request: Request,
     desks: DesksDep,
+    noting: NotingDep,
     lease: Held,
     listed: Annotated[Flag, Query(alias="list", description="the listing of a folder, as without")] = None,
     tar: Annotated[Flag, Query(description="a folder as a tar")] = None,
@@ -71,14 +75,15 @@ async def get_file(
     `overflow`: more happened than could be noticed, so list again.
     """
     wanted = files.Wanted(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
-    answer, source = await opened(request, files.read(desks, lease, wanted, request.headers))
+    reading = noting.read(lease, path, files.read(desks, lease, wanted, request.headers))
+    answer, source = await opened(request, reading)
     return await files.handed_on(answer, source, is_watch=wanted.watch)
 
 
 @router.get("/leases/{lease_id}/files", response_model=Listing)
-async def list_home(request: Request, desks: DesksDep, lease: Held) -> Response:
+async def list_home(request: Request, desks: DesksDep, noting: NotingDep, lease: Held) -> Response:
     """What lies in the home folder."""
-    answer, source = await opened(request, files.read(desks, lease, files.Wanted(""), {}))
+    answer, source = await opened(request, noting.read(lease, "", files.read(desks, lease, files.Wanted(""), {})))
     return await files.handed_on(answer, source, is_watch=False)
 
 
@@ -91,13 +96,14 @@ async def put_file(
     path: str,
     request: Request,
     desks: DesksDep,
+    noting: NotingDep,
     lease: Held,
     tar: Annotated[Flag, Query(description="unpack what comes into this folder")] = None,
 ) -> Written:
     """Write a file, with the folders above it; a file of this name is replaced once the new one is whole. A path with a
     slash at its end is a folder.
     """
-    return await files.write(desks, lease, path, request, tar=tar is not None)
+    return await noting.file(lease, "write", path, files.write(desks, lease, path, request, tar=tar is not None))
 
 
 @router.delete("/leases/{lease_id}/files/{path:path}", status_code=204)
@@ -105,17 +111,20 @@ async def delete_file(
     path: str,
     request: Request,
     desks: DesksDep,
+    noting: NotingDep,
     lease: Held,
     recursive: Annotated[Flag, Query(description="also a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
-    await while_asked(request, files.delete(desks, lease, path, recursive=recursive is not None))
+    work = while_asked(request, files.delete(desks, lease, path, recursive=recursive is not None))
+    await noting.file(lease, "delete", path, work)
 
 
 @router.get("/leases/{lease_id}/tree", response_model=Tree)
 async def get_tree(
     request: Request,
     desks: DesksDep,
+    noting: NotingDep,
     lease: Held,
     ref: Annotated[str | None, Query(max_length=60, description="only what is below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="levels below it")] = 60,
@@ -127,8 +136,12 @@ async def get_tree(
     Programs that use GTK 3 say it; pages of browsers are reached by DevTools.
     """
     params: dict[str, Any] = {"ref": ref, "depth": depth, "max": most, "all": None if everything is None else ""}
-    desk = await desks.of(lease)
     given = {name: value for name, value in params.items() if value is not None}
-    async with desk.stream("GET", "tree", params=given) as answer:
-        tree = decoded(await while_asked(request, whole(answer, MOST_TREE_BYTES)), Tree)
+
+    async def read() -> Tree:
+        desk = await desks.of(lease)
+        async with desk.stream("GET", "tree", params=given) as answer:
+            return decoded(await while_asked(request, whole(answer, MOST_TREE_BYTES)), Tree)
+
+    tree = await noting.elements(lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -13,6 +13,7 @@ from greenroom.api.desk import service
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone
 from greenroom.api.desk.transport import while_asked
 from greenroom.api.lease.access import holds_lease
+from greenroom.api.recording.noting import NotingDep
 from greenroom.core.actions.plan import Size
 from greenroom.db.lease.leases import Lease
 
@@ -23,7 +24,7 @@ Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; with one
 
 
 @router.post("/leases/{lease_id}/actions", response_model=ActionsDone)
-async def act(body: ActionsCreate, request: Request, desks: DesksDep, lease: Held) -> Response:
+async def act(body: ActionsCreate, request: Request, desks: DesksDep, noting: NotingDep, lease: Held) -> Response:
     """Do these actions on the desktop, in their order until one fails; `results` has one entry for each.
 
     Where one can never be done, outside the screen or unknown, none is. A client that goes away ends the rest, and what
@@ -31,7 +32,7 @@ async def act(body: ActionsCreate, request: Request, desks: DesksDep, lease: Hel
     """
     display = Size(body.display.width, body.display.height) if body.display else None
     work = service.act(desks, lease, body.actions, screenshot=body.screenshot, display=display)
-    acted = await while_asked(request, work)
+    acted = await noting.actions(lease, body, while_asked(request, work))
     # not through the model: a picture would be copied some times
     return Response(msgspec.json.encode(acted), media_type="application/json")
 
@@ -43,6 +44,7 @@ async def act(body: ActionsCreate, request: Request, desks: DesksDep, lease: Hel
 )
 async def get_desk_screenshot(
     desks: DesksDep,
+    noting: NotingDep,
     lease: Held,
     region: Annotated[
         str | None,
@@ -55,5 +57,5 @@ async def get_desk_screenshot(
     """The screen of the leased session, or a part of it, as a PNG."""
     corners = tuple(int(part) for part in region.split(",")) if region else None
     where = (corners[0], corners[1], corners[2], corners[3]) if corners else None
-    picture = await service.screenshot(desks, lease, region=where, width=width, height=height, cursor=cursor)
-    return Response(picture, media_type="image/png")
+    work = service.screenshot(desks, lease, region=where, width=width, height=height, cursor=cursor)
+    return Response(await noting.screenshot(lease, work), media_type="image/png")

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.hardening import METRICS_PATH
+from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
 from greenroom.core.errors import Unavailable
 from greenroom.core.launch.outcomes import outcomes
@@ -58,6 +59,13 @@ class Metrics(RoleMetrics):
     def show_log(self, logs: LogWriter) -> None:
         self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
         self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
+
+    def show_recordings(self, recorder: Recorder) -> None:
+        counts = recorder.counts
+        self.counted("recording_rows", "Rows of recordings that were written", lambda: counts.rows)
+        self.counted("recording_rows_left_out", "Rows of recordings that were left out", lambda: counts.rows_left_out)
+        self.counted("recording_pictures", "Pictures of recordings that were written", lambda: counts.pictures)
+        self.counted("recording_pictures_left_out", "Pictures of recordings left out", lambda: counts.pictures_left_out)
 
     def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
         """A launch ended as `staged`, `on_demand` or `failed`. Each code of its trace counts once. Of a config, misses

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from greenroom.api.bodies import Body, Name, Text, View
 from greenroom.api.session.schemas import ConnectBody, Environment, web_address
 from greenroom.core.lease.control import Holder
+from greenroom.core.recording.described import Mode
 
 Seconds = Annotated[int, Field(ge=60, le=86400, description="how long it lasts, from now")]
 Word = Annotated[Name, Field(max_length=100)]
@@ -51,6 +52,13 @@ class LeaseCreate(Body):
     ] = None
     options: LeaseOptions | None = None
     tags: Tags | None = None
+    record: Annotated[
+        Mode, Field(description="what is kept of what is done with it; no less than the user's groups say")
+    ] = "none"
+    record_text: Annotated[
+        bool,
+        Field(description="also what is typed, copied and opened, and whole commands: passwords, too"),
+    ] = False
     wait_s: Annotated[
         float,
         Field(ge=0, le=60, description="wait so long until the session runs; `status` says whether it does"),
@@ -77,6 +85,8 @@ class LeaseView(View):
     outcome: Annotated[Literal["staged", "on_demand"], Field(description="where the session came from")]
     status: Annotated[str, Field(description="of the session")]
     tags: Tags
+    record: Annotated[Mode, Field(description="what is kept of what is done with it")]
+    record_text: bool
     created: datetime
     expires: Annotated[datetime | None, Field(description="the deadline: then the session is deleted")]
     ended: datetime | None

@@ -18,6 +18,7 @@ from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
 from greenroom.core.errors import Invalid, NotFound, WrongState
+from greenroom.core.recording.described import Mode, stronger
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.web_filter.policy import narrowed, policy_in_force
@@ -89,7 +90,7 @@ async def create(
         lease_s=float(body.seconds),
         filter_policy=filter_policy,
     )
-    lease_id = await _launch(leasing, caller, request, body.tags or [])
+    lease_id = await _launch(leasing, caller, request, body)
     lease = await leases.get_lease(leasing.db, lease_id)
     if body.wait_s and lease.status in _NOT_YET:
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
@@ -104,8 +105,9 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
     return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
 
 
-async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, tags: leases.Tags) -> str:
+async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate) -> str:
     """Launch the session and write its lease; returns the lease's id."""
+    least: Mode = (await service.settings_of(leasing.db, request.user_id))["record_leases"].value
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
         reservation_id = await quotas.reserve(
@@ -122,8 +124,10 @@ async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, tags
         launched.session_id,
         key_id=caller.key_id,
         holder=caller.name,
-        tags=tags,
+        tags=body.tags or [],
         reservation_id=reservation_id,
+        record=stronger(body.record, least),
+        record_text=body.record_text,
     )
 
 

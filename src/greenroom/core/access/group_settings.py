@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
 
+from greenroom.core.recording.described import MODES
 from greenroom.core.workspace import run_config, volumes
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
@@ -203,17 +204,21 @@ _ALL: Final = (
         description="Longest time for which a session is shared; 0 = as long as it lives",
     ),
     Setting(
+        name="record_leases",
+        kind="choice",
+        default="none",
+        choices=MODES,
+        looseness=lambda mode: -MODES.index(mode),
+        description="What is kept at least of what programs do with members' leases: nothing, actions, also pictures",
+    ),
+    Setting(
         name="default_image",
         kind="string",
         default="",
         description="Workspace of a launch that names none, by id or friendly name; a user's own choice comes first",
     ),
     Setting(
-        name="allow_zone_selection",
-        kind="bool",
-        default=False,
-        looseness=float,
-        description="Choose the zone of a launch",
+        name="allow_zone_selection", kind="bool", default=False, looseness=float, description="Choose a launch's zone"
     ),
     Setting(
         name="nearest_zone",

@@ -66,6 +66,8 @@ PERMISSIONS: Final[dict[str, str]] = {
     "sessions_delete": "Destroy the sessions of everybody",
     "sessions_assist": "Join the sessions of everybody to help; their users see it",
     "sessions_assist_silent": "Join without the user seeing it, where `allow_silent_assist` is on; always audited",
+    "recordings_view": "See and export the recordings of everybody's leases; always audited",
+    "recordings_delete": "Delete recordings of leases, also their own",
     "webfilters_view": "See web filter policies",
     "webfilters_create": "Create web filter policies",
     "webfilters_modify": "Change web filter policies",

@@ -1,5 +1,5 @@
 """Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots, what
-webhooks were sent."""
+webhooks were sent, recordings of leases."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ class Keep:
     security_rows: int
     security_days: float
     launch_days: float
+    recording_days: float
 
+
+_OLD_RECORDINGS: Final[LiteralString] = (
+    "(SELECT lease_id FROM recordings r WHERE r.ended < now() - make_interval(secs => %(recording_s)s)"
+    "  OR r.ended IS NULL AND r.begun < now() - make_interval(secs => %(recording_s)s)"
+    "   AND NOT EXISTS (SELECT 1 FROM leases l WHERE l.lease_id = r.lease_id)) old"
+)
 
 # now(), because it does not change within the statement, so that an index finds the rows; with clock_timestamp() all
 # younger rows would be read each time.
@@ -78,6 +85,22 @@ BY_AGE: Final[dict[str, LiteralString]] = {
     "webhook_deliveries": (
         "DELETE FROM webhook_deliveries WHERE delivery_id = ANY(ARRAY(SELECT delivery_id FROM webhook_deliveries"
         " WHERE at < now() - make_interval(secs => %(delivery_s)s) ORDER BY at LIMIT %(batch)s))"
+    ),
+    # Pictures first: what a statement deletes has to be little enough for its time limit.
+    "recording_pictures": (
+        "DELETE FROM recording_pictures WHERE ctid = ANY(ARRAY(SELECT p.ctid FROM "
+        + _OLD_RECORDINGS
+        + " JOIN recording_pictures p USING (lease_id) LIMIT %(batch)s))"
+    ),
+    "recording_rows": (
+        "DELETE FROM recording_rows WHERE ctid = ANY(ARRAY(SELECT w.ctid FROM "
+        + _OLD_RECORDINGS
+        + " JOIN recording_rows w USING (lease_id) LIMIT %(batch)s))"
+    ),
+    "recordings": (
+        "DELETE FROM recordings WHERE lease_id = ANY(ARRAY(SELECT lease_id FROM "
+        + _OLD_RECORDINGS
+        + " WHERE NOT EXISTS (SELECT 1 FROM recording_rows w WHERE w.lease_id = old.lease_id) LIMIT %(batch)s))"
     ),
     "screenshots": (
         "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"
@@ -127,6 +150,7 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
         "security_s": keep.security_days * 86400,
         "security_rows": keep.security_rows,
         "launch_s": keep.launch_days * 86400,
+        "recording_s": keep.recording_days * 86400,
         "counted_hours": 2 * WINDOWS_HOURS[-1],
         "command_s": COMMANDS_KEPT_DAYS * 86400,
         "delivery_s": DELIVERIES_KEPT_DAYS * 86400,

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
 from greenroom.core.listing import Order
+from greenroom.core.recording.described import Mode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
 from greenroom.db.database import Connection, Database
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
@@ -31,6 +32,8 @@ class Lease:
     key_id: str | None
     holder: str
     tags: Tags
+    record: Mode
+    record_text: bool
     user_id: str | None
     username: str | None
     image_id: str
@@ -46,8 +49,8 @@ class Lease:
 
 
 _SELECT: Final[LiteralString] = (
-    "l.lease_id::text, l.session_id::text, l.key_id, l.holder, l.tags, s.user_id::text, u.username, s.image_id::text,"
-    " i.friendly_name AS image_friendly_name, z.zone_name, "
+    "l.lease_id::text, l.session_id::text, l.key_id, l.holder, l.tags, l.record, l.record_text, s.user_id::text,"
+    " u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, "
     + STATUS
     + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, s.auth_epoch,"
     " l.created, s.time_limit_ends AS expires, s.ended, s.ended_reason"
@@ -99,16 +102,24 @@ async def find_lease_of(db: Database, session_id: str) -> Lease | None:
 
 
 async def insert_lease(
-    db: Database, session_id: str, *, key_id: str | None, holder: str, tags: Tags, reservation_id: str | None = None
+    db: Database,
+    session_id: str,
+    *,
+    key_id: str | None,
+    holder: str,
+    tags: Tags,
+    reservation_id: str | None = None,
+    record: Mode = "none",
+    record_text: bool = False,
 ) -> str:
-    """Write down who holds a session, in place of the reservation (db.lease.quotas); returns the lease's id, for a
-    repeated request that of the first one.
+    """Write down who holds a session, in place of the reservation (db.lease.quotas), and what is recorded of it.
+    Returns the lease's id, for a repeated request that of the first one.
     """
     rows = await db.write(
         "WITH made AS (DELETE FROM lease_reservations WHERE reservation_id = %s::uuid)"
-        " INSERT INTO leases (session_id, key_id, holder, tags) VALUES (%s, %s, %s, %s)"
+        " INSERT INTO leases (session_id, key_id, holder, tags, record, record_text) VALUES (%s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (session_id) DO UPDATE SET session_id = EXCLUDED.session_id RETURNING lease_id::text",
-        (reservation_id, session_id, key_id, holder, Jsonb(tags)),
+        (reservation_id, session_id, key_id, holder, Jsonb(tags), record, record_text),
     )
     return rows[0]["lease_id"]
 

@@ -59,6 +59,7 @@ class Retention:
             security_rows=settings.security_log_retention_rows,
             security_days=settings.security_log_retention_days,
             launch_days=settings.launch_retention_days,
+            recording_days=settings.recording_retention_days,
         )
         if deleted := await prune(self._db, keep):
             log.info("rows that need not be kept any longer were deleted", **deleted)

@@ -70,7 +70,7 @@ async def answered(request: Request) -> Response:
 
 ANSWERS: Final[dict[str, Any]] = {
     "GET state": SCREEN,
-    "GET screenshot": b"\x89PNG\r\n\x1a\n",
+    "GET screenshot": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\2\x80\0\0\1\x90",
     "GET tree": TREE,
     "GET files": LISTING,
     "POST exec": LINES,
@@ -86,10 +86,23 @@ async def desk(scene: Scene) -> None:
     program.headers["Authorization"] = f"Bearer {scene.ids['token']}"
 
 
+async def pictured(scene: Scene) -> None:
+    """Finds the number of a row that has a picture."""
+    await scene.app.state.recorder.settled()
+    (row,) = await scene.db.fetch("SELECT min(number) AS number FROM recording_pictures")
+    scene.ids["number"] = row["number"]
+
+
 LEASES: Final[list[Step]] = [
     step(
         "create_lease",
-        {"workspace": "Desktop", "seconds": 3600, "user_id": "{ada_id}", "tags": {"job": "nightly"}},
+        {
+            "workspace": "Desktop",
+            "seconds": 3600,
+            "user_id": "{ada_id}",
+            "tags": {"job": "nightly"},
+            "record": "pictures",
+        },
         saves=("lease_id", "session_id", "token", "urls"),
         headers={"Idempotency-Key": "nightly-2026-03-02"},
         wrong=Wrong(body={"workspace": "Typewriter"}),
@@ -130,4 +143,10 @@ LEASES: Final[list[Step]] = [
         wrong=Wrong(body={"session_token": "revoked"}),
     ),
     step("release_lease", by="program"),
+    step("list_recordings", query={"session_id": "{session_id}"}, by="ada"),
+    step("get_recording", by="ada", wrong=Wrong(by="program")),
+    step("list_recorded_rows", query={"limit": 3}, by="ada", wrong=Wrong(by="bob")),
+    step("get_recorded_picture", by="ada", before=pictured),
+    step("export_recording", by="ada"),
+    step("delete_recording", wrong=Wrong(by="ada")),
 ]

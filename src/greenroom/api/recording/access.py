@@ -1,0 +1,90 @@
+"""Who may see a recording: the user whose session it was, the API key that held the lease, and callers with
+`recordings_view`. The lease's token opens none: a recording also has what people did, and untrusted programs
+have the token.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import Depends, Request
+
+from greenroom.api.security import Caller, Declared, Requires
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import NotFound
+from greenroom.core.log_codes import LogCode
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.recording.recordings import Recording, get_recording
+
+VIEW: Final = "recordings_view"
+VIEWED_S: Final = 600.0
+"""Looking at another's recording is logged once in this time, not for every picture."""
+
+
+class SeesRecording(Declared):
+    """Gives the recording of the path to those who may see it, and logs who looks at another's."""
+
+    def __init__(self) -> None:
+        self._requires = Requires(one_of=(USER, "users_auth_session", VIEW))
+        self.codes = self._requires.codes
+        self.one_of = self._requires.one_of
+
+    async def __call__(self, request: Request, lease_id: UUID) -> Recording:
+        """Authenticate and authorize.
+
+        Raises:
+            Unauthenticated: no valid credential came; a lease's token is none here.
+            NotFound: there is no such recording, or the caller may not see it.
+        """
+        caller = await self._requires(request)
+        recording = await get_recording(request.app.state.db, str(lease_id))
+        if is_own(caller, recording):
+            return recording
+        if not caller.may(VIEW):
+            raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
+        request.app.state.recordings_viewed.note(caller, recording)
+        return recording
+
+
+def is_own(caller: Caller, recording: Recording) -> bool:
+    """Whether the lease was held by this API key, or its session was this user's."""
+    if caller.key_id is not None:
+        return caller.key_id == recording.key_id
+    return caller.user_id is not None and caller.user_id == recording.user_id
+
+
+class Viewed:
+    """Log rows of those who look at others' recordings; one per process."""
+
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
+        self._looked: dict[tuple[str, str], float] = {}
+
+    def note(self, caller: Caller, recording: Recording) -> None:
+        """Write a row, unless there was one a short time ago."""
+        now_s, who = time.monotonic(), (caller.name, recording.lease_id)
+        if now_s - self._looked.get(who, float("-inf")) < VIEWED_S:
+            return
+        self._looked = {k: at for k, at in self._looked.items() if now_s - at < VIEWED_S}
+        self._looked[who] = now_s
+        write(self._logs, LogCode.RECORDING_VIEWED, f"{caller.name} looks at", recording)
+
+
+def write(logs: LogWriter, code: LogCode, words: str, recording: Recording) -> None:
+    """A row about another's recording, stored before it is shown."""
+    logs.write(
+        code,
+        f"{words} the recording of lease {recording.lease_id} of {recording.username or recording.holder}",
+        session_id=recording.session_id,
+        user_id=recording.user_id,
+        username=recording.username,
+        details={"lease_id": recording.lease_id},
+        pressing=True,
+    )
+
+
+def sees_recording() -> Any:
+    """Dependency of a route about one recording (`SeesRecording`); gives the `Recording`."""
+    return Depends(SeesRecording())

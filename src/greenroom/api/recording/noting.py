@@ -1,0 +1,175 @@
+"""What is noted of each kind of request of a program: the routes of a desk do their work within these."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from fastapi import Depends
+from starlette.requests import Request
+
+from greenroom.api.deps import DesksDep
+from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
+from greenroom.api.desk.schemas import ActionsCreate
+from greenroom.api.desk.service import Acted, Result
+from greenroom.api.desk.transport import Desks
+from greenroom.api.recording.recorder import Note, Recorder
+from greenroom.core.recording.rows import (
+    Asked,
+    Outcome,
+    Picture,
+    Row,
+    changes_screen,
+    picture_of,
+    row_of_command,
+    row_of_elements,
+    row_of_file,
+    row_of_screenshot,
+    rows_of_actions,
+)
+from greenroom.db.lease.leases import Lease
+
+T = TypeVar("T")
+_TAIL_BYTES: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Noting:
+    """Keeps what becomes of one request."""
+
+    recorder: Recorder
+    desks: Desks
+    request: Request
+
+    async def actions(self, lease: Lease, body: ActionsCreate, work: Awaitable[Acted]) -> Acted:
+        """Actions; the picture of the last one is that of the answer, or taken after it."""
+        with self.recorder.noting(lease, self.request) as note:
+            acted: list[Acted] = []
+            note.make = lambda asked: self._rows_of_actions(lease, asked, body, acted)
+            done = await work
+            if lease.record != "none":
+                acted.append(done)
+                self._expect(lease, note, body, done)
+            return done
+
+    def _expect(self, lease: Lease, note: Note, body: ActionsCreate, done: Acted) -> None:
+        if lease.record == "pictures":
+            note.look = changes_screen(body.actions)
+            pictures = [one.screenshot for one in (*done.results, done) if one.screenshot]
+            note.size_bytes = sum(map(len, pictures))
+
+    def _rows_of_actions(self, lease: Lease, asked: Asked, body: ActionsCreate, acted: Sequence[Acted]) -> list[Row]:
+        seen = self.desks.seen.get(lease.session_id)
+        screen = (seen.width, seen.height) if seen is not None else None
+        if body.display is not None:
+            screen = (body.display.width, body.display.height)
+        with_pictures = lease.record == "pictures"
+        outcomes = [_outcome(one, with_picture=with_pictures) for each in acted for one in each.results]
+        rows = rows_of_actions(asked, body.actions, outcomes, screen)
+        last = _picture(acted[0].screenshot) if acted and with_pictures else None
+        if rows and last is not None and rows[-1].picture is None:
+            rows[-1] = replace(rows[-1], picture=last)
+        return rows
+
+    async def screenshot(self, lease: Lease, work: Awaitable[bytes]) -> bytes:
+        """The program looks; what it saw is the picture."""
+        with self.recorder.noting(lease, self.request) as note:
+            seen: list[bytes] = []
+            note.make = lambda asked: [row_of_screenshot(asked, picture_of(seen[0]) if seen else None)]
+            data = await work
+            if lease.record == "pictures":
+                seen.append(data)
+                note.size_bytes = len(data)
+            return data
+
+    async def command(self, lease: Lease, body: ExecCreate, work: Awaitable[ExecDone]) -> ExecDone:
+        """A command, until its end."""
+        with self.recorder.noting(lease, self.request) as note:
+            ended: list[ExecDone] = []
+            note.make = lambda asked: [_row_of_command(asked, body, ended[0].exit_code if ended else None)]
+            note.look = True
+            ended.append(await work)
+            return ended[0]
+
+    def stream(
+        self, lease: Lease, body: ExecCreate, running: AbstractAsyncContextManager[T], tail: Tail
+    ) -> AbstractAsyncContextManager[T]:
+        """A command whose output is handed on; `tail` keeps how it ended."""
+
+        def make(asked: Asked) -> list[Row]:
+            return [_row_of_command(asked, body, tail.exit_code)]
+
+        return self.recorder.around(lease, self.request, make, running, look=True)
+
+    def read(self, lease: Lease, path: str, opened: AbstractAsyncContextManager[T]) -> AbstractAsyncContextManager[T]:
+        """A file or folder that is handed on."""
+        return self.recorder.around(lease, self.request, lambda asked: [row_of_file(asked, "read", path)], opened)
+
+    async def file(self, lease: Lease, verb: str, path: str, work: Awaitable[T]) -> T:
+        """A file is written or deleted."""
+        with self.recorder.noting(lease, self.request) as note:
+            note.make = lambda asked: [row_of_file(asked, verb, path)]
+            return await work
+
+    async def elements(self, lease: Lease, work: Awaitable[T]) -> T:
+        """The tree is read."""
+        with self.recorder.noting(lease, self.request) as note:
+            note.make = lambda asked: [row_of_elements(asked)]
+            return await work
+
+
+@dataclass(slots=True)
+class Tail:
+    """The last line of a command's output, which says how it ended."""
+
+    kept: bytes = field(default=b"", repr=False)
+
+    async def of(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same pieces."""
+        async for piece in pieces:
+            self.kept = (self.kept + piece)[-_TAIL_BYTES:]
+            yield piece
+
+    @property
+    def exit_code(self) -> int | None:
+        try:
+            said: dict[str, Any] = msgspec.json.decode(self.kept.rstrip().rpartition(b"\n")[2], type=dict[str, Any])
+        except msgspec.DecodeError:
+            return None
+        code = said.get("exit_code")
+        return code if isinstance(code, int) else None
+
+
+def _row_of_command(asked: Asked, body: ExecCreate, exit_code: int | None) -> Row:
+    return row_of_command(asked, body.command, list(body.env), exit_code)
+
+
+def _outcome(result: Result, *, with_picture: bool) -> Outcome:
+    picture = _picture(result.screenshot) if with_picture else None
+    return Outcome(done=result.done, error=result.error, ms=result.ms, picture=picture)
+
+
+def _picture(text: str | None) -> Picture | None:
+    try:
+        return picture_of(base64.b64decode(text)) if text else None
+    except binascii.Error:
+        return None
+
+
+async def _recorder(request: Request) -> Recorder:
+    return request.app.state.recorder
+
+
+RecorderDep = Annotated[Recorder, Depends(_recorder)]
+
+
+async def _noting(recorder: RecorderDep, desks: DesksDep, request: Request) -> Noting:
+    return Noting(recorder, desks, request)
+
+
+NotingDep = Annotated[Noting, Depends(_noting)]

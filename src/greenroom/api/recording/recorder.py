@@ -1,0 +1,290 @@
+"""Keeps what programs do on leased desktops, behind the answers to their requests.
+
+Each lease has a lane: its requests are described, given a picture and written in the order in which they ended, by one
+task that ends with the last of them. A program never waits for that. What comes faster than it can be kept is left out,
+counted and said: first pictures, then rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+
+from greenroom.api.desk.transport import Desks
+from greenroom.api.installation.service import Snapshot
+from greenroom.core.errors import GreenroomError, Unavailable
+from greenroom.core.recording import limits
+from greenroom.core.recording.limits import Fitted, Room
+from greenroom.core.recording.rows import ENDED_BY_CLIENT, Asked, Picture, Row, picture_of, row_of_gap
+from greenroom.db.database import Database
+from greenroom.db.lease.controls import read_control
+from greenroom.db.lease.leases import Lease
+from greenroom.db.recording import recordings
+from greenroom.db.recording.recordings import Used
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+MOST_WAITING: Final = 1000
+"""Requests of one lease that wait to be written."""
+MOST_WAITING_BYTES: Final = 64 << 20
+"""Pictures of all leases that wait in this process."""
+AT_ONCE: Final = 100
+PICTURE_S: Final = 5.0
+AGAIN_S: Final = 1.0
+"""After this the database is asked again when it was away."""
+CLOSE_S: Final = 3.0
+ALL_BYTES_S: Final = 5.0
+"""How long the size of all recordings counts as known."""
+GONE: Final = "The client went away before the answer."
+HURRY: Final = "the program went on before it could be taken"
+CROWDED: Final = "too many pictures waited to be written"
+LOST: Final = "more came than could be written"
+NO_PNG: Final = "the session gave none"
+
+
+def _nothing(_: Asked) -> list[Row]:
+    return []
+
+
+@dataclass(slots=True)
+class Note:
+    """What is to be kept of a request: `make` makes rows of it, later. `look`: a picture belongs to it, which is taken
+    if the last row has none. `size_bytes` are those of the pictures in it.
+    """
+
+    make: Callable[[Asked], list[Row]] = _nothing
+    look: bool = False
+    size_bytes: int = 0
+    asked: Asked | None = None
+    crowded: bool = False
+
+    def rows(self) -> list[Row]:
+        made = [] if self.asked is None else self.make(self.asked)
+        if not self.crowded:
+            return made
+        return [row if row.picture is None else replace(row, picture=None, left_out=CROWDED) for row in made]
+
+
+@dataclass(slots=True)
+class _Lane:
+    lease: Lease
+    under_way: int = 0
+    waiting: list[Note] = field(default_factory=list[Note])
+    missing: int = 0
+    """Requests after those that wait, for which there was no place."""
+    missing_since: datetime | None = None
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What this process has kept and left out."""
+
+    rows: int = 0
+    rows_left_out: int = 0
+    pictures: int = 0
+    pictures_left_out: int = 0
+
+
+class Recorder:
+    """Writes recordings; one per process."""
+
+    def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot) -> None:
+        self._db = db
+        self._desks = desks
+        self._snapshot = snapshot
+        self._lanes: dict[str, _Lane] = {}
+        self._waiting_bytes = 0
+        self._all_bytes = 0
+        self._all_bytes_at_s = float("-inf")
+        self.counts = Counts()
+
+    @contextmanager
+    def noting(self, lease: Lease, request: Request) -> Generator[Note]:
+        """Keep what becomes of a request of this lease, if it is recorded; errors go through."""
+        note = Note()
+        if lease.record == "none":
+            yield note
+            return
+        lane = self._lanes.setdefault(lease.lease_id, _Lane(lease))
+        lane.under_way += 1
+        began, began_s = datetime.now(UTC), time.perf_counter()
+        code, error = None, None
+        try:
+            yield note
+        except GreenroomError as refusal:
+            code, error = refusal.code, refusal.message
+            raise
+        except (asyncio.CancelledError, ClientDisconnect, GeneratorExit):
+            code, error = ENDED_BY_CLIENT, GONE
+            raise
+        except BaseException:
+            code, error = GreenroomError.code, GreenroomError().message
+            raise
+        finally:
+            lane.under_way -= 1
+            caller = getattr(request.state, "caller", None)
+            note.asked = Asked(
+                began=began,
+                duration_ms=(time.perf_counter() - began_s) * 1000,
+                who="" if caller is None else caller.name,
+                code=code,
+                error=error,
+                keep_text=lease.record_text,
+            )
+            self._add(lane, note)
+
+    @asynccontextmanager
+    async def around(
+        self,
+        lease: Lease,
+        request: Request,
+        make: Callable[[Asked], list[Row]],
+        inner: AbstractAsyncContextManager[T],
+        *,
+        look: bool = False,
+    ) -> AsyncGenerator[T]:
+        """`inner`, of which is kept what `make` makes when it ends."""
+        with self.noting(lease, request) as note:
+            note.make, note.look = make, look
+            async with inner as opened:
+                yield opened
+
+    async def settled(self) -> None:
+        """Returns when all that was noted is written."""
+        while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
+            await asyncio.gather(*tasks)
+
+    async def close(self) -> None:
+        """Write what waits, for a short time."""
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=CLOSE_S)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.gather(*late, return_exceptions=True)
+            log.warning("parts of recordings were lost", leases=len(late))
+
+    def _add(self, lane: _Lane, note: Note) -> None:
+        if len(lane.waiting) >= MOST_WAITING:
+            lane.missing += 1
+            lane.missing_since = lane.missing_since or datetime.now(UTC)
+        else:
+            note.crowded = self._waiting_bytes + note.size_bytes > MOST_WAITING_BYTES
+            note.size_bytes = 0 if note.crowded else note.size_bytes
+            self._waiting_bytes += note.size_bytes
+            lane.waiting.append(note)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._serve(lane), name="recording")
+
+    async def _serve(self, lane: _Lane) -> None:
+        try:
+            while lane.waiting or lane.missing:
+                notes, lane.waiting = lane.waiting[:AT_ONCE], lane.waiting[AT_ONCE:]
+                rows = await self._rows(lane, notes)
+                if lane.missing and not lane.waiting:
+                    since, number = lane.missing_since or datetime.now(UTC), lane.missing
+                    lane.missing, lane.missing_since = 0, None
+                    self.counts.rows_left_out += number
+                    rows.append(row_of_gap(since, number, LOST))
+                await self._write(lane, rows)
+                self._waiting_bytes -= sum(note.size_bytes for note in notes)
+        except Exception:
+            log.exception("a part of a recording was lost", lease_id=lane.lease.lease_id)
+            self._waiting_bytes -= sum(note.size_bytes for note in lane.waiting)
+            lane.waiting = []
+        finally:
+            lane.task = None
+            if not lane.under_way:
+                self._lanes.pop(lane.lease.lease_id, None)
+
+    async def _rows(self, lane: _Lane, notes: list[Note]) -> list[Row]:
+        """The rows of requests, the last one with a picture taken now, where one belongs to it."""
+        rows: list[Row] = []
+        for note in notes:
+            made = note.rows()
+            if made and note.look and lane.lease.record == "pictures" and _wants_picture(made[-1]):
+                is_last = note is notes[-1] and not lane.waiting and not lane.under_way
+                made[-1] = await self._looked(lane, made[-1]) if is_last else replace(made[-1], left_out=HURRY)
+            rows += made
+        return rows
+
+    async def _looked(self, lane: _Lane, row: Row) -> Row:
+        try:
+            picture = await self._picture(lane.lease)
+        except GreenroomError as error:
+            return replace(row, left_out=f"{NO_PNG}: {error.message}")
+        if lane.waiting:
+            return replace(row, left_out=HURRY)  # it shows what the program did afterwards
+        return replace(row, picture=picture, left_out=None if picture else NO_PNG)
+
+    async def _picture(self, lease: Lease) -> Picture | None:
+        """The screen as it is now; scaled if it is large, but else as programs see it, which costs the session least.
+
+        Raises:
+            GreenroomError: the session gave none.
+        """
+        desks = self._desks()
+        desk = await desks.of(lease)
+        seen = desks.seen.get(desk.session_id)
+        is_wide = seen is not None and seen.width > limits.WIDEST
+        params = {"width": limits.WIDEST} if is_wide else None
+        return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
+
+    async def _write(self, lane: _Lane, rows: list[Row]) -> None:
+        """Write rows, as long as that takes while the database is away."""
+        while rows:
+            try:
+                fits = await self._written(lane.lease.lease_id, rows)
+            except Unavailable as error:
+                log.warning("a recording waits for the database", reason=error.message)
+                await asyncio.sleep(AGAIN_S)
+                continue
+            if fits is not None:
+                self._count(fits)
+            return
+
+    async def _written(self, lease_id: str, rows: list[Row]) -> Fitted | None:
+        held = False
+        if any(row.picture is not None for row in rows):
+            held = (await read_control(self._db, lease_id)).holder == "person"
+            if time.monotonic() - self._all_bytes_at_s > ALL_BYTES_S:
+                self._all_bytes = await recordings.read_all_bytes(self._db)
+                self._all_bytes_at_s = time.monotonic()
+        settings = self._snapshot.installation
+
+        def fit(used: Used) -> Fitted:
+            room = Room(
+                rows=used.rows,
+                picture_bytes=used.picture_bytes,
+                all_bytes=self._all_bytes,
+                recording_mb=settings.recording_max_mb,
+                all_mb=settings.recordings_max_mb,
+                held=held,
+            )
+            return limits.fitted(rows, room)
+
+        return await recordings.append(self._db, lease_id, fit)
+
+    def _count(self, fits: Fitted) -> None:
+        self._all_bytes += fits.picture_bytes
+        self.counts.rows += len(fits.rows)
+        self.counts.rows_left_out += fits.rows_left_out
+        self.counts.pictures += fits.pictures
+        self.counts.pictures_left_out += fits.pictures_left_out
+
+
+def _wants_picture(row: Row) -> bool:
+    return row.picture is None and row.left_out is None and row.code in (None, "not-done", "failed")

@@ -1,0 +1,115 @@
+"""Recordings of leases: what programs did, with pictures of their screens; also when the lease is over."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response, StreamingResponse
+
+from greenroom.api.deps import Db, Logs
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.paging import Paging
+from greenroom.api.recording.access import VIEW, is_own, sees_recording, write
+from greenroom.api.recording.export import exported, row_view, view_of
+from greenroom.api.recording.schemas import RecordedRowView, RecordingView
+from greenroom.api.security import Caller, requires, requires_one_of
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import WrongState
+from greenroom.core.listing import Order
+from greenroom.core.log_codes import LogCode
+from greenroom.db.listing import Part, Position
+from greenroom.db.recording import recordings
+from greenroom.db.recording.recordings import NEWEST_FIRST, Recording, RecordingFilter
+
+router = APIRouter(tags=["leases"])
+
+Seen = Annotated[Recording, sees_recording()]
+BY_NUMBER: Final = Order("number", descending=False)
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+
+
+@router.get("/recordings")
+async def list_recordings(
+    db: Db,
+    page: Paging,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", VIEW)],
+    session_id: Annotated[UUID | None, Query(description="only the recording of this session's lease")] = None,
+) -> list[RecordingView]:
+    """Recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
+    is_all = caller.may(VIEW)
+    wanted = RecordingFilter(
+        user_id=None if is_all else caller.user_id,
+        key_id=None if is_all else caller.key_id,
+        session_id=None if session_id is None else str(session_id),
+    )
+    found = await recordings.list_recordings(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
+    return [view_of(each) for each in page.rows(found, NEWEST_FIRST)]
+
+
+@router.get("/leases/{lease_id}/recording")
+async def get_recording(recording: Seen) -> RecordingView:
+    """The recording of a lease, also of one that is over."""
+    return view_of(recording)
+
+
+@router.get("/leases/{lease_id}/recording/rows")
+async def list_recorded_rows(db: Db, page: Paging, recording: Seen) -> list[RecordedRowView]:
+    """What was done, in its order."""
+    after = page.after_row(BY_NUMBER)
+    rows = await recordings.read_rows(
+        db, recording.lease_id, after=_number(after) if after else 0, limit=page.limit + 1
+    )
+    shown = rows[: page.limit]
+    end = Position(str(shown[-1].number), "") if len(rows) > len(shown) else None
+    return [row_view(row) for row in page.rows(Part(shown, end), BY_NUMBER)]
+
+
+def _number(after: Position) -> int:
+    return int(after.value) if after.value.isascii() and after.value.isdecimal() and len(after.value) < 10 else 0
+
+
+@router.get(
+    "/leases/{lease_id}/recording/pictures/{number}",
+    response_class=Response,
+    responses={200: {"content": {"image/png": _BINARY}, "description": "the screen as a PNG"}},
+)
+async def get_recorded_picture(
+    number: Annotated[int, Path(ge=1, le=2**31 - 1, description="of the row")], db: Db, recording: Seen
+) -> Response:
+    """The picture of a row."""
+    data = await recordings.read_picture(db, recording.lease_id, number)
+    return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=3600, immutable"})
+
+
+@router.get(
+    "/leases/{lease_id}/recording/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": _BINARY}, "description": "the recording as a ZIP"}},
+)
+async def export_recording(
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", VIEW)],
+    recording: Seen,
+) -> StreamingResponse:
+    """All of it: `recording.json`, `rows.jsonl` with one row a line, and `pictures/000012.png`."""
+    if not is_own(caller, recording):
+        write(logs, LogCode.RECORDING_EXPORTED, f"{caller.name} exports", recording)
+    name = f'attachment; filename="recording-{recording.lease_id}.zip"'
+    headers = {"Content-Disposition": name}
+    return StreamingResponse(exported(db, recording), media_type="application/zip", headers=headers)
+
+
+@router.delete("/leases/{lease_id}/recording", status_code=204)
+async def delete_recording(
+    lease_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("recordings_delete")]
+) -> None:
+    """Delete the recording of a lease that is over."""
+    recording = await recordings.get_recording(db, str(lease_id))
+    if not recording.is_over:
+        raise WrongState("The lease is not over; its recording can be deleted when it is. Release the lease first.")
+    await recordings.delete_recording(db, recording.lease_id)
+    before = {"user": recording.username or recording.holder, "begun": recording.begun, "rows": recording.rows}
+    audit(logs, caller, LogCode.RECORDING_DELETED, recording.lease_id, before=before, zone_name=recording.zone_name)

@@ -1,0 +1,188 @@
+"""What is kept of an action: what it was, where, and how long its text was. Passwords are typed like any other text, so
+what is typed, copied or part of an address is kept only where the lease asked for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from greenroom.core.actions.actions import (
+    Action,
+    Button,
+    Click,
+    Copy,
+    Drag,
+    Focus,
+    GoTo,
+    Hold,
+    Look,
+    Move,
+    Paste,
+    Point,
+    Press,
+    Rest,
+    Scroll,
+    WhereIs,
+    Write,
+)
+from greenroom.core.actions.keys import KEYSYMS
+
+Mode = Literal["none", "actions", "pictures"]
+"""What is recorded of a lease."""
+MODES: Final[tuple[Mode, ...]] = ("none", "actions", "pictures")
+"""In the order of how much is kept."""
+MOST_TEXT: Final = 2000
+"""Characters of a text that are kept."""
+MOST_CHORDS: Final = 20
+"""Chords that a sentence names."""
+HIDDEN: Final = "•"
+"""In the place of a character."""
+_NAMES: Final = {keysym: name for name, keysym in reversed(KEYSYMS.items())}
+_SHORT: Final = {"Control": "ctrl", "Alt": "alt", "Shift": "shift", "Super": "super", "Meta": "meta", "Hyper": "hyper"}
+_SHIFTS: Final = frozenset({KEYSYMS["Shift_L"], KEYSYMS["Shift_R"], KEYSYMS["ISO_Level3_Shift"]})
+_KEYPAD: Final = range(KEYSYMS["KP_Multiply"], KEYSYMS["KP_9"] + 1)
+_BUTTONS: Final = {Button.LEFT: "Left", Button.MIDDLE: "Middle", Button.RIGHT: "Right"}
+_TIMES: Final = {1: "click", 2: "double click", 3: "triple click"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """An action: its kind, a sentence, and where on the screen. `changes`: the screen may look different afterwards."""
+
+    what: str
+    said: str
+    at: tuple[int, int] | None = None
+    changes: bool = True
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def stronger(one: Mode, other: Mode) -> Mode:
+    """The one that keeps more."""
+    return one if MODES.index(one) > MODES.index(other) else other
+
+
+def described(action: Action, *, keep_text: bool) -> Described:
+    """What is kept of an action."""
+    match action:
+        case Click(button, at, times, keys):
+            name = f"{_BUTTONS.get(button, 'Other')} {_TIMES.get(times, f'click, {times} times')}"
+            return Described(what="click", said=f"{name}{_at(at)}{_held(keys)}.", at=_place(at))
+        case Press(chords, seconds):
+            return _pressed(chords, seconds, keep_text=keep_text)
+        case Write(text, at):
+            said = f"Types {_text(text, keep_text=keep_text)}{_at(at)}."
+            return Described(what="type", said=said, at=_place(at), details=_kept(text, keep_text=keep_text))
+        case Copy() | GoTo():
+            return _given(action, keep_text=keep_text)
+        case Look() | WhereIs() | Paste() | Rest():
+            return _looked(action)
+        case _:
+            return _moved(action)
+
+
+def _given(action: Copy | GoTo, *, keep_text: bool) -> Described:
+    if isinstance(action, GoTo):
+        return Described(what="open", said=f"Opens {_address(action.url, keep_text=keep_text)}.")
+    said = f"Puts {_text(action.text, keep_text=keep_text)} on the clipboard."
+    return Described(what="copy", said=said, changes=False, details=_kept(action.text, keep_text=keep_text))
+
+
+def _looked(action: Look | WhereIs | Paste | Rest) -> Described:
+    match action:
+        case Look(None):
+            return Described(what="screenshot", said="Takes a screenshot.", changes=False)
+        case Look():
+            return Described(what="screenshot", said="Takes a screenshot of a part of the screen.", changes=False)
+        case WhereIs():
+            return Described(what="where", said="Asks where the pointer is.", changes=False)
+        case Paste():
+            return Described(what="paste", said="Reads the clipboard.", changes=False)
+        case _:
+            return Described(what="wait", said=f"Waits {action.seconds:g} s.")
+
+
+def _moved(action: Move | Drag | Hold | Scroll | Focus) -> Described:
+    match action:
+        case Move(at, keys):
+            return Described(what="move", said=f"Moves the pointer{_at(at, 'to')}{_held(keys)}.", at=_place(at))
+        case Drag(path, keys):
+            last = path[-1]
+            return Described(what="drag", said=f"Drags{_at(last, 'to')}{_held(keys)}.", at=_place(last))
+        case Hold(down, at):
+            said = "Presses the left button" if down else "Lets go of the left button"
+            return Described(what="hold", said=f"{said}{_at(at)}.", at=_place(at))
+        case Scroll(across, down, at, keys):
+            ways = [(down, "down" if down > 0 else "up"), (across, "right" if across > 0 else "left")]
+            said = " and ".join(f"{abs(notches)} {way}" for notches, way in ways if notches) or "nowhere"
+            return Described(what="scroll", said=f"Scrolls {said}{_at(at)}{_held(keys)}.", at=_place(at))
+        case _:
+            return Described(what="focus", said=f"Gives element {action.ref} the keyboard.")
+
+
+def _pressed(chords: Sequence[tuple[int, ...]], seconds: float, *, keep_text: bool) -> Described:
+    names = [_chord(chord, keep_text=keep_text) for chord in chords[:MOST_CHORDS]]
+    more = f" and {len(chords) - MOST_CHORDS} more" if len(chords) > MOST_CHORDS else ""
+    lasts = f" for {seconds:g} s" if seconds else ""
+    return Described(what="key", said=f"Presses {' '.join(names)}{more}{lasts}.")
+
+
+def _chord(chord: tuple[int, ...], *, keep_text: bool) -> str:
+    """The names of keys; a character that would be typed is hidden, a shortcut such as ctrl+s is none."""
+    types = all(keysym in _SHIFTS or _is_character(keysym) for keysym in chord)
+    return "+".join(HIDDEN if types and not keep_text and _is_character(key) else _key(key) for key in chord)
+
+
+def _is_character(keysym: int) -> bool:
+    return keysym < 0xFE00 or (keysym >= 0x01000000 and keysym not in _NAMES) or keysym in _KEYPAD
+
+
+def _key(keysym: int) -> str:
+    if (name := _NAMES.get(keysym)) is not None:
+        return _SHORT.get(name.removesuffix("_L").removesuffix("_R"), name)
+    code = keysym - 0x01000000 if keysym >= 0x01000000 else keysym
+    return chr(code) if 0x20 < code <= 0x10FFFF else f"{keysym:#x}"
+
+
+def _held(keys: tuple[int, ...]) -> str:
+    return f" with {'+'.join(map(_key, keys))}" if keys else ""
+
+
+def _at(point: Point | None, word: str = "at") -> str:
+    return "" if point is None else f" {word} {point.x}, {point.y}"
+
+
+def _place(point: Point | None) -> tuple[int, int] | None:
+    return None if point is None else (point.x, point.y)
+
+
+def _text(text: str, *, keep_text: bool) -> str:
+    characters = f"{len(text)} character{'' if len(text) == 1 else 's'}"
+    return f"“{text[:60]}{'…' if len(text) > 60 else ''}”" if keep_text else characters
+
+
+def _kept(text: str, *, keep_text: bool) -> dict[str, Any]:
+    kept: dict[str, Any] = {"characters": len(text)}
+    return kept | ({"text": text[:MOST_TEXT]} if keep_text else {})
+
+
+def _address(url: str, *, keep_text: bool) -> str:
+    """Of an address only the host: the rest may be a secret."""
+    if keep_text:
+        return url[:MOST_TEXT]
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    rest = "/…" if parts.path not in ("", "/") or parts.query or parts.fragment else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{rest}"
+
+
+def said_of_error(sentence: str, *, keep_text: bool) -> str:
+    """A reason as it is kept: what it quotes may be what was typed."""
+    if keep_text:
+        return sentence[:MOST_TEXT]
+    for quote in "'\"":
+        sentence = re.sub(f"{quote}.*{quote}", HIDDEN, sentence, flags=re.DOTALL)
+    return sentence[:MOST_TEXT]

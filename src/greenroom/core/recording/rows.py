@@ -1,0 +1,218 @@
+"""Makes rows of a recording of the requests of a program: one for each action, command or file."""
+
+from __future__ import annotations
+
+import shlex
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from greenroom.core.actions import dialects, elements
+from greenroom.core.actions.actions import Action
+from greenroom.core.errors import Invalid
+from greenroom.core.recording.described import MOST_TEXT, Described, described, said_of_error
+
+ENDED_BY_CLIENT: Final = "interrupted"
+NOT_DONE: Final = "not-done"
+FAILED: Final = "failed"
+MOST_SIDE: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A PNG of the screen, or of a part of it."""
+
+    width: int
+    height: int
+    data: bytes = field(repr=False)
+
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_SIZE_ENDS: Final = 24
+
+
+def picture_of(data: bytes) -> Picture | None:
+    """A picture as it comes from a session; None = this is no PNG."""
+    if not data.startswith(_PNG) or len(data) < _SIZE_ENDS:
+        return None
+    width, height = struct.unpack(">II", data[16:_SIZE_ENDS])
+    return (
+        Picture(width=width, height=height, data=data) if 0 < width <= MOST_SIDE and 0 < height <= MOST_SIDE else None
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What a program did at a time. `said` is a sentence, `who` asked for it: empty = who had the lease's token.
+    `code` and `error` say why it was not done; `left_out` why it has no picture although one belongs to it.
+    """
+
+    began: datetime
+    duration_ms: float
+    what: str
+    said: str
+    who: str = ""
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    code: str | None = None
+    error: str | None = None
+    picture: Picture | None = None
+    left_out: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request: when, who made it, how long it took, and why it was refused."""
+
+    began: datetime
+    duration_ms: float
+    who: str = ""
+    code: str | None = None
+    error: str | None = None
+    keep_text: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one action."""
+
+    done: bool
+    error: str | None = None
+    ms: float | None = None
+    picture: Picture | None = None
+
+
+def rows_of_actions(
+    asked: Asked, items: Sequence[object], outcomes: Sequence[Outcome], screen: tuple[int, int] | None
+) -> list[Row]:
+    """A row for each action that was begun, or one that says why none was. `screen` is the one whose coordinates the
+    actions have.
+    """
+    try:
+        kinds = [described(action, keep_text=asked.keep_text) for action in _read(items)]
+    except Invalid:
+        kinds = [Described(what="unknown", said="This is no action.", changes=False) for _ in items]
+    if asked.code is not None or not outcomes:
+        return [_refused(asked, kinds)]
+    rows: list[Row] = []
+    began = asked.began
+    for kind, outcome in zip(kinds, outcomes, strict=False):
+        took_ms = outcome.ms if outcome.ms is not None else asked.duration_ms / len(outcomes)
+        where = {"at": list(kind.at), "screen": list(screen)} if kind.at is not None and screen is not None else {}
+        rows.append(_row(replace(asked, began=began, duration_ms=took_ms), kind, outcome, where))
+        began += timedelta(milliseconds=took_ms)
+        if not outcome.done:
+            break
+    return rows
+
+
+def _read(items: Sequence[object]) -> list[Action]:
+    """The actions; those at an element are read as if it were at the corner of the screen."""
+    refs = elements.refs_of(items)
+    return dialects.parse(elements.located(items, dict.fromkeys(refs, (0, 0))) if refs else items)
+
+
+def _row(asked: Asked, kind: Described, outcome: Outcome, where: dict[str, Any]) -> Row:
+    error = None if outcome.done else said_of_error(outcome.error or "It failed.", keep_text=asked.keep_text)
+    return Row(
+        began=asked.began,
+        duration_ms=asked.duration_ms,
+        what=kind.what,
+        said=kind.said,
+        who=asked.who,
+        details=kind.details | where,
+        code=None if outcome.done else NOT_DONE,
+        error=error,
+        picture=outcome.picture,
+    )
+
+
+def _refused(asked: Asked, kinds: Sequence[Described]) -> Row:
+    """None of the actions was done, or it is not known how many."""
+    one = kinds[0] if len(kinds) == 1 else None
+    said = one.said if one else f"{len(kinds)} actions."
+    return Row(
+        began=asked.began,
+        duration_ms=asked.duration_ms,
+        what=one.what if one else "actions",
+        said=said,
+        who=asked.who,
+        details={} if one else {"actions": [kind.what for kind in kinds]},
+        code=asked.code,
+        error=_error_of(asked),
+    )
+
+
+def changes_screen(items: Sequence[object]) -> bool:
+    """Whether the screen may look different after these actions."""
+    try:
+        return any(described(action, keep_text=False).changes for action in _read(items))
+    except Invalid:
+        return False
+
+
+def row_of_command(asked: Asked, command: Sequence[str], environment: Sequence[str], exit_code: int | None) -> Row:
+    """A command: its program, and with the text kept all of it; of its variables the names."""
+    program, *arguments = command
+    number = f"{len(arguments)} argument{'' if len(arguments) == 1 else 's'}"
+    shown = shlex.join(command)[:MOST_TEXT] if asked.keep_text else f"{program} with {number}"
+    details: dict[str, Any] = {"program": program[:MOST_TEXT], "arguments": len(arguments), "exit_code": exit_code}
+    if asked.keep_text:
+        details["command"] = shown
+    if environment:
+        details["variables"] = list(environment)
+    ends = "" if exit_code in (None, 0) else f", which ends with exit code {exit_code}"
+    return Row(
+        began=asked.began,
+        duration_ms=asked.duration_ms,
+        what="exec",
+        said=f"Runs {shown}{ends}.",
+        who=asked.who,
+        details=details,
+        code=asked.code or (FAILED if exit_code else None),
+        error=_error_of(asked),
+    )
+
+
+FILE_VERBS: Final = {"read": "Reads", "write": "Writes", "delete": "Deletes"}
+
+
+def row_of_file(asked: Asked, verb: str, path: str) -> Row:
+    """A file or folder that was read, written or deleted; its path is below the home folder."""
+    return _plain(asked, f"file-{verb}", f"{FILE_VERBS[verb]} {path[:MOST_TEXT] or 'the home folder'}.")
+
+
+def row_of_screenshot(asked: Asked, picture: Picture | None) -> Row:
+    """The program looked at the screen."""
+    row = _plain(asked, "screenshot", "Takes a screenshot.")
+    return replace(row, picture=picture)
+
+
+def row_of_elements(asked: Asked) -> Row:
+    """The program read the accessibility tree."""
+    return _plain(asked, "elements", "Reads the elements of the screen.")
+
+
+def row_of_gap(began: datetime, number: int, reason: str) -> Row:
+    """So many rows are missing here."""
+    words = "One action is" if number == 1 else f"{number} actions are"
+    return Row(
+        began=began, duration_ms=0, what="gap", said=f"{words} missing here: {reason}.", details={"missing": number}
+    )
+
+
+def _plain(asked: Asked, what: str, said: str) -> Row:
+    return Row(
+        began=asked.began,
+        duration_ms=asked.duration_ms,
+        what=what,
+        said=said,
+        who=asked.who,
+        code=asked.code,
+        error=_error_of(asked),
+    )
+
+
+def _error_of(asked: Asked) -> str | None:
+    return None if asked.error is None else said_of_error(asked.error, keep_text=asked.keep_text)

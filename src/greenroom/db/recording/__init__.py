@@ -1,0 +1,1 @@
+"""Recordings: what programs did on the desktops that they had leased."""

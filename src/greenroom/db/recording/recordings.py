@@ -1,0 +1,211 @@
+"""Recordings of leases: rows of what programs did, and pictures of their screens. They outlive lease and session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import found
+from greenroom.core.listing import Order
+from greenroom.core.recording.described import Mode
+from greenroom.core.recording.limits import Fitted
+from greenroom.core.recording.rows import Row
+from greenroom.db.database import Connection, Database, row_as
+from greenroom.db.diagnostics.batches import storable
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """The recording of a lease, with what was left out of it."""
+
+    lease_id: str
+    session_id: str
+    user_id: str | None
+    username: str | None
+    key_id: str | None
+    holder: str
+    image_friendly_name: str
+    zone_name: str
+    record: Mode
+    record_text: bool
+    begun: datetime
+    ended: datetime | None
+    is_over: bool
+    rows: int
+    rows_left_out: int
+    pictures: int
+    pictures_left_out: int
+    picture_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedRow:
+    """A row as it is read; `picture` is the size of the one it has."""
+
+    number: int
+    began: datetime
+    duration_ms: float
+    what: str
+    said: str
+    who: str
+    details: dict[str, Any]
+    code: str | None
+    error: str | None
+    picture: list[int] | None
+    picture_left_out: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """How much a recording has already, while its row is locked."""
+
+    rows: int
+    picture_bytes: int
+
+
+_SELECT: Final[LiteralString] = (
+    "r.lease_id::text, r.session_id::text, r.user_id::text, u.username, r.key_id, r.holder, r.image_friendly_name,"
+    " r.zone_name, r.record, r.record_text, r.begun, r.ended,"
+    " r.ended IS NOT NULL OR NOT EXISTS (SELECT 1 FROM leases l WHERE l.lease_id = r.lease_id) AS is_over,"
+    " r.rows, r.rows_left_out, r.pictures, r.pictures_left_out, r.picture_bytes"
+)
+_FROM: Final[LiteralString] = " FROM recordings r LEFT JOIN users u ON u.user_id = r.user_id "
+_LISTING: Final = Listing({"begun": Column("r.begun", "timestamptz")}, key="r.lease_id", source=_FROM)
+NEWEST_FIRST: Final = Order("begun", descending=True)
+_ROW: Final[LiteralString] = (
+    "SELECT number, began, duration_ms, what, said, who, details, code, error,"
+    " (SELECT ARRAY[p.width, p.height] FROM recording_pictures p"
+    "   WHERE p.lease_id = w.lease_id AND p.number = w.number) AS picture, picture_left_out FROM recording_rows w"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFilter:
+    """Which recordings a list shows; None = any."""
+
+    user_id: str | None = None
+    key_id: str | None = None
+    session_id: str | None = None
+
+
+async def list_recordings(
+    db: Database, wanted: RecordingFilter, *, after: Position | None, limit: int
+) -> Part[Recording]:
+    """Recordings that match, newest first."""
+    conditions = Conditions()
+    if wanted.user_id is not None:
+        conditions.add("r.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
+    if wanted.key_id is not None:
+        conditions.add("r.key_id = %(key_id)s", key_id=wanted.key_id)
+    if wanted.session_id is not None:
+        conditions.add("r.session_id = %(session_id)s::uuid", session_id=wanted.session_id)
+    return await _LISTING.read(db, Recording, _SELECT, conditions, order=NEWEST_FIRST, after=after, limit=limit)
+
+
+async def get_recording(db: Database, lease_id: str) -> Recording:
+    """Raises NotFound: this lease has none."""
+    row = await db.fetch_one_as(Recording, f"SELECT {_SELECT} {_FROM} WHERE r.lease_id = %s", (lease_id,))
+    return found(row, "recording of lease", lease_id)
+
+
+async def read_rows(db: Database, lease_id: str, *, after: int, limit: int) -> list[RecordedRow]:
+    """The rows after a number, in their order."""
+    return await db.fetch_as(
+        RecordedRow,
+        f"{_ROW} WHERE w.lease_id = %s AND w.number > %s ORDER BY w.number LIMIT %s",
+        (lease_id, after, limit),
+    )
+
+
+async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
+    """The picture of a row, a PNG. Raises NotFound: it has none."""
+    row = await db.fetch_one(
+        "SELECT data FROM recording_pictures WHERE lease_id = %s AND number = %s", (lease_id, number)
+    )
+    return found(row, "picture of row", str(number))["data"]
+
+
+async def read_all_bytes(db: Database) -> int:
+    """How much the pictures of all recordings have."""
+    row = await db.fetch_one("SELECT coalesce(sum(picture_bytes), 0)::bigint AS bytes FROM recordings")
+    return row["bytes"] if row else 0
+
+
+async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> Fitted | None:
+    """Write what `fit` makes of a recording as it is; None = there is none (any more).
+
+    Of one recording at a time: two transactions that each waited for the other's would be in each other's way.
+
+    Raises:
+        Unavailable: the database is away; nothing was written.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT rows, picture_bytes FROM recordings WHERE lease_id = %s FOR NO KEY UPDATE", (lease_id,)
+        )
+        used = row_as(Used, await cursor.fetchone())
+        if used is None:
+            return None
+        fits = fit(used)
+        await _insert(connection, lease_id, used.rows + 1, fits.rows)
+        await connection.execute(
+            "UPDATE recordings SET rows = rows + %s, rows_left_out = rows_left_out + %s, pictures = pictures + %s,"
+            " pictures_left_out = pictures_left_out + %s, picture_bytes = picture_bytes + %s WHERE lease_id = %s",
+            (
+                len(fits.rows),
+                fits.rows_left_out,
+                fits.pictures,
+                fits.pictures_left_out,
+                fits.picture_bytes,
+                lease_id,
+            ),
+        )
+        return fits
+
+
+_INSERT: Final[LiteralString] = """
+INSERT INTO recording_rows (lease_id, number, began, duration_ms, what, said, who, details, code, error,
+    picture_left_out)
+SELECT r.lease_id, r.number, r.began, r.duration_ms, r.what, r.said, r.who, r.details, r.code, r.error,
+    r.picture_left_out
+  FROM jsonb_populate_recordset(NULL::recording_rows, %s) r
+"""
+
+
+async def _insert(connection: Connection, lease_id: str, first: int, rows: Sequence[Row]) -> None:
+    numbered = list(enumerate(rows, first))
+    if not numbered:
+        return
+    await connection.execute(_INSERT, (Jsonb([_params(lease_id, number, row) for number, row in numbered]),))
+    for number, row in numbered:
+        if row.picture is not None:
+            await connection.execute(
+                "INSERT INTO recording_pictures (lease_id, number, width, height, data) VALUES (%s, %s, %s, %s, %s)",
+                (lease_id, number, row.picture.width, row.picture.height, row.picture.data),
+            )
+
+
+def _params(lease_id: str, number: int, row: Row) -> dict[str, Any]:
+    return {
+        "lease_id": lease_id,
+        "number": number,
+        "began": row.began.isoformat(),
+        "duration_ms": row.duration_ms,
+        "what": row.what,
+        "said": storable(row.said),
+        "who": storable(row.who),
+        "details": storable(row.details),
+        "code": row.code,
+        "error": storable(row.error),
+        "picture_left_out": row.left_out,
+    }
+
+
+async def delete_recording(db: Database, lease_id: str) -> None:
+    """Delete a recording with all its rows and pictures."""
+    await db.write("DELETE FROM recordings WHERE lease_id = %s", (lease_id,))

@@ -1,0 +1,294 @@
+"""What a program did on a leased desktop is kept, behind its answers, for those who may see it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import struct
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from tests.database.api.client import ADA, Client, MakeClient
+from tests.database.api.staging import Stage
+
+from greenroom.api.desk.seen import Seen, State
+from greenroom.api.recording import recorder as recording
+from greenroom.api.recording.recorder import Recorder
+from greenroom.core.errors import GreenroomError, Invalid, Unavailable
+from greenroom.db.diagnostics.retention import Keep, prune
+
+CLICK = {"action": "left_click", "coordinate": [640, 400]}
+SECRET = {"action": "type", "text": "hunter2"}
+
+
+def png(number: int, size: int = 100) -> bytes:
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 1280, 800) + bytes([number]) * size
+
+
+@dataclass
+class Page:
+    """In the place of the session's page: does what it is asked, and has a screen that counts its pictures."""
+
+    session_id: str = ""
+    refusal: GreenroomError | None = None
+    looked: int = 0
+    seen: Seen = field(default_factory=Seen)
+
+    async def of(self, _lease: object) -> Page:
+        return self
+
+    async def request(self, method: str, path: str, **sent: Any) -> httpx.Response:
+        if self.refusal is not None and path != "screenshot":
+            raise self.refusal
+        if path == "state":
+            return httpx.Response(200, json={"width": 1280, "height": 800, "pointer": [0, 0], "held": 0})
+        if path == "screenshot":
+            self.looked += 1
+            return httpx.Response(200, content=png(self.looked))
+        if path == "files":
+            return httpx.Response(200, json={"path": "a.txt"})
+        results = [{"done": True, "ms": 2.0} for _ in sent["json"]["actions"]]
+        done: dict[str, Any] = {
+            "results": results,
+            "state": {"width": 1280, "height": 800, "pointer": [0, 0], "held": 0},
+        }
+        if sent["json"]["screenshot"] is not None:
+            done["screenshot"] = base64.b64encode(png(200)).decode()
+        return httpx.Response(200, json=done)
+
+    @asynccontextmanager
+    async def stream(self, _method: str, path: str, **_: Any) -> AsyncIterator[httpx.Response]:
+        assert path == "exec"
+        lines = b'{"stdout": "hi"}\n{"exit_code": 3}\n'
+        yield httpx.Response(200, content=lines)
+
+
+@dataclass(frozen=True)
+class Leased:
+    """A running session of ada's, which a program has leased to be recorded."""
+
+    stage: Stage
+    ada: Client
+    program: Client
+    page: Page
+    lease: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        return f"/api/v1/leases/{self.lease['lease_id']}"
+
+    @property
+    def recorder(self) -> Recorder:
+        return self.stage.app.state.recorder
+
+    async def acts(self, *actions: dict[str, Any], status: int = 200, **body: Any) -> None:
+        answer = await self.program.post(f"{self.path}/actions", json={"actions": list(actions), **body})
+        assert answer.status_code == status, answer.text
+        await self.recorder.settled()
+
+    async def rows(self) -> list[dict[str, Any]]:
+        await self.recorder.settled()
+        return await self.ada.pages(f"{self.path}/recording/rows", limit=2)
+
+    async def said(self) -> list[str]:
+        return [row["said"] for row in await self.rows()]
+
+    async def ends(self) -> None:
+        assert (await self.program.delete(self.path)).status_code == 204
+
+
+async def leased_by(stage: Stage, ada: Client, program: Client, **body: Any) -> Leased:
+    page = stage.app.state.desks = Page()
+    name = (await stage.admin.only("/api/v1/images"))["friendly_name"]
+    lease = await ada.make("/api/v1/leases", workspace=name, seconds=3600, **body)
+    await stage.becomes(lease["session_id"], "running")
+    program.headers["Authorization"] = f"Bearer {lease['token']}"
+    page.session_id = lease["session_id"]
+    page.seen.put(page.session_id, State(1280, 800, (0, 0), 0))
+    return Leased(stage, ada, program, page, lease)
+
+
+@pytest.fixture
+async def leased(stage: Stage, ada: Client, anonymous: Client) -> Leased:
+    return await leased_by(stage, ada, anonymous, record="pictures")
+
+
+async def test_each_action_is_a_row_with_its_time_and_what_came_of_it(leased: Leased):
+    assert (leased.lease["record"], leased.lease["record_text"]) == ("pictures", False)
+    await leased.acts(CLICK, SECRET)
+    leased.page.refusal = Invalid("actions[0]: it cannot be.")
+    await leased.acts(CLICK, status=422)
+    rows = await leased.rows()
+    assert [(row["number"], row["what"], row["code"], row["who"]) for row in rows] == [
+        (1, "granted", None, ""),
+        (2, "click", None, ""),
+        (3, "type", None, ""),
+        (4, "click", "invalid", ""),
+    ]
+    assert rows[0]["said"] == f"The lease was granted to {ADA}."
+    assert (rows[1]["said"], rows[1]["duration_ms"]) == ("Left click at 640, 400.", 2.0)
+    assert rows[1]["details"] == {"at": [640, 400], "screen": [1280, 800]}
+    assert rows[2]["said"] == "Types 7 characters."
+    assert rows[3]["error"] == "actions[0]: it cannot be."
+    assert "hunter2" not in json.dumps(rows)
+
+
+async def test_the_text_is_kept_where_the_lease_asks_for_it(stage: Stage, ada: Client, anonymous: Client):
+    leased = await leased_by(stage, ada, anonymous, record="actions", record_text=True)
+    await leased.acts(SECRET)
+    assert (await leased.said())[1:] == ["Types “hunter2”."]
+
+
+async def test_commands_and_files_are_rows(leased: Leased):
+    body = {"command": ["curl", "-u", "me:pw"], "env": {"TOKEN": "x"}}
+    assert (await leased.program.post(f"{leased.path}/exec", json=body)).json()["exit_code"] == 3
+    async with leased.program.stream("POST", f"{leased.path}/exec", json=body | {"stream": True}) as answer:
+        assert (await answer.aread()).endswith(b'{"exit_code": 3}\n')
+    assert (await leased.program.put(f"{leased.path}/files/a.txt", content=b"x")).status_code == 201
+    ran = "Runs curl with 2 arguments, which ends with exit code 3."
+    assert (await leased.said())[1:] == [ran, ran, "Writes a.txt."]
+    row = (await leased.rows())[1]
+    assert (row["details"]["variables"], row["code"]) == (["TOKEN"], "failed")
+
+
+async def test_pictures_are_the_programs_own_or_taken_behind_the_answer(leased: Leased):
+    await leased.acts(CLICK)
+    await leased.acts(CLICK, screenshot=True)
+    assert leased.page.looked == 1, "the program took the second one itself"
+    shot = await leased.program.get(f"{leased.path}/screenshot")
+    rows = (await leased.rows())[1:]
+    assert [row["picture"] for row in rows] == [{"width": 1280, "height": 800}] * 3
+    found = [await leased.ada.get(f"{leased.path}/recording/pictures/{row['number']}") for row in rows]
+    assert [one.content for one in found] == [png(1), png(200), shot.content]
+    assert found[0].headers["content-type"] == "image/png"
+    await leased.ada.refused(404, f"GET {leased.path}/recording/pictures/1")
+
+
+async def test_a_recording_that_is_full_goes_on_without_pictures(leased: Leased):
+    await leased.stage.admin.change("/api/v1/settings", recording_max_mb=0)
+    await leased.acts(CLICK)
+    row = (await leased.rows())[-1]
+    assert row["picture"] is None
+    assert "`recording_max_mb`" in row["picture_left_out"]
+    shown = await leased.ada.read(f"{leased.path}/recording")
+    assert (shown["rows"], shown["pictures"], shown["pictures_left_out"]) == (2, 0, 1)
+
+
+async def test_while_a_person_has_control_no_picture_is_kept(leased: Leased):
+    await leased.stage.db.write(
+        "INSERT INTO lease_controls (lease_id, term, viewer, name, until, said)"
+        " VALUES (%s, 1, 'user', 'ada', clock_timestamp() + interval '1 hour', 'ada took over')",
+        (leased.lease["lease_id"],),
+    )
+    await leased.program.get(f"{leased.path}/screenshot")
+    control, shot = (await leased.rows())[1:]
+    assert (control["what"], control["said"], control["details"]["holder"]) == ("control", "ada took over.", "person")
+    assert shot["picture_left_out"].startswith("a person had control")
+
+
+async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recording, "MOST_WAITING", 2)
+    monkeypatch.setattr(recording, "AGAIN_S", 0)
+    written, is_away = recording.recordings.append, True
+
+    async def append(*given: Any) -> Any:
+        nonlocal is_away
+        if is_away:
+            for _ in range(4):
+                await leased.program.get(f"{leased.path}/files/../x")
+                await leased.program.get(f"{leased.path}/screenshot")
+            is_away = False
+            raise Unavailable("The database is away.")
+        return await written(*given)
+
+    monkeypatch.setattr(recording.recordings, "append", append)
+    await leased.acts(CLICK)
+    rows = await leased.rows()
+    assert [row["what"] for row in rows] == ["granted", "click", "screenshot", "screenshot", "gap"]
+    assert rows[-1]["said"] == "2 actions are missing here: more came than could be written."
+    assert leased.recorder.counts.rows_left_out == 2
+
+
+async def test_the_recording_outlives_its_lease_until_its_time(leased: Leased):
+    await leased.acts(CLICK)
+    recorded = f"DELETE {leased.path}/recording"
+    await leased.stage.admin.refused(409, recorded)
+    await leased.ends()
+    session_id = leased.lease["session_id"]
+    assert (await leased.said())[-1] == "The lease is over: its lease was released."
+    await leased.stage.db.write("DELETE FROM sessions WHERE session_id = %s", (session_id,))
+    await leased.ada.refused(404, f"GET {leased.path}")
+    shown = await leased.ada.only("/api/v1/recordings", session_id=session_id)
+    assert (shown["lease_id"], shown["ended"] is None, shown["rows"]) == (leased.lease["lease_id"], False, 3)
+    keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
+    assert await prune(leased.stage.db, keep) == {}
+    await leased.stage.db.write("UPDATE recordings SET ended = ended - interval '15 days'")
+    assert await prune(leased.stage.db, keep) == {"recording_pictures": 1, "recording_rows": 3, "recordings": 1}
+    assert await leased.ada.read("/api/v1/recordings") == []
+
+
+async def test_its_user_exports_it(leased: Leased):
+    await leased.acts(CLICK)
+    answer = await leased.ada.get(f"{leased.path}/recording/export")
+    assert answer.headers["content-type"] == "application/zip"
+    archive = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert archive.testzip() is None
+    assert archive.namelist() == ["recording.json", "rows.jsonl", "pictures/000002.png"]
+    assert json.loads(archive.read("recording.json"))["lease_id"] == leased.lease["lease_id"]
+    assert [json.loads(line)["what"] for line in archive.read("rows.jsonl").splitlines()] == ["granted", "click"]
+    assert archive.read("pictures/000002.png") == png(1)
+    assert await leased.stage.log("recording-exported") == []
+
+
+async def test_who_may_see_and_delete_a_recording(leased: Leased, with_key: MakeClient):
+    recorded = f"{leased.path}/recording"
+    assert (await leased.program.get(recorded)).status_code == 401, "the lease's token opens none"
+    assert (await leased.program.delete(recorded)).status_code == 401
+    await leased.ends()
+    other = await with_key("user", "sessions_view", "sessions_modify")
+    await other.refused(404, f"GET {recorded}")
+    assert await other.read("/api/v1/recordings") == []
+    await leased.ada.refused(403, f"DELETE {recorded}")
+    auditor = await with_key("recordings_view")
+    for _ in range(2):
+        assert (await auditor.read(recorded))["username"] == ADA
+    assert [one["lease_id"] for one in await auditor.read("/api/v1/recordings")] == [leased.lease["lease_id"]]
+    (row,) = await leased.stage.log("recording-viewed")
+    assert row["message"].endswith(f"looks at the recording of lease {leased.lease['lease_id']} of {ADA}")
+    assert (await auditor.get(f"{recorded}/export")).status_code == 200
+    assert len(await leased.stage.log("recording-exported")) == 1
+    await auditor.refused(403, f"DELETE {recorded}")
+    keeper = await with_key("recordings_delete")
+    assert (await keeper.delete(recorded)).status_code == 204
+    await keeper.refused(404, f"DELETE {recorded}")
+    (row,) = await leased.stage.log("recording-deleted")
+    assert (row["details"]["before"]["user"], row["details"]["before"]["rows"]) == (ADA, 2)
+    assert await leased.stage.db.fetch("SELECT 1 FROM recording_rows") == []
+
+
+async def test_groups_say_how_much_is_kept_at_least(stage: Stage, ada: Client, anonymous: Client):
+    leased = await leased_by(stage, ada, anonymous)
+    assert leased.lease["record"] == "none"
+    await leased.acts(CLICK)
+    await ada.refused(404, f"GET {leased.path}/recording")
+    await stage.everybody(record_leases="actions")
+    assert (await leased_by(stage, ada, anonymous)).lease["record"] == "actions"
+    leased = await leased_by(stage, ada, anonymous, record="pictures")
+    assert leased.lease["record"] == "pictures"
+    await stage.everybody(record_leases="pictures")
+    leased = await leased_by(stage, ada, anonymous, record="none")
+    assert leased.lease["record"] == "pictures"
+
+
+async def test_with_its_user_a_recording_is_deleted(leased: Leased):
+    await leased.ends()
+    await leased.stage.becomes(leased.lease["session_id"], "deleted")
+    answer = await leased.stage.admin.delete(f"/api/v1/users/{await leased.ada.own_id()}")
+    assert answer.status_code == 204, answer.text
+    assert await leased.stage.db.fetch("SELECT 1 FROM recordings") == []

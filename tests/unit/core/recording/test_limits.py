@@ -1,0 +1,87 @@
+"""What of a recording is kept, and what is left out with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.recording.limits import (
+    ALL_FULL,
+    FULL,
+    HELD,
+    MOST_PICTURE_BYTES,
+    MOST_ROWS,
+    TOO_LARGE,
+    Fitted,
+    Room,
+    fitted,
+)
+from greenroom.core.recording.rows import Picture, Row
+
+MB = 1 << 20
+EMPTY = Room(rows=0, picture_bytes=0, all_bytes=0, recording_mb=3, all_mb=10)
+
+
+def row(size: int | None = None) -> Row:
+    picture = None if size is None else Picture(width=1, height=1, data=bytes(size))
+    return Row(began=datetime(2026, 1, 1, tzinfo=UTC), duration_ms=1, what="click", said="Click.", picture=picture)
+
+
+def reasons(room: Room, *sizes: int | None) -> list[str | None]:
+    return [one.left_out for one in fitted([row(size) for size in sizes], room).rows]
+
+
+def test_pictures_are_kept_up_to_the_limit_of_the_recording():
+    assert reasons(EMPTY, MB, MB, None, MB, 1, 0) == [None, None, None, None, FULL.format(limit=3), None]
+    assert reasons(replace(EMPTY, picture_bytes=2 * MB), MB, MB) == [None, FULL.format(limit=3)]
+
+
+def test_pictures_of_all_recordings_have_a_limit():
+    assert reasons(replace(EMPTY, all_bytes=9 * MB), MB, 1) == [None, ALL_FULL.format(limit=10)]
+
+
+def test_a_picture_has_a_limit():
+    assert reasons(EMPTY, MOST_PICTURE_BYTES, MOST_PICTURE_BYTES + 1) == [None, TOO_LARGE]
+
+
+def test_what_a_person_does_is_not_pictured():
+    assert reasons(replace(EMPTY, held=True), 5, None) == [HELD, None]
+
+
+def test_rows_beyond_the_limit_are_counted():
+    fits = fitted([row(), row(), row()], replace(EMPTY, rows=MOST_ROWS - 1))
+    assert (len(fits.rows), fits.rows_left_out) == (1, 2)
+    assert fitted([row()], replace(EMPTY, rows=MOST_ROWS + 5)).rows_left_out == 1
+
+
+GIVEN = st.tuples(
+    st.lists(st.none() | st.integers(0, 300_000), max_size=12),
+    st.integers(MOST_ROWS - 8, MOST_ROWS + 2),
+    st.integers(0, MB),
+    st.booleans(),
+)
+
+
+def fits_and_says(subject: Callable[..., Fitted], given: tuple[list[int | None], int, int, bool]) -> None:
+    """Nothing exceeds its limit, and each row that had a picture has it still, or a reason."""
+    sizes, had, used, held = given
+    room = Room(rows=had, picture_bytes=used, all_bytes=used, recording_mb=1, all_mb=2, held=held)
+    fits = subject([row(size) for size in sizes], room)
+    assert room.picture_bytes + fits.picture_bytes <= MB
+    assert room.rows + len(fits.rows) <= max(MOST_ROWS, had)
+    assert len(fits.rows) + fits.rows_left_out == len(sizes)
+    kept = [one for one, size in zip(fits.rows, sizes, strict=False) if size is not None]
+    assert all((one.picture is None) != (one.left_out is None) for one in kept)
+    assert (fits.pictures + fits.pictures_left_out, fits.picture_bytes) == (
+        len(kept),
+        sum(len(one.picture.data) for one in kept if one.picture is not None),
+    )
+
+
+def test_what_is_left_out_is_said():
+    holds(fits_and_says, fitted, GIVEN)
+    catches(fits_and_says, lambda rows, room: fitted(rows, replace(room, picture_bytes=0, all_bytes=0)), GIVEN)
