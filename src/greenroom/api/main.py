@@ -9,7 +9,7 @@ from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.service import Snapshot
-from greenroom.api.lease.control import write_expired
+from greenroom.api.lease.control import Controls, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event, Topic
@@ -40,6 +40,8 @@ async def main() -> None:
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     app = create_app(config, db, secrets, logs)
+    state = app.state
+    controls = Controls(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)
     listener = events_listener(config, app.state.hub, app.state.snapshot, app.state.courier)
     await db.open()
     try:
@@ -54,7 +56,7 @@ async def main() -> None:
                 ("refusals", app.state.refusals.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
                 ("catalogues", lambda: keep_read(db, app.state.snapshot)),
-                ("control of leases", lambda: write_expired(db, logs)),
+                ("control of leases", lambda: end_control(controls)),
                 ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
             ],

@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from tests.support.waiting import eventually
 
 from greenroom.api.lease import control as service
 from greenroom.core.errors import Held, Unavailable
+from greenroom.core.events import Event
 from greenroom.kit.secrets import Secrets, hashed
 
 sys.path.append(str(Path(__file__).parents[3] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
@@ -89,6 +92,18 @@ async def leased(stage: Stage, ada: Client) -> Leased:
     secrets: Secrets = stage.app.state.secrets
     page.password = secrets.decrypt((await stage.row(lease["session_id"]))["credential_encrypted"])
     return Leased(stage, ada, page, lease)
+
+
+@asynccontextmanager
+async def ending(leased: Leased) -> AsyncIterator[None]:
+    """The api gives control back that is over."""
+    state = leased.stage.app.state
+    parts = service.Controls(leased.stage.db, leased.stage.logs, state.secrets, state.hub, state.desks, 60)
+    watching = asyncio.create_task(service.end_control(parts))
+    await eventually(lambda: state.hub.is_followed)
+    yield
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 async def test_its_user_takes_over_keeps_it_and_hands_back(leased: Leased, anonymous: Client):
@@ -169,22 +184,73 @@ async def test_who_is_away_loses_control_and_it_is_written_down(leased: Leased, 
     await leased.stage.app.state.snapshot.reload()
     taken = await ordered(leased.ada, leased.path, holder="person")
     assert taken["away_s"] == 10
-    await leased.stage.db.write("UPDATE lease_controls SET until = clock_timestamp() - interval '1 second'")
+    await leased.stage.db.write("UPDATE lease_controls SET until = since + interval '1 microsecond'")
     now = await leased.ada.read(leased.path)
     assert (now["holder"], now["term"]) == ("program", 1)
     refusal = await leased.ada.refused(409, f"POST {leased.path}", {"holder": "person", "term": 1})
     assert "take over again" in refusal, "coming back takes nothing back by itself"
     monkeypatch.setattr(service, "LOOK_S", 0.01)
-    watching = asyncio.create_task(service.write_expired(leased.stage.db, leased.stage.logs))
+    async with ending(leased):
 
-    async def written() -> bool:
-        return await leased.said() == [f"{ADA} took over", f"{ADA} was away"]
+        async def written() -> bool:
+            return await leased.said() == [f"{ADA} took over", f"{ADA} was away"]
 
-    await eventually(written)
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+        await eventually(written)
     (row,) = await leased.stage.log("control-handed-back")
     assert row["message"].startswith(f"{ADA} was away:")
+
+
+async def withdrawn_share(leased: Leased, ines: Client, share_id: str) -> None:
+    del ines
+    await leased.ada.delete(f"/api/v1/sessions/{leased.lease['session_id']}/shares/{share_id}")
+
+
+async def logged_out(leased: Leased, ines: Client, share_id: str) -> None:
+    del leased, share_id
+    await ines.post("/api/v1/logout")
+
+
+async def put_out(leased: Leased, ines: Client, share_id: str) -> None:
+    del ines, share_id
+    viewer = leased.page.orders[-1]["viewer"]
+    await leased.ada.delete(f"/api/v1/sessions/{leased.lease['session_id']}/viewers/{viewer}")
+
+
+async def disabled(leased: Leased, ines: Client, share_id: str) -> None:
+    del share_id
+    await leased.stage.admin.change(f"/api/v1/users/{await ines.own_id()}", disabled=True)
+
+
+Withdrawal = Callable[[Leased, Client, str], Awaitable[None]]
+
+
+@pytest.mark.parametrize("withdrawal", [withdrawn_share, logged_out, put_out, disabled])
+async def test_who_may_not_control_it_any_more_loses_control_at_once(
+    leased: Leased, with_user: MakeClient, withdrawal: Withdrawal
+):
+    ines = await with_user("ines@example.org")
+    session = f"/api/v1/sessions/{leased.lease['session_id']}"
+    await leased.stage.everybody(allow_kasm_sharing=True, allow_shared_control=True)
+    share = await leased.ada.make(f"{session}/shares", access="control", user_id=await ines.own_id())
+    await ines.make(f"/api/v1/shares/{share['share_id']}/viewers", token=share["connect_url"].partition("#")[2])
+    async with ending(leased):
+        await ordered(ines, leased.path, holder="person")
+        assert not leased.page.control.passes("program")
+        await withdrawal(leased, ines, share["share_id"])
+        leased.stage.app.state.hub.publish(Event.session(leased.lease["session_id"]))
+        await eventually(lambda: leased.page.control.passes("program"))
+    assert (await leased.ada.read(leased.path))["holder"] == "program"
+    assert (await leased.said())[-1] == "ines@example.org may not control it any more"
+
+
+async def test_who_logs_out_gives_control_of_their_own_session_back(leased: Leased):
+    async with ending(leased):
+        await ordered(leased.ada, leased.path, holder="person")
+        await leased.ada.post("/api/v1/logout")
+        leased.stage.app.state.hub.publish(Event.session(leased.lease["session_id"]))
+        await eventually(lambda: leased.page.control.passes("program"))
+    rows = await leased.stage.db.fetch("SELECT said FROM lease_controls ORDER BY term")
+    assert [row["said"] for row in rows] == [f"{ADA} took over", f"{ADA} may not control it any more"]
 
 
 async def test_a_program_waits_for_its_turn(leased: Leased, anonymous: Client):

@@ -20,20 +20,20 @@ from fastapi import Depends
 
 from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.desk.transport import Desk, Desks
-from greenroom.api.events.service import Hub
+from greenroom.api.events.service import RESYNC, Hub
 from greenroom.api.lease.access import is_holder
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
 from greenroom.api.session.waiting import while_so
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unavailable, WrongState
-from greenroom.core.events import Event
-from greenroom.core.lease.control import USER, Control, Person, expired, handed_back, taken
+from greenroom.core.events import Event, Topic
+from greenroom.core.lease.control import USER, Control, Person, expired, handed_back, taken, withdrawn
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import controls
-from greenroom.db.lease.controls import Changed
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.controls import Changed, Over
+from greenroom.db.lease.leases import Lease, get_lease
 from greenroom.db.session import viewers
 from greenroom.kit.secrets import Secrets
 
@@ -180,27 +180,38 @@ async def view(parts: Controls, lease: Lease, *, wait_s: float = 0) -> ControlVi
 
 
 LOOK_S: Final = 5.0
+"""At the latest; an event of a session says when to look sooner."""
 
 
-async def write_expired(db: Database, logs: LogWriter) -> None:
-    """Write down, forever, whose control is over because they were away; the page has seen to it before.
+async def end_control(parts: Controls) -> None:
+    """Give back to programs, forever, what people control who are away or may not control it any more.
 
     Any number of processes may do so at once.
     """
-    while True:
-        await asyncio.sleep(LOOK_S)
-        try:
-            for one in await controls.read_expired(db):
-                said = f"{one.name} was away"
-                changed = await controls.change_control(db, one.lease_id, expired, said)
-                if changed.after.term == changed.before.term:
-                    continue
-                logs.write(
-                    LogCode.CONTROL_HANDED_BACK,
-                    f"{said}: session {one.session_id} of lease {one.lease_id} is its program's again",
-                    session_id=one.session_id,
-                    details={"lease_id": one.lease_id, "term": changed.after.term},
-                )
-                await db.notify(Event.session(one.session_id))
-        except Unavailable as error:
-            log.warning("control of leased sessions was not looked at", reason=error.message)
+    with parts.hub.subscription() as subscriber:
+        while not subscriber.closed:
+            happened = await subscriber.take(LOOK_S)
+            if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
+                continue
+            try:
+                await asyncio.gather(*(_end(parts, one) for one in await controls.read_over(parts.db)))
+            except (Unavailable, NotFound) as error:
+                log.warning("control of leased sessions was not looked at", reason=error.message)
+
+
+async def _end(parts: Controls, one: Over) -> None:
+    """Write it down, and say it to the page, which knows by itself only how long a person was away."""
+
+    def decide(control: Control, now: datetime) -> Control:
+        return expired(control, now) if one.may else withdrawn(control, one.term)
+
+    said = f"{one.name} was away" if one.may else f"{one.name} may not control it any more"
+    changed = await controls.change_control(parts.db, one.lease_id, decide, said)
+    if changed.after.term == changed.before.term:
+        return
+    lease = await get_lease(parts.db, one.lease_id)
+    await _announce(parts, lease, changed, said, LogCode.CONTROL_HANDED_BACK)
+    try:
+        await _order(parts, await parts.desks.of(lease), lease, changed.after)
+    except GreenroomError as error:  # the page gives it back when the time of the person is over
+        log.info("a page was not asked to give control back", session_id=one.session_id, reason=error.message)

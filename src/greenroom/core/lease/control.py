@@ -91,6 +91,13 @@ def expired(control: Control, now: datetime) -> Control:
     return Control(term=control.term + 1) if in_force(control, now) != control else control
 
 
+def withdrawn(control: Control, term: int) -> Control:
+    """The control after it is written down that a person may not control the session any more; the same where it has
+    changed hands since that term.
+    """
+    return Control(term=term + 1) if control.term == term and control.viewer else control
+
+
 CHANGED: Final = "Control of this desktop has changed hands since; take over again."
 
 

@@ -13,6 +13,7 @@ from greenroom.core.events import Event
 from greenroom.core.listing import Order, Word
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.lease.controls import withdraw_from_user
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
 from greenroom.db.session.shares import JOINED, end_for_user
 
@@ -286,6 +287,7 @@ async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
     )
     revoked = await cursor.fetchall()
     left = await end_for_user(connection, user_id)
+    left |= await withdraw_from_user(connection, user_id)
     return left | {Event.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}
 
 

@@ -10,8 +10,10 @@ from typing import Final, LiteralString
 import msgspec
 
 from greenroom.core.errors import found
-from greenroom.core.lease.control import Control, in_force
-from greenroom.db.database import Database, returned, row_as
+from greenroom.core.events import Event
+from greenroom.core.lease.control import USER, Control, in_force
+from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.session.viewers import CONTROLLING
 
 MAX_CHANGES: Final = 100
 """The newest, in the trace of a lease."""
@@ -88,18 +90,38 @@ async def read_credential(db: Database, session_id: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expired:
-    """A person whose time is over."""
+class Over:
+    """A person whose control is over: they were away, or may not control the session any more."""
 
     lease_id: str
     session_id: str
+    term: int
     name: str
+    may: bool
 
 
-async def read_expired(db: Database) -> list[Expired]:
-    """People who were away for too long, and whose control was not yet written down as the program's."""
+async def read_over(db: Database) -> list[Over]:
+    """People whose control is over and not yet written down as the program's."""
     return await db.fetch_as(
-        Expired,
-        "SELECT lease_id::text, session_id::text, name FROM lease_controls JOIN leases USING (lease_id)"
-        " WHERE until <= clock_timestamp() ORDER BY until LIMIT 100",
+        Over,
+        "WITH held AS (SELECT lease_id, session_id, term, name, until, until > since AND (viewer = %(user)s OR EXISTS"
+        " (SELECT 1" + CONTROLLING + " AND h.session_id = l.session_id AND v.viewer_id::text = c.viewer)) AS may"
+        " FROM lease_controls c JOIN leases l USING (lease_id) WHERE until IS NOT NULL)"
+        " SELECT lease_id::text, session_id::text, term, name, may FROM held"
+        " WHERE until <= clock_timestamp() OR NOT may ORDER BY until LIMIT 100",
+        {"user": USER},
     )
+
+
+async def withdraw_from_user(connection: Connection, user_id: str) -> set[Event]:
+    """A user's access was revoked, once their sessions are locked: what they control themselves is over. Returns the
+    events.
+    """
+    cursor = await connection.execute(
+        "WITH of_user AS (SELECT lease_id, session_id FROM leases JOIN sessions USING (session_id)"
+        "  WHERE user_id = %s AND status <> 'deleted' ORDER BY lease_id FOR NO KEY UPDATE OF leases)"
+        " UPDATE lease_controls c SET until = since FROM of_user o"
+        " WHERE c.lease_id = o.lease_id AND c.viewer = %s AND c.until > clock_timestamp() RETURNING o.session_id::text",
+        (user_id, USER),
+    )
+    return {Event.session(row["session_id"]) for row in await cursor.fetchall()}

@@ -111,13 +111,19 @@ async def find_joined(db: Database, viewer_id: str) -> JoinedViewer | None:
     )
 
 
+CONTROLLING: Final[LiteralString] = (
+    " FROM session_viewers v JOIN session_shares h USING (share_id)"
+    " WHERE v.ended IS NULL AND NOT " + OVER + " AND h.access = 'control'"
+)
+"""The viewers who may type."""
+
+
 async def find_controlling(db: Database, session_id: str, user_id: str) -> str | None:
     """As which viewer a user controls a session that is not theirs; None = they do not."""
     row = await db.fetch_one(
-        "SELECT v.viewer_id::text FROM session_viewers v JOIN session_shares h USING (share_id)"
-        " WHERE h.session_id = %s AND v.user_id = %s AND v.ended IS NULL AND NOT "
-        + OVER
-        + " AND h.access = 'control' ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
+        "SELECT v.viewer_id::text"
+        + CONTROLLING
+        + " AND h.session_id = %s AND v.user_id = %s ORDER BY v.present DESC NULLS LAST, v.joined DESC LIMIT 1",
         (session_id, user_id),
     )
     return row["viewer_id"] if row else None

@@ -21,6 +21,7 @@ from greenroom.core.lease.control import (
     held_from,
     in_force,
     taken,
+    withdrawn,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,6 +50,13 @@ def test_a_persons_time_that_is_over_is_written_down_once_as_a_term_of_the_progr
     ended = expired(theirs, after(AWAY_S))
     assert ended == Control(term=2)
     assert expired(ended, after(AWAY_S)) == ended
+
+
+def test_who_may_not_control_it_any_more_loses_that_term_alone():
+    theirs = taken(Control(), NOW, INES, AWAY_S)
+    assert withdrawn(theirs, 1) == Control(term=2)
+    assert withdrawn(theirs, 0) == theirs
+    assert withdrawn(Control(term=1), 1) == Control(term=1)
 
 
 def test_who_has_control_renews_it_and_keeps_the_term():
