@@ -117,6 +117,15 @@ async def test_a_changed_recipe_is_an_update_and_staged_sessions_are_replaced_ge
     assert (row["revision"], row["recycled"]) == (1, True), "claimable until each is replaced"
 
 
+async def test_an_update_gives_a_workspace_the_desk_that_its_image_has(admin: Client):
+    for name, desk in (("firefox", {"desk": "desk"}), ("jupyter", {})):
+        made = await added(admin, name)
+        before = {part: where for part, where in made["port_map"].items() if part != "desk"}
+        await admin.change(f"/api/v1/images/{made['image_id']}", port_map=before)
+        assert (await added(admin, name))["port_map"] == before, "only where it is asked for"
+        assert (await added(admin, name, update=True))["port_map"] == before | desk
+
+
 async def test_an_image_of_another_name_chosen_by_an_administrator_is_no_update(admin: Client):
     made = await added(admin, "firefox")
     await admin.change(f"/api/v1/images/{made['image_id']}", name="registry.example/firefox:1")

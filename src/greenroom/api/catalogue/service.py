@@ -17,7 +17,7 @@ from greenroom.api.published.calls import validated
 from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
-from greenroom.core.catalogue.offers import Entry, Offered, entries, free_name, of_list, of_recipe
+from greenroom.core.catalogue.offers import Entry, Offered, entries, free_name, of_list, of_recipe, update_of
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, found
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
@@ -145,7 +145,8 @@ class Adding:
         return await images.get_image(self.db, image.image_id)
 
     async def update(self, name: str) -> Image:
-        """Give the workspace made from an entry the entry's present image; staged sessions are replaced one by one.
+        """Give the workspace made from an entry the entry's present image; staged sessions are replaced one by one, or
+        end where the image has for programs what they were not made with.
 
         Raises:
             NotFound: the catalogue has no such entry.
@@ -155,7 +156,8 @@ class Adding:
         image_id = await offers.find_added(self.db, name)
         if image_id is None:
             raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
-        body = ImagePatch(name=offered.image)
+        image = await images.get_image(self.db, image_id)
+        body = validated(ImagePatch, update_of(offered, image.port_map))
         return await workspaces.update_image(
             self.db, self.logs, self.caller, image_id, body, secrets=self.secrets, origin=offered.name
         )

@@ -67,8 +67,9 @@ _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     507: Refused,
 }
 NO_DESK: Final = (
-    "Workspace {name} has no desk for programs: its image is not one of Greenroom's own, or an older one; its"
-    ' `port_map` has {{"desk": "desk"}} where there is one.'
+    "Workspace {name} has no desk for programs: its image is not one of Greenroom's own, or an older one. Update"
+    ' it in the catalogue, or, where its image has a desk, add {{"desk": "desk"}} to its `port_map`; sessions that run'
+    " have none until they are launched anew."
 )
 UNKNOWN_END: Final = "The session broke the connection off: it is not known how much was done. Take a screenshot."
 MOST_ANSWER_BYTES: Final = 128 << 20

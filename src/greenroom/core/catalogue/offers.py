@@ -12,6 +12,7 @@ from typing import Any
 
 from greenroom.core.catalogue.published import Listed
 from greenroom.core.catalogue.recipe import Recipe
+from greenroom.core.workspace.page import PROGRAMS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,15 @@ class Entry:
     @property
     def update_available(self) -> bool:
         return self.added is not None and self.added.catalogue_image != self.offered.image
+
+
+def update_of(offered: Offered, port_map: Mapping[str, Any]) -> dict[str, Any]:
+    """What an update changes in the workspace: its image and, where its `port_map` does not say it yet, what this has
+    for programs. Workspaces are older than desks.
+    """
+    has: Mapping[str, Any] = offered.workspace.get("port_map", {})
+    missing = {name: has[name] for name in PROGRAMS if name in has and name not in port_map}
+    return {"name": offered.image} | ({"port_map": {**port_map, **missing}} if missing else {})
 
 
 def entries(offered: Iterable[Offered], known: Collection[Known], sizes: Mapping[str, int]) -> list[Entry]:

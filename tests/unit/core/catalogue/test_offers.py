@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.offers import Known, Offered, entries, free_name, of_list, of_recipe
+from greenroom.core.catalogue.offers import Known, Offered, entries, free_name, of_list, of_recipe, update_of
 from greenroom.core.catalogue.published import Listed
 from greenroom.core.catalogue.recipe import parse
 
@@ -47,6 +47,13 @@ def test_ours_come_first_and_then_by_friendly_name():
 def test_an_update_is_offered_when_the_entry_has_another_image_than_when_it_was_added(image_then: str, *, update: bool):
     (entry,) = entries([OURS], [known("registry.example/firefox", "firefox", image_then)], {})
     assert (entry.added is not None, entry.update_available) == (True, update)
+
+
+def test_an_update_adds_what_the_image_has_for_programs_and_leaves_the_rest():
+    assert update_of(OURS, {}) == {"name": "greenroom/firefox:new", "port_map": {"desk": "desk"}}
+    assert update_of(OURS, {"audio": 4901})["port_map"] == {"audio": 4901, "desk": "desk"}
+    assert update_of(OURS, {"desk": 5000}) == {"name": "greenroom/firefox:new"}
+    assert update_of(THEIRS, {"audio": 4901}) == {"name": "acme/firefox:1"}
 
 
 def test_what_was_not_added_has_no_update_even_if_a_workspace_has_its_image():
