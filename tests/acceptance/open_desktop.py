@@ -102,6 +102,8 @@ def entered(instance: Deployment, session_id: str) -> tuple[str, str]:
     path = f"/sessions/{session_id}/connection"
     address: str = wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
     answer = httpx.get(address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False)
+    if "set-cookie" not in answer.headers:
+        raise KeyError(f"no cookie came with {answer.status_code}: {answer.text}")
     return address, answer.headers["set-cookie"].split(";")[0]
 
 

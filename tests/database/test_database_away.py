@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.support.agents import joined, row, session, user
 from tests.support.managers import LONG_LEASE, Fleet, lease, manager_here, primary_is
@@ -122,3 +123,16 @@ async def test_a_minute_without_postgresql_ends_no_process(server: Server, own: 
         assert history.problems(await history.read(own)) == []
     finally:
         fleet.close()
+
+
+async def test_a_manager_whose_database_has_no_tables_yet_ends_with_its_connections(
+    db: Database, dsn: str, tmp_path: Path
+):
+    """One that is still being opened outlives a cancellation: the process would neither serve nor end."""
+    await db.write("DROP SCHEMA public CASCADE")
+    await db.write("CREATE SCHEMA public")
+    before = asyncio.all_tasks()
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        async with manager_here(Fleet(dsn, tmp_path)):
+            pytest.fail("there is no record that it could have")
+    assert asyncio.all_tasks() == before

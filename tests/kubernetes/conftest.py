@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.acceptance.instance import Instance
+from tests.kubernetes.on_pods import instance_on_pods
 from tests.support.kubernetes.cluster import Cluster, running_cluster
 from tests.support.kubernetes.tools import FILTER, loaded
 
@@ -27,3 +29,11 @@ def namespace(kubernetes: Cluster) -> Iterator[str]:
     """A namespace of its own for one test."""
     with kubernetes.namespace() as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def instance(kubernetes: Cluster, openbox_image: str) -> Iterator[Instance]:
+    """`greenroom up` with one Manager and one Agent, whose sessions are Pods; tests leave it healthy."""
+    kubernetes.load_image(openbox_image)
+    with instance_on_pods(kubernetes, GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
+        yield instance

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.installation import Installation, Names, give_address
 from tests.support.kubernetes.page import BLOCKS, SOON_S, managers, primary, read
 from tests.support.kubernetes.rendered import rendered
+
+from greenroom.client import Desk, Greenroom
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
@@ -108,6 +111,38 @@ def restarts(installation: Installation, pod: str) -> int:
 
 def test_a_user_gets_a_staged_desktop(installation: Installation):
     read(installation, "Desktops before anyone asks")
+
+
+@contextmanager
+def leased(installation: Installation, egress: object = None) -> Iterator[Desk]:
+    """The workspace Desktop, leased by a program that comes to the gateway."""
+    key, secret = installation.key
+    authority = installation.folder / "greenroom-keys/ca.pem"
+    options = {"egress": egress} if egress else None
+    user = installation.call("POST", "/users", json={"username": f"p-{secrets.token_hex(5)}@example.org"})
+    with (
+        Greenroom(installation.url, key, secret, ca_file=authority) as greenroom,
+        greenroom.lease("Desktop", 300, user_id=user["user_id"], options=options) as desk,
+    ):
+        yield desk
+
+
+def test_a_program_uses_its_leased_desktop_through_api_gateway_and_pod(installation: Installation):
+    with leased(installation) as desk:
+        assert desk.screenshot().startswith(b"\x89PNG")
+        assert desk.exec(["cat"], input="through all of them").stdout == "through all of them"
+
+
+def test_a_lease_without_a_way_out_reaches_nothing_but_a_filter_of_the_agents_own_image(installation: Installation):
+    with leased(installation, egress="none") as desk:
+        said = desk.exec(["sh", "-c", "curl -sS -m5 -o /dev/null -w %{http_code} http://example.org/"])
+        assert said.stdout == "403"
+        direct = desk.exec(["curl", "-sS", "-m3", "--noproxy", "*", "-k", f"https://{installation.cluster.host}:6443/"])
+        assert (direct.exit_code, "timed out" in direct.stderr) == (28, True)
+        (squid,) = installation.cluster.get("pods", "--selector=greenroom.part=filter", "--namespace=greenroom")[
+            "items"
+        ]
+        assert squid["spec"]["containers"][0]["image"] == "greenroom/agent:latest"
 
 
 def test_a_manager_is_killed_and_no_user_notices(installation: Installation, session_id: str):

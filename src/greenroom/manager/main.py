@@ -123,8 +123,9 @@ class Manager:
             self._running = await register(self)
         except Unavailable as error:
             log.warning("the Manager registers as soon as the database answers", reason=error.message)
-        except GreenroomError:
-            # Connections that are still being opened may outlive a cancellation, and with them this process.
+        except BaseException:
+            # Connections that are still being opened may outlive a cancellation, and with them this process: it would
+            # neither serve nor end, as where the database has no tables yet.
             await self._close()
             raise
 

@@ -120,6 +120,9 @@ class Installation:
 
     def remove(self) -> None:
         """What is left after the namespace is deleted, by the reader or here."""
+        if self.cluster.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):
+            self.kubectl("delete", "deployments,statefulsets,jobs", "--all")
+            self.kubectl("delete", "pods", "--all", "--grace-period=0", "--force")  # a gateway may have twelve hours
         self.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", timeout_s=400)
         self.cluster.kubectl("delete", "persistentvolume", self._volume, "--ignore-not-found")
         if self._names is not None:

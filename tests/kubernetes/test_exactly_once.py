@@ -1,0 +1,15 @@
+"""Users race while each role is killed: tests/acceptance/test_exactly_once.py on Pods, what of it has real sessions."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.acceptance import test_exactly_once as suite
+from tests.kubernetes.on_pods import same
+
+NOT_HERE: Final = {
+    "test_60_users_for_15_staged_sessions_while_each_role_is_killed": "its sessions are simulated",
+}
+"""Test → why it is not run here."""
+
+globals().update(same(suite, without=NOT_HERE))
