@@ -18,6 +18,7 @@ ALL = (
     "hand_over",
     "cdp",
     "many_leases",
+    "actions",
     "cut",
     "first_frame",
     "stream",

@@ -206,14 +206,14 @@ def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx.Cli
         return next(found, None)
 
     editor = wait_for(text, "the editor shows its text")
-    menu = next(each for each in elements(desk.tree()) if (each["role"], each["name"]) == ("menu", "File"))
+    menu = desk.find("menu", "File")
     act = {"actions": [{"action": "type", "ref": editor["ref"], "text": "found"}, {"action": "cursor_position"}]}
     done = http.post("actions", json=act)
     x, y, width, height = editor["place"]
     assert done.json()["results"][1]["coordinate"] == [x + width // 2, y + height // 2]
     wait_for(lambda: (text() or {}).get("text") == "found", "the text is what was typed")
-    http.post("actions", json={"actions": [{"action": "left_click", "ref": menu["ref"]}]})
-    wait_for(lambda: any(each["role"] == "menu item" for each in elements(desk.tree())), "the menu has opened")
+    desk.click(ref=menu.ref)
+    wait_for(lambda: desk.find_all("menu item"), "the menu has opened")
     again = [{"action": "key", "text": "Escape"}, {"action": "focus", "ref": editor["ref"]}]
     focused = http.post("actions", json={"actions": [*again, {"action": "type", "text": " again"}]})
     assert all(each["done"] for each in focused.json()["results"]), focused.text

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 
 from greenroom.client import inside, scripts
-from greenroom.client.models import Change, Command, Listing, Output
+from greenroom.client.models import Change, Command, Element, Listing, Output
 from greenroom.client.scripts import Send
 
 if TYPE_CHECKING:
@@ -74,6 +74,22 @@ class AsyncInside:
     ) -> list[dict[str, Any]]:
         """What programs say of the elements of their windows; `ref` = only those below this one."""
         script = inside.elements(self._lease_id, ref, depth, everything, self._greenroom.retries)
+        return await self._greenroom.run(script)
+
+    async def find(self, role: str | None = None, name: str | None = None, *, below: str | None = None) -> Element:
+        """The first element with this role and name, of all or of those below one (`ref`).
+
+        Raises:
+            NotFound: there is none.
+        """
+        script = inside.first(self._lease_id, role, name, below, self._greenroom.retries)
+        return await self._greenroom.run(script)
+
+    async def find_all(
+        self, role: str | None = None, name: str | None = None, *, below: str | None = None
+    ) -> list[Element]:
+        """All elements with this role and name."""
+        script = inside.found(self._lease_id, role, name, below, self._greenroom.retries)
         return await self._greenroom.run(script)
 
 

@@ -66,25 +66,36 @@ def picture(
     return (yield from scripts.answered(send, retries)).content
 
 
-def click(x: int | None, y: int | None, button: Button, times: int, keys: str | None) -> Action:
+def at(x: int | None, y: int | None, ref: str | None) -> dict[str, Any]:
+    """Where an action is done: at x and y, at an element, or where the pointer is.
+
+    Raises:
+        ValueError: it is more than one of these, or one of x and y alone.
+    """
+    if (x is None) != (y is None) or (x is not None and ref is not None):
+        raise ValueError("An action is done at x and y, or at the ref of an element.")
+    if ref is not None:
+        return {"ref": ref}
+    return {} if x is None else {"coordinate": [x, y]}
+
+
+def click(where: Mapping[str, Any], button: Button, times: int, keys: str | None) -> Action:
     """Raises ValueError: no such click is known."""
     action = _CLICKS.get((button, times)) or (f"{button}_click" if times == 1 else "")
-    if not action or (x is None) != (y is None):
-        raise ValueError("Clicks are single ones of any button, double or triple ones of the left one, at x and y.")
-    at = {} if x is None else {"coordinate": [x, y]}
-    return {"action": action, **at, **({"text": keys} if keys else {})}
+    if not action:
+        raise ValueError("Clicks are single ones of any button, double or triple ones of the left one.")
+    return {"action": action, **where, **({"text": keys} if keys else {})}
 
 
 def drag(start: tuple[int, int], end: tuple[int, int], keys: str | None) -> Action:
     """Drag with the left button."""
-    at = {"start_coordinate": list(start), "coordinate": list(end)}
-    return {"action": "left_click_drag", **at, **({"text": keys} if keys else {})}
+    path = {"start_coordinate": list(start), "coordinate": list(end)}
+    return {"action": "left_click_drag", **path, **({"text": keys} if keys else {})}
 
 
-def scroll(direction: Direction, notches: int, x: int | None, y: int | None) -> Action:
+def scroll(direction: Direction, notches: int, x: int | None, y: int | None, ref: str | None = None) -> Action:
     """Turn the wheel."""
-    at = {} if x is None else {"coordinate": [x, y]}
-    return {"action": "scroll", "scroll_direction": direction, "scroll_amount": notches, **at}
+    return {"action": "scroll", "scroll_direction": direction, "scroll_amount": notches, **at(x, y, ref)}
 
 
 def key(keys: str, seconds: float) -> Action:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
 from greenroom.client import scripts
-from greenroom.client.models import Change, Command, Listing, Output
+from greenroom.client.models import Change, Command, Element, Listing, Output
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import Script, Send
-from greenroom.core.errors import Interrupted
+from greenroom.core.errors import Interrupted, NotFound
 
 SLACK_S: Final = 30.0
 """A command that ends at its time limit is answered within this."""
@@ -130,3 +130,30 @@ def elements(
     send = Send(method="GET", path=f"{scripts.PREFIX}/leases/{lease_id}/tree", query=query)
     found = yield from scripts.json_of(send, retries)
     return found["elements"]
+
+
+def found(
+    lease_id: str, role: str | None, name: str | None, below: str | None, retries: Retries
+) -> Script[list[Element]]:
+    """The elements with this role and name, in the order of the tree."""
+    tree = msgspec.convert((yield from elements(lease_id, below, None, False, retries)), list[Element])
+    return [one for one in _all(tree) if role in (None, one.role) and name in (None, one.name)]
+
+
+def first(lease_id: str, role: str | None, name: str | None, below: str | None, retries: Retries) -> Script[Element]:
+    """The first of them.
+
+    Raises:
+        NotFound: there is none.
+    """
+    every = yield from found(lease_id, role, name, below, retries)
+    if not every:
+        wanted = " ".join(part for part in (role or "element", name and f"named {name}") if part)
+        raise NotFound(f"No {wanted} is on the screen; desk.tree() has what there is.")
+    return every[0]
+
+
+def _all(elements: list[Element]) -> Iterator[Element]:
+    for element in elements:
+        yield element
+        yield from _all(element.children)

@@ -68,6 +68,21 @@ class Listing(msgspec.Struct, frozen=True, kw_only=True):
     left_out: int
 
 
+class Element(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a program's window, as the program describes it. `ref` names it in actions as long as it is there;
+    `place` is x, y, width, height on the screen.
+    """
+
+    ref: str
+    role: str
+    name: str = ""
+    description: str | None = None
+    states: list[str] = []
+    place: tuple[int, int, int, int] | None = None
+    text: str | None = None
+    children: list[Element] = []
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Something changed below a folder: `kind` is `created`, `written`, `deleted`, `overflow` or `error`."""
 

@@ -51,25 +51,38 @@ class Hands:
         button: Button = "left",
         times: int = 1,
         keys: str | None = None,
+        ref: str | None = None,
     ) -> None:
-        """Click at x, y or where the pointer is, with keys such as `ctrl` held."""
-        self._do(hands.click(x, y, button, times, keys))
+        """Click at x, y, at an element (`find`) or where the pointer is, with keys such as `ctrl` held."""
+        self._do(hands.click(hands.at(x, y, ref), button, times, keys))
 
-    def move(self, x: int, y: int) -> None:
+    def move(self, x: int | None = None, y: int | None = None, *, ref: str | None = None) -> None:
         """Bring the pointer there."""
-        self._do({"action": "mouse_move", "coordinate": [x, y]})
+        self._do({"action": "mouse_move", **hands.at(x, y, ref)})
 
     def drag(self, start: tuple[int, int], end: tuple[int, int], *, keys: str | None = None) -> None:
         """Drag with the left button."""
         self._do(hands.drag(start, end, keys))
 
-    def scroll(self, direction: Direction, notches: int = 3, x: int | None = None, y: int | None = None) -> None:
-        """Turn the wheel, at x, y or where the pointer is."""
-        self._do(hands.scroll(direction, notches, x, y))
+    def scroll(
+        self,
+        direction: Direction,
+        notches: int = 3,
+        x: int | None = None,
+        y: int | None = None,
+        *,
+        ref: str | None = None,
+    ) -> None:
+        """Turn the wheel, at x, y, at an element or where the pointer is."""
+        self._do(hands.scroll(direction, notches, x, y, ref))
 
-    def type(self, text: str) -> None:
-        """Type text, any of Unicode."""
-        self._do({"action": "type", "text": text})
+    def type(self, text: str, *, ref: str | None = None) -> None:
+        """Type text, any of Unicode; into an element after a click at it."""
+        self._do({"action": "type", "text": text, **hands.at(None, None, ref)})
+
+    def focus(self, ref: str) -> None:
+        """Give an element the keyboard without a click."""
+        self._do({"action": "focus", "ref": ref})
 
     def key(self, keys: str, *, seconds: float = 0) -> None:
         """Press keys: `Return`, `ctrl+s`, `ctrl+a Delete`; with `seconds` hold them so long."""

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Greenroom, Lease
+from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Element, Greenroom, Lease, NotFound
 from greenroom.client import hands as hands_of
 
 LEASE = Lease(
@@ -31,10 +31,13 @@ class Api(httpx.MockTransport):
     def __init__(self, **result: Any) -> None:
         super().__init__(self._answer)
         self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.tree: list[dict[str, Any]] = []
         self._result = {"action": "x", "done": True} | result
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.sent.append((str(request.url), json.loads(request.content or b"{}")))
+        if request.url.path.endswith("/tree"):
+            return httpx.Response(200, json={"elements": self.tree, "left_out": 0})
         if request.method == "GET":
             return httpx.Response(200, content=b"PNG")
         picture = base64.b64encode(b"PNG").decode()
@@ -74,6 +77,48 @@ def test_each_method_is_an_action():
     ]
 
 
+TREE = [
+    {"ref": "1.5-root", "role": "application", "name": "mousepad", "children": [
+        {"ref": "1.5-7", "role": "menu", "name": "File", "states": ["enabled"], "place": [1, 2, 30, 4]},
+        {"ref": "1.5-8", "role": "menu", "name": "Edit"},
+    ]},
+]  # fmt: skip
+
+
+async def test_elements_are_found_and_acted_at_in_both_clients():
+    api, other = Api(), Api()
+    api.tree = other.tree = TREE
+    desk = desk_at(api)
+    there = AsyncDesk(AsyncGreenroom("https://greenroom.example", "k", "s", transport=other), LEASE)
+    menu = desk.find("menu", "Edit")
+    assert menu == await there.find("menu", "Edit") == Element(ref="1.5-8", role="menu", name="Edit")
+    assert [one.name for one in desk.find_all("menu")] == ["File", "Edit"]
+    assert [one.place for one in await there.find_all(name="File", below="1.5-root")] == [(1, 2, 30, 4)]
+    assert other.sent[-1][0].endswith("/tree?ref=1.5-root")
+    with pytest.raises(NotFound, match="No menu named Help is on the screen"):
+        desk.find("menu", "Help")
+    api.sent.clear()
+    other.sent.clear()
+    desk.click(ref=menu.ref)
+    await there.click(ref=menu.ref)
+    desk.move(ref="1")
+    await there.move(ref="1")
+    desk.scroll("down", ref="1")
+    await there.scroll("down", ref="1")
+    desk.type("a", ref="1")
+    await there.type("a", ref="1")
+    desk.focus("1")
+    await there.focus("1")
+    assert api.sent == other.sent
+    assert [body["actions"][0] for _, body in api.sent] == [
+        {"action": "left_click", "ref": "1.5-8"},
+        {"action": "mouse_move", "ref": "1"},
+        {"action": "scroll", "scroll_direction": "down", "scroll_amount": 3, "ref": "1"},
+        {"action": "type", "text": "a", "ref": "1"},
+        {"action": "focus", "ref": "1"},
+    ]
+
+
 async def test_both_clients_send_the_same():
     api, other = Api(text="copied"), Api(text="copied")
     desk = desk_at(api)
@@ -98,5 +143,10 @@ def test_an_action_that_was_not_done_is_an_error():
 
 @pytest.mark.parametrize(("button", "times", "x"), [("right", 2, 1), ("left", 4, 1), ("left", 1, None)])
 def test_a_click_that_there_is_not_is_refused(button: hands_of.Button, times: int, x: int | None):
-    with pytest.raises(ValueError, match="Clicks are"):
-        hands_of.click(x, 1, button, times, None)
+    with pytest.raises(ValueError, match=r"Clicks are|at x and y"):
+        hands_of.click(hands_of.at(x, 1, None), button, times, None)
+
+
+def test_an_action_is_at_a_place_or_at_an_element():
+    with pytest.raises(ValueError, match="at x and y, or at the ref of an element"):
+        hands_of.at(1, 2, "1.5-8")

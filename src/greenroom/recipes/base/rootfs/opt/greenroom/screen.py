@@ -19,7 +19,9 @@ NON_EMPTY = 3
 CREATE_REGION, FETCH_REGION, GET_CURSOR_IMAGE = 5, 19, 4
 """Requests of DAMAGE and XFIXES."""
 FIRST_S = 0.03
-"""So long after input the first thing drawn is waited for;"""
+"""So long after input the first thing drawn is waited for,"""
+MOVED_S = 0.02
+"""or so long after the pointer was moved and nothing else was done: what it points at is drawn with the next frame, or never;"""
 QUIET_S = 0.01
 """then until nothing is drawn for so long,"""
 MOST_S = 0.15
@@ -90,6 +92,11 @@ class View:
                 bands[index] = png.band(bytes(png.rgb_of(drawn)), self.wish.width)
         return png.whole(self.wish.width, self.wish.height, bands)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that was read is compressed."""
+        return None not in self._bands
+
     def make_ready(self) -> None:
         """Compress what was read."""
         for index in range(len(self._bands)):
@@ -127,9 +134,10 @@ class Screen:
         return x, y, mask >> 8 & 0x1F
 
     async def picture(
-        self, region: Region | None, width: int | None, height: int | None, *, cursor: bool, settles: bool = False
+        self, region: Region | None, width: int | None, height: int | None, *, cursor: bool, input_s: tuple[float, float] | None = None
     ) -> bytes:
-        """The screen, or a part of it, as PNG of this size; `settles`: once programs have drawn what came of input.
+        """The screen, or a part of it, as PNG of this size; `input_s`: once programs have drawn what came of input at this
+        `time.monotonic`, of which the first thing is waited for so long.
 
         Raises:
             ValueError: the region is not on the screen; the sentence says so.
@@ -140,7 +148,7 @@ class Screen:
             view = self._view if self._view and self._view.wish == wish else View(wish)
             if region is None:
                 self._view = view
-            await self._update(display, view, settles=settles)
+            await self._update(display, view, input_s)
             drawn = await self._cursor(display, wish) if cursor else None
             return await asyncio.to_thread(view.picture, drawn)
 
@@ -149,16 +157,18 @@ class Screen:
         async with self._turn:
             await self._take_damage()
 
-    async def _update(self, display: x11.Display, view: View, *, settles: bool) -> None:
+    async def _update(self, display: x11.Display, view: View, input_s: tuple[float, float] | None) -> None:
         """Bring a picture up to date, until nothing more is drawn: rows are made ready while that is waited for."""
         loop = asyncio.get_running_loop()
-        end_s = loop.time() + (MOST_S if settles else 0)
-        quiet_s = loop.time() + FIRST_S
+        begun_s, first_s = input_s or (0.0, 0.0)
+        end_s = begun_s + MOST_S if input_s else 0.0
+        quiet_s = begun_s + first_s
         while True:
             if await self._take_damage():
                 quiet_s = loop.time() + QUIET_S
             await self._read(display, view)
-            await asyncio.to_thread(view.make_ready)
+            if not view.is_ready:
+                await asyncio.to_thread(view.make_ready)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(min(quiet_s, end_s)):
                     await self._drawn.wait()

@@ -10,7 +10,7 @@ from typing import Any
 import clipboard
 from keymap import Keymap, parts
 from rfb import Input
-from screen import MOST_S, Screen
+from screen import FIRST_S, MOST_S, MOVED_S, Screen
 
 Step = dict[str, Any]
 Result = dict[str, Any]
@@ -89,6 +89,7 @@ class Hands:
         self._input = keyboard
         self._keymap = Keymap()
         self._moved_at: float | None = None
+        self._only_moved = True
 
     async def act(self, steps: list[Step]) -> Result:
         """Do one action; what it says is in the result, or its error. What it pressed before an error it lets go of."""
@@ -126,8 +127,10 @@ class Hands:
             raise StepError("region: it is [x1, y1, x2, y2]")
         where = (region[0], region[1], region[2], region[3]) if region else None
         try:
-            settles = moved_at is not None and time.monotonic() - moved_at < MOST_S
-            return await self._screen.picture(where, width, height, cursor=cursor, settles=settles)
+            input_s = None
+            if moved_at is not None and time.monotonic() - moved_at < MOST_S:
+                input_s = (moved_at, MOVED_S if self._only_moved else FIRST_S)
+            return await self._screen.picture(where, width, height, cursor=cursor, input_s=input_s)
         except ValueError as error:
             raise StepError(str(error)) from error
 
@@ -135,6 +138,8 @@ class Hands:
         if step["step"] in INPUT:
             if self._moved_at is None:
                 await self._screen.watch()
+                self._only_moved = True
+            self._only_moved &= step["step"] == "pointer" and step["buttons"] == self._input.buttons == 0
             self._moved_at = time.monotonic()
         match step:
             case {"step": "pointer", "buttons": buttons}:
