@@ -1,8 +1,9 @@
 """An internet of one machine, for tests of what sessions reach: a network namespace with web servers and a name server.
 
 Its addresses are from the range for benchmarks (198.18.0.0/15), which no rule of ours counts as private. Names ending
-in `.test` lead to the machine, `private.test` and all below it to an address of a private network, `me.test` to this
-host's own address on the way there; the name server remembers what it was asked.
+in `.test` lead to the machine, which shows at `/headers` what it was sent; `private.test` and all below it to an
+address of a private network, `me.test` to this host's own address on the way there; the name server remembers what it
+was asked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from greenroom.kit.certificates import key_text, new_authority, new_key
 
 SERVER = r"""
 import http.server, socket, socketserver, ssl, struct, sys, threading
@@ -24,7 +28,8 @@ address, host_address, certificate, asked = sys.argv[1:]
 class Page(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
-        body = f"hello from {self.headers['Host']} {self.path}\n".encode()
+        headers = str(self.headers) if self.path == "/headers" else ""
+        body = f"hello from {self.headers['Host']} {self.path}\n{headers}".encode()
         self.send_response(403 if self.path == "/forbidden" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -71,6 +76,10 @@ while True:
 """
 
 
+CERTIFIED = ("api.open.test", "*.below.test")
+"""The names in the servers' certificate."""
+
+
 @dataclass(frozen=True)
 class SmallInternet:
     """`address` is the machine with the servers, `host` this host's address on the way there."""
@@ -78,6 +87,11 @@ class SmallInternet:
     address: str
     host: str
     folder: Path
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of who signed that of the servers."""
+        return self.folder / "authority.pem"
 
     @property
     def asked(self) -> list[str]:
@@ -95,9 +109,9 @@ def small_internet() -> Iterator[SmallInternet]:
     with tempfile.TemporaryDirectory(prefix="gr-net-") as folder:
         internet = SmallInternet(f"{prefix}.2", f"{prefix}.1", Path(folder))
         certificate = internet.folder / "certificate.pem"
-        key = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"]
-        _run(*key, "-keyout", str(certificate), "-out", str(internet.folder / "public.pem"))
-        certificate.write_text(certificate.read_text() + (internet.folder / "public.pem").read_text())
+        authority, key = new_authority("test", datetime.now(UTC)), new_key()
+        internet.authority.write_text(authority.certificate)
+        certificate.write_text(key_text(key) + authority.sign(key.public_key(), CERTIFIED, 2, datetime.now(UTC)))
         _run("ip", "netns", "add", name)
         server: subprocess.Popen[str] | None = None
         try:

@@ -27,6 +27,7 @@ USUAL: Final = (
     "users-and-groups",
     "stage-sessions",
     "web-filter",
+    "secrets-for-agents",
     "metrics",
     "take-a-manager-out",
     "rolling-update",

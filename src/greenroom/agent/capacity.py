@@ -20,7 +20,7 @@ import structlog
 from greenroom.core.fleet import host_limits
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.host_limits import read
-from greenroom.runtimes.contract import HostCapacity, RuntimeUnavailable
+from greenroom.runtimes.contract import FilterRunner, HostCapacity, RuntimeUnavailable
 from greenroom.wire.messages import Capacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -86,6 +86,7 @@ class CapacityMeter:
             runtime_classes=share.runtime_classes,
             simulated=share.simulated,
             pauses=share.pauses,
+            brokers=not isinstance(self._runtime, FilterRunner),
         )
 
     async def run(self) -> None:

@@ -268,8 +268,11 @@ class Executor:
     async def _put_files(self, session_id: str) -> None:
         """Put the files before the first start, also into a container that an earlier process of this Agent made."""
         spec = self._sessions.desired.spec(session_id)
-        if spec is not None and spec.files and not self._sessions.observed.known(session_id).ran:
-            await self._runtime.put_files(session_id, spec.files)
+        if spec is None or self._sessions.observed.known(session_id).ran:
+            return
+        believed = await self._filters.trust_of(session_id, spec) if self._filters is not None else ()
+        if files := (*spec.files, *believed):
+            await self._runtime.put_files(session_id, files)
 
     async def _give_full_share(self, session_id: str) -> None:
         if (spec := self._sessions.desired.spec(session_id)) is not None:

@@ -54,6 +54,7 @@ from greenroom.api.published import absent, document
 from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording.access import Viewed
 from greenroom.api.recording.recorder import Recorder
+from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import check_declared
 from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
 from greenroom.api.session import published as published_sessions
@@ -103,6 +104,7 @@ _V1: Final = (
     machine_routes.router,
     join_routes.router,
     webhook_routes.router,
+    secret_routes.router,
     diagnostics_routes.router,
     installation_routes.router,
     event_routes.router,

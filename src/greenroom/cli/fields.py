@@ -44,7 +44,10 @@ DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", 
 """Fields with a duration, and its unit."""
 AHEAD: Final = frozenset({"expires"})
 """Times in the future: a duration given for one counts from now; for all others it means that long ago."""
-SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category", "events": "event"}
+SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category", "events": "event"} | {
+    "hosts": "host",
+    "users": "user",
+}
 """Field → its repeated option, named in the singular."""
 RENAMED: Final = {"url": "address"}
 """Field → its option, where that of the deployment has its name."""

@@ -11,6 +11,7 @@ from typing import Final
 from greenroom.api.access import schemas as access_schemas
 from greenroom.api.catalogue import schemas as catalogue_schemas
 from greenroom.api.pool import schemas as pool_schemas
+from greenroom.api.secret import schemas as secret_schemas
 from greenroom.api.webhooks import schemas as webhook_schemas
 from greenroom.api.workspace import schemas as workspace_schemas
 from greenroom.cli.client import Row
@@ -251,6 +252,18 @@ NOUNS: Final[dict[str, Noun]] = {
             ),
             columns=columns("name url enabled events waiting last_delivered"),
         ),
+        Noun(
+            noun="secrets",
+            path="/secrets",
+            what="secret",
+            many="secrets",
+            help="Secrets that web filters add to requests of leased sessions, which never have them.",
+            key="secret_id",
+            name="name",
+            create=secret_schemas.SecretCreate,
+            update=secret_schemas.SecretPatch,
+            columns=columns("name hosts header template owner num_leases value_changed description"),
+        ),
     )
 }
 
@@ -266,5 +279,6 @@ REFERENCES: Final = {
     "staging_config_id": "staging",
     "group_id": "groups",
     "groups": "groups",
+    "users": "users",
 }
 """Field with the id of another noun → that noun; its option also takes a name."""

@@ -112,10 +112,7 @@ class LogCode(StrEnum):
     SESSION_SCREENSHOT = (
         "session-screenshot",
         INFO,
-        (
-            "a user takes screenshots of another user's session; at most one row in ten minutes. The session shows"
-            " it to its user"
-        ),
+        "a user takes screenshots of another user's session, which shows it; at most one row in ten minutes",
         SECURITY,
     )
     SHARE_CREATED = (
@@ -126,6 +123,7 @@ class LogCode(StrEnum):
     )
     SHARE_ENDED = "share-ended", INFO, "a session is not shared with them any more, and why", SECURITY
     CONTROL_TAKEN_BACK = "control-taken-back", INFO, "all others in a session may only watch from now on", SECURITY
+    SECRETS_GRANTED = "secrets-granted", INFO, "the filter of a lease has secrets: whose lease, and which", SECURITY
     CONTROL_TAKEN_OVER = "control-taken-over", INFO, "a person took a leased desktop over, and from which one", SECURITY
     CONTROL_HANDED_BACK = "control-handed-back", INFO, "a leased desktop is its program's again, and why", SECURITY
     RECORDING_VIEWED = (
@@ -301,10 +299,7 @@ class LogCode(StrEnum):
     AGENT_HOST_LIMIT = (
         "agent-host-limit",
         WARNING,
-        (
-            "a host has more containers than one of its [limits](host-limits.md) is good for: the limit, its value, and"
-            " what to do"
-        ),
+        "a host has more containers than one of its [limits](host-limits.md) is good for: which, and what to do",
     )
     AGENT_OFFER_CHANGED = (
         "agent-offer-changed",
@@ -367,6 +362,9 @@ class LogCode(StrEnum):
     WEB_FILTER_POLICY_CREATED = "web-filter-policy-created", INFO, "web filter policies"
     WEB_FILTER_POLICY_CHANGED = "web-filter-policy-changed", INFO, "web filter policies"
     WEB_FILTER_POLICY_DELETED = "web-filter-policy-deleted", INFO, "web filter policies"
+    SECRET_CREATED = "secret-created", INFO, "secrets that leases use, never their values"
+    SECRET_CHANGED = "secret-changed", INFO, "secrets that leases use, never their values"
+    SECRET_DELETED = "secret-deleted", INFO, "secrets that leases use, never their values"
     ZONE_CREATED = "zone-created", INFO, "zones"
     ZONE_CHANGED = "zone-changed", INFO, "zones"
     ZONE_DELETED = "zone-deleted", INFO, "zones"

@@ -371,9 +371,10 @@ class SimulatedRuntime:
     async def _with_homes(self) -> dict[HomeId, str]:
         return {home: name for name, stored in self._containers.items() for home in _homes_of(stored)}
 
-    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """There is nothing to filter: it has no address."""
-        del account
+    async def open_filter_network(
+        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+    ) -> FilterNetwork:
+        del account, believed  # there is nothing to filter: it has no address
         self._filter_policies.add(policy_id)
         return FilterNetwork(policy_id=policy_id)
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
+from greenroom.agent.web_filter.brokering import forget_secrets
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import live_sessions
@@ -296,6 +297,8 @@ async def end_sessions(db: Database, site: Site) -> None:
     except Unavailable as error:
         log.warning("the sessions' rows stay as they are", reason=error.message)
     installation = layout.installation_id.read_text().strip()
+    for agent in site.agents:
+        forget_secrets(layout.web_filter(agent.name))
     try:
         for agent in site.agents:
             await remove_all(site.settings.runtime, installation, agent.folder)

@@ -19,6 +19,7 @@ import msgspec
 
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.secret.rules import Brokered
 from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.wire.homes import HomeRemoval, HomeReport
@@ -55,6 +56,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """Its sessions have no containers."""
     pauses: bool = True
     """Its sessions can be stopped and paused, and go on later."""
+    brokers: bool = False
+    """Its web filters can add secrets to requests."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -91,9 +94,7 @@ class Register(Message, frozen=True, kw_only=True):
 
 
 class ManagerAddress(Message, frozen=True, kw_only=True):
-    """A Manager of the zone, to be tried in the order given (Primary first). `url` is the base of its gateway, e.g.
-    `https://127.0.0.1:8444`; the Agent appends `/manager_api/v1/…`.
-    """
+    """A Manager of the zone, to be tried in the order given (Primary first); `/manager_api/v1/…` follows its `url`."""
 
     instance_id: str
     url: str
@@ -123,9 +124,7 @@ class EdgeRequest(Message, frozen=True, kw_only=True):
 
 
 class EdgeCertificate(Message, frozen=True, kw_only=True):
-    """The edge gateway's certificate (PEM) for `core.fleet.addresses.edge_name`; `authority` is the fleet's, which
-    signed it.
-    """
+    """The edge gateway's certificate (PEM) for `core.fleet.addresses.edge_name`, signed by the fleet's `authority`."""
 
     v: int = VERSION
     certificate: str
@@ -284,9 +283,7 @@ class Command(Message, frozen=True, kw_only=True):
 
 
 class Desired(Message, frozen=True, kw_only=True):
-    """One session as it should be. `spec` is the JSON of `core.workspace.session_spec.SessionSpec`, absent when `want`
-    is absent.
-    """
+    """One session as it should be; `spec` is a `core.workspace.session_spec.SessionSpec`, None if it is to be gone."""
 
     session_id: str
     generation: int
@@ -294,6 +291,8 @@ class Desired(Message, frozen=True, kw_only=True):
     spec: dict[str, Any] | None = None
     assignment: Assignment | None = None
     authorised: Authorised | None = None
+    secrets: tuple[Brokered, ...] = ()
+    """What its web filter adds to requests; the session itself never has them."""
 
 
 class DesiredChanges(Message, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, SAME_ORIGIN, USER, Client, MakeClient
-from tests.database.api.examples import account, fleet, leases, sessions, webhooks, workspaces
+from tests.database.api.examples import account, fleet, leases, secrets, sessions, webhooks, workspaces
 from tests.database.api.examples.play import Json, Play, operations_of
 from tests.database.api.examples.stable import same_but_for_measurements, shape
 from tests.database.api.examples.step import Scene
@@ -41,6 +41,7 @@ STEPS: Final = [
     *account.PEOPLE[3:],
     *workspaces.STAGING,
     *webhooks.WEBHOOKS,
+    *secrets.SECRETS,
     *workspaces.AFTERWARDS,
     *sessions.AFTERWARDS,
     *account.AFTERWARDS,

@@ -81,6 +81,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
         "key_id": (await admin.make("/api/v1/api-keys", name="odd"))["key_id"],
         "filter_policy_id": (await admin.make("/api/v1/filter-policies", name="odd"))["filter_policy_id"],
         "webhook_id": (await admin.make("/api/v1/webhooks", **hook))["webhook_id"],
+        "secret_id": (await admin.make("/api/v1/secrets", name="odd", hosts=["odd.example"], value="x"))["secret_id"],
         "delivery_id": str(uuid.uuid4()),
         "manager_id": str(uuid.uuid4()),
         "share_id": "00000000",

@@ -31,6 +31,8 @@ class Resource:
     """The field that no two of them have alike."""
     invalid: list[tuple[dict[str, Any], str]] = field(default_factory=list[tuple[dict[str, Any], str]])
     """Changes of `body`, and words of the refusal."""
+    hidden: tuple[str, ...] = ()
+    """Fields of `body` that are never shown."""
 
 
 def refuses(name: str, *values: Any, words: str = "") -> list[tuple[dict[str, Any], str]]:
@@ -183,7 +185,34 @@ WEBHOOKS = Resource(
         *refuses("url", "https://user@example.org/", words="address of a webhook"),
     ],
 )
-RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS]
+SECRETS = Resource(
+    path="/api/v1/secrets",
+    key="secret_id",
+    body={"name": "github", "hosts": ["api.example.com"], "value": "s3cret"},
+    made={"header": "Authorization", "template": "Bearer {secret}", "users": [], "owner": None, "num_leases": 0},
+    change={"hosts": ["API.example.com", ".example.org"], "header": "x-api-key", "template": "{secret}"},
+    changed={"hosts": [".example.org", "api.example.com"], "header": "x-api-key", "template": "{secret}"},
+    required=("name", "hosts", "value"),
+    unique="name",
+    invalid=[
+        *refuses("name", "", "two words", "-x"),
+        *refuses("hosts", []),
+        *refuses("hosts", ["*.example.com"], words="has a wildcard; write .example.com"),
+        *refuses("hosts", ["203.0.113.7"], words="is an IP address"),
+        *refuses("hosts", ["https://api.example.com"], words="write the host alone"),
+        *refuses("header", "Host", "Proxy-Authorization", words="says how a request is carried"),
+        *refuses("header", "a b", words="is not the name of a header"),
+        *refuses("template", "Bearer", words="has {secret} once"),
+        *refuses("value", "a\nb", "gehört", words="control character or one outside of ASCII"),
+        *refuses("value", "", words="is empty"),
+        *refuses("value", "x" * 2000, words="too long"),
+        *refuses("users", [UNKNOWN_ID], words=f"There is no user {UNKNOWN_ID}"),
+        *refuses("groups", [UNKNOWN_ID], words=f"There is no group {UNKNOWN_ID}"),
+        *refuses("keys", ["none"], words="There is no API key none"),
+    ],
+    hidden=("value",),
+)
+RESOURCES = [ZONES, USERS, GROUPS, API_KEYS, POLICIES, IMAGES, WEBHOOKS, SECRETS]
 
 
 @pytest.fixture(params=RESOURCES, ids=lambda resource: resource.path)
@@ -194,7 +223,8 @@ def resource(request: pytest.FixtureRequest) -> Resource:
 async def test_a_resource_is_made_shown_changed_listed_and_deleted(admin: Client, resource: Resource):
     before = await admin.read(resource.path)
     made = await admin.make(resource.path, **resource.body)
-    expected = resource.body | resource.made
+    assert made.keys().isdisjoint(resource.hidden)
+    expected = {name: value for name, value in resource.body.items() if name not in resource.hidden} | resource.made
     assert {name: made[name] for name in expected} == expected
     one = f"{resource.path}/{made[resource.key]}"
     changed = await admin.change(one, **resource.change)

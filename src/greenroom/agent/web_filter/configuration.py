@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.core.secret.rules import Brokered, quoted
 from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6, FilterPolicy
 from greenroom.core.web_filter.squid import levels, open_ports
 from greenroom.kit.templates import templates
@@ -32,6 +34,34 @@ class Place:
     folder: str
     log: str
     resolvers: tuple[str, ...] = ()
+    headers: str = ""
+    """The file of the headers that are added; empty = none are, and no connection is opened."""
+    certificate: str = ""
+    """What opened connections are answered with, and its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """A secret in Squid's notation."""
+
+    exact: tuple[str, ...]
+    below: tuple[str, ...]
+    header: str
+    value: str
+
+
+def headers(secrets: Sequence[Brokered]) -> str:
+    """The text of the file that adds secrets to requests: `core.secret.rules.goes_to` says to which."""
+    found = [
+        _Header(
+            exact=tuple(host for host in secret.hosts if not host.startswith(".")),
+            below=tuple(host for host in secret.hosts if host.startswith(".")),
+            header=secret.header,
+            value=quoted(secret.value),
+        )
+        for secret in secrets
+    ]
+    return _TEMPLATES.get_template("secrets.conf.j2").render(secrets=found)
 
 
 def configuration(policy: FilterPolicy, place: Place) -> str:

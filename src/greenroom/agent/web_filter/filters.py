@@ -17,15 +17,18 @@ import msgspec
 import structlog
 
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter.account import FilterError
 from greenroom.agent.web_filter.denials import Denials, Row
 from greenroom.agent.web_filter.serving import Serving, servers_of
-from greenroom.agent.web_filter.squid import FilterError
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
+from greenroom.core.secret import trust
+from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.kit.concurrency import wait_for
-from greenroom.runtimes.contract import FilterHost, FilterNetwork, RuntimeUnavailable
+from greenroom.runtimes.contract import FilterHost, FilterNetwork, RuntimeUnavailable, TrustStore
 from greenroom.wire.messages import LogLine
 
 log = structlog.get_logger(__name__)
@@ -49,6 +52,9 @@ class _Filter:
     serving: Serving | None = None
     network: FilterNetwork | None = None
     in_force: FilterPolicy | None = None
+    secrets: tuple[Brokered, ...] = ()
+    brokers: bool = False
+    """It has had secrets: its sessions believe its authority."""
     looked: float = 0.0
     failures: int = 0
     started: float = float("-inf")
@@ -59,9 +65,10 @@ class _Filter:
     def _serves(self) -> bool:
         return self.serving is not None and self.serving.run is not None
 
-    def is_right(self, policy: FilterPolicy) -> bool:
+    def is_right(self, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> bool:
         runs = self.network is not None and (not self.network.address or self._serves)
-        return runs and self.in_force == policy and time.monotonic() - self.looked < RULES_EVERY_S
+        same = self.in_force == policy and self.secrets == secrets
+        return runs and same and time.monotonic() - self.looked < RULES_EVERY_S
 
     def started_now(self) -> None:
         """Count a start: a Squid that ends again and again backs off."""
@@ -152,22 +159,49 @@ class WebFilters:
             raise FilterError(f"No Manager knows the web filter policy {policy_id} of the session.") from error
 
     async def _put_right(self, subject: _Filter, policy: FilterPolicy) -> None:
-        if subject.is_right(policy):
+        secrets = self._secrets_of(policy.filter_policy_id)
+        if subject.is_right(policy, secrets):
             return
         try:
-            await self._make_right(subject, policy)
+            await self._make_right(subject, policy, secrets)
         except OSError as error:
             raise FilterError(f"The web filter cannot be set up on this host: {error}.") from error
 
-    async def _make_right(self, subject: _Filter, policy: FilterPolicy) -> None:
-        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, self._servers.account())
+    def _secrets_of(self, policy_id: str) -> tuple[Brokered, ...]:
+        """What the filter of a policy adds to requests; such a policy has one session."""
+        for session_id, desired in self._sessions.desired.entries.items():
+            spec = self._sessions.desired.spec(session_id) if desired.secrets else None
+            if spec is not None and spec.filter_policy == policy_id:
+                return desired.secrets
+        return ()
+
+    async def _make_right(self, subject: _Filter, policy: FilterPolicy, secrets: tuple[Brokered, ...]) -> None:
+        subject.brokers = subject.brokers or bool(secrets)
+        account, believed = self._servers.account(), subject.brokers
+        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account, believed=believed)
         if subject.network.address:
             serving = subject.serving = subject.serving or self._servers.of(policy.filter_policy_id)
             before = serving.run
-            await serving.apply(policy, subject.network)
+            await serving.apply(policy, subject.network, secrets)
             if serving.run != before:
                 subject.started_now()
-        subject.in_force, subject.looked, subject.failures = policy, time.monotonic(), 0
+        subject.in_force, subject.secrets = policy, secrets
+        subject.looked, subject.failures = time.monotonic(), 0
+
+    async def trust_of(self, session_id: str, spec: SessionSpec) -> tuple[File, ...]:
+        """The files by which a session believes its filter, if that adds secrets to requests.
+
+        Raises:
+            GreenroomError: the filter does not run, or can add none.
+        """
+        if spec.filter_policy is None:
+            return ()
+        await self.ready(spec.filter_policy)
+        subject = self._filters[spec.filter_policy]
+        if subject.serving is None or not subject.brokers:
+            return ()
+        bundles = await self._runtime.bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
+        return trust.files(subject.serving.authority(), bundles)
 
     # Round by round -------------------------------------------------------------------------------------------------
 
@@ -222,13 +256,21 @@ class WebFilters:
         try:
             if self._sessions.is_known and policy_id not in self._needed():
                 await self._take_away(policy_id, subject)
-            elif (policy := self._policies.get(policy_id)) is not None:
+            elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, subject):
                 await self._put_right(subject, policy)
         except GreenroomError as error:
             subject.failures += 1
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
             message = f"The web filter of policy {policy_id} fails: {error.message}"
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
+
+    def _may_write(self, policy_id: str, subject: _Filter) -> bool:
+        """The secrets of a Squid that an earlier process left are not known before the first list."""
+        if self._sessions.is_known:
+            return True
+        if subject.serving is None and policy_id in self._servers.left():
+            subject.serving = self._servers.of(policy_id)
+        return subject.serving is None or not subject.serving.brokers
 
     async def _take_away(self, policy_id: str, subject: _Filter) -> None:
         """The network is removed once no container is on it any more; then the filter."""

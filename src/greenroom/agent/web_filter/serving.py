@@ -6,16 +6,18 @@ import asyncio
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
 import structlog
 
+from greenroom.agent.web_filter.account import FilterError, Owner
 from greenroom.agent.web_filter.configuration import Place, configuration, pages
 from greenroom.agent.web_filter.denials import DenialLog
-from greenroom.agent.web_filter.squid import ACCOUNT, FilterError, Owner, Squid
+from greenroom.agent.web_filter.squid import ACCOUNT, Squid
 from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy, name_servers
 from greenroom.core.web_filter.squid import CLOSED_PORT, PORT, Denial, parse_denial
 from greenroom.kit.processes import system_account
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 CONNECT_AGAIN_S: Final = 2.0
+NO_SECRETS: Final = "The session has secrets, and Agents in Kubernetes cannot add them to requests."
 MAX_REFUSED: Final = 5_000
 """Refusals between two looks; older ones are dropped."""
 
@@ -37,8 +40,21 @@ class Serving(Protocol):
         """Which run of it this is; None = it does not run."""
         ...
 
-    async def apply(self, policy: FilterPolicy, network: FilterNetwork) -> None:
-        """Start it, or have it read a changed policy.
+    @property
+    def brokers(self) -> bool:
+        """Whether a Squid adds secrets to requests, perhaps since an earlier process."""
+        ...
+
+    def authority(self) -> str:
+        """The certificate of who signs what is served in place of the hosts of secrets.
+
+        Raises:
+            FilterError: no secrets can be added here.
+        """
+        ...
+
+    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
+        """Start it, or have it read a changed policy or changed secrets.
 
         Raises:
             GreenroomError: it does not serve, with the reason.
@@ -146,8 +162,15 @@ class HostServing:
     def run(self) -> int | None:
         return self._squid.pid
 
-    async def apply(self, policy: FilterPolicy, network: FilterNetwork) -> None:
-        await self._squid.apply(policy, network.address, network.subnet, self._resolvers)
+    @property
+    def brokers(self) -> bool:
+        return self._squid.brokering.in_use
+
+    def authority(self) -> str:
+        return self._squid.brokering.authority().certificate
+
+    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
+        await self._squid.apply(policy, network.address, network.subnet, self._resolvers, secrets)
 
     def refused(self) -> list[Denial]:
         return self._log.read()
@@ -199,7 +222,16 @@ class RuntimeServing:
     def run(self) -> int | None:
         return self._run
 
-    async def apply(self, policy: FilterPolicy, network: FilterNetwork) -> None:
+    @property
+    def brokers(self) -> bool:
+        return False
+
+    def authority(self) -> str:
+        raise FilterError(NO_SECRETS)
+
+    async def apply(self, policy: FilterPolicy, network: FilterNetwork, secrets: Sequence[Brokered] = ()) -> None:
+        if secrets:
+            raise FilterError(NO_SECRETS)
         folder = self._runner.filter_folder
         place = Place(
             listens=(str(PORT), str(CLOSED_PORT)),

@@ -12,16 +12,17 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import structlog
 
-from greenroom.agent.web_filter.configuration import Place, configuration, pages
-from greenroom.core.errors import GreenroomError
+from greenroom.agent.web_filter.account import FilterError, Owner
+from greenroom.agent.web_filter.brokering import Brokering, require_tls
+from greenroom.agent.web_filter.configuration import Place, configuration, headers, pages
+from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.web_filter.squid import PORT
 from greenroom.kit.processes import listens, send, started_ticks
@@ -36,13 +37,8 @@ LOOK_AGAIN_S: Final = 0.02
 ENDED_WITHIN_S: Final = 3.0
 
 _SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
-_PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA")
-
-
-class FilterError(GreenroomError):
-    """The web filter cannot run on this host."""
-
-    code = "web-filter-down"
+_PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA", "SSL_CERT_FILE", "SSL_CERT_DIR")
+"""The last two: which authorities it believes of the hosts of secrets."""
 
 
 class _Running(msgspec.Struct, frozen=True):
@@ -50,14 +46,6 @@ class _Running(msgspec.Struct, frozen=True):
 
     pid: int
     started: int
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """User and group id of the account."""
-
-    uid: int
-    gid: int
 
 
 class Squid:
@@ -72,6 +60,7 @@ class Squid:
         self._child: subprocess.Popen[bytes] | None = None
         self._watched: int | None = None
         self._ended = asyncio.Event()
+        self.brokering = Brokering(folder, owner)
 
     @property
     def denials(self) -> Path:
@@ -81,8 +70,15 @@ class Squid:
     def pid(self) -> int | None:
         return self._running.pid if self._running else None
 
-    async def apply(self, policy: FilterPolicy, address: str, subnet: str, name_servers: tuple[str, ...]) -> None:
-        """Apply this policy: start Squid, or have it reload a changed configuration.
+    async def apply(
+        self,
+        policy: FilterPolicy,
+        address: str,
+        subnet: str,
+        name_servers: tuple[str, ...],
+        secrets: Sequence[Brokered] = (),
+    ) -> None:
+        """Apply this policy, with secrets that are added: start Squid, or have it reload a changed configuration.
 
         Raises:
             FilterError: Squid is not installed or does not start, with what it said.
@@ -94,8 +90,12 @@ class Squid:
             folder=str(self.denials.parent),
             log=str(self.denials),
             resolvers=name_servers,
+            headers=str(self.brokering.headers) if secrets else "",
+            certificate=str(self.brokering.certificate) if secrets else "",
         )
-        changed = self._write(policy, place)
+        if secrets:
+            require_tls(_program())
+        changed = self._write(policy, place, secrets)
         if self._running is None:
             self._adopt()
         if self._running is None:
@@ -110,6 +110,7 @@ class Squid:
             self._adopt()
         if self._running is not None:
             await self._kill(self._running)
+        self.brokering.remove()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def leave(self) -> None:
@@ -121,14 +122,15 @@ class Squid:
 
     # Files --------------------------------------------------------------------------------------------------------
 
-    def _write(self, policy: FilterPolicy, place: Place) -> bool:
+    def _write(self, policy: FilterPolicy, place: Place, secrets: Sequence[Brokered]) -> bool:
         """Write what differs; True when something did. Squid itself may write only to `log`."""
         self._own(self._folder, 0o750)
         self._own(self._folder / "pages", 0o750)
         self._own(self._folder / "log", 0o700, uid=self._owner.uid)
         texts = {f"pages/{name}": text for name, text in pages(policy).items()}
         texts["squid.conf"] = configuration(policy, place)
-        return sum(self._replace(self._folder / name, text) for name, text in texts.items()) > 0
+        secrets_differ = self.brokering.write(secrets, headers(secrets))
+        return sum(self._replace(self._folder / name, text) for name, text in texts.items()) > 0 or secrets_differ
 
     def _own(self, folder: Path, mode: int, uid: int = 0) -> None:
         folder.mkdir(mode=mode, parents=True, exist_ok=True)
@@ -160,11 +162,7 @@ class Squid:
         log.info("the web filter runs", policy=policy.name, pid=child.pid, address=address)
 
     def _spawn(self, errors: Path) -> subprocess.Popen[bytes]:
-        program = shutil.which("squid", path=_SEARCHED)
-        if program is None:
-            raise FilterError(
-                "The session needs the web filter, and squid is not installed on this host: install the package squid."
-            )
+        program = _program()
         options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
         options += ["--inh-caps=-all", "--bounding-set=-all"]
         # Its shared memory is named after the service: Squids of another account, as the host's own, would have it.
@@ -229,6 +227,16 @@ class Squid:
         self._running = None
         if self._child is not None:
             self._child.poll()
+
+
+def _program() -> str:
+    """Raises FilterError: Squid is not installed."""
+    if (program := shutil.which("squid", path=_SEARCHED)) is None:
+        raise FilterError(
+            "The session needs the web filter, and squid is not installed on this host: install the package"
+            " squid-openssl."
+        )
+    return program
 
 
 async def _kill(running: _Running) -> None:

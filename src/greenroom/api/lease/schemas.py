@@ -12,6 +12,7 @@ from greenroom.api.bodies import Body, Name, Text, View
 from greenroom.api.session.schemas import ConnectBody, Environment, web_address
 from greenroom.core.lease.control import Holder
 from greenroom.core.recording.described import Mode
+from greenroom.core.secret.rules import MAX_SECRETS
 
 Seconds = Annotated[int, Field(ge=60, le=86400, description="how long it lasts, from now")]
 Word = Annotated[Name, Field(max_length=100)]
@@ -36,6 +37,10 @@ class LeaseOptions(Body):
     persistent_profile_mode: Annotated[
         Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
     ] = None
+    secrets: Annotated[
+        list[Word],
+        Field(max_length=MAX_SECRETS, description="names of secrets that its web filter adds; needs `egress`"),
+    ] = []
     egress: Annotated[
         Literal["none"] | Egress | None,
         Field(description="what the session may reach, no more than its user may; null = as its user"),

@@ -5,14 +5,17 @@ clocks.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from fastapi import Depends
 
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events.service import Hub
 from greenroom.api.launch.service import Launcher, LaunchRequest
-from greenroom.api.lease.schemas import Egress, LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
+from greenroom.api.lease import egress
+from greenroom.api.lease.egress import Place
+from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
+from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
@@ -21,15 +24,13 @@ from greenroom.core.errors import Invalid, NotFound, WrongState
 from greenroom.core.recording.described import Mode, stronger
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
-from greenroom.core.web_filter.policy import narrowed, policy_in_force
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases, quotas
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
-from greenroom.db.workspace import filter_policies
-from greenroom.db.workspace.images import find_image, get_image, names_of_images
+from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit.secrets import Secrets
 
 _NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
@@ -67,7 +68,8 @@ async def create(
 
     Raises:
         Invalid, Forbidden, NotFound, SessionLimit, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
-            lease would last longer than its user's sessions, or leases of the caller's API key, may live.
+            lease would last longer than its user's sessions, or leases of the caller's API key, may live; it would
+            reach, or use secrets, as it may not.
         LeaseLimit: the caller's API key holds as many leases as it may.
     """
     user_id = service.launching_user(caller, body.user_id, caller.user_id or caller.owner_id)
@@ -76,7 +78,8 @@ async def create(
         raise await _no_workspace(leasing.db, body.workspace, user_id)
     _require_short(body.seconds, caller.max_lease_s)
     options = body.options or LeaseOptions()
-    filter_policy = await _filter_policy(leasing.db, user_id, image_id, options.egress)
+    keeping, place = Keeping(leasing.db, leasing.logs, leasing.secrets), Place(user_id, image_id, idempotency_key)
+    reach = await egress.chosen(keeping, caller, place, options)
     request = LaunchRequest(
         user_id=user_id,
         image_id=image_id,
@@ -88,10 +91,11 @@ async def create(
         persistent_profile_mode=options.persistent_profile_mode,
         idempotency_key=idempotency_key,
         lease_s=float(body.seconds),
-        filter_policy=filter_policy,
+        filter_policy=reach.filter_policy,
     )
     lease_id = await _launch(leasing, caller, request, body)
     lease = await leases.get_lease(leasing.db, lease_id)
+    egress.say_granted(leasing.logs, caller, lease, reach)
     if body.wait_s and lease.status in _NOT_YET:
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
     return await granted(leasing, lease)
@@ -134,27 +138,6 @@ async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body
 def _require_short(seconds: int, most_s: int | None) -> None:
     if most_s is not None and seconds > most_s:
         raise Invalid(f"Leases of this API key may last {most_s} s (max_lease_s), not {seconds} s.")
-
-
-async def _filter_policy(
-    db: Database, user_id: str, image_id: str, egress: Literal["none"] | Egress | None
-) -> str | None:
-    """The web filter policy of a lease that chooses what it reaches; None = the one in force.
-
-    Raises:
-        Invalid: it would reach more than that allows.
-    """
-    if egress is None:
-        return None
-    image = await get_image(db, image_id)
-    of_groups = (await service.settings_of(db, user_id))["web_filter_policy"].value or None
-    in_force = policy_in_force(image.filter_policy_id, of_groups, force_disabled=image.filter_policy_force_disabled)
-    present = (await filter_policies.get_filter_policy(db, in_force)).policy if in_force else None
-    policy = narrowed(present, [] if egress == "none" else egress.allow)
-    if policy is None:
-        return None
-    await filter_policies.keep_policy_of_leases(db, policy)
-    return policy.filter_policy_id
 
 
 async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:

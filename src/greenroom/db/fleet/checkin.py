@@ -195,6 +195,17 @@ class ViewerSettings:
     max_upload_mb: float = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterSecret:
+    """A secret that the web filter of a session adds to requests."""
+
+    name: str
+    hosts: tuple[str, ...]
+    header: str
+    template: str
+    value_encrypted: str
+
+
 @dataclass(frozen=True, slots=True)
 class DesiredSession:
     """A session that an Agent is to have; `age_s` is how long ago its status changed."""
@@ -215,6 +226,7 @@ class DesiredSession:
     client_settings: ViewerSettings
     guests: dict[str, Access] = field(default_factory=dict[str, Access])
     """Who was let in besides its user: viewer id → what they may do."""
+    secrets: list[FilterSecret] = field(default_factory=list[FilterSecret])
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
@@ -230,7 +242,12 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
         " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
         " coalesce((SELECT jsonb_object_agg(v.viewer_id, h.access) FROM session_shares h JOIN session_viewers v"
         "  USING (share_id) WHERE h.session_id = sessions.session_id AND h.ended IS NULL AND v.ended IS NULL), '{}')"
-        "  AS guests FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
+        "  AS guests,"
+        " (SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'hosts', x.hosts, 'header', x.header,"
+        "   'template', x.template, 'value_encrypted', convert_from(x.value_encrypted, 'UTF8')) ORDER BY x.name), '[]')"
+        "  FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
+        "  WHERE f.filter_policy_id::text = sessions.spec ->> 'filter_policy') AS secrets"
+        " FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
         + ("" if only is None else " AND session_id = ANY(%s::uuid[])")
         + " ORDER BY created",
         (agent_id,) if only is None else (agent_id, list(only)),

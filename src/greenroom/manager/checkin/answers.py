@@ -12,6 +12,7 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.core.masking import shown
+from greenroom.core.secret.rules import PLACE, Brokered
 from greenroom.core.session.observations import Verdict
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
@@ -235,7 +236,21 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
         spec=None if session.want is Want.ABSENT else _spec(session, agent_id, secrets),
         assignment=_assignment(session, session.assignment, secrets) if session.assignment else None,
         authorised=authorised,
+        secrets=_brokered(session, secrets),
     )
+
+
+def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:
+    """Without those that cannot be decrypted: requests go without them."""
+    readable = list[Brokered]()
+    for stored in session.secrets:
+        try:
+            value = stored.template.replace(PLACE, secrets.decrypt(stored.value_encrypted.encode()))
+        except SetupError as error:
+            log.error("a secret cannot be read", secret=stored.name, reason=error.message)
+        else:
+            readable.append(Brokered(name=stored.name, hosts=stored.hosts, header=stored.header, value=value))
+    return tuple(readable)
 
 
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:

@@ -35,8 +35,11 @@ class FilterHost(Protocol):
         """Whether there are packets to filter, for which the filter needs its own account."""
         ...
 
-    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+    async def open_filter_network(
+        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+    ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
+        `believed`: variables of its sessions say where the filter's authority is (core.secret.trust).
 
         Raises:
             StartError: this host cannot ensure that, with the reason.
@@ -49,6 +52,15 @@ class FilterHost(Protocol):
         ...
 
     async def filter_networks(self) -> list[FilterNetwork]: ...
+
+
+@runtime_checkable
+class TrustStore(Protocol):
+    """A runtime whose sessions can be made to believe the authority of their web filter."""
+
+    async def bundles(self, session_id: str) -> dict[str, str]:
+        """The files with the authorities that a session's image believes (`core.secret.trust.BUNDLES`), by path."""
+        ...
 
 
 @runtime_checkable

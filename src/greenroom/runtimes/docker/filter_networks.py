@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import aiodocker
 
+from greenroom.core.secret.trust import VARIABLES
 from greenroom.core.web_filter.squid import PORT, proxy_variables
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
@@ -48,9 +49,13 @@ class FilterNetworks:
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self._open: dict[str, FilterNetwork] = {}
+        self._believed: set[str] = set()
 
-    async def open(self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount) -> FilterNetwork:
+    async def open(
+        self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount, *, believed: bool
+    ) -> FilterNetwork:
         self._open.pop(policy_id, None)
+        (self._believed.add if believed else self._believed.discard)(policy_id)
         network = await self._find(docker, policy_id) or await self._make(docker, policy_id)
         try:
             rules = network_rules(self._identity, network.bridge, network.seen.address, PORT)
@@ -68,6 +73,7 @@ class FilterNetworks:
         closed = network is None or await _remove(docker, self._identity, network)
         if closed:
             self._open.pop(policy_id, None)
+            self._believed.discard(policy_id)
         return closed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
@@ -93,7 +99,8 @@ class FilterNetworks:
         if spec.filter_policy is None:
             return config
         name = network_name(self._identity, spec.filter_policy)
-        return behind_filter(config, name, self._of(spec.filter_policy), spec.port)
+        network, believed = self._of(spec.filter_policy), spec.filter_policy in self._believed
+        return behind_filter(config, name, network, spec.port, believed=believed)
 
     def require_open(self, labels: Mapping[str, str]) -> None:
         """Raises StartError: the network of the container's policy is not open."""
@@ -173,12 +180,15 @@ def _network(entry: DockerJson) -> _Network:
     return _Network(entry["Id"], entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], seen)
 
 
-def behind_filter(config: DockerJson, name: str, network: FilterNetwork, page_port: int) -> DockerJson:
-    """A container's configuration with the policy's network as its only one, and the filter as its proxy.
+def behind_filter(
+    config: DockerJson, name: str, network: FilterNetwork, page_port: int, *, believed: bool = False
+) -> DockerJson:
+    """A container's configuration with the policy's network as its only one, and the filter as its proxy, `believed`
+    where it opens connections.
 
     DNS is set to the host's address, where nothing answers: the filter resolves names.
     """
-    variables = proxy_variables(network.address)
+    variables = proxy_variables(network.address) | (VARIABLES if believed else {})
     kept = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
     return {
         **config,

@@ -43,7 +43,7 @@ from greenroom.runtimes.contract import (
     StartError,
     cut_output,
 )
-from greenroom.runtimes.docker import daemon
+from greenroom.runtimes.docker import daemon, trust
 from greenroom.runtimes.docker import usage as docker_usage
 from greenroom.runtimes.docker.archives import DockerArchives
 from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host
@@ -361,13 +361,19 @@ class DockerRuntime:
 
     # Web filter ---------------------------------------------------------------------------------------------------
 
-    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+    async def open_filter_network(
+        self, policy_id: str, account: FilterAccount, *, believed: bool = False
+    ) -> FilterNetwork:
         async with translated():
-            return await self._filter_networks.open(self._docker, policy_id, account)
+            return await self._filter_networks.open(self._docker, policy_id, account, believed=believed)
 
     async def close_filter_network(self, policy_id: str) -> bool:
         async with translated():
             return await self._filter_networks.close(self._docker, policy_id)
+
+    async def bundles(self, session_id: str) -> dict[str, str]:
+        async with translated():
+            return await trust.bundles(self._handle(session_id))
 
     async def filter_networks(self) -> list[FilterNetwork]:
         async with translated(asks=True):

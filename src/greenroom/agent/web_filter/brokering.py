@@ -1,0 +1,136 @@
+"""What one web filter needs to add secrets to requests: an authority, a certificate and the headers.
+
+The secrets and the certificate's key are in memory only (/dev/shm), readable by the filter's account alone; the
+authority's key is never read by Squid. All of it goes with the filter.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from greenroom.agent.web_filter.account import FilterError, Owner
+from greenroom.core.secret.rules import Brokered, names_of_certificate
+from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
+
+MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- checked before use
+AUTHORITY_NAME: Final = "Greenroom web filter of one session"
+CERTIFICATE_DAYS: Final = 30
+RENEWED_AFTER_S: Final = 15 * 86_400
+SQUID_WITHOUT_TLS: Final = (
+    "The session has secrets, and the squid of this host cannot open TLS: install the package squid-openssl in its"
+    " place."
+)
+
+
+class Brokering:
+    """The files of one filter: the authority in `folder`, what Squid reads in memory."""
+
+    def __init__(self, folder: Path, owner: Owner) -> None:
+        self._authority_file = folder / "authority.json"
+        self._owner = owner
+        self.folder = _in_memory(folder)
+
+    @property
+    def headers(self) -> Path:
+        return self.folder / "secrets.conf"
+
+    @property
+    def certificate(self) -> Path:
+        return self.folder / "certificate.pem"
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a Squid has secrets, perhaps of an earlier process of this Agent."""
+        return self.headers.exists()
+
+    def authority(self) -> Authority:
+        """The filter's own, made when it is first asked for."""
+        try:
+            return msgspec.json.decode(self._authority_file.read_bytes(), type=Authority)
+        except FileNotFoundError:
+            made = new_authority(AUTHORITY_NAME, datetime.now(UTC))
+        self._authority_file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        _write(self._authority_file, msgspec.json.encode(made), uid=os.geteuid())
+        return made
+
+    def write(self, secrets: Sequence[Brokered], text: str) -> bool:
+        """Write what differs, `text` being the configuration of the headers; True when something did.
+
+        Raises:
+            FilterError: the folder in memory is another's.
+        """
+        if not secrets:
+            was_in_use = self.in_use
+            self.remove()
+            return was_in_use
+        self._make_folder()
+        renewed = self._renew(names_of_certificate(secrets))
+        if self.in_use and self.headers.read_text() == text:
+            return renewed
+        _write(self.headers, text.encode(), uid=self._owner.uid)
+        return True
+
+    def _renew(self, names: list[str]) -> bool:
+        listing = self.folder / "names.json"
+        try:
+            is_new = time.time() - self.certificate.stat().st_mtime < RENEWED_AFTER_S
+            if is_new and msgspec.json.decode(listing.read_bytes()) == names:
+                return False
+        except FileNotFoundError:
+            pass
+        key = new_key()
+        chain = self.authority().sign(key.public_key(), names, CERTIFICATE_DAYS, datetime.now(UTC))
+        _write(self.certificate, (chain + key_text(key)).encode(), uid=self._owner.uid)
+        _write(listing, msgspec.json.encode(names), uid=os.geteuid())
+        return True
+
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(mode=0o700)
+        except FileExistsError:
+            found = self.folder.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                raise FilterError(f"{self.folder} is another's; remove it.") from None
+        os.chown(self.folder, os.geteuid(), self._owner.gid)
+        self.folder.chmod(0o750)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _in_memory(folder: Path) -> Path:
+    return MEMORY / f"greenroom-secrets-{folder.name}"
+
+
+def forget_secrets(filters: Path) -> None:
+    """Remove what the filters with folders in this one had in memory, once their Agent and they have ended."""
+    for folder in filters.glob("*/"):
+        shutil.rmtree(_in_memory(folder), ignore_errors=True)
+
+
+def _write(file: Path, content: bytes, *, uid: int) -> None:
+    """Write a file that this account alone may read; it appears whole."""
+    part = file.with_name(f".{file.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as output:
+        output.write(content)
+    os.chown(part, uid, -1)
+    part.replace(file)
+
+
+def require_tls(program: str) -> None:
+    """Raises FilterError: this Squid was built without OpenSSL."""
+    said = subprocess.run([program, "-v"], check=False, capture_output=True, text=True, timeout=10).stdout
+    if "--with-openssl" not in said:
+        raise FilterError(SQUID_WITHOUT_TLS)

@@ -1,0 +1,99 @@
+"""What the session of a lease reaches, and which secrets its web filter adds to requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from greenroom.api.lease.schemas import Egress, LeaseOptions
+from greenroom.api.secret import service as secret_service
+from greenroom.api.secret.service import Keeping
+from greenroom.api.security import Caller
+from greenroom.api.session import service
+from greenroom.core.errors import Invalid
+from greenroom.core.log_codes import LogCode
+from greenroom.core.web_filter.policy import FilterPolicy, narrowed, policy_in_force
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease.leases import Lease
+from greenroom.db.secret import secrets
+from greenroom.db.workspace import filter_policies
+from greenroom.db.workspace.images import get_image
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose session it is, of which workspace; the same `idempotency_key` means the same lease."""
+
+    user_id: str
+    image_id: str
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """The `filter_policy` of a session, None = the one in force; and the secrets it adds, by name."""
+
+    filter_policy: str | None = None
+    secrets: tuple[str, ...] = ()
+
+
+async def chosen(keeping: Keeping, caller: Caller, place: Place, options: LeaseOptions) -> Reach:
+    """What a lease asks for.
+
+    Raises:
+        Invalid: it would reach more than the web filter in force allows, or have a secret that it may not.
+    """
+    if options.egress is None:
+        if options.secrets:
+            raise Invalid("A lease with secrets says in options.egress what it reaches, their hosts included.")
+        return Reach()
+    present = await _in_force(keeping.db, place)
+    policy = narrowed(present, _domains(options.egress))
+    if options.secrets:
+        return await _with_secrets(keeping, caller, place, options, policy or present)
+    if policy is None:
+        return Reach()
+    await filter_policies.keep_policy_of_leases(keeping.db, policy)
+    return Reach(policy.filter_policy_id)
+
+
+def _domains(egress: Literal["none"] | Egress) -> list[str]:
+    return [] if egress == "none" else egress.allow
+
+
+async def _in_force(db: Database, place: Place) -> FilterPolicy | None:
+    image = await get_image(db, place.image_id)
+    of_groups = (await service.settings_of(db, place.user_id))["web_filter_policy"].value or None
+    in_force = policy_in_force(image.filter_policy_id, of_groups, force_disabled=image.filter_policy_force_disabled)
+    return (await filter_policies.get_filter_policy(db, in_force)).policy if in_force else None
+
+
+async def _with_secrets(
+    keeping: Keeping, caller: Caller, place: Place, options: LeaseOptions, policy: FilterPolicy | None
+) -> Reach:
+    if policy is None:
+        raise TypeError("A lease that chooses what it reaches has a policy.")
+    granted = await secret_service.of_lease(keeping, caller, options.secrets)
+    zone_id = str(options.zone_id) if options.zone_id else None
+    if not await secrets.can_be_added(keeping.db, zone_id):
+        raise Invalid("No Agent here can add secrets to requests; those in Kubernetes cannot.")
+    own = await secret_service.own_policy(
+        keeping.db, policy, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
+    )
+    return Reach(own.filter_policy_id, tuple(one.name for one in granted))
+
+
+def say_granted(logs: LogWriter, caller: Caller, lease: Lease, reach: Reach) -> None:
+    """A log row for the secrets of a lease."""
+    if not reach.secrets:
+        return
+    logs.write(
+        LogCode.SECRETS_GRANTED,
+        f"{caller.name} has a lease with the secrets {', '.join(reach.secrets)}: session {lease.session_id}",
+        zone_name=lease.zone_name,
+        session_id=lease.session_id,
+        user_id=lease.user_id,
+        details={"who": caller.name, "lease_id": lease.lease_id, "secrets": list(reach.secrets)},
+        pressing=True,
+    )

@@ -1,0 +1,75 @@
+"""The bodies of secrets. A value comes in and never goes out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from greenroom.api.bodies import Body, Name, Secret, Shaped, Text, View
+from greenroom.core.secret.rules import MAX_HOSTS, PLACE
+
+SecretName = Annotated[
+    str,
+    Shaped(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, dots, - and _, at most 64"),
+    Field(description="what leases ask for it by"),
+]
+Hosts = Annotated[
+    list[Name],
+    Field(min_length=1, max_length=MAX_HOSTS, description="api.example.com, or .example.com for all directly below"),
+]
+Header = Annotated[Name, Field(description="where it is put, in place of the program's own")]
+Template = Annotated[Text, Field(description=f"what the header has, {PLACE} in the place of the secret")]
+Value = Annotated[Secret, Field(description="the secret itself; never shown again")]
+Users = Annotated[list[UUID], Field(max_length=1000, description="who may use it besides its owner")]
+Groups = Annotated[list[UUID], Field(max_length=1000, description="whose users may use it")]
+Keys = Annotated[list[Name], Field(max_length=1000, description="API keys that may use it besides its owner's")]
+
+
+class SecretCreate(Body):
+    """A new secret."""
+
+    name: SecretName
+    hosts: Hosts
+    value: Value
+    header: Header = "Authorization"
+    template: Template = f"Bearer {PLACE}"
+    description: Text = ""
+    users: Users = []
+    groups: Groups = []
+    keys: Keys = []
+
+
+class SecretPatch(Body):
+    """Changes of a secret; what is left out stays."""
+
+    name: SecretName = ""
+    hosts: Hosts = []
+    value: Annotated[Value | None, Field(description="another value; null = as it is")] = None
+    header: Header = ""
+    template: Template = ""
+    description: Text = ""
+    users: Users = []
+    groups: Groups = []
+    keys: Keys = []
+
+
+class SecretView(View):
+    """A secret, without its value."""
+
+    secret_id: UUID
+    name: str
+    description: str
+    hosts: list[str]
+    header: str
+    template: str
+    users: list[UUID]
+    groups: list[UUID]
+    keys: list[str]
+    owner_id: Annotated[UUID | None, Field(description="who made it, and may use it; null = the installation's key")]
+    owner: Annotated[str | None, Field(description="their name")]
+    created: datetime
+    value_changed: datetime
+    num_leases: Annotated[int, Field(description="leases whose filter has it now")]

@@ -1,0 +1,178 @@
+"""Keeps named secrets, and gives them to the filters of leases. No answer and no log row has a value."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pydantic import SecretStr
+
+from greenroom.api.bodies import Json
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.secret.schemas import SecretCreate, SecretPatch
+from greenroom.api.security import Caller
+from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.secret import rules
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.db.columns import values_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.secret import secrets
+from greenroom.db.secret.secrets import SecretFields, StoredSecret
+from greenroom.db.workspace import filter_policies
+from greenroom.kit.secrets import Secrets
+
+MOST_SECRETS: Final = 200
+"""Of one owner."""
+_OWN_POLICY: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """The parts that keeping secrets needs."""
+
+    db: Database
+    logs: LogWriter
+    cipher: Secrets
+
+
+def owner_of(caller: Caller) -> str | None:
+    """The user whose secrets a caller keeps: an API key those of the user who made it."""
+    return caller.user_id or caller.owner_id
+
+
+async def seen(db: Database, caller: Caller, secret_id: str, code: str) -> StoredSecret:
+    """A secret of the caller's own, or any with the permission.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's to see.
+    """
+    secret = await secrets.get_secret(db, secret_id)
+    if not caller.may(code) and (secret.owner_id is None or secret.owner_id != owner_of(caller)):
+        raise NotFound(f"There is no secret {secret_id}; it may have been deleted.")
+    return secret
+
+
+async def create_secret(keeping: Keeping, caller: Caller, body: SecretCreate) -> StoredSecret:
+    """A new secret of the caller's.
+
+    Raises:
+        Invalid: it cannot be in that header, or go to those hosts.
+        Forbidden: it is for others too, and the caller may not say so.
+        Duplicate: the name exists.
+        Refused: they have `MOST_SECRETS`.
+    """
+    fields = await _checked(keeping.db, body.model_dump(exclude={"value"}))
+    _require_to_share(caller, "secrets_create", fields, ([], [], []))
+    rules.header_value(fields.template, body.value.get_secret_value())
+    owner_id = owner_of(caller)
+    if owner_id is None and caller.key_id is not None:  # the installation's first key has no user who would own it
+        fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
+    async with keeping.db.transaction() as connection:
+        if await secrets.number_of(connection, owner_id) >= MOST_SECRETS:
+            raise Refused(f"There are {MOST_SECRETS} secrets of yours, the most there can be; delete one first.")
+        encrypted = keeping.cipher.encrypt(body.value.get_secret_value())
+        secret_id = await secrets.insert_secret(connection, fields, encrypted, owner_id)
+    made = await secrets.get_secret(keeping.db, secret_id)
+    audit(keeping.logs, caller, LogCode.SECRET_CREATED, made.name, after=_audited(made))
+    return made
+
+
+async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: SecretPatch) -> StoredSecret:
+    """Change a secret, also in the filters that have it.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's.
+        Invalid, Forbidden, Duplicate: as for a new one.
+    """
+    await seen(keeping.db, caller, secret_id, "secrets_modify")
+    sent = body.sent()
+    new: SecretStr | None = sent.pop("value", None)
+    async with keeping.db.transaction() as connection:
+        before, encrypted = await secrets.lock_secret(connection, secret_id)
+        fields = await _checked(keeping.db, values_of(SecretFields, before) | sent)
+        _require_to_share(caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
+        value = keeping.cipher.decrypt(encrypted) if new is None else new.get_secret_value()
+        rules.header_value(fields.template, value)
+        await secrets.update_secret(connection, secret_id, fields, keeping.cipher.encrypt(value) if new else None)
+    after = await secrets.get_secret(keeping.db, secret_id)
+    old, now = _audited(before), _audited(after)
+    if new is not None:
+        old, now = old | {"contents": "as before"}, now | {"contents": "changed"}
+    audit(keeping.logs, caller, LogCode.SECRET_CHANGED, after.name, before=old, after=now)
+    return after
+
+
+async def delete_secret(keeping: Keeping, caller: Caller, secret_id: str) -> None:
+    """Delete a secret, also in the filters that have it. Raises NotFound: as for a change."""
+    secret = await seen(keeping.db, caller, secret_id, "secrets_delete")
+    async with keeping.db.transaction() as connection:
+        await secrets.delete_secret(connection, secret_id)
+    audit(keeping.logs, caller, LogCode.SECRET_DELETED, secret.name, before=_audited(secret))
+
+
+def _audited(secret: StoredSecret) -> LogDetails:
+    return values_of(SecretFields, secret)
+
+
+def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: tuple[list[str], ...]) -> None:
+    if (fields.users, fields.groups, fields.keys) != before and not caller.may(code):
+        raise Forbidden(f"To let others use a secret needs the permission {code}.", required=[code])
+
+
+async def _checked(db: Database, values: Json) -> SecretFields:
+    """Raises Invalid: one of the fields is not what it has to be."""
+    checked: Json = {
+        "hosts": list(rules.hosts(values["hosts"])),
+        "header": rules.header(values["header"]),
+        "template": rules.template(values["template"]),
+        **{name: sorted({str(one) for one in values[name]}) for name in ("users", "groups", "keys")},
+    }
+    fields = SecretFields(**{**values, **checked})
+    if unknown := await secrets.unknown_users(db, fields):
+        raise Invalid(f"There is no {', no '.join(unknown[:5])}; no one else can be allowed to use a secret.")
+    return fields
+
+
+# For a lease ----------------------------------------------------------------------------------------------------------
+
+
+async def of_lease(keeping: Keeping, caller: Caller, names: Sequence[str]) -> list[StoredSecret]:
+    """The secrets that a caller's lease asks for.
+
+    Raises:
+        Invalid: there is none of that name that the caller may use; or two would be in one header.
+    """
+    wanted = sorted(set(names))
+    found = await secrets.named_secrets(keeping.db, wanted)
+    user_id = owner_of(caller)
+    groups = await secrets.groups_of(keeping.db, user_id) if user_id else []
+    mine = [one for one in found if one.for_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)]
+    if missing := [name for name in wanted if name not in {one.name for one in mine}]:
+        raise Invalid(f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets has your own.")
+    rules.require_distinct(
+        [rules.Brokered(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
+    )
+    return mine
+
+
+async def own_policy(
+    db: Database, policy: FilterPolicy, granted: Sequence[StoredSecret], *, user_id: str, idempotency_key: str | None
+) -> FilterPolicy:
+    """A policy like this one for one lease alone, whose filter has the secrets; the same for a repeated request.
+
+    Raises:
+        Invalid: a secret goes to a host that the policy denies, or was deleted meanwhile.
+    """
+    for secret in granted:
+        rules.require_reached(policy, secret.name, secret.hosts)
+    parts = [user_id, idempotency_key or str(uuid.uuid4()), *policy.allow, ";", *policy.deny, policy.default_action]
+    number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
+    own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
+    await filter_policies.keep_policy_of_leases(db, own)
+    if await secrets.give_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
+        raise Invalid("One of the secrets was deleted just now; ask again.")
+    return own

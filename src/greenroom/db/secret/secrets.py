@@ -1,0 +1,175 @@
+"""Named secrets, and which of them the web filters of leases have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from greenroom.core.errors import found
+from greenroom.core.listing import Order
+from greenroom.core.secret.rules import Users
+from greenroom.db.columns import assigned, columns_of, inserted, values_of
+from greenroom.db.database import Connection, Database, returned, row_as
+from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretFields:
+    """What is chosen of a secret, but for its value. `users`, `groups` and `keys` may use it besides its owner."""
+
+    name: str
+    description: str
+    hosts: list[str]
+    header: str
+    template: str
+    users: list[str]
+    groups: list[str]
+    keys: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSecret(SecretFields):
+    """A secret, without its value; `num_leases` is how many leases that are not over have it."""
+
+    secret_id: str
+    owner_id: str | None
+    owner: str | None
+    created: datetime
+    value_changed: datetime
+    num_leases: int
+
+    @property
+    def for_users(self) -> Users:
+        return Users(owner_id=self.owner_id, users=tuple(self.users), groups=tuple(self.groups), keys=tuple(self.keys))
+
+
+FIELDS: Final = columns_of(SecretFields)
+_SELECT: Final[LiteralString] = (
+    "x.secret_id::text, x.name, x.description, x.hosts, x.header, x.template, x.users::text[], x.groups::text[],"
+    " x.keys, x.owner_id::text, u.username AS owner, x.created, x.value_changed,"
+    " (SELECT count(*) FROM filter_policy_secrets f JOIN sessions s ON s.spec ->> 'filter_policy' ="
+    "   f.filter_policy_id::text WHERE f.secret_id = x.secret_id AND s.status <> 'deleted') AS num_leases"
+)
+_FROM: Final[LiteralString] = "FROM secrets x LEFT JOIN users u ON u.user_id = x.owner_id"
+_LISTING: Final = Listing({"name": Column("x.name")}, key="x.secret_id", source=_FROM)
+BY_NAME: Final = Order("name", descending=False)
+
+
+async def list_secrets(db: Database, *, owner_id: str | None, after: Position | None, limit: int) -> Part[StoredSecret]:
+    """By name: all, or those of one owner."""
+    conditions = Conditions()
+    if owner_id is not None:
+        conditions.add("x.owner_id = %(owner_id)s::uuid", owner_id=owner_id)
+    return await _LISTING.read(db, StoredSecret, _SELECT, conditions, order=BY_NAME, after=after, limit=limit)
+
+
+async def get_secret(db: Database, secret_id: str) -> StoredSecret:
+    """Raises NotFound: there is none with this id."""
+    row = await db.fetch_one_as(StoredSecret, f"SELECT {_SELECT} {_FROM} WHERE x.secret_id = %s", (secret_id,))
+    return found(row, "secret", secret_id)
+
+
+async def named_secrets(db: Database, names: Sequence[str]) -> list[StoredSecret]:
+    """Those with these names, by name."""
+    return await db.fetch_as(
+        StoredSecret, f"SELECT {_SELECT} {_FROM} WHERE x.name = ANY(%s) ORDER BY x.name", (list(names),)
+    )
+
+
+async def groups_of(db: Database, user_id: str) -> list[str]:
+    """The ids of a user's groups."""
+    rows = await db.fetch("SELECT group_id::text FROM user_groups WHERE user_id = %s", (user_id,))
+    return [row["group_id"] for row in rows]
+
+
+async def lock_secret(connection: Connection, secret_id: str) -> tuple[StoredSecret, bytes]:
+    """A secret, its row held until commit, with its encrypted value. Raises NotFound: there is none with this id."""
+    cursor = await connection.execute(
+        f"SELECT {_SELECT}, x.value_encrypted {_FROM} WHERE x.secret_id = %s FOR NO KEY UPDATE OF x", (secret_id,)
+    )
+    row = found(await cursor.fetchone(), "secret", secret_id)
+    value: bytes = row.pop("value_encrypted")
+    return found(row_as(StoredSecret, row), "secret", secret_id), value
+
+
+async def number_of(connection: Connection, owner_id: str | None) -> int:
+    """How many an owner has."""
+    cursor = await connection.execute(
+        "SELECT count(*) AS number FROM secrets WHERE owner_id IS NOT DISTINCT FROM %s::uuid", (owner_id,)
+    )
+    return (await returned(cursor))["number"]
+
+
+async def unknown_users(db: Database, fields: SecretFields) -> list[str]:
+    """Those who are to use a secret and do not exist, in words."""
+    rows = await db.fetch(
+        "SELECT 'user ' || given AS who FROM unnest(%(users)s::uuid[]) given"
+        "  WHERE given NOT IN (SELECT user_id FROM users)"
+        " UNION ALL SELECT 'group ' || given FROM unnest(%(groups)s::uuid[]) given"
+        "  WHERE given NOT IN (SELECT group_id FROM groups)"
+        " UNION ALL SELECT 'API key ' || given FROM unnest(%(keys)s::text[]) given"
+        "  WHERE given NOT IN (SELECT key_id FROM api_keys) ORDER BY 1",
+        {"users": fields.users, "groups": fields.groups, "keys": fields.keys},
+    )
+    return [row["who"] for row in rows]
+
+
+async def insert_secret(
+    connection: Connection, fields: SecretFields, value_encrypted: bytes, owner_id: str | None
+) -> str:
+    """Store a secret; returns its id.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    columns: tuple[LiteralString, ...] = (*FIELDS, "value_encrypted", "owner_id")
+    cursor = await connection.execute(
+        "INSERT INTO secrets " + inserted(columns) + " RETURNING secret_id::text",
+        {**values_of(SecretFields, fields), "value_encrypted": value_encrypted, "owner_id": owner_id},
+    )
+    return (await returned(cursor))["secret_id"]
+
+
+async def update_secret(connection: Connection, secret_id: str, fields: SecretFields, value: bytes | None) -> None:
+    """Change a secret, and its value unless that is None; the Agents of running filters are notified (migration 86).
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    await connection.execute(
+        "UPDATE secrets SET " + assigned(FIELDS) + " WHERE secret_id = %(secret_id)s",
+        {**values_of(SecretFields, fields), "secret_id": secret_id},
+    )
+    if value is not None:
+        await connection.execute(
+            "UPDATE secrets SET value_encrypted = %s, value_changed = now() WHERE secret_id = %s", (value, secret_id)
+        )
+
+
+async def delete_secret(connection: Connection, secret_id: str) -> None:
+    """Delete it; the Agents of running filters are notified (migration 86)."""
+    await connection.execute("DELETE FROM secrets WHERE secret_id = %s", (secret_id,))
+
+
+async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequence[str]) -> int:
+    """The filter of this policy has these secrets from its beginning; returns how many there still were."""
+    rows = await db.write(
+        "INSERT INTO filter_policy_secrets (filter_policy_id, secret_id)"
+        " SELECT %s, secret_id FROM secrets WHERE secret_id = ANY(%s::uuid[])"
+        " ON CONFLICT (filter_policy_id, secret_id) DO UPDATE SET secret_id = EXCLUDED.secret_id RETURNING 1",
+        (filter_policy_id, list(secret_ids)),
+    )
+    return len(rows)
+
+
+async def can_be_added(db: Database, zone_id: str | None) -> bool:
+    """Whether an Agent of this zone, or of any, adds secrets to requests; what none has reported yet is not known."""
+    row = await db.fetch_one(
+        "SELECT coalesce(bool_or(usage = '{}' OR coalesce((usage ->> 'brokers')::boolean, false)), true) AS can"
+        " FROM agents"
+        " WHERE enabled AND (%(zone_id)s::uuid IS NULL OR zone_id = %(zone_id)s::uuid)",
+        {"zone_id": zone_id},
+    )
+    return row is None or bool(row["can"])

@@ -1,0 +1,36 @@
+"""Which authorities the image of a container believes."""
+
+from __future__ import annotations
+
+import tarfile
+from typing import Final
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from greenroom.core.secret.trust import BUNDLES
+from greenroom.runtimes.contract import StartError
+
+MAX_BYTES: Final = 4 << 20
+
+
+async def bundles(container: DockerContainer) -> dict[str, str]:
+    """The files with them, by path; a link is left out, since it leads to one of the others.
+
+    Raises:
+        StartError: a file cannot be read.
+    """
+    found = dict[str, str]()
+    for path in BUNDLES:
+        try:
+            with await container.get_archive(path) as archive:
+                entry = archive.next()
+                content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
+                if entry is not None and content is not None and entry.size <= MAX_BYTES:
+                    found[path] = content.read().decode(errors="replace")
+        except aiodocker.DockerError as error:
+            if error.status != 404:
+                raise
+        except tarfile.TarError as error:
+            raise StartError(f"{path} of the container cannot be read: {error}.") from error
+    return found

@@ -1,0 +1,151 @@
+"""Secrets: whose they are, who leases sessions that use them, and how their Agent knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.database.api.client import Client, MakeClient
+from tests.database.api.staging import Stage
+
+from greenroom.db.access.users import ALL_USERS
+from greenroom.db.database import Database
+from greenroom.db.fleet.checkin import DesiredSession, read_desired
+from greenroom.kit.secrets import Secrets
+
+SECRETS = "/api/v1/secrets"
+LEASES = "/api/v1/leases"
+VALUE = "ghp_s3cret"
+GITHUB = {"name": "github", "hosts": ["api.example.com"], "value": VALUE}
+
+
+@pytest.fixture
+async def workspace(stage: Stage) -> str:
+    return (await stage.admin.only("/api/v1/images"))["friendly_name"]
+
+
+def wish(workspace: str, *names: str, egress: Any = None) -> dict[str, Any]:
+    reach = {"allow": ["example.com"]} if egress is None else egress
+    return {"workspace": workspace, "seconds": 600, "options": {"egress": reach, "secrets": list(names)}}
+
+
+async def desired(db: Database, lease: dict[str, Any]) -> DesiredSession:
+    """The session as its Agent gets it."""
+    (row,) = await db.fetch("SELECT agent_id::text FROM sessions WHERE session_id = %s", (lease["session_id"],))
+    (session,) = await read_desired(db, row["agent_id"], [lease["session_id"]])
+    return session
+
+
+async def test_users_keep_secrets_of_their_own_and_see_no_others(ada: Client, admin: Client, with_key: MakeClient):
+    own = await ada.make(SECRETS, **GITHUB)
+    assert own["owner"] == "ada@example.org"
+    theirs = await admin.make(SECRETS, **GITHUB | {"name": "other"})
+    assert [one["name"] for one in await ada.read(SECRETS)] == ["github"]
+    for what in ("GET", "PATCH", "DELETE"):
+        assert (await ada.refused(404, f"{what} {SECRETS}/{theirs['secret_id']}", {})).startswith("not-found: ")
+    assert [one["name"] for one in await (await with_key("secrets_view")).read(SECRETS)] == ["github", "other"]
+    assert (await ada.delete(f"{SECRETS}/{own['secret_id']}")).status_code == 204
+
+
+async def test_only_with_a_permission_others_may_use_a_secret(ada: Client):
+    shared = {**GITHUB, "groups": [str(ALL_USERS)]}
+    refusal = await ada.refused(403, f"POST {SECRETS}", shared)
+    assert "To let others use a secret needs the permission secrets_create." in refusal
+    made = await ada.make(SECRETS, **GITHUB)
+    await ada.refused(403, f"PATCH {SECRETS}/{made['secret_id']}", {"groups": shared["groups"]})
+
+
+async def test_a_value_is_encrypted_and_in_no_answer_and_no_log_row(ada: Client, db: Database):
+    made = await ada.make(SECRETS, **GITHUB)
+    await ada.change(f"{SECRETS}/{made['secret_id']}", value=VALUE + "2")
+    (row,) = await db.fetch("SELECT value_encrypted FROM secrets")
+    assert Secrets(bytes(32)).decrypt(row["value_encrypted"]) == VALUE + "2"
+    rows = await db.fetch("SELECT message, details::text FROM logs WHERE code LIKE 'secret%%' ORDER BY time")
+    assert rows[-1]["message"] == "ada@example.org changed secret github: contents as before → changed"
+    assert VALUE not in str(rows) + str(await ada.read(SECRETS))
+
+
+async def test_the_filter_of_a_lease_has_its_secrets_and_no_other_lease_has_that_filter(
+    ada: Client, db: Database, workspace: str
+):
+    await ada.make(SECRETS, **GITHUB)
+    leases = [await ada.make(LEASES, **wish(workspace, "github")) for _ in range(2)]
+    sessions = [await desired(db, lease) for lease in leases]
+    policies = {(session.spec or {})["filter_policy"] for session in sessions}
+    assert len(policies) == 2
+    (secret,) = sessions[0].secrets
+    assert (secret.name, secret.hosts, secret.header, secret.template) == (
+        "github",
+        ("api.example.com",),
+        "Authorization",
+        "Bearer {secret}",
+    )
+    assert Secrets(bytes(32)).decrypt(secret.value_encrypted.encode()) == VALUE
+    assert VALUE not in str(sessions[0])
+    assert (await ada.only(SECRETS))["num_leases"] == 2
+    rows = await db.fetch("SELECT message FROM logs WHERE code = 'secrets-granted'")
+    assert rows[0]["message"].startswith("ada@example.org has a lease with the secrets github: session ")
+    plain = await ada.make(LEASES, workspace=workspace, seconds=600)
+    assert (await desired(db, plain)).secrets == []
+
+
+async def test_the_agent_is_notified_of_a_changed_and_of_a_deleted_secret(ada: Client, db: Database, workspace: str):
+    secret_id = (await ada.make(SECRETS, **GITHUB))["secret_id"]
+    lease = await ada.make(LEASES, **wish(workspace, "github"))
+    before = await desired(db, lease)
+    await ada.change(f"{SECRETS}/{secret_id}", description="no part of it")
+    assert (await desired(db, lease)).generation == before.generation
+    await ada.change(f"{SECRETS}/{secret_id}", value="new")
+    changed = await desired(db, lease)
+    assert changed.generation == before.generation + 1
+    assert Secrets(bytes(32)).decrypt(changed.secrets[0].value_encrypted.encode()) == "new"
+    await ada.delete(f"{SECRETS}/{secret_id}")
+    deleted = await desired(db, lease)
+    assert (deleted.generation, deleted.secrets) == (before.generation + 2, [])
+
+
+async def test_a_lease_has_no_secret_that_its_holder_may_not_use(
+    ada: Client, admin: Client, with_key: MakeClient, workspace: str
+):
+    made = await admin.make(SECRETS, **GITHUB)
+    sentence = "invalid: There is no secret {} that you may use; GET /api/v1/secrets has your own."
+    for name in ("github", "none"):
+        assert await ada.refused(422, f"POST {LEASES}", wish(workspace, name)) == sentence.format(name)
+    program = await with_key("global_admin")
+    body = {**wish(workspace, "github"), "user_id": await ada.own_id()}
+    assert "There is no secret github" in await program.refused(422, f"POST {LEASES}", body)
+    await admin.change(f"{SECRETS}/{made['secret_id']}", groups=[str(ALL_USERS)])
+    await ada.make(LEASES, **wish(workspace, "github"))
+    await admin.make(LEASES, **body)  # its own
+
+
+async def test_a_lease_reaches_the_hosts_of_its_secrets(ada: Client, workspace: str):
+    await ada.make(SECRETS, **GITHUB)
+    await ada.make(SECRETS, **{**GITHUB, "name": "same"})
+    for egress in ("none", {"allow": ["example.org"]}):
+        refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", egress=egress))
+        assert "The secret github goes to api.example.com, which the lease does not reach" in refusal
+    body = {"workspace": workspace, "seconds": 600, "options": {"secrets": ["github"]}}
+    assert "says in options.egress what it reaches" in await ada.refused(422, f"POST {LEASES}", body)
+    both = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github", "same"))
+    assert "The secrets github and same are both in the header Authorization of one host." in both
+
+
+async def test_where_no_agent_can_add_secrets_a_lease_with_some_is_refused(ada: Client, db: Database, workspace: str):
+    await ada.make(SECRETS, **GITHUB)
+    await db.write("""UPDATE agents SET usage = '{"pauses": false}'""")
+    refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github"))
+    assert refusal == "invalid: No Agent here can add secrets to requests; those in Kubernetes cannot."
+    await db.write("""UPDATE agents SET usage = '{"brokers": true}'""")
+    await ada.make(LEASES, **wish(workspace, "github"))
+
+
+async def test_a_repeated_request_gives_the_same_lease(ada: Client, db: Database, workspace: str):
+    await ada.make(SECRETS, **GITHUB)
+    one, other = [
+        (await ada.post(LEASES, json=wish(workspace, "github"), headers={"Idempotency-Key": "k"})).json()
+        for _ in range(2)
+    ]
+    assert one["lease_id"] == other["lease_id"]
+    (row,) = await db.fetch("SELECT count(*) AS number FROM filter_policies WHERE of_leases")
+    assert row["number"] == 1

@@ -1,0 +1,190 @@
+"""Secrets that a web filter adds: which hosts and headers are possible, who may use one, and where it goes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import Invalid
+from greenroom.core.secret import rules
+from greenroom.core.secret.rules import Brokered, Users
+from greenroom.core.web_filter.policy import FilterPolicy
+
+LABELS = st.sampled_from(["a", "b", "api", "x-1"])
+NAMES = st.lists(LABELS, min_size=2, max_size=4).map(".".join)
+HOSTS = st.one_of(NAMES, NAMES.map(lambda name: f".{name}"))
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40)
+
+
+def brokered(name: str, header: str, *hosts: str) -> Brokered:
+    return Brokered(name=name, hosts=hosts, header=header, value="v")
+
+
+def test_hosts_are_stored_unique_in_lower_case_and_sorted():
+    assert rules.hosts([" API.Example.com. ", ".example.org", "api.example.com"]) == (".example.org", "api.example.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("*.example.com", "'*.example.com' has a wildcard; write .example.com for each host directly below"),
+        ("*", "has a wildcard; write .example.com"),
+        ("*.*.com", "has a wildcard; write .example.com"),
+        ("203.0.113.7", "'203.0.113.7' is an IP address; a secret goes only to hosts with names."),
+        ("[2001:db8::1]", "is an IP address"),
+        ("https://api.example.com", "write the host alone"),
+        ("api.example.com:8443", "write the host alone"),
+        ("localhost", "has no dot inside"),
+        (".com", "has no dot inside"),
+        ("a b.example", "is not a domain"),
+        ("x" * 90 + ".*", "…' has a wildcard"),
+    ],
+)
+def test_what_is_no_host_is_refused_with_a_sentence(text: str, words: str):
+    with pytest.raises(Invalid, match=re.escape(words)):
+        rules.host(text)
+
+
+@pytest.mark.parametrize("number", [0, rules.MAX_HOSTS + 1])
+def test_a_secret_goes_to_some_hosts_and_not_to_many(number: int):
+    with pytest.raises(Invalid, match=f"1 to {rules.MAX_HOSTS} hosts; these are {number}"):
+        rules.hosts([f"h{n}.example.com" for n in range(number)])
+
+
+@pytest.mark.parametrize(
+    "name", ["Host", "content-length", "Proxy-Authorization", "TE", "Transfer-Encoding", "Upgrade"]
+)
+def test_headers_of_the_connection_are_the_filters(name: str):
+    with pytest.raises(Invalid, match=f"{name} says how a request is carried"):
+        rules.header(name)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a:b", "line\n", "_x", "ümlaut"])
+def test_what_is_no_header_is_refused(name: str):
+    with pytest.raises(Invalid, match="is not the name of a header"):
+        rules.header(name)
+
+
+@pytest.mark.parametrize("name", ["All", "other"])
+def test_names_that_mean_several_headers_to_squid_are_refused(name: str):
+    with pytest.raises(Invalid, match="means several headers"):
+        rules.header(name)
+
+
+def test_usual_headers_are_possible():
+    assert [rules.header(name) for name in ("Authorization", "x-api-key", "Cookie")] == [
+        "Authorization",
+        "x-api-key",
+        "Cookie",
+    ]
+
+
+@pytest.mark.parametrize("text", ["Bearer", "{secret}{secret}"])
+def test_a_template_has_the_place_once(text: str):
+    with pytest.raises(Invalid, match=r"has \{secret\} once"):
+        rules.template(text)
+
+
+def test_the_header_has_the_secret_in_its_place():
+    assert rules.header_value(rules.template("Bearer {secret}!"), "s3cret") == "Bearer s3cret!"
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\x00b", "gehört", "a\x7fb"])
+def test_a_secret_that_no_header_can_have_is_refused_without_showing_it(value: str):
+    with pytest.raises(Invalid, match="control character or one outside of ASCII") as refused:
+        rules.header_value("{secret}", value)
+    assert value not in refused.value.message
+    with pytest.raises(Invalid, match="The template has a control character"):
+        rules.template("x\r\n{secret}")
+
+
+@pytest.mark.parametrize("value", ["", " a", "a\n"])
+def test_a_secret_is_neither_empty_nor_has_an_end_of_line(value: str):
+    with pytest.raises(Invalid, match="leave that out"):
+        rules.header_value("{secret}", value)
+
+
+def test_a_secret_is_no_longer_than_squid_reads():
+    longest = "x" * (rules.MAX_HEADER - 2)
+    assert rules.header_value("{secret}", longest) == longest
+    for longer in (longest + "x", "%" * (rules.MAX_HEADER // 2)):
+        with pytest.raises(Invalid, match="too long"):
+            rules.header_value("{secret}", longer)
+
+
+@given(PRINTABLE)
+@example('a"b\\c%d')
+def test_squid_reads_from_its_configuration_what_was_written(value: str):
+    text = rules.quoted(value)
+    assert (text[0], text[-1]) == ('"', '"')
+    read, at = "", 1
+    while at < len(text) - 1:
+        if text[at] in "\\%":
+            at += 1
+        else:
+            assert text[at] != '"'
+        read += text[at]
+        at += 1
+    assert read == value
+
+
+@given(HOSTS, NAMES)
+@example(".a.b", "api.a.b")
+@example(".a.b", "x.api.a.b")
+@example("a.b", "a.b")
+def test_a_suffix_stands_for_hosts_directly_below_it(secret_host: str, name: str):
+    labels, parts = secret_host.removeprefix(".").split("."), name.split(".")
+    expected = parts[1:] == labels if secret_host.startswith(".") else parts == labels
+    assert rules.goes_to((secret_host,), name) is expected
+    assert rules.goes_to((secret_host,), name.upper()) is expected
+
+
+def test_the_certificate_of_a_filter_names_the_hosts_and_nothing_else():
+    secrets = [brokered("one", "a", ".example.com", "api.test.org"), brokered("two", "b", "api.test.org")]
+    assert rules.names_of_certificate(secrets) == ["*.example.com", "api.test.org"]
+
+
+def test_a_secret_does_not_show_its_value():
+    assert "s3cret" not in repr(Brokered(name="n", hosts=(), header="h", value="s3cret"))
+
+
+@pytest.mark.parametrize(("one", "other"), [("api.a.b", ".a.b"), (".a.b", "api.a.b"), ("a.b", "a.b"), (".a.b", ".a.b")])
+def test_two_secrets_are_not_in_one_header_of_a_host(one: str, other: str):
+    with pytest.raises(Invalid, match="first and second are both in the header Authorization"):
+        rules.require_distinct([brokered("first", "Authorization", one), brokered("second", "authorization", other)])
+
+
+def test_secrets_in_other_headers_or_of_other_hosts_go_together():
+    rules.require_distinct(
+        [brokered("1", "x", "a.b"), brokered("2", "y", "a.b"), brokered("3", "x", ".a.b"), brokered("4", "x", "c.a.c")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("users", "may"),
+    [
+        (Users(), False),
+        (Users(owner_id="ada"), True),
+        (Users(owner_id="bob"), False),
+        (Users(users=("ada",)), True),
+        (Users(groups=("staff",)), True),
+        (Users(groups=("others",)), False),
+        (Users(keys=("key",)), True),
+    ],
+)
+def test_only_who_is_named_may_use_a_secret(users: Users, may: bool):
+    assert users.include(user_id="ada", key_id="key", groups=["staff"]) is may
+
+
+def test_a_key_without_an_owner_is_not_the_owner_of_what_no_one_owns():
+    assert not Users().include(user_id=None, key_id=None, groups=[])
+
+
+def test_a_lease_reaches_the_hosts_of_its_secrets():
+    policy = FilterPolicy(filter_policy_id="p", name="p", allow=("example.com", "api.test.org"))
+    rules.require_reached(policy, "github", ["api.test.org", ".example.com", "api.example.com"])
+    with pytest.raises(Invalid, match=r"github goes to \.test\.org, which the lease does not reach"):
+        rules.require_reached(policy, "github", [".test.org"])
