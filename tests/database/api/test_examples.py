@@ -57,6 +57,10 @@ SHOWN: Final = {
 """Names of a real installation."""
 
 
+def sent_at(message: Json) -> tuple[str, str]:
+    return message["timestamp"], message["id"]
+
+
 class Follower(Client):
     """Reads the first frame of a stream without end."""
 
@@ -153,7 +157,7 @@ async def test_every_operation_is_asked_and_answered_as_its_example_shows(scene:
 
 def messages_of(play: Play, receiver: Receiver) -> Json:
     """The first message of each event, in the order of the table."""
-    first = {message["type"]: message for message in reversed(receiver.messages)}
+    first = {message["type"]: message for message in sorted(receiver.messages, key=sent_at, reverse=True)}
     missing = set(WebhookEvent) - set(first)
     assert not missing, f"nothing was sent of {missing}: let it happen in tests/database/api/examples/webhooks.py"
     found: Json = {}

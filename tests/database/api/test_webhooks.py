@@ -124,6 +124,26 @@ async def test_what_fails_is_tried_again_with_the_same_id_and_replayed_after_it_
     assert {message["id"] for message in hooks.receiver.messages} == {one["delivery_id"]}
 
 
+async def test_all_that_were_given_up_are_replayed_at_once(hooks: Hooks, db: Database):
+    made = await hooks.made(EVENT)
+    path = f"POST {PATH}/{made['webhook_id']}/replay"
+    hooks.receiver.status = 410
+    await emit(db, 3)
+    await hooks.delivered()
+    await hooks.admin.post(f"{PATH}/{made['webhook_id']}/test")
+    hooks.receiver.status = 200
+    await emit(db)
+    await hooks.delivered()
+    await hooks.admin.change(f"{PATH}/{made['webhook_id']}", enabled=False)
+    assert "disabled; enable it first" in await hooks.admin.refused(409, path)
+    await hooks.admin.change(f"{PATH}/{made['webhook_id']}", enabled=True)
+    answer = await hooks.admin.post(f"{PATH}/{made['webhook_id']}/replay")
+    assert (answer.status_code, answer.json()) == (202, {"replayed": 3})
+    await hooks.delivered()
+    assert [one["event"] for one in await hooks.deliveries(made, state="given_up")] == ["webhook.test"]
+    assert len(await hooks.deliveries(made, state="delivered")) == 4
+
+
 async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):
     await hooks.made(EVENT)
     await emit(db, 20)

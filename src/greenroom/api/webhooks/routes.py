@@ -13,6 +13,7 @@ from greenroom.api.security import Caller, requires
 from greenroom.api.webhooks import service
 from greenroom.api.webhooks.schemas import (
     DeliveryView,
+    Replayed,
     WebhookCreate,
     WebhookMade,
     WebhookPatch,
@@ -125,3 +126,12 @@ async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, c
     again = await service.replay(db, webhook, str(delivery_id))
     courier.wake()
     return service.delivery_view(again)
+
+
+@router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
+async def replay_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Replayed:
+    """Deliver all messages again that were given up, each with all attempts and the same id."""
+    webhook = await webhooks.get_webhook(db, str(webhook_id))
+    number = await service.replay_given_up(db, webhook)
+    courier.wake()
+    return Replayed(replayed=number)

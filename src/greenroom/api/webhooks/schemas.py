@@ -61,6 +61,12 @@ class WebhookMade(WebhookView, WebhookSecret):
     """A new webhook with its secret."""
 
 
+class Replayed(View):
+    """Messages that are delivered again."""
+
+    replayed: Annotated[int, Field(description="how many")]
+
+
 class DeliveryView(View):
     """A message to a webhook, and what came of its last attempt."""
 

@@ -15,7 +15,7 @@ from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.webhooks.addresses import trusted_hosts, url_problem
 from greenroom.core.webhooks.delivery import SECRET_BYTES, DeliveryState, secret_text
-from greenroom.core.webhooks.events import CHOSEN
+from greenroom.core.webhooks.events import CHOSEN, WebhookEvent
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -105,10 +105,25 @@ async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
         WrongState: the webhook is disabled.
     """
     await deliveries.get_delivery(db, webhook.webhook_id, delivery_id)
-    if not webhook.enabled:
-        raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
+    _require_enabled(webhook)
     await deliveries.replay(db, delivery_id)
     return await deliveries.get_delivery(db, webhook.webhook_id, delivery_id)
+
+
+async def replay_given_up(db: Database, webhook: Webhook) -> int:
+    """Have all messages delivered again that were given up; returns how many. Those that tried the webhook are over.
+
+    Raises:
+        WrongState: the webhook is disabled.
+    """
+    _require_enabled(webhook)
+    return await deliveries.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
+
+
+def _require_enabled(webhook: Webhook) -> None:
+    """Raises WrongState: nothing would be delivered."""
+    if not webhook.enabled:
+        raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
 
 
 def delivery_view(delivery: Delivery) -> DeliveryView:

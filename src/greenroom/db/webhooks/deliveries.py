@@ -159,6 +159,18 @@ async def replay(db: Database, delivery_id: str) -> None:
     )
 
 
+async def replay_given_up(db: Database, webhook_id: str, never: str) -> int:
+    """All messages of a webhook that were given up are to be delivered again, but for those of the event `never`;
+    returns how many."""
+    return len(
+        await db.write(
+            "UPDATE webhook_deliveries SET state = 'waiting', attempts = 0, due = clock_timestamp()"
+            " WHERE webhook_id = %s AND state = 'given_up' AND event <> %s RETURNING 1",
+            (webhook_id, never),
+        )
+    )
+
+
 async def give_up_beyond(db: Database, most: int, reason: str) -> list[tuple[str, int]]:
     """Keep the newest `most` messages that wait for each webhook; returns names of webhooks with how many were given
     up."""

@@ -26,6 +26,8 @@ LINK: Final = re.compile(r"(?<=[#/])[A-Za-z0-9_-]{40,}")
 """The secret part of a link."""
 ROUTE: Final = re.compile(r"(?<=/desktop/)[0-9a-f]{8}(?=/)")
 """An Agent, in addresses of streams."""
+RECIPE: Final = re.compile(r"(?<=greenroom/)([a-z-]+):[0-9a-f]{12}\b")
+"""An image of the catalogue; its tag is the hash of its recipe."""
 SECRETS: Final = frozenset(
     {"token", "secret", "password", "new_password", "api_key_secret", "session_token", "credential", "ssh_private_key"}
 )
@@ -85,6 +87,7 @@ class Stable:
             text = text.replace(there, self.texts[there])
         text = TIME.sub(self._time, UUID.sub(self._id, text))
         text = ROUTE.sub("d4bb45dc", LINK.sub("<token>", text))
+        text = RECIPE.sub(r"\1:4243e05bcbcc", text)
         return HEX.sub(lambda found: ("5b3c9a17e0d2" * 6)[: len(found[0])], text)
 
     def _id(self, found: re.Match[str]) -> str:

@@ -61,6 +61,12 @@ async def sessions_end(scene: Scene) -> None:
         await end_sessions(connection, [row["session_id"] for row in gone], "Its user ended it.")
 
 
+async def one_was_given_up(scene: Scene) -> None:
+    await scene.db.write(
+        "UPDATE webhook_deliveries SET state = 'given_up' WHERE delivery_id = %s", (scene.ids["delivery_id"],)
+    )
+
+
 WEBHOOKS: Final[list[Step]] = [
     step(
         "create_webhook",
@@ -75,5 +81,6 @@ WEBHOOKS: Final[list[Step]] = [
     step("test_webhook"),
     step("list_webhook_deliveries", query={"state": "delivered"}, before=delivered),
     step("replay_webhook_delivery"),
+    step("replay_webhook", before=one_was_given_up),
     step("delete_webhook", wrong=Wrong(again=True)),
 ]
