@@ -41,6 +41,7 @@ PAGES = {
     "/admin/web-filter": "Web Filter",
     "/admin/api-keys": "API Keys",
     "/admin/settings": "Settings",
+    "/admin/webhooks": "Webhooks",
     "/admin/infrastructure/zones": "Zones",
     "/admin/infrastructure/managers": "Managers",
     "/admin/infrastructure/managers/{manager}": "manager-default-1",

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, SAME_ORIGIN, USER, Client, MakeClient
 from tests.database.api.examples import account, fleet, leases, secrets, sessions, webhooks, workspaces
 from tests.database.api.examples.play import Json, Play, operations_of
-from tests.database.api.examples.stable import same_but_for_measurements, shape
+from tests.database.api.examples.stable import kept, shape
 from tests.database.api.examples.step import Scene
 from tests.database.api.receiving import Hooks, Receiver
 from tests.database.api.staging import Stage
@@ -55,10 +55,6 @@ SHOWN: Final = {
     "127.0.0.1:8445": "desk.example.org:8445",
 }
 """Names of a real installation."""
-
-
-def sent_at(message: Json) -> tuple[str, str]:
-    return message["timestamp"], message["id"]
 
 
 class Follower(Client):
@@ -156,8 +152,12 @@ async def test_every_operation_is_asked_and_answered_as_its_example_shows(scene:
 
 
 def messages_of(play: Play, receiver: Receiver) -> Json:
-    """The first message of each event, in the order of the table."""
-    first = {message["type"]: message for message in sorted(receiver.messages, key=sent_at, reverse=True)}
+    """The first message of each event, in the order of the table; of those that no answer named, if there are any."""
+
+    def rank(message: Json) -> tuple[bool, str]:
+        return message["id"] in play.stable.texts, message["timestamp"]
+
+    first = {message["type"]: message for message in sorted(receiver.messages, key=rank, reverse=True)}
     missing = set(WebhookEvent) - set(first)
     assert not missing, f"nothing was sent of {missing}: let it happen in tests/database/api/examples/webhooks.py"
     found: Json = {}
@@ -171,14 +171,12 @@ def record(play: Play, sent: Json) -> None:
     """Write the files; what differs only in what was measured stays as it is."""
     old, files = recorded(), dict[str, Json]()
     for name, operation in play.operations.items():
-        example = play.examples[name]
-        kept = old[name] if name in old and same_but_for_measurements(old[name], example) else example
-        files.setdefault(operation.tag.replace(" ", "-"), {})[name] = kept
+        files.setdefault(operation.tag.replace(" ", "-"), {})[name] = kept(old.get(name), play.examples[name])
     for file in OPERATIONS.glob("*.json"):
         file.unlink()
     for tag, examples in files.items():
         write(OPERATIONS / f"{tag}.json", examples)
-    write(WEBHOOKS, messages() if same_but_for_measurements(messages(), sent) else sent)
+    write(WEBHOOKS, kept(messages(), sent))
 
 
 def write(file: Path, content: Json) -> None:

@@ -323,3 +323,38 @@ export function askFilterPolicy(policyId: Uuid, host: string, port: number) {
 export function deleteHome(homeId: Uuid) {
   return deletionOf(client.DELETE('/api/v1/homes/{home_id}', { params: { path: { home_id: homeId } } }));
 }
+
+const WEBHOOK = '/api/v1/webhooks/{webhook_id}';
+
+/** The answer has the secret, this one time. */
+export function createWebhook(body: Schemas['WebhookCreate']) {
+  return dataOf(client.POST('/api/v1/webhooks', { body }));
+}
+
+export function changeWebhook(webhookId: Uuid, body: Schemas['WebhookPatch']) {
+  return dataOf(client.PATCH(WEBHOOK, { params: { path: { webhook_id: webhookId } }, body }));
+}
+
+export function deleteWebhook(webhookId: Uuid) {
+  return deletionOf(client.DELETE(WEBHOOK, { params: { path: { webhook_id: webhookId } } }));
+}
+
+/** The answer has the secret, this one time. */
+export function renewWebhookSecret(webhookId: Uuid) {
+  return dataOf(client.POST(`${WEBHOOK}/secret`, { params: { path: { webhook_id: webhookId } } }));
+}
+
+/** Send a message now; the answer says what came of it. */
+export function tryWebhook(webhookId: Uuid) {
+  return dataOf(client.POST(`${WEBHOOK}/test`, { params: { path: { webhook_id: webhookId } } }));
+}
+
+export function replayDelivery(webhookId: Uuid, deliveryId: Uuid) {
+  const params = { path: { webhook_id: webhookId, delivery_id: deliveryId } };
+  return dataOf(client.POST(`${WEBHOOK}/deliveries/{delivery_id}/replay`, { params }));
+}
+
+/** Deliver all again that were given up. */
+export function replayWebhook(webhookId: Uuid) {
+  return dataOf(client.POST(`${WEBHOOK}/replay`, { params: { path: { webhook_id: webhookId } } }));
+}

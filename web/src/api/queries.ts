@@ -32,6 +32,31 @@ export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/se
 export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
 
+export const webhooksQuery = listOf('webhooks', (init) => client.GET('/api/v1/webhooks', init));
+
+export function webhookQuery(webhookId: Uuid) {
+  const params = { path: { webhook_id: webhookId } };
+  return queryOptions({
+    queryKey: ['webhooks', webhookId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/webhooks/{webhook_id}', { signal, params })),
+  });
+}
+
+/** Which messages of a webhook are wanted; without a condition all. */
+export type DeliveryQuestion = NonNullable<
+  paths['/api/v1/webhooks/{webhook_id}/deliveries']['get']['parameters']['query']
+>;
+
+/** What a webhook was sent, newest first: a page, from `cursor` on. */
+export function deliveriesQuery(webhookId: Uuid, query: DeliveryQuestion) {
+  const params = { path: { webhook_id: webhookId }, query };
+  return queryOptions({
+    queryKey: ['webhooks', webhookId, 'deliveries', query],
+    queryFn: ({ signal }) => pageOf(client.GET('/api/v1/webhooks/{webhook_id}/deliveries', { signal, params })),
+    refetchInterval: 3000,
+  });
+}
+
 /** Which kept home folders; without a condition those of everybody, or one's own. */
 export type HomesQuestion = Pick<
   NonNullable<paths['/api/v1/homes']['get']['parameters']['query']>,

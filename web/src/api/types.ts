@@ -40,6 +40,9 @@ export type StagingHistory = Schemas['StagingHistoryView'];
 export type StagingMiss = Schemas['MissView'];
 export type Step = Schemas['StepView'];
 export type User = Schemas['UserView'];
+export type Webhook = Schemas['WebhookView'];
+export type WebhookDelivery = Schemas['DeliveryView'];
+export type WebhookEvent = Schemas['WebhookCreate']['events'][number];
 export type Zone = Schemas['ZoneView'];
 
 /** The permissions a container is created with. */

@@ -40,6 +40,8 @@ const UserPage = page('UserPage');
 const Groups = page('Groups');
 const GroupPage = page('GroupPage');
 const ApiKeys = page('ApiKeys');
+const Webhooks = page('Webhooks');
+const WebhookPage = page('WebhookPage');
 const Zones = page('Zones');
 const Managers = page('Managers');
 const ManagerPage = page('ManagerPage');
@@ -87,6 +89,8 @@ export function App() {
             <Route path="web-filter" element={<WebFilter />} />
             <Route path="api-keys" element={<ApiKeys />} />
             <Route path="settings" element={<Settings />} />
+            <Route path="webhooks" element={<Webhooks />} />
+            <Route path="webhooks/:webhookId" element={<WebhookPage />} />
             <Route path="infrastructure/zones" element={<Zones />} />
             <Route path="infrastructure/managers" element={<Managers />} />
             <Route path="infrastructure/managers/:managerId" element={<ManagerPage />} />

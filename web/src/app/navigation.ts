@@ -17,6 +17,7 @@ import {
   IconStack2,
   IconUser,
   IconUsersGroup,
+  IconWebhook,
   IconWorldShare,
   type TablerIcon,
 } from '@tabler/icons-react';
@@ -77,7 +78,10 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
   },
   {
     title: 'System',
-    places: [{ to: '/admin/settings', label: 'Settings', icon: IconSettings, permission: 'settings_view' }],
+    places: [
+      { to: '/admin/settings', label: 'Settings', icon: IconSettings, permission: 'settings_view' },
+      { to: '/admin/webhooks', label: 'Webhooks', icon: IconWebhook, permission: 'webhooks_view' },
+    ],
   },
 ];
 

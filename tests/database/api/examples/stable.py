@@ -39,7 +39,8 @@ SHOWN: Final = {
 }
 """Texts that each installation makes anew, and what is shown instead."""
 NUMBER: Final = re.compile(r"\d+(?:\.\d+)?(?:e[+-]\d+)?")
-MEASURED: Final = re.compile(r".*_ms|ms|away_s|age_s|wait_s|hit_rate")
+MEASURED: Final = re.compile(r".*_ms|ms|away_s|age_s|wait_s|hit_rate|pictures|pictures_left_out|picture_bytes|number")
+"""Numbers that depend on how fast the calls follow each other."""
 
 
 class Stable:
@@ -112,23 +113,22 @@ class Stable:
         return (NOW + timedelta(minutes=round(away / 60))).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def same_but_for_measurements(one: Any, other: Any, name: str = "") -> bool:
-    """Whether two recorded values differ only in what was measured."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        fields, others = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
-        return list(fields) == list(others) and all(
-            same_but_for_measurements(fields[key], others[key], key) for key in fields
+def kept(old: Any, new: Any, name: str = "") -> Any:
+    """`new` with what was measured as it is in `old`: a recording changes what has changed and nothing else."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        before = cast("dict[str, Any]", old)
+        return {key: kept(before.get(key), part, key) for key, part in cast("dict[str, Any]", new).items()}
+    if isinstance(old, list) and isinstance(new, list):
+        parts, others = cast("list[Any]", old), cast("list[Any]", new)
+        return (
+            [kept(part, its, name) for part, its in zip(parts, others, strict=True)]
+            if len(parts) == len(others)
+            else new
         )
-    if isinstance(one, list) and isinstance(other, list):
-        parts, others_ = cast("list[Any]", one), cast("list[Any]", other)
-        return len(parts) == len(others_) and all(
-            same_but_for_measurements(part, its, name) for part, its in zip(parts, others_, strict=True)
-        )
-    if name == "reply" and isinstance(one, str) and isinstance(other, str):
-        return NUMBER.sub("0", one) == NUMBER.sub("0", other)
-    return (one == other and type(one) is type(other)) or (
-        MEASURED.fullmatch(name) is not None and isinstance(one, float) and isinstance(other, float)
-    )
+    if isinstance(old, str) and isinstance(new, str) and name == "reply":
+        return old if NUMBER.sub("0", old) == NUMBER.sub("0", new) else new
+    are_numbers = isinstance(old, (int, float)) and isinstance(new, (int, float)) and type(old) is not bool
+    return old if are_numbers and MEASURED.fullmatch(name) else new
 
 
 def shape(value: Any) -> Any:

@@ -24,6 +24,8 @@ export { Settings } from './system/Settings';
 export { UserPage } from './users/UserPage';
 export { Users } from './users/Users';
 export { WebFilter } from './webfilter/WebFilter';
+export { WebhookPage } from './webhooks/WebhookPage';
+export { Webhooks } from './webhooks/Webhooks';
 export { CreateWorkspace } from './workspaces/CreateWorkspace';
 export { WorkspacePage } from './workspaces/WorkspacePage';
 export { Workspaces } from './workspaces/Workspaces';

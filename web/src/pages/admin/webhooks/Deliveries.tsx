@@ -1,0 +1,222 @@
+import { Button, Code, Drawer, Group, SegmentedControl, Stack, Text, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconSend } from '@tabler/icons-react';
+import { useMemo, useState } from 'react';
+import { useSearchParams } from 'react-router';
+import { replayDelivery, replayWebhook } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { deliveriesQuery } from '../../../api/queries';
+import type { Webhook, WebhookDelivery } from '../../../api/types';
+import { useClock } from '../../../components/clock';
+import { Confirm } from '../../../components/Confirm';
+import { DataTable } from '../../../components/DataTable';
+import { Facts } from '../../../components/Facts';
+import { EmptyState, showDone } from '../../../components/feedback';
+import { counted } from '../../../components/format';
+import { OlderRows } from '../../../components/OlderRows';
+import { RowAction } from '../../../components/RowAction';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { type Column, withParam } from '../../../components/tableState';
+import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { useAction } from '../../../components/useAction';
+import { outcomeOf, STATES } from './outcomes';
+
+/** Rows of a page; older ones are asked for. */
+const ROWS = 250;
+
+const CHOICES = [
+  { value: 'all', label: 'All' },
+  { value: 'waiting', label: 'Waiting' },
+  { value: 'delivered', label: 'Delivered' },
+  { value: 'given_up', label: 'Given up' },
+];
+
+/** What a webhook was sent, newest first, as the address filters it; one message, or all that were given up, again. */
+export function Deliveries({ webhook }: { webhook: Webhook }) {
+  const [params, setParams] = useSearchParams();
+  const [shown, setShown] = useState<WebhookDelivery | null>(null);
+  const change = (name: string, value: string | null) => {
+    const after = withParam(name, value ?? '');
+    if (name !== 'cursor') after.delete('cursor'); // another question begins with its newest rows
+    setParams(after, { replace: true });
+  };
+  const state = (Object.keys(STATES) as WebhookDelivery['state'][]).find((each) => each === params.get('state'));
+  const cursor = params.get('cursor');
+  const question = { limit: ROWS, ...(state ? { state } : {}), ...(cursor ? { cursor } : {}) };
+  const found = useQuery({
+    ...deliveriesQuery(webhook.webhook_id, question),
+    placeholderData: (before) => before,
+  });
+  const { webhook_id, enabled } = webhook;
+  const columns = useMemo(() => columnsOf(webhook_id, enabled, setShown), [webhook_id, enabled]);
+  return (
+    <Stack gap="sm">
+      <DataTable
+        caption="Deliveries"
+        query={{ data: found.data?.rows, error: found.error }}
+        columns={columns}
+        rowKey={(row) => row.delivery_id}
+        sort="-at"
+        minWidth={900}
+        tools={
+          <Group gap="xs">
+            <SegmentedControl
+              size="xs"
+              aria-label="State"
+              data={CHOICES}
+              value={state ?? 'all'}
+              onChange={(value) => change('state', value === 'all' ? null : value)}
+            />
+            <ReplayAll webhook={webhook} />
+          </Group>
+        }
+        empty={
+          <EmptyState icon={IconSend} title={state ? 'No message that fits' : 'Nothing was sent yet'}>
+            Each message of the last 7 days stands here, with what came of it.
+          </EmptyState>
+        }
+      />
+      <OlderRows next={found.data?.next} onShow={(next) => change('cursor', next)} />
+      {shown && <Message delivery={shown} enabled={webhook.enabled} onClose={() => setShown(null)} />}
+    </Stack>
+  );
+}
+
+function columnsOf(
+  webhookId: string,
+  enabled: boolean,
+  onShow: (delivery: WebhookDelivery) => void,
+): Column<WebhookDelivery>[] {
+  return [
+    { key: 'at', title: 'Happened', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
+    { key: 'event', title: 'Event', value: (row) => row.event, render: (row) => <Code>{row.event}</Code> },
+    {
+      key: 'state',
+      title: 'State',
+      value: (row) => STATES[row.state],
+      render: (row) => <StatusBadge status={STATES[row.state]} />,
+    },
+    {
+      key: 'outcome',
+      title: 'Outcome',
+      value: (row) => outcomeOf(row, enabled),
+      unordered: true,
+      render: (row) => (
+        <Stack gap={0}>
+          <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+            {outcomeOf(row, enabled)}
+          </Text>
+          {row.due && enabled && row.attempts > 0 && <NextAttempt due={row.due} />}
+        </Stack>
+      ),
+    },
+    {
+      key: 'actions',
+      title: 'Actions',
+      hideTitle: true,
+      align: 'right',
+      render: (row) => (
+        <Group gap={6} wrap="nowrap" justify="flex-end">
+          <RowAction word="Show" name={`${row.event} ${row.delivery_id}`} onClick={() => onShow(row)} />
+          {row.state !== 'waiting' && enabled && <Replay webhookId={webhookId} delivery={row} />}
+        </Group>
+      ),
+    },
+  ];
+}
+
+function NextAttempt({ due }: { due: string }) {
+  const isDue = useClock((now) => Number(Date.parse(due) - now < 1500)) > 0;
+  return (
+    <Text size="xs" c="dimmed" component="div">
+      Next attempt {isDue ? 'now' : <TimeAgo time={due} />}
+    </Text>
+  );
+}
+
+function Replay({ webhookId, delivery }: { webhookId: string; delivery: WebhookDelivery }) {
+  const { event, delivery_id } = delivery;
+  const replay = useAction(() => replayDelivery(webhookId, delivery_id), ['webhooks'], `${event} is not sent again`);
+  if (!useAllowed()('webhooks_modify')) return null;
+  return <RowAction word="Replay" name={`${event} ${delivery_id}`} onClick={() => replay.mutate(undefined)} />;
+}
+
+function ReplayAll({ webhook }: { webhook: Webhook }) {
+  const given = useQuery(deliveriesQuery(webhook.webhook_id, { state: 'given_up', limit: 1 }));
+  if (!useAllowed()('webhooks_modify') || !webhook.enabled || !given.data?.rows.length) return null;
+  return (
+    <Confirm
+      title="Send all again that were given up?"
+      action="Replay All"
+      color="blue"
+      onConfirm={async () => {
+        const { replayed } = await replayWebhook(webhook.webhook_id);
+        showDone(`${counted(replayed, 'message')} will be sent again.`);
+      }}
+      touched={['webhooks']}
+      trigger={(open) => (
+        <Button size="xs" variant="default" onClick={open}>
+          Replay All Given Up
+        </Button>
+      )}
+    >
+      Each has its id as before, so a receiver that remembers ids takes none of them twice. Test messages are not sent
+      again.
+    </Confirm>
+  );
+}
+
+interface MessageProps {
+  delivery: WebhookDelivery;
+  enabled: boolean;
+  onClose: () => void;
+}
+
+/** Everything about one message: what was sent, and how the answer begins. */
+function Message({ delivery, enabled, onClose }: MessageProps) {
+  return (
+    <Drawer
+      opened
+      onClose={onClose}
+      position="right"
+      size="lg"
+      title={
+        <Text component="span" fw={650}>
+          {delivery.event}
+        </Text>
+      }
+      closeButtonProps={{ 'aria-label': 'Close' }}
+    >
+      <Stack>
+        <Text size="sm" fw={600}>
+          {outcomeOf(delivery, enabled)}
+        </Text>
+        <Facts
+          facts={[
+            ['Happened', absolute(delivery.at)],
+            ['State', <StatusBadge key="state" status={STATES[delivery.state]} />],
+            ['Attempts', delivery.attempts],
+            ['Last attempt', delivery.attempted && absolute(delivery.attempted)],
+            ['Next attempt', delivery.due && absolute(delivery.due)],
+            ['webhook-id', delivery.delivery_id],
+          ]}
+        />
+        <Block title="Data" text={JSON.stringify(delivery.data, null, 2)} />
+        {delivery.answer && <Block title="How the answer begins" text={delivery.answer} />}
+      </Stack>
+    </Drawer>
+  );
+}
+
+function Block({ title, text }: { title: string; text: string }) {
+  return (
+    <section>
+      <Title order={2} fz={14} mb="xs">
+        {title}
+      </Title>
+      <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+        {text}
+      </Code>
+    </section>
+  );
+}

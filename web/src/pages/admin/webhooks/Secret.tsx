@@ -1,0 +1,43 @@
+import { Alert, Button, Code, CopyButton, Group, Modal, Stack, Text } from '@mantine/core';
+
+interface Props {
+  name: string;
+  secret: string;
+  onClose: () => void;
+}
+
+/** The secret of a webhook, shown this one time. */
+export function Secret({ name, secret, onClose }: Props) {
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      size="lg"
+      closeOnClickOutside={false}
+      title={
+        <Text component="span" fw={650}>
+          Secret of {name}
+        </Text>
+      }
+    >
+      <Stack>
+        <Alert color="yellow" variant="light" role="status" title="The secret is shown this one time">
+          Give it to the receiver, which checks with it that a message is ours, unchanged and new.
+        </Alert>
+        <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
+          {secret}
+        </Code>
+        <Group justify="flex-end">
+          <CopyButton value={secret}>
+            {({ copied, copy }) => (
+              <Button variant="default" onClick={copy}>
+                {copied ? 'Copied' : 'Copy'}
+              </Button>
+            )}
+          </CopyButton>
+          <Button onClick={onClose}>Done</Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}

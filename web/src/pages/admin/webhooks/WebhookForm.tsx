@@ -1,0 +1,62 @@
+import { Checkbox, Stack, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { changeWebhook, createWebhook } from '../../../api/actions';
+import type { Schemas, Webhook, WebhookEvent } from '../../../api/types';
+import { FormDialog } from '../../../components/Form';
+import { changed } from '../../../components/saving';
+import { EVENTS, eventsOf, TOPICS } from './outcomes';
+
+interface Props {
+  /** Null = a new one. */
+  webhook: Webhook | null;
+  onCreated?: (made: Schemas['WebhookMade']) => void;
+  onClose: () => void;
+}
+
+/** Create a webhook, or change one: its name, its address, and what it is sent. */
+export function WebhookForm({ webhook, onCreated, onClose }: Props) {
+  const form = useForm({
+    initialValues: {
+      name: webhook?.name ?? '',
+      url: webhook?.url ?? '',
+      events: (webhook?.events ?? []) as WebhookEvent[],
+    },
+    validate: { events: (events) => (events.length > 0 ? null : 'Choose what it is sent') },
+  });
+  return (
+    <FormDialog
+      title={webhook ? `Edit ${webhook.name}` : 'Create Webhook'}
+      size="lg"
+      repeatable={webhook !== null}
+      form={form}
+      save={async (values, before) => {
+        if (webhook) return changeWebhook(webhook.webhook_id, changed(before, values));
+        const made = await createWebhook(values);
+        onCreated?.(made);
+        return made;
+      }}
+      touched={['webhooks']}
+      onClose={onClose}
+    >
+      <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
+      <TextInput
+        label="Address"
+        description="Messages are posted there. https to a host of the internet, or a host of the setting webhook_hosts"
+        placeholder="https://ci.example.org/greenroom"
+        required
+        {...form.getInputProps('url')}
+      />
+      <Checkbox.Group label="Events" description="What it is sent" required {...form.getInputProps('events')}>
+        <Stack gap="md" mt="xs">
+          {TOPICS.map(([title, topic]) => (
+            <Stack key={topic} gap={6} role="group" aria-label={title}>
+              {eventsOf(topic).map((event) => (
+                <Checkbox key={event} value={event} label={event} description={EVENTS[event]} />
+              ))}
+            </Stack>
+          ))}
+        </Stack>
+      </Checkbox.Group>
+    </FormDialog>
+  );
+}

@@ -1,0 +1,75 @@
+import { Button, Card, Code } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useNavigate, useParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { webhookQuery } from '../../../api/queries';
+import type { Webhook } from '../../../api/types';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { Facts } from '../../../components/Facts';
+import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { DeleteWebhook, RenewSecret, TestButton, WebhookSwitch } from './actions';
+import { Deliveries } from './Deliveries';
+import { Secret } from './Secret';
+import { WebhookForm } from './WebhookForm';
+
+const LIST = '/admin/webhooks';
+
+/** One webhook: what it was sent, with what came of it, and what it is. */
+export function WebhookPage() {
+  const { webhookId = '' } = useParams();
+  const webhook = useQuery(webhookQuery(webhookId));
+  const allowed = useAllowed();
+  const navigate = useNavigate();
+  const [editing, setEditing] = useState(false);
+  const [secret, setSecret] = useState<string | null>(null);
+  const tabs = (data: Webhook): Tab[] => [
+    { key: 'deliveries', title: 'Deliveries', content: <Deliveries webhook={data} /> },
+    { key: 'details', title: 'Details', content: <Details webhook={data} /> },
+  ];
+  return (
+    <>
+      <DetailsPage
+        list={{ to: LIST, title: 'Webhooks' }}
+        query={webhook}
+        title={({ name }) => name}
+        note={({ url }) => <span style={{ overflowWrap: 'anywhere' }}>{url}</span>}
+        actions={(data) => (
+          <>
+            <WebhookSwitch webhook={data} />
+            <TestButton webhook={data} />
+            {allowed('webhooks_modify') && (
+              <Button variant="default" onClick={() => setEditing(true)}>
+                Edit
+              </Button>
+            )}
+            <RenewSecret webhook={data} onRenewed={setSecret} />
+            <DeleteWebhook webhook={data} onDeleted={() => void navigate(LIST)} />
+          </>
+        )}
+        tabs={tabs}
+      />
+      {editing && webhook.data && <WebhookForm webhook={webhook.data} onClose={() => setEditing(false)} />}
+      {secret !== null && webhook.data && (
+        <Secret name={webhook.data.name} secret={secret} onClose={() => setSecret(null)} />
+      )}
+    </>
+  );
+}
+
+function Details({ webhook }: { webhook: Webhook }) {
+  return (
+    <Card withBorder className="surface" p="md" maw={900}>
+      <Facts
+        facts={[
+          ['Address', <Code key="url">{webhook.url}</Code>],
+          ['Events', webhook.events.join(', ')],
+          ['Messages that wait', webhook.waiting],
+          ['Last delivered', <TimeAgo key="last" time={webhook.last_delivered} none="never" />],
+          ['Created', absolute(webhook.created)],
+          ['ID', webhook.webhook_id],
+        ]}
+      />
+    </Card>
+  );
+}
