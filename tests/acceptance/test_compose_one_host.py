@@ -6,6 +6,7 @@ each other in this order; at the end the deployment is taken away.
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -133,6 +134,15 @@ def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeH
 )
 def test_a_command_of_the_page_does_what_it_says(host: ComposeHost, block: Block):
     host.on_terminal(block.commands, host.checkout if block.first == "cd deploy/compose" else None)
+
+
+def test_a_program_acts_in_a_session_that_it_leased(host: ComposeHost):
+    user = host.call("POST", "/users", json={"username": "program@example.org"})["user_id"]
+    wish = {"workspace": "Desktop", "seconds": 600, "user_id": user, "wait_s": 60}
+    lease = host.call("POST", "/leases", json=wish, timeout=90)["lease_id"]
+    acted = host.call("POST", f"/leases/{lease}/actions", json={"actions": [{"action": "screenshot"}]}, timeout=60)
+    assert base64.b64decode(acted["results"][0]["screenshot"]).startswith(b"\x89PNG")
+    host.call("DELETE", f"/leases/{lease}")
 
 
 def test_a_restored_deployment_has_the_users_of_then(host: ComposeHost):

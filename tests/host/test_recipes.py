@@ -61,6 +61,15 @@ class Session:
 
         await eventually(look, timeout_s=FRAME_S)
 
+    async def open_as_program(self, url: str) -> None:
+        """The action `open_address` of who has leased it."""
+        program = {"X-Greenroom-Program": "1", "X-Greenroom-Viewer": "program"}
+        password = (self.spec.auth_user, self.spec.credential)
+        async with httpx.AsyncClient(verify=False, trust_env=False, headers=program, auth=password) as client:  # noqa: S501 -- its own
+            steps = {"actions": [[{"step": "open", "url": url}]]}
+            answer = await client.post(f"https://{self.address}/desk/steps", json=steps, timeout=30)
+        assert answer.json()["results"][0]["done"], answer.text
+
     async def application(self) -> str:
         """The id of its process."""
         return await self.shell("cat /tmp/.greenroom/application.pid")
@@ -107,7 +116,7 @@ async def test_an_application_fills_the_frame_and_comes_back_when_it_is_closed(
 @each(BROWSERS)
 async def test_a_browser_opens_the_addresses_that_it_is_given(host: Host, runtime: HostRuntime, recipe: Recipe):
     session = await begun(host, runtime, recipe)
-    for name in ("go", "assign"):
+    for name in ("go", "assign", "program"):
         await session.shell(f"mkdir -p /tmp/site; echo '<title>The {name} page</title>' >/tmp/site/{name}.html")
     await session.shell("setsid python3 -m http.server -d /tmp/site 8000 >/dev/null 2>&1 &")
     for command in ("go", "assign"):
@@ -116,6 +125,8 @@ async def test_a_browser_opens_the_addresses_that_it_is_given(host: Host, runtim
         address = f"http://127.0.0.1:8000/{command}.html"
         await runtime.exec(session.session_id, Exec(argv=wanted.argv, environment={"KASM_URL": address}, deadline_s=10))
         await eventually(lambda title=f"The {command} page": session.shows(title), timeout_s=FRAME_S)
+    await session.open_as_program("http://127.0.0.1:8000/program.html")
+    await eventually(lambda: session.shows("The program page"), timeout_s=FRAME_S)
 
 
 @each([recipe for recipe in TRIED if recipe.kind == "page"])
