@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from greenroom.agent.metrics import Metrics as AgentMetrics
+from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.metrics import Metrics as ApiMetrics
+from greenroom.api.installation.service import Snapshot
+from greenroom.api.recording.recorder import Recorder
+from greenroom.api.webhooks.courier import Courier
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.metrics import Metrics as GatewayMetrics
+from greenroom.kit.secrets import Secrets
 from greenroom.manager.metrics import Metrics as ManagerMetrics
 from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.testing import rows
@@ -42,7 +47,18 @@ def scraped(page: bytes) -> dict[str, Any]:
 
 async def api_page(db: Database) -> bytes:
     metrics = ApiMetrics()
-    metrics.show_log(LogWriter(db, "api"))
+    logs, snapshot = LogWriter(db, "api"), Snapshot(db)
+    metrics.show_log(logs)
+    metrics.show_recordings(Recorder(db, lambda: cast("Desks", None), snapshot))
+    metrics.show_webhooks(Courier(db, Secrets(bytes(32)), logs, snapshot))
+    for enabled in (True, False):
+        await db.write(
+            "WITH w AS (INSERT INTO webhooks (name, url, events, enabled, secret_encrypted)"
+            " VALUES (%s::text, '', '{pool.full}', %s, '') RETURNING webhook_id)"
+            " INSERT INTO webhook_deliveries (webhook_id, event, data, at)"
+            " SELECT webhook_id, 'pool.full', '{}', now() - interval '90 s' FROM w",
+            (str(enabled), enabled),
+        )
     zone_id, image_id = await rows.zone(db), await rows.image(db)
     agent_id = await rows.agent(db, zone_id)
     config_id = await rows.staging_config(db, zone_id, image_id, num_sessions=5)
@@ -91,6 +107,8 @@ async def test_figures_of_the_deployment(db: Database):
     assert found["greenroom_api_staging_shortfall", "Desktop", "eu", "no-running-manager"] == 1
     assert 0 <= found["greenroom_api_staged_session_age_seconds", "Desktop", "eu"] < 60
     assert found["greenroom_api_cores_reserved", "eu"] == 2
+    assert found["greenroom_api_webhook_messages_waiting",] == 1, "that of the disabled webhook is not to be delivered"
+    assert 90 <= found["greenroom_api_webhook_oldest_waiting_seconds",] < 150
 
 
 async def test_without_the_database_the_process_shows_its_own_metrics():

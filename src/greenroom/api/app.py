@@ -196,6 +196,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.recordings_viewed = Viewed(logs)
     metrics.show_recordings(app.state.recorder)
     app.state.courier = Courier(db, secrets, logs, app.state.snapshot)
+    metrics.show_webhooks(app.state.courier)
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))

@@ -142,6 +142,7 @@ async def test_all_that_were_given_up_are_replayed_at_once(hooks: Hooks, db: Dat
     await hooks.delivered()
     assert [one["event"] for one in await hooks.deliveries(made, state="given_up")] == ["webhook.test"]
     assert len(await hooks.deliveries(made, state="delivered")) == 4
+    assert hooks.courier.outcomes == {"waiting": 0, "delivered": 4, "given_up": 4}
 
 
 async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, app: FastAPI):

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greenroom.api.hardening import METRICS_PATH
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
+from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.launch.outcomes import outcomes
 from greenroom.core.launch.plan import TraceStep
@@ -66,6 +67,11 @@ class Metrics(RoleMetrics):
         self.counted("recording_rows_left_out", "Rows of recordings that were left out", lambda: counts.rows_left_out)
         self.counted("recording_pictures", "Pictures of recordings that were written", lambda: counts.pictures)
         self.counted("recording_pictures_left_out", "Pictures of recordings left out", lambda: counts.pictures_left_out)
+
+    def show_webhooks(self, courier: Courier) -> None:
+        self.counted_by(
+            "webhook_attempts", "Attempts to deliver messages of webhooks", "outcome", lambda: courier.outcomes
+        )
 
     def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
         """A launch ended as `staged`, `on_demand` or `failed`. Each code of its trace counts once. Of a config, misses

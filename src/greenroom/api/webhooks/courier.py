@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -53,6 +54,8 @@ class Courier:
         self._woken = asyncio.Event()
         self._serving: dict[str, asyncio.Task[None]] = {}
         self._bounded_s = time.monotonic()
+        self.outcomes: Counter[str] = Counter({str(state): 0 for state in DeliveryState})
+        """How many attempts left their message in which state; `waiting` = it is tried again."""
 
     def wake(self) -> None:
         """Messages may be due."""
@@ -140,6 +143,7 @@ class Courier:
         once = taken.event == str(WebhookEvent.TEST)
         became = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
         await deliveries.note_attempt(self._db, taken, attempt, became)
+        self.outcomes[str(became.state)] += 1
         if became.state is DeliveryState.GIVEN_UP and not once:
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,

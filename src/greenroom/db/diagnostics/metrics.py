@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.pool.fills import list_fills
+from greenroom.db.webhooks.deliveries import Waiting, count_waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,8 @@ class Figure:
 
 
 async def read_figures(db: Database) -> list[Figure]:
-    """Sessions, Agents and Managers by status, Primaries, offers of Agents, and how full the pools are.
+    """Sessions, Agents and Managers by status, Primaries, offers of Agents, how full the pools are, and what waits for
+    webhooks.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -58,6 +60,14 @@ async def read_figures(db: Database) -> list[Figure]:
         *(Figure("zone_term", "Term of the zone's last Primary", {"zone": r["zone"]}, r["term"]) for r in leases),
         *_capacity(offered),
         *await _pools(db),
+        *_webhooks(await count_waiting(db)),
+    ]
+
+
+def _webhooks(waiting: Waiting) -> list[Figure]:
+    return [
+        Figure("webhook_messages_waiting", "Messages that wait for enabled webhooks", {}, waiting.number),
+        Figure("webhook_oldest_waiting_seconds", "Age of the oldest of them, 0 = none waits", {}, waiting.oldest_s),
     ]
 
 

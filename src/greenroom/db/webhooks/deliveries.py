@@ -60,6 +60,14 @@ class DueWebhook:
     in_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Messages that wait for enabled webhooks, and how long the oldest of them has been there; 0 = there is none."""
+
+    number: int
+    oldest_s: float
+
+
 _SELECT: Final[LiteralString] = (
     "d.delivery_id::text, d.webhook_id::text, d.event, d.at, d.data, d.state, d.attempts, d.due, d.attempted, d.status,"
     " d.duration_ms, d.answer, d.error"
@@ -101,6 +109,17 @@ async def due_webhooks(db: Database) -> list[DueWebhook]:
         " FROM webhooks w, LATERAL (SELECT due FROM webhook_deliveries d WHERE d.webhook_id = w.webhook_id"
         "   AND d.state = 'waiting' ORDER BY d.due LIMIT 1) d WHERE w.enabled",
     )
+
+
+async def count_waiting(db: Database) -> Waiting:
+    """Of all webhooks; what waits for a disabled one is not to be delivered."""
+    (row,) = await db.fetch_as(
+        Waiting,
+        "SELECT count(*) AS number, coalesce(extract(epoch FROM clock_timestamp() - min(d.at)), 0)::double precision"
+        " AS oldest_s FROM webhook_deliveries d JOIN webhooks w USING (webhook_id)"
+        " WHERE d.state = 'waiting' AND w.enabled",
+    )
+    return row
 
 
 async def take(db: Database, webhook_id: str, most: int) -> list[TakenDelivery]:
