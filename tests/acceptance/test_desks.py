@@ -18,6 +18,8 @@ from greenroom.client import AsyncGreenroom, Desk, Greenroom, Invalid, TooLarge,
 
 TERMINAL = (400, 300)
 """A place in the terminal of the light desktop."""
+BESIDE = (500, 380)
+"""Another, where the pointer is not."""
 CHARACTERS = "Grüße, € Ελλάδα Ёжик 日本語 ✓ → 𐍈 🙂 " + "".join(map(chr, range(0x4E00, 0x4E00 + 120)))
 """More of them than a keyboard has keys."""
 
@@ -208,6 +210,36 @@ def test_the_desk_is_for_its_lease_alone(instance: Instance, desk: Desk, state_u
         other.release()
         with pytest.raises(WrongState, match="The lease is over"):
             other.act({"action": "cursor_position"})
+
+
+def test_what_was_done_can_be_seen_afterwards(instance: Instance):
+    with member_of(instance) as member, client_of(instance) as greenroom:
+        with greenroom.lease("Desktop", 600, user_id=member.user_id, record="pictures") as desk:
+            wait_for(lambda: has_terminal(desk), "the terminal is there")
+            shell(desk, "echo recorded")
+            wait_for(lambda: pictured(greenroom, desk, "type"), "the picture after it")
+            saw = desk.screenshot()
+            desk.exec(["sh", "-c", "exit 3"])
+            with pytest.raises(Invalid):
+                desk.click(5000, 5000)
+        lease_id = desk.lease.lease_id
+        wait_for(lambda: greenroom.recording(lease_id).ended, "the lease is over")
+        rows = greenroom.recorded_rows(lease_id)
+        assert (rows[0].what, rows[-1].what) == ("granted", "ended")
+        typed = next(row for row in rows if row.what == "type")
+        assert (typed.said, typed.code) == ("Types 14 characters.", None)
+        looked = [row.number for row in rows if row.what == "screenshot"]
+        assert greenroom.recorded_picture(lease_id, looked[-1]) == saw
+        last = opened(greenroom.recorded_picture(lease_id, typed.number))
+        assert (last.size, last.getpixel(BESIDE)) == (opened(saw).size, (0x0F, 0x17, 0x2A))
+        command, refused = rows[-3:-1]
+        assert (command.what, command.details["exit_code"], command.code) == ("exec", 3, "failed")
+        assert (refused.what, refused.code) == ("click", "invalid")
+
+
+def pictured(greenroom: Greenroom, desk: Desk, what: str) -> bool:
+    rows = greenroom.recorded_rows(desk.lease.lease_id)
+    return any(row.what == what and row.picture for row in rows)
 
 
 async def test_desks_that_are_used_together_are_never_mixed_up(instance: Instance):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance, wait_for
+from tests.browser.conftest import RESULTS
 from tests.browser.console import Person, inside, violations
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
@@ -18,10 +21,10 @@ HOME = "/home/kasm-user"
 class Program:
     """A program with a lease of the user's, and the lease's token alone."""
 
-    def __init__(self, instance: Instance, user: Person) -> None:
+    def __init__(self, instance: Instance, user: Person, **wishes: Any) -> None:
         users = instance.call("GET", "/users", params={"q": user.username})
         wish = {"workspace": "Desktop", "seconds": 600, "user_id": users[0]["user_id"], "wait_s": 60}
-        self.lease = instance.call("POST", "/leases", json=wish)
+        self.lease = instance.call("POST", "/leases", json=wish | wishes)
         self.session_id = self.lease["session_id"]
         self._instance = instance
 
@@ -72,3 +75,70 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
     wait_for(lambda: program.has("again"), "what the program typed then")
     seen = set(inside(program.session_id, "ls", HOME).split())
     assert not seen & {"too-early", "held", "too-late"}
+
+
+@pytest.fixture
+def recorded(instance: Instance, user: Person) -> Program:
+    """A program that has done some things, with pictures of them."""
+    program = Program(instance, user, record="pictures")
+    path = f"/leases/{program.lease['lease_id']}/recording"
+
+    def pictured(*actions: dict[str, Any]) -> None:
+        number = instance.call("GET", path)["rows"] + len(actions)
+        assert program.act(*actions).status_code == 200
+
+        def is_there() -> bool:
+            rows = instance.call("GET", f"{path}/rows")
+            return len(rows) == number and rows[-1]["picture"] is not None
+
+        wait_for(is_there, "the picture after it")
+
+    pictured({"action": "key", "text": "ctrl+alt+t"}, {"action": "wait", "duration": 1.5})
+    pictured({"action": "left_click", "coordinate": [640, 400]})
+    pictured({"action": "type", "text": "uptime # a secret\n"})
+    assert program.act({"action": "left_click", "coordinate": [5000, 400]}).status_code == 422
+    return program
+
+
+def test_what_a_program_did_is_replayed_action_by_action(recorded: Program, user: Person):
+    page = user.page
+    page.set_viewport_size({"width": 1440, "height": 960})
+    user.open("/")
+    page.get_by_role("button", name=re.compile("^Account")).click()
+    page.get_by_role("menuitem", name="Recordings of programs").click()
+    page.get_by_role("link", name="Desktop", exact=True).click()
+    expect(page.get_by_role("heading", name=f"What was done with Desktop of {user.username}")).to_be_visible()
+    chosen = page.locator(".replay-action[aria-current=step]")
+    expect(chosen).to_contain_text("The lease was granted")
+    expect(page.get_by_text("There is no picture yet.")).to_be_visible()
+
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(chosen).to_contain_text("Left click at 640, 400.")
+    assert page.url.endswith("#4")
+    expect(page.get_by_role("img", name=re.compile("The screen after action 4"))).to_be_visible()
+    page.wait_for_function("() => document.querySelector('.replay-picture img').naturalWidth === 1280")
+    assert page.locator(".replay-point").get_attribute("style") == "left: 50%; top: 50%;"
+    assert violations(page) == []
+    page.screenshot(path=RESULTS / "replay.png")
+
+    page.keyboard.press("End")
+    expect(chosen).to_contain_text("invalid")
+    expect(page.get_by_role("status").filter(has_text="is outside the screen")).to_be_visible()
+    page.emulate_media(color_scheme="dark")
+    assert violations(page) == []
+    page.screenshot(path=RESULTS / "replay-dark.png")
+
+
+def test_a_link_names_an_action_and_the_recording_is_taken_away(recorded: Program, user: Person):
+    page = user.page
+    user.open(f"/recordings/{recorded.lease['lease_id']}#5")
+    expect(page.locator(".replay-action[aria-current=step]")).to_contain_text("Types 18 characters.")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Export").click()
+    names = zipfile.ZipFile(download.value.path()).namelist()
+    assert [name for name in names if name.startswith("pictures/")] == [f"pictures/{at:06}.png" for at in (3, 4, 5)]
+    expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+    page.set_viewport_size({"width": 420, "height": 900})
+    assert violations(page) == []
+    page.screenshot(path=RESULTS / "replay-narrow.png")

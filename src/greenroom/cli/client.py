@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -73,6 +74,11 @@ class Client:
     def download(self, path: str, query: Row | None = None) -> bytes:
         with self._said():
             return self._greenroom.download(path, query)
+
+    def export_recording(self, lease_id: str, file: Path) -> None:
+        """Write the recording of a lease to a file."""
+        with self._said():
+            self._greenroom.export_recording(lease_id, file)
 
     def post(self, path: str, body: Row | None = None, timeout_s: float = TIMEOUT_S) -> Row:
         return self._asked("POST", path, body, timeout_s=timeout_s)

@@ -17,6 +17,7 @@ from greenroom.cli import (
     join,
     logs,
     mcp,
+    recording,
     rehearse,
     sessions,
     settings,
@@ -63,6 +64,7 @@ join.register(app)
 rehearse.register(app)
 mcp.register(app)
 events.register(app)
+recording.register(app)
 APPS["users"].command("reset-password")(instance.reset_password)
 for noun, commands in APPS.items():
     app.add_typer(commands, name=noun)

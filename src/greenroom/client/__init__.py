@@ -23,6 +23,8 @@ from greenroom.client.models import (
     LeaseUrls,
     Listing,
     Output,
+    RecordedRow,
+    Recording,
 )
 from greenroom.client.retries import Retries
 from greenroom.client.synchronous import Desk, Greenroom
@@ -70,6 +72,8 @@ __all__ = [
     "NoResources",
     "NotFound",
     "Output",
+    "RecordedRow",
+    "Recording",
     "Refused",
     "Retries",
     "SessionLimit",

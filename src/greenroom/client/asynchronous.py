@@ -12,11 +12,13 @@ from typing import Any, Self
 
 import httpx
 
+from greenroom.client import recordings as recorded
 from greenroom.client import scripts
 from greenroom.client.asynchronous_hands import AsyncHands
 from greenroom.client.asynchronous_inside import AsyncInside
 from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
-from greenroom.client.models import Lease, LeaseUrls, Tags
+from greenroom.client.models import Lease, LeaseUrls, Mode, RecordedRow, Recording, Tags
+from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
 from greenroom.core.errors import Interrupted
@@ -121,6 +123,8 @@ class AsyncGreenroom:
         user_id: str | None = None,
         options: Mapping[str, Any] | None = None,
         tags: Tags | None = None,
+        record: Mode = "none",
+        record_text: bool = False,
         ready_within_s: float = 120.0,
     ) -> AsyncDesk:
         """Lease a workspace, by its name or id, and wait until its session runs. The lease ends with the `with` block,
@@ -135,6 +139,8 @@ class AsyncGreenroom:
             user_id=user_id,
             options=options,
             tags=tags,
+            record=record,
+            record_text=record_text,
             ready_within_s=ready_within_s,
         )
         return AsyncDesk(self, await self.run(scripts.lease(wish, self.retries)))
@@ -142,6 +148,38 @@ class AsyncGreenroom:
     async def leases(self, tag: str | None = None) -> list[Lease]:
         """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
         return await self.run(scripts.leases(tag, self.retries))
+
+    async def recordings(self, session_id: str | None = None) -> list[Recording]:
+        """The recordings that the caller may see, newest first; also of leases that are over."""
+        return await self.run(recorded.recordings(session_id, self.retries))
+
+    async def recording(self, lease_id: str) -> Recording:
+        """The recording of a lease. Raises NotFound: it has none."""
+        return await self.run(recorded.recording(lease_id, self.retries))
+
+    async def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
+        """What was done with a lease, in its order."""
+        return await self.run(recorded.recorded_rows(lease_id, self.retries))
+
+    async def recorded_picture(self, lease_id: str, number: int) -> bytes:
+        """The picture of a row, a PNG."""
+        return await self.download(recorded.picture_path(lease_id, number))
+
+    async def export_recording(self, lease_id: str, file: Path | str) -> None:
+        """Write a recording to a file, a ZIP; what it had before is replaced once the new one is whole."""
+        answer = await self.run(scripts.answered(recorded.export_send(lease_id), self.retries))
+        try:
+            with whole_file(file) as written:
+                async for piece in answer.aiter_bytes():
+                    written.write(piece)
+        except httpx.HTTPError as error:
+            raise interrupted(error) from error
+        finally:
+            await answer.aclose()
+
+    async def delete_recording(self, lease_id: str) -> None:
+        """Delete the recording of a lease that is over; doing so again is a success."""
+        await self.run(recorded.deleted(lease_id, self.retries))
 
     async def run(self, script: Script[T]) -> T:
         """Carry out a script."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any, Literal
 
 import msgspec
 
 Tags = list[str] | dict[str, str]
+Mode = Literal["none", "actions", "pictures"]
+"""What is kept of what is done with a lease."""
 
 
 class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +110,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None = None
     ended: datetime | None = None
     ended_reason: str | None = None
+    record: Mode = "none"
+    record_text: bool = False
     token: str = ""
     urls: LeaseUrls | None = None
 
@@ -128,3 +133,47 @@ class Acted(msgspec.Struct, frozen=True, kw_only=True):
 
     results: list[ActionResult]
     screenshot: bytes | None = None
+
+
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """The recording of a lease; `ended` None: it is not over."""
+
+    lease_id: str
+    session_id: str
+    user_id: str | None
+    username: str | None
+    holder: str
+    image_friendly_name: str
+    zone_name: str
+    record: Mode
+    record_text: bool
+    begun: datetime
+    ended: datetime | None
+    rows: int
+    rows_left_out: int
+    pictures: int
+    pictures_left_out: int
+    picture_bytes: int
+
+
+class PictureSize(msgspec.Struct, frozen=True, kw_only=True):
+    """Pixels of a picture."""
+
+    width: int
+    height: int
+
+
+class RecordedRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done at a time; `said` is a sentence, `code` None: it was done. `who` is empty for the lease's token."""
+
+    number: int
+    began: datetime
+    duration_ms: float
+    what: str
+    said: str
+    who: str
+    details: dict[str, Any]
+    code: str | None
+    error: str | None
+    picture: PictureSize | None
+    picture_left_out: str | None

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from greenroom.client.errors import error_of, no_json
-from greenroom.client.models import Lease, LeaseUrls, Tags
+from greenroom.client.models import Lease, LeaseUrls, Mode, Tags
 from greenroom.client.retries import Retries
 from greenroom.core.errors import Unavailable, WrongState
 from greenroom.core.session.states import SessionStatus
@@ -168,12 +168,16 @@ class LeaseWish:
     user_id: str | None
     options: Mapping[str, Any] | None
     tags: Tags | None
+    record: Mode
+    record_text: bool
     ready_within_s: float
 
     @property
     def body(self) -> dict[str, Any]:
         fields = ("workspace", "seconds", "user_id", "options", "tags")
-        return {name: value for name in fields if (value := getattr(self, name)) is not None}
+        given = {name: value for name in fields if (value := getattr(self, name)) is not None}
+        recorded = {} if self.record == "none" else {"record": self.record, "record_text": self.record_text}
+        return given | recorded
 
 
 def lease(wish: LeaseWish, retries: Retries) -> Script[Lease]:

@@ -13,9 +13,11 @@ from typing import Any, Self
 
 import httpx
 
+from greenroom.client import recordings as recorded
 from greenroom.client import scripts
 from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
-from greenroom.client.models import Lease, LeaseUrls, Tags
+from greenroom.client.models import Lease, LeaseUrls, Mode, RecordedRow, Recording, Tags
+from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
 from greenroom.client.synchronous_hands import Hands
@@ -128,6 +130,8 @@ class Greenroom:
         user_id: str | None = None,
         options: Mapping[str, Any] | None = None,
         tags: Tags | None = None,
+        record: Mode = "none",
+        record_text: bool = False,
         ready_within_s: float = 120.0,
     ) -> Desk:
         """Lease a workspace, by its name or id, and wait until its session runs. The lease ends with the `with` block,
@@ -142,6 +146,8 @@ class Greenroom:
             user_id=user_id,
             options=options,
             tags=tags,
+            record=record,
+            record_text=record_text,
             ready_within_s=ready_within_s,
         )
         return Desk(self, self.run(scripts.lease(wish, self.retries)))
@@ -149,6 +155,38 @@ class Greenroom:
     def leases(self, tag: str | None = None) -> list[Lease]:
         """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
         return self.run(scripts.leases(tag, self.retries))
+
+    def recordings(self, session_id: str | None = None) -> list[Recording]:
+        """The recordings that the caller may see, newest first; also of leases that are over."""
+        return self.run(recorded.recordings(session_id, self.retries))
+
+    def recording(self, lease_id: str) -> Recording:
+        """The recording of a lease. Raises NotFound: it has none."""
+        return self.run(recorded.recording(lease_id, self.retries))
+
+    def recorded_rows(self, lease_id: str) -> list[RecordedRow]:
+        """What was done with a lease, in its order."""
+        return self.run(recorded.recorded_rows(lease_id, self.retries))
+
+    def recorded_picture(self, lease_id: str, number: int) -> bytes:
+        """The picture of a row, a PNG."""
+        return self.download(recorded.picture_path(lease_id, number))
+
+    def export_recording(self, lease_id: str, file: Path | str) -> None:
+        """Write a recording to a file, a ZIP; what it had before is replaced once the new one is whole."""
+        answer = self.run(scripts.answered(recorded.export_send(lease_id), self.retries))
+        try:
+            with whole_file(file) as written:
+                for piece in answer.iter_bytes():
+                    written.write(piece)
+        except httpx.HTTPError as error:
+            raise interrupted(error) from error
+        finally:
+            answer.close()
+
+    def delete_recording(self, lease_id: str) -> None:
+        """Delete the recording of a lease that is over; doing so again is a success."""
+        self.run(recorded.deleted(lease_id, self.retries))
 
     def run(self, script: Script[T]) -> T:
         """Carry out a script."""

@@ -10,17 +10,19 @@ import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.database.api.client import ADA, Client, MakeClient
+from tests.database.api.client import ADA, KEY, Client, MakeClient
 from tests.database.api.staging import Stage
 
 from greenroom.api.desk.seen import Seen, State
 from greenroom.api.recording import recorder as recording
 from greenroom.api.recording.recorder import Recorder
-from greenroom.core.errors import GreenroomError, Invalid, Unavailable
+from greenroom.client import AsyncGreenroom
+from greenroom.core.errors import GreenroomError, Invalid, NotFound, Unavailable
 from greenroom.db.diagnostics.retention import Keep, prune
 
 CLICK = {"action": "left_click", "coordinate": [640, 400]}
@@ -244,6 +246,28 @@ async def test_its_user_exports_it(leased: Leased):
     assert [json.loads(line)["what"] for line in archive.read("rows.jsonl").splitlines()] == ["granted", "click"]
     assert archive.read("pictures/000002.png") == png(1)
     assert await leased.stage.log("recording-exported") == []
+
+
+async def test_python_programs_read_it_and_take_it_away(leased: Leased, tmp_path: Path):
+    await leased.acts(CLICK)
+    lease_id, file = leased.lease["lease_id"], tmp_path / "recording.zip"
+    transport = httpx.ASGITransport(leased.stage.app)
+    async with AsyncGreenroom("https://127.0.0.1:8443", *KEY, transport=transport) as greenroom:
+        (found,) = await greenroom.recordings(leased.lease["session_id"])
+        assert found == await greenroom.recording(lease_id)
+        assert (found.record, found.pictures, found.ended) == ("pictures", 1, None)
+        rows = await greenroom.recorded_rows(lease_id)
+        assert [row.what for row in rows] == ["granted", "click"]
+        assert await greenroom.recorded_picture(lease_id, 2) == png(1)
+        await greenroom.export_recording(lease_id, file)
+        assert zipfile.ZipFile(file).testzip() is None
+        await leased.ends()
+        await greenroom.delete_recording(lease_id)
+        await greenroom.delete_recording(lease_id)
+        assert await greenroom.recordings() == []
+        with pytest.raises(NotFound):
+            await greenroom.export_recording(lease_id, file)
+    assert list(tmp_path.iterdir()) == [file]  # noqa: ASYNC240
 
 
 async def test_who_may_see_and_delete_a_recording(leased: Leased, with_key: MakeClient):

@@ -1,7 +1,7 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { IconChevronDown, IconKey, IconLogout, IconUser, IconUserCog } from '@tabler/icons-react';
+import { IconChevronDown, IconKey, IconLogout, IconMovie, IconUser, IconUserCog } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { logOut } from '../api/auth';
 import { showError } from '../components/feedback';
@@ -41,6 +41,9 @@ export function AccountMenu({ username }: { username: string }) {
         <Menu.Dropdown>
           <Menu.Item component={Link} to="/account" leftSection={<IconUserCog size={16} aria-hidden />}>
             My account
+          </Menu.Item>
+          <Menu.Item component={Link} to="/recordings" leftSection={<IconMovie size={16} aria-hidden />}>
+            Recordings of programs
           </Menu.Item>
           <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
             Change password

@@ -53,6 +53,8 @@ const Machines = page('Machines');
 const Logs = page('Logs');
 const Launches = page('Launches');
 const ManagerRequests = page('ManagerRequests');
+const Recordings = page('Recordings');
+const ReplayPage = page('ReplayPage');
 
 /** Every address of the console. */
 export function App() {
@@ -69,12 +71,16 @@ export function App() {
           <Route element={<UserLayout />}>
             <Route index element={<Launcher />} />
             <Route path="account" element={<Account />} />
+            <Route path="recordings" element={<Recordings />} />
+            <Route path="recordings/:leaseId" element={<ReplayPage />} />
             <Route path="*" element={<NotFound />} />
           </Route>
           <Route path="/admin" element={<AdminLayout />}>
             <Route index element={<Dashboard />} />
             <Route path="sessions" element={<Sessions />} />
             <Route path="sessions/:sessionId" element={<AdminSession />} />
+            <Route path="recordings" element={<Recordings />} />
+            <Route path="recordings/:leaseId" element={<ReplayPage />} />
             <Route path="staging" element={<Staging />} />
             <Route path="staging/:configId" element={<StagingConfigPage />} />
             <Route path="workspaces" element={<Workspaces />} />

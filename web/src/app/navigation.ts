@@ -9,6 +9,7 @@ import {
   IconKey,
   IconListDetails,
   IconMap2,
+  IconMovie,
   IconNotes,
   IconRocket,
   IconServer2,
@@ -38,6 +39,7 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
     title: 'Sessions',
     places: [
       { to: '/admin/sessions', label: 'Sessions', icon: IconDeviceDesktop, permission: 'sessions_view' },
+      { to: '/admin/recordings', label: 'Recordings', icon: IconMovie, permission: 'recordings_view' },
       { to: '/admin/staging', label: 'Staging', icon: IconStack2, permission: 'staging_view' },
       { to: '/admin/workspaces', label: 'Workspaces', icon: IconApps, permission: 'images_view' },
       { to: '/admin/homes', label: 'Home Folders', icon: IconHome, permission: 'homes_view' },

@@ -1,4 +1,4 @@
-/** The pages of the administration: one part of the bundle, loaded when one of them is opened. */
+/** The pages of the administration and of recordings: one part of the bundle, loaded when one of them is opened. */
 
 export { Catalogue } from './catalogue/Catalogue';
 export { Dashboard } from './Dashboard';
@@ -29,3 +29,5 @@ export { Webhooks } from './webhooks/Webhooks';
 export { CreateWorkspace } from './workspaces/CreateWorkspace';
 export { WorkspacePage } from './workspaces/WorkspacePage';
 export { Workspaces } from './workspaces/Workspaces';
+export { Recordings } from '../recording/Recordings';
+export { ReplayPage } from '../recording/ReplayPage';

@@ -1,8 +1,9 @@
-import { Anchor, Card, Code, Stack, Text } from '@mantine/core';
+import { Anchor, Button, Card, Code, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { sessionQuery } from '../../../api/queries';
+import { recordingsQuery } from '../../../api/recordings';
 import type { Session } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
@@ -61,12 +62,25 @@ export function AdminSession() {
       note={(data) => <StatusBadge status={data.status} />}
       actions={(data) => (
         <>
+          <RecordingLink sessionId={data.session_id} />
           <AssistButton session={data} />
           <SessionButtons session={data} name={nameOf(data)} />
         </>
       )}
       tabs={tabs}
     />
+  );
+}
+
+/** To what a program did in it, where that is recorded and the person may see it. */
+function RecordingLink({ sessionId }: { sessionId: string }) {
+  const allowed = useAllowed();
+  const { data: found } = useQuery({ ...recordingsQuery(sessionId), enabled: allowed('recordings_view') });
+  if (!found?.[0]) return null;
+  return (
+    <Button component={Link} to={`/admin/recordings/${found[0].lease_id}`} variant="default">
+      Recording
+    </Button>
   );
 }
 

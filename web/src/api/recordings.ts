@@ -1,0 +1,54 @@
+/** Recordings of leases: what programs did, with pictures of their screens. */
+
+import { keepPreviousData, queryOptions } from '@tanstack/react-query';
+import { allOf, client, dataOf, deletionOf } from './client';
+import type { Schemas, Uuid } from './types';
+
+export type Recording = Schemas['RecordingView'];
+export type RecordedRow = Schemas['RecordedRowView'];
+
+/** How often a recording that goes on is looked at. */
+const RENEW_MS = 3000;
+
+const pathOf = (leaseId: Uuid) => ({ params: { path: { lease_id: leaseId } } });
+
+/** All that the person may see, newest first; of one session, where it is given. */
+export function recordingsQuery(sessionId?: Uuid) {
+  const query = sessionId ? { session_id: sessionId } : {};
+  return queryOptions({
+    queryKey: ['recordings', sessionId ?? 'all'],
+    queryFn: ({ signal }) => allOf(client.GET('/api/v1/recordings', { signal, params: { query } }), signal),
+  });
+}
+
+export function recordingQuery(leaseId: Uuid) {
+  return queryOptions({
+    queryKey: ['recordings', 'of', leaseId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/leases/{lease_id}/recording', { signal, ...pathOf(leaseId) })),
+    refetchInterval: ({ state }) => (state.data && !state.data.ended ? RENEW_MS : false),
+  });
+}
+
+/** The rows of a recording, read again when there are more. */
+export function recordedRowsQuery({ lease_id: leaseId, rows }: Pick<Recording, 'lease_id' | 'rows'>) {
+  return queryOptions({
+    queryKey: ['recordings', 'rows', leaseId, rows],
+    queryFn: ({ signal }) =>
+      allOf(client.GET('/api/v1/leases/{lease_id}/recording/rows', { signal, ...pathOf(leaseId) }), signal),
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function deleteRecording(leaseId: Uuid) {
+  return deletionOf(client.DELETE('/api/v1/leases/{lease_id}/recording', pathOf(leaseId)));
+}
+
+/** Where the whole recording is, a ZIP. */
+export function exportAddress(leaseId: Uuid): string {
+  return `/api/v1/leases/${leaseId}/recording/export`;
+}
+
+/** Where the picture of a row is. */
+export function pictureAddress(leaseId: Uuid, number: number): string {
+  return `/api/v1/leases/${leaseId}/recording/pictures/${number}`;
+}

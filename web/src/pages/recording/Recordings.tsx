@@ -1,0 +1,81 @@
+import { Anchor, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconMovie } from '@tabler/icons-react';
+import { Link } from 'react-router';
+import { useAllowed } from '../../api/auth';
+import { recordingsQuery, type Recording } from '../../api/recordings';
+import { Amount } from '../../components/Amount';
+import { DataTable } from '../../components/DataTable';
+import { EmptyState } from '../../components/feedback';
+import { bytes } from '../../components/format';
+import { PageHeader } from '../../components/PageHeader';
+import { StatusBadge } from '../../components/StatusBadge';
+import type { Column } from '../../components/tableState';
+import { TimeAgo } from '../../components/TimeAgo';
+
+const COLUMNS: Column<Recording>[] = [
+  {
+    key: 'workspace',
+    title: 'Workspace',
+    value: (row) => row.image_friendly_name,
+    render: (row) => (
+      <Anchor component={Link} to={row.lease_id} size="sm">
+        {row.image_friendly_name || 'a workspace'}
+      </Anchor>
+    ),
+  },
+  { key: 'user', title: 'User', value: (row) => row.username },
+  { key: 'holder', title: 'Leased by', value: (row) => row.holder },
+  { key: 'begun', title: 'Begun', value: (row) => row.begun, render: (row) => <TimeAgo time={row.begun} /> },
+  {
+    key: 'ended',
+    title: 'Ended',
+    value: (row) => row.ended,
+    render: (row) => (row.ended ? <TimeAgo time={row.ended} /> : <StatusBadge status="running" />),
+  },
+  {
+    key: 'actions',
+    title: 'Actions',
+    value: (row) => row.rows,
+    align: 'right',
+    render: (row) => <Amount>{row.rows}</Amount>,
+  },
+  {
+    key: 'pictures',
+    title: 'Pictures',
+    value: (row) => row.picture_bytes,
+    align: 'right',
+    render: (row) => (
+      <Amount>{row.record === 'pictures' ? `${row.pictures} (${bytes(row.picture_bytes)})` : 'none'}</Amount>
+    ),
+  },
+];
+
+/** Recordings of leases: the person's own, and with `recordings_view` those of everybody. */
+export function Recordings() {
+  const allowed = useAllowed();
+  const recordings = useQuery(recordingsQuery());
+  return (
+    <>
+      <PageHeader title="Recordings">
+        What programs did with leases{allowed('recordings_view') ? ' of everybody' : ' of yours'}.
+      </PageHeader>
+      <DataTable
+        caption="Recordings"
+        query={recordings}
+        columns={COLUMNS}
+        sort="-begun"
+        rowKey={(row) => row.lease_id}
+        empty={
+          <EmptyState icon={IconMovie} title="No recordings">
+            A lease with{' '}
+            <Text span ff="monospace" size="sm">
+              &quot;record&quot;: &quot;pictures&quot;
+            </Text>{' '}
+            is recorded, and all of groups whose setting record_leases says so.
+          </EmptyState>
+        }
+      />
+    </>
+  );
+}

@@ -1,0 +1,253 @@
+import { ActionIcon, Alert, Button, Group, Kbd, List, Paper, Skeleton, Slider, Text, Tooltip } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import {
+  IconChevronLeft,
+  IconChevronRight,
+  IconDatabaseOff,
+  IconDownload,
+  IconInfoCircle,
+  IconMovieOff,
+} from '@tabler/icons-react';
+import { useCallback, useEffect, useMemo, useRef } from 'react';
+import { useLocation, useNavigate, useParams } from 'react-router';
+import { useAllowed } from '../../api/auth';
+import { isGone, messageOf } from '../../api/client';
+import {
+  deleteRecording,
+  exportAddress,
+  recordedRowsQuery,
+  recordingQuery,
+  type RecordedRow,
+  type Recording,
+} from '../../api/recordings';
+import { Confirm } from '../../components/Confirm';
+import { EmptyState, StaleBanner } from '../../components/feedback';
+import { bytes, counted } from '../../components/format';
+import { PageHeader } from '../../components/PageHeader';
+import { TimeAgo } from '../../components/TimeAgo';
+import { ActionList } from './ActionList';
+import { limitsOf, placeOf, shownAt, whyNoPicture } from './replay';
+import { Screen } from './Screen';
+
+/** `/recordings/<lease>#<number>`: what a program did with a lease, action by action. */
+export function ReplayPage() {
+  const { leaseId = '' } = useParams();
+  const { data: recording, error } = useQuery(recordingQuery(leaseId));
+  const found = useQuery({
+    ...recordedRowsQuery({ lease_id: leaseId, rows: recording?.rows ?? 0 }),
+    enabled: recording !== undefined,
+  });
+  if (isGone(error))
+    return (
+      <EmptyState icon={IconDatabaseOff} title="There is no such recording">
+        {messageOf(error)} Recordings are deleted some time after their lease was over, and a lease that was not to be
+        recorded has none.
+      </EmptyState>
+    );
+  if (!recording) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={480} radius="md" />;
+  return (
+    <>
+      <Heading recording={recording} />
+      <StaleBanner error={error ?? found.error} hasData />
+      {!found.data ? (
+        <Skeleton h={420} radius="md" />
+      ) : found.data.length === 0 ? (
+        <EmptyState icon={IconMovieOff} title="Nothing was done yet">
+          Each action of the program, each command and file stands here a moment after it was done.
+        </EmptyState>
+      ) : (
+        <Replay recording={recording} rows={found.data} />
+      )}
+    </>
+  );
+}
+
+function Heading({ recording }: { recording: Recording }) {
+  const allowed = useAllowed();
+  const navigate = useNavigate();
+  const of = recording.username ? ` of ${recording.username}` : '';
+  return (
+    <PageHeader
+      title={`What was done with ${recording.image_friendly_name}${of}`}
+      actions={
+        <>
+          <Button
+            component="a"
+            href={exportAddress(recording.lease_id)}
+            download
+            variant="default"
+            leftSection={<IconDownload size={16} aria-hidden />}
+          >
+            Export
+          </Button>
+          {recording.ended && allowed('recordings_delete') && (
+            <Confirm
+              title="Delete this recording?"
+              action="Delete"
+              touched={['recordings']}
+              onConfirm={async () => {
+                await deleteRecording(recording.lease_id);
+                await navigate('..', { relative: 'path' });
+              }}
+              trigger={(open) => (
+                <Button color="red" variant="light" onClick={open}>
+                  Delete
+                </Button>
+              )}
+            >
+              {counted(recording.rows, 'action')} and {counted(recording.pictures, 'picture')} are deleted for
+              everybody.
+            </Confirm>
+          )}
+        </>
+      }
+    >
+      Leased by {recording.holder} <TimeAgo time={recording.begun} />
+      {recording.ended ? '' : ', and it goes on'} · {counted(recording.rows, 'action')} ·{' '}
+      {counted(recording.pictures, 'picture')} ({bytes(recording.picture_bytes)})
+    </PageHeader>
+  );
+}
+
+function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[] }) {
+  const { hash } = useLocation();
+  const navigate = useNavigate();
+  const place = placeOf(rows, hash);
+  const last = rows.length - 1;
+  const choose = useCallback(
+    (wanted: number) => {
+      const row = rows[Math.min(Math.max(wanted, 0), rows.length - 1)];
+      if (row) void navigate({ hash: String(row.number) }, { replace: true });
+    },
+    [rows, navigate],
+  );
+  useArrows(place, last, choose);
+  const failed = useMemo(() => rows.flatMap((row, at) => (row.code ? [at] : [])), [rows]);
+  const row = rows[place];
+  if (!row) return null;
+  const shown = shownAt(rows, place);
+  const limits = limitsOf(recording, rows.length);
+  const following = rows.slice(place + 1, place + 20).find(({ picture }) => picture) ?? null;
+  const nextFailed = failed.find((at) => at > place) ?? failed[0];
+  return (
+    <>
+      {limits.length > 0 && (
+        <Alert variant="light" color="gray" mb="md" p="xs" icon={<IconInfoCircle aria-hidden />}>
+          {limits.length === 1 ? (
+            limits[0]
+          ) : (
+            <List size="sm">
+              {limits.map((sentence) => (
+                <List.Item key={sentence}>{sentence}</List.Item>
+              ))}
+            </List>
+          )}
+        </Alert>
+      )}
+      <div className="replay">
+        <Paper withBorder className="surface replay-stage" p="md">
+          <Screen
+            leaseId={recording.lease_id}
+            row={row}
+            shown={shown}
+            reason={whyNoPicture(row, shown, recording)}
+            next={following}
+          />
+          <div role="status" className="replay-now">
+            <Text fw={650}>{row.said}</Text>
+            {row.error && (
+              <Text size="sm" c="var(--mantine-color-error)">
+                {row.error}
+              </Text>
+            )}
+            <Text size="sm" c="dimmed">
+              {row.who ? `By ${row.who}.` : ''}
+            </Text>
+          </div>
+          <Slider
+            value={place}
+            onChange={choose}
+            min={0}
+            max={Math.max(last, 1)}
+            disabled={last === 0}
+            label={null}
+            thumbLabel="Action"
+            thumbProps={{ 'aria-valuetext': `${row.number} of ${recording.rows}: ${row.said}` }}
+            marks={failed.slice(0, MARKS).map((value) => ({ value }))}
+            classNames={{ mark: 'replay-mark' }}
+            my="sm"
+          />
+          <Group justify="space-between">
+            <Group gap="xs">
+              <Step label="The action before" disabled={place === 0} onClick={() => choose(place - 1)}>
+                <IconChevronLeft size={18} aria-hidden />
+              </Step>
+              <Step label="The next action" disabled={place === last} onClick={() => choose(place + 1)}>
+                <IconChevronRight size={18} aria-hidden />
+              </Step>
+              <Text size="sm" className="number">
+                {row.number} of {recording.rows}
+              </Text>
+              {nextFailed !== undefined && (
+                <Button size="compact-sm" color="red" variant="light" onClick={() => choose(nextFailed)}>
+                  {counted(failed.length, 'error')}: next
+                </Button>
+              )}
+            </Group>
+            <Text size="sm" c="dimmed" visibleFrom="sm">
+              <Kbd>←</Kbd> <Kbd>→</Kbd> one action, <Kbd>Home</Kbd> <Kbd>End</Kbd> first and last
+            </Text>
+          </Group>
+        </Paper>
+        <ActionList rows={rows} begun={recording.begun} place={place} onChoose={choose} />
+      </div>
+    </>
+  );
+}
+
+/** Errors that the line of time shows. */
+const MARKS = 200;
+
+interface StepProps {
+  label: string;
+  disabled: boolean;
+  onClick: () => void;
+  children: React.ReactNode;
+}
+
+function Step({ label, disabled, onClick, children }: StepProps) {
+  return (
+    <Tooltip label={label}>
+      <ActionIcon variant="default" size="lg" aria-label={label} disabled={disabled} onClick={onClick}>
+        {children}
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+/** The arrow keys go from action to action, wherever the focus is but in what has a use for them of its own. */
+function useArrows(place: number, last: number, choose: (place: number) => void): void {
+  const at = useRef(place); // keys may come faster than the page is drawn
+  useEffect(() => {
+    at.current = place;
+  }, [place]);
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent) => {
+      const wanted: Record<string, number> = {
+        ArrowLeft: Math.max(at.current - 1, 0),
+        ArrowRight: Math.min(at.current + 1, last),
+        Home: 0,
+        End: last,
+      };
+      const to = wanted[event.key];
+      const typing = event.target instanceof Element && event.target.closest('input, textarea, select, [role=slider]');
+      if (to === undefined || typing || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey)
+        return;
+      event.preventDefault();
+      at.current = to;
+      choose(to);
+    };
+    document.addEventListener('keydown', pressed);
+    return () => document.removeEventListener('keydown', pressed);
+  }, [last, choose]);
+}

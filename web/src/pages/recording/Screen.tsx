@@ -1,0 +1,55 @@
+import { Center, Text, Title } from '@mantine/core';
+import { IconPhotoOff } from '@tabler/icons-react';
+import { useEffect, useState } from 'react';
+import { pictureAddress, type RecordedRow } from '../../api/recordings';
+import { pointOf } from './replay';
+
+interface Props {
+  leaseId: string;
+  /** The action that is shown. */
+  row: RecordedRow;
+  /** The one whose picture is shown; null = there is none. */
+  shown: RecordedRow | null;
+  /** Why it is not that of the action itself. */
+  reason: string | null;
+  /** The next one that has a picture: it is fetched before it is wanted. */
+  next: RecordedRow | null;
+}
+
+/** The screen after an action, with the place that it was about. */
+export function Screen({ leaseId, row, shown, reason, next }: Props) {
+  const [broken, setBroken] = useState<number | null>(null);
+  useEffect(() => {
+    if (next) new Image().src = pictureAddress(leaseId, next.number);
+  }, [leaseId, next]);
+  const point = pointOf(row);
+  const lost = shown !== null && broken === shown.number;
+  return (
+    <figure className="replay-screen">
+      {shown && !lost ? (
+        <div className="replay-picture" data-other={shown === row ? undefined : true}>
+          <img
+            src={pictureAddress(leaseId, shown.number)}
+            alt={`The screen after action ${shown.number}: ${shown.said}`}
+            width={shown.picture?.width}
+            height={shown.picture?.height}
+            onError={() => setBroken(shown.number)}
+          />
+          {point && <span className="replay-point" data-failed={row.code ? true : undefined} style={point} />}
+        </div>
+      ) : (
+        <Center className="replay-nothing" p="xl">
+          <Title order={2} fz={16} fw={600} ta="center">
+            <IconPhotoOff size={32} aria-hidden style={{ display: 'block', margin: '0 auto 8px' }} />
+            {lost ? 'The picture could not be loaded' : 'No picture'}
+          </Title>
+        </Center>
+      )}
+      <figcaption>
+        <Text size="sm" c="dimmed">
+          {reason}
+        </Text>
+      </figcaption>
+    </figure>
+  );
+}

@@ -1,0 +1,60 @@
+/** Which action of a recording is shown, and with which picture. */
+
+import type { RecordedRow, Recording } from '../../api/recordings';
+
+/** The place of the row that the end of an address names, such as `#12`; the first one if it names none. */
+export function placeOf(rows: readonly Pick<RecordedRow, 'number'>[], hash: string): number {
+  const number = Number(/^#(\d+)$/.exec(hash)?.[1] ?? NaN);
+  const place = rows.findIndex((row) => row.number === number);
+  return Math.max(place, 0);
+}
+
+/** The newest picture at or before a place; null = there was none yet. */
+export function shownAt(rows: readonly RecordedRow[], place: number): RecordedRow | null {
+  for (let at = Math.min(place, rows.length - 1); at >= 0; at -= 1) {
+    const row = rows[at];
+    if (row?.picture) return row;
+  }
+  return null;
+}
+
+/** Why the picture is not that of the action itself; null = it is. */
+export function whyNoPicture(row: RecordedRow, shown: RecordedRow | null, recording: Pick<Recording, 'record'>) {
+  if (row === shown) return null;
+  const instead = shown ? ` What you see is after action ${shown.number}.` : '';
+  if (row.picture_left_out) return `There is no picture of this action: ${row.picture_left_out}.${instead}`;
+  if (recording.record === 'actions') return 'This lease was recorded without pictures.';
+  return shown ? `What you see is after action ${shown.number}.` : 'There is no picture yet.';
+}
+
+/** Where a row points, in percent of the picture; null = nowhere. */
+export function pointOf(row: RecordedRow): { left: string; top: string } | null {
+  const { at, screen } = row.details as { at?: [number, number]; screen?: [number, number] };
+  if (!at || !screen?.[0] || !screen[1]) return null;
+  const percent = (value: number, of: number) => `${Math.min(Math.max((value / of) * 100, 0), 100).toFixed(2)}%`;
+  return { left: percent(at[0], screen[0]), top: percent(at[1], screen[1]) };
+}
+
+/** "0:07", "1:02:09": time since the recording began. */
+export function sinceOf(row: Pick<RecordedRow, 'began'>, begun: string): string {
+  const whole = Math.max(0, Math.floor((Date.parse(row.began) - Date.parse(begun)) / 1000));
+  const two = (value: number) => String(value).padStart(2, '0');
+  const [hours, minutes, seconds] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return hours ? `${hours}:${two(minutes)}:${two(seconds)}` : `${minutes}:${two(seconds)}`;
+}
+
+/** What of it is not kept, as sentences. */
+export function limitsOf(recording: Recording, shown: number): string[] {
+  const sentences: string[] = [];
+  if (recording.record === 'actions') sentences.push('This lease was recorded without pictures.');
+  if (!recording.record_text) sentences.push('What was typed, copied and opened is not kept, only how long it was.');
+  if (recording.pictures_left_out)
+    sentences.push(
+      `${recording.pictures_left_out} ${recording.pictures_left_out === 1 ? 'picture was' : 'pictures were'} left out;` +
+        ' each such action says why.',
+    );
+  if (recording.rows_left_out)
+    sentences.push(`${recording.rows_left_out} actions are missing at its end: a recording has 100,000 at most.`);
+  if (shown && shown < recording.rows) sentences.push(`The first ${shown} are shown; an export has all.`);
+  return sentences;
+}
