@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import RESULTS
 from tests.browser.console import Person, inside, violations
@@ -42,6 +42,12 @@ def typed(name: str) -> dict[str, Any]:
     return {"action": "type", "text": f"touch ~/{name}\n"}
 
 
+def is_whole(bar: Locator) -> bool:
+    """Whether none of its words is cut off."""
+    parts = "part => part.scrollWidth <= part.clientWidth && part.scrollHeight <= part.clientHeight + 1"
+    return bar.evaluate(f"bar => [...bar.querySelectorAll('p, button, .mantine-Button-label')].every({parts})")
+
+
 def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, user: Person):
     program = Program(instance, user)
     page, bar = user.page, user.page.get_by_role("region", name="Control")
@@ -60,6 +66,11 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
     wait_for(lambda: program.has("by-program"), "what the program typed")
     assert violations(page) == []
 
+    size = page.viewport_size
+    assert size is not None
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert is_whole(bar), "on a phone, too"
+    page.set_viewport_size(size)
     bar.get_by_role("button", name="Take over").click()
     expect(bar).to_contain_text("You have control.")
     assert violations(page) == []

@@ -30,7 +30,7 @@ export function ProgramBar({ page, order }: Props) {
       <Group h="100%" justify="space-between" wrap="nowrap" gap="md">
         <Group gap="sm" wrap="nowrap" style={{ minWidth: 0 }} role="status">
           <Icon size={20} aria-hidden style={{ flexShrink: 0 }} />
-          <Text size="sm" truncate>
+          <Text size="sm" lh={1.25} lineClamp={2}>
             <Text span inherit fw={650}>
               {what}
             </Text>{' '}
@@ -42,6 +42,7 @@ export function ProgramBar({ page, order }: Props) {
         {mine && (
           <Button
             size="compact-sm"
+            flex="none"
             leftSection={<IconHandStop size={16} aria-hidden />}
             loading={back.isPending}
             onClick={() => back.mutate({ holder: 'program', term: control.term })}
@@ -52,6 +53,7 @@ export function ProgramBar({ page, order }: Props) {
         {!mine && !page.watches && (
           <Button
             size="compact-sm"
+            flex="none"
             leftSection={<IconHandGrab size={16} aria-hidden />}
             loading={take.isPending}
             disabled={page.state !== 'connected'}
