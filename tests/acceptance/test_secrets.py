@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
-from tests.acceptance.test_web_filter import inside, shown, squids
+from tests.acceptance.test_web_filter import denials, inside, shown, squids
 from tests.small_internet import SmallInternet, small_internet
 
 VALUE = 'ghp_"first\\%d'
@@ -119,6 +119,17 @@ def test_a_host_that_cannot_prove_who_it_is_gets_nothing(brokering: Instance, in
     assert len(squids(brokering)) == 2, "the filter of a lease with secrets is its own"
     brokering.call("DELETE", f"/leases/{other['lease_id']}")
     wait_for(lambda: len(squids(brokering)) == 1, "the filter ends with its lease")
+
+
+def test_what_is_refused_is_written_down_here_too(brokering: Instance, desktop: str):
+    assert "certificate" in ask(desktop, "https://elsewhere.test/")
+    ask(desktop, "https://api.open.test/forbidden")
+
+    def hosts() -> list[str]:
+        return [row["details"]["host"] for row in denials(brokering, desktop)]
+
+    wait_for(lambda: "elsewhere.test" in hosts(), "the refusal is a row of Diagnostics")
+    assert "api.open.test" not in hosts(), "it answered 403 itself"
 
 
 def test_the_value_is_nowhere_in_the_container(brokering: Instance, desktop: str):
