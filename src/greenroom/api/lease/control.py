@@ -189,7 +189,7 @@ async def end_control(parts: Controls) -> None:
     Any number of processes may do so at once.
     """
     with parts.hub.subscription() as subscriber:
-        while not subscriber.closed:
+        while True:  # also while the process stops, which cancels it: that it ends would be an error
             happened = await subscriber.take(LOOK_S)
             if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
                 continue
