@@ -14,6 +14,7 @@ from tests.browser.console import Person, violations
 PAGES = {
     "/": "Workspaces",
     "/account": "My account",
+    "/recordings": "Recordings",
     "/admin": "Dashboard",
     "/admin/sessions": "Sessions",
     "/admin/staging": "Staging",
@@ -24,6 +25,7 @@ PAGES = {
     "/admin/workspaces": "Workspaces",
     "/admin/catalogue": "Catalogue",
     "/admin/homes": "Home Folders",
+    "/admin/recordings": "Recordings",
     "/admin/workspaces/new": "Add Workspace",
     "/admin/workspaces/{image}": "Desktop",
     "/admin/workspaces/{image}?tab=agents": "Desktop",

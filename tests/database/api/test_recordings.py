@@ -213,8 +213,19 @@ async def test_what_cannot_be_written_in_time_is_counted_and_said(leased: Leased
     await leased.acts(CLICK)
     rows = await leased.rows()
     assert [row["what"] for row in rows] == ["granted", "click", "screenshot", "screenshot", "gap"]
-    assert rows[-1]["said"] == "2 actions are missing here: more came than could be written."
+    assert rows[-1]["said"] == "2 actions are missing here: more came than could be written, or writing failed."
     assert leased.recorder.counts.rows_left_out == 2
+
+
+async def test_a_failure_of_ours_is_said_with_the_next_action(leased: Leased, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as failing:
+        failing.setattr(recording.limits, "fitted", lambda *_: 1 / 0)
+        await leased.acts(CLICK)
+    await leased.acts(SECRET)
+    assert (await leased.said())[1:] == [
+        "Types 7 characters.",
+        "One action is missing here: more came than could be written, or writing failed.",
+    ]
 
 
 async def test_the_recording_outlives_its_lease_until_its_time(leased: Leased):

@@ -48,7 +48,7 @@ ALL_BYTES_S: Final = 5.0
 GONE: Final = "The client went away before the answer."
 HURRY: Final = "the program went on before it could be taken"
 CROWDED: Final = "too many pictures waited to be written"
-LOST: Final = "more came than could be written"
+LOST: Final = "more came than could be written, or writing failed"
 NO_PNG: Final = "the session gave none"
 
 
@@ -190,6 +190,7 @@ class Recorder:
             lane.task = asyncio.create_task(self._serve(lane), name="recording")
 
     async def _serve(self, lane: _Lane) -> None:
+        notes: list[Note] = []
         try:
             while lane.waiting or lane.missing:
                 notes, lane.waiting = lane.waiting[:AT_ONCE], lane.waiting[AT_ONCE:]
@@ -203,11 +204,12 @@ class Recorder:
                 self._waiting_bytes -= sum(note.size_bytes for note in notes)
         except Exception:
             log.exception("a part of a recording was lost", lease_id=lane.lease.lease_id)
-            self._waiting_bytes -= sum(note.size_bytes for note in lane.waiting)
-            lane.waiting = []
+            lost, lane.waiting = [*notes, *lane.waiting], []
+            self._waiting_bytes -= sum(note.size_bytes for note in lost)
+            lane.missing += len(lost)  # the row that says so is written with the next one
         finally:
             lane.task = None
-            if not lane.under_way:
+            if not (lane.under_way or lane.missing):
                 self._lanes.pop(lane.lease.lease_id, None)
 
     async def _rows(self, lane: _Lane, notes: list[Note]) -> list[Row]:
