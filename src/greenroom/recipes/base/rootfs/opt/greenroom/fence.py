@@ -38,7 +38,8 @@ LIBRARY = re.compile(
 DOCUMENT = re.compile(r"\(\) => \{\s*return document;\s*\}\s*(//[^\n]*)?\s*\Z")
 PREPARES = {"Runtime.evaluate": ("expression", LIBRARY), "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT)}
 """What Playwright and Puppeteer do once in each page: they put functions there, which do nothing until they are called, and
-ask for the document. A client that was refused this would fail in this page forever: it remembers that."""
+ask for the document. A client that was refused this would fail in this page forever: it remembers that. A script that only looks
+like these passes as well; who writes one could have left it in the page before."""
 SERVER_ERROR = -32000
 SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
 """Methods that are answered as if the script had raised the error. Another error of theirs is to Playwright a page that is just
