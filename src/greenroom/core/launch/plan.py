@@ -192,7 +192,7 @@ def room_taken(hostnames: Sequence[str]) -> Miss:
 ADVICE: Final[dict[str, str]] = {
     "no_capacity": "End sessions, add an Agent, or raise the Cores or Memory Override of one.",
     "no_disk": "Free disk on the Agents' hosts: end sessions, remove images and files that are no longer needed.",
-    "agent_missing": "See to it that the Agents, and Docker on their hosts, run and reach a Manager of their zone.",
+    "agent_missing": "See to it that the Agents run and reach a Manager of their zone and their Docker or Kubernetes.",
     "agent_disabled": "Enable an Agent or end its draining.",
     "image_unavailable": "See why the image is not on the Agents: the workspace's registry, its credentials, the name.",
     "zone_not_searched": "Switch Search Alternate Zones on, or launch in another zone.",

@@ -123,7 +123,8 @@ def progress(
         # `ready` may be of an earlier start; the bar must not show 100 before the present one is done.
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
-        message = f"The session could not be started: {error}" if error else failure(recorded)
+        what = "stopped working" if "ready" in recorded else "could not be started"
+        message = f"The session {what}: {error}" if error else failure(recorded)
     if queue is not None:
         message = queue.message
     return Progress(OPERATIONAL[status], percent, message, steps)

@@ -197,8 +197,8 @@ def test_of_many_agents_the_first_are_named_and_each_advice_given_once():
     placement = place(agents, PlacementRequest(image="desktop", cores=2, memory=1), "Least Load")
     text = no_resources_reason(missed_steps(attempt, placement_misses(zone("eu"), placement)))
     assert text.endswith(
-        "and 3 more Agents cannot either. See to it that the Agents, and Docker on their hosts, run and reach a Manager"
-        " of their zone. Enable an Agent or end its draining."
+        "and 3 more Agents cannot either. See to it that the Agents run and reach a Manager of their zone and their"
+        " Docker or Kubernetes. Enable an Agent or end its draining."
     )
     assert len(placement.rejected) == 8
 

@@ -73,6 +73,11 @@ def test_other_statuses(status: SessionStatus, error: str, percent: int, message
     assert (shown.percent, shown.message) == (percent, message)
 
 
+def test_what_ran_before_it_failed_is_not_said_to_have_never_started():
+    shown = progress(S.FAILED, {"started": 1.0, "ready": 2.0}, staged=False, error="Its node was drained.")
+    assert shown.message == "The session stopped working: Its node was drained."
+
+
 def test_a_failure_is_described_by_how_far_it_had_come():
     ask = "If it happens again, ask an administrator, who can see the cause on the page of the session."
     never = f"The workspace could not be started on any machine. Try again in a minute. {ask}"
