@@ -25,6 +25,7 @@ ALL = (
     "on_demand",
     "beside_refills",
     "refill",
+    "pods",
     "instruction",
     "takeover",
     "offered",
