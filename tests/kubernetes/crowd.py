@@ -108,6 +108,21 @@ class Crowd:
 
 
 @contextmanager
+def watched(installation: Installation, session_id: str) -> Generator[Crowd]:
+    """One looks at this session's desktop meanwhile, over one connection that goes on until the end."""
+    crowd = Crowd()
+    thread = threading.Thread(target=crowd.watch, args=(installation, session_id))
+    thread.start()
+    try:
+        wait_for(lambda: crowd.problems or crowd.frames, "the desktop is open", RUNS_WITHIN_S)
+        yield crowd
+    finally:
+        crowd.over.set()
+        thread.join()
+    assert crowd.problems == [], f"{crowd}{installation.state()}"
+
+
+@contextmanager
 def busy(installation: Installation, session_id: str) -> Generator[None]:
     """Users launch, and one watches this session, from before until after; at the end nothing went wrong."""
     crowd = Crowd()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import yaml
 from tests.acceptance.instance import wait_for
 from tests.acceptance.open_desktop import is_streamed, open_desktop
-from tests.kubernetes.crowd import busy, new_session, runs
+from tests.kubernetes.crowd import asked, busy, new_session, runs, watched
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.installation import Installation, Names, give_address
 from tests.support.kubernetes.page import BLOCKS, SOON_S, managers, primary, read
@@ -29,6 +30,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 HEALTHCHECK: Final = "kubectl -n greenroom exec -it deploy/kasm-manager -- curl -i http://localhost:8181/__healthcheck"
 ROLES: Final = ("kasm-api", "kasm-manager", "kasm-proxy", "kasm-agent")
 """Those that are Deployments."""
+AWAY_S: Final = 65.0
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,65 @@ def test_a_manager_is_killed_and_no_user_notices(installation: Installation, ses
         read(installation, "A Manager is killed")
         wait_for(lambda: primary(installation)["instance_id"] != killed, "another one is Primary", SOON_S)
         wait_for(lambda: len(managers(installation)) == 3, "there are three again", SOON_S)
+
+
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+def test_a_minute_without_the_api_server_doubles_and_loses_nothing(
+    installation: Installation, session_id: str, how: str
+):
+    config_id = installation.call("GET", "/staging-configs")[0]["staging_config_id"]
+    ended = new_session(installation)
+    wait_for(lambda: runs(installation, ended), "the session runs", SOON_S)
+    wait_for(lambda: is_full(installation, config_id), "the pool is full", SOON_S)
+    before = pods_of_sessions(installation)
+    with watched(installation, session_id) as crowd:
+        with getattr(installation.cluster, how)("kube-apiserver"):
+            begun, frames = time.monotonic(), crowd.frames
+            wait_for(lambda: are(installation, "missing"), "no process of the Agent acts", SOON_S)
+            assert " is missing: it has not checked in for some time." in refusal(installation)
+            assert installation.call("GET", f"/staging-configs/{config_id}")["shortfall"]["code"] == "no-agent"
+            installation.call("DELETE", f"/sessions/{ended}")
+            crowd.over.wait(max(0.0, begun + AWAY_S - time.monotonic()))
+            assert crowd.frames > frames
+        wait_for(lambda: is_full(installation, config_id), "the pool is full again", SOON_S)
+        wait_for(lambda: ended not in pods_of_sessions(installation), "what was ended meanwhile is gone", SOON_S)
+        made = new_session(installation)
+        wait_for(lambda: runs(installation, made), "launches work", SOON_S)
+    after = pods_of_sessions(installation)
+    kept = {session: pod for session, pod in before.items() if session != ended}
+    assert kept.items() <= after.items()
+    assert runs(installation, session_id)
+
+
+def is_full(installation: Installation, config_id: str) -> bool:
+    """Whether its pool is; after the server has been away the cluster takes its nodes for silent, and for a moment
+    leads no user to the gateway."""
+    with installation.http() as client:
+        found = asked(client, "GET", f"/staging-configs/{config_id}")
+    return found["num_current_sessions"] == found["num_sessions"]
+
+
+def are(installation: Installation, status: str) -> bool:
+    """Whether all Agents have this status."""
+    return all(agent["status"] == status for agent in installation.call("GET", "/agents"))
+
+
+def refusal(installation: Installation) -> str:
+    """The sentence with which a launch is refused."""
+    with installation.http() as client:
+        user_id = asked(client, "POST", "/users", {"username": f"r-{secrets.token_hex(5)}@example.org"})["user_id"]
+        image_id = next(one["image_id"] for one in asked(client, "GET", "/images") if one["friendly_name"] == "Desktop")
+        answer = client.post("/api/v1/sessions", json={"image_id": image_id, "user_id": user_id})
+    assert answer.status_code == 409, answer.text
+    return answer.json()["detail"]
+
+
+def pods_of_sessions(installation: Installation) -> dict[str, str]:
+    """Session → its Pod."""
+    pods = installation.cluster.get("pods", "--selector=greenroom.io/session-id", "--namespace=greenroom")["items"]
+    found = {pod["metadata"]["labels"]["greenroom.io/session-id"]: pod["metadata"]["uid"] for pod in pods}
+    assert len(found) == len(pods), "a session has two Pods"
+    return found
 
 
 def test_everything_is_replaced_under_load_and_a_stream_is_never_cut(installation: Installation, session_id: str):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -125,6 +126,25 @@ class Cluster:
 
     def release(self, program: str) -> None:
         release(self.layout, program)
+
+    @contextmanager
+    def frozen(self, program: str) -> Iterator[None]:
+        """Meanwhile a program does nothing: connections to it stay open, and nothing comes over them."""
+        pid = int(self.layout.running(program).read_text())
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @contextmanager
+    def killed(self, program: str) -> Iterator[None]:
+        """Meanwhile a program is not there: it is killed, and connections to it are refused."""
+        self.hold(program)
+        try:
+            yield
+        finally:
+            self.release(program)
 
     @contextmanager
     def namespace(self, prefix: str = "t") -> Iterator[str]:
