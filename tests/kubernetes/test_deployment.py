@@ -163,6 +163,7 @@ def test_a_minute_without_the_api_server_doubles_and_loses_nothing(
     ended = new_session(installation)
     wait_for(lambda: runs(installation, ended), "the session runs", SOON_S)
     wait_for(lambda: is_full(installation, config_id), "the pool is full", SOON_S)
+    wait_for(lambda: is_streamed(installation, session_id), "the desktop may be opened", SOON_S)
     before = pods_of_sessions(installation)
     with watched(installation, session_id) as crowd:
         with getattr(installation.cluster, how)("kube-apiserver"):
