@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -16,6 +16,8 @@ from tests.unit.test_desk_service import CLICK, Page
 from greenroom.api import problems
 from greenroom.api.desk import inside_routes, routes
 from greenroom.api.lease.access import HoldsLease
+from greenroom.api.recording.noting import Tail
+from greenroom.api.recording.recorder import Recorder
 
 LEASE = "/leases/6f1c1b1e-0000-4000-8000-000000000000"
 DEEP = b"[" * 20_000 + b"]" * 20_000
@@ -91,6 +93,7 @@ def _app() -> FastAPI:
     app.include_router(routes.router)
     app.include_router(inside_routes.router)
     app.state.logs = SimpleNamespace(write=lambda *_, **__: None)
+    app.state.recorder = Recorder(cast("Any", None), lambda: app.state.desks, cast("Any", None))
     return app
 
 
@@ -108,7 +111,7 @@ def leased(monkeypatch: pytest.MonkeyPatch) -> None:
     async def anyone(self: HoldsLease, request: Request, lease_id: UUID) -> Any:
         del self, request, lease_id
         names = ("holder", "session_id", "zone_name", "user_id", "username", "lease_id")
-        return SimpleNamespace(**dict.fromkeys(names, "x"))
+        return SimpleNamespace(**dict.fromkeys(names, "x"), record="none")
 
     monkeypatch.setattr(HoldsLease, "__call__", anyone)
 
@@ -181,3 +184,8 @@ async def test_elements_and_files_are_handed_on_as_the_page_says_them():
     listing = {"path": "", "files": [{"name": "a", "size_bytes": 1, "modified": 1.5}], "folders": [], "left_out": 0}
     page = Session("/files", httpx.Response(200, json=listing).content)
     assert (await asked(page, ASKED["listing"][2])).json() == listing
+
+
+@pytest.mark.parametrize("garbage", [*GARBAGE.values(), b'{"exit_code": 1e400}', b'{"exit_code": "0"}'])
+def test_the_end_of_a_command_may_be_anything(garbage: bytes):
+    assert Tail(b'{"output": "eA=="}\n' + garbage[-4000:]).exit_code is None

@@ -62,8 +62,8 @@ def picture(content: bytes) -> bytes:
     return content
 
 
-def problem(content: bytes) -> dict[str, Any]:
-    """What a refusal says: sentences, and numbers that any client can read. Nothing, where it cannot be read."""
+def plain_fields(content: bytes) -> dict[str, Any]:
+    """The fields of an object that are text, or numbers that any client can read. None, where it cannot be read."""
     try:
         said = msgspec.json.decode(content, type=dict[str, Any])
     except (ValueError, RecursionError):

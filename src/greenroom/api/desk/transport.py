@@ -269,7 +269,7 @@ async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     """What a refusal of the gateway, the Agent or the session's page means here."""
     status = answer.status_code
-    said = decoding.problem(content)
+    said = decoding.plain_fields(content)
     sentence = str(said.get("error_message") or said.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState("The page of this session has no such part of a desk: its image is older than this api.")

@@ -7,14 +7,14 @@ import binascii
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
-import msgspec
 from fastapi import Depends
 from starlette.requests import Request
 
 from greenroom.api.deps import DesksDep
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
+from greenroom.api.desk.decoding import plain_fields
 from greenroom.api.desk.schemas import ActionsCreate
 from greenroom.api.desk.service import Acted, Result
 from greenroom.api.desk.transport import Desks
@@ -137,11 +137,7 @@ class Tail:
 
     @property
     def exit_code(self) -> int | None:
-        try:
-            said: dict[str, Any] = msgspec.json.decode(self.kept.rstrip().rpartition(b"\n")[2], type=dict[str, Any])
-        except msgspec.DecodeError:
-            return None
-        code = said.get("exit_code")
+        code = plain_fields(self.kept.rstrip().rpartition(b"\n")[2]).get("exit_code")
         return code if isinstance(code, int) else None
 
 

@@ -98,7 +98,9 @@ def rows_of_actions(
     rows: list[Row] = []
     began = asked.began
     for kind, outcome in zip(kinds, outcomes, strict=False):
-        took_ms = outcome.ms if outcome.ms is not None else asked.duration_ms / len(outcomes)
+        took_ms = asked.duration_ms / len(outcomes)
+        if outcome.ms is not None:  # the session says so, and may say anything
+            took_ms = min(max(outcome.ms, 0.0), asked.duration_ms)
         where = {"at": list(kind.at), "screen": list(screen)} if kind.at is not None and screen is not None else {}
         rows.append(_row(replace(asked, began=began, duration_ms=took_ms), kind, outcome, where))
         began += timedelta(milliseconds=took_ms)

@@ -43,6 +43,12 @@ def test_each_action_has_a_row_with_its_place_and_its_time():
     assert (alone.duration_ms, alone.details) == (30, {})
 
 
+@pytest.mark.parametrize(("ms", "kept_ms"), [(1e300, 30), (-1e300, 0)])
+def test_no_action_takes_longer_than_its_request_even_if_the_session_says_so(ms: float, kept_ms: float):
+    first, second = rows_of_actions(ASKED, [CLICK, CLICK], [Outcome(done=True, ms=ms)] * 2, SCREEN)
+    assert (first.duration_ms, second.began - NOW) == (kept_ms, timedelta(milliseconds=kept_ms))
+
+
 def test_after_a_failure_nothing_was_begun():
     outcomes = [Outcome(done=False, error="no 'x' here."), Outcome(done=False, error="not done")]
     (row,) = rows_of_actions(ASKED, [CLICK, CLICK], outcomes, SCREEN)
