@@ -6,7 +6,6 @@ import ast
 import asyncio
 import gc
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
+from greenroom.kit.processes import system_account
 from greenroom.up.account import Account
 from greenroom.up.postgres import Cluster, copy_binaries
 
@@ -63,13 +63,7 @@ def _test_account() -> str | None:
     """An ordinary account for PostgreSQL when the tests run as root (postgres refuses root)."""
     if os.getuid() != 0:
         return None
-    try:
-        pwd.getpwnam("greenroom")
-    except KeyError:
-        subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "greenroom"], check=True
-        )
-    return "greenroom"
+    return system_account("greenroom").pw_name
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -67,10 +67,7 @@ def identity(server: Server) -> str:
 
 def processes(server: Server) -> list[int]:
     assert server.process is not None
-    found = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(server.process.pid)], check=True, capture_output=True, text=True
-    )
-    return [server.process.pid, *map(int, found.stdout.split())]
+    return [server.process.pid, *(child.pid for child in psutil.Process(server.process.pid).children())]
 
 
 @contextmanager

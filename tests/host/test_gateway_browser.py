@@ -1,4 +1,4 @@
-"""Programs drive Chromium through a gateway, with the clients that they have: Playwright, and W3C WebDriver."""
+"""Programs drive Chromium through a gateway with the clients they have: Playwright, Puppeteer, Selenium and others."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ FORM = "data:text/html," + quote(
     "<a id=file download=note.txt href='data:text/plain,read me'>file</a>"
 )
 PNG = b"\x89PNG"
+PUPPETEER = Path(__file__).parent / "clients/puppeteer.mjs"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -246,6 +247,32 @@ async def test_while_a_person_has_control_playwright_is_refused_and_goes_on_afte
         await page.fill("#name", "Ann")
         await page.click("button")
         assert await page.title() == "Hello Ann"
+
+
+async def test_puppeteer_fills_in_a_form_and_is_refused_while_a_person_has_control(browsers: Browsers):
+    environment = {**os.environ, "NODE_EXTRA_CA_CERTS": str(browsers.world.folder / "cert.pem")}
+    pipe = asyncio.subprocess.PIPE
+    program = ("node", PUPPETEER, browsers.url("cdp", BOB).replace("https", "wss"), FORM)
+    run = await asyncio.create_subprocess_exec(*program, env=environment, stdin=pipe, stdout=pipe)
+    assert run.stdin is not None
+    assert run.stdout is not None
+    try:
+        assert await _line(run.stdout) == "Form"
+        await browsers.give_control(1, "Ada", BOB)
+        run.stdin.write(b"\n")
+        assert "held: Ada has control of this desktop" in await _line(run.stdout)
+        await browsers.give_control(2, session_id=BOB)
+        run.stdin.write(b"\n")
+        assert [await _line(run.stdout) for _ in range(2)] == ["Hello Zoe", "PNG"]
+        assert await asyncio.wait_for(run.wait(), 10) == 0
+    finally:
+        if run.returncode is None:
+            run.kill()
+            await run.wait()
+
+
+async def _line(output: asyncio.StreamReader) -> str:
+    return (await asyncio.wait_for(output.readline(), 20)).decode().strip()
 
 
 async def test_while_a_person_has_control_selenium_is_refused_and_goes_on_afterwards(browsers: Browsers):

@@ -20,7 +20,7 @@ from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
 
-SUITE = Path(__file__).parent / "conformance/node_modules/@modelcontextprotocol/conformance"
+SUITE = Path(__file__).parent / "clients/node_modules/@modelcontextprotocol/conformance"
 KEY = ("abcdefghijkl", "the secret half")
 NEEDS_NO_TOOLS = {
     "server-initialize",

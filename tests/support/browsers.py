@@ -39,13 +39,13 @@ class Browsers:
     async def shell(self, script: str, session_id: str = ANN) -> str:
         return (await shell(self.runtime, session_id, script))[1]
 
-    async def give_control(self, term: int, person: str = "") -> None:
-        """To a person or, without one, back to the program of Ann's lease, as the api orders it."""
+    async def give_control(self, term: int, person: str = "", session_id: str = ANN) -> None:
+        """To a person or, without one, back to the program of the lease, as the api orders it."""
         order = {"term": term, "viewer": "user" if person else "", "name": person, "lasts_s": 60}
         content = json.dumps(order).encode()
         signature = hmac.digest(self.world.spec.credential.encode(), content, "sha256").hex()
         headers = {"X-Greenroom-Signature": signature}
-        reply = await self.world.client().put(self.url("desk/control"), content=content, headers=headers)
+        reply = await self.world.client().put(self.url("desk/control", session_id), content=content, headers=headers)
         assert reply.status_code == 200, reply.text
 
     def release(self, session_id: str) -> None:

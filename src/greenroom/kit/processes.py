@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import os
 import pwd
 import signal
@@ -20,6 +21,7 @@ from greenroom.core.errors import SetupError
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LOOK_AGAIN_S: Final = 0.05
+_ACCOUNTS_LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
 def become_subreaper() -> None:
@@ -188,7 +190,14 @@ def system_account(name: str) -> pwd.struct_passwd:
     try:
         return pwd.getpwnam(name)
     except KeyError:
-        _create(name)
+        pass
+    # Of two useradd at once for one name, both may succeed, and the second gives the account another number.
+    with _ACCOUNTS_LOCK.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            _create(name)
     return pwd.getpwnam(name)
 
 
@@ -199,5 +208,5 @@ def _create(name: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
-    if done.returncode not in {0, 9}:  # 9: another process made it meanwhile
+    if done.returncode not in {0, 9}:  # 9: somebody else made it meanwhile
         raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")
