@@ -208,5 +208,5 @@ def _create(name: str) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
-    if done.returncode not in {0, 9}:  # 9: somebody else made it meanwhile
+    if done.returncode not in {0, 9}:  # 9: an administrator made it meanwhile
         raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")

@@ -1,5 +1,5 @@
 // Puppeteer on the browser of a lease: node puppeteer.mjs WEBSOCKET PAGE. It fills in the form of the page, goes on when a
-// line comes on its standard input, and presses the button; what it saw and was told is printed, a line each.
+// line comes on its standard input, and presses the button; what it saw and was answered is printed, a line each.
 import { once } from 'node:events';
 import puppeteer from 'puppeteer-core';
 
