@@ -134,7 +134,8 @@ async def test_each_action_is_a_row_with_its_time_and_what_came_of_it(leased: Le
         (4, "click", "invalid", ""),
     ]
     assert rows[0]["said"] == f"The lease was granted to {ADA}."
-    assert (rows[1]["said"], rows[1]["duration_ms"]) == ("Left click at 640, 400.", 2.0)
+    assert rows[1]["said"] == "Left click at 640, 400."
+    assert 0 < rows[1]["duration_ms"] <= 2.0, "as the page says, and no longer than the whole request"
     assert rows[1]["details"] == {"at": [640, 400], "screen": [1280, 800]}
     assert rows[2]["said"] == "Types 7 characters."
     assert rows[3]["error"] == "actions[0]: it cannot be."
