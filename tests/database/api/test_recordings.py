@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -227,6 +228,22 @@ async def test_a_failure_of_ours_is_said_with_the_next_action(leased: Leased, mo
         "Types 7 characters.",
         "One action is missing here: more came than could be written, or writing failed.",
     ]
+
+
+async def test_what_waits_for_a_database_that_stays_away_is_left_out_and_said(
+    leased: Leased, monkeypatch: pytest.MonkeyPatch
+):
+    async def append(*_: Any) -> None:
+        raise Unavailable("The database is away.")
+
+    with monkeypatch.context() as away:
+        away.setattr(recording, "GIVE_UP_S", 0)
+        away.setattr(recording, "AGAIN_S", 0)
+        away.setattr(recording.recordings, "append", append)
+        await leased.acts(CLICK)
+        await asyncio.wait_for(leased.recorder.settled(), 10)
+    await leased.acts(SECRET)
+    assert [row["what"] for row in await leased.rows()] == ["granted", "type", "gap"]
 
 
 async def test_the_recording_outlives_its_lease_until_its_time(leased: Leased):

@@ -42,6 +42,8 @@ AT_ONCE: Final = 100
 PICTURE_S: Final = 5.0
 AGAIN_S: Final = 1.0
 """After this the database is asked again when it was away."""
+GIVE_UP_S: Final = 600.0
+"""So long it may be away before what waits for it is left out."""
 CLOSE_S: Final = 3.0
 ALL_BYTES_S: Final = 5.0
 """How long the size of all recordings counts as known."""
@@ -246,11 +248,18 @@ class Recorder:
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
     async def _write(self, lane: _Lane, rows: list[Row]) -> None:
-        """Write rows, as long as that takes while the database is away."""
+        """Write rows, also when the database is away for a while.
+
+        Raises:
+            Unavailable: it is away for too long.
+        """
+        end_s = time.monotonic() + GIVE_UP_S
         while rows:
             try:
                 fits = await self._written(lane.lease.lease_id, rows)
             except Unavailable as error:
+                if time.monotonic() > end_s:
+                    raise
                 log.warning("a recording waits for the database", reason=error.message)
                 await asyncio.sleep(AGAIN_S)
                 continue
