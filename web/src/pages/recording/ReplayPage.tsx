@@ -8,7 +8,7 @@ import {
   IconInfoCircle,
   IconMovieOff,
 } from '@tabler/icons-react';
-import { useCallback, useEffect, useMemo, useRef } from 'react';
+import { useCallback, useEffect, useMemo } from 'react';
 import { useLocation, useNavigate, useParams } from 'react-router';
 import { useAllowed } from '../../api/auth';
 import { isGone, messageOf } from '../../api/client';
@@ -121,7 +121,7 @@ function Replay({ recording, rows }: { recording: Recording; rows: RecordedRow[]
     },
     [rows, navigate],
   );
-  useArrows(place, last, choose);
+  useArrows(rows, choose);
   const failed = useMemo(() => rows.flatMap((row, at) => (row.code ? [at] : [])), [rows]);
   const row = rows[place];
   if (!row) return null;
@@ -226,28 +226,24 @@ function Step({ label, disabled, onClick, children }: StepProps) {
 }
 
 /** The arrow keys go from action to action, wherever the focus is but in what has a use for them of its own. */
-function useArrows(place: number, last: number, choose: (place: number) => void): void {
-  const at = useRef(place); // keys may come faster than the page is drawn
-  useEffect(() => {
-    at.current = place;
-  }, [place]);
+function useArrows(rows: RecordedRow[], choose: (place: number) => void): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent) => {
+      const place = placeOf(rows, window.location.hash); // keys may come faster than the page is drawn
       const wanted: Record<string, number> = {
-        ArrowLeft: Math.max(at.current - 1, 0),
-        ArrowRight: Math.min(at.current + 1, last),
+        ArrowLeft: place - 1,
+        ArrowRight: place + 1,
         Home: 0,
-        End: last,
+        End: rows.length - 1,
       };
       const to = wanted[event.key];
       const typing = event.target instanceof Element && event.target.closest('input, textarea, select, [role=slider]');
       if (to === undefined || typing || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey)
         return;
       event.preventDefault();
-      at.current = to;
       choose(to);
     };
     document.addEventListener('keydown', pressed);
     return () => document.removeEventListener('keydown', pressed);
-  }, [last, choose]);
+  }, [rows, choose]);
 }
