@@ -25,7 +25,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from greenroom.core.wording import in_words
+from greenroom.core.wording import PydanticError, in_sentences, in_words, place_of
 
 log = structlog.get_logger(__name__)
 
@@ -121,16 +121,22 @@ def _public_status(error: GreenroomError) -> int:
 
 def invalid_request(error: RequestValidationError) -> Invalid:
     """An error that names every invalid field without its value (it may be a password)."""
-    errors = [
-        {"loc": [str(part) for part in e["loc"]], "msg": in_words(e), "type": str(e["type"])} for e in error.errors()
-    ]
+    found = [(_place(e, error.body), in_words(e), str(e["type"])) for e in error.errors()]
+    errors = [{"loc": place, "msg": words, "type": kind} for place, words, kind in found]
     if errors and errors[0]["type"] == "json_invalid":
         character = errors[0]["loc"][-1]
         return Invalid(
             f"The body of the request is not JSON: something is wrong at character {character}.", errors=errors
         )
-    sentences = "; ".join(f"{'.'.join(e['loc'][1:]) or e['loc'][0]}: {e['msg']}" for e in errors)
+    sentences = in_sentences((place[1:] or place, words) for place, words, _ in found)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
+
+
+def _place(verdict: PydanticError, body: object) -> list[str]:
+    where, *inside = verdict["loc"]
+    if where != "body" or verdict["type"] == "json_invalid":
+        return [str(part) for part in verdict["loc"]]
+    return [where, *place_of({**verdict, "loc": inside}, body)]
 
 
 def install(app: FastAPI) -> None:

@@ -7,8 +7,8 @@ stop.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
 
 
 def one_line(text: str) -> str:
@@ -78,6 +78,35 @@ def in_words(verdict: PydanticError) -> str:
     if words is None:
         return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")
     return words.format_map({name: _quoted(value) for name, value in verdict.get("ctx", {}).items()})
+
+
+def place_of(verdict: PydanticError, sent: object) -> tuple[str, ...]:
+    """Where in `sent` this error is. Pydantic's place also names the kinds that a value could have been of; they lead
+    nowhere in what was sent, and are left out.
+    """
+    place: list[str] = []
+    parts = cast("Sequence[str | int]", verdict["loc"])
+    for number, part in enumerate(parts, start=1):
+        if isinstance(sent, Mapping):
+            inside = cast("Mapping[object, object]", sent)
+            is_missing = verdict["type"] == "missing" and number == len(parts)
+            if part not in inside and not is_missing:
+                continue
+            sent = inside.get(part)
+        elif isinstance(sent, list) and isinstance(part, int):
+            sent = cast("list[object]", sent)[part]
+        else:
+            continue
+        place.append(str(part))
+    return tuple(place)
+
+
+def in_sentences(problems: Iterable[tuple[Sequence[str], str]]) -> str:
+    """Errors as one text: what is wrong at the same place is said together."""
+    by_place: dict[str, list[str]] = {}
+    for place, words in problems:
+        by_place.setdefault(".".join(place), []).append(words)
+    return "; ".join(f"{place}: {' or '.join(dict.fromkeys(words))}" for place, words in by_place.items())
 
 
 def _quoted(value: object) -> object:

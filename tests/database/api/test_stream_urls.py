@@ -131,6 +131,15 @@ async def test_published_calls_name_the_services_that_the_session_may_use(stage:
     assert port_map["audio"] == {"port": 8443, "path": f"{port_map['vnc']['path']}/audio"}
 
 
+async def test_published_calls_say_where_our_own_desktop_has_sound_and_files(stage: Stage):
+    await stage.admin.change(f"/api/v1/images/{stage.image_id}", port_map={"desk": "desk"})
+    await stage.admin.change(f"/api/v1/groups/{ALL_USERS}", settings={"allow_kasm_downloads": False})
+    made = await launched(stage)
+    port_map = (await stage.admin.published("get_kasm_status", **asked(made)))["kasm"]["port_map"]
+    folders = {name: where["path"].removeprefix(port_map["vnc"]["path"]) for name, where in port_map.items()}
+    assert folders == {"vnc": "", "audio": "/sound", "audio_input": "/microphone", "uploads": "/files"}
+
+
 Address = dict[str, str]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.wording import WORDS, in_words, one_line
+from greenroom.core.wording import WORDS, in_sentences, in_words, one_line, place_of
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,28 @@ from greenroom.core.wording import WORDS, in_words, one_line
 )
 def test_what_is_wrong_with_a_value_is_the_rest_of_a_sentence(verdict: dict[str, Any], said: str):
     assert in_words(verdict) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "loc", "place"),
+    [
+        ("string_type", ("tags", "list[str]"), ("tags",)),
+        ("string_type", ("tags", "dict[str,str]", "job"), ("tags", "job")),
+        ("too_short", ("options", "egress", "Egress", "allow"), ("options", "egress", "allow")),
+        ("missing", ("options", "egress", "Egress", "deny"), ("options", "egress", "deny")),
+        ("int_type", ("names", 1, "int"), ("names", "1")),
+        ("string_pattern_mismatch", ("A=B", "[key]"), ("A=B",)),
+        ("missing", (), ()),
+    ],
+)
+def test_the_place_of_an_error_is_one_in_what_was_sent(kind: str, loc: tuple[str | int, ...], place: tuple[str, ...]):
+    sent = {"tags": {"job": 1}, "options": {"egress": {"allow": []}}, "names": ["a", "b"], "A=B": "1"}
+    assert place_of({"type": kind, "loc": loc}, sent) == place
+
+
+def test_what_is_wrong_at_one_place_is_said_together():
+    problems = [(("a", "b"), "must be 'none'"), (("c",), "is missing"), (("a", "b"), "must be an object")]
+    assert in_sentences(problems) == "a.b: must be 'none' or must be an object; c: is missing"
 
 
 def test_the_words_are_no_sentence_of_their_own():

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from greenroom.api.bodies import Json
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
-from greenroom.core.wording import in_words
+from greenroom.core.wording import in_sentences, in_words, place_of
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Answer = dict[str, Any]
@@ -164,9 +164,7 @@ def validated(kind: type[Fields], values: Json) -> Fields:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {in_words(e)}" for e in error.errors(include_input=False)
-        )
+        problems = in_sentences((place_of(e, values), in_words(e)) for e in error.errors(include_input=False))
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error
 
 

@@ -24,7 +24,7 @@ from greenroom.api.session.waiting import while_in
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
-from greenroom.core.workspace.page import SERVICES
+from greenroom.core.workspace.page import folders_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import views
@@ -94,12 +94,9 @@ def kasm_shape(session: Session, streams: StreamUrls, token: str | None = None) 
 
 def _port_map(session: Session, port: int, path: str) -> Answer:
     """Where programs find the stream, and what of the image's services the session may use."""
-    allowed = {
-        one.name: {"port": port, "path": f"{path}/{one.folder or one.name}"}
-        for one in session.services
-        if one.allowed and one.name in SERVICES
-    }
-    return {"vnc": {"port": port, "path": path}, **allowed}
+    folders = folders_of(session.services, session.client_settings)
+    paths = {"vnc": path, **{name: f"{path}/{folder}" for name, folder in folders.items()}}
+    return {name: {"port": port, "path": where} for name, where in paths.items()}
 
 
 async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[Answer]:

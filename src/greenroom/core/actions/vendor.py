@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from greenroom.core.actions import actions
 from greenroom.core.actions.actions import Action, Button, Point
@@ -46,6 +46,10 @@ class _Place(Struct, frozen=True, forbid_unknown_fields=True):
     y: Coordinate
 
 
+def _xy(place: _Place | tuple[Coordinate, Coordinate]) -> tuple[int, int]:
+    return (place.x, place.y) if isinstance(place, _Place) else place
+
+
 class _Verb(Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
     pass
 
@@ -82,17 +86,20 @@ class _Move(_Placed, frozen=True, tag="move"):
 class _Scroll(_Placed, frozen=True, tag="scroll", kw_only=True):
     scroll_x: Pixels = 0
     scroll_y: Pixels = 0
+    x_in_js: Pixels = field(name="scrollX", default=0)
+    y_in_js: Pixels = field(name="scrollY", default=0)
 
     def meaning(self) -> Action:
-        return actions.Scroll(_notches(self.scroll_x), _notches(self.scroll_y), self.at, _held(self.keys))
+        across, down = self.scroll_x or self.x_in_js, self.scroll_y or self.y_in_js
+        return actions.Scroll(_notches(across), _notches(down), self.at, _held(self.keys))
 
 
 class _Drag(_Verb, frozen=True, tag="drag"):
-    path: Annotated[list[_Place], Meta(min_length=2, max_length=1000)]
+    path: Annotated[list[_Place | tuple[Coordinate, Coordinate]], Meta(min_length=2, max_length=1000)]
     keys: Keys = []
 
     def meaning(self) -> Action:
-        points = (Point(place.x, place.y, f"path[{index}]") for index, place in enumerate(self.path))
+        points = (Point(*_xy(place), f"path[{index}]") for index, place in enumerate(self.path))
         return actions.Drag(tuple(points), _held(self.keys))
 
 

@@ -26,6 +26,14 @@ SERVICES: Final[Mapping[str, str]] = {
 }
 """What an image may serve beside its desktop → the permission that opens it."""
 
+OWN_FOLDERS: Final[Mapping[str, str]] = {
+    "audio": "sound",
+    "audio_input": "microphone",
+    "uploads": "files",
+    "downloads": "files",
+}
+"""Where the page of an image with a desk, one of Greenroom's own, has them; it asks for the permission itself."""
+
 PROGRAMS: Final = ("desk", "cdp", "webdriver")
 """What an image may serve to programs, in folders of its page with these names: `PROGRAM_FOLDERS`."""
 
@@ -102,6 +110,15 @@ def services_of(ports: PortMap, permissions: Mapping[str, bool]) -> tuple[Servic
 
 def _service(name: str, where: int | str) -> Service:
     return Service(name=name, folder=where) if isinstance(where, str) else Service(name=name, port=where)
+
+
+def folders_of(services: Iterable[Service], permissions: Mapping[str, Any]) -> dict[str, str]:
+    """Name of each service that a session may use → where it is, below the path of the session."""
+    found = tuple(services)
+    has_desk = any(one.name == PROGRAMS[0] for one in found)
+    own = OWN_FOLDERS.items() if has_desk else ()
+    ours = {name: folder for name, folder in own if permissions.get(SERVICES[name])}
+    return ours | {one.name: one.folder or one.name for one in found if one.allowed and one.name in SERVICES}
 
 
 Values = Mapping[str, str]

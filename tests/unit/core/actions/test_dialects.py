@@ -64,10 +64,12 @@ MEANINGS: list[tuple[dict[str, Any], Action]] = [
     ({"type": "move", "x": 3, "y": 4}, a.Move(XY)),
     ({"type": "scroll", "x": 3, "y": 4, "scroll_x": 0, "scroll_y": 250}, a.Scroll(0, 3, XY)),
     ({"type": "scroll", "x": 3, "y": 4, "scroll_x": -1, "scroll_y": 0}, a.Scroll(-1, 0, XY)),
+    ({"type": "scroll", "x": 3, "y": 4, "scrollX": 0, "scrollY": -120}, a.Scroll(0, -2, XY)),
     (
         {"type": "drag", "path": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]},
         a.Drag((Point(1, 2, "path[0]"), Point(3, 4, "path[1]"))),
     ),
+    ({"type": "drag", "path": [[1, 2], [3, 4]]}, a.Drag((Point(1, 2, "path[0]"), Point(3, 4, "path[1]")))),
     ({"type": "keypress", "keys": ["CTRL", "s"]}, a.Press(((CTRL, S),))),
     ({"type": "type", "text": "x"}, a.Write("x")),
     ({"type": "wait"}, a.Rest(2)),

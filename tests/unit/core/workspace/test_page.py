@@ -16,6 +16,7 @@ from greenroom.core.workspace.page import (
     SERVICES,
     filled,
     filled_spec,
+    folders_of,
     page_path_problem,
     relative_problem,
     services_of,
@@ -161,3 +162,27 @@ def test_a_specification_is_filled_where_an_administrator_wrote():
 
 def test_a_specification_that_another_program_wrote_is_left_as_it_is():
     assert filled_spec({"run_config": ["x"]}, KNOWN) == {"run_config": ["x"]}
+
+
+DESK = Service(name="desk", folder="desk", allowed=True)
+
+
+@pytest.mark.parametrize(
+    ("services", "permissions", "folders"),
+    [
+        ((), {"allow_kasm_audio": True}, {}),
+        ((DESK,), {}, {}),
+        ((DESK,), {"allow_kasm_audio": True, "allow_kasm_uploads": True}, {"audio": "sound", "uploads": "files"}),
+        ((DESK,), {"allow_kasm_microphone": True, "allow_kasm_gamepad": True}, {"audio_input": "microphone"}),
+        (
+            (DESK, Service(name="audio", port=4901, allowed=True), Service(name="webcam", port=4902, allowed=False)),
+            {"allow_kasm_audio": True, "allow_kasm_webcam": True},
+            {"audio": "audio"},
+        ),
+        ((Service(name="uploads", folder="up", allowed=True),), {}, {"uploads": "up"}),
+    ],
+)
+def test_where_a_session_has_what_it_may_use(
+    services: tuple[Service, ...], permissions: dict[str, bool], folders: dict[str, str]
+):
+    assert folders_of(services, permissions) == folders
