@@ -49,11 +49,12 @@ def is_whole(bar: Locator) -> bool:
 
 
 def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, user: Person):
-    program = Program(instance, user)
+    program = Program(instance, user, record="actions")
     page, bar = user.page, user.page.get_by_role("region", name="Control")
     page.goto(program.lease["urls"]["live"])
     user.desktop()
     expect(bar).to_contain_text("A program is using this desktop.")
+    expect(bar.get_by_text("What the program does is recorded.")).to_be_visible()
 
     def terminal() -> bool:
         program.act({"action": "key", "text": "ctrl+alt+t"}, {"action": "wait", "duration": 1.5})
@@ -69,6 +70,7 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
     size = page.viewport_size
     assert size is not None
     page.set_viewport_size({"width": 360, "height": 740})
+    expect(bar.get_by_text("Recorded.", exact=True)).to_be_visible()
     assert is_whole(bar), "on a phone, too"
     page.set_viewport_size(size)
     bar.get_by_role("button", name="Take over").click()

@@ -10,6 +10,16 @@ type Wish = Schemas['ControlOrder'];
 /** Take control over, keep it, or hand it back. */
 export type OrderControl = (wish: Wish) => Promise<Control>;
 
+/** The program that has leased a session, for the people who see it. */
+export interface Program {
+  order: OrderControl;
+  /** What is kept of what it does. */
+  record: Recorded;
+}
+
+type Recorded = Schemas['ConnectionView']['record'];
+type Leased = Pick<Schemas['ConnectionView'], 'lease_id' | 'record'>;
+
 const CONTROL = '/api/v1/leases/{lease_id}/control';
 
 export function leaseQuery(leaseId: Uuid) {
@@ -20,13 +30,17 @@ export function leaseQuery(leaseId: Uuid) {
   });
 }
 
-/** Of a lease; null where the session is not leased. */
-export function orderOf(leaseId: Uuid | null | undefined): OrderControl | null {
-  if (!leaseId) return null;
-  return (body) => dataOf(client.POST(CONTROL, { params: { path: { lease_id: leaseId } }, body }));
+/** Null where the session is not leased. */
+export function programOf(session: Leased | undefined): Program | null {
+  if (!session?.lease_id) return null;
+  const params = { path: { lease_id: session.lease_id } };
+  return { order: (body) => dataOf(client.POST(CONTROL, { params, body })), record: session.record };
 }
 
 /** The same for who has the session's connect address. */
-export function orderByToken(address: Schemas['ConnectBody']): OrderControl {
-  return (wish) => dataOf(client.POST('/api/v1/connect/control', { body: { ...address, ...wish } }));
+export function programByToken(session: Leased | undefined, address: Schemas['ConnectBody']): Program | null {
+  if (!session?.lease_id) return null;
+  const order: OrderControl = (wish) =>
+    dataOf(client.POST('/api/v1/connect/control', { body: { ...address, ...wish } }));
+  return { order, record: session.record };
 }

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from greenroom.api.bodies import Body, Secret, Shaped, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 from greenroom.core.launch.nearest import MAX_ROUND_TRIP_MS, MAX_ZONES, NearestZone
+from greenroom.core.recording.described import Mode
 
 MAX_IDEMPOTENCY_KEY: Final = 255
 
@@ -39,6 +40,7 @@ LastScreenshot = Annotated[
 
 
 LeaseId = Annotated[UUID | None, Field(description="the lease of a program; null = it is a person's alone")]
+Record = Annotated[Mode, Field(description="what is kept of what the program of its lease does")]
 
 
 class SessionView(View):
@@ -166,6 +168,7 @@ class ConnectionView(View):
 
     session_id: UUID
     lease_id: LeaseId
+    record: Record
     status: str
     operational_status: str
     operational_progress: Annotated[int, Field(description="0-100")]

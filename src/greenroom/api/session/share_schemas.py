@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from greenroom.api.bodies import Body, Name, Secret, Text, View
-from greenroom.api.session.schemas import LeaseId
+from greenroom.api.session.schemas import LeaseId, Record
 from greenroom.core.session.sharing import Audience
 from greenroom.core.session.streams import Access
 
@@ -123,6 +123,7 @@ class JoinedView(View):
     share_id: str
     session_id: UUID
     lease_id: LeaseId
+    record: Record
     owner: str | None
     image_friendly_name: str
     name: str

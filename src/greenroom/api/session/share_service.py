@@ -253,6 +253,7 @@ async def _joined(sharing: Sharing, share: Share, viewer_id: str, name: str) -> 
         viewer_id=viewer_id,
         name=name,
         lease_id=session.lease_id,
+        record=session.record,
         session_token=token,
         frame_url=frame_url(session, url, token) if url else None,
         websocket_path=f"{urlsplit(url).path}websockify" if url else None,

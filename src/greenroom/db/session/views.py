@@ -11,6 +11,7 @@ from uuid import UUID
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import Order, Word
+from greenroom.core.recording.described import Mode
 from greenroom.core.session.expiry import SessionLifetime
 from greenroom.core.session.progress import PACE_S, Queue
 from greenroom.core.session.streams import ProxyFacts
@@ -59,6 +60,8 @@ class Session(SessionLifetime):
     """A share by link for users, as the published interface has it."""
     lease_id: str | None
     """A program has leased it."""
+    record: Mode
+    """What is kept of what the program does."""
     auth_epoch: int
     claimable: bool
     replaces: str | None
@@ -95,6 +98,7 @@ _SELECT: Final[LiteralString] = (
        (SELECT max(h.share_id) FROM session_shares h WHERE h.session_id = s.session_id AND h.ended IS NULL
            AND h.audience = 'users') AS share_id,
        (SELECT lease_id::text FROM leases WHERE leases.session_id = s.session_id) AS lease_id,
+       coalesce((SELECT record FROM leases WHERE leases.session_id = s.session_id), 'none') AS record,
        s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
        s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
        s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """

@@ -5,7 +5,7 @@ import { Navigate, useNavigate } from 'react-router';
 import { type ConnectAddress, keepAliveByToken } from '../../api/actions';
 import { logInByLink, meQuery } from '../../api/auth';
 import { isGone, messageOf } from '../../api/client';
-import { orderByToken } from '../../api/control';
+import { programByToken } from '../../api/control';
 import { connectQuery } from '../../api/queries';
 import { Joining } from '../share/JoinPage';
 import { OVER, Stage, StageFrame } from './Stage';
@@ -51,8 +51,8 @@ function ConnectedSession({ address }: { address: ConnectAddress }) {
   if (isGone(error)) return <Refused words={messageOf(error)} />;
   if (data && (OVER.has(data.status) || data.status === 'stopped' || data.status === 'paused'))
     return <Refused words={data.operational_message} />;
-  const order = data?.lease_id ? orderByToken(address) : null;
-  return <Stage connection={data} error={error} order={order} idle={{ ...NEVER_IDLE, onChange: setIdle }} />;
+  const program = programByToken(data, address);
+  return <Stage connection={data} error={error} program={program} idle={{ ...NEVER_IDLE, onChange: setIdle }} />;
 }
 
 function LogInByLink({ token }: { token: string }) {

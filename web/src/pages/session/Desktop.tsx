@@ -1,6 +1,6 @@
 import { Alert } from '@mantine/core';
 import { type ReactNode, useState } from 'react';
-import type { OrderControl } from '../../api/control';
+import type { Program } from '../../api/control';
 import { DesktopFrame } from './DesktopFrame';
 import type { IdleRule } from './useOutOfSight';
 
@@ -11,8 +11,8 @@ interface Props {
   ownPage?: boolean;
   /** What is not as it should be with the session as a whole. */
   note: string | null;
-  /** How control of a leased session is taken over and handed back; null = it is not leased. */
-  order?: OrderControl | null;
+  /** That has leased the session; null = it is a person's alone. */
+  program?: Program | null;
   idle: IdleRule;
   /** Buttons of the bar besides full screen and clipboard. */
   tools: ReactNode;
@@ -25,7 +25,7 @@ interface Props {
  * when it says nothing (the browser lost its connections, as it does when the network of its machine changes) and when
  * it was refused and there is a new address.
  */
-export function Desktop({ frameUrl, ownPage = true, note, order = null, idle, tools }: Props) {
+export function Desktop({ frameUrl, ownPage = true, note, program = null, idle, tools }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
@@ -40,7 +40,7 @@ export function Desktop({ frameUrl, ownPage = true, note, order = null, idle, to
         onSilent={() => setShown({ url, load: shown.load + 1 })}
         onRefused={latest === url ? null : () => setShown({ url: latest, load: 0 })}
         onAgain={() => setShown({ url: latest, load: shown.load + 1 })}
-        order={order}
+        program={program}
         idle={idle}
         tools={tools}
       />

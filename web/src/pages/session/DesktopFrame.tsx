@@ -1,7 +1,7 @@
 import { Button, Center, Loader, Stack, Text } from '@mantine/core';
 import { type ReactNode, type RefObject, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
-import type { OrderControl } from '../../api/control';
+import type { Program } from '../../api/control';
 import { ControlBar } from './ControlBar';
 import { ProgramBar } from './ProgramBar';
 import { StageCard } from './StageCard';
@@ -21,7 +21,7 @@ interface Props {
   /** Called when the person, who was refused, wants to try again. */
   onAgain: () => void;
   /** Of a leased session. */
-  order: OrderControl | null;
+  program: Program | null;
   idle: IdleRule;
   tools: ReactNode;
 }
@@ -45,7 +45,7 @@ const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
 /** The frame, filling the page, with our bar above it. */
-export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain, order, idle, tools }: Props) {
+export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain, program, idle, tools }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
   const page = useFramePage(frame, url, loaded);
@@ -84,7 +84,7 @@ export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain,
           src={url}
           title="Desktop"
           allow={FEATURES}
-          className={order ? 'above-bar' : undefined}
+          className={program ? 'above-bar' : undefined}
           onLoad={() => setLoaded(true)}
           data-state={state}
         />
@@ -92,7 +92,7 @@ export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain,
       {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
       {state === 'refused' && <Refused reason={reason ?? REFUSED} covers={reason !== null} onAgain={onAgain} />}
       <ControlBar page={page}>{tools}</ControlBar>
-      {order && !other && <ProgramBar page={page} order={order} />}
+      {program && !other && <ProgramBar page={page} program={program} />}
     </>
   );
 }

@@ -1,22 +1,22 @@
 import { Button, Group, Paper, Text } from '@mantine/core';
 import { useMutation } from '@tanstack/react-query';
-import { IconHandGrab, IconHandStop, IconRobot, IconUser } from '@tabler/icons-react';
+import { IconHandGrab, IconHandStop, IconPlayerRecord, IconRobot, IconUser } from '@tabler/icons-react';
 import { useEffect, useRef } from 'react';
-import type { OrderControl } from '../../api/control';
+import type { OrderControl, Program } from '../../api/control';
 import { showError } from '../../components/feedback';
 import type { Control, FramePage } from './useFramePage';
 
 interface Props {
   page: FramePage;
-  order: OrderControl;
+  program: Program;
 }
 
 /** How long after a renewal that was not answered the next is tried. */
 const AGAIN_MS = 5000;
 const RENEWALS = 3;
 
-/** Above the desktop that a program has leased: who controls it, and the way to take over and to hand back. */
-export function ProgramBar({ page, order }: Props) {
+/** Above the desktop that a program has leased: who controls it, the way to take over and to hand back, what is recorded. */
+export function ProgramBar({ page, program: { order, record } }: Props) {
   const control = page.control ?? { holder: 'program', term: 0, name: '' };
   const mine = control.holder === 'you';
   const take = useOrder(order, 'Control was not taken over', page.focus);
@@ -30,14 +30,17 @@ export function ProgramBar({ page, order }: Props) {
       <Group h="100%" justify="space-between" wrap="nowrap" gap="md">
         <Group gap="sm" wrap="nowrap" style={{ minWidth: 0 }} role="status">
           <Icon size={20} aria-hidden style={{ flexShrink: 0 }} />
-          <Text size="sm" lh={1.25} lineClamp={2}>
-            <Text span inherit fw={650}>
-              {what}
-            </Text>{' '}
-            <Text span inherit c="dimmed" visibleFrom="sm">
-              {hint}
+          <div>
+            <Text size="sm" lh={1.25} lineClamp={2}>
+              <Text span inherit fw={650}>
+                {what}
+              </Text>{' '}
+              <Text span inherit c="dimmed" visibleFrom="sm">
+                {hint}
+              </Text>
             </Text>
-          </Text>
+            {record !== 'none' && <Recorded pictures={record === 'pictures'} />}
+          </div>
         </Group>
         {mine && (
           <Button
@@ -64,6 +67,21 @@ export function ProgramBar({ page, order }: Props) {
         )}
       </Group>
     </Paper>
+  );
+}
+
+/** Who sees the desktop knows what is kept of it. */
+function Recorded({ pictures }: { pictures: boolean }) {
+  return (
+    <Text size="xs" lh={1.25} mt={2} className="program-recorded">
+      <IconPlayerRecord size={12} aria-hidden />
+      <Text span inherit hiddenFrom="sm">
+        {pictures ? 'Recorded, with pictures.' : 'Recorded.'}
+      </Text>
+      <Text span inherit visibleFrom="sm">
+        What the program does is recorded{pictures ? ', with pictures of the screen' : ''}.
+      </Text>
+    </Text>
   );
 }
 

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import { useNavigate, useParams } from 'react-router';
 import { deleteSession, keepSessionAlive } from '../../api/actions';
 import { isGone, retryTemporary } from '../../api/client';
-import { orderOf } from '../../api/control';
+import { programOf } from '../../api/control';
 import { connectionQuery, sessionQuery } from '../../api/queries';
 import { Ended } from './Ended';
 import { Resting } from './Resting';
@@ -39,7 +39,7 @@ export function SessionPage() {
       key={sessionId}
       connection={data}
       error={error}
-      order={orderOf(data?.lease_id)}
+      program={programOf(data)}
       limit={session.data?.time_limit_ends ?? null}
       idle={{ afterS: (Number(settings?.idle_disconnect) || 0) * 60, onChange: setIdle }}
       tools={<SessionTools session={session.data} onDelete={remove.mutateAsync} />}

@@ -1,5 +1,5 @@
 import { type ReactNode, useEffect, useState } from 'react';
-import type { OrderControl } from '../../api/control';
+import type { Program } from '../../api/control';
 import type { Connection } from '../../api/types';
 import { shortDuration, useClock } from '../../components/clock';
 import { Connecting } from './Connecting';
@@ -16,8 +16,8 @@ const ANNOUNCE_S = 900;
 interface Props {
   connection: Connection | undefined;
   error: unknown;
-  /** How control of a leased session is taken over and handed back; null = it is not leased. */
-  order?: OrderControl | null;
+  /** That has leased the session; null = it is a person's alone. */
+  program?: Program | null;
   /** When the session ends in any case. */
   limit?: string | null;
   idle?: IdleRule;
@@ -26,7 +26,7 @@ interface Props {
 }
 
 /** The way to a session's first picture, then its desktop. */
-export function Stage({ connection, error, order = null, limit = null, idle = NEVER_IDLE, tools }: Props) {
+export function Stage({ connection, error, program = null, limit = null, idle = NEVER_IDLE, tools }: Props) {
   const url = connection?.frame_url ?? null;
   const [opened, setOpened] = useState(false);
   if (url && !opened) setOpened(true);
@@ -40,7 +40,7 @@ export function Stage({ connection, error, order = null, limit = null, idle = NE
             frameUrl={url}
             ownPage={connection.own_page}
             note={noteOf(connection) ?? ending}
-            order={order}
+            program={program}
             idle={idle}
             tools={tools}
           />

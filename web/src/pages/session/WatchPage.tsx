@@ -34,7 +34,9 @@ export function WatchPage() {
     <StageFrame>
       <StageCard
         title={`A program uses ${lease.image_friendly_name} of ${lease.username ?? 'a user'}`}
-        reason="You can watch, and take over when you need to. The user sees that you are there, and the log has a row of it."
+        reason={`You can watch, and take over when you need to. The user sees that you are there, and the log has a row of it.${
+          lease.record === 'none' ? '' : ' What the program does is recorded.'
+        }`}
       >
         <Stack gap="xs">
           <Button loading={watch.isPending} onClick={() => watch.mutate(lease.session_id)}>

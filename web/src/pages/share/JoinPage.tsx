@@ -4,7 +4,7 @@ import { type ReactNode, useEffect, useState } from 'react';
 import { Link, useLocation, useParams } from 'react-router';
 import { meQuery } from '../../api/auth';
 import { isGone, messageOf, retryTemporary } from '../../api/client';
-import { orderOf } from '../../api/control';
+import { programOf } from '../../api/control';
 import { comeBack, invitationQuery, join, type Joined, remembered } from '../../api/sharing';
 import type { Schemas } from '../../api/types';
 import { Login } from '../Login';
@@ -130,7 +130,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
       <Desktop
         frameUrl={joined.frame_url}
         note={null}
-        order={orderOf(joined.lease_id)}
+        program={programOf(joined)}
         idle={NEVER_IDLE}
         tools={
           <Text size="sm" className="nowrap" px={6}>
