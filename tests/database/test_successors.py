@@ -209,6 +209,15 @@ async def test_a_workspace_restricted_to_one_agent_is_not_tried_elsewhere(stage:
     assert "restricted to Agent agent-" in (await stage.row(first))["error"]
 
 
+async def test_what_was_never_to_be_staged_is_not_staged_after_a_failed_start(stage: Failing):
+    first = await stage.launch(network_id="isolated")
+    await stage.db.write("UPDATE sessions SET status = 'starting' WHERE session_id = %s", (first.session_id,))
+    await stage.start_fails(first.session_id)
+    new = await stage.successor_of(first.session_id)
+    assert (first.staged, new["staging_config_id"]) == (False, None)
+    assert (await stage.launch(network_id="isolated")).session_id == str(new["session_id"])
+
+
 async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: Failing):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))

@@ -106,6 +106,7 @@ def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secre
             cpu_mode=old.cpu_mode,
             only_agent_id=_agent_with_home(old) or image.only_agent_id,
             runtime_class=old.spec.get("run_config", {}).get("runtime", ""),
+            with_secrets=old.with_secrets,
         ),
         spec_in=partial(_spec_of_start, old, secrets),
         last_agent_id=None,

@@ -12,6 +12,7 @@ from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import DesiredSession, read_desired
 from greenroom.kit.secrets import Secrets
+from greenroom.testing import rows
 
 SECRETS = "/api/v1/secrets"
 LEASES = "/api/v1/leases"
@@ -60,9 +61,9 @@ async def test_a_value_is_encrypted_and_in_no_answer_and_no_log_row(ada: Client,
     await ada.change(f"{SECRETS}/{made['secret_id']}", value=VALUE + "2")
     (row,) = await db.fetch("SELECT value_encrypted FROM secrets")
     assert Secrets(bytes(32)).decrypt(row["value_encrypted"]) == VALUE + "2"
-    rows = await db.fetch("SELECT message, details::text FROM logs WHERE code LIKE 'secret%%' ORDER BY time")
-    assert rows[-1]["message"] == "ada@example.org changed secret github: contents as before → changed"
-    assert VALUE not in str(rows) + str(await ada.read(SECRETS))
+    logged = await db.fetch("SELECT message, details::text FROM logs WHERE code LIKE 'secret%%' ORDER BY time")
+    assert logged[-1]["message"] == "ada@example.org changed secret github: contents as before → changed"
+    assert VALUE not in str(logged) + str(await ada.read(SECRETS))
 
 
 async def test_the_filter_of_a_lease_has_its_secrets_and_no_other_lease_has_that_filter(
@@ -83,8 +84,8 @@ async def test_the_filter_of_a_lease_has_its_secrets_and_no_other_lease_has_that
     assert Secrets(bytes(32)).decrypt(secret.value_encrypted.encode()) == VALUE
     assert VALUE not in str(sessions[0])
     assert (await ada.only(SECRETS))["num_leases"] == 2
-    rows = await db.fetch("SELECT message FROM logs WHERE code = 'secrets-granted'")
-    assert rows[0]["message"].startswith("ada@example.org has a lease with the secrets github: session ")
+    logged = await db.fetch("SELECT message FROM logs WHERE code = 'secrets-granted'")
+    assert logged[0]["message"].startswith("ada@example.org has a lease with the secrets github: session ")
     plain = await ada.make(LEASES, workspace=workspace, seconds=600)
     assert (await desired(db, plain)).secrets == []
 
@@ -138,6 +139,21 @@ async def test_where_no_agent_can_add_secrets_a_lease_with_some_is_refused(ada: 
     assert refusal == "invalid: No Agent here can add secrets to requests; those in Kubernetes cannot."
     await db.write("""UPDATE agents SET usage = '{"brokers": true}'""")
     await ada.make(LEASES, **wish(workspace, "github"))
+
+
+async def test_a_lease_with_secrets_goes_where_they_can_be_added(stage: Stage, ada: Client, workspace: str):
+    db = stage.db
+    await ada.make(SECRETS, **GITHUB)
+    await db.write("""UPDATE agents SET usage = '{"brokers": false}'""")
+    docker = await rows.agent(db, stage.zone_id, hostname="docker", image=stage.image_name)
+    await db.write("""UPDATE agents SET usage = '{"brokers": true}' WHERE agent_id = %s""", (docker,))
+    lease = await ada.make(LEASES, **wish(workspace, "github"))
+    assert str((await stage.row(lease["session_id"]))["agent_id"]) == docker
+    await db.write("UPDATE agents SET draining = true WHERE agent_id = %s", (docker,))
+    await ada.refused(409, f"POST {LEASES}", wish(workspace, "github"))
+    (row,) = await db.fetch("SELECT steps::text FROM launches WHERE outcome = 'failed'")
+    assert " cannot add secrets to requests, and the lease has some." in row["steps"]
+    await ada.make(LEASES, workspace=workspace, seconds=600)
 
 
 async def test_a_repeated_request_gives_the_same_lease(ada: Client, db: Database, workspace: str):

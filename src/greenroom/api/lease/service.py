@@ -92,6 +92,7 @@ async def create(
         idempotency_key=idempotency_key,
         lease_s=float(body.seconds),
         filter_policy=reach.filter_policy,
+        with_secrets=bool(reach.secrets),
     )
     lease_id = await _launch(leasing, caller, request, body)
     lease = await leases.get_lease(leasing.db, lease_id)

@@ -69,13 +69,14 @@ NOT_NOW: Final[dict[str, str]] = {
     "agent_disabled": "The machines that could run it are in maintenance. Try again later.",
     "image_unavailable": "It is not on any machine yet. Try again later; an administrator can see what is missing.",
     "image_disabled": "It is disabled; an administrator can enable it.",
+    "adds_no_secrets": "The machines here add no secrets to requests. Ask an administrator, or lease without secrets.",
     "restricted": "The machines it is restricted to cannot run it at the moment. Ask an administrator.",
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
 """Code of a miss, or `too_large` → what a user reads when no launch is possible now, and what to do."""
 _SHOWN_FIRST: Final = (
-    "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large", "restricted",
-    "zone_not_searched",
+    "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large",
+    "adds_no_secrets", "restricted", "zone_not_searched",
 )  # fmt: skip
 """The first that applies is shown: the one most likely to pass by itself."""
 LIMIT_REACHED: Final = "You have as many sessions as you may have. End one first."

@@ -62,6 +62,8 @@ class AgentView:
     """Part of all inodes of that disk; None = not reported."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes that a workspace may ask for on its host, besides Docker's default one."""
+    adds_secrets: bool = False
+    """Its web filters add secrets to requests."""
     runtime_error: str = ""
     """Why its host's container runtime does not answer, as a sentence."""
     image_state: ImageState = "present"
@@ -143,6 +145,8 @@ class PlacementRequest:
     only_why: str = RESTRICTED
     """Why no other Agent is, as the beginning of a sentence that ends with the allowed one."""
     runtime_class: str = ""
+    with_secrets: bool = False
+    """Its web filter is to add secrets to requests."""
 
     def reserved_cores(self, agent: AgentView) -> float:
         """Cores of the Agent's offer that the session reserves; the SQL of the reservation computes the same."""
@@ -242,6 +246,12 @@ def _no_such_runtime(agent: AgentView, request: PlacementRequest) -> tuple[str, 
     return "restricted", f"{agent.hostname} does not offer the runtime {request.runtime_class} of the workspace"
 
 
+def _adds_no_secrets(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    if not request.with_secrets or agent.adds_secrets:
+        return None
+    return "adds_no_secrets", f"{agent.hostname} cannot add secrets to requests, and the lease has some"
+
+
 def _disabled(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     if not agent.enabled:
@@ -309,7 +319,16 @@ def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | N
     return ("no_disk", reason) if reason else None
 
 
-_CHECKS: Final = (_not_running, _disabled, _no_such_runtime, _runtime_away, _no_image, _no_disk, _no_capacity)
+_CHECKS: Final = (
+    _not_running,
+    _disabled,
+    _no_such_runtime,
+    _adds_no_secrets,
+    _runtime_away,
+    _no_image,
+    _no_disk,
+    _no_capacity,
+)
 
 
 def megabytes(memory: int) -> str:

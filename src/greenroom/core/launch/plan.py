@@ -196,6 +196,7 @@ ADVICE: Final[dict[str, str]] = {
     "agent_disabled": "Enable an Agent or end its draining.",
     "image_unavailable": "See why the image is not on the Agents: the workspace's registry, its credentials, the name.",
     "zone_not_searched": "Switch Search Alternate Zones on, or launch in another zone.",
+    "adds_no_secrets": "Let an Agent with Docker have room: those in Kubernetes cannot add secrets to requests.",
     "restricted": "Change what the workspace is restricted to, or see to that Agent or zone.",
 }
 """Code of a miss → what an administrator can do about it."""

@@ -47,6 +47,8 @@ class LaunchRequest:
     """It is leased for so long; None = its user's settings say how long it lives."""
     filter_policy: str | None = None
     """Takes the place of the web filter in force, and allows no more than that; None = the one in force."""
+    with_secrets: bool = False
+    """That web filter adds secrets to requests."""
 
     def body(self) -> str:
         """What must be equal if the idempotency key is equal."""
@@ -193,7 +195,9 @@ def planned(
             image=image,
             permissions=permissions,
             assign=assign,
-            request=_placed_with_home(session_of(image), snapshot.home_agent_id, facts),
+            request=_placed_with_home(
+                replace(session_of(image), with_secrets=request.with_secrets), snapshot.home_agent_id, facts
+            ),
             spec_in=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
             remark=" ".join(filter(None, (nearer, facts.missing_profile()))),
             keeps_room=True,

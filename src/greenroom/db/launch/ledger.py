@@ -21,6 +21,7 @@ from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
 from greenroom.db.pool.configs import STAGED_POOL
+from greenroom.db.secret.secrets import ADDS_SECRETS
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
 
@@ -79,7 +80,8 @@ _IMAGES_OF_USER: Final[LiteralString] = (
     + _OF_USER
 )
 
-_AGENTS: Final[LiteralString] = """
+_AGENTS: Final[LiteralString] = (
+    """
 SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error, a.edge_url,
        COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
        COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
@@ -90,7 +92,9 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
        (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
        COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
        (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
-       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes,
+       COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes, """
+    + ADDS_SECRETS
+    + """ AS adds_secrets,
        (a.usage->>'cpu')::double precision AS cpu_used,
        (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,
        COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
@@ -101,6 +105,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
  WHERE a.zone_id = %(zone_id)s
  ORDER BY a.agent_id
 """
+)
 AGENTS_OF_ZONE: Final = _AGENTS
 """The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.AgentView.
 `fresh_s` is `claims.FRESH_AGENT_S`.

@@ -68,6 +68,8 @@ class WaitingSession:
     memory: int
     cpu_mode: CpuMode
     spec: StoredSpec
+    with_secrets: bool
+    """Its web filter adds secrets to requests."""
     credential_encrypted: bytes
     files_encrypted: bytes | None
     clocks: Clocks
@@ -107,6 +109,8 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::te
        s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
        s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,
        s.cores, s.memory, CASE WHEN s.cpu_quota THEN 'Quotas' ELSE 'Shares' END AS cpu_mode, s.spec,
+       EXISTS (SELECT 1 FROM filter_policy_secrets f
+                WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy') AS with_secrets,
        s.credential_encrypted, s.files_encrypted, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,

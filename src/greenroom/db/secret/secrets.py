@@ -164,11 +164,14 @@ async def give_to_filter(db: Database, filter_policy_id: str, secret_ids: Sequen
     return len(rows)
 
 
+ADDS_SECRETS: Final[LiteralString] = "(a.usage = '{}' OR coalesce((a.usage ->> 'brokers')::boolean, false))"
+"""Whether the web filters of Agent `a` add secrets to requests, unless it has not reported anything yet."""
+
+
 async def can_be_added(db: Database, zone_id: str | None) -> bool:
-    """Whether an Agent of this zone, or of any, adds secrets to requests; what none has reported yet is not known."""
+    """Whether an Agent of this zone, or of any, adds secrets to requests."""
     row = await db.fetch_one(
-        "SELECT coalesce(bool_or(usage = '{}' OR coalesce((usage ->> 'brokers')::boolean, false)), true) AS can"
-        " FROM agents"
+        "SELECT coalesce(bool_or(" + ADDS_SECRETS + "), true) AS can FROM agents a"
         " WHERE enabled AND (%(zone_id)s::uuid IS NULL OR zone_id = %(zone_id)s::uuid)",
         {"zone_id": zone_id},
     )

@@ -90,6 +90,15 @@ def test_a_workspace_goes_only_to_agents_that_offer_its_runtime():
     assert place([able], REQUEST, "Least Load").candidates == (able,), "one that asks for none goes there, too"
 
 
+def test_a_lease_with_secrets_goes_only_to_agents_that_add_them_to_requests():
+    able = replace(AGENT, agent_id="a2", hostname="agent-2", adds_secrets=True)
+    placement = place([AGENT, able], replace(REQUEST, with_secrets=True), "Least Load")
+    assert placement.candidates == (able,)
+    assert [(r.code, r.reason) for r in placement.rejected] == [
+        ("adds_no_secrets", "agent-1 cannot add secrets to requests, and the lease has some")
+    ]
+
+
 def test_what_just_fits_is_placed():
     full = replace(AGENT, cores_allocated=6.0, memory_allocated=3_500_000_000)
     assert place([full], REQUEST, "Least Load").candidates == (full,)
