@@ -38,6 +38,8 @@ SECRETS: Final = frozenset({"docker_token"})
 """Secret fields that the api takes as plain text."""
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Fields whose option takes the path of a file; `-` = stdin."""
+VALUES: Final = frozenset({"value"})
+"""Secret fields whose option takes the path of a file, and never the secret: others on the machine see arguments."""
 DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"} | dict.fromkeys(
     ("idle_s", "order_deadline_s"), "s"
 )
@@ -137,6 +139,8 @@ def _how(name: str, info: FieldInfo) -> str:
         return f"{'a' if get_origin(plain) is list else 'the'} {noun.what}, {noun.by}"
     if name in FILES:
         return "a file; '-' = stdin"
+    if name in VALUES and plain is SecretStr:
+        return "a file; '-' asks for it, or reads a line from stdin"
     return "'-' asks for it, or reads it from stdin" if name in SECRETS or plain is SecretStr else ""
 
 
@@ -172,6 +176,8 @@ def _simple_kind(name: str, plain: Any) -> _Kind:
         )
     if name in FILES:
         return _Kind(str, lambda given, _: _text_of(given), metavar="FILE")
+    if name in VALUES and plain is SecretStr:
+        return _Kind(str, lambda given, _: _value(name, given), metavar="FILE")
     if name in SECRETS or plain is SecretStr:
         return _Kind(str, lambda given, _: _secret(name, given))
     if plain is UUID:
@@ -272,3 +278,19 @@ def _secret(name: str, given: str) -> str:
     if given != "-":
         return given
     return getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+
+
+def _value(name: str, given: str) -> str:
+    """A secret from a file, or as `_secret` has it.
+
+    Raises:
+        typer.BadParameter: there is no such file; the sentence does not repeat what may be the secret itself.
+    """
+    if given == "-":
+        return _secret(name, given)
+    if not Path(given).is_file():
+        raise typer.BadParameter(
+            f"There is no such file. Others on this machine see arguments, so --{name} is never the secret itself: give"
+            " a file that has it, or - to be asked for it or to send it as a line on stdin."
+        )
+    return _text_of(given).rstrip("\r\n")

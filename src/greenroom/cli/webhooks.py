@@ -31,7 +31,10 @@ _COLUMNS: Final = columns(
 )
 
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
-Delivery = Annotated[str, typer.Argument(metavar="DELIVERY", help="Its id, as in the list.", show_default=False)]
+Delivery = Annotated[
+    str | None, typer.Argument(metavar="[DELIVERY]", help="Its id, as in the list.", show_default=False)
+]
+GivenUp = Annotated[bool, typer.Option("--given-up", help="All that were given up, in place of one.")]
 
 
 @verb("webhooks", options=options_of(DeliveryFilter, with_null=False))
@@ -42,9 +45,12 @@ def deliveries(call: Call, *, limit: Limit = 100) -> None:
 
 
 @verb("webhooks")
-def replay(call: Call, *, delivery: Delivery) -> None:
-    """Deliver a message again, with the same id."""
-    call.one(call.client.post(f"{call.path}/deliveries/{delivery}/replay"))
+def replay(call: Call, *, delivery: Delivery = None, given_up: GivenUp = False) -> None:
+    """Deliver a message again, or all that were given up, with the same ids."""
+    if given_up == (delivery is not None):
+        raise typer.BadParameter("Give the id of one delivery, or --given-up for all that were given up.")
+    part = "/replay" if delivery is None else f"/deliveries/{delivery}/replay"
+    call.one(call.client.post(f"{call.path}{part}"))
 
 
 @verb("webhooks")

@@ -25,6 +25,7 @@ from greenroom.client.models import (
     Output,
     RecordedRow,
     Recording,
+    Secret,
 )
 from greenroom.client.retries import Retries
 from greenroom.client.synchronous import Desk, Greenroom
@@ -76,6 +77,7 @@ __all__ = [
     "Recording",
     "Refused",
     "Retries",
+    "Secret",
     "SessionLimit",
     "TooLarge",
     "TooManyRequests",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +14,15 @@ import httpx
 
 from greenroom.client import recordings as recorded
 from greenroom.client import scripts
+from greenroom.client import secrets as kept
 from greenroom.client.asynchronous_hands import AsyncHands
 from greenroom.client.asynchronous_inside import AsyncInside
 from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
-from greenroom.client.models import Lease, LeaseUrls, Mode, RecordedRow, Recording, Tags
+from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, RecordedRow, Recording, Secret, Tags
 from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
+from greenroom.client.secrets import SecretChange
 from greenroom.core.errors import Interrupted
 
 
@@ -122,6 +124,8 @@ class AsyncGreenroom:
         *,
         user_id: str | None = None,
         options: Mapping[str, Any] | None = None,
+        egress: Egress | None = None,
+        secrets: Sequence[str] = (),
         tags: Tags | None = None,
         record: Mode = "none",
         record_text: bool = False,
@@ -138,6 +142,8 @@ class AsyncGreenroom:
             seconds=seconds,
             user_id=user_id,
             options=options,
+            egress=egress,
+            secrets=secrets,
             tags=tags,
             record=record,
             record_text=record_text,
@@ -148,6 +154,48 @@ class AsyncGreenroom:
     async def leases(self, tag: str | None = None) -> list[Lease]:
         """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
         return await self.run(scripts.leases(tag, self.retries))
+
+    async def secrets(self) -> list[Secret]:
+        """The secrets that the caller may see, by name, without their values."""
+        return await self.run(kept.secrets(self.retries))
+
+    async def create_secret(
+        self,
+        name: str,
+        hosts: Sequence[str],
+        value: str,
+        *,
+        header: str | None = None,
+        template: str | None = None,
+        description: str | None = None,
+    ) -> Secret:
+        """Keep a secret that web filters add to requests to `hosts`, as `Authorization: Bearer …` if nothing is said.
+
+        Raises:
+            GreenroomError: there is one of this name (`Duplicate`), it cannot be in a header (`Invalid`), …
+        """
+        wish = SecretChange(
+            name=name, hosts=hosts, value=value, header=header, template=template, description=description
+        )
+        return await self.run(kept.created(wish, self.retries))
+
+    async def change_secret(
+        self,
+        secret_id: str,
+        *,
+        value: str | None = None,
+        hosts: Sequence[str] | None = None,
+        header: str | None = None,
+        template: str | None = None,
+        description: str | None = None,
+    ) -> Secret:
+        """Replace the value or other fields of a secret; running leases have the change within seconds."""
+        wish = SecretChange(value=value, hosts=hosts, header=header, template=template, description=description)
+        return await self.run(kept.changed(secret_id, wish, self.retries))
+
+    async def delete_secret(self, secret_id: str) -> None:
+        """Delete a secret, also for running leases; doing so again is a success."""
+        await self.run(kept.deleted(secret_id, self.retries))
 
     async def recordings(self, session_id: str | None = None) -> list[Recording]:
         """The recordings that the caller may see, newest first; also of leases that are over."""

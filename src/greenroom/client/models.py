@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ import msgspec
 Tags = list[str] | dict[str, str]
 Mode = Literal["none", "actions", "pictures"]
 """What is kept of what is done with a lease."""
+Egress = Sequence[str] | Literal["none"]
+"""The domains that a leased session may reach, with everything below them."""
 
 
 class LeaseUrls(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,8 +115,28 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     ended_reason: str | None = None
     record: Mode = "none"
     record_text: bool = False
+    secrets: list[str] = []
     token: str = ""
     urls: LeaseUrls | None = None
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret that web filters add to requests to its hosts, without its value; `num_leases` have it now."""
+
+    secret_id: str
+    name: str
+    description: str
+    hosts: list[str]
+    header: str
+    template: str
+    owner_id: str | None
+    owner: str | None
+    created: datetime
+    value_changed: datetime
+    num_leases: int
+    users: list[str] = []
+    groups: list[str] = []
+    keys: list[str] = []
 
 
 class ActionResult(msgspec.Struct, frozen=True, kw_only=True):

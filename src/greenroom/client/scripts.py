@@ -9,7 +9,7 @@ import logging
 import ssl
 import time
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from greenroom.client.errors import error_of, no_json
-from greenroom.client.models import Lease, LeaseUrls, Mode, Tags
+from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, Tags
 from greenroom.client.retries import Retries
 from greenroom.core.errors import Unavailable, WrongState
 from greenroom.core.session.states import SessionStatus
@@ -167,6 +167,8 @@ class LeaseWish:
     seconds: int
     user_id: str | None
     options: Mapping[str, Any] | None
+    egress: Egress | None
+    secrets: Sequence[str]
     tags: Tags | None
     record: Mode
     record_text: bool
@@ -174,10 +176,21 @@ class LeaseWish:
 
     @property
     def body(self) -> dict[str, Any]:
-        fields = ("workspace", "seconds", "user_id", "options", "tags")
+        fields = ("workspace", "seconds", "user_id", "tags")
         given = {name: value for name in fields if (value := getattr(self, name)) is not None}
+        if options := {**(self.options or {}), **self._reach}:
+            given["options"] = options
         recorded = {} if self.record == "none" else {"record": self.record, "record_text": self.record_text}
         return given | recorded
+
+    @property
+    def _reach(self) -> dict[str, Any]:
+        """What of the options has a parameter of its own."""
+        domains = None if self.egress is None or self.egress == "none" else list(self.egress)
+        egress = self.egress if domains is None else {"allow": domains}
+        return ({} if egress is None else {"egress": egress}) | (
+            {"secrets": list(self.secrets)} if self.secrets else {}
+        )
 
 
 def lease(wish: LeaseWish, retries: Retries) -> Script[Lease]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -15,11 +15,13 @@ import httpx
 
 from greenroom.client import recordings as recorded
 from greenroom.client import scripts
+from greenroom.client import secrets as kept
 from greenroom.client.events import Event, Lines, Reconnects, interrupted, listening
-from greenroom.client.models import Lease, LeaseUrls, Mode, RecordedRow, Recording, Tags
+from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, RecordedRow, Recording, Secret, Tags
 from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
+from greenroom.client.secrets import SecretChange
 from greenroom.client.synchronous_hands import Hands
 from greenroom.client.synchronous_inside import Inside
 from greenroom.core.errors import Interrupted
@@ -129,6 +131,8 @@ class Greenroom:
         *,
         user_id: str | None = None,
         options: Mapping[str, Any] | None = None,
+        egress: Egress | None = None,
+        secrets: Sequence[str] = (),
         tags: Tags | None = None,
         record: Mode = "none",
         record_text: bool = False,
@@ -145,6 +149,8 @@ class Greenroom:
             seconds=seconds,
             user_id=user_id,
             options=options,
+            egress=egress,
+            secrets=secrets,
             tags=tags,
             record=record,
             record_text=record_text,
@@ -155,6 +161,48 @@ class Greenroom:
     def leases(self, tag: str | None = None) -> list[Lease]:
         """The leases that the caller may see, newest first; `tag` is a word, or `name=word`."""
         return self.run(scripts.leases(tag, self.retries))
+
+    def secrets(self) -> list[Secret]:
+        """The secrets that the caller may see, by name, without their values."""
+        return self.run(kept.secrets(self.retries))
+
+    def create_secret(
+        self,
+        name: str,
+        hosts: Sequence[str],
+        value: str,
+        *,
+        header: str | None = None,
+        template: str | None = None,
+        description: str | None = None,
+    ) -> Secret:
+        """Keep a secret that web filters add to requests to `hosts`, as `Authorization: Bearer …` if nothing is said.
+
+        Raises:
+            GreenroomError: there is one of this name (`Duplicate`), it cannot be in a header (`Invalid`), …
+        """
+        wish = SecretChange(
+            name=name, hosts=hosts, value=value, header=header, template=template, description=description
+        )
+        return self.run(kept.created(wish, self.retries))
+
+    def change_secret(
+        self,
+        secret_id: str,
+        *,
+        value: str | None = None,
+        hosts: Sequence[str] | None = None,
+        header: str | None = None,
+        template: str | None = None,
+        description: str | None = None,
+    ) -> Secret:
+        """Replace the value or other fields of a secret; running leases have the change within seconds."""
+        wish = SecretChange(value=value, hosts=hosts, header=header, template=template, description=description)
+        return self.run(kept.changed(secret_id, wish, self.retries))
+
+    def delete_secret(self, secret_id: str) -> None:
+        """Delete a secret, also for running leases; doing so again is a success."""
+        self.run(kept.deleted(secret_id, self.retries))
 
     def recordings(self, session_id: str | None = None) -> list[Recording]:
         """The recordings that the caller may see, newest first; also of leases that are over."""

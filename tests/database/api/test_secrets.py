@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
-from tests.database.api.client import Client, MakeClient
+from tests.database.api.client import KEY, Client, MakeClient
 from tests.database.api.staging import Stage
 
+from greenroom.client import AsyncGreenroom
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import DesiredSession, read_desired
@@ -154,6 +156,26 @@ async def test_a_lease_with_secrets_goes_where_they_can_be_added(stage: Stage, a
     (row,) = await db.fetch("SELECT steps::text FROM launches WHERE outcome = 'failed'")
     assert " cannot add secrets to requests, and the lease has some." in row["steps"]
     await ada.make(LEASES, workspace=workspace, seconds=600)
+
+
+async def test_python_programs_keep_secrets_and_leases_name_theirs(stage: Stage, workspace: str):
+    transport = httpx.ASGITransport(stage.app)
+    async with AsyncGreenroom("https://127.0.0.1:8443", *KEY, transport=transport) as greenroom:
+        made = await greenroom.create_secret(
+            "model", ["api.example.com"], VALUE, header="x-api-key", template="{secret}"
+        )
+        assert (made.hosts, made.header, made.num_leases) == (["api.example.com"], "x-api-key", 0)
+        body = {**wish(workspace, "model"), "user_id": (await stage.admin.read("/api/v1/users"))[0]["user_id"]}
+        await stage.admin.make(LEASES, **body)
+        (lease,) = await greenroom.leases()
+        (found,) = await greenroom.secrets()
+        assert (lease.secrets, found.num_leases) == (["model"], 1)
+        changed = await greenroom.change_secret(made.secret_id, value="new", hosts=[".example.com"])
+        assert changed.hosts == [".example.com"]
+        assert changed.value_changed > made.value_changed
+        for _ in range(2):
+            await greenroom.delete_secret(made.secret_id)
+        assert (await greenroom.leases())[0].secrets == []
 
 
 async def test_a_repeated_request_gives_the_same_lease(ada: Client, db: Database, workspace: str):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -241,26 +239,20 @@ def test_an_empty_value_empties_a_list(api: Pretended, greenroom: Greenroom):
     assert api.last[2] == {"groups": []}
 
 
-def test_a_secret_can_come_from_stdin(api: Pretended, greenroom: Greenroom, monkeypatch: pytest.MonkeyPatch):
-    api.answers = FOUND | {("PATCH", f"/users/{USER}"): {}}
-    monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
-    assert greenroom("users", "update", "ann", "--password", "-").code == 0
-    assert api.last[2] == {"password": "a long password"}
-
-
-def test_a_key_comes_from_a_file_or_from_stdin(
-    api: Pretended, greenroom: Greenroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    api.answers = FOUND | {("PATCH", f"/users/{USER}/attributes"): {}}
-    monkeypatch.chdir(tmp_path)  # a message with a long path is folded anywhere
-    (tmp_path / "id.pub").write_text("ssh-ed25519 AAAA ann\n")
-    assert greenroom("users", "set-attributes", "ann", "--ssh-public-key", "id.pub").code == 0
-    assert api.last[2] == {"ssh_public_key": "ssh-ed25519 AAAA ann\n"}
-    monkeypatch.setattr("sys.stdin", io.StringIO("-----BEGIN\nabc\n"))
-    assert greenroom("users", "set-attributes", "ann", "--ssh-private-key", "-").code == 0
-    assert api.last[2] == {"ssh_private_key": "-----BEGIN\nabc\n"}
-    missing = greenroom("users", "set-attributes", "ann", "--ssh-private-key", "nothing")
-    assert (missing.code, "cannot be read" in missing.err) == (2, True)
+def test_one_message_of_a_webhook_or_all_that_were_given_up_are_replayed(api: Pretended, greenroom: Greenroom):
+    path = f"/webhooks/{GROUP}"
+    api.answers = {
+        ("GET", "/webhooks"): [{"webhook_id": GROUP, "name": "ci"}],
+        ("POST", f"{path}/replay"): {"replayed": 2},
+        ("POST", f"{path}/deliveries/d/replay"): {"state": "waiting"},
+    }
+    assert "2" in greenroom("webhooks", "replay", "ci", "--given-up").out
+    assert api.last[1].endswith(f"{path}/replay")
+    assert greenroom("webhooks", "replay", "ci", "d").code == 0
+    assert api.last[1].endswith(f"{path}/deliveries/d/replay")
+    for typed in ((), ("d", "--given-up")):
+        refused = greenroom("webhooks", "replay", "ci", *typed)
+        assert (refused.code, "--given-up" in refused.err) == (2, True)
 
 
 def test_a_refusal_is_exit_code_1_with_the_message_of_the_server(api: Pretended, greenroom: Greenroom):

@@ -92,6 +92,7 @@ class LeaseView(View):
     tags: Tags
     record: Annotated[Mode, Field(description="what is kept of what is done with it")]
     record_text: bool
+    secrets: Annotated[list[str], Field(description="names of those that its web filter adds to requests")]
     created: datetime
     expires: Annotated[datetime | None, Field(description="the deadline: then the session is deleted")]
     ended: datetime | None

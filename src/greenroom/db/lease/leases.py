@@ -34,6 +34,8 @@ class Lease:
     tags: Tags
     record: Mode
     record_text: bool
+    secrets: list[str]
+    """Names of those that its web filter adds to requests."""
     user_id: str | None
     username: str | None
     image_id: str
@@ -49,7 +51,9 @@ class Lease:
 
 
 _SELECT: Final[LiteralString] = (
-    "l.lease_id::text, l.session_id::text, l.key_id, l.holder, l.tags, l.record, l.record_text, s.user_id::text,"
+    "l.lease_id::text, l.session_id::text, l.key_id, l.holder, l.tags, l.record, l.record_text,"
+    " ARRAY(SELECT x.name FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
+    "  WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy' ORDER BY x.name) AS secrets, s.user_id::text,"
     " u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, "
     + STATUS
     + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, s.auth_epoch,"
