@@ -1,7 +1,15 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { IconChevronDown, IconKey, IconLogout, IconMovie, IconUser, IconUserCog } from '@tabler/icons-react';
+import {
+  IconChevronDown,
+  IconKey,
+  IconLockPassword,
+  IconLogout,
+  IconMovie,
+  IconUser,
+  IconUserCog,
+} from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { logOut } from '../api/auth';
 import { showError } from '../components/feedback';
@@ -44,6 +52,9 @@ export function AccountMenu({ username }: { username: string }) {
           </Menu.Item>
           <Menu.Item component={Link} to="/recordings" leftSection={<IconMovie size={16} aria-hidden />}>
             Recordings of programs
+          </Menu.Item>
+          <Menu.Item component={Link} to="/secrets" leftSection={<IconLockPassword size={16} aria-hidden />}>
+            Secrets for programs
           </Menu.Item>
           <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
             Change password

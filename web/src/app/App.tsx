@@ -55,6 +55,7 @@ const Launches = page('Launches');
 const ManagerRequests = page('ManagerRequests');
 const Recordings = page('Recordings');
 const ReplayPage = page('ReplayPage');
+const Secrets = page('Secrets');
 
 /** Every address of the console. */
 export function App() {
@@ -73,6 +74,7 @@ export function App() {
             <Route path="account" element={<Account />} />
             <Route path="recordings" element={<Recordings />} />
             <Route path="recordings/:leaseId" element={<ReplayPage />} />
+            <Route path="secrets" element={<Secrets />} />
             <Route path="*" element={<NotFound />} />
           </Route>
           <Route path="/admin" element={<AdminLayout />}>
@@ -94,6 +96,7 @@ export function App() {
             <Route path="groups/:groupId" element={<GroupPage />} />
             <Route path="web-filter" element={<WebFilter />} />
             <Route path="api-keys" element={<ApiKeys />} />
+            <Route path="secrets" element={<Secrets />} />
             <Route path="settings" element={<Settings />} />
             <Route path="webhooks" element={<Webhooks />} />
             <Route path="webhooks/:webhookId" element={<WebhookPage />} />

@@ -8,6 +8,7 @@ import {
   IconHome,
   IconKey,
   IconListDetails,
+  IconLockPassword,
   IconMap2,
   IconMovie,
   IconNotes,
@@ -53,6 +54,7 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
       { to: '/admin/groups', label: 'Groups', icon: IconUsersGroup, permission: 'groups_view' },
       { to: '/admin/web-filter', label: 'Web Filter', icon: IconShieldHalf, permission: 'webfilters_view' },
       { to: '/admin/api-keys', label: 'API Keys', icon: IconKey, permission: 'devapi_view' },
+      { to: '/admin/secrets', label: 'Secrets', icon: IconLockPassword, permission: 'secrets_view' },
     ],
   },
   {

@@ -1,4 +1,4 @@
-/** The pages of the administration and of recordings: one part of the bundle, loaded when one of them is opened. */
+/** The pages of the administration, of recordings and of secrets: one part of the bundle, loaded when one of them is opened. */
 
 export { Catalogue } from './catalogue/Catalogue';
 export { Dashboard } from './Dashboard';
@@ -31,3 +31,4 @@ export { WorkspacePage } from './workspaces/WorkspacePage';
 export { Workspaces } from './workspaces/Workspaces';
 export { Recordings } from '../recording/Recordings';
 export { ReplayPage } from '../recording/ReplayPage';
+export { Secrets } from '../secret/Secrets';

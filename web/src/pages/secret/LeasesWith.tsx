@@ -1,0 +1,61 @@
+import { Modal, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconRobot } from '@tabler/icons-react';
+import { leasesWithQuery, type Secret } from '../../api/secrets';
+import type { Schemas } from '../../api/types';
+import { DataTable } from '../../components/DataTable';
+import { EmptyState } from '../../components/feedback';
+import { RowLink } from '../../components/RowLink';
+import type { Column } from '../../components/tableState';
+import { TimeAgo } from '../../components/TimeAgo';
+
+const COLUMNS: Column<Schemas['LeaseView']>[] = [
+  {
+    key: 'workspace',
+    title: 'Workspace',
+    value: (row) => row.image_friendly_name,
+    render: (row) => <RowLink to={`/watch/${row.lease_id}`}>{row.image_friendly_name || 'a workspace'}</RowLink>,
+  },
+  { key: 'user', title: 'User', value: (row) => row.username },
+  { key: 'holder', title: 'Leased by', value: (row) => row.holder },
+  { key: 'expires', title: 'Ends', value: (row) => row.expires, render: (row) => <TimeAgo time={row.expires} /> },
+];
+
+/** Which programs use a secret now. */
+export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () => void }) {
+  const leases = useQuery(leasesWithQuery(secret.name));
+  const others = leases.data ? secret.num_leases - leases.data.length : 0;
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      size="xl"
+      title={
+        <Text component="span" fw={650}>
+          Leases with {secret.name}
+        </Text>
+      }
+    >
+      <Stack>
+        <DataTable
+          caption={`Leases with ${secret.name}`}
+          name="leases"
+          query={leases}
+          columns={COLUMNS}
+          rowKey={(row) => row.lease_id}
+          minWidth={480}
+          empty={
+            <EmptyState icon={IconRobot} title="None that you may see">
+              The session’s user and administrators see a lease.
+            </EmptyState>
+          }
+        />
+        {others > 0 && (
+          <Text size="sm" c="dimmed">
+            {others} more that you may not see.
+          </Text>
+        )}
+      </Stack>
+    </Modal>
+  );
+}
