@@ -27,7 +27,8 @@ class Events:
         self._answer.readline()  # it is connected: from here on nothing is missed
 
     def first(self, subject: str, look: Callable[[], Found], deadline_s: float = 120) -> Found:
-        """The first true value of `look()`, called now and whenever something is said of a session or staging config.
+        """The first true value of `look()`, called now and whenever something is said of a session or staging config,
+        or of all of a kind.
 
         Raises:
             TimeoutError: there was none in time; noticed 15 s later at most, when the stream shows life.
@@ -42,7 +43,7 @@ class Events:
 
     def _await_change(self, subject: str) -> None:
         while line := self._answer.readline():
-            if subject.encode() in line or line.startswith(b": alive"):
+            if subject.encode() in line or b'"id": ""' in line or line.startswith(b": alive"):
                 return
         raise RuntimeError("the stream of events has ended")
 

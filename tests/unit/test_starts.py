@@ -14,7 +14,7 @@ from greenroom.agent.session import starts as agent_starts
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
-from greenroom.core.fleet.lateness import ON_TIME
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
 from greenroom.testing.manager import spec
 from greenroom.wire.messages import Answer, Authorised, Desired
@@ -33,8 +33,9 @@ class Host:
     """A host of one core, on which two starts have a place; `begun` are those that had their turn, in order."""
 
     def __init__(self, journal: Journal) -> None:
+        self.lateness, self.elsewhere = ON_TIME, False
         self.sessions = Sessions(journal)
-        self.starts = Starts(self.sessions, lambda: ON_TIME, lambda: 1.0)
+        self.starts = Starts(self.sessions, lambda: self.lateness, lambda: 1.0, elsewhere=lambda: self.elsewhere)
         self.begun: list[str] = []
         self.given_up: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -126,6 +127,20 @@ async def test_what_never_paints_gives_its_place_away_with_a_reason(host: Host, 
     await others_go_on()
     assert host.begun == ["a", "b", "c"]
     assert logs[0]["reason"] == "it shows no first frame 0 s after its container was started"
+
+
+async def test_a_crowd_on_the_agents_host_holds_nothing_back_that_starts_elsewhere(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+):
+    host.lateness, host.elsewhere = Lateness(queue=20.0), True
+    await host.start("a", "b", "c", "d")
+    host.starts.look()
+    await others_go_on()
+    assert host.begun == ["a", "b", "c"], "one more place"
+    monkeypatch.setattr(agent_starts, "HELD_S", 0.0)
+    monkeypatch.setattr(agent_starts, "MAX_HELD_S", 0.0)
+    host.starts.look()
+    assert host.starts.width == 2, "the machines there did not keep up"
 
 
 async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Host):

@@ -70,12 +70,14 @@ class CapacityMeter:
         self.runtime_error = ""
         """Why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
         self.capacity = NOTHING
+        self.elsewhere = False
+        """Whether it is of other machines than this host."""
         self.usage = Usage()
 
     async def read(self) -> None:
         """Raises RuntimeUnavailable: the runtime does not answer."""
         share = await self._runtime.capacity()
-        self.capacity = offered(share.cores, share.memory_bytes)
+        self.capacity, self.elsewhere = offered(share.cores, share.memory_bytes), share.elsewhere
         used = await self._runtime.host_usage()
         self.usage = Usage(
             cpu=round(used.cpu, 3),

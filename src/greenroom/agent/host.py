@@ -238,7 +238,7 @@ class HostWork:
         explained = limits.explained if limits else as_it_is
         await self._look_first(inventory, images, meter)
         time_limits = TimeLimits(self._lateness.now)
-        starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores)
+        starts = Starts(sessions, self._lateness.now, lambda: meter.capacity.cores, elsewhere=lambda: meter.elsewhere)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)

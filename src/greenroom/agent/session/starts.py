@@ -22,7 +22,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.lateness import Lateness, allowed_s, because
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.session.scheduling import Urgency
-from greenroom.core.session.starts import Start, next_starts, next_width, usual_width
+from greenroom.core.session.starts import Start, load_elsewhere, load_of, next_starts, next_width, usual_width
 
 log = structlog.get_logger(__name__)
 
@@ -45,12 +45,21 @@ class _Start:
 
 
 class Starts:
-    """Who may start now. `cores` are those of the host for sessions; all users are on one event loop."""
+    """Who may start now. `cores` are those for sessions, of this host or of others (`elsewhere`); all users are on one
+    event loop."""
 
-    def __init__(self, sessions: Sessions, lateness: Callable[[], Lateness], cores: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        lateness: Callable[[], Lateness],
+        cores: Callable[[], float],
+        *,
+        elsewhere: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._sessions = sessions
         self._lateness = lateness
         self._cores = cores
+        self._elsewhere = elsewhere
         self._numbers = count()
         self._waiting: dict[str, _Start] = {}
         self._begun: dict[str, _Start] = {}
@@ -90,14 +99,16 @@ class Starts:
 
     def look(self) -> None:
         """Free the places that were held for too long, and measure how many there may be."""
-        host, now_s = self._lateness(), time.monotonic()
+        host, now_s, late = self._lateness(), time.monotonic(), 0
         for session_id, start in list(self._begun.items()):
             since_s, held_s = start.paints_since_s, allowed_s(HELD_S, host, MAX_HELD_S)
             if since_s is not None and now_s - since_s >= held_s:
                 reason = f"it shows no first frame {held_s:.0f} s after its container was started{because(host)}"
                 log.warning("a start gives its place to the next one", session_id=session_id, reason=reason)
+                late += 1
                 self._free(session_id)
-        self.width = next_width(self.width, self._cores(), host, short=bool(self._waiting))
+        load = load_elsewhere(late) if self._elsewhere() else load_of(host)
+        self.width = next_width(self.width, self._cores(), load, short=bool(self._waiting))
         self._begin()
 
     def _list_changed(self, change: ListChange) -> None:

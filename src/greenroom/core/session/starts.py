@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from greenroom.core.fleet.lateness import Lateness, crowd
@@ -60,15 +61,36 @@ def usual_width(cores: float) -> int:
     return math.ceil(cores) + 1
 
 
-def next_width(width: int, cores: float, host: Lateness, *, short: bool) -> int:
+class Load(Enum):
+    """How much of what runs sessions is used."""
+
+    IDLE = "idle"
+    USED = "used"
+    CROWDED = "crowded"
+
+
+def load_of(host: Lateness) -> Load:
+    """Where sessions share the cores of the Agent's own host, which are measured."""
+    if crowd(host) > CROWD:
+        return Load.CROWDED
+    return Load.IDLE if host.queue < IDLE_QUEUE else Load.USED
+
+
+def load_elsewhere(late: int) -> Load:
+    """Where sessions run on other machines, whose cores are not seen: by the starts that were `late` since the last
+    look, those without a first frame when their place was given to the next."""
+    return Load.CROWDED if late else Load.IDLE
+
+
+def next_width(width: int, cores: float, load: Load, *, short: bool) -> int:
     """The number of places a second later; `short`: starts wait, and all places are taken.
 
     Measured, not reckoned: one place more while cores are idle although starts wait, one less while the tasks crowd.
     """
     usual = usual_width(cores)
-    if crowd(host) > CROWD:
+    if load is Load.CROWDED:
         return max(math.ceil(usual / 2), width - 1)
-    if short and host.queue < IDLE_QUEUE:
+    if short and load is Load.IDLE:
         return min(math.ceil(MOST_FOR_A_CORE * max(1.0, cores)), width + 1)
     if short:
         return width

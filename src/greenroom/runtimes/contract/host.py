@@ -19,6 +19,8 @@ class Capacity:
     """Its sessions have no containers, so that it may offer what the host does not have."""
     pauses: bool = True
     """Whether sessions can be stopped and paused here, and go on later."""
+    elsewhere: bool = False
+    """They are of other machines: how busy this host is says nothing of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

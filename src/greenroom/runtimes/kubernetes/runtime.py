@@ -230,6 +230,7 @@ class KubernetesRuntime:
             memory_bytes=int(has.memory_bytes * self._share),
             runtime_classes=self._runtime_classes,
             pauses=False,
+            elsewhere=True,
         )
 
     async def host_usage(self) -> HostUsage:

@@ -11,7 +11,7 @@ from tests.unit.properties import Property, catches, holds
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.scheduling import Urgency
-from greenroom.core.session.starts import Start, next_starts, next_width, usual_width
+from greenroom.core.session.starts import Load, Start, load_elsewhere, load_of, next_starts, next_width, usual_width
 
 PERSON, REFILL = Urgency.PERSON, Urgency.REFILL
 Case = tuple[list[Start], list[Start], int]
@@ -163,7 +163,12 @@ CROWDED = Lateness(queue=6.0)
     ],
 )
 def test_the_number_of_places_on_two_cores(width: int, host: Lateness, short: bool, then: int):
-    assert next_width(width, 2.0, host, short=short) == then
+    assert next_width(width, 2.0, load_of(host), short=short) == then
+
+
+def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
+    assert load_elsewhere(0) is Load.IDLE, "more may start while some wait"
+    assert load_elsewhere(1) is Load.CROWDED, "one had no first frame in its time"
 
 
 @given(
@@ -177,6 +182,6 @@ def test_there_is_always_a_place_and_their_number_changes_by_one(
 ):
     host, width = Lateness(queue=queue, waiting=waiting), usual_width(cores)
     for _ in range(50):
-        before, width = width, next_width(width, cores, host, short=short)
+        before, width = width, next_width(width, cores, load_of(host), short=short)
         assert abs(width - before) <= 1
         assert max(1, usual_width(cores) / 2) <= width <= max(usual_width(cores), 4 * max(1, cores) + 1)
