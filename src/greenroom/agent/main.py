@@ -161,6 +161,8 @@ def build(settings: config.AgentConfig, group: Group | None = None) -> Agent:
         replicas=lambda: [group.address] if group and group.address else [],
     )
     sessions.desired.changed.subscribe(remembered.list_changed)
+    if group is not None:
+        sessions.desired.changed.subscribe(lambda change: group.listed() if change.is_first else None)
     remembered.authorised_changed.subscribe(streams.authorised_changed)
     sessions.handed_over.subscribe(streams.handed_over)
     return Agent(

@@ -53,6 +53,8 @@ class Group:
     address: str
     copied: Callable[[], None]
     """What others need was written anew."""
+    listed: Callable[[], None]
+    """The desired list is known: this process answers gateways now, and not as one that stands by."""
 
     async def copy(self, content: bytes) -> None:
         """Keep what others need."""
@@ -186,6 +188,7 @@ class Replica:
             fence=self.election.fence,
             address=self._address,
             copied=self._copied,
+            listed=self._standby.ask_again,
             identity=records["identity"],
             journal=records["journal"],
             shown=records["shown"],

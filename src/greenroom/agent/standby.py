@@ -137,6 +137,11 @@ class Standby:
             replicas=self._replicas,
         )
 
+    def ask_again(self) -> None:
+        """This process acts from now on: gateways do not wait here for what the standby knows."""
+        if self._authoriser is not None:
+            self._authoriser.gateways.ask_again()
+
     def _replicas(self) -> list[str]:
         seen = self._election.seen
         acting = seen.record.address if seen is not None and seen.record is not None else ""

@@ -136,9 +136,7 @@ class Gateways:
         Raises:
             Unavailable: it does not; the viewer must not be let in.
         """
-        gateway = self._gateways.get(gateway_id)
-        if gateway is None:
-            raise Unavailable(NOT_LISTENING)
+        gateway = self._gateway(gateway_id)  # one that has not asked this process yet does so in a moment
         if admission.client is None and admission in gateway.kept:
             return
         gateway.number += 1
@@ -151,6 +149,11 @@ class Gateways:
         except TimeoutError as error:
             gateway.admitted.pop(number, None)
             raise Unavailable(NOT_LISTENING) from error
+
+    def ask_again(self) -> None:
+        """Another process answers for the Agent from now on: what gateways ask is held here no longer."""
+        for gateway in self._gateways.values():
+            gateway.news.set()
 
     def changed(self, session_id: str) -> None:
         """The permitted viewers of the session changed."""

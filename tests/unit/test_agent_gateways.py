@@ -1,0 +1,95 @@
+"""Gateways elsewhere that ask an Agent for the first time, or are to ask another process of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+import msgspec
+import pytest
+from starlette.applications import Starlette
+
+from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.stream import gateways as agent_gateways
+from greenroom.agent.stream.gateways import Gateways
+from greenroom.agent.stream.viewers import Client, Viewer
+from greenroom.core.errors import Unavailable
+from greenroom.core.session.visits import Connection
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.gateways import LISTEN_PATH, Listen, News
+from greenroom.wire.messages import Authorised
+
+SESSION = SessionSnapshot(
+    session_id="s",
+    spec=SessionSpec(image="i", image_id="i", credential="c"),
+    address="127.0.0.1:9",
+    authorised=Authorised(user_id="u", epoch=1),
+    handed_over=True,
+)
+VIEWER = Viewer(
+    session_id="s", token_hash="", shows="s", user_id="u", epoch=1, confirmed_at=0.0, ttl_s=9.0, address="127.0.0.1:9"
+)
+CLIENT = Client("10.0.0.7", Connection("10.0.0.7", 4711, "the gateway"))
+
+
+class Who:
+    agent_id = "a"
+
+
+class NoSessions:
+    def get(self, session_id: str) -> SessionSnapshot | None:
+        del session_id
+
+
+@pytest.fixture
+def gateways() -> Gateways:
+    return Gateways(Who(), NoSessions(), lambda: True)
+
+
+@pytest.fixture
+async def gateway(gateways: Gateways) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(Starlette(routes=gateways.routes))
+    async with httpx.AsyncClient(transport=transport, base_url="http://agent") as client:
+        yield client
+
+
+async def listen(gateway: httpx.AsyncClient, known: News | None = None, hold_s: float = 0.0) -> News:
+    said = Listen(
+        gateway_id="the gateway",
+        process=known.process if known else "",
+        noted=known.number if known else 0,
+        hold_s=hold_s,
+    )
+    answer = await gateway.post(LISTEN_PATH, content=msgspec.json.encode(said))
+    return msgspec.json.decode(answer.content, type=News)
+
+
+async def test_a_viewer_waits_for_a_gateway_that_did_not_ask_yet(gateways: Gateways, gateway: httpx.AsyncClient):
+    admitted = asyncio.create_task(gateways.admit(VIEWER, SESSION, CLIENT, websocket=True))
+    await asyncio.sleep(0)
+    news = await listen(gateway)
+    assert [one.client for one in news.admitted] == [CLIENT.connection]
+    assert not admitted.done(), "it is not kept yet"
+    assert (await listen(gateway, news)).admitted == ()
+    await admitted
+
+
+async def test_through_a_gateway_that_does_not_ask_no_viewer_is_let_in(
+    gateways: Gateways, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(agent_gateways, "NOTED_WITHIN_S", 0.01)
+    with pytest.raises(Unavailable, match="does not listen to the Agent"):
+        await gateways.admit(VIEWER, SESSION, CLIENT, websocket=True)
+
+
+async def test_where_another_process_answers_from_now_on_nothing_is_held(
+    gateways: Gateways, gateway: httpx.AsyncClient
+):
+    known = await listen(gateway)
+    held = asyncio.create_task(listen(gateway, known, hold_s=10.0))
+    await asyncio.sleep(0.05)
+    assert not held.done()
+    gateways.ask_again()
+    async with asyncio.timeout(1.0):
+        await held
