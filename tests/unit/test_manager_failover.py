@@ -210,6 +210,19 @@ def test_an_answer_forgets_the_failures():
     assert managers.failed(A, now=0.0, retry_after_s=None, spread=1.0) == pytest.approx(0.25)
 
 
+def test_a_name_of_another_network_is_asked_more_and_more_rarely_until_it_answers():
+    managers = ManagerFailover([A])
+    managers.learn([B, A])
+
+    def longest_pause_s() -> float:
+        return max(managers.failed(B, now=1000.0 * n, retry_after_s=None, spread=1.0) for n in range(14))
+
+    assert longest_pause_s() == 300.0
+    assert managers.best(14_000.0 - 800.0) == A, "and the others go first meanwhile"
+    managers.answered(B)
+    assert longest_pause_s() == MAX_PAUSE_S
+
+
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1)), min_size=1, max_size=30))
 def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[float, float]]):
     managers, now = ManagerFailover([A]), 0.0

@@ -2,7 +2,8 @@
 
 The choice of the Manager is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
 Manager that answered 503, refused or did not answer backs off: for its `Retry-After`, else for a pause that doubles
-with every failure up to `MAX_PAUSE_S` and is long from the start after a timeout. The next one is tried at once. While
+with every failure up to `MAX_PAUSE_S`, or further where the address never answered here, and is long from the start
+after a timeout. The next one is tried at once. While
 all back off, the one that failed longest ago is tried, at once and then every second or two: a Manager may be enabled
 long before its `Retry-After` is over, and an Agent without one gets no instructions. A Manager that became Primary
 since its failure is asked at once (ADR 0017). A Manager whose answer was not fresh lost the database, maybe alone: the
@@ -33,6 +34,9 @@ MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
 """Half of it plus the time waited is a lease: a frozen Manager is not Primary any more by then."""
+ELSEWHERE_BACKOFF: Final = Backoff(first_s=0.25, max_s=300.0)
+"""Of an address that a Manager named and that never answered here: it may hold in another network only, as the name of
+a Service in a cluster."""
 LAST_RESORT_S: Final = 2.0
 """Longest pause between two attempts while all Managers back off."""
 
@@ -55,6 +59,7 @@ class ManagerFailover:
     def __init__(self, configured: Iterable[str]) -> None:
         self._configured = [url.rstrip("/") for url in configured]
         self._learned: list[str] = []
+        self._reached: set[str] = set(self._configured)
         self._bars: dict[str, _Bar] = {}
         self._last_resort_at = 0.0
         self._term = 0
@@ -133,7 +138,9 @@ class ManagerFailover:
             before.failed_at, before.term = now, self._term
             return before.until - now
         failures = (before.failures if before else 0) + 1
-        backoff = SILENT_BACKOFF if silent else BACKOFF
+        if silent or retry_after_s is not None:
+            self._reached.add(url)
+        backoff = (SILENT_BACKOFF if silent else BACKOFF) if url in self._reached else ELSEWHERE_BACKOFF
         pause = backoff.delay_s(failures, spread) if retry_after_s is None else retry_after_s + spread
         self._bars[url] = _Bar(failures, now + pause, now, self._term)
         return pause
@@ -146,6 +153,7 @@ class ManagerFailover:
         return len(self.urls) > 1 and (before is None or not before.answers)
 
     def answered(self, url: str) -> None:
+        self._reached.add(url)
         self._bars.pop(url, None)
 
 
