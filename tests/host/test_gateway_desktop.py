@@ -68,6 +68,16 @@ async def test_a_program_uses_rfb_without_a_password_on_both_ports(world: World)
             assert await screen.is_painted()
 
 
+async def test_what_a_program_watches_is_measured(world: World):
+    client, page = world.client(), f"{world.main}{world.path()}api/get_frame_stats"
+    cookie = {"Cookie": "session_token=token-ann"}
+    assert (await client.get(page, headers=cookie)).status_code == 503, "no one watches"
+    async with desktop(world, world.main) as (screen, _):
+        measured = (await client.get(page, headers=cookie)).json()
+        assert (measured["frame"]["resx"], measured["frame"]["resy"]) == (screen.width, screen.height)
+        assert [viewer["ping"] >= 1 for viewer in measured["client_side"]] == [True]
+
+
 async def test_the_page_of_the_container_opens_after_the_first_open(world: World):
     client = world.client(follow_redirects=True)
     page = await client.get(f"{world.stream}{world.path()}?token=token-ann")

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI
 from tests.database.api.client import Client
+from tests.database.api.watched_page import WatchedPage
 
 from greenroom.api.published.absent import ABSENT
 from greenroom.api.published.document import PICTURE, recorded
@@ -65,9 +66,9 @@ class Replay:
             assert there == here, where
 
 
-async def test_recorded_calls_are_answered_as_they_were(anonymous: Client, db: Database, agent: str):
+async def test_recorded_calls_are_answered_as_they_were(anonymous: Client, app: FastAPI, db: Database, agent: str):
     """Programs were written by these examples; a change here is a change for them."""
-    replay = Replay()
+    replay, app.state.desks = Replay(), WatchedPage()
     for one in recorded():
         reply = await anonymous.published(one["call"], **replay.request(one["request"]))
         replay.compare(one["reply"], reply, one["call"])

@@ -12,6 +12,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.database.api.client import KEYS, MakeClient
 from tests.database.api.staging import Session
+from tests.database.api.watched_page import BOTTLENECK, VIEWER, WatchedPage
 from tests.support.waiting import eventually
 
 from greenroom.api.session.commands import MAX_SIZES
@@ -279,15 +280,29 @@ async def test_there_is_no_rdp(session: Session):
     assert "RDP" in await session.published_refusal("get_rdp_client_connection_info")
 
 
-async def test_stats_have_the_published_fields_and_say_that_nothing_is_measured(session: Session):
-    frame = (await public(session, "get_kasm_frame_stats", client="auto")).json()
-    bottleneck = (await public(session, "get_kasm_bottleneck_stats")).json()
-    assert all("does not measure" in stats.pop("error_message") for stats in (frame, bottleneck))
-    assert frame["clients"] == frame["frame"]["clients"] == []
-    encoding = {"time": 0, "count": 0, "area": 0}
-    assert frame["frame"]["tightjpegencoder"] == frame["frame"]["tightwebpencoder"] == encoding
-    assert {value for value in frame["frame"].values() if isinstance(value, int)} == {0}
-    assert bottleneck == {"kasm_user": {}}
+async def test_the_stats_of_a_stream_are_what_its_page_measures(session: Session):
+    session.stage.app.state.desks = page = WatchedPage()
+    frame = (await public(session, "get_kasm_frame_stats", client="all")).json()
+    assert (frame["frame"]["resx"], frame["frame"]["clients"], frame["clients"][0]["ping"]) == (1280, [VIEWER], 3)
+    assert (await public(session, "get_kasm_bottleneck_stats")).json() == BOTTLENECK
+    assert [dict(asked.url.params) for asked in page.asked] == [{"client": "all"}, {}]
+    token = (await public(session, "get_kasm_status")).json()["kasm"]["token"]
+    assert {asked.headers["cookie"] for asked in page.asked} == {f"session_token={token}"}
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "words"),
+    [
+        (503, b"", "Error retrieving frame stats with status code (503)"),
+        (200, b"<h1>A page</h1>", "does not measure"),
+        (404, b"", "does not measure"),
+        (200, b'{"frame": {"resx": "wide"}}', "does not measure"),
+    ],
+    ids=["no one watches", "an image of others", "an older image", "garbage"],
+)
+async def test_without_stats_it_is_said_why(session: Session, status: int, content: bytes, words: str):
+    session.stage.app.state.desks = WatchedPage(status, content)
+    assert words in await session.published_refusal("get_kasm_frame_stats")
 
 
 @pytest.mark.parametrize("name", ["get_kasm_frame_stats", "get_kasm_bottleneck_stats"])

@@ -38,7 +38,7 @@ from greenroom.core.errors import (
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import OPEN
 from greenroom.db.database import Database
-from greenroom.db.lease.desks import LeasedSession, leased_session
+from greenroom.db.lease.desks import LeasedSession, leased_session, session_to_reach
 from greenroom.db.lease.leases import Lease
 from greenroom.kit import outgoing
 from greenroom.kit.config import ApiConfig
@@ -110,7 +110,17 @@ class Desks:
             session = await while_in(self._hub, _NOT_YET, look, RUNS_WITHIN_S)
         _require_open(session)
         token = self._secrets.lease_token(lease.lease_id, session.auth_epoch)
-        return Desk(self._client(), session.session_id, _address(session, self._config), token)
+        address = f"{_page_address(session, self._config)}{FOLDER}/"
+        return Desk(self._client(), session.session_id, address, token)
+
+    async def page_of(self, session_id: str, token: str) -> Desk:
+        """The whole page of a session, for who shows its connect token.
+
+        Raises:
+            Unavailable: no gateway is known for it.
+        """
+        session = await session_to_reach(self._db, session_id)
+        return Desk(self._client(), session_id, _page_address(session, self._config), token, by_cookie=True)
 
     def _client(self) -> httpx.AsyncClient:
         """Made when it is first needed: reading the authorities takes some milliseconds."""
@@ -147,17 +157,17 @@ def _require_open(session: LeasedSession) -> None:
         raise WrongState(NO_DESK.format(name=session.image_friendly_name))
 
 
-def _address(session: LeasedSession, config: ApiConfig) -> str:
-    """The desk's address, with a slash at its end.
+def _page_address(session: LeasedSession, config: ApiConfig) -> str:
+    """The address of a session's page, with a slash at its end.
 
     Raises:
         Unavailable: no Agent has the session.
     """
     if session.agent_id is None:
-        raise Unavailable("No Agent has the session of this lease at the moment.")
+        raise Unavailable("No Agent has this session at the moment.")
     gateway = config.gateway_address or session.upstream_auth or urlsplit(config.public_url).netloc
     origin = session.proxy.direct_origin(gateway) or f"https://{gateway}"
-    return f"{origin}{session.proxy.path_of(session.agent_id, session.session_id)}/{FOLDER}/"
+    return f"{origin}{session.proxy.path_of(session.agent_id, session.session_id)}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,14 @@ class Desk:
     session_id: str
     address: str
     token: str
+    by_cookie: bool = False
+
+    @property
+    def _credential(self) -> dict[str, str]:
+        """A lease's token comes as programs show it, a connect token as viewers do."""
+        if self.by_cookie:
+            return {"Cookie": f"session_token={self.token}"}
+        return {"Authorization": f"Bearer {self.token}"}
 
     async def request(
         self,
@@ -217,7 +235,7 @@ class Desk:
             self.address + path,
             content=content,
             params=params,
-            headers={**(headers or {}), "Authorization": f"Bearer {self.token}"},
+            headers={**(headers or {}), **self._credential},
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_S, pool=CONNECT_S),
         )
         try:

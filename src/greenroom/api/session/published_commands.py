@@ -8,10 +8,10 @@ from typing import Annotated, Final, cast
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from greenroom.api.deps import Db, Logs, ScreenshotsDep, SecretsDep
+from greenroom.api.deps import Db, DesksDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.published.calls import Answer, Call, validated
 from greenroom.api.published.shapes import now
-from greenroom.api.session import published_shares
+from greenroom.api.session import published_shares, stream_stats
 from greenroom.api.session.commands import order_command, require_command, sealed_command
 from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
@@ -21,7 +21,7 @@ from greenroom.core.errors import Invalid, Refused
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.access.users import get_user
 from greenroom.db.database import Database
-from greenroom.db.session.views import get_session
+from greenroom.db.session.views import Session, get_session
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,15 +29,6 @@ AS_ROOT: Final = "as root in the container, without further rights, although it 
 USUAL_PIXELS: Final = 300
 MIN_PIXELS: Final = 16
 MAX_PIXELS: Final = 1920
-NOT_MEASURED: Final = "{} stats are not available: the server of this session's desktop does not measure them."
-_NO_ENCODING: Final = {"time": 0, "count": 0, "area": 0}
-_NO_FRAME: Final[Answer] = {
-    **dict.fromkeys(("resx", "resy", "changed", "server_time"), 0),
-    "clients": [],
-    **dict.fromkeys(("analysis", "screenshot", "encoding_total", "videoscaling"), 0),
-    "tightjpegencoder": _NO_ENCODING,
-    "tightwebpencoder": _NO_ENCODING,
-}
 
 
 @router.post("/exec_command_kasm")
@@ -65,17 +56,24 @@ async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Ca
 
 
 @router.post("/get_kasm_frame_stats")
-async def get_kasm_frame_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Nothing is measured: every number is 0, and `error_message` says so."""
-    await _require_running(db, call)
-    return {"frame": _NO_FRAME, "clients": [], "error_message": NOT_MEASURED.format("Frame")}
+async def get_kasm_frame_stats(
+    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
+) -> Answer:
+    """A frame of a stream that is watched, measured now: its size, how long the server took, and of viewers how
+    long a message takes there and back. `client` is `auto` (who came first), `all`, `none`, or one of them.
+    """
+    session = await _running(db, call)
+    return await stream_stats.frame_stats(desks, secrets, session, call.text("client") or "auto")
 
 
 @router.post("/get_kasm_bottleneck_stats")
-async def get_kasm_bottleneck_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Nothing is measured: no client has numbers, and `error_message` says so."""
-    await _require_running(db, call)
-    return {"kasm_user": {}, "error_message": NOT_MEASURED.format("Bottleneck")}
+async def get_kasm_bottleneck_stats(
+    db: Db, desks: DesksDep, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
+) -> Answer:
+    """What holds up each viewer of a stream, from 0 to 10 (nothing): the processor now and on average, the network now
+    and on average.
+    """
+    return dict(await stream_stats.bottleneck_stats(desks, secrets, await _running(db, call)))
 
 
 @router.post("/join_kasm")
@@ -124,11 +122,12 @@ def _command(call: Call, exec_config: Call, *, root: bool) -> CommandCreate:
     return validated(CommandCreate, values)
 
 
-async def _require_running(db: Database, call: Call) -> None:
-    """Raises Refused: the session shows nothing now."""
+async def _running(db: Database, call: Call) -> Session:
+    """The session of a call. Raises Refused: it shows nothing now."""
     session = await session_of(db, call)
     if session.status is not SessionStatus.RUNNING:
         raise Refused(f"The session is {OPERATIONAL[session.status]}; only a running one has stats.")
+    return session
 
 
 def _pixels(call: Call, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Where the session of a lease is, for what acts on it."""
+"""Where a session is, for what acts on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from greenroom.db.session.views import STATUS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedSession:
-    """The session of a lease. `upstream_auth` is the `host[:port]` of a gateway, empty of rows of others."""
+    """A session, mostly of a lease. `upstream_auth` is the `host[:port]` of a gateway, empty of rows of others."""
 
     session_id: str
     status: SessionStatus
@@ -35,12 +35,19 @@ _SELECT: Final[LiteralString] = (
     + PROXY_JSON
     + " || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,"
     " coalesce(s.spec->>'upstream_auth', '') AS upstream_auth, coalesce(s.spec->'services', '[]') AS services"
-    " FROM leases l JOIN sessions s USING (session_id) LEFT JOIN images i USING (image_id)"
+    " FROM sessions s LEFT JOIN leases l USING (session_id) LEFT JOIN images i USING (image_id)"
     " LEFT JOIN zones z ON z.zone_id = s.zone_id LEFT JOIN agents a ON a.agent_id = s.agent_id"
-    " WHERE l.lease_id = %s"
 )
 
 
 async def leased_session(db: Database, lease_id: str) -> LeasedSession:
     """Raises NotFound: there is no such lease."""
-    return found(await db.fetch_one_as(LeasedSession, _SELECT, (lease_id,)), "lease", lease_id)
+    return found(
+        await db.fetch_one_as(LeasedSession, _SELECT + " WHERE l.lease_id = %s", (lease_id,)), "lease", lease_id
+    )
+
+
+async def session_to_reach(db: Database, session_id: str) -> LeasedSession:
+    """Raises NotFound: there is no such session."""
+    row = await db.fetch_one_as(LeasedSession, _SELECT + " WHERE s.session_id = %s", (session_id,))
+    return found(row, "session", session_id)

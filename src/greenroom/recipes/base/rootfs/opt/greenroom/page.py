@@ -8,6 +8,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
     /clipboard/…     images on the clipboard (clipboard.py); /events: what was copied or printed (events.py)
+    api/…            how the stream does (stats.py)
     cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for those that use the screen (desk.py)
     /sound           what programs play, /microphone what they record (sound.py)
     websocket, any other path: binary messages are the bytes of RFB; a text message is sent back as it came, so that
@@ -35,6 +36,7 @@ import desk
 import events
 import files
 import sound
+import stats
 import uploads
 from answers import BadRequestError, Request, reply, send_file
 from control import Control, Gate
@@ -65,6 +67,7 @@ class Page:
 
     def __init__(self, user: str, password: str, program: Program | None) -> None:
         self.program = program
+        self.stats = stats.Stats(RFB_SOCKET, user)
         self.authorization = b"Basic " + base64.b64encode(f"{user}:{password}".encode())
         self.video = Video()
         self.control = Control(password)
@@ -119,7 +122,8 @@ class Page:
         if request.headers.get("upgrade", "").lower() == "websocket":
             self.video.display_opened()
             try:
-                await relay(request, reader, writer, self.video, self.control)
+                with self.stats.of(request, writer) as stream:
+                    await relay(request, reader, stream, self.video, self.control)
             finally:
                 self.video.display_closed()
             return False
@@ -127,7 +131,9 @@ class Page:
             state = self.control.state()
             await events.answer(request, writer, events.event("control", {**state, "you": who}) if state["leased"] else b"")
             return False
-        if request.path.startswith("/clipboard/"):
+        if request.parts[0] == stats.FOLDER:
+            await self.stats.answer(request, writer)
+        elif request.path.startswith("/clipboard/"):
             if request.method == "PUT" and not self.control.passes(who):
                 await clipboard.refuse(reader, writer, "409 Conflict", self.control.refusal())
             else:
@@ -163,7 +169,7 @@ async def display_answers() -> bool:
 
 
 async def relay(
-    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, video: Video, control: Control
+    request: Request, reader: asyncio.StreamReader, writer: stats.Stream, video: Video, control: Control
 ) -> None:
     """Upgrade to a websocket and carry RFB over it until one side ends."""
     try:
@@ -205,7 +211,7 @@ async def until_idle(idle: Idle, limit_s: float) -> None:
 
 async def to_display(
     reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
+    writer: stats.Stream,
     display: asyncio.StreamWriter,
     idle: Idle,
     watching: Watching | None,
@@ -218,7 +224,9 @@ async def to_display(
             return data[:2]
         if opcode == PING:
             writer.write(frame(PONG, data))
-        elif opcode != PONG:
+        elif opcode == PONG:
+            writer.ponged(data)
+        else:
             kind = opcode or kind  # 0 continues the message before
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
@@ -227,7 +235,7 @@ async def to_display(
                 await display.drain()
 
 
-async def from_display(display: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def from_display(display: asyncio.StreamReader, writer: stats.Stream) -> None:
     """X server → browser."""
     while data := await display.read(1 << 16):
         writer.write(frame(BINARY, data))

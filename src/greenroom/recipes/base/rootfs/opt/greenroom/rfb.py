@@ -39,7 +39,7 @@ class Input:
         reader, self._writer = await asyncio.open_unix_connection(self._socket)
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
-                await _greet(reader, self._writer)
+                await greet(reader, self._writer)
         except (EOFError, TimeoutError) as error:
             self._writer.close()
             raise InputError("the X server takes no input") from error
@@ -110,7 +110,8 @@ class Input:
             passed.set_result(None)
 
 
-async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Begin a connection; returns the size of the screen and the format of its pixels, as the X server says them."""
     await reader.readexactly(len(VERSION))
     writer.write(VERSION)
     (number,) = await reader.readexactly(1)
@@ -120,3 +121,4 @@ async def _greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.write(SHARED)
     begin = await reader.readexactly(24)
     await reader.readexactly(int.from_bytes(begin[20:24], "big"))
+    return begin

@@ -7,6 +7,7 @@ whose lengths are known here are asked for. What is not known here ends the conn
 
 import asyncio
 import struct
+from typing import Protocol
 
 from answers import BadRequestError
 from client_half import HANDSHAKE, UNKNOWN, ClientHalf
@@ -26,14 +27,24 @@ READ = frozenset(
 FLUSH_BYTES = 1 << 16
 
 
-class Watching:
-    """One viewer, from the start of their connection."""
+class Sink(Protocol):
+    """Where the picture goes."""
 
-    def __init__(self) -> None:
+    def write(self, data: bytes) -> None: ...
+
+    async def drain(self) -> None: ...
+
+
+class Watching:
+    """One viewer, from the start of their connection. Of what they were sent, `jpegs` are the rectangles in JPEG, with this
+    many pixels."""
+
+    def __init__(self, pixel_format: bytes | None = None) -> None:
         self._sent = ClientHalf()
         self._encodings = bytearray()
-        self._format: bytes | None = None
+        self._format = pixel_format
         self._asked = False
+        self.jpegs = self.jpeg_area = 0
 
     def passed(self, data: bytes) -> bytes:
         """What of this, which the viewer sent, goes to the X server."""
@@ -62,9 +73,9 @@ class Watching:
         kinds = [kind for (kind,) in struct.iter_unpack(">i", message[4:]) if kind in READ]
         return struct.pack(f">BxH{len(kinds)}i", ENCODINGS, len(kinds), *kinds)
 
-    async def from_display(self, display: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def from_display(self, display: asyncio.StreamReader, writer: Sink) -> None:
         """X server → browser, without the clipboard."""
-        passing = _Passing(display, writer)
+        passing = Passing(display, writer)
         try:
             await passing.take(VERSION_BYTES)
             await passing.flush()
@@ -78,22 +89,23 @@ class Watching:
             await passing.take(int.from_bytes(begin[20:24]))
             while True:
                 await passing.flush()
-                await self._message(passing)
+                await self.message(passing)
         except asyncio.IncompleteReadError:
             return  # the X server has ended
 
-    async def _message(self, passing: "_Passing") -> None:
+    async def message(self, passing: "Passing") -> int:
+        """Pass one on; returns its kind."""
         (kind,) = await passing.read(1)
         if kind == 3:
             (length,) = struct.unpack(">3xi", await passing.read(7))
             await passing.drop(abs(length))
-            return
+            return kind
         passing.add(bytes([kind]))
         if kind == 0:
             (number,) = struct.unpack(">xH", await passing.take(3))
             for _ in range(number):
                 if not await self._rectangle(passing):
-                    return
+                    break
         elif kind == 1:
             (number,) = struct.unpack(">xxxH", await passing.take(5))
             await passing.take(6 * number)
@@ -101,8 +113,9 @@ class Watching:
             await passing.take((await passing.take(8))[7])
         elif kind not in {2, CONTINUOUS}:
             raise BadRequestError("the X server says something that cannot be read")
+        return kind
 
-    async def _rectangle(self, passing: "_Passing") -> bool:
+    async def _rectangle(self, passing: "Passing") -> bool:
         """Pass one on; False = it was the last."""
         width, height, encoding = struct.unpack(">4xHHi", await passing.take(12))
         pixel = self._pixel_bytes
@@ -122,12 +135,14 @@ class Watching:
             raise BadRequestError("the X server sends a picture that cannot be read")
         return encoding != LAST_RECTANGLE
 
-    async def _tight(self, passing: "_Passing", width: int, height: int) -> None:
+    async def _tight(self, passing: "Passing", width: int, height: int) -> None:
         (control,) = await passing.take(1)
         pixel = 3 if self._is_true_colour else self._pixel_bytes
         if control >> 4 == 8:
             await passing.take(pixel)
         elif control >> 4 == 9:
+            self.jpegs += 1
+            self.jpeg_area += width * height
             await passing.take(await passing.length())
         elif control >> 4 < 8:
             length = width * height * pixel
@@ -152,10 +167,10 @@ class Watching:
 VERSION_BYTES = 12
 
 
-class _Passing:
+class Passing:
     """What comes from the X server, on its way to the viewer."""
 
-    def __init__(self, display: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, display: asyncio.StreamReader, writer: Sink) -> None:
         self._display = display
         self._writer = writer
         self._out = bytearray()

@@ -1,0 +1,221 @@
+"""How the stream of this session does, measured when it is asked for, and answered as KasmVNC's server answers it.
+
+    GET api/get_frame_stats?client=auto   a whole picture is asked of the X server, and timed; of the viewers, how long a
+                                          message takes there and back. `client`: auto (who came first), all, none, or a name
+    GET api/get_bottleneck_stats          of each viewer, from 0 to 10 (not held up): the processor for the X server, and the
+                                          network, each now and since they came
+
+Times are whole milliseconds. Without a viewer it is 503, as it is there.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import struct
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import rfb
+from answers import Request, reply
+from frames import PING, frame
+from watching import Passing, Watching
+
+FRAME_STATS, BOTTLENECK_STATS = "get_frame_stats", "get_bottleneck_stats"
+FOLDER = "api"
+LOCK = Path("/tmp/.X1-lock")  # noqa: S108 -- where X servers write their process
+NOW_S = 0.25
+"""What is now is measured for so long."""
+PONG_WITHIN_S = 2.0
+PICTURE_WITHIN_S = 10.0
+TIGHT, LAST_RECTANGLE, QUALITY_8 = 7, -224, -24
+BEST = 10.0
+
+
+class Held(NamedTuple):
+    """At a time, how long the X server had waited for the processor, and a viewer for the network, until then."""
+
+    at: float
+    cpu_s: float
+    network_s: float
+
+    def since(self, before: "Held") -> tuple[float, float]:
+        """How little it waited meanwhile."""
+        elapsed_s = max(self.at - before.at, 1e-6)
+        waits = (self.cpu_s - before.cpu_s, self.network_s - before.network_s)
+        cpu, network = (round(BEST * (1 - min(1.0, max(0.0, wait_s) / elapsed_s)), 1) for wait_s in waits)
+        return cpu, network
+
+
+class Stream:
+    """What one viewer is sent, and how long they took to take it; stands for their writer."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        address = (writer.get_extra_info("peername") or ("",))[0]
+        self.name = f"{address}_{time.time():.6f}::websocket"
+        self._writer = writer
+        self._waited_s = 0.0
+        self._waits_since: float | None = None
+        self._pings: dict[bytes, asyncio.Future[float]] = {}
+        self.begun = self.held()
+
+    def write(self, data: bytes) -> None:
+        """As of a writer."""
+        self._writer.write(data)
+
+    async def drain(self) -> None:
+        """As of a writer."""
+        self._waits_since = time.monotonic()
+        try:
+            await self._writer.drain()
+        finally:
+            self._waited_s += time.monotonic() - self._waits_since
+            self._waits_since = None
+
+    def held(self) -> Held:
+        """How it is at this moment."""
+        now = time.monotonic()
+        waiting_s = now - self._waits_since if self._waits_since is not None else 0.0
+        return Held(now, waited_for_processor_s(), self._waited_s + waiting_s)
+
+    async def ping_ms(self) -> int:
+        """How long a message takes there and back; 0 = it did not come back."""
+        data, begun = os.urandom(8), time.monotonic()
+        self._pings[data] = back = asyncio.get_running_loop().create_future()
+        self._writer.write(frame(PING, data))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PONG_WITHIN_S):
+                return max(1, round(1000 * (await back - begun)))
+        del self._pings[data]
+        return 0
+
+    def ponged(self, data: bytes) -> None:
+        """It came back."""
+        if (back := self._pings.pop(data, None)) and not back.done():
+            back.set_result(time.monotonic())
+
+
+class Stats:
+    """All streams of a session."""
+
+    def __init__(self, rfb_socket: str, user: str) -> None:
+        self._rfb_socket = rfb_socket
+        self._user = user
+        self._streams: dict[str, Stream] = {}
+        self._measuring = asyncio.Lock()
+
+    @contextlib.contextmanager
+    def of(self, request: Request, writer: asyncio.StreamWriter):
+        """The stream of a viewer, as long as they look. The Agent's own looks do not come through the gateway, and do not count."""
+        stream = Stream(writer)
+        if "x-forwarded-prefix" in request.headers:
+            self._streams[stream.name] = stream
+        try:
+            yield stream
+        finally:
+            self._streams.pop(stream.name, None)
+
+    async def answer(self, request: Request, writer: asyncio.StreamWriter) -> None:
+        """Answer a request below api/."""
+        name = "/".join(request.parts[1:])
+        if request.method != "GET" or name not in (FRAME_STATS, BOTTLENECK_STATS):
+            reply(writer, "404 Not Found", b"")
+        elif not self._streams:
+            reply(writer, "503 Service Unavailable", b"")
+        else:
+            async with self._measuring:  # a whole picture for each who asks would be work for the X server
+                measured = await (self._frame(request) if name == FRAME_STATS else self._bottleneck())
+            reply(writer, "200 OK", json.dumps(measured).encode())
+
+    async def _frame(self, request: Request) -> dict[str, object]:
+        asked = request.query.get("client", "auto")
+        names = {"auto": list(self._streams)[:1], "all": list(self._streams), "none": []}.get(asked, [asked])
+        streams = [self._streams[name] for name in names if name in self._streams]
+        picture = await whole_picture(self._rfb_socket)
+        pings = await asyncio.gather(*(stream.ping_ms() for stream in streams))
+        no_time = {"time": 0, "count": 0, "area": 0}
+        return {
+            "frame": {"resx": picture.width, "resy": picture.height, "changed": 100, "server_time": picture.ms},
+            "server_side": [
+                {"process_name": "Analysis", "time": 0},
+                {"process_name": "Screenshot", "time": 0},
+                {"process_name": "Encoding_total", "time": picture.ms, "videoscaling": 0},
+                {"process_name": "TightJPEGEncoder", **picture.jpeg},
+                {"process_name": "TightWEBPEncoder", **no_time},
+            ],
+            "client_side": [
+                {"client": stream.name, "client_time": 0, "ping": ping, "processes": []}
+                for stream, ping in zip(streams, pings, strict=True)
+            ],
+        }
+
+    async def _bottleneck(self) -> dict[str, object]:
+        before = {name: stream.held() for name, stream in self._streams.items()}
+        await asyncio.sleep(NOW_S)
+        numbers: dict[str, list[float]] = {}
+        for name, stream in self._streams.items():
+            after = stream.held()
+            cpu, network = after.since(before.get(name, stream.begun))
+            cpu_since, network_since = after.since(stream.begun)
+            numbers[name] = [cpu, cpu_since, network, network_since]
+        return {self._user: numbers}
+
+
+class Picture(NamedTuple):
+    """A whole picture of the screen, how long it took, and what of it was JPEG."""
+
+    width: int
+    height: int
+    ms: int
+    jpegs: int
+    jpeg_area: int
+
+    @property
+    def jpeg(self) -> dict[str, int]:
+        """Of the time, the part that JPEG has of the picture."""
+        part = self.jpeg_area / (self.width * self.height)
+        return {"time": round(self.ms * part), "count": self.jpegs, "area": self.jpeg_area}
+
+
+async def whole_picture(rfb_socket: str) -> Picture:
+    """Ask the X server for one, as viewers do who want the light picture.
+
+    Raises:
+        OSError, EOFError, TimeoutError: it does not answer.
+    """
+    reader, writer = await asyncio.open_unix_connection(rfb_socket)
+    try:
+        async with asyncio.timeout(PICTURE_WITHIN_S):
+            begin = await rfb.greet(reader, writer)
+            width, height = struct.unpack(">HH", begin[:4])
+            encodings = (TIGHT, LAST_RECTANGLE, QUALITY_8)
+            writer.write(struct.pack(f">BxH{len(encodings)}i", rfb.ENCODINGS, len(encodings), *encodings))
+            asked = time.monotonic()
+            writer.write(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+            watching = Watching(begin[4:20])
+            while await watching.message(Passing(reader, Discarding())) != 0:
+                pass
+            ms = round(1000 * (time.monotonic() - asked))
+            return Picture(width, height, max(1, ms), watching.jpegs, watching.jpeg_area)
+    finally:
+        writer.close()
+
+
+class Discarding:
+    """Takes what a viewer would be sent."""
+
+    def write(self, data: bytes) -> None:
+        """As of a writer."""
+
+    async def drain(self) -> None:
+        """As of a writer."""
+
+
+def waited_for_processor_s() -> float:
+    """How long the X server was ready and did not run, since it began; 0 where that is not known."""
+    try:
+        pid = int(LOCK.read_text())
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

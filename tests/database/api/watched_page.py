@@ -1,0 +1,48 @@
+"""In the place of gateway and container: the page of a session that is watched, as it answers how its stream
+does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from greenroom.api.desk.transport import Desk
+
+VIEWER: Final = "10.0.0.9_1772443800.25::websocket"
+FRAME: Final = {
+    "frame": {"resx": 1280, "resy": 800, "changed": 100, "server_time": 14},
+    "server_side": [
+        {"process_name": "Encoding_total", "time": 14, "videoscaling": 0},
+        {"process_name": "TightJPEGEncoder", "time": 11, "count": 6, "area": 786432},
+    ],
+    "client_side": [{"client": VIEWER, "client_time": 0, "ping": 3, "processes": []}],
+}
+BOTTLENECK: Final = {"kasm_user": {VIEWER: [9.9, 9.8, 10.0, 10.0]}}
+MEASURED: Final[Mapping[str, Any]] = {"get_frame_stats": FRAME, "get_bottleneck_stats": BOTTLENECK}
+
+
+class WatchedPage:
+    """Stands for `app.state.desks`. Without `content` it measures `MEASURED`; `asked` are the requests that came."""
+
+    def __init__(self, status: int = 200, content: bytes | None = None) -> None:
+        self.asked: list[httpx.Request] = []
+        self._status = status
+        self._content = content
+
+    async def page_of(self, session_id: str, token: str) -> Desk:
+        """As of `Desks`."""
+        http = httpx.AsyncClient(transport=httpx.MockTransport(self._answered))
+        return Desk(http, session_id, f"https://gateway.example/desktop/1/{session_id}/", token, by_cookie=True)
+
+    async def close(self) -> None:
+        """As of `Desks`."""
+
+    def _answered(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        content = self._content
+        if content is None:
+            content = json.dumps(MEASURED[request.url.path.rpartition("/")[2]]).encode()
+        return httpx.Response(self._status, stream=httpx.ByteStream(content))
