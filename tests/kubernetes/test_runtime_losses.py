@@ -140,7 +140,8 @@ async def test_without_room_the_start_fails_with_the_reason(
     await runtime.create(large, spec(cores=64.0, memory_bytes=16 << 20))
     with pytest.raises(StartError, match=r"No node can have the session now: .*Insufficient cpu"):
         await runtime.start(large)
-    await runtime.remove(large)
+    assert kubernetes.get("pods", f"--namespace={namespace}")["items"] == [], "it holds its part of the quota"
+    assert await runtime.inspect(large), "and is known, with its reason, until it is deleted"
     await runtime.create(small, spec())
     await runtime.start(small)
     assert (await runtime.capacity()).memory_bytes == 600 << 20, "what the session holds was taken off twice"

@@ -21,6 +21,7 @@ from greenroom.runtimes.contract import (
     Container,
     ContainerConflict,
     ContainerMissing,
+    ImageMissing,
     RuntimeUnavailable,
     StartError,
 )
@@ -141,10 +142,22 @@ class SessionPods:
         if annotations_of(secret).get(RAN) != metadata(pod).uid:
             changes = {"metadata": {"annotations": {RAN: metadata(pod).uid}}}
             secret = await self._cluster.patch(Secret, object_name(session_id), changes)
-        pod = await running(self._cluster, object_name(session_id))
+        pod = await self._running(pod)
         if is_up(pod):
             secret = await self._unpack(secret)
         return seen_of(secret, pod, now())
+
+    async def _running(self, made: Pod) -> Pod:
+        """The Pod once it runs. One that will not is taken away: it would hold its part of the quota until its session,
+        at which someone may want to look, is deleted."""
+        name = metadata(made).name or ""
+        try:
+            return await running(self._cluster, name)
+        except (StartError, ImageMissing):
+            pod = await self._cluster.get(Pod, name)
+            if pod is not None and metadata(pod).uid == metadata(made).uid and status(pod).phase not in ENDED:
+                await self._cluster.delete(Pod, name, metadata(pod).uid, 0)
+            raise
 
     async def _make_pod(self, secret: Secret, session_id: str) -> Pod:
         wanted = pod_for(secret)
