@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("recipe_images"), pyte
 
 TRIED = [shelf.find(name) for name in recipes()]
 BROWSERS = [recipe for recipe in TRIED if "Browsers" in recipe.categories]
+PROGRAM = {"X-Greenroom-Program": "1", "X-Greenroom-Viewer": "program"}
 FRAME_S = 90.0
 """An application may take so long to show its first window on a busy machine."""
 
@@ -63,9 +64,8 @@ class Session:
 
     async def open_as_program(self, url: str) -> None:
         """The action `open_address` of who has leased it."""
-        program = {"X-Greenroom-Program": "1", "X-Greenroom-Viewer": "program"}
         password = (self.spec.auth_user, self.spec.credential)
-        async with httpx.AsyncClient(verify=False, trust_env=False, headers=program, auth=password) as client:  # noqa: S501 -- its own
+        async with httpx.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:  # noqa: S501 -- its own
             steps = {"actions": [[{"step": "open", "url": url}]]}
             answer = await client.post(f"https://{self.address}/desk/steps", json=steps, timeout=30)
         assert answer.json()["results"][0]["done"], answer.text
@@ -111,6 +111,20 @@ async def test_an_application_fills_the_frame_and_comes_back_when_it_is_closed(
     await session.shell(f"kill {before}")
     await eventually(lambda: is_another(session, before), timeout_s=FRAME_S)
     await eventually(lambda: session.shows(title), timeout_s=FRAME_S)
+
+
+@each([recipe for recipe in TRIED if recipe.name == "libreoffice"])
+async def test_libreoffice_says_what_its_window_has(host: Host, runtime: HostRuntime, recipe: Recipe):
+    session = await begun(host, runtime, recipe)
+    await eventually(lambda: session.shows("LibreOffice"), timeout_s=FRAME_S)
+    password = (session.spec.auth_user, session.spec.credential)
+    async with httpx.AsyncClient(verify=False, trust_env=False, headers=PROGRAM, auth=password) as client:  # noqa: S501 -- its own
+
+        async def has_its_parts() -> bool:
+            answer = await client.get(f"https://{session.address}/desk/tree", timeout=30)
+            return '"menu", "name": "File"' in answer.text and '"push button", "name": "Open File"' in answer.text
+
+        await eventually(has_its_parts, timeout_s=FRAME_S)
 
 
 @each(BROWSERS)
