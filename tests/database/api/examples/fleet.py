@@ -112,7 +112,7 @@ FLEET: Final[list[Step]] = [
             "memory": 32 * GB,
             "max_machines": 3,
             "join_url": "https://desk.example.org",
-            "schedule": ["Mon-Fri 08:00-18:00 Europe/Berlin machines=2"],
+            "schedule": ["Mon-Sun 00:00-24:00 Europe/Berlin machines=2"],
         },
         saves="machine_pool_id",
         wrong=Wrong(again=True),
