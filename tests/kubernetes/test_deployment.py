@@ -50,10 +50,17 @@ def installation(
 
 @pytest.fixture(scope="module")
 def session_id(installation: Installation) -> str:
-    """A session that runs until the end."""
+    """A session that runs until the end, begun once a Pod has shown that the nodes have the image."""
+    wait_for(lambda: is_available(installation, "Desktop"), "the workspace can be launched", SOON_S)
     made = new_session(installation)
     wait_for(lambda: runs(installation, made), "the session runs", SOON_S)
     return made
+
+
+def is_available(installation: Installation, workspace: str) -> bool:
+    """Whether an Agent has its image."""
+    images = installation.call("GET", "/images")
+    return any(one["available"] for one in images if one["friendly_name"] == workspace)
 
 
 def test_a_workspace_is_a_pod_and_its_stream_goes_through_the_gateway(installation: Installation, session_id: str):
