@@ -304,7 +304,7 @@ async def test_a_websocket_passes_whole_until_a_person_takes_over_and_its_answer
     program.reader = asyncio.StreamReader()
     fenced = Fenced(control, program.reader, program, is_bidi=False)
     lines = ["GET /devtools/browser/1 HTTP/1.1", "Sec-WebSocket-Extensions: permessage-deflate", "Upgrade: websocket"]
-    carried = asyncio.create_task(fenced.carry(lines, (browser.reader, browser)))
+    carried = asyncio.create_task(fenced.upgrade(lines, (browser.reader, browser)))
     click = json.dumps({"id": 1, "method": "Input.dispatchMouseEvent"}).encode()
     look = json.dumps({"id": 2, "method": "Page.enable"}).encode()
     program.reader.feed_data(masked(click))

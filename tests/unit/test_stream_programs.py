@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
 
-from greenroom.core.session.streams import PROGRAMS_ONLY
+from greenroom.core.session.streams import PROGRAMS_ONLY, VIEWER_TTL_S
+from greenroom.kit.secrets import hashed
 from greenroom.wire.messages import Authorised
 
 TOKEN = f"{A}.{'x' * 43}"
@@ -108,3 +110,35 @@ async def test_a_program_waits_until_its_session_was_handed_over(agent: Agent):
     agent.table.rows[A] = replace(agent.table.rows[A], handed_over=True)
     agent.handed_over(A)
     assert (await asked).status_code == 200
+
+
+async def test_the_api_is_not_asked_about_a_program_that_a_fresh_list_has(agent: Agent):
+    listed = Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex())
+    agent.table.put(A, authorised=listed)
+    agent.fresh = agent.now - VIEWER_TTL_S
+    assert (await agent.ask(**WAYS[0])).headers["X-Greenroom-Viewer"] == "program"
+    assert agent.api.asked == []
+    agent.now += 1
+    assert (await agent.ask(**WAYS[0])).status_code == 200, "the api confirms it"
+    assert len(agent.api.asked) == 1
+    agent.fresh = agent.now
+    agent.table.put(A, authorised=msgspec.structs.replace(listed, epoch=2, program=hashed(OTHER).hex()))
+    agent.api.guests.clear()
+    assert (await agent.ask(**WAYS[0])).status_code == 401
+    assert len(agent.api.asked) == 2
+
+
+@pytest.mark.parametrize("shown", [{"cookie": f"greenroom_viewer={TOKEN}"}, {"bearer": OTHER}])
+async def test_a_listed_token_lets_in_no_one_else(agent: Agent, shown: dict[str, Any]):
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex()))
+    agent.fresh = agent.now
+    agent.api.guests.clear()
+    assert (await agent.ask(PATH, **shown)).status_code == 401
+    assert len(agent.api.asked) == 1, "the list has no such program"
+
+
+async def test_an_empty_token_in_the_list_lets_in_no_one(agent: Agent):
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1))
+    agent.fresh = agent.now
+    agent.api.guests.clear()
+    assert (await agent.ask(**WAYS[0])).status_code == 401

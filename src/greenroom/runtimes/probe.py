@@ -4,7 +4,8 @@ Usable means (DESIGN §3): the page answered with the session's credential, and 
 read through the page's websocket, only of our own image (by its `Server` header); other images have their own dialects
 of RFB, so there the page decides, or the address below it that the workspace names (`ready_path`). Once our page was
 usable only its websocket is probed, which the same server answers with the same credential: that halves the CPU of a
-probe. The probe joins as one more viewer and disturbs no other.
+probe. The probe joins as one more viewer and disturbs no other. Where it may keep its connection, the next look is one
+message each way: a hand-over waits for it.
 
 The session's user can put another server in place of the page's: no redirect is followed, because it could lead to what
 only this host can reach, and its answer can do no more than make the page unusable.
@@ -15,13 +16,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -29,6 +30,8 @@ from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, Screenshot
 from greenroom.runtimes.screen import RfbError, Screen, jpeg
 
 OWN_PAGE = "greenroom-desktop"
+KEPT_WITHIN_S = 0.3
+"""Without an answer on a kept connection in this time, a new one is opened: the screen may have another size by now."""
 MAX_REASON = 300
 """Characters."""
 
@@ -52,18 +55,27 @@ class Prober:
         )
         self._ours: dict[str, str] = {}
         """Address → credential, of pages of our own image that were usable at the last look."""
+        self._kept: dict[str, _Opened] = {}
+        """Address → its screen, as the last look left it."""
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def close(self) -> None:
+        for opened in self._kept.values():
+            self._leave(opened.connection)
         await asyncio.gather(*self._leaving, return_exceptions=True)
         await self._http.aclose()
 
-    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
-        """Look at the page at host:port `address`; never raises."""
+    async def probe(
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+    ) -> ProbeResult:
+        """Look at the page at host:port `address`; never raises. `keep` as in `contract.Containers.probe`."""
         is_known = self._ours.pop(address, None) == spec.credential
         try:
             async with asyncio.timeout(timeout_s):
-                return await (self._look_at_screen(address, spec) if is_known else self._look(address, spec))
+                if await self._is_still_painted(address, spec, keep=keep):
+                    return ProbeResult(usable=True, painted=True)
+                look = self._look_at_screen if is_known else self._look
+                return await look(address, spec, keep=keep)
         except TimeoutError:
             sentence = f"The session's page did not answer within {timeout_s:g} s."
             return ProbeResult(usable=False, silent=True, error=sentence)
@@ -82,9 +94,13 @@ class Prober:
                     raise ScreenshotError(refusal)
                 if answer.headers.get("server") != OWN_PAGE:
                     raise ScreenshotError("The screen of this workspace's image cannot be read.")
-                async with self._screen(address, spec) as screen:
-                    pixels = await screen.picture()
-            return await asyncio.to_thread(jpeg, pixels, (screen.width, screen.height), (width, height))
+                opened = await self._open(address, spec)
+                try:
+                    pixels = await opened.screen.picture()
+                finally:
+                    self._leave(opened.connection)
+            size = (opened.screen.width, opened.screen.height)
+            return await asyncio.to_thread(jpeg, pixels, size, (width, height))
         except ScreenshotError:
             raise
         except TimeoutError as error:
@@ -92,20 +108,46 @@ class Prober:
         except Exception as error:  # as in `probe`
             raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
 
-    async def _look(self, address: str, spec: SessionSpec) -> ProbeResult:
+    async def _look(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
         answer = await self._page(address, spec)
         if (refusal := _refusal(answer)) is not None:
             return ProbeResult(usable=False, error=refusal)
         if answer.headers.get("server") != OWN_PAGE:
             return ProbeResult(usable=True)
-        return await self._look_at_screen(address, spec)
+        return await self._look_at_screen(address, spec, keep=keep)
 
-    async def _look_at_screen(self, address: str, spec: SessionSpec) -> ProbeResult:
-        async with self._screen(address, spec) as screen:
-            if await screen.is_painted():
-                self._ours[address] = spec.credential
-                return ProbeResult(usable=True, painted=True)
+    async def _look_at_screen(self, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+        if await self._is_painted(address, await self._open(address, spec), keep=keep):
+            return ProbeResult(usable=True, painted=True)
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
+
+    async def _is_still_painted(self, address: str, spec: SessionSpec, *, keep: bool) -> bool:
+        """What the connection of the last look shows; False as well if it is over or does not answer at once."""
+        opened = self._kept.pop(address, None)
+        if opened is None:
+            return False
+        if opened.credential != spec.credential:
+            self._leave(opened.connection)
+            return False
+        try:
+            async with asyncio.timeout(KEPT_WITHIN_S):
+                return await self._is_painted(address, opened, keep=keep)
+        except Exception:  # noqa: BLE001 -- a look with a new connection says why
+            return False
+
+    async def _is_painted(self, address: str, opened: _Opened, *, keep: bool) -> bool:
+        painted = False
+        try:
+            painted = await opened.screen.is_painted()
+        finally:
+            if painted:
+                self._ours[address] = opened.credential
+            if painted and keep and address not in self._kept:
+                alive = {at: one for at, one in self._kept.items() if one.connection.state is State.OPEN}
+                self._kept = {**alive, address: opened}
+            else:
+                self._leave(opened.connection)
+        return painted
 
     async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
         answer = await self._head("HEAD", address, spec)
@@ -119,8 +161,7 @@ class Prober:
         async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
             return answer
 
-    @asynccontextmanager
-    async def _screen(self, address: str, spec: SessionSpec) -> AsyncGenerator[Screen]:
+    async def _open(self, address: str, spec: SessionSpec) -> _Opened:
         secure = spec.protocol == "https"
         try:
             connection = await _Connection(
@@ -137,18 +178,28 @@ class Prober:
             )
         except InvalidStatus as error:
             raise RfbError(f"the X server is not there yet ({error.response.status_code})") from error
+        screen = Screen(connection.send, lambda: _bytes(connection))
         try:
-            screen = Screen(connection.send, lambda: _bytes(connection))
             await screen.open()
-            yield screen
-        finally:
+        except BaseException:
             self._leave(connection)
+            raise
+        return _Opened(spec.credential, connection, screen)
 
     def _leave(self, connection: ClientConnection) -> None:
         """Close it in its own time: what was seen is known, and a hand-over may wait for it."""
         leaving = asyncio.create_task(connection.close())
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The screen of a page that accepted this credential."""
+
+    credential: str
+    connection: ClientConnection
+    screen: Screen
 
 
 class _Connection(connect):

@@ -306,15 +306,16 @@ class SimulatedRuntime:
         finally:
             self._subscribers.discard(queue)
 
-    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
+    async def probe(
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+    ) -> ProbeResult:
         """The session is found by its specification, since all addresses are the same."""
-        del address, timeout_s
+        del address, timeout_s, keep
         stored = self._containers.get(self._of_spec.get(spec.hash(), ""))
         if stored is None or stored.state is not ContainerState.RUNNING:
             return ProbeResult(usable=False, error="The session's page does not answer.")
-        settings = self.settings
-        painted = time.time() >= stored.started + settings.paint_s
-        if spec.image in settings.never_paint or not painted:
+        painted = time.time() >= stored.started + self.settings.paint_s
+        if spec.image in self.settings.never_paint or not painted:
             return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
         return ProbeResult(usable=True, painted=True)
 

@@ -250,7 +250,7 @@ class Authorised(Message, frozen=True, kw_only=True):
     """Who may view the session; a higher `epoch` revokes everything before.
 
     `idle_disconnect_s` is how long a viewer may give no input before being disconnected, 0 = no limit; `max_upload_mb`
-    how much one request may upload into the session, 0 = no limit.
+    how much one request may upload, 0 = no limit. `program` is the SHA-256 (hex) of its lease's token, empty = none.
     """
 
     user_id: str
@@ -259,6 +259,7 @@ class Authorised(Message, frozen=True, kw_only=True):
     max_upload_mb: int = 0
     guests: dict[str, Access] = {}
     """Who was let in besides: viewer id → what they may do. One who is not in it (any more) is cut off."""
+    program: str = ""
 
 
 class PictureSize(Message, frozen=True, kw_only=True):

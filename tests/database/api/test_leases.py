@@ -15,6 +15,7 @@ from tests.support.waiting import eventually
 from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.fleet.checkin import read_desired
 
 LEASES = "/api/v1/leases"
 HOUR = 3600
@@ -156,6 +157,21 @@ async def test_its_token_opens_this_lease_alone(
     eve = await with_user("eve@example.org")
     assert (await eve.refused(404, f"GET {address}")).startswith("not-found")
     assert await eve.read(LEASES) == []
+
+
+async def test_its_agent_knows_the_lease_as_long_as_its_user_may_use_it(
+    stage: Stage, ada: Client, db: Database, friendly_name: str
+):
+    await stage.staged(await stage.config(), 1)
+    lease = await leased(ada, friendly_name)
+
+    async def listed() -> str | None:
+        (session,) = await read_desired(db, stage.agent_id, [lease["session_id"]])
+        return session.lease_id
+
+    assert await listed() == lease["lease_id"]
+    await stage.admin.change(f"/api/v1/users/{await ada.own_id()}", disabled=True)
+    assert await listed() is None
 
 
 async def test_releasing_it_destroys_the_session_and_the_token(ada: Client, anonymous: Client, friendly_name: str):

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
+from websockets.protocol import State
 
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import ScreenshotError
-from greenroom.runtimes.probe import OWN_PAGE, Prober
+from greenroom.runtimes.probe import OWN_PAGE, Prober, _Opened
 
 SPEC = SessionSpec(image="i", image_id="i", credential="secret", protocol="http")
 
@@ -121,21 +122,55 @@ async def test_a_page_that_refuses_is_not_silent_and_one_that_hangs_is():
 
 
 class Desktop(Prober):
-    """A prober of a desktop of ours that is not there; counts how often its page was asked."""
+    """A prober of a desktop of ours that is not there; counts how often its page was asked, and its screen opened."""
 
     painted = True
+    silent = False
     asked = 0
+    opened = 0
+    closed = 0
+    state = State.OPEN
 
     async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
         self.asked += 1
         return httpx.Response(200, headers={"server": OWN_PAGE})
 
-    @asynccontextmanager
-    async def _screen(self, address: str, spec: SessionSpec) -> AsyncGenerator[Any]:
-        yield self
+    async def _open(self, address: str, spec: SessionSpec) -> Any:
+        self.opened += 1
+        return _Opened(spec.credential, cast("Any", self), cast("Any", self))
+
+    def _leave(self, connection: object) -> None:
+        self.closed += 1
 
     async def is_painted(self) -> bool:
+        if self.silent:
+            self.silent = False
+            await asyncio.Event().wait()
         return self.painted
+
+
+async def test_a_kept_connection_serves_the_next_looks_and_is_closed_by_the_first_that_may_not_keep_it():
+    prober = Desktop()
+    for keep in (True, True, True, False):
+        assert (await prober.probe("h:1", SPEC, keep=keep)).usable
+    assert (prober.opened, prober.closed) == (1, 1)
+    assert (await prober.probe("h:1", SPEC)).usable
+    assert (prober.opened, prober.closed) == (2, 2)
+
+
+async def test_a_kept_connection_that_does_not_answer_is_replaced():
+    prober = Desktop()
+    assert (await prober.probe("h:1", SPEC, keep=True)).usable
+    prober.silent = True
+    assert (await prober.probe("h:1", SPEC, keep=True)).usable
+    assert (prober.opened, prober.closed, prober.asked) == (2, 1, 1)
+
+
+async def test_the_connection_kept_for_another_session_at_the_same_address_is_not_used():
+    prober = Desktop()
+    assert (await prober.probe("h:1", SPEC, keep=True)).usable
+    assert (await prober.probe("h:1", replace(SPEC, credential="another"), keep=True)).usable
+    assert (prober.opened, prober.closed) == (2, 1)
 
 
 async def test_a_usable_desktops_page_is_read_again_only_if_its_screen_fails():

@@ -67,11 +67,13 @@ class TimeLimits:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def look(self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float) -> ProbeResult:
-        """Look at a session's page; `silent` if it gave no answer in time."""
+    async def look(
+        self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float, *, keep: bool = False
+    ) -> ProbeResult:
+        """Look at a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
         begun = time.monotonic()
         try:
-            return await self.wait_for(runtime.probe(address, spec, MAX_LOOK_S), limit_s)
+            return await self.wait_for(runtime.probe(address, spec, MAX_LOOK_S, keep=keep), limit_s)
         except TimeoutError:
             spent_s = time.monotonic() - begun
             sentence = f"The session's page did not answer within {spent_s:.1f} s{self.because()}."
@@ -193,9 +195,9 @@ class Prober:
         return self._sessions.desired.spec(session_id) if is_same else None
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
-        urgency = Urgency.PERSON if self._sessions.desired.has_user(session_id) else Urgency.REFILL
-        async with self._slots.held(urgency):
-            result = await self._time_limits.look(self._runtime, address, spec, PROBE_TIMEOUT_S)
+        has_user = self._sessions.desired.has_user(session_id)
+        async with self._slots.held(Urgency.PERSON if has_user else Urgency.REFILL):
+            result = await self._time_limits.look(self._runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
         if result.usable or result.painted is False:
             self._sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:

@@ -10,10 +10,10 @@ limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx tur
 with its token in the address, and moves the token into a cookie on the session's path; if another Agent runs the
 session's replacement, or its page serves another path alone, it redirects there.
 
-An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
-permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
-by a Manager. A revocation cuts their connections: of the session's user all to the session, of a guest those that they
-opened.
+An unknown viewer is checked at the session's Upstream Auth Address; a program is not, whose token a fresh desired list
+has. A known one may return while the session's permitted viewers in a fresh desired list are unchanged, and for
+`viewer_ttl_s` (10 minutes) after the last confirmation by a Manager. A revocation cuts their connections: of the
+session's user all to the session, of a guest those that they opened.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from greenroom.agent.stream.questions import (
     check_access,
     check_upload,
     client_in,
+    listed_program,
     permitted_by,
     refusal,
     shown_in,
@@ -180,6 +181,7 @@ class StreamAuthoriser:
         except GreenroomError as error:
             self._decided("refused")
             return refusal(error)
+        await self._viewers.saved()
         self._decided("allowed")
         return allowance(viewer, session, target)
 
@@ -196,6 +198,7 @@ class StreamAuthoriser:
         except GreenroomError as error:
             self._decided("refused")
             return refusal(error)
+        await self._viewers.saved()
         self._decided("allowed")
         cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
         return Response(
@@ -294,6 +297,9 @@ class StreamAuthoriser:
         known = self._viewers.get(asked.session_id, shown.token)
         if known is not None and self._is_trusted(known):
             return known
+        if (listed := listed_program(asked, shown, self._last_fresh(), self._clock())) is not None:
+            self._add(listed)
+            return listed
         key = (asked.session_id, shown.token)
         if key not in self._asking:
             task = asyncio.create_task(self._ask(asked, shown, origin), name=f"viewer of {asked.session_id}")
@@ -317,6 +323,7 @@ class StreamAuthoriser:
             raise
         if not verdict.allow:
             raise Unauthenticated(verdict.reason)
+        shows = self._sessions.get(verdict.session_id or asked.session_id)
         viewer = Viewer(
             session_id=asked.session_id,
             token_hash=token_hash(shown.token),
@@ -326,7 +333,7 @@ class StreamAuthoriser:
             database=asked.database,
             confirmed_at=self._clock(),
             ttl_s=verdict.viewer_ttl_s,
-            address="",
+            address=(shows.address if shows else None) or "",
             path=verdict.path,
             viewer_id=verdict.viewer_id,
             access=verdict.access if verdict.viewer_id or verdict.access == "program" else "control",
@@ -336,9 +343,12 @@ class StreamAuthoriser:
             await self._wait_for(self._is_permitted, viewer)
         if not self._is_permitted(viewer):
             raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent knows.")
+        self._add(viewer)
+        return viewer
+
+    def _add(self, viewer: Viewer) -> None:
         self._viewers.keep(lambda one: self._sessions.get(one.shows) is not None)
         self._viewers.add(viewer)
-        return viewer
 
     def _is_permitted(self, viewer: Viewer) -> bool:
         session = self._sessions.get(viewer.shows)

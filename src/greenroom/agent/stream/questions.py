@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -11,10 +12,11 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
 from greenroom.agent.session.views import SessionSnapshot
-from greenroom.agent.stream.viewers import Client, Viewer, client_of
+from greenroom.agent.stream.viewers import Client, Viewer, client_of, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
 from greenroom.core.session.streams import (
     VIEWER_COOKIE,
+    VIEWER_TTL_S,
     Permitted,
     StreamAddress,
     lease_token_in,
@@ -79,6 +81,31 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
         return None
     return Permitted(
         user_id=authorised.user_id, epoch=authorised.epoch, database=session.database, guests=authorised.guests
+    )
+
+
+def listed_program(session: SessionSnapshot, shown: Shown, fresh_at: float | None, now: float) -> Viewer | None:
+    """The program that shows the token of the session's lease, which is in the desired list; None = ask the api.
+
+    `fresh_at`: when a Manager last said that the list is the present one (time.monotonic, like `now`).
+    """
+    authorised = session.authorised
+    if not shown.of_lease or authorised is None or fresh_at is None or now - fresh_at > VIEWER_TTL_S:
+        return None
+    if not hmac.compare_digest(authorised.program, token_hash(shown.token)):
+        return None
+    return Viewer(
+        session_id=session.session_id,
+        token_hash=authorised.program,
+        shows=session.session_id,
+        user_id=authorised.user_id,
+        epoch=authorised.epoch,
+        database=session.database,
+        confirmed_at=fresh_at,
+        ttl_s=VIEWER_TTL_S,
+        address=session.address or "",
+        access="program",
+        leased=True,
     )
 
 

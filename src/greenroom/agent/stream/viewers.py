@@ -103,11 +103,16 @@ def token_hash(token: str) -> str:
 
 
 class Viewers:
-    """The table, written to `folder` after every change of its members, if possible."""
+    """The table, written to `folder` after every change of its members, if possible; others do not wait for that.
+
+    Who is let in waits until it was (`saved`): after a crash of this process a revocation has to find their streams.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
         self._viewers: dict[tuple[str, str], Viewer] = {}
+        self._is_saved = True
+        self._saving: asyncio.Task[None] | None = None
         for viewer in self._stored():
             self._viewers[viewer.session_id, viewer.token_hash] = viewer
 
@@ -156,11 +161,23 @@ class Viewers:
         return revoked
 
     def _save(self) -> None:
+        self._is_saved = False
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._write(), name="viewers")
+
+    async def _write(self) -> None:
         """A full disk excludes no viewer and, above all, admits none: revoked viewers are disconnected all the same."""
-        try:
-            write_private(self._file, msgspec.json.encode(list(self._viewers.values())))
-        except OSError as error:
-            log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
+        while not self._is_saved:
+            self._is_saved = True
+            try:
+                await asyncio.to_thread(write_private, self._file, msgspec.json.encode(list(self._viewers.values())))
+            except OSError as error:
+                log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
+
+    async def saved(self) -> None:
+        """Wait until the file has the last change."""
+        if self._saving is not None:
+            await self._saving
 
 
 REPEAT_S: Final = 600.0

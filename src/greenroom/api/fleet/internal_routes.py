@@ -23,7 +23,7 @@ from greenroom.api.session.streams import opens, opens_as_program
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import refusal_of_viewer
-from greenroom.core.session.streams import Access, StreamFacts, refusal_by_api
+from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 from greenroom.db.fleet.edges import read_ways
@@ -38,8 +38,6 @@ from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerd
 
 router = APIRouter(include_in_schema=False)
 
-VIEWER_TTL_S: Final = 600.0
-"""How long an Agent may let a viewer return while no Manager can report a revocation."""
 MAX_REPORTED: Final = 500
 _UNKNOWN: Final = hashed("")
 

@@ -35,6 +35,8 @@ RESERVED_PATHS: Final = frozenset(
 
 VIEWER_COOKIE: Final = "greenroom_viewer"
 """Holds the connect token, on the session's path; set by the Agent, never passed on to a container."""
+VIEWER_TTL_S: Final = 600.0
+"""How long an Agent may let a viewer return while no Manager can report a revocation."""
 
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
 """Statuses in which the desktop may be seen. The last two are how others see it; the Agent that asks is running."""

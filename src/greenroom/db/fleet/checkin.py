@@ -227,6 +227,8 @@ class DesiredSession:
     guests: dict[str, Access] = field(default_factory=dict[str, Access])
     """Who was let in besides its user: viewer id → what they may do."""
     secrets: list[FilterSecret] = field(default_factory=list[FilterSecret])
+    lease_id: str | None = None
+    """The lease that holds it; None while its user is disabled."""
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
@@ -246,7 +248,9 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
         " (SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.name, 'hosts', x.hosts, 'header', x.header,"
         "   'template', x.template, 'value_encrypted', convert_from(x.value_encrypted, 'UTF8')) ORDER BY x.name), '[]')"
         "  FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
-        "  WHERE f.filter_policy_id::text = sessions.spec ->> 'filter_policy') AS secrets"
+        "  WHERE f.filter_policy_id::text = sessions.spec ->> 'filter_policy') AS secrets,"
+        " (SELECT l.lease_id::text FROM leases l JOIN users u ON u.user_id = sessions.user_id"
+        "  WHERE l.session_id = sessions.session_id AND NOT u.disabled AND NOT u.locked) AS lease_id"
         " FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
         + ("" if only is None else " AND session_id = ANY(%s::uuid[])")
         + " ORDER BY created",

@@ -34,7 +34,7 @@ from greenroom.db.fleet.checkin import (
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.concurrency import Shared
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.secrets import Secrets
+from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.homes import HomeRemoval
 from greenroom.wire.messages import (
     Answer,
@@ -228,6 +228,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
             idle_disconnect_s=settings.idle_disconnect * 60,
             max_upload_mb=int(settings.max_upload_mb),
             guests=session.guests,
+            program=_program(session, secrets),
         )
     return Desired(
         session_id=session.session_id,
@@ -238,6 +239,12 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
         authorised=authorised,
         secrets=_brokered(session, secrets),
     )
+
+
+def _program(session: DesiredSession, secrets: Secrets) -> str:
+    if session.lease_id is None:
+        return ""
+    return hashed(secrets.lease_token(session.lease_id, session.auth_epoch)).hex()
 
 
 def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:

@@ -217,8 +217,14 @@ class Containers(Protocol):
         """
         ...
 
-    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
-        """Look at the session's page as a viewer would; never raises, takes at most `timeout_s`."""
+    async def probe(
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+    ) -> ProbeResult:
+        """Look at the session's page as a viewer would; never raises, takes at most `timeout_s`.
+
+        `keep`: it may keep its connection for the next look, which then costs little. Not for sessions with a user, who
+        could fill it.
+        """
         ...
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:

@@ -289,8 +289,10 @@ class DockerRuntime:
         finally:
             await client.close()
 
-    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
-        return await self._prober.probe(address, spec, timeout_s)
+    async def probe(
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+    ) -> ProbeResult:
+        return await self._prober.probe(address, spec, timeout_s, keep=keep)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
         return await self._prober.screenshot(address, spec, width, height)

@@ -175,8 +175,10 @@ class KubernetesRuntime:
             async for event in changes:
                 yield event
 
-    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
-        return await self._prober.probe(address, spec, timeout_s)
+    async def probe(
+        self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S, *, keep: bool = False
+    ) -> ProbeResult:
+        return await self._prober.probe(address, spec, timeout_s, keep=keep)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
         return await self._prober.screenshot(address, spec, width, height)

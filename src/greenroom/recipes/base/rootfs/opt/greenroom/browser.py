@@ -14,26 +14,23 @@ import asyncio
 import json
 import re
 import time
-from pathlib import Path
 from urllib.parse import quote
 
-from answers import BadRequestError, Request, reply
+from answers import Request, reply
 from control import Control
+from devtools import HOST, Ready, ask, own_websocket, port_of_devtools
 from fence import Fenced
+from frames import accept
 from program import carry_both
 
 FOLDERS = ("cdp", "webdriver")
-HOST = "127.0.0.1"
-DEVTOOLS = Path("/tmp/.greenroom/devtools")
-"""The port of Chromium's DevTools, in images whose browser has them (/etc/chromium.d)."""
 DRIVER = "/usr/bin/chromedriver"
 DRIVER_PORT = 6697
 """One of the bad ports of https://fetch.spec.whatwg.org/#port-blocking."""
 DRIVER_STARTS_S = 10.0
 DRIVER_LOOK_S = 0.02
-MAX_HEAD_BYTES = 1 << 16
 MAX_SESSION_BYTES = 1 << 20
-"""Of the request for a new WebDriver session, and of what DevTools answer about themselves."""
+"""Of the request for a new WebDriver session."""
 DROPPED = ("authorization", "connection", "host", "origin", "cookie")
 OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=-._~"
 REFUSED = "This address is for programs: it needs the token of the session's lease."
@@ -46,6 +43,7 @@ class Browser:
 
     def __init__(self, control: Control) -> None:
         self.control = control
+        self.ready = Ready()
         self.starting = asyncio.Lock()
         self.driver: asyncio.subprocess.Process | None = None
 
@@ -61,7 +59,7 @@ class Browser:
             elif request.parts[0] == "webdriver":
                 await self.drive(request, below, reader, writer)
             elif is_upgrade:
-                await self.connect(request, devtools(), below or await own_websocket(), reader, writer)
+                await self.connect_devtools(request, below, reader, writer)
             else:
                 await ask_devtools(request, below, writer)
         except FileNotFoundError:
@@ -79,16 +77,22 @@ class Browser:
         if request.method == "POST" and below.rstrip("/") == "session":
             await self.begin_session(request, reader, writer)
         elif "upgrade" in request.headers:
-            await self.connect(request, DRIVER_PORT, below, reader, writer)
+            fenced = Fenced(self.control, reader, writer, is_bidi=True)
+            await fenced.upgrade(head_for(request, DRIVER_PORT, below), await asyncio.open_connection(HOST, DRIVER_PORT))
         else:
             await hand_on(request, DRIVER_PORT, below, reader, writer)
 
-    async def connect(
-        self, request: Request, port: int, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def connect_devtools(
+        self, request: Request, below: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """Carry a websocket to a port."""
-        fenced = Fenced(self.control, reader, writer, is_bidi=port == DRIVER_PORT)
-        await fenced.carry(head_for(request, port, below), await asyncio.open_connection(HOST, port))
+        """Carry the websocket of a page, or that of the browser, which may be open already."""
+        fenced = Fenced(self.control, reader, writer, is_bidi=False)
+        if (upstream := await self.ready.take(below)) is not None:
+            accept(request, writer)
+            return await fenced.carry(*upstream)
+        port = port_of_devtools()
+        lines = head_for(request, port, below or await own_websocket())
+        return await fenced.upgrade(lines, await asyncio.open_connection(HOST, port))
 
     async def start_driver(self) -> None:
         """Raises OSError: the image has no chromedriver, or it does not start."""
@@ -118,7 +122,7 @@ class Browser:
         if not 0 < length <= MAX_SESSION_BYTES:
             return refuse(writer, "413 Content Too Large", "The capabilities need a length, of at most 1 MiB.")
         try:
-            wanted = attached(json.loads(await reader.readexactly(length)), f"{HOST}:{devtools()}")
+            wanted = attached(json.loads(await reader.readexactly(length)), f"{HOST}:{port_of_devtools()}")
         except (ValueError, TypeError, AttributeError, KeyError):
             return refuse(writer, "400 Bad Request", "This is no JSON of a new session.")
         status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
@@ -146,22 +150,6 @@ def attached(wanted: dict[str, dict[str, object]], address: str) -> dict[str, ob
     return {"capabilities": {"alwaysMatch": always, "firstMatch": first or [{}]}}
 
 
-def devtools() -> int:
-    """The port of Chromium's DevTools.
-
-    Raises:
-        FileNotFoundError: this image has no such browser.
-        ValueError: it has not chosen one yet.
-    """
-    return int(DEVTOOLS.read_text())
-
-
-async def own_websocket() -> str:
-    """The path of the browser's websocket, without a slash before it."""
-    _, body = await ask(devtools(), "GET", "/json/version")
-    return str(json.loads(body)["webSocketDebuggerUrl"]).split("/", 3)[3]
-
-
 def own_address(request: Request, folder: str) -> str:
     """Where websockets of a folder are for this client."""
     host, prefix = (request.headers.get(name, "") for name in ("host", "x-forwarded-prefix"))
@@ -176,7 +164,7 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
     method = "PUT" if request.method == "POST" else request.method
     # of the address of a new page nothing may end the line
     target = f"/{path.rstrip('/')}{question}{quote(query, safe=OF_ADDRESSES)}"
-    status, body = await ask(devtools(), method, target)
+    status, body = await ask(port_of_devtools(), method, target)
     here = own_address(request, "cdp").encode()
     try:
         said = json.loads(body)
@@ -188,23 +176,6 @@ async def ask_devtools(request: Request, below: str, writer: asyncio.StreamWrite
             one.pop("devtoolsFrontendUrlCompat", None)
     body = json.dumps(said).encode()
     return reply(writer, status, re.sub(rb"ws://(?:127\.0\.0\.1|localhost):\d+(?=/devtools/)", here, body))
-
-
-async def ask(port: int, method: str, target: str, body: bytes = b"") -> tuple[str, bytes]:
-    """Status line and body of a whole, short answer."""
-    reader, writer = await asyncio.open_connection(HOST, port, limit=MAX_HEAD_BYTES)
-    try:
-        lines = [f"{method} {target} HTTP/1.1", f"Host: {HOST}:{port}", "Connection: close"]
-        lines += [f"Content-Length: {len(body)}", "Content-Type: application/json"]
-        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        length = re.search(r"(?i)\r\ncontent-length: *(\d+)", head)
-        size = int(length[1]) if length else 0
-        if size > 16 * MAX_SESSION_BYTES:
-            raise BadRequestError("an answer that is too long")
-        return head.split("\r\n", 1)[0].partition(" ")[2], await reader.readexactly(size)
-    finally:
-        writer.close()
 
 
 async def hand_on(

@@ -93,8 +93,8 @@ class Fenced:
         self._whole = asyncio.Lock()
         """Held while a message to the program is under way: an answer of ours comes before or after it."""
 
-    async def carry(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
-        """Upgrade with this request, and carry all that follows until one side ends."""
+    async def upgrade(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        """Upgrade with this request, and carry all that follows."""
         browser, to_browser = upstream
         try:
             # compressed messages could not be read
@@ -106,14 +106,19 @@ class Fenced:
                 while data := await browser.read(PIECE_BYTES):
                     self._writer.write(data)
                 return
-            ways = {asyncio.create_task(self._there(to_browser)), asyncio.create_task(self._back(browser))}
-            try:
-                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for way in ways:
-                    way.cancel()
-                await asyncio.gather(*ways, return_exceptions=True)
+            await self.carry(browser, to_browser)
         finally:
+            to_browser.close()
+
+    async def carry(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
+        """Carry what both say on open websockets, until one side ends."""
+        ways = {asyncio.create_task(self._there(to_browser)), asyncio.create_task(self._back(browser))}
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
             to_browser.close()
 
     async def _there(self, browser: asyncio.StreamWriter) -> None:

@@ -1,8 +1,9 @@
-"""The server's half of a websocket (RFC 6455), as much of it as the session's page needs."""
+"""Websockets (RFC 6455), as much of them as the session's page needs."""
 
 import asyncio
 import base64
 import hashlib
+import os
 import struct
 
 from answers import BadRequestError, Request
@@ -52,3 +53,9 @@ def frame(opcode: int, data: bytes) -> bytes:
     else:
         head = struct.pack(">BBQ", 0x80 | opcode, 127, length)
     return head + data
+
+
+def masked(opcode: int, data: bytes) -> bytes:
+    """A whole, final frame of a client, of less than 126 bytes."""
+    mask = os.urandom(4)
+    return bytes((0x80 | opcode, 0x80 | len(data))) + mask + unmasked(data, mask)

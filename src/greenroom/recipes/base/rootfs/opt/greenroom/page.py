@@ -266,6 +266,7 @@ async def main() -> None:
         group.create_task(uploads.expire())
         if not program:
             group.create_task(clipboard.watch())
+            group.create_task(page.browser.ready.keep())
         await server.serve_forever()
 
 
