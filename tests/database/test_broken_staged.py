@@ -187,7 +187,7 @@ async def test_a_session_that_stumbles_for_a_moment_is_not_broken(tmp_path: Path
         await world.want(staged_session)
         await world.until(lambda: world.is_usable(staged_session))
 
-        async def stumbling(*_: object) -> ProbeResult:
+        async def stumbling(*_: object, **__: object) -> ProbeResult:
             return ProbeResult(usable=False, error="No answer.")
 
         with monkeypatch.context() as stumbles:
