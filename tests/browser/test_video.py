@@ -34,6 +34,11 @@ async def shows(desk: Desk, colour: str) -> None:
     await desk.frame.evaluate(SHOWS, colour)
 
 
+async def moves(desk: Desk, geometry: str) -> None:
+    """Let something on the screen change all the time."""
+    await desk.shell(f"setsid xterm -geometry {geometry} -e 'while :; do date +%N; sleep 0.05; done' >/dev/null 2>&1 &")
+
+
 @asynccontextmanager
 async def stream(desk: Desk) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """The video without the page: what a program could ask for and say."""
@@ -70,6 +75,7 @@ async def test_a_viewer_switches_to_video_works_in_it_and_back(desk: Desk):
     await desk.page.set_viewport_size({"width": 1100, "height": 700})
     await desk.eventually("xdotool getdisplaygeometry", "1100 700")
     await shows(desk, "green")
+    await moves(desk, "10x1-0-0")  # a still picture has no frames
     stats = await desk.received("m.type === 'stats' && m.kind === 'video' && m.frames_s > 0 && m.latency_ms !== null")
     assert stats["kbit_s"] > 0
     await to_light(desk)
@@ -90,7 +96,7 @@ async def stripes(socket: aiohttp.ClientWebSocketResponse, count: int) -> None:
 
 async def test_several_watch_one_encoder_that_ends_after_the_last_of_them(desk: Desk):
     await to_video(desk)
-    await desk.shell("setsid xterm -geometry 100x40 -e 'while :; do date +%N; sleep 0.05; done' >/dev/null 2>&1 &")
+    await moves(desk, "100x40")
     encoder = await desk.shell("pgrep -f greenroom/[e]ncoder.py")
     async with stream(desk) as second:
         async with stream(desk) as third:
