@@ -222,6 +222,7 @@ def test_what_was_done_can_be_seen_afterwards(instance: Instance):
             desk.exec(["sh", "-c", "exit 3"])
             with pytest.raises(Invalid):
                 desk.click(5000, 5000)
+            wait_for(lambda: done(greenroom, desk, "click"), "it is written, which is later than its answer")
         lease_id = desk.lease.lease_id
         wait_for(lambda: greenroom.recording(lease_id).ended, "the lease is over")
         rows = greenroom.recorded_rows(lease_id)
@@ -235,6 +236,10 @@ def test_what_was_done_can_be_seen_afterwards(instance: Instance):
         command, refused = rows[-3:-1]
         assert (command.what, command.details["exit_code"], command.code) == ("exec", 3, "failed")
         assert (refused.what, refused.code) == ("click", "invalid")
+
+
+def done(greenroom: Greenroom, desk: Desk, what: str) -> bool:
+    return any(row.what == what for row in greenroom.recorded_rows(desk.lease.lease_id))
 
 
 def pictured(greenroom: Greenroom, desk: Desk, what: str) -> bool:
