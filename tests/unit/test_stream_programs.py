@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
 
+from greenroom.agent.stream.viewers import Viewer, Viewers
 from greenroom.core.session.streams import PROGRAMS_ONLY, VIEWER_TTL_S
 from greenroom.kit.secrets import hashed
 from greenroom.wire.messages import Authorised
@@ -142,3 +144,43 @@ async def test_an_empty_token_in_the_list_lets_in_no_one(agent: Agent):
     agent.fresh = agent.now
     agent.api.guests.clear()
     assert (await agent.ask(**WAYS[0])).status_code == 401
+
+
+async def test_who_is_let_in_does_not_wait_for_the_file_of_those_that_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    begun, go_on = [threading.Event(), threading.Event()], threading.Semaphore(0)
+    written: list[bytes] = []
+
+    def write(_path: Path, content: bytes) -> None:
+        begun[len(written)].set()
+        go_on.acquire(timeout=5)
+        written.append(content)
+
+    monkeypatch.setattr("greenroom.agent.stream.viewers.write_private", write)
+    viewers = Viewers(tmp_path)
+    viewers.add(viewer(A, "first"))
+    first = asyncio.create_task(viewers.saved())
+    await asyncio.to_thread(begun[0].wait, 5)
+    viewers.add(viewer(A, "second"))
+    second = asyncio.create_task(viewers.saved())
+    go_on.release()
+    async with asyncio.timeout(5):
+        await first
+        assert not second.done()
+        go_on.release()
+        await second
+    assert [content.count(b"session_id") for content in written] == [1, 2]
+
+
+def viewer(session_id: str, token: str) -> Viewer:
+    return Viewer(
+        session_id=session_id,
+        token_hash=token,
+        shows=session_id,
+        user_id="u",
+        epoch=1,
+        confirmed_at=0.0,
+        ttl_s=1.0,
+        address="",
+    )

@@ -111,7 +111,8 @@ class Viewers:
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
         self._viewers: dict[tuple[str, str], Viewer] = {}
-        self._is_saved = True
+        self._changes = self._written = 0
+        self._wrote = asyncio.Event()
         self._saving: asyncio.Task[None] | None = None
         for viewer in self._stored():
             self._viewers[viewer.session_id, viewer.token_hash] = viewer
@@ -161,23 +162,28 @@ class Viewers:
         return revoked
 
     def _save(self) -> None:
-        self._is_saved = False
+        self._changes += 1
         if self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._write(), name="viewers")
 
     async def _write(self) -> None:
         """A full disk excludes no viewer and, above all, admits none: revoked viewers are disconnected all the same."""
-        while not self._is_saved:
-            self._is_saved = True
+        while self._written < self._changes:
+            number = self._changes
+            content = msgspec.json.encode(list(self._viewers.values()))
             try:
-                await asyncio.to_thread(write_private, self._file, msgspec.json.encode(list(self._viewers.values())))
+                await asyncio.to_thread(write_private, self._file, content)
             except OSError as error:
                 log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
+            self._written = number
+            self._wrote.set()
+            self._wrote = asyncio.Event()
 
     async def saved(self) -> None:
-        """Wait until the file has the last change."""
-        if self._saving is not None:
-            await self._saving
+        """Wait until the file has the changes up to now, not those that others make meanwhile."""
+        number = self._changes
+        while self._written < number:
+            await self._wrote.wait()
 
 
 REPEAT_S: Final = 600.0
