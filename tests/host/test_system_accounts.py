@@ -13,15 +13,17 @@ pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root makes accoun
 
 MAKE = "from greenroom.kit.processes import system_account; print(system_account('gr-twice').pw_uid)"
 AT_ONCE = """
-cp -a /etc/. "$1" && mount --bind "$1" /etc
-for _ in 1 2 3 4; do "$2" -c "$3" & done
+cp -a /etc/. "$1/etc" && mount --bind "$1/etc" /etc
+for number in 1 2 3 4; do "$2" -c "$3" >"$1/$number" & done
 wait
-getent passwd gr-twice | cut -d: -f3
+getent passwd gr-twice | cut -d: -f3 >"$1/found"
+cat "$1"/[1-4] "$1/found"
 """
 
 
 def test_processes_that_make_one_account_at_once_get_the_same(tmp_path: Path):
     """In a copy of /etc. Of two useradd the second one gave the account another number."""
+    (tmp_path / "etc").mkdir()
     command = ["unshare", "--mount", "sh", "-ec", AT_ONCE, "sh", str(tmp_path), sys.executable, MAKE]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     numbers = done.stdout.split()
