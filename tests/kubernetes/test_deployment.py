@@ -171,7 +171,9 @@ def test_a_minute_without_the_api_server_doubles_and_loses_nothing(
     wait_for(lambda: runs(installation, ended), "the session runs", SOON_S)
     wait_for(lambda: is_full(installation, config_id), "the pool is full", SOON_S)
     wait_for(lambda: is_streamed(installation, session_id), "the desktop may be opened", SOON_S)
-    before = pods_of_sessions(installation)
+    running = {one["session_id"] for one in installation.call("GET", "/sessions") if one["status"] == "running"}
+    before = {session: pod for session, pod in pods_of_sessions(installation).items() if session in running}
+    assert {session_id, ended} <= before.keys()
     with watched(installation, session_id) as crowd:
         with getattr(installation.cluster, how)("kube-apiserver"):
             begun, frames = time.monotonic(), crowd.frames
