@@ -10,10 +10,11 @@ import pytest
 from tests.database.failing_launches import Failing
 
 from greenroom.core.errors import NoResources
+from greenroom.core.lease.granted import NewLease
 from greenroom.core.webhooks.events import CHOSEN, WebhookEvent
 from greenroom.db.database import Database
-from greenroom.db.lease.leases import insert_lease
 from greenroom.manager.tasks.replacement import run_successors
+from greenroom.testing import rows
 
 
 @dataclass
@@ -99,11 +100,13 @@ async def test_unused_staged_sessions_end_without_a_message_but_do_not_fail_so(s
 
 
 async def test_a_lease_is_granted_and_ends_once(stage: Failing, sent: Sent):
-    session_id = (await stage.launch()).session_id
-    lease_id = await insert_lease(stage.db, session_id, key_id=None, holder="ci", tags={"job": "1"})
-    granted = await sent.about("lease.granted")
-    assert (granted["lease_id"], granted["tags"], granted["holder"]) == (lease_id, {"job": "1"}, "ci")
-    await insert_lease(stage.db, session_id, key_id=None, holder="ci", tags={})  # a repeated request
+    lease = NewLease(seconds=60, holder="ci", tags={"job": "1"})
+    session_id = (await stage.launch(lease=lease)).session_id
+    messages = dict(await sent.all())
+    assert set(messages) == {"session.assigned", "launch.done", "lease.granted"}
+    granted = messages["lease.granted"]
+    assert (granted["session_id"], granted["tags"], granted["holder"]) == (session_id, {"job": "1"}, "ci")
+    assert (await stage.launch(lease=lease)).repeated
     assert await sent.all() == []
     await stage.end(session_id)
     assert sorted(await sent.events()) == ["lease.ended", "session.ended"]
@@ -111,7 +114,7 @@ async def test_a_lease_is_granted_and_ends_once(stage: Failing, sent: Sent):
 
 async def test_a_lease_goes_on_with_the_session_that_takes_the_place_of_a_failed_one(stage: Failing, sent: Sent):
     first = (await stage.launch()).session_id
-    await insert_lease(stage.db, first, key_id=None, holder="ci", tags=[])
+    await rows.lease(stage.db, first)
     await sent.all()
     await stage.fails(first)
     await run_successors(stage.ctx)
@@ -123,7 +126,7 @@ async def test_a_lease_goes_on_with_the_session_that_takes_the_place_of_a_failed
 
 async def test_what_nothing_can_replace_ends_lease_and_launch_once(stage: Failing, sent: Sent):
     session_id = await stage.launch_on_demand()
-    await insert_lease(stage.db, session_id, key_id=None, holder="ci", tags=[])
+    await rows.lease(stage.db, session_id)
     await stage.db.write("UPDATE agents SET enabled = false")
     await sent.all()
     await stage.start_fails(session_id, "No such file.")

@@ -134,6 +134,15 @@ async def config_hash(db: Database, staging_config_id: str) -> str:
     return config_hash_of(config.image, config.zone, config.permissions)
 
 
+async def lease(db: Database, session_id: str) -> str:
+    """A lease of this session; its id."""
+    rows = await db.write(
+        "INSERT INTO leases (session_id, holder, tags) VALUES (%s, 'ann@x', '[]') RETURNING lease_id::text",
+        (session_id,),
+    )
+    return rows[0]["lease_id"]
+
+
 def session_user(user_id: str, **changes: Any) -> SessionUser:
     """A user with a launch of their own, and an hour."""
     return replace(

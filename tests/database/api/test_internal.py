@@ -14,7 +14,6 @@ from tests.database.api.client import Client, MakeClient
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority
-from greenroom.db.lease.leases import insert_lease
 from greenroom.db.session.streams import find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
@@ -104,10 +103,10 @@ async def test_tokens_of_other_sessions_and_users_do_not_count(stage: Stage):
 
 async def test_the_token_of_a_lease_opens_its_session_for_a_program(stage: Stage):
     session_id, other = await stage.session(stage.ann), await stage.session(stage.ann)
+    lease_id = await rows.lease(stage.db, session_id)
+    token = SECRETS.lease_token(lease_id, 1)
     for status in ("running", "assigning"):
         await stage.db.write("UPDATE sessions SET status = %s WHERE session_id = %s", (status, session_id))
-        lease_id = await insert_lease(stage.db, session_id, key_id=None, holder="ann@x", tags=[])
-        token = SECRETS.lease_token(lease_id, 1)
         verdict = await stage.verdict(session_id, token)
         assert (verdict["allow"], verdict["access"], verdict.get("viewer_id", "")) == (True, "program", "")
     assert "does not open" in (await stage.verdict(other, token))["reason"]

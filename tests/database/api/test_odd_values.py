@@ -13,7 +13,6 @@ from fastapi import FastAPI
 from tests.database.api.client import KEY, Client
 
 from greenroom.db.database import Database
-from greenroom.db.lease.leases import insert_lease
 from greenroom.testing import rows
 
 ODD: Final[tuple[Any, ...]] = (
@@ -69,7 +68,7 @@ async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, adm
     pool = {"name": "odd", "zone_id": zone_id, "provider": "simulated", "cores": 1, "memory": 1}
     hook = {"name": "odd", "url": "https://example.org/", "events": ["pool.full"]}
     there = {
-        "lease_id": await insert_lease(db, session_id, key_id=None, holder="ann@x", tags=[]),
+        "lease_id": await rows.lease(db, session_id),
         "machine_pool_id": (await admin.make("/api/v1/machine-pools", **pool))["machine_pool_id"],
         "zone_id": zone_id,
         "image_id": image_id,

@@ -181,6 +181,8 @@ async def view(parts: Controls, lease: Lease, *, wait_s: float = 0) -> ControlVi
 
 LOOK_S: Final = 5.0
 """At the latest; an event of a session says when to look sooner."""
+COLLECTED_S: Final = 0.1
+"""After an event: the next ones of the same launch, and of all others, are looked at together."""
 
 
 async def end_control(parts: Controls) -> None:
@@ -193,6 +195,7 @@ async def end_control(parts: Controls) -> None:
             happened = await subscriber.take(LOOK_S)
             if happened and not any(event is RESYNC or event.topic is Topic.SESSION for event in happened):
                 continue
+            await asyncio.sleep(COLLECTED_S)
             try:
                 await asyncio.gather(*(_end(parts, one) for one in await controls.read_over(parts.db)))
             except (Unavailable, NotFound) as error:

@@ -4,7 +4,7 @@ clocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from fastapi import Depends
@@ -21,7 +21,7 @@ from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
 from greenroom.core.errors import Invalid, NotFound, WrongState
-from greenroom.core.recording.described import Mode, stronger
+from greenroom.core.lease.granted import NewLease
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import find_key
@@ -90,14 +90,13 @@ async def create(
         kasm_url=options.kasm_url,
         persistent_profile_mode=options.persistent_profile_mode,
         idempotency_key=idempotency_key,
-        lease_s=float(body.seconds),
         filter_policy=reach.filter_policy,
         with_secrets=bool(reach.secrets),
     )
-    lease_id = await _launch(leasing, caller, request, body)
-    lease = await leases.get_lease(leasing.db, lease_id)
+    lease = await _launch(leasing, caller, request, body)
     egress.say_granted(leasing.logs, caller, lease, reach)
     if body.wait_s and lease.status in _NOT_YET:
+        lease_id = lease.lease_id
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
     return await granted(leasing, lease)
 
@@ -110,30 +109,31 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
     return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
 
 
-async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate) -> str:
-    """Launch the session and write its lease; returns the lease's id."""
-    least: Mode = (await service.settings_of(leasing.db, request.user_id))["record_leases"].value
+async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate) -> Lease:
+    """Launch the session with its lease; for a repeated request the first one's."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
         reservation_id = await quotas.reserve(
             leasing.db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key
         )
+    lease = NewLease(
+        seconds=float(body.seconds),
+        holder=caller.name,
+        key_id=caller.key_id,
+        tags=body.tags or [],
+        record=body.record,
+        record_text=body.record_text,
+        reservation_id=reservation_id,
+    )
     try:
-        launched = await leasing.launcher.launch_for(caller, request)
+        launched = await leasing.launcher.launch_for(caller, replace(request, lease=lease))
     except BaseException:
         if reservation_id is not None:
             await quotas.give_back(leasing.db, reservation_id)
         raise
-    return await leases.insert_lease(
-        leasing.db,
-        launched.session_id,
-        key_id=caller.key_id,
-        holder=caller.name,
-        tags=body.tags or [],
-        reservation_id=reservation_id,
-        record=stronger(body.record, least),
-        record_text=body.record_text,
-    )
+    if launched.repeated and reservation_id is not None:
+        await quotas.give_back(leasing.db, reservation_id)
+    return await leases.get_lease_of(leasing.db, launched.session_id)
 
 
 def _require_short(seconds: int, most_s: int | None) -> None:

@@ -14,6 +14,8 @@ from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
+from greenroom.core.lease.granted import NewLease
+from greenroom.core.recording.described import stronger
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import KEPT
@@ -43,8 +45,8 @@ class LaunchRequest:
     idempotency_key: str | None = None
     round_trips_ms: dict[str, float] = field(default_factory=dict[str, float])
     """Zone id → what the user's browser measured."""
-    lease_s: float | None = None
-    """It is leased for so long; None = its user's settings say how long it lives."""
+    lease: NewLease | None = None
+    """None = its user's settings say how long it lives."""
     filter_policy: str | None = None
     """Takes the place of the web filter in force, and allows no more than that; None = the one in force."""
     with_secrets: bool = False
@@ -52,7 +54,9 @@ class LaunchRequest:
 
     def body(self) -> str:
         """What must be equal if the idempotency key is equal."""
-        return json.dumps(asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={})), sort_keys=True)
+        same = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
+        del same["lease"]
+        return json.dumps({**same, "lease_s": self.lease.seconds if self.lease else None}, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,11 +190,12 @@ def planned(
             user=SessionUser(
                 user_id=request.user_id,
                 launch_id=launch_id,
-                clocks=clocks if request.lease_s is None else lease_clocks(request.lease_s, clocks),
+                clocks=clocks if request.lease is None else lease_clocks(request.lease.seconds, clocks),
                 kasm_url=request.kasm_url,
                 client_settings=client_settings_of(facts.settings),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
+                lease=_recorded(request.lease, facts),
             ),
             image=image,
             permissions=permissions,
@@ -203,6 +208,11 @@ def planned(
             keeps_room=True,
         ),
     )
+
+
+def _recorded(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
+    """The lease, with what its user's groups record of every lease at least."""
+    return replace(lease, record=stronger(lease.record, facts.value("record_leases"))) if lease else None
 
 
 def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:

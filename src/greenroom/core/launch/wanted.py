@@ -15,6 +15,7 @@ from greenroom.core.launch.eviction import Room, Unready, lacks_only_room, rooms
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 from greenroom.core.launch.plan import LaunchZone, Miss, placement_misses
 from greenroom.core.launch.replacement import others_first, without
+from greenroom.core.lease.granted import NewLease
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -31,6 +32,8 @@ class SessionUser:
     client_settings: ClientSettings = field(default_factory=dict[str, bool | int | float])
     idempotency_key: str | None = None
     idempotency_body: str | None = None
+    lease: NewLease | None = None
+    """Written in the transaction that gives them the session."""
 
 
 class SpecMaker(Protocol):

@@ -1,8 +1,9 @@
 """The claim: one staged session of a pool becomes a user's, in one round trip (PROTOCOLS §3).
 
-`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline; the statements are public so that the bench can run the very
-same under pgbench. A claim touches no capacity: the reservation was made when the session was staged. Its line in the
-ledger of launches is part of the statement, so that every claim has a trace.
+`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline, with the row of the lease where it is for one; the statements
+are public so that the bench can run the very same under pgbench. A claim touches no capacity: the reservation was made
+when the session was staged. Its line in the ledger of launches is part of the statement, so that every claim has a
+trace.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from greenroom.core.launch.request import limit_reached
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
+from greenroom.db.lease.leases import write_lease
 from greenroom.db.session.sessions import (
     COUNTING,
     LOCK_USER,
@@ -242,7 +244,7 @@ async def claim(
     contents = PoolContents()
     for _ in range(CLAIM_ATTEMPTS):
         try:
-            claimed = await _claim_once(db, values, after_user_lock)
+            claimed = await _claim_once(db, wanted.user, values, after_user_lock)
         except psycopg.errors.UniqueViolation as error:
             raise await repeated_request(db, error, wanted.user) from error
         if claimed is not None:
@@ -283,13 +285,14 @@ async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolC
 
 
 async def _claim_once(
-    db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
+    db: Database, user: SessionUser, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> ClaimedSession | None:
-    """Lock the user, claim, commit: one round trip."""
+    """Lock the user, claim, write the lease if it is for one, commit: one round trip."""
     async with db.pipelined() as connection:
-        user = await connection.execute(LOCK_USER, values)
+        locked = await connection.execute(LOCK_USER, values)
         if after_user_lock is not None:
-            await user.fetchone()
+            await locked.fetchone()
             await after_user_lock()
         cursor = await connection.execute(CLAIM, values)
+        await write_lease(connection, user)
     return row_as(ClaimedSession, await cursor.fetchone())

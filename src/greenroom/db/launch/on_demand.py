@@ -16,6 +16,7 @@ from greenroom.core.launch.request import limit_reached
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.eviction import take_room
+from greenroom.db.lease.leases import write_lease
 from greenroom.db.session.sessions import (
     COUNTING,
     NUMBER_OF_USER,
@@ -36,9 +37,9 @@ async def insert_for_user(
 ) -> bool:
     """Insert the session of a user, with the user's row locked so that two launches cannot both be the last allowed.
 
-    Its line in the ledger and its notification are part of the transaction, and so is the end of the staged sessions,
-    on the same Agent and not usable yet, that are `yielding` to it. False = the Agent has no room any more, or one of
-    those became usable.
+    Its line in the ledger, its lease and its notification are part of the transaction, and so is the end of the staged
+    sessions, on the same Agent and not usable yet, that are `yielding` to it. False = the Agent has no room any more,
+    or one of those became usable.
 
     Raises:
         SessionLimit: the user has `max_sessions` already.
@@ -56,6 +57,7 @@ async def insert_for_user(
             if placed:
                 events = events_of(yielding) | session_events(new.session_id, agent_id=new.agent_id)
                 await _write_ledger(connection, new, ledger, events)
+                await write_lease(connection, user)
             else:
                 await _check_limit(connection, user.user_id, max_sessions)
             return placed

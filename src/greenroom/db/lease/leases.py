@@ -12,6 +12,8 @@ from typing import Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
+from greenroom.core.launch.wanted import SessionUser
+from greenroom.core.lease.granted import Tags
 from greenroom.core.listing import Order
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
@@ -19,7 +21,6 @@ from greenroom.db.database import Connection, Database
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 from greenroom.db.session.views import STATUS
 
-Tags = list[str] | dict[str, str]
 EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
 
 
@@ -100,32 +101,37 @@ async def get_lease(db: Database, lease_id: str) -> Lease:
     return found(lease, "lease", lease_id)
 
 
+async def get_lease_of(db: Database, session_id: str) -> Lease:
+    """Raises NotFound: no lease holds this session."""
+    return found(await find_lease_of(db, session_id), "lease of session", session_id)
+
+
 async def find_lease_of(db: Database, session_id: str) -> Lease | None:
     """The lease that holds a session."""
     return await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))
 
 
-async def insert_lease(
-    db: Database,
-    session_id: str,
-    *,
-    key_id: str | None,
-    holder: str,
-    tags: Tags,
-    reservation_id: str | None = None,
-    record: Mode = "none",
-    record_text: bool = False,
-) -> str:
-    """Write down who holds a session, in place of the reservation (db.lease.quotas), and what is recorded of it.
-    Returns the lease's id, for a repeated request that of the first one.
+async def write_lease(connection: Connection, user: SessionUser) -> None:
+    """Write down who holds the session that a launch gave in this transaction, in place of the reservation; nothing
+    where it gave none, or is of no lease. No row is fetched, so that it may be part of a pipeline.
     """
-    rows = await db.write(
-        "WITH made AS (DELETE FROM lease_reservations WHERE reservation_id = %s::uuid)"
-        " INSERT INTO leases (session_id, key_id, holder, tags, record, record_text) VALUES (%s, %s, %s, %s, %s, %s)"
-        " ON CONFLICT (session_id) DO UPDATE SET session_id = EXCLUDED.session_id RETURNING lease_id::text",
-        (reservation_id, session_id, key_id, holder, Jsonb(tags), record, record_text),
+    if (lease := user.lease) is None:
+        return
+    await connection.execute(
+        "WITH made AS (INSERT INTO leases (session_id, key_id, holder, tags, record, record_text)"
+        "  SELECT session_id, %(key_id)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s FROM sessions"
+        "  WHERE launch_id = %(launch_id)s RETURNING 1)"
+        " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
+        {
+            "launch_id": user.launch_id,
+            "key_id": lease.key_id,
+            "holder": lease.holder,
+            "tags": Jsonb(lease.tags),
+            "record": lease.record,
+            "record_text": lease.record_text,
+            "reservation_id": lease.reservation_id,
+        },
     )
-    return rows[0]["lease_id"]
 
 
 async def extend(db: Database, session_id: str, seconds: float, longest_s: float) -> bool:

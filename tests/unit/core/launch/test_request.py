@@ -30,6 +30,7 @@ from greenroom.core.launch.request import (
     launch_facts,
     planned,
 )
+from greenroom.core.lease.granted import NewLease
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -131,6 +132,16 @@ def test_a_staged_session_is_assigned_with_the_identity_of_its_user():
     assert plan(snapshot=replace(SNAPSHOT, image=replace(IMAGE, exec_config={}))).wanted.assign.argv == ()
 
 
+def test_a_lease_has_a_deadline_of_its_own_and_is_recorded_as_its_users_groups_want_at_least():
+    lease = NewLease(seconds=30, holder="ci", record="actions")
+    request = replace(REQUEST, lease=lease, idempotency_key="k")
+    user = plan(request, session_time_limit=60, record_leases="pictures").wanted.user
+    assert (user.clocks.time_limit_s, user.lease) == (30, replace(lease, record="pictures"))
+    assert plan(request, session_time_limit=60).wanted.user.lease == lease
+    assert replace(request, lease=replace(lease, tags=["again"])).body() == request.body()
+    assert replace(request, lease=replace(lease, seconds=31)).body() != request.body()
+
+
 @pytest.mark.parametrize(("mode", "profile"), [(None, "Enabled"), ("Reset", "Reset"), ("Disabled", None)])
 def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, profile: str | None):
     image = replace(IMAGE, exec_config={}, persistent_profile_path="/profiles/{username}")
@@ -141,7 +152,6 @@ def test_a_new_session_has_the_settings_and_keys_of_its_user(mode: str | None, p
     assert (spec.environment["B"], len(spec.files)) == ("2", 3)
     assert [mount.profile for mount in spec.mounts] == ([] if profile is None else [profile])
     assert launch.wanted.user.clocks.time_limit_s == 60
-    assert plan(replace(request, lease_s=30.0), snapshot, session_time_limit=60).wanted.user.clocks.time_limit_s == 30
     assert launch.wanted.user.idempotency_body == request.body()
     without = plan(replace(request, idempotency_key=None), replace(snapshot, ssh_private_key_encrypted=None))
     assert without.wanted.spec_in(EU)(session_id="s", credential="c").files == ()
