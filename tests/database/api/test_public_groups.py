@@ -162,7 +162,7 @@ async def test_a_staging_config_lives(anonymous: Client, wanted: dict[str, Any])
     assert (await anonymous.published("get_staging_configs"))["staging_configs"] == [listed]
     changed = (
         await anonymous.published(
-            "update_staging_config", target_staging_config=target | {"num_sessions": 0, "expiration": None}
+            "update_staging_config", target_staging_config=target | {"num_sessions": "0", "expiration": None}
         )
     )["staging_config"]
     assert (changed["num_sessions"], changed["expiration"]) == (0, 4.5)

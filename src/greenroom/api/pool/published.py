@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter
 
+from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs
 from greenroom.api.pool import service
 from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, StagingPatch
@@ -35,14 +36,14 @@ async def get_staging_config(db: Db, call: Annotated[Call, requires_key("staging
 @router.post("/create_staging_config")
 async def create_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_create")]) -> Answer:
     """Create a staging config; permissions that are left out take the values of All Users."""
-    body = validated(StagingCreate, call.part(TARGET).given(*FIELDS))
+    body = validated(StagingCreate, _fields(call))
     return {"staging_config": _shape(await service.create(db, logs, call.caller, body))}
 
 
 @router.post("/update_staging_config")
 async def update_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_modify")]) -> Answer:
     """Change a staging config; what is left out or null stays."""
-    body = validated(StagingPatch, call.part(TARGET).given(*FIELDS))
+    body = validated(StagingPatch, _fields(call))
     return {"staging_config": _shape(await service.update(db, logs, call.caller, _id(call), body))}
 
 
@@ -51,6 +52,13 @@ async def delete_staging_config(db: Db, logs: Logs, call: Annotated[Call, requir
     """Delete a staging config and its sessions without a user."""
     await service.delete(db, logs, call.caller, _id(call))
     return {}
+
+
+def _fields(call: Call) -> Json:
+    """What is given of a config; its number may be written as a text, as published clients do."""
+    part = call.part(TARGET)
+    given = part.given(*FIELDS)
+    return given | {"num_sessions": part.number("num_sessions")} if "num_sessions" in given else given
 
 
 def _id(call: Call) -> str:

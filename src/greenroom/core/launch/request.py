@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Final
 
 from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
@@ -57,6 +58,24 @@ class LaunchRequest:
         same = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
         del same["lease"]
         return json.dumps({**same, "lease_s": self.lease.seconds if self.lease else None}, sort_keys=True)
+
+
+def is_repeated(first: str | None, again: str | None) -> bool:
+    """Whether two bodies ask for the same. A field that one of them does not know, as another version wrote it, has its
+    default there: a request that is repeated across an update is the same one.
+    """
+    return first == again or (first is not None and again is not None and _whole(first) == _whole(again))
+
+
+def _whole(body: str) -> dict[str, object]:
+    try:
+        sent = json.loads(body)
+    except ValueError:
+        return {"": body}
+    return _DEFAULTS | sent
+
+
+_DEFAULTS: Final[dict[str, object]] = json.loads(LaunchRequest(user_id="", image_id="", request_host="").body())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +179,9 @@ def planned(
         NoResources: there is no zone at all.
     """
     if (repeated := snapshot.repeated) is not None:
-        raise RepeatedRequest(repeated.session_id) if repeated.body == request.body() else IdempotencyMismatch
+        raise (
+            RepeatedRequest(repeated.session_id) if is_repeated(repeated.body, request.body()) else IdempotencyMismatch
+        )
     image = _allowed_image(request, snapshot)
     facts = launch_facts(snapshot, image, request)
     if request.persistent_profile_mode in ("Enabled", "Reset") and not image.persistent_profile_path:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import IdempotencyMismatch, NotFound
-from greenroom.core.launch.request import RepeatedRequest
+from greenroom.core.launch.request import RepeatedRequest, is_repeated
 from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -350,6 +350,6 @@ async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, 
     )
     if winner is None:
         return error
-    if winner["idempotency_body"] != user.idempotency_body:
+    if not is_repeated(winner["idempotency_body"], user.idempotency_body):
         raise IdempotencyMismatch
     return RepeatedRequest(winner["session_id"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ from greenroom.core.launch.request import (
     LaunchSnapshot,
     RepeatedLaunch,
     RepeatedRequest,
+    is_repeated,
     launch_facts,
     planned,
 )
@@ -100,6 +102,19 @@ def test_a_repeated_request_gives_the_session_of_the_first():
     with pytest.raises(RepeatedRequest) as found:
         plan(replace(REQUEST, request_host="b.example"), replace(SNAPSHOT, repeated=repeated, disabled=True))
     assert found.value.session_id == "s"
+
+
+def test_a_request_repeated_across_an_update_is_the_same_one():
+    def without(name: str) -> str:
+        return json.dumps({k: v for k, v in json.loads(REQUEST.body()).items() if k != name})
+
+    assert is_repeated(without("with_secrets"), REQUEST.body())
+    assert is_repeated(REQUEST.body(), without("with_secrets"))
+    assert is_repeated(None, None)
+    assert not is_repeated(without("with_secrets"), replace(REQUEST, with_secrets=True).body())
+    assert not is_repeated(without("image_id"), REQUEST.body())
+    assert not is_repeated(None, REQUEST.body())
+    assert not is_repeated(REQUEST.body(), None)
 
 
 @pytest.mark.parametrize(
