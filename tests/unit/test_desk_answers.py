@@ -9,6 +9,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI, Request
 from tests.unit.test_desk_service import CLICK, Page
@@ -18,6 +19,7 @@ from greenroom.api.desk import inside_routes, routes
 from greenroom.api.lease.access import HoldsLease
 from greenroom.api.recording.noting import Tail
 from greenroom.api.recording.recorder import Recorder
+from greenroom.core.session.states import SessionStatus
 
 LEASE = "/leases/6f1c1b1e-0000-4000-8000-000000000000"
 DEEP = b"[" * 20_000 + b"]" * 20_000
@@ -56,6 +58,28 @@ ASKED = {
     "exec": ("/exec", 409, ("POST", "/exec", {"command": ["true"]})),
 }
 """By where an answer is read: whose it is, the status that garbage becomes, and the request that leads there."""
+
+
+class Leased(Page):
+    """A page whose command writes so much, and is broken off by the end of the lease."""
+
+    def __init__(self, written: bytes, *, neatly: bool = False) -> None:
+        super().__init__(lambda _: httpx.Response(200, stream=Ends(self, written, neatly=neatly)))
+
+
+class Ends(httpx.AsyncByteStream):
+    """What comes over a connection until the lease is over."""
+
+    def __init__(self, page: Page, written: bytes, *, neatly: bool) -> None:
+        self._page = page
+        self._written = written
+        self._neatly = neatly
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._written
+        self._page.status = SessionStatus.DELETING
+        if not self._neatly:
+            raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 class Session(Page):
@@ -173,6 +197,24 @@ async def test_what_a_command_wrote_is_kept_where_garbage_follows():
         assert reply.status_code == 200
         assert (reply.json()["stdout"], reply.json()["exit_code"]) == ("begun", None)
         assert "broke the connection off" in reply.json()["error"]
+
+
+LEASE_OVER = "The lease is over: its session is deleting."
+
+
+@pytest.mark.parametrize("neatly", [False, True])
+async def test_a_command_that_the_end_of_the_lease_broke_off_says_so(neatly: bool):
+    reply = await asked(Leased(b"{}\n", neatly=neatly), ASKED["exec"][2])
+    assert (reply.status_code, reply.json()["code"], reply.json()["detail"]) == (409, "wrong-state", LEASE_OVER)
+    reply = await asked(Leased(b'{"stdout": "begun"}\n', neatly=neatly), ASKED["exec"][2])
+    assert (reply.status_code, reply.json()["stdout"], reply.json()["error"]) == (200, "begun", LEASE_OVER)
+
+
+async def test_the_last_line_of_output_that_the_end_of_the_lease_broke_off_says_so():
+    for written in (b"", b'{"stdout": "begun"}\n', b'{"stdout": "be'):
+        reply = await asked(Leased(written), ("POST", "/exec", {"command": ["true"], "stream": True}))
+        assert reply.content.startswith(written)
+        assert msgspec.json.decode(reply.content.splitlines()[-1]) == {"exit_code": None, "error_message": LEASE_OVER}
 
 
 async def test_elements_and_files_are_handed_on_as_the_page_says_them():

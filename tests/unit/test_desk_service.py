@@ -25,6 +25,9 @@ from greenroom.core.errors import (
     Unavailable,
     WrongState,
 )
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.streams import ProxyFacts
+from greenroom.db.lease.desks import LeasedSession
 from greenroom.db.lease.leases import Lease
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -34,19 +37,32 @@ CLICK = {"action": "left_click", "coordinate": [640, 400]}
 
 
 class Page:
-    """A session's page with a screen, which remembers what it was asked."""
+    """A session's page with a screen, which remembers what it was asked; `status` is that of its session."""
 
     def __init__(self, answer: Answer | None = None) -> None:
         self.screen: dict[str, Any] = dict(SCREEN)
         self.asked: list[httpx.Request] = []
         self.results: list[dict[str, Any]] | None = None
         self.seen = Seen()
+        self.status = SessionStatus.RUNNING
         self._answer = answer or self._as_page
 
     async def of(self, lease: Lease) -> Desk:
         del lease
         http = httpx.AsyncClient(transport=httpx.MockTransport(self._noted))
-        return Desk(http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN")
+        return Desk(http, "s", "https://gateway.example:8443/desktop/1/s/desk/", "TOKEN", look=self._session)
+
+    async def _session(self) -> LeasedSession:
+        return LeasedSession(
+            session_id="s",
+            status=self.status,
+            auth_epoch=0,
+            image_friendly_name="Desktop",
+            agent_id=None,
+            proxy=ProxyFacts(),
+            upstream_auth="",
+            services=[],
+        )
 
     @property
     def desks(self) -> Desks:
@@ -208,6 +224,28 @@ async def test_what_was_not_begun_can_be_repeated_and_what_was_broken_off_cannot
     page = Page(lambda request: httpx.Response(200, json=SCREEN) if request.method == "GET" else httpx.Response(502))
     with pytest.raises(Interrupted):
         await service.act(page.desks, LEASE, [CLICK])
+
+
+@pytest.mark.parametrize("status", [SessionStatus.DELETING, SessionStatus.DELETED])
+async def test_what_is_broken_off_by_the_end_of_the_lease_says_so(status: SessionStatus):
+    def ends(way: httpx.Response | type[httpx.TransportError]) -> Answer:
+        def answer(request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/state"):
+                return httpx.Response(200, json=SCREEN)
+            page.status = status
+            if isinstance(way, httpx.Response):
+                return way
+            raise way("broken", request=request)
+
+        return answer
+
+    for way in (httpx.ReadError, httpx.RemoteProtocolError, httpx.ConnectError, httpx.Response(502)):
+        page = Page(ends(way))
+        with pytest.raises(WrongState, match=f"^The lease is over: its session is {status}"):
+            await service.act(page.desks, LEASE, [CLICK])
+        page = Page(ends(way))
+        with pytest.raises(WrongState, match=f"^The lease is over: its session is {status}"):
+            await service.screenshot(page.desks, LEASE)
 
 
 @pytest.mark.parametrize("status", [200, 500])

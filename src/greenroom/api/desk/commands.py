@@ -13,7 +13,7 @@ import msgspec
 
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
 from greenroom.api.desk.decoding import decoded
-from greenroom.api.desk.transport import Desks
+from greenroom.api.desk.transport import Desk, Desks
 from greenroom.core.errors import GreenroomError, Interrupted, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
@@ -39,9 +39,31 @@ class Said(msgspec.Struct):
     error_message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A command while it runs."""
+
+    desk: Desk
+    answer: httpx.Response
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Its output as it comes: lines of JSON (`Said`).
+
+        Raises:
+            WrongState: the lease came to its end meanwhile.
+            Interrupted: the session broke the connection off.
+        """
+        try:
+            async for piece in self.answer.aiter_bytes():
+                yield piece
+        except httpx.HTTPError as error:
+            await self.desk.require_lease()
+            raise Interrupted(BROKEN_OFF) from error
+
+
 @asynccontextmanager
-async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate) -> AsyncGenerator[httpx.Response]:
-    """A command while it runs; it is ended with this. Its output are lines of JSON (`Said`).
+async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate) -> AsyncGenerator[Running]:
+    """A command while it runs; it is ended with this.
 
     Raises:
         Forbidden: the session was made without uploads or downloads.
@@ -62,7 +84,7 @@ async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCrea
             username=lease.username,
             details={"lease_id": lease.lease_id, "program": command.command[0]},
         )
-        yield answer
+        yield Running(desk, answer)
 
 
 @dataclass
@@ -126,14 +148,16 @@ async def ended(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate
     """What a command wrote, once it has ended. Raises as `running`."""
     output = Output()
     try:
-        async with running(desks, logs, lease, command) as answer:
-            async for line in _lines(answer):
+        async with running(desks, logs, lease, command) as begun:
+            async for line in _lines(begun.pieces()):
                 output.add(_said(line))
-        if output.error == BROKEN_OFF:
-            raise Interrupted(BROKEN_OFF)
-    except GreenroomError:
+            if output.error == BROKEN_OFF:
+                raise Interrupted(BROKEN_OFF)
+    except GreenroomError as error:
         if not (output.stdout or output.stderr):
             raise
+        if output.error == BROKEN_OFF:
+            output.error = error.message
     return output.done
 
 
@@ -144,9 +168,9 @@ def _said(line: bytes) -> Said:
         raise Interrupted(BROKEN_OFF) from error
 
 
-async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     waiting = b""
-    async for piece in answer.aiter_bytes():
+    async for piece in pieces:
         *lines, waiting = (waiting + piece).split(b"\n")
         for line in lines:
             yield line
@@ -154,10 +178,10 @@ async def _lines(answer: httpx.Response) -> AsyncIterator[bytes]:
             raise Interrupted(BROKEN_OFF)
 
 
-async def handed_on(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def handed_on(begun: Running) -> AsyncIterator[bytes]:
     """The lines of a command as they come; the last one says how it ended, also when the connection was broken off."""
     try:
-        async for piece in answer.aiter_bytes():
+        async for piece in begun.pieces():
             yield piece
-    except httpx.HTTPError:
-        yield b"\n" + msgspec.json.encode({"exit_code": None, "error_message": BROKEN_OFF}) + b"\n"
+    except GreenroomError as error:
+        yield b"\n" + msgspec.json.encode({"exit_code": None, "error_message": error.message}) + b"\n"

@@ -43,8 +43,8 @@ async def run(
         return await noting.command(lease, body, while_asked(request, commands.ended(desks, logs, lease, body)))
     tail = Tail()
     running = noting.stream(lease, body, commands.running(desks, logs, lease, body), tail)
-    answer, source = await opened(request, running)
-    return Relay(tail.of(commands.handed_on(answer)), source, media_type="application/x-ndjson")
+    begun, source = await opened(request, running)
+    return Relay(tail.of(commands.handed_on(begun)), source, media_type="application/x-ndjson")
 
 
 _FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {

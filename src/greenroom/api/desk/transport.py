@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -77,6 +77,7 @@ MOST_ANSWER_BYTES: Final = 128 << 20
 MOST_REFUSAL_BYTES: Final = 1 << 16
 _SAFE: Final = ("GET", "HEAD")
 """Methods of requests that do nothing."""
+_NOT_BEGUN: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _OF_A_PROBLEM: Final = frozenset({"error_message", "detail", "status", "title", "type", "code", "retry_after_s"})
 _Content = bytes | AsyncIterable[bytes] | None
 
@@ -104,14 +105,14 @@ class Desks:
             WrongState: the lease is over, its session does not run, or is of a workspace without a desk.
             Unavailable: no gateway is known for it.
         """
-        session = await leased_session(self._db, lease.lease_id)
+        look = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
+        session = await look()
         if session.status in _NOT_YET:
-            look = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
             session = await while_in(self._hub, _NOT_YET, look, RUNS_WITHIN_S)
         _require_open(session)
         token = self._secrets.lease_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
-        return Desk(self._client(), session.session_id, address, token)
+        return Desk(self._client(), session.session_id, address, token, look=look)
 
     async def page_of(self, session_id: str, token: str) -> Desk:
         """The whole page of a session, for who shows its connect token.
@@ -149,12 +150,17 @@ def _trust(ca_file: Path | None) -> ssl.SSLContext:
 
 def _require_open(session: LeasedSession) -> None:
     """Raises WrongState: nothing can be done in this session."""
-    if session.status in _OVER:
-        raise WrongState(f"The lease is over: its session is {session.status}.")
+    _require_not_over(session)
     if session.status not in OPEN:
         raise WrongState(f"The session of this lease is {session.status}; actions need one that is running.")
     if not any(service.name == FOLDER for service in session.services):
         raise WrongState(NO_DESK.format(name=session.image_friendly_name))
+
+
+def _require_not_over(session: LeasedSession) -> None:
+    """Raises WrongState: the lease is over."""
+    if session.status in _OVER:
+        raise WrongState(f"The lease is over: its session is {session.status}.")
 
 
 def _page_address(session: LeasedSession, config: ApiConfig) -> str:
@@ -172,13 +178,16 @@ def _page_address(session: LeasedSession, config: ApiConfig) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The desk of one lease, as it can be reached now; made by `Desks.of` for one request."""
+    """The desk of one lease, as it can be reached now; made by `Desks.of` for one request. `look` finds its session as
+    it is meanwhile; None = it is reached without a lease.
+    """
 
     http: httpx.AsyncClient
     session_id: str
     address: str
     token: str
     by_cookie: bool = False
+    look: Callable[[], Awaitable[LeasedSession]] | None = None
 
     @property
     def _credential(self) -> dict[str, str]:
@@ -203,6 +212,7 @@ class Desk:
 
         Raises:
             GreenroomError: it was refused, by its status: WrongState, NotFound, TooLarge, Invalid, TooManyRequests.
+            WrongState: the lease came to its end meanwhile.
             Unavailable: the gateway or the session does not answer, and nothing was begun.
             Interrupted: it is not known how much was done.
         """
@@ -246,10 +256,18 @@ class Desk:
                 yield answer
             finally:
                 await answer.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
-            raise self._away(error) from error
+        except (Interrupted, Unavailable):
+            await self.require_lease()
+            raise
         except httpx.HTTPError as error:
+            await self.require_lease()
             raise self._broken_off(method, error) from error
+
+    async def require_lease(self) -> None:
+        """Asked when something was broken off. Raises WrongState: the lease is over, which is why."""
+        if self.look is not None:
+            with suppress(NotFound, Unavailable):
+                _require_not_over(await self.look())
 
     async def _whole(self, method: str, answer: httpx.Response, most_bytes: int) -> bytes:
         try:
@@ -266,6 +284,8 @@ class Desk:
         )
 
     def _broken_off(self, method: str, error: httpx.HTTPError) -> GreenroomError:
+        if isinstance(error, _NOT_BEGUN):
+            return self._away(error)
         if method not in _SAFE:
             return Interrupted(UNKNOWN_END)
         words = "in time" if isinstance(error, httpx.TimeoutException) else "to the end"
