@@ -8,16 +8,22 @@ from typing import Any
 
 import hypothesis
 import pytest
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.api.app import ROUTERS
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.fleet.schemas import ZoneCreate
 from greenroom.api.hardening import host_name, served
 from greenroom.api.pool.schemas import StagingPatch
+from greenroom.api.problems import invalid_request
 from greenroom.api.published.calls import validated
 from greenroom.api.published.shapes import date, hex_id
 from greenroom.core.errors import Invalid
+from greenroom.core.wording import WORDS
 
 HOST = "console.example:8443"
 origins = st.sampled_from(
@@ -136,3 +142,42 @@ def test_what_is_wrong_with_a_value_is_explained(body: dict[str, Any], said: str
 def test_a_pattern_is_explained(name: str):
     with pytest.raises(Invalid, match="zone_name: must be 1 to 63 letters, digits, '_', "):
         validated(ZoneCreate, {"zone_name": name})
+
+
+ROUTES = [route for router, _ in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
+ODD: list[Any] = [
+    *("", "x", "a,b", "-1", "1.5", "9" * 5000, "nan", "\0", "\ud800", "x" * 5000),
+    *("2027-01-01", "2027-01-01T00:00", "2027-13-45T99:99:99Z", "2027-01-01T00:00:00+99:00"),
+    *(None, True, -1, 1.5, float("nan"), 10**30, [], [[]], [1], [""] * 5000, {}, {"": None}, {"x": {"x": []}}),
+]
+
+
+def verdicts(route: APIRoute) -> list[dict[str, Any]]:
+    """What the validation library says of odd values of all parameters and fields of a route."""
+    found = [
+        field.validate(odd, {}, loc=("query", field.alias))[1]
+        for field in get_flat_params(route.dependant)
+        for odd in ODD
+    ]
+    if route.body_field is not None:
+        names = getattr(route.body_field.field_info.annotation, "model_fields", {})
+        bodies = [*ODD, *({name: odd} for name in names for odd in ODD)]
+        found += [route.body_field.validate(body, {}, loc=("body",))[1] for body in bodies]
+    return [verdict for each in found for verdict in each or ()]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_what_is_wrong_with_a_parameter_or_field_is_said_in_our_words(route: APIRoute):
+    assert {verdict["type"] for verdict in verdicts(route)} <= {*WORDS, "value_error"}
+
+
+def test_a_parameter_is_named_with_what_it_must_be():
+    (screenshot,) = (route for route in ROUTES if route.name == "get_desk_screenshot")
+    (region,) = (field for field in get_flat_params(screenshot.dependant) if field.name == "region")
+    assert region.validate("0,0,640,400", {}, loc=("query", "region")) == ("0,0,640,400", [])
+    for odd in ("a", "1,2,3", "1,2,3,4,5", "1,2,3,4\n", "-1,2,3,4"):
+        refused = region.validate(odd, {}, loc=("query", "region"))[1]
+        assert refused
+        assert invalid_request(RequestValidationError(refused)).message == (
+            "The request has values that cannot be used: region: must be four whole numbers, such as 0,0,640,400."
+        )

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
+from greenroom.api.bodies import Shaped
 from greenroom.api.deps import DesksDep
 from greenroom.api.desk import service
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone
@@ -20,6 +21,7 @@ from greenroom.db.lease.leases import Lease
 router = APIRouter(tags=["leases"])
 
 Held = Annotated[Lease, holds_lease("sessions_modify")]
+Corners = Annotated[str, Shaped(r"[0-9]{1,5}(,[0-9]{1,5}){3}", "four whole numbers, such as 0,0,640,400")]
 Side = Annotated[int | None, Query(ge=16, le=8192, description="pixels; with one of both the picture keeps its shape")]
 
 
@@ -46,10 +48,7 @@ async def get_desk_screenshot(
     desks: DesksDep,
     noting: NotingDep,
     lease: Held,
-    region: Annotated[
-        str | None,
-        Query(pattern=r"^\d{1,5},\d{1,5},\d{1,5},\d{1,5}$", description="x1,y1,x2,y2; the second corner is outside"),
-    ] = None,
+    region: Annotated[Corners | None, Query(description="x1,y1,x2,y2; the second corner is outside")] = None,
     width: Side = None,
     height: Side = None,
     cursor: Annotated[bool, Query(description="with the pointer")] = True,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 
+from greenroom.api.bodies import Shaped
 from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.security import Caller, login_caller, public_route, requires, requires_own_or
@@ -47,7 +48,7 @@ from greenroom.kit.secrets import Secrets, hashed
 
 router = APIRouter(tags=["sharing"])
 
-ShareId = Annotated[str, Path(pattern="^[0-9a-f]{8}$")]
+ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20
 OWN = requires_own_or("users_auth_session")
 """One's own session, or a program that acts for users."""
