@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 import warnings
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.support.gateways import World, raw
 from tests.support.world_fixtures import own_world, shared_world, world
 
 from greenroom.api.app import create_app
+from greenroom.core.errors import TooLarge
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
@@ -29,6 +31,13 @@ __all__ = ["own_world", "shared_world", "world"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+async def chunked() -> AsyncIterator[bytes]:
+    """A body without a length."""
+    for _ in range(11):
+        yield bytes(1 << 20)
+
+
+TOO_LARGE = (lambda: bytes(11 << 20), chunked)
 DRAINING = {"ok": False, "status": "disabled", "enabled": False}
 
 
@@ -226,6 +235,22 @@ async def test_an_api_that_is_away_is_a_problem_document(own_world: World):
     assert reply.status_code == 502
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert reply.json()["error_message"]
+
+
+@pytest.mark.parametrize("path", ["/api/public/get_zones", "/api/admin/get_zones", "/api/get_kasm_status"])
+async def test_a_body_that_is_too_large_is_refused_as_the_published_interface_refuses(world: World, path: str):
+    for content in TOO_LARGE:
+        reply = await world.client().post(f"{world.main}{path}", content=content())
+        assert (reply.status_code, reply.headers["Content-Type"]) == (200, "application/json")
+        assert reply.json() == {"error_message": TooLarge().message}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/zones", "/api/v1/login", "/mcp", "/manager_api/v1/check-in"])
+async def test_a_body_that_is_too_large_is_a_problem_document_elsewhere(world: World, path: str):
+    for content in TOO_LARGE:
+        reply = await world.client().post(f"{world.main}{path}", content=content())
+        assert (reply.status_code, reply.headers["Content-Type"]) == (413, "application/problem+json")
+        assert (reply.json()["code"], reply.json()["detail"]) == ("too-large", TooLarge().message)
 
 
 async def test_old_tls_is_refused(world: World):

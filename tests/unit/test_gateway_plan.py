@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.api.problems import is_published
 from greenroom.core.errors import SetupError
 from greenroom.gateway.nginx import nginx_conf
 from greenroom.gateway.plan import parse_plan, read_plan
@@ -245,6 +247,20 @@ def test_one_address_is_limited_in_connections_log_ins_and_api_calls():
         parts = text.split(f"location ^~ {location} {{")[1:]
         assert len(parts) == 3, "on the main port and that of each Manager"
         assert all(f"limit_req zone={zone} " in part.partition("}")[0] for part in parts)
+
+
+def test_a_body_that_is_too_large_is_refused_as_its_interface_refuses():
+    conf = text(PLAN)
+    (published,) = re.findall(
+        r"map \$uri \$gr_too_large_at { default @too_large; '~(\S+)' @too_large_published; }", conf
+    )
+    names = ["api/public/a", "api/admin/a", "api/a", "api/v1", "api/v1/a", "api/internal/a", "mcp", "", "apis"]
+    for path in (f"/{name}" for name in names):
+        assert bool(re.match(published, path)) == is_published(path), path
+    for listen in ("127.0.0.1:8443", "127.0.0.1:8445", "127.0.0.1:8446"):
+        block = server(conf, listen)
+        assert block.count("location @too_large {") == block.count("location @too_large_published {") == 1
+        assert block.count("error_page 413 = $gr_too_large_at;") == block.count("error_page 429 = @too_many;") > 0
 
 
 def test_an_edge_gateway_does_not_count_web_gateways_as_one_viewer():

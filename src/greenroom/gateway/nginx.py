@@ -11,6 +11,7 @@ import base64
 import hashlib
 from typing import Final
 
+from greenroom.core.errors import TooLarge
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, port_of
@@ -74,6 +75,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,
         temporary=TEMPORARY,
+        too_large=TooLarge().message,
         draining_retry_s=DRAINING_RETRY_S,
         retry_s=RETRY_S,
         page_idle=PAGE_IDLE,

@@ -24,7 +24,6 @@ PICTURE: Final = "get_kasm_screenshot"
 _STATUSES: Final = {
     401: "The API key is missing or not valid.",
     403: "The key lacks a permission, or what the call asks for is above it.",
-    413: "The body is too large.",
     421: "The host is not served here.",
     429: "Too many; wait for Retry-After.",
     503: "A part cannot be reached; repeat after Retry-After.",
