@@ -41,6 +41,9 @@ class Page:
     session_id: str = ""
     refusal: GreenroomError | None = None
     looked: int = 0
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    shown: asyncio.Event | None = None
+    """Its pictures wait for this."""
     seen: Seen = field(default_factory=Seen)
 
     async def of(self, _lease: object) -> Page:
@@ -53,6 +56,9 @@ class Page:
             return httpx.Response(200, json={"width": 1280, "height": 800, "pointer": [0, 0], "held": 0})
         if path == "screenshot":
             self.looked += 1
+            self.asked.set()
+            if self.shown is not None:
+                await self.shown.wait()
             return httpx.Response(200, content=png(self.looked))
         if path == "files":
             return httpx.Response(200, json={"path": "a.txt"})
@@ -262,6 +268,28 @@ async def test_the_recording_outlives_its_lease_until_its_time(leased: Leased):
     await leased.stage.db.write("UPDATE recordings SET ended = ended - interval '15 days'")
     assert await prune(leased.stage.db, keep) == {"recording_pictures": 1, "recording_rows": 3, "recordings": 1}
     assert await leased.ada.read("/api/v1/recordings") == []
+
+
+async def test_a_release_waits_for_the_row_and_the_picture_of_what_was_done_before(leased: Leased):
+    leased.page.shown = asyncio.Event()
+    assert (await leased.program.post(f"{leased.path}/actions", json={"actions": [CLICK]})).status_code == 200
+    await leased.page.asked.wait()
+    release = asyncio.create_task(leased.ends())
+    assert (await asyncio.wait([release], timeout=0.3))[0] == set(), "the picture is not there yet"
+    leased.page.shown.set()
+    await release
+    rows = await leased.rows()
+    assert [row["what"] for row in rows] == ["granted", "click", "ended"]
+    assert rows[1]["picture"]
+
+
+async def test_a_release_does_not_wait_for_long(leased: Leased, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recording, "WRITTEN_S", 0.01)
+    leased.page.shown = asyncio.Event()
+    assert (await leased.program.post(f"{leased.path}/actions", json={"actions": [CLICK]})).status_code == 200
+    await leased.ends()
+    leased.page.shown.set()
+    assert [row["what"] for row in await leased.rows()] == ["granted", "ended", "click"]
 
 
 async def test_its_user_exports_it(leased: Leased):

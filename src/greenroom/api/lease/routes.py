@@ -14,6 +14,7 @@ from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
 from greenroom.api.paging import Paging
+from greenroom.api.recording.noting import RecorderDep
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY
 from greenroom.core.access.permissions import USER
@@ -97,6 +98,9 @@ async def change_control(
 
 
 @router.delete("/leases/{lease_id}", status_code=204)
-async def release_lease(leasing: LeasingDep, lease: Annotated[Lease, holds_lease("sessions_delete")]) -> None:
+async def release_lease(
+    leasing: LeasingDep, recorder: RecorderDep, lease: Annotated[Lease, holds_lease("sessions_delete")]
+) -> None:
     """End the lease: its session is destroyed and goes to no one else. Doing so again is a success."""
+    await recorder.written(lease.lease_id)
     await service.release(leasing, lease)

@@ -1,8 +1,8 @@
 """Keeps what programs do on leased desktops, behind the answers to their requests.
 
 Each lease has a lane: its requests are described, given a picture and written in the order in which they ended, by one
-task that ends with the last of them. A program never waits for that. What comes faster than it can be kept is left out,
-counted and said: first pictures, then rows.
+task that ends with the last of them. A program waits for that only when it releases its lease, and not for long. What
+comes faster than it can be kept is left out, counted and said: first pictures, then rows.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ AGAIN_S: Final = 1.0
 GIVE_UP_S: Final = 600.0
 """So long it may be away before what waits for it is left out."""
 CLOSE_S: Final = 3.0
+WRITTEN_S: Final = 2.0
+"""So long the release of a lease waits for what its program did just before."""
 ALL_BYTES_S: Final = 5.0
 """How long the size of all recordings counts as known."""
 GONE: Final = "The client went away before the answer."
@@ -166,6 +168,12 @@ class Recorder:
         """Returns when all that was noted is written."""
         while tasks := [lane.task for lane in self._lanes.values() if lane.task is not None]:
             await asyncio.gather(*tasks)
+
+    async def written(self, lease_id: str) -> None:
+        """Returns when what this process noted of one lease is written, or after a short time."""
+        lane = self._lanes.get(lease_id)
+        if lane is not None and lane.task is not None:
+            await asyncio.wait([lane.task], timeout=WRITTEN_S)
 
     async def close(self) -> None:
         """Write what waits, for a short time."""
