@@ -16,8 +16,9 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
+from greenroom.core.session.starts import AFTER_HANDOVER_S
 from greenroom.testing.manager import spec
-from greenroom.wire.messages import Answer, Authorised, Desired
+from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
 
 def container(session_id: str, state: ContainerState = ContainerState.RUNNING) -> SeenContainer:
@@ -41,7 +42,9 @@ class Host:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._list: dict[str, Desired] = {}
 
-    async def want(self, session_id: str, *, user: str = "", workspace: str = "desktop") -> None:
+    async def want(
+        self, session_id: str, *, user: str = "", workspace: str = "desktop", assignment: Assignment | None = None
+    ) -> None:
         before = self._list.get(session_id)
         self._list[session_id] = Desired(
             session_id=session_id,
@@ -49,6 +52,7 @@ class Host:
             want="running",
             spec=asdict(spec(image_id=workspace)),
             authorised=Authorised(user_id=user, epoch=1) if user else None,
+            assignment=assignment,
         )
         await self._accept()
 
@@ -154,6 +158,42 @@ async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Ho
     host.sessions.observed.painted("r2")
     await others_go_on()
     assert host.begun[5:] == ["r3"]
+
+
+async def test_refills_wait_a_moment_after_a_hand_over_and_users_do_not(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+):
+    now_s = 100.0
+    monkeypatch.setattr(agent_starts.time, "monotonic", lambda: now_s)
+    await host.want("staged")
+    await host.want("staged", user="ann", assignment=Assignment(assignment_id="x"))
+    await host.start("r1")
+    await host.start("bob", user="u")
+    assert host.begun == ["bob"]
+    now_s += AFTER_HANDOVER_S
+    host.sessions.handed_over.emit("staged")
+    host.starts.look()
+    await others_go_on()
+    assert host.begun == ["bob"], "the hand-over is over only now"
+    now_s += AFTER_HANDOVER_S
+    host.starts.look()
+    await others_go_on()
+    assert host.begun == ["bob", "r1"]
+
+
+async def test_refills_begin_by_themselves_when_the_moment_is_over(host: Host):
+    host.sessions.handed_over.emit("staged")
+    await host.start("r1")
+    assert host.begun == []
+    await asyncio.wait_for(host.tasks["r1"], 60)
+    assert host.begun == ["r1"]
+
+
+async def test_hand_overs_hold_nothing_back_that_starts_elsewhere(host: Host):
+    host.elsewhere = True
+    host.sessions.handed_over.emit("staged")
+    await host.start("r1")
+    assert host.begun == ["r1"]
 
 
 async def test_a_workspace_that_does_not_start_lets_the_others_go_first(host: Host):

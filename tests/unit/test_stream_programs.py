@@ -152,7 +152,7 @@ async def test_who_is_let_in_does_not_wait_for_the_file_of_those_that_come_later
     begun, go_on = [threading.Event(), threading.Event()], threading.Semaphore(0)
     written: list[bytes] = []
 
-    def write(_path: Path, content: bytes) -> None:
+    def write(_path: Path, content: bytes, **_options: bool) -> None:
         begun[len(written)].set()
         go_on.acquire(timeout=5)
         written.append(content)

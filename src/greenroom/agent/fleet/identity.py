@@ -165,11 +165,14 @@ def place_of(folder: Path) -> str:
     return hashlib.sha256(f"{start}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
 
 
-def write_private(path: Path, content: bytes, owner: os.stat_result | None = None) -> None:
+def write_private(
+    path: Path, content: bytes, owner: os.stat_result | None = None, *, survives_power_cut: bool = True
+) -> None:
     """Replace a file with one that only its owner can read; after a crash it is either the old or the new one.
 
     The folder may be another account's: anything already there is removed and never written to. The file gets the owner
-    of the path `owner`; None = this account.
+    of the path `owner`; None = this account. Without `survives_power_cut` the disk is not waited for: after a power cut
+    there may be no content.
     """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)
@@ -179,7 +182,8 @@ def write_private(path: Path, content: bytes, owner: os.stat_result | None = Non
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if survives_power_cut:
+            os.fsync(file.fileno())
     new.replace(path)
 
 

@@ -44,6 +44,15 @@ class ListChange:
         changed = [d.session_id for d in self.changed if d.want == "absent" or d.authorised != self._authorised(d)]
         return changed + self.left
 
+    @property
+    def assigned(self) -> list[str]:
+        """The sessions that are to be handed over to a user, and were not before."""
+        return [d.session_id for d in self.changed if d.assignment is not None and not self._assigned_before(d)]
+
+    def _assigned_before(self, desired: Desired) -> bool:
+        before = self.before.get(desired.session_id)
+        return before is not None and before.assignment is not None
+
     def _authorised(self, desired: Desired) -> object:
         before = self.before.get(desired.session_id)
         return before.authorised if before else None

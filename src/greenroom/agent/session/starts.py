@@ -7,6 +7,7 @@ container was started: an image that never paints must not hold up the others.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -22,7 +23,15 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.lateness import Lateness, allowed_s, because
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.session.scheduling import Urgency
-from greenroom.core.session.starts import Start, load_elsewhere, load_of, next_starts, next_width, usual_width
+from greenroom.core.session.starts import (
+    Start,
+    begins_after_s,
+    load_elsewhere,
+    load_of,
+    next_starts,
+    next_width,
+    usual_width,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +45,7 @@ LOOK_EVERY_S: Final = 1.0
 class _Start:
     number: int
     turn: asyncio.Future[bool]
+    waits_since_s: float
     paints_since_s: float | None = None
     """None: it waits, or its container is being made."""
 
@@ -63,9 +73,13 @@ class Starts:
         self._numbers = count()
         self._waiting: dict[str, _Start] = {}
         self._begun: dict[str, _Start] = {}
+        self._handover_s = -math.inf
+        """When a staged session of this host went to its user last."""
+        self._later: asyncio.TimerHandle | None = None
         self.width = usual_width(cores())
         sessions.observed.changed.subscribe(self._settle)
         sessions.desired.changed.subscribe(self._list_changed)
+        sessions.handed_over.subscribe(lambda _: self._handover())
 
     @property
     def giving_way(self) -> frozenset[str]:
@@ -75,7 +89,8 @@ class Starts:
     @asynccontextmanager
     async def turn(self, session_id: str) -> AsyncGenerator[bool]:
         """Wait for the session's turn and start it in the block; False = it is not to run any more."""
-        start = self._waiting[session_id] = _Start(next(self._numbers), asyncio.get_running_loop().create_future())
+        turn = asyncio.get_running_loop().create_future()
+        start = self._waiting[session_id] = _Start(next(self._numbers), turn, time.monotonic())
         self._begin()
         try:
             yield await self._its_turn(session_id, start)
@@ -111,7 +126,12 @@ class Starts:
         self.width = next_width(self.width, self._cores(), load, short=bool(self._waiting))
         self._begin()
 
+    def _handover(self) -> None:
+        self._handover_s = time.monotonic()
+
     def _list_changed(self, change: ListChange) -> None:
+        if change.assigned:
+            self._handover()
         for session_id in (*(desired.session_id for desired in change.changed), *change.left):
             if session_id in self._waiting and not self._is_wanted(session_id):
                 self._waiting.pop(session_id).decide(is_wanted=False)
@@ -122,11 +142,25 @@ class Starts:
         if not self._waiting:
             return
         beside = Counter(self._workspace(k) for k in self._begun)
-        waiting, begun = ({self._as_start(k, s, beside): k for k, s in d.items()} for d in (self._waiting, self._begun))
+        ready = self._ready()
+        waiting, begun = ({self._as_start(k, s, beside): k for k, s in d.items()} for d in (ready, self._begun))
         for next_start in next_starts(waiting.keys(), begun.keys(), self.width):
             session_id = waiting[next_start]
             start = self._begun[session_id] = self._waiting.pop(session_id)
             start.decide(is_wanted=True)
+
+    def _ready(self) -> dict[str, _Start]:
+        """Of those that wait, all but starts of pools for which a hand-over leaves no time now; they begin later."""
+        if self._later is not None:
+            self._later.cancel()
+        now_s, later_s = time.monotonic(), dict[str, float]()
+        for session_id, start in self._waiting.items():
+            if not (self._elsewhere() or self._sessions.desired.has_user(session_id)):
+                later_s[session_id] = begins_after_s(start.waits_since_s, self._handover_s) - now_s
+        later_s = {k: in_s for k, in_s in later_s.items() if in_s > 0}
+        if later_s:
+            self._later = asyncio.get_running_loop().call_later(min(later_s.values()), self._begin)
+        return {k: start for k, start in self._waiting.items() if k not in later_s}
 
     def _as_start(self, session_id: str, start: _Start, beside: Mapping[str, int]) -> Start:
         if self._sessions.desired.has_user(session_id):

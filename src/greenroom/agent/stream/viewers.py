@@ -106,6 +106,7 @@ class Viewers:
     """The table, written to `folder` after every change of its members, if possible; others do not wait for that.
 
     Who is let in waits until it was (`saved`): after a crash of this process a revocation has to find their streams.
+    Nothing waits for the disk: a power cut ends the streams as well.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -172,7 +173,7 @@ class Viewers:
             number = self._changes
             content = msgspec.json.encode(list(self._viewers.values()))
             try:
-                await asyncio.to_thread(write_private, self._file, content)
+                await asyncio.to_thread(write_private, self._file, content, survives_power_cut=False)
             except OSError as error:
                 log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
             self._written = number

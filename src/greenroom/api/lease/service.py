@@ -4,6 +4,7 @@ clocks.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
@@ -30,6 +31,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases, quotas
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
+from greenroom.db.session.views import Session
 from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit.secrets import Secrets
 
@@ -93,12 +95,16 @@ async def create(
         filter_policy=reach.filter_policy,
         with_secrets=bool(reach.secrets),
     )
-    lease = await _launch(leasing, caller, request, body)
+    session_id = await _launch(leasing, caller, request, body)
+    lease, session = await asyncio.gather(
+        leases.get_lease_of(leasing.db, session_id), views.get_session(leasing.db, session_id)
+    )
     egress.say_granted(leasing.logs, caller, lease, reach)
     if body.wait_s and lease.status in _NOT_YET:
         lease_id = lease.lease_id
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
-    return await granted(leasing, lease)
+        session = await views.get_session(leasing.db, lease.session_id)
+    return _granted(leasing, lease, session)
 
 
 async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
@@ -109,8 +115,8 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
     return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
 
 
-async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate) -> Lease:
-    """Launch the session with its lease; for a repeated request the first one's."""
+async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate) -> str:
+    """Launch the session with its lease, for a repeated request the first one's; its session_id."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
         reservation_id = await quotas.reserve(
@@ -133,7 +139,7 @@ async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body
         raise
     if launched.repeated and reservation_id is not None:
         await quotas.give_back(leasing.db, reservation_id)
-    return await leases.get_lease_of(leasing.db, launched.session_id)
+    return launched.session_id
 
 
 def _require_short(seconds: int, most_s: int | None) -> None:
@@ -141,9 +147,8 @@ def _require_short(seconds: int, most_s: int | None) -> None:
         raise Invalid(f"Leases of this API key may last {most_s} s (max_lease_s), not {seconds} s.")
 
 
-async def granted(leasing: Leasing, lease: Lease) -> LeaseGranted:
+def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
     """A lease with its token and addresses, for its holder."""
-    session = await views.get_session(leasing.db, lease.session_id)
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
     of_lease = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
     driven = {one.name: f"{stream}lease/{of_lease}/{one.folder}" for one in session.services if stream}

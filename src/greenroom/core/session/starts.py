@@ -9,6 +9,9 @@ of a pool also get less of the CPU until then. The rules, each of them a propert
 - While a user waits for a place, no start of a pool begins. While users wait for first frames only, those of pools hold
   half the places that are left at most, and one at least: a pool that got nothing would make the next user wait too.
 - No place stays free while a start that may take it waits.
+
+Those of pools also wait for a moment after a staged session went to its user: its first picture, or the first answers
+to its program, need the CPU that the start of a container would take.
 """
 
 from __future__ import annotations
@@ -28,6 +31,10 @@ CROWD: Final = 3.0
 """Tasks for each core beyond the first, from which on another start makes all of them later."""
 MOST_FOR_A_CORE: Final = 4
 """Places, on a host whose starts use hardly any CPU."""
+AFTER_HANDOVER_S: Final = 0.25
+"""The moment after a hand-over in which no start of a pool begins."""
+FOR_HANDOVERS_S: Final = 1.0
+"""One start of a pool waits no longer for hand-overs, however many follow one another."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +61,11 @@ def next_starts(waiting: Collection[Start], begun: Collection[Start], width: int
 
 def _of_users(starts: Collection[Start]) -> list[Start]:
     return [start for start in starts if start.urgency is Urgency.PERSON]
+
+
+def begins_after_s(waits_since_s: float, handover_s: float) -> float:
+    """When a start of a pool may begin that waits since then, if the last hand-over was at `handover_s`."""
+    return max(waits_since_s, min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S))
 
 
 def usual_width(cores: float) -> int:

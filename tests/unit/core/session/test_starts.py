@@ -11,7 +11,18 @@ from tests.unit.properties import Property, catches, holds
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.scheduling import Urgency
-from greenroom.core.session.starts import Load, Start, load_elsewhere, load_of, next_starts, next_width, usual_width
+from greenroom.core.session.starts import (
+    AFTER_HANDOVER_S,
+    FOR_HANDOVERS_S,
+    Load,
+    Start,
+    begins_after_s,
+    load_elsewhere,
+    load_of,
+    next_starts,
+    next_width,
+    usual_width,
+)
 
 PERSON, REFILL = Urgency.PERSON, Urgency.REFILL
 Case = tuple[list[Start], list[Start], int]
@@ -130,6 +141,19 @@ def test_starts_keep_the_rules(check: Property):
 )
 def test_the_properties_catch_their_mutants(check: Property, mutant: Chooser):
     catches(check, mutant, CASES)
+
+
+# After a hand-over ------------------------------------------------------------------------------------------------
+
+
+@given(waits_since_s=st.floats(0, 1e6), handover_s=st.floats(0, 1e6))
+def test_a_start_of_a_pool_begins_after_a_hand_over_but_is_not_put_off_for_long(
+    waits_since_s: float, handover_s: float
+):
+    begins_s = begins_after_s(waits_since_s, handover_s)
+    assert waits_since_s <= begins_s <= waits_since_s + FOR_HANDOVERS_S
+    assert begins_s >= min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S)
+    assert begins_s == waits_since_s or begins_s <= handover_s + AFTER_HANDOVER_S, "it does not wait for nothing"
 
 
 # Width ------------------------------------------------------------------------------------------------------------
