@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -100,7 +101,7 @@ async def test_unused_staged_sessions_end_without_a_message_but_do_not_fail_so(s
 
 
 async def test_a_lease_is_granted_and_ends_once(stage: Failing, sent: Sent):
-    lease = NewLease(seconds=60, holder="ci", tags={"job": "1"})
+    lease = NewLease(lease_id=str(uuid4()), seconds=60, holder="ci", tags={"job": "1"})
     session_id = (await stage.launch(lease=lease)).session_id
     messages = dict(await sent.all())
     assert set(messages) == {"session.assigned", "launch.done", "lease.granted"}

@@ -42,9 +42,7 @@ class Host:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._list: dict[str, Desired] = {}
 
-    async def want(
-        self, session_id: str, *, user: str = "", workspace: str = "desktop", assignment: Assignment | None = None
-    ) -> None:
+    async def want(self, session_id: str, *, user: str = "", workspace: str = "desktop", assignment: str = "") -> None:
         before = self._list.get(session_id)
         self._list[session_id] = Desired(
             session_id=session_id,
@@ -52,7 +50,7 @@ class Host:
             want="running",
             spec=asdict(spec(image_id=workspace)),
             authorised=Authorised(user_id=user, epoch=1) if user else None,
-            assignment=assignment,
+            assignment=Assignment(assignment_id=assignment) if assignment else None,
         )
         await self._accept()
 
@@ -160,13 +158,11 @@ async def test_a_user_overtakes_the_refills_of_which_one_goes_on_beside(host: Ho
     assert host.begun[5:] == ["r3"]
 
 
-async def test_refills_wait_a_moment_after_a_hand_over_and_users_do_not(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-):
+async def test_refills_wait_a_moment_after_a_hand_over_and_users_do_not(host: Host, monkeypatch: pytest.MonkeyPatch):
     now_s = 100.0
     monkeypatch.setattr(agent_starts.time, "monotonic", lambda: now_s)
     await host.want("staged")
-    await host.want("staged", user="ann", assignment=Assignment(assignment_id="x"))
+    await host.want("staged", user="ann", assignment="x")
     await host.start("r1")
     await host.start("bob", user="u")
     assert host.begun == ["bob"]

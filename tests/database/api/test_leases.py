@@ -12,10 +12,12 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
 
+from greenroom.core.errors import LeaseLimit
 from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet.checkin import read_desired
+from greenroom.db.lease import quotas
 
 LEASES = "/api/v1/leases"
 HOUR = 3600
@@ -141,6 +143,42 @@ async def test_a_lease_that_was_refused_does_not_count(ada: Client, with_key: Ma
     first = await program.post(LEASES, json=body, headers={"Idempotency-Key": "once"})
     again = await program.post(LEASES, json=body, headers={"Idempotency-Key": "once"})
     assert (first.status_code, again.json()["lease_id"]) == (201, first.json()["lease_id"])
+
+
+async def test_a_key_for_repeated_requests_gives_no_other_api_key_the_lease(
+    ada: Client, with_key: MakeClient, friendly_name: str
+):
+    body = {"workspace": friendly_name, "seconds": HOUR, "user_id": await ada.own_id()}
+    one, other = await with_key("global_admin"), await with_key("global_admin", max_leases=0)
+    repeated = {"Idempotency-Key": "job-1"}
+    assert (await one.post(LEASES, json=body, headers=repeated)).status_code == 201
+    refused = await other.post(LEASES, json=body, headers=repeated)
+    assert (refused.status_code, refused.json()["code"]) == (409, "idempotency-mismatch")
+
+
+async def test_what_a_lease_counts_towards_the_limit_of_its_key(
+    ada: Client, db: Database, with_key: MakeClient, friendly_name: str
+):
+    program = await with_key("global_admin", max_leases=1)
+    body = {"workspace": friendly_name, "seconds": HOUR, "user_id": await ada.own_id()}
+    made = await program.post(LEASES, json=body, headers={"Idempotency-Key": "job-1"})
+    key_id = (await db.fetch("SELECT key_id FROM leases"))[0]["key_id"]
+    await db.write(
+        "UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (made.json()["session_id"],)
+    )
+    assert (await db.fetch("SELECT awaits_successor FROM sessions"))[0]["awaits_successor"]
+    await program.refused(409, f"POST {LEASES}", body)
+    await db.write("UPDATE sessions SET status = 'deleted'")
+    user_id = body["user_id"]
+    under_way = await quotas.reserve(db, key_id, user_id=user_id, idempotency_key="job-2")
+    assert await quotas.reserve(db, key_id, user_id=user_id, idempotency_key="job-2"), "its own repetition"
+    for other in ("job-3", None):
+        with pytest.raises(LeaseLimit):
+            await quotas.reserve(db, key_id, user_id=user_id, idempotency_key=other)
+    await db.write("UPDATE lease_reservations SET made = made - interval '2 hours'")
+    keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
+    assert under_way
+    assert (await prune(db, keep))["lease_reservations"] == 2
 
 
 async def test_its_token_opens_this_lease_alone(

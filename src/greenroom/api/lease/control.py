@@ -182,7 +182,8 @@ async def view(parts: Controls, lease: Lease, *, wait_s: float = 0) -> ControlVi
 LOOK_S: Final = 5.0
 """At the latest; an event of a session says when to look sooner."""
 COLLECTED_S: Final = 0.1
-"""After an event: the next ones of the same launch, and of all others, are looked at together."""
+"""After an event: those that follow, of all sessions, are looked at together, as each look is a query. A control that
+is over reaches its page so much later."""
 
 
 async def end_control(parts: Controls) -> None:

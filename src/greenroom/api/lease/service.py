@@ -5,6 +5,7 @@ clocks.
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
@@ -14,14 +15,15 @@ from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events.service import Hub
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
-from greenroom.api.lease.egress import Place
+from greenroom.api.lease.access import is_holder
+from greenroom.api.lease.egress import Place, Reach
 from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
 from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
-from greenroom.core.errors import Invalid, NotFound, WrongState
+from greenroom.core.errors import IdempotencyMismatch, Invalid, NotFound, WrongState
 from greenroom.core.lease.granted import NewLease
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
@@ -73,6 +75,7 @@ async def create(
             lease would last longer than its user's sessions, or leases of the caller's API key, may live; it would
             reach, or use secrets, as it may not.
         LeaseLimit: the caller's API key holds as many leases as it may.
+        IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
     user_id = service.launching_user(caller, body.user_id, caller.user_id or caller.owner_id)
     image_id = await find_image(leasing.db, body.workspace)
@@ -95,11 +98,7 @@ async def create(
         filter_policy=reach.filter_policy,
         with_secrets=bool(reach.secrets),
     )
-    session_id = await _launch(leasing, caller, request, body)
-    lease, session = await asyncio.gather(
-        leases.get_lease_of(leasing.db, session_id), views.get_session(leasing.db, session_id)
-    )
-    egress.say_granted(leasing.logs, caller, lease, reach)
+    lease, session = await _launch(leasing, caller, request, body, reach)
     if body.wait_s and lease.status in _NOT_YET:
         lease_id = lease.lease_id
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
@@ -115,14 +114,17 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
     return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
 
 
-async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate) -> str:
-    """Launch the session with its lease, for a repeated request the first one's; its session_id."""
+async def _launch(
+    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
+) -> tuple[Lease, Session]:
+    """Launch the session with its lease; for a repeated request the first one's."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
         reservation_id = await quotas.reserve(
             leasing.db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key
         )
-    lease = NewLease(
+    new = NewLease(
+        lease_id=str(uuid.uuid4()),
         seconds=float(body.seconds),
         holder=caller.name,
         key_id=caller.key_id,
@@ -132,14 +134,33 @@ async def _launch(leasing: Leasing, caller: Caller, request: LaunchRequest, body
         reservation_id=reservation_id,
     )
     try:
-        launched = await leasing.launcher.launch_for(caller, replace(request, lease=lease))
+        launched = await leasing.launcher.launch_for(caller, replace(request, lease=new))
     except BaseException:
         if reservation_id is not None:
             await quotas.give_back(leasing.db, reservation_id)
         raise
-    if launched.repeated and reservation_id is not None:
+    if not launched.repeated:
+        lease, session = await asyncio.gather(
+            leases.get_lease(leasing.db, new.lease_id), views.get_session(leasing.db, launched.session_id)
+        )
+        egress.say_granted(leasing.logs, caller, lease, reach)
+        return lease, session
+    if reservation_id is not None:
         await quotas.give_back(leasing.db, reservation_id)
-    return launched.session_id
+    return await _first(leasing, caller, launched.session_id)
+
+
+async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lease, Session]:
+    """The lease that the first of equal requests made, for those who hold it.
+
+    Raises:
+        IdempotencyMismatch: the caller does not.
+    """
+    session = await views.get_session(leasing.db, session_id)
+    lease = await leases.find_lease_of(leasing.db, session.session_id)
+    if lease is None or not is_holder(caller, lease):
+        raise IdempotencyMismatch
+    return lease, session
 
 
 def _require_short(seconds: int, most_s: int | None) -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Final
 
 from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
@@ -57,25 +56,26 @@ class LaunchRequest:
         """What must be equal if the idempotency key is equal."""
         same = asdict(replace(self, request_host="", gateway_zone=None, round_trips_ms={}, lease=None))
         del same["lease"]
-        return json.dumps({**same, "lease_s": self.lease.seconds if self.lease else None}, sort_keys=True)
+        if (lease := self.lease) is not None:
+            same |= {"lease_s": lease.seconds, "record_text": lease.record_text}
+            same["record"] = None if lease.record == "none" else lease.record
+        return json.dumps(same, sort_keys=True)
 
 
 def is_repeated(first: str | None, again: str | None) -> bool:
-    """Whether two bodies ask for the same. A field that one of them does not know, as another version wrote it, has its
-    default there: a request that is repeated across an update is the same one.
+    """Whether two bodies ask for the same. A field that one of them does not know, as another version wrote it, is
+    empty there: a request that is repeated across an update, in either direction, is the same one.
     """
-    return first == again or (first is not None and again is not None and _whole(first) == _whole(again))
+    return first == again or (first is not None and again is not None and _chosen(first) == _chosen(again))
 
 
-def _whole(body: str) -> dict[str, object]:
+def _chosen(body: str) -> dict[str, object]:
+    """What it asks for that is not the default, which is something empty for every field."""
     try:
         sent = json.loads(body)
     except ValueError:
         return {"": body}
-    return _DEFAULTS | sent
-
-
-_DEFAULTS: Final[dict[str, object]] = json.loads(LaunchRequest(user_id="", image_id="", request_host="").body())
+    return {name: value for name, value in sent.items() if value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +216,7 @@ def planned(
                 client_settings=client_settings_of(facts.settings),
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
-                lease=_recorded(request.lease, facts),
+                lease=_with_least_record(request.lease, facts),
             ),
             image=image,
             permissions=permissions,
@@ -231,7 +231,7 @@ def planned(
     )
 
 
-def _recorded(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
+def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
     """The lease, with what its user's groups record of every lease at least."""
     return replace(lease, record=stronger(lease.record, facts.value("record_leases"))) if lease else None
 

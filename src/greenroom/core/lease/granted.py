@@ -13,10 +13,11 @@ Tags = list[str] | dict[str, str]
 class NewLease:
     """Who is to hold a session, for how long, and what is recorded of it.
 
-    `holder` is the caller as log rows name them, `key_id` their API key; `reservation_id` is what the lease counted as
-    until now (`db.lease.quotas`).
+    `lease_id` is a new uuid, `holder` the caller as log rows name them, `key_id` their API key; `reservation_id` is
+    what the lease counted as until now (`db.lease.quotas`).
     """
 
+    lease_id: str
     seconds: float
     holder: str
     key_id: str | None = None

@@ -72,6 +72,10 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         " AND NOT EXISTS (SELECT 1 FROM group_settings g WHERE g.value = to_jsonb(p.filter_policy_id::text))"
         " LIMIT %(batch)s))"
     ),
+    "lease_reservations": (
+        "DELETE FROM lease_reservations WHERE ctid = ANY(ARRAY(SELECT ctid FROM lease_reservations"
+        " WHERE made < clock_timestamp() - interval '1 hour' LIMIT %(batch)s))"
+    ),
     "launches_waiting": (
         "DELETE FROM launches_waiting WHERE ctid = ANY(ARRAY(SELECT ctid FROM launches_waiting"
         " WHERE refused < clock_timestamp() - interval '1 hour' LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"

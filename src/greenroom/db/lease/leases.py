@@ -101,29 +101,25 @@ async def get_lease(db: Database, lease_id: str) -> Lease:
     return found(lease, "lease", lease_id)
 
 
-async def get_lease_of(db: Database, session_id: str) -> Lease:
-    """Raises NotFound: no lease holds this session."""
-    return found(await find_lease_of(db, session_id), "lease of session", session_id)
-
-
 async def find_lease_of(db: Database, session_id: str) -> Lease | None:
     """The lease that holds a session."""
     return await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))
 
 
 async def write_lease(connection: Connection, user: SessionUser) -> None:
-    """Write down who holds the session that a launch gave in this transaction, in place of the reservation; nothing
-    where it gave none, or is of no lease. No row is fetched, so that it may be part of a pipeline.
+    """Write down who holds the session that the user's launch gave in this transaction, in place of the reservation;
+    nothing where it gave none, or is of no lease. No row is fetched, so that it may be part of a pipeline.
     """
     if (lease := user.lease) is None:
         return
     await connection.execute(
-        "WITH made AS (INSERT INTO leases (session_id, key_id, holder, tags, record, record_text)"
-        "  SELECT session_id, %(key_id)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s FROM sessions"
-        "  WHERE launch_id = %(launch_id)s RETURNING 1)"
+        "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, holder, tags, record, record_text)"
+        "  SELECT %(lease_id)s::uuid, session_id, %(key_id)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s"
+        "  FROM sessions WHERE launch_id = %(launch_id)s RETURNING 1)"
         " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
         {
             "launch_id": user.launch_id,
+            "lease_id": lease.lease_id,
             "key_id": lease.key_id,
             "holder": lease.holder,
             "tags": Jsonb(lease.tags),

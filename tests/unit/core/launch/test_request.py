@@ -110,6 +110,9 @@ def test_a_request_repeated_across_an_update_is_the_same_one():
 
     assert is_repeated(without("with_secrets"), REQUEST.body())
     assert is_repeated(REQUEST.body(), without("with_secrets"))
+    later = json.dumps(json.loads(REQUEST.body()) | {"gpu": None})
+    assert is_repeated(later, REQUEST.body())
+    assert is_repeated(REQUEST.body(), later)
     assert is_repeated(None, None)
     assert not is_repeated(without("with_secrets"), replace(REQUEST, with_secrets=True).body())
     assert not is_repeated(without("image_id"), REQUEST.body())
@@ -148,13 +151,14 @@ def test_a_staged_session_is_assigned_with_the_identity_of_its_user():
 
 
 def test_a_lease_has_a_deadline_of_its_own_and_is_recorded_as_its_users_groups_want_at_least():
-    lease = NewLease(seconds=30, holder="ci", record="actions")
+    lease = NewLease(lease_id="l", seconds=30, holder="ci", record="actions")
     request = replace(REQUEST, lease=lease, idempotency_key="k")
     user = plan(request, session_time_limit=60, record_leases="pictures").wanted.user
     assert (user.clocks.time_limit_s, user.lease) == (30, replace(lease, record="pictures"))
     assert plan(request, session_time_limit=60).wanted.user.lease == lease
     assert replace(request, lease=replace(lease, tags=["again"])).body() == request.body()
-    assert replace(request, lease=replace(lease, seconds=31)).body() != request.body()
+    for other in (replace(lease, seconds=31), replace(lease, record="pictures"), replace(lease, record_text=True)):
+        assert replace(request, lease=other).body() != request.body()
 
 
 @pytest.mark.parametrize(("mode", "profile"), [(None, "Enabled"), ("Reset", "Reset"), ("Disabled", None)])
