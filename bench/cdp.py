@@ -104,7 +104,7 @@ async def _answered_s(url: str, context: ssl.SSLContext | None = None) -> float:
 
 def _plain(samples: int) -> list[float]:
     """Milliseconds of the same with a Chromium on this host, without gateway and TLS."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # its helpers end a moment later
         words = [CHROMIUM, "--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={folder}/p"]
         with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as chromium:
             assert chromium.stderr is not None
