@@ -95,6 +95,20 @@ def test_a_command_ends_with_its_time_and_with_its_client(desk: Desk, http: http
     wait_for(lambda: is_gone(desk), "the command has ended with the one who waits for it")
 
 
+def test_a_command_that_the_end_of_its_lease_ends_says_so(instance: Instance):
+    with (
+        member_of(instance) as member,
+        client_of(instance) as greenroom,
+        greenroom.lease("Desktop", 600, user_id=member.user_id) as desk,
+        closing(desk.exec_stream(["sh", "-c", "echo begun; sleep 4321"])) as output,
+    ):
+        assert next(output).stdout == b"begun\n"
+        desk.release()
+        last = list(output)[-1]
+        assert (last.has_ended, last.exit_code) == (True, None)
+        assert (last.error or "").startswith("The lease is over: its session is delet")
+
+
 def test_an_output_that_is_too_long_is_cut_and_says_so(desk: Desk):
     text = desk.exec(["sh", "-c", "yes line | head -c 10000000"])
     assert (len(text.stdout), text.left_out_bytes) == (4 << 20, 10_000_000 - (4 << 20))
