@@ -16,7 +16,11 @@ import typer
 from greenroom.cli import verbs
 from greenroom.cli.main import app
 
-COMMON: Final = frozenset(inspect.signature(verbs.common_options).parameters)
+COMMON: Final = {
+    name: parameter.annotation.__metadata__[0].help
+    for name, parameter in inspect.signature(verbs.common_options, eval_str=True).parameters.items()
+}
+"""Option that every verb has → its text."""
 VALUES: Final = {
     "str": "TEXT",
     "int": "INTEGER",
@@ -53,7 +57,8 @@ def _section(name: str, heading: str, command: Any) -> str:
 
 def _is_common(parameter: Any, command: Any) -> bool:
     """One of the options described once for all; `greenroom up --data` is another than `zones list --data`."""
-    return parameter.name in COMMON and any(other.name == "secret" for other in command.params)
+    is_of_all = COMMON.get(parameter.name) == getattr(parameter, "help", None)
+    return is_of_all and any(other.name == "secret" for other in command.params)
 
 
 def _required(parameters: list[Any]) -> Iterator[str]:

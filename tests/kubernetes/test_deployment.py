@@ -5,9 +5,11 @@ The tests build on each other in the order of the page: it is installed, grows, 
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +26,8 @@ from tests.support.kubernetes.page import BLOCKS, SOON_S, managers, primary, rea
 from tests.support.kubernetes.rendered import rendered
 
 from greenroom.client import Desk, Greenroom
+from greenroom.runtimes.contract import AGENT, SESSION
+from greenroom.runtimes.kubernetes.names import SESSION_ID
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1500)]
 
@@ -222,6 +226,27 @@ def pods_of_sessions(installation: Installation) -> dict[str, str]:
     found = {pod["metadata"]["labels"]["greenroom.io/session-id"]: pod["metadata"]["uid"] for pod in pods}
     assert len(found) == len(pods), "a session has two Pods"
     return found
+
+
+def test_what_is_left_over_is_listed_and_on_request_removed(installation: Installation, session_id: str):
+    """The Secret of a session of an Agent that was deleted, beside those of sessions that run."""
+    read(installation, "What is left over")
+    over = str(uuid.uuid4())
+    secret = installation.cluster.get("secret", f"gr-{session_id}", "--namespace=greenroom")
+    labels = {**secret["metadata"]["labels"], AGENT: str(uuid.uuid4()), SESSION: over, SESSION_ID: over}
+    metadata = {"name": f"gr-{over}", "namespace": "greenroom", "labels": labels}
+    installation.cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}, namespace="greenroom")
+
+    def found(*options: str) -> list[str]:
+        where = "GREENROOM_RUNTIME=kubernetes GREENROOM_KUBE_NAMESPACE=greenroom"
+        said = installation.type(f"{where} greenroom doctor --repair --json {' '.join(options)} || true")
+        return [f"{one['became']}: {one['thing']}" for one in json.loads(said)]
+
+    assert found("--yes") == [f"left: Secret gr-{over}"], "what is younger than a minute stays"
+    wait_for(lambda: found() == [f"would be removed: Secret gr-{over}"], "it is older than a minute", SOON_S)
+    assert found("--yes") == [f"removed: Secret gr-{over}"]
+    read(installation, "What is left over")
+    assert runs(installation, session_id)
 
 
 def test_everything_is_replaced_under_load_and_a_stream_is_never_cut(installation: Installation, session_id: str):

@@ -9,8 +9,11 @@ from typing import Annotated
 
 import typer
 
+from greenroom.cli.repair import repair_elsewhere
+from greenroom.cli.server import find_server
 from greenroom.cli.setup import setup
 from greenroom.cli.values import begin_again_without
+from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect
 from greenroom.core.errors import SetupError
 from greenroom.db.database import has_password
 from greenroom.db.installation import ADMIN
@@ -89,10 +92,21 @@ def doctor(
         bool, typer.Option("--repair", help="List what is left over and belongs to nothing; without --yes it stays.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="With --repair: remove it.")] = False,
+    url: Url = None,
+    key: Key = None,
+    secret: KeySecret = None,
+    ca_file: CaFile = None,
     as_json: Json = False,
 ) -> None:
-    """Check what must always hold; exit code 1 when something is broken, or left over and not removed."""
-    if repair:
+    """Check what must always hold; exit code 1 when something is broken, or left over and not removed.
+
+    With --repair and --url it looks for what a deployment elsewhere made: in Docker here, or with
+    GREENROOM_RUNTIME=kubernetes in the namespace GREENROOM_KUBE_NAMESPACE.
+    """
+    if repair and url is not None:
+        with connect(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
+            repair_elsewhere(client, removes=yes, as_json=as_json)
+    elif repair:
         show_repair(_folder(data), removes=yes, as_json=as_json)
     elif yes:
         raise SetupError("--yes belongs to --repair; without that, greenroom doctor changes nothing.")

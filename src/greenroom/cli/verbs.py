@@ -61,6 +61,17 @@ class Call:
         self.one(self.client.patch(f"{self.path}{part}", body))
 
 
+Url = Annotated[
+    str | None, typer.Option(envvar="GREENROOM_URL", help="Its address, https://….", rich_help_panel=_PANEL)
+]
+Key = Annotated[str | None, typer.Option(envvar="GREENROOM_KEY", help="API key to use there.", rich_help_panel=_PANEL)]
+KeySecret = Annotated[str | None, typer.Option(envvar="GREENROOM_SECRET", help="Its secret.", rich_help_panel=_PANEL)]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(envvar="GREENROOM_CA_FILE", help="Certificate of its authority, PEM.", rich_help_panel=_PANEL),
+]
+
+
 def connect(server: Server) -> Client:
     """The client of a command."""
     return Client(server)
@@ -68,20 +79,10 @@ def connect(server: Server) -> Client:
 
 def common_options(
     *,
-    url: Annotated[
-        str | None,
-        typer.Option(envvar="GREENROOM_URL", help="Its address, https://….", rich_help_panel=_PANEL),
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="GREENROOM_KEY", help="API key to use there.", rich_help_panel=_PANEL)
-    ] = None,
-    secret: Annotated[
-        str | None, typer.Option(envvar="GREENROOM_SECRET", help="Its secret.", rich_help_panel=_PANEL)
-    ] = None,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(envvar="GREENROOM_CA_FILE", help="Certificate of its authority, PEM.", rich_help_panel=_PANEL),
-    ] = None,
+    url: Url = None,
+    key: Key = None,
+    secret: KeySecret = None,
+    ca_file: CaFile = None,
     data: Annotated[
         Path | None,
         typer.Option(

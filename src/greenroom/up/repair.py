@@ -71,23 +71,28 @@ def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
     """
     log.configure("ERROR", "doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
+    show(outcomes, f"greenroom doctor --repair --yes --data {data}", as_json=as_json)
+
+
+def show(outcomes: Sequence[Outcome], remove: str, *, as_json: bool) -> None:
+    """Print what became of each; `remove` is the command that removes it. Exit code 1 as in `show_repair`."""
     if as_json:
         shown = [{"thing": one.thing, "became": one.became, "reason": one.reason} for one in outcomes]
         print(json.dumps(shown))  # noqa: T201 -- the command's result
     else:
-        _show(outcomes, data)
+        _show_lines(outcomes, remove)
     if any(one.became in {"would be removed", "not removed"} for one in outcomes):
         raise SystemExit(1)
 
 
-def _show(outcomes: Sequence[Outcome], data: Path) -> None:
+def _show_lines(outcomes: Sequence[Outcome], remove: str) -> None:
     out = console(soft_wrap=True)
     for one in outcomes:
         out.print(f"{one.became}: {one.thing}: {one.reason}.", markup=False)
     if not outcomes:
         out.print("Nothing is left over.")
     elif any(one.became == "would be removed" for one in outcomes):
-        out.print(f"Nothing was changed. To remove it: greenroom doctor --repair --yes --data {data}", markup=False)
+        out.print(f"Nothing was changed. To remove it: {remove}", markup=False)
 
 
 async def _repair(layout: Layout, *, removes: bool) -> list[Outcome]:

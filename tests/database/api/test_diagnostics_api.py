@@ -13,6 +13,7 @@ from tests.database.api.client import Client, MakeClient
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
+from greenroom.db.installation import installation_id
 from greenroom.testing import rows
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -164,3 +165,31 @@ async def test_launches_are_counted_by_what_served_them_and_what_they_met(
     assert found["greenroom_api_launch_misses_total", "no_capacity"] == 1
     assert found["greenroom_api_launch_seconds_count", "on_demand"] == 1
     assert found["greenroom_api_sessions", "requested", "default"] == 1
+
+
+async def test_what_is_left_over_is_said_to_who_found_it(app: FastAPI, db: Database, admin: Client):
+    del app
+    gone, over = ID(1), ID(2)
+    things = [
+        {"kind": "claim", "name": "home", "ref": "h", "age_s": 99, "home": {"user_id": "x", "image_id": "y"}},
+        {"kind": "Pod", "name": "over", "ref": "o", "age_s": 99, "agent_id": gone, "session_id": over},
+        {"kind": "Pod", "name": "young", "ref": "y", "age_s": 9, "agent_id": gone, "session_id": over},
+        {"kind": "Secret", "name": "filter", "ref": "f", "age_s": 99, "agent_id": gone},
+        {"kind": "Secret", "name": "without a label", "ref": "w", "age_s": 99},
+    ]
+    answer = await admin.post("/api/v1/diagnostics/leftovers", json={"things": things})
+    assert [(one["name"], one["removed"], one["reason"]) for one in answer.json()["leftovers"]] == [
+        ("over", True, f"session {over} is over or was never there"),
+        ("filter", True, f"its Agent {gone} was deleted"),
+        ("home", True, "its user x was deleted, and no Agent keeps it"),
+        ("young", False, f"session {over} is over or was never there; it is younger than 60 s"),
+        ("without a label", False, "it does not say which Agent made it"),
+    ]
+    assert "things: must have 1000 entries at most" in await admin.refused(
+        422, "POST /api/v1/diagnostics/leftovers", {"things": [things[0]] * 1001}
+    )
+
+
+async def test_the_installation_is_the_one_whose_id_containers_have(app: FastAPI, db: Database, admin: Client):
+    del app
+    assert (await admin.read("/api/v1/diagnostics/installation"))["installation_id"] == await installation_id(db)

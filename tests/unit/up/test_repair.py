@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 from typer.testing import CliRunner
 
+from greenroom.cli.client import Client, Row
 from greenroom.cli.main import app
+from greenroom.cli.repair import AT_ONCE, judged
 from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import Leftover, Thing
 from greenroom.runtimes.contract import StartError
@@ -98,3 +101,36 @@ def test_nothing_is_removed_by_mistake():
     assert "--yes belongs to --repair" in done.exception.message
     with pytest.raises(SetupError, match="nothing to repair"):
         open_things("simulated", "an-installation")
+
+
+class Elsewhere:
+    """A deployment that says of each thing but those of session `living` that it belongs to nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def post(self, path: str, body: Row) -> Row:
+        assert path == "/diagnostics/leftovers"
+        self.asked.append(len(body["things"]))
+        over = [one for one in body["things"] if one["session_id"] != "living"]
+        return {"leftovers": [{"ref": one["ref"], "removed": True, "reason": "it is over"} for one in over]}
+
+
+def test_a_deployment_elsewhere_judges_what_was_found_here_part_by_part():
+    things = [Thing(kind="Pod", name=f"p{n}", ref=f"{n}", age_s=99.0, session_id="over") for n in range(AT_ONCE)]
+    filters = Thing(kind="Secret", name="filter", ref="f", age_s=99.0)
+    living = Thing(kind="Pod", name="living", ref="l", age_s=99.0, session_id="living")
+    elsewhere = Elsewhere()
+    found = judged(cast("Client", elsewhere), [filters, *things, living])
+    assert elsewhere.asked == [AT_ONCE, 2]
+    assert {one.thing for one in found} == {filters, *things}
+    assert found[-1].thing == filters, "what is made for a session goes first"
+
+
+def test_a_deployment_cannot_have_something_removed_that_was_not_found_here():
+    class Lying:
+        def post(self, _path: str, _body: Row) -> Row:
+            return {"leftovers": [{"ref": "another", "removed": True, "reason": "it is over"}]}
+
+    with pytest.raises(SetupError, match="names another, which it was not asked about; nothing was removed"):
+        judged(cast("Client", Lying()), [Thing(kind="Pod", name="p", ref="p", age_s=99.0)])

@@ -1,4 +1,4 @@
-"""Diagnostics: logs, and the requests Managers answered."""
+"""Diagnostics: logs, the requests Managers answered, and what of things found in a runtime is left over."""
 
 from __future__ import annotations
 
@@ -10,11 +10,21 @@ from pydantic import AwareDatetime
 
 from greenroom.api.bodies import Text
 from greenroom.api.deps import Db
-from greenroom.api.diagnostics.schemas import LogView, ManagerRequestView
+from greenroom.api.diagnostics.schemas import (
+    FoundThings,
+    InstallationView,
+    LeftoversView,
+    LeftoverView,
+    LogView,
+    ManagerRequestView,
+)
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
+from greenroom.core.session.leftovers import plan
 from greenroom.db.diagnostics import views
+from greenroom.db.diagnostics.leftovers import read_known
 from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter
+from greenroom.db.installation import installation_id
 
 router = APIRouter(tags=["diagnostics"])
 
@@ -76,3 +86,20 @@ async def list_manager_requests(
     )
     found = await views.list_manager_requests(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
     return [ManagerRequestView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
+
+
+@router.get("/diagnostics/installation", dependencies=[requires("system_view")])
+async def get_installation(db: Db) -> InstallationView:
+    """Which installation this is."""
+    return InstallationView(installation_id=UUID(await installation_id(db)))
+
+
+@router.post("/diagnostics/leftovers", dependencies=[requires("system_view")])
+async def find_leftovers(body: FoundThings, db: Db) -> LeftoversView:
+    """Which of the things that were found with the label of this installation belong to nothing. Nothing is changed.
+    `greenroom doctor --repair` asks this of a deployment elsewhere."""
+    things = [found.thing() for found in body.things]
+    found = plan(things, await read_known(db, things))
+    return LeftoversView(
+        leftovers=[LeftoverView.of(one.thing, removed=one.removed, reason=one.reason) for one in found]
+    )

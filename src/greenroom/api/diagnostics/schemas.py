@@ -1,15 +1,17 @@
-"""Log rows and the requests Managers answered."""
+"""Log rows, the requests Managers answered, and what is left over."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.bodies import View
+from greenroom.api.bodies import Body, Text, View
 from greenroom.core.log_codes import LogDetails
+from greenroom.core.session.leftovers import Thing
+from greenroom.core.workspace.homes import HomeId
 
 
 class LogView(View):
@@ -46,3 +48,57 @@ class ManagerRequestView(View):
     status: int
     duration_ms: float
     count: Annotated[int, Field(description="requests in this row")]
+
+
+class InstallationView(View):
+    """Which installation answers; what it made in Docker or Kubernetes has its id as a label."""
+
+    installation_id: UUID
+
+
+class HomeOfThing(Body):
+    """Whose files of which workspace something keeps."""
+
+    user_id: Text
+    image_id: Text
+
+
+class FoundThing(Body):
+    """Something with the label of this installation that was found where its sessions run."""
+
+    kind: Annotated[Text, Field(description="its kind in one or two words: container, Pod, claim …")]
+    name: Text
+    ref: Annotated[Text, Field(description="the id by which it is removed, which no later thing gets")]
+    age_s: float
+    agent_id: Annotated[Text, Field(description="the Agent that made it; empty: its label is missing")] = ""
+    session_id: Annotated[Text, Field(description="of what is made for one session")] = ""
+    home: Annotated[HomeOfThing | None, Field(description="of what keeps the files of a user")] = None
+
+    def thing(self) -> Thing:
+        home = HomeId(self.home.user_id, self.home.image_id) if self.home is not None else None
+        return Thing(**self.model_dump(exclude={"home"}), home=home)
+
+
+MAX_THINGS: Final = 1000
+
+
+class FoundThings(Body):
+    """Things that were found, before this was asked."""
+
+    things: Annotated[list[FoundThing], Field(max_length=MAX_THINGS)]
+
+
+class LeftoverView(View):
+    """A thing that belongs to nothing."""
+
+    kind: str
+    name: str
+    ref: str
+    removed: Annotated[bool, Field(description="whether it may be removed")]
+    reason: Annotated[str, Field(description="why it belongs to nothing; if `removed` is false, also why it stays")]
+
+
+class LeftoversView(View):
+    """In the order in which they can be removed."""
+
+    leftovers: list[LeftoverView]

@@ -61,7 +61,11 @@ class Leftover:
 
 def plan(things: Iterable[Thing], known: Known) -> list[Leftover]:
     """The things without an owner, in the order in which they can be removed. What has an owner is not among them."""
-    found = [leftover for thing in things if (leftover := _judged(thing, known)) is not None]
+    return in_order(leftover for thing in things if (leftover := _judged(thing, known)) is not None)
+
+
+def in_order(found: Iterable[Leftover]) -> list[Leftover]:
+    """As they can be removed; those that stay come last."""
     return sorted(found, key=lambda one: (not one.removed, _turn(one.thing), one.thing.name))
 
 

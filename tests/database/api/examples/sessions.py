@@ -167,8 +167,18 @@ SESSIONS: Final[list[Step]] = [
     step("events", query={"last": 1}, by="follower", before=happened),
     step("delete_session", by="ada"),
 ]
+LEFTOVER: Final = {
+    "kind": "Secret",
+    "name": "gr-4d1c9a0e-31d7-4d43-8f6a-0e54a1e7b2c5",
+    "ref": "0b7a9f6e-5d0c-4b38-9f0e-6a1d2c3b4e5f",
+    "age_s": 7200,
+    "agent_id": "c2f4a6b8-1d3e-4f50-8a9b-0c1d2e3f4a5b",
+    "session_id": "4d1c9a0e-31d7-4d43-8f6a-0e54a1e7b2c5",
+}
 AFTERWARDS: Final[list[Step]] = [
     step("list_logs", query={"code": "user-created", "limit": 50}, wrong=Wrong(by="ada")),
     step("list_manager_requests", before=managers_were_asked, query={"refused": True}, wrong=Wrong(by="ada")),
     step("get_metrics", wrong=Wrong(by="ada")),
+    step("get_installation", wrong=Wrong(by="ada")),
+    step("find_leftovers", {"things": [LEFTOVER]}, wrong=Wrong(body={"things": [{"kind": "Pod"}]})),
 ]

@@ -1,0 +1,66 @@
+"""`greenroom doctor --repair` for a deployment elsewhere.
+
+Its interface says which of the things found in this machine's Docker, or in a namespace, belong to nothing. Those are
+removed with the rights of who runs the command, and nothing that was not found here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from greenroom.cli.client import Client
+from greenroom.core.errors import SetupError
+from greenroom.core.session.leftovers import Leftover, Thing, in_order
+from greenroom.kit import log
+from greenroom.kit.config import AgentConfig
+from greenroom.runtimes.registry import open_things
+from greenroom.up.cluster import kubernetes_settings
+from greenroom.up.repair import Outcome, repaired, show
+
+AT_ONCE: Final = 1000
+"""Things that are judged with one request."""
+
+
+def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
+    """List what is left over, or remove it; exit code 1 if something that can be removed is still there.
+
+    Where sessions run say the settings of an Agent in the environment: GREENROOM_RUNTIME and what belongs to it.
+
+    Raises:
+        SetupError: those settings cannot be used.
+        GreenroomError: the deployment, Docker or the cluster does not answer.
+    """
+    log.configure("ERROR", "doctor")
+    installation: str = client.get("/diagnostics/installation")["installation_id"]
+    outcomes = asyncio.run(_repair(client, installation, removes=removes))
+    show(outcomes, "greenroom doctor --repair --yes", as_json=as_json)
+
+
+async def _repair(client: Client, installation: str, *, removes: bool) -> list[Outcome]:
+    folder = Path()
+    settings = AgentConfig(agent_dir=folder)
+    kubernetes = kubernetes_settings(settings.runtime, folder)
+    async with open_things(
+        settings.runtime, installation, docker_host=settings.docker_host, kubernetes=kubernetes
+    ) as things:
+        found = await asyncio.to_thread(judged, client, await things.list())
+        return await repaired(things, found, removes=removes)
+
+
+def judged(client: Client, things: list[Thing]) -> list[Leftover]:
+    """What of these belongs to nothing, as the deployment says.
+
+    Raises:
+        SetupError: it names something else.
+    """
+    by_ref = {thing.ref: thing for thing in things}
+    parts = [things[first : first + AT_ONCE] for first in range(0, len(things), AT_ONCE)]
+    answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]
+    rows = [row for answer in answers for row in answer["leftovers"]]
+    if strange := [row["ref"] for row in rows if row["ref"] not in by_ref]:
+        raise SetupError(f"The deployment names {strange[0]}, which it was not asked about; nothing was removed.")
+    return in_order(Leftover(thing=by_ref[row["ref"]], removed=row["removed"], reason=row["reason"]) for row in rows)
