@@ -11,7 +11,6 @@ import secrets
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +19,24 @@ import yaml
 from tests.acceptance.instance import wait_for
 from tests.acceptance.open_desktop import is_streamed, open_desktop
 from tests.kubernetes.crowd import asked, busy, new_session, runs, watched
+from tests.kubernetes.deployed import (
+    acting_agent,
+    are,
+    is_available,
+    is_full,
+    is_ready,
+    launched_on,
+    leased,
+    node_answers,
+    pods_of_sessions,
+    refusal,
+    restarts,
+)
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.kubernetes.installation import Installation, Names, give_address
 from tests.support.kubernetes.page import BLOCKS, SOON_S, managers, primary, read
 from tests.support.kubernetes.rendered import rendered
 
-from greenroom.client import Desk, Greenroom
 from greenroom.runtimes.contract import AGENT, SESSION
 from greenroom.runtimes.kubernetes.names import SESSION_ID
 
@@ -59,12 +70,6 @@ def session_id(installation: Installation) -> str:
     made = new_session(installation)
     wait_for(lambda: runs(installation, made), "the session runs", SOON_S)
     return made
-
-
-def is_available(installation: Installation, workspace: str) -> bool:
-    """Whether an Agent has its image."""
-    images = installation.call("GET", "/images")
-    return any(one["available"] for one in images if one["friendly_name"] == workspace)
 
 
 def test_a_workspace_is_a_pod_and_its_stream_goes_through_the_gateway(installation: Installation, session_id: str):
@@ -109,35 +114,8 @@ def test_a_disabled_manager_is_healthy_and_its_pod_runs_on_unready(installation:
     assert restarts(installation, name) == before
 
 
-def is_ready(installation: Installation, pod: str) -> bool:
-    """Whether the Pod runs and is ready; that it runs is asserted."""
-    said = installation.type(f"kubectl -n greenroom get pod {pod}")
-    assert " Running " in said
-    return " 1/1 " in said
-
-
-def restarts(installation: Installation, pod: str) -> int:
-    (found,) = (one for one in installation.pods("kasm-manager") if one["metadata"]["name"] == pod)
-    count: int = found["status"]["containerStatuses"][0]["restartCount"]
-    return count
-
-
 def test_a_user_gets_a_staged_desktop(installation: Installation):
     read(installation, "Desktops before anyone asks")
-
-
-@contextmanager
-def leased(installation: Installation, egress: object = None) -> Iterator[Desk]:
-    """The workspace Desktop, leased by a program that comes to the gateway."""
-    key, secret = installation.key
-    authority = installation.folder / "greenroom-keys/ca.pem"
-    options = {"egress": egress} if egress else None
-    user = installation.call("POST", "/users", json={"username": f"p-{secrets.token_hex(5)}@example.org"})
-    with (
-        Greenroom(installation.url, key, secret, ca_file=authority) as greenroom,
-        greenroom.lease("Desktop", 300, user_id=user["user_id"], options=options) as desk,
-    ):
-        yield desk
 
 
 def test_a_program_uses_its_leased_desktop_through_api_gateway_and_pod(installation: Installation):
@@ -164,6 +142,62 @@ def test_a_manager_is_killed_and_no_user_notices(installation: Installation, ses
         read(installation, "A Manager is killed")
         wait_for(lambda: primary(installation)["instance_id"] != killed, "another one is Primary", SOON_S)
         wait_for(lambda: len(managers(installation)) == 3, "there are three again", SOON_S)
+
+
+def test_the_agent_that_acts_is_killed_and_no_user_notices(installation: Installation, session_id: str):
+    killed = acting_agent(installation)
+    assert killed
+    before = pods_of_sessions(installation)[session_id]
+    with busy(installation, session_id):
+        installation.kubectl("delete", "pod", "--force", "--grace-period=0", killed)
+        wait_for(lambda: acting_agent(installation) not in {"", killed}, "the other process acts", SOON_S)
+    assert pods_of_sessions(installation)[session_id] == before
+
+
+def test_a_kubelet_is_killed_and_comes_back_and_nothing_ends(installation: Installation):
+    node = installation.cluster.nodes[1]
+    session_id = launched_on(installation, node)
+    before = pods_of_sessions(installation)[session_id]
+    with watched(installation, session_id) as crowd:
+        node.kill_kubelet()
+        try:
+            wait_for(lambda: not node_answers(installation, node), "the cluster misses it", SOON_S)
+            frames = crowd.frames
+            wait_for(lambda: crowd.problems or crowd.frames > frames, "the desktop goes on", SOON_S)
+        finally:
+            node.start_kubelet()
+        wait_for(lambda: node_answers(installation, node), "it is back", SOON_S)
+    assert pods_of_sessions(installation)[session_id] == before
+    assert runs(installation, session_id)
+
+
+def test_a_node_is_lost_its_user_is_told_why_and_the_others_go_on(installation: Installation):
+    kept_node, lost_node = installation.cluster.nodes
+    config_id = installation.call("GET", "/staging-configs")[0]["staging_config_id"]
+    kept, lost = launched_on(installation, kept_node), launched_on(installation, lost_node)
+    before = pods_of_sessions(installation)[kept]
+
+    def said() -> str:
+        """Why the lost session is over; empty while it is not."""
+        with installation.http() as client:
+            found = asked(client, "GET", f"/sessions/{lost}")
+        return found["operational_message"] if found["status"] == "failed" else ""
+
+    lost_node.cut_link()
+    try:
+        wait_for(lambda: not node_answers(installation, lost_node), "the cluster misses it", SOON_S)
+        wait_for(lambda: is_streamed(installation, kept), "the other desktop may be opened", SOON_S)
+        wait_for(said, "the session on the lost node is over", 240)
+        assert f"The node {lost_node.name} does not answer any more; what was in the session is lost." in said()
+        made = new_session(installation)
+        wait_for(lambda: runs(installation, made), "another one is launched", SOON_S)
+        wait_for(lambda: is_full(installation, config_id), "the pool is full again", SOON_S)
+    finally:
+        lost_node.mend_link()
+    wait_for(lambda: node_answers(installation, lost_node), "it is back", SOON_S)
+    wait_for(lambda: lost not in pods_of_sessions(installation), "what was lost stays away", SOON_S)
+    assert pods_of_sessions(installation)[kept] == before
+    installation.kubectl("wait", "--for=condition=Available", "deployment", "--all", "--timeout=300s", timeout_s=330)
 
 
 @pytest.mark.parametrize("how", ["frozen", "killed"])
@@ -195,37 +229,6 @@ def test_a_minute_without_the_api_server_doubles_and_loses_nothing(
     kept = {session: pod for session, pod in before.items() if session != ended}
     assert kept.items() <= after.items()
     assert runs(installation, session_id)
-
-
-def is_full(installation: Installation, config_id: str) -> bool:
-    """Whether its pool is; after the server has been away the cluster takes its nodes for silent, and for a moment
-    leads no user to the gateway."""
-    with installation.http() as client:
-        found = asked(client, "GET", f"/staging-configs/{config_id}")
-    return found["num_current_sessions"] == found["num_sessions"]
-
-
-def are(installation: Installation, status: str) -> bool:
-    """Whether all Agents have this status."""
-    return all(agent["status"] == status for agent in installation.call("GET", "/agents"))
-
-
-def refusal(installation: Installation) -> str:
-    """The sentence with which a launch is refused."""
-    with installation.http() as client:
-        user_id = asked(client, "POST", "/users", {"username": f"r-{secrets.token_hex(5)}@example.org"})["user_id"]
-        image_id = next(one["image_id"] for one in asked(client, "GET", "/images") if one["friendly_name"] == "Desktop")
-        answer = client.post("/api/v1/sessions", json={"image_id": image_id, "user_id": user_id})
-    assert answer.status_code == 409, answer.text
-    return answer.json()["detail"]
-
-
-def pods_of_sessions(installation: Installation) -> dict[str, str]:
-    """Session → its Pod."""
-    pods = installation.cluster.get("pods", "--selector=greenroom.io/session-id", "--namespace=greenroom")["items"]
-    found = {pod["metadata"]["labels"]["greenroom.io/session-id"]: pod["metadata"]["uid"] for pod in pods}
-    assert len(found) == len(pods), "a session has two Pods"
-    return found
 
 
 def test_what_is_left_over_is_listed_and_on_request_removed(installation: Installation, session_id: str):

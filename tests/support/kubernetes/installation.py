@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from tests.support.kubernetes.cluster import ROOT, Cluster
+from tests.support.kubernetes.cluster import ROOT, Cluster, Node
 
 NAMESPACE: Final = "greenroom"
 DATABASE_ACCOUNT: Final = 38182
@@ -42,6 +42,11 @@ def give_address(cluster: Cluster, namespace: str, service: str, address: str) -
     """What a cloud does for a Service of the type LoadBalancer: this address, which is a node's, leads to it."""
     patch = json.dumps({"spec": {"externalIPs": [address]}})
     cluster.kubectl("patch", "service", service, f"--namespace={namespace}", "--patch", patch)
+
+
+def _on(node: Node) -> dict[str, Any]:
+    """Where the database is, so that tests may lose the other node."""
+    return {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}]}
 
 
 class Names:
@@ -113,6 +118,7 @@ class Installation:
                 "capacity": {"storage": "10Gi"},
                 "accessModes": ["ReadWriteOnce"],
                 "hostPath": {"path": str(data)},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [_on(self.cluster.nodes[0])]}},
                 "persistentVolumeReclaimPolicy": "Retain",
             },
         }
