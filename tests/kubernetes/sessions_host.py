@@ -12,6 +12,7 @@ from tests.support.runtime_hosts import Host, new_id
 from greenroom.agent.web_filter.serving import RuntimeServers
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, FilterRunner, HostRuntime
+from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.settings import KubernetesSettings
 
@@ -23,6 +24,8 @@ class Namespace(Host):
         super().__init__("kubernetes", folder)
         self.settings = KubernetesSettings(config_file=cluster.kubeconfig, namespace=name, filter_image=FILTER)
         self.address = "10."
+        self.folders = HostFolders()
+        self.runtime_classes: tuple[str, ...] = ()
 
     async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
         del connections
@@ -32,6 +35,8 @@ class Namespace(Host):
             agent_id=new_id(),
             folder=self.folder,
             share=share,
+            folders=self.folders,
+            runtime_classes=self.runtime_classes,
             kubernetes=self.settings,
         )
         runtime = cast("HostRuntime", opened)

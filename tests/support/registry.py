@@ -1,4 +1,4 @@
-"""A container registry of its own for tests: Debian's docker-registry on 127.0.0.1, with a password."""
+"""A container registry of its own for tests: Debian's docker-registry, with a password."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}
 
 
 class Registry:
-    """`host` is host:port as it stands in an image's name."""
+    """`host` is host:port as it stands in an image's name; `daemon` is the Docker that fills it, or this host's."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, address: str, port: int, daemon: str | None = None) -> None:
         self.folder = folder
-        self.host = f"127.0.0.1:{port}"
+        self._daemon = [f"--host={daemon}"] if daemon is not None else []
+        self.host = f"{address}:{port}"
         (folder / "htpasswd").write_text(HTPASSWD)
         (folder / "config.yml").write_text(CONFIG.format(folder=folder, host=self.host))
         self._process = subprocess.Popen(
@@ -65,6 +66,15 @@ class Registry:
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
         self._docker("import", "-", whole, input=archive.getvalue())
+        return self._pushed_as(whole)
+
+    def push_copy(self, image: str, name: str) -> str:
+        """An image that the host has, in the registry under another name; returns its whole name."""
+        whole = f"{self.host}/{name}"
+        self._docker("tag", image, whole)
+        return self._pushed_as(whole)
+
+    def _pushed_as(self, whole: str) -> str:
         self._docker("login", "--username", USER, "--password-stdin", self.host, input=PASSWORD.encode())
         self._docker("push", whole)
         self._docker("rmi", whole)
@@ -73,18 +83,22 @@ class Registry:
 
     def _docker(self, *arguments: str, **options: Any) -> None:
         subprocess.run(
-            ["docker", "--config", str(self.folder / "docker"), *arguments], check=True, capture_output=True, **options
+            ["docker", *self._daemon, "--config", str(self.folder / "docker"), *arguments],
+            check=True,
+            capture_output=True,
+            **options,
         )
 
     def close(self) -> None:
-        """End it, and remove from this host what was pulled from it."""
+        """End it, and remove from its host what was pulled from it."""
         for name in self._pushed:
-            subprocess.run(["docker", "rmi", "--force", name], check=False, capture_output=True)
+            subprocess.run(["docker", *self._daemon, "rmi", "--force", name], check=False, capture_output=True)
         self._process.terminate()
         self._process.wait(10)
 
 
-def started(folder: Path) -> Registry:
-    """A registry in `folder` on a free port."""
+def started(folder: Path, address: str = "127.0.0.1", daemon: str | None = None) -> Registry:
+    """A registry in `folder` on a free port of this machine's `address`; at another one than 127.0.0.1 `daemon` and who
+    else uses it must be set to do without TLS there."""
     folder.mkdir(parents=True, exist_ok=True)
-    return Registry(folder, free_port())
+    return Registry(folder, address, free_port(), daemon)

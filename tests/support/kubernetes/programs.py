@@ -100,7 +100,8 @@ def dockerd(node: NodeLayout) -> Program:
             f"--containerd-namespace={node.name}", f"--containerd-plugins-namespace={node.name}.plugins",
             f"--config-file={folder}/dockerd.json", "--shutdown-timeout=1",
             "--ip-masq=false")  # fmt: skip
-    folder.joinpath("dockerd.json").write_text("{}")  # else it would take the settings of the machine's own
+    # Without a file it would take the settings of the machine's own. Tests have a registry without TLS.
+    folder.joinpath("dockerd.json").write_text(json.dumps({"insecure-registries": [f"{node.cluster.host}/32"]}))
     return Program(f"dockerd-{node.letter}", argv, node)
 
 
