@@ -20,6 +20,8 @@ from greenroom.up.first_start import prepare_credentials
 from greenroom.up.layout import write_once
 
 ROLES: Final = ("setup", "api", "manager", "proxy", "agent", "db")
+DATABASE_AUTHORITY: Final = "database-ca.pem"
+"""Who signed the certificates of a database elsewhere; an administrator puts it beside the installation's keys."""
 CALLER: Final = Account(None)
 """The files belong to the account that runs the command: the roles get copies of them from the cluster."""
 
@@ -45,6 +47,8 @@ def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now
         write_once(deployment.installation / "stream_secret", secrets.token_hex(32))
     except OSError as error:
         raise SetupError(f"The folder {deployment.folder} cannot be used: {error.strerror or error}.") from error
+    given = deployment.installation / DATABASE_AUTHORITY
+    database = {given.name: given.read_bytes()} if given.exists() else {}
     streams = {"stream_secret": (deployment.installation / "stream_secret").read_bytes()}
     further = {
         "setup": {
@@ -52,7 +56,10 @@ def secrets_of(deployment: Deployment, namespace: str, hosts: Sequence[str], now
             "credentials.json": deployment.credentials.read_bytes(),
             "join_token": deployment.join_token.read_bytes(),
             "agent_id": (deployment.folder / "agent/agent_id").read_bytes(),
+            **database,
         },
+        "api": database,
+        "manager": database,
         "proxy": streams,
         "agent": streams,
     }

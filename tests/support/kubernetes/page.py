@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from tests.acceptance.instance import wait_for
@@ -13,13 +14,17 @@ from tests.support.kubernetes.installation import Installation
 PAGE: Final = ROOT / "docs/howto/kubernetes.md"
 BLOCKS: Final = [block for block in blocks_of(PAGE) if block.not_run is None]
 SOON_S: Final = 120.0
+ALL: Final = slice(None)
 
 
-def read(installation: Installation, section: str) -> list[str]:
-    """Type the commands of a section; each must succeed and print what the page shows. What was printed."""
-    blocks = [block for block in BLOCKS if block.section == section]
-    assert blocks, f"the page has no commands under {section!r} any more"
-    return [_typed(installation, block) for block in blocks]
+def read(
+    installation: Installation, section: str, words: Mapping[str, str] = MappingProxyType({}), blocks: slice = ALL
+) -> list[str]:
+    """Type the commands of a section, or only some `blocks` of it; each must succeed and print what the page shows.
+    `words` are further ones that the reader replaces by their own. What was printed."""
+    found = [block for block in BLOCKS if block.section == section][blocks]
+    assert found, f"the page has no commands under {section!r} any more"
+    return [_typed(installation, block, words) for block in found]
 
 
 def managers(installation: Installation) -> list[dict[str, Any]]:
@@ -36,9 +41,12 @@ def primary(installation: Installation) -> dict[str, Any]:
     )
 
 
-def _typed(installation: Installation, block: Block) -> str:
+def _typed(installation: Installation, block: Block, words: Mapping[str, str]) -> str:
+    commands = block.commands
+    for word, own in words.items():
+        commands = commands.replace(word, own)
     names = "|".join(map(re.escape, _READER))
-    commands = re.sub(names, lambda found: _READER[found[0]](installation), block.commands)
+    commands = re.sub(names, lambda found: _READER[found[0]](installation), commands)
     if commands.startswith("greenroom "):
         wait_for(installation.answers, "the console answers", SOON_S)
     said = installation.type(commands)
