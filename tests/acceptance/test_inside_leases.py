@@ -223,9 +223,9 @@ def test_the_elements_of_a_window_are_found_and_used(desk: Desk, http: httpx.Cli
     menu = desk.find("menu", "File")
     act = {"actions": [{"action": "type", "ref": editor["ref"], "text": "found"}, {"action": "cursor_position"}]}
     done = http.post("actions", json=act)
-    x, y, width, height = editor["place"]
+    typed = wait_for(lambda: (found := text()) and found["text"] == "found" and found, "the text is what was typed")
+    x, y, width, height = typed["place"]  # where the tree had it first, the window may not have been in its place yet
     assert done.json()["results"][1]["coordinate"] == [x + width // 2, y + height // 2]
-    wait_for(lambda: (text() or {}).get("text") == "found", "the text is what was typed")
     desk.click(ref=menu.ref)
     wait_for(lambda: desk.find_all("menu item"), "the menu has opened")
     again = [{"action": "key", "text": "Escape"}, {"action": "focus", "ref": editor["ref"]}]
