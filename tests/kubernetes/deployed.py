@@ -105,6 +105,6 @@ def launched_on(installation: Installation, node: Node) -> str:
 
 
 def node_answers(installation: Installation, node: Node) -> bool:
-    """Whether the cluster has heard of it lately."""
+    """Whether the cluster has had a sign of life of it lately."""
     conditions = installation.cluster.get("node", node.name)["status"]["conditions"]
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
