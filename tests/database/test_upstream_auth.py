@@ -49,6 +49,16 @@ async def test_the_answer_comes_over_verified_tls(api: Served, tmp_path: Path):
     await asker.close()
 
 
+async def test_a_gateway_of_its_own_is_asked_in_the_place_of_the_sessions_address(api: Served, tmp_path: Path):
+    asker = UpstreamAuth(tmp_path / "cert.pem", api.address)
+    question = Stream(session_id="s", token="good")
+    assert (await asker.ask("nowhere.invalid:8443", "Bearer x", question)).allow
+    with pytest.raises(Unavailable) as refused:
+        await asker.ask("nowhere.invalid:8443", "Bearer x", Stream(session_id="s", token="credential"))
+    assert api.address in refused.value.message
+    await asker.close()
+
+
 @pytest.mark.parametrize(
     ("token", "words"), [("credential", "answers 401: The Agent's credential"), ("nonsense", "cannot be asked")]
 )

@@ -144,7 +144,8 @@ def build(settings: config.AgentConfig, group: Group | None = None) -> Agent:
         stored=group.identity.read if group else None,
     )
     edge_dir = settings.edge_dir or settings.agent_dir / "edge"
-    cutter, upstream_auth, view_only_pages = StreamTerminator(), UpstreamAuth(settings.ca_file), ViewOnlyPages()
+    upstream_auth = UpstreamAuth(settings.ca_file, settings.gateway_address)
+    cutter, view_only_pages = StreamTerminator(), ViewOnlyPages()
     streams = StreamAuthoriser(
         remembered,
         identity,

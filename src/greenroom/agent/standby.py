@@ -125,7 +125,7 @@ class Standby:
         return StreamAuthoriser(
             self._copy,
             identity,
-            UpstreamAuth(self._settings.ca_file),
+            UpstreamAuth(self._settings.ca_file, self._settings.gateway_address),
             StreamTerminator(),
             folder,
             pages=ViewOnlyPages(),

@@ -176,6 +176,8 @@ class AgentConfig(ProcessConfig):
     """Comma list of gateway addresses of Managers, used until the first answer names them."""
     ca_file: Path | None = None
     """Authority of the certificates of Managers' gateways and of the Upstream Auth Address; none = the system's."""
+    gateway_address: str = ""
+    """`host[:port]` at which this Agent asks about viewers; empty = the Upstream Auth Address of the session's zone."""
     join_token_file: Path | None = None
     edge_url: str = ""
     """`https://host:port` of the edge gateway beside it, as web gateways and browsers reach it; empty = none."""

@@ -22,15 +22,18 @@ VIEWERS_PATH: Final = "/api/internal/viewers"
 class UpstreamAuth:
     """Asks the api, with its certificate verified against `ca_file`; None = the authorities of this machine.
 
+    `gateway` is the `host[:port]` that is asked in the place of each session's address; empty = that address.
+
     Raises:
         SetupError: the file cannot be used.
     """
 
-    def __init__(self, ca_file: Path | None) -> None:
+    def __init__(self, ca_file: Path | None, gateway: str = "") -> None:
         try:
             context = ssl.create_default_context(cafile=ca_file)
         except (OSError, ssl.SSLError) as error:
             raise SetupError(f"The authority file {ca_file} cannot be used: {error}.") from error
+        self._gateway = gateway
         self._client = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
 
     async def close(self) -> None:
@@ -42,6 +45,7 @@ class UpstreamAuth:
         Raises:
             Unavailable: it could not be asked, or its answer is none; the sentence names the address.
         """
+        address = self._gateway or address
         reply = await self._post(address, PATH, bearer, question)
         try:
             return msgspec.json.decode(reply.content, type=StreamVerdict)
@@ -54,7 +58,7 @@ class UpstreamAuth:
         Raises:
             Unavailable: as for `ask`.
         """
-        await self._post(address, VIEWERS_PATH, bearer, watched)
+        await self._post(self._gateway or address, VIEWERS_PATH, bearer, watched)
 
     async def _post(self, address: str, path: str, bearer: str, message: Message) -> httpx.Response:
         try:
