@@ -65,11 +65,9 @@ def installation(
 
 @pytest.fixture(scope="module")
 def session_id(installation: Installation) -> str:
-    """A session that runs until the end, begun once a Pod has shown that the nodes have the image."""
-    wait_for(lambda: is_available(installation, "Desktop"), "the workspace can be launched", SOON_S)
-    made = new_session(installation)
-    wait_for(lambda: runs(installation, made), "the session runs", SOON_S)
-    return made
+    """A session that runs until the end, on the node that is never lost."""
+    wait_for(lambda: is_available(installation, "Desktop"), "the nodes have shown that they have the image", SOON_S)
+    return launched_on(installation, installation.cluster.nodes[0])
 
 
 def test_a_workspace_is_a_pod_and_its_stream_goes_through_the_gateway(installation: Installation, session_id: str):
