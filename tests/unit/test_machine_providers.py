@@ -5,117 +5,42 @@ simulated one; and what each of them refuses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from libcloud.compute.drivers.dummy import DummyNodeDriver
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 from tests.support.waiting import eventually
+from tests.unit.clouds import (
+    DUMMY,
+    HERE,
+    JOIN_TOKEN,
+    PREFIX,
+    SECRETS,
+    UNNAMED,
+    address,
+    answering,
+    hanging,
+    machine,
+    program,
+    refusing,
+    webhook,
+    working,
+)
 
 from greenroom.manager.machines.providers.command import ENVIRONMENT, CommandProvider
-from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, Provider, ProviderError
-from greenroom.manager.machines.providers.libcloud import LibcloudProvider
-from greenroom.manager.machines.providers.simulated import SimulatedCloud, SimulatedProvider
+from greenroom.manager.machines.providers.contract import Provider, ProviderError
+from greenroom.manager.machines.providers.exchange import MAX_ANSWER_BYTES, MAX_SHOWN
+from greenroom.manager.machines.providers.libcloud import THREADS, LibcloudProvider
 from greenroom.manager.machines.providers.webhook import WebhookProvider
-
-PREFIX = "gr-11111111-22222222-"
-SECRETS = {"token": "hunter2hunter2"}
-PROGRAM = """#!{python}
-import json, os, pathlib, sys
-there = pathlib.Path({state!r})
-request = json.load(sys.stdin)
-machines = json.loads(there.read_text()) if there.exists() else {{}}
-answer = {{}}
-if request["action"] == "list":
-    answer = {{"machines": [{{"ref": r, "name": n}} for r, n in machines.items() if n.startswith(request["prefix"])]}}
-elif request["action"] == "create":
-    machines["r-" + request["name"]] = request["name"]
-    answer = {{"ref": "r-" + request["name"]}}
-else:
-    machines.pop(request["ref"], None)
-there.write_text(json.dumps(machines))
-{more}
-json.dump(answer, sys.stdout)
-"""
-
-
-def machine(number: int) -> NewMachine:
-    join = JoinParts(url="https://desk.example", token="t", ca_sha256="", edge_url="https://{address}:8443", zone="eu")
-    return NewMachine(
-        name=f"{PREFIX}{number:032x}", cores=2.0, memory=4_000_000_000, user_data="#!/bin/sh\n", join=join
-    )
-
-
-def program(folder: Path, more: str = "") -> CommandProvider:
-    """A cloud in a file, asked by a program; `more` is run before it answers."""
-    file = folder / "machines"
-    file.write_text(PROGRAM.format(python=sys.executable, state=str(folder / "state.json"), more=more))
-    file.chmod(0o755)
-    return CommandProvider({"program": str(file)}, SECRETS, [folder])
-
-
-@asynccontextmanager
-async def address(answer: Any) -> AsyncIterator[str]:
-    """A server on loopback that answers each POST with `answer(request)`."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    app = Starlette(routes=[Route("/", answer, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    task = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
-
-
-async def cloud_of_webhook(request: Request) -> Response:
-    if request.headers.get("authorization") != f"Bearer {SECRETS['token']}":
-        return JSONResponse({"error": "who are you"}, 401)
-    asked, machines = json.loads(await request.body()), request.app.state
-    kept: dict[str, str] = machines.__dict__["_state"].setdefault("kept", {})
-    if asked["action"] == "list":
-        return JSONResponse({"machines": [{"ref": ref, "name": name} for ref, name in kept.items()]})
-    if asked["action"] == "create":
-        kept[f"w-{asked['name']}"] = asked["name"]
-        return JSONResponse({"ref": f"w-{asked['name']}"})
-    kept.pop(asked["ref"], None)
-    return JSONResponse({})
-
-
-_UNNAMED = DummyNodeDriver.create_node
-
-
-def _named_node(driver: Any, name: str, size: Any, image: Any) -> Any:
-    """Libcloud's driver for tests gives its nodes names of its own, which clouds do not."""
-    node = _UNNAMED(driver, name, size, image)
-    node.name = name
-    return node
-
-
-@pytest.fixture(params=["command", "webhook", "libcloud", "simulated"])
-async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
-    if request.param == "command":
-        yield program(tmp_path)
-    elif request.param == "webhook":
-        async with address(cloud_of_webhook) as url:
-            yield WebhookProvider({"url": url}, SECRETS, 5.0)
-    elif request.param == "libcloud":
-        request.getfixturevalue("monkeypatch").setattr(DummyNodeDriver, "create_node", _named_node)
-        options = {"driver": "dummy", "size": "Small", "image": "1"}
-        yield LibcloudProvider(options, {"key": "0"}, 5.0)
-    else:
-        yield SimulatedProvider(SimulatedCloud())
 
 
 async def named(provider: Provider) -> dict[str, str]:
@@ -123,17 +48,90 @@ async def named(provider: Provider) -> dict[str, str]:
     return {shown.name: shown.ref for shown in await provider.list(PREFIX) if shown.name.startswith(PREFIX)}
 
 
-async def test_a_machine_is_created_shown_by_its_name_and_ended(provider: Provider):
-    assert await named(provider) == {}
-    first = await provider.create(machine(1))
-    second = await provider.create(machine(2))
-    assert first != second
-    assert await named(provider) == {machine(1).name: first, machine(2).name: second}
-    await provider.end(first, machine(1).name)
-    assert await named(provider) == {machine(2).name: second}
-    await provider.end(first, machine(1).name)  # one that is gone is no error
-    await provider.end(second, machine(2).name)
-    assert await named(provider) == {}
+@pytest.mark.parametrize("kind", ["command", "webhook", "libcloud", "simulated"])
+async def test_a_machine_is_created_shown_by_its_name_and_ended(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with working(kind, tmp_path, monkeypatch) as provider:
+        assert await named(provider) == {}
+        first = await provider.create(machine(1))
+        second = await provider.create(machine(2))
+        assert first != second
+        assert await named(provider) == {machine(1).name: first, machine(2).name: second}
+        await provider.end(first, machine(1).name)
+        assert await named(provider) == {machine(2).name: second}
+        await provider.end(first, machine(1).name)  # one that is gone is no error
+        await provider.end(second, machine(2).name)
+        assert await named(provider) == {}
+
+
+TOO_MANY = json.dumps({"machines": [{"ref": "r", "name": "n"}] * (MAX_SHOWN + 1)}).encode()
+
+
+@pytest.mark.parametrize("kind", ["command", "webhook"])
+@pytest.mark.parametrize(
+    ("action", "answer", "words"),
+    [
+        ("list", b"<html>", "answered something that cannot be read"),
+        ("list", b"\xff", "answered something that cannot be read"),
+        ("list", b'{"machines": 5}', "answered something that cannot be read"),
+        ("list", b'{"x":' + b"[" * 5000 + b"]" * 5000 + b"}", "answered something that cannot be read"),
+        ("list", b" " * (MAX_ANSWER_BYTES + 1), "answered more than 4 MB"),
+        ("list", b"{}", "answered without a list of machines"),
+        ("list", TOO_MANY, "shows more than 10000 machines"),
+        ("create", b"", "gave no name (ref) of the new machine"),
+        ("create", b'{"ref": ""}', "gave no name (ref) of the new machine"),
+        ("create", b'{"ref": "a\\nb"}', "gave no name (ref) of the new machine"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, bytes) else None,
+)
+async def test_a_wrong_answer_is_a_sentence_and_a_machine_may_be_there(
+    kind: str, action: str, answer: bytes, words: str, tmp_path: Path
+):
+    async with answering(kind, tmp_path, answer) as provider:
+        with pytest.raises(ProviderError) as caught:
+            await (provider.list(PREFIX) if action == "list" else provider.create(machine(1)))
+    assert words in caught.value.message
+    assert not caught.value.refused
+
+
+@pytest.mark.parametrize("kind", ["command", "webhook", "libcloud"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        SECRETS["key"],
+        json.dumps(SECRETS),
+        json.dumps(SECRETS).replace("/", "\\/"),  # as PHP writes it
+        SECRETS["key"].splitlines()[1],
+        f"the token {JOIN_TOKEN}",
+    ],
+)
+async def test_no_secret_that_is_echoed_is_shown(
+    kind: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with refusing(kind, tmp_path, monkeypatch, words) as provider:
+        with pytest.raises(ProviderError) as caught:
+            await provider.create(machine(1))
+    message = caught.value.message
+    assert "(secret)" in message
+    for part in (SECRETS["token"], "quoted", "second", "of it", JOIN_TOKEN):
+        assert part not in message
+
+
+@pytest.mark.parametrize("kind", ["command", "webhook", "libcloud"])
+async def test_one_that_hangs_is_given_up_and_keeps_no_other_waiting(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with hanging(kind, tmp_path, monkeypatch) as (provider, is_asked):
+        calls = [asyncio.ensure_future(provider.list(PREFIX)) for _ in range(THREADS)]
+        await eventually(is_asked)
+        async with asyncio.timeout(20), working(kind, tmp_path, monkeypatch) as other:
+            assert await named(other) == {}
+        for call in calls:
+            call.cancel()
+        async with asyncio.timeout(3):
+            ended = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in ended] == [asyncio.CancelledError] * THREADS
 
 
 # A program -----------------------------------------------------------------------------------------------------------
@@ -144,8 +142,7 @@ async def test_a_machine_is_created_shown_by_its_name_and_ended(provider: Provid
     [
         ("answer = {'error': 'no quota for hunter2hunter2\\x00', 'retry_after_s': 7}", "no quota for (secret)", True),
         ("sys.exit('first line\\nkey hunter2hunter2 is wrong')", "failed with status 1: key (secret) is wrong", False),
-        ("print('<html>')", "answered something that cannot be read", False),
-        ("answer = {'machines': None}", "answered without a list of machines", False),
+        ("sys.exit(request['secrets']['key'])", "failed with status 1: (secret)", False),
     ],
 )
 async def test_what_a_program_says_wrong_becomes_a_sentence(tmp_path: Path, more: str, words: str, refused: bool):
@@ -191,6 +188,28 @@ async def test_a_program_that_hangs_is_ended_with_what_it_started(tmp_path: Path
     await eventually(lambda: not _lives(_written(spy)))
 
 
+async def test_what_a_program_started_and_let_go_keeps_no_call(tmp_path: Path):
+    """It has left the group, so it is not ended, and it holds the streams."""
+    spy = tmp_path / "pid"
+    more = (
+        "import subprocess, time\n"
+        "left = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        f"pathlib.Path({str(spy)!r}).write_text(str(left.pid))\n"
+        "time.sleep(60)"
+    )
+    call = asyncio.ensure_future(program(tmp_path, more).list(PREFIX))
+    await eventually(lambda: _written(spy))
+    try:
+        call.cancel()
+        async with asyncio.timeout(3):
+            await asyncio.wait([call])
+        assert call.cancelled()
+        assert _lives(_written(spy))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(_written(spy)), signal.SIGKILL)
+
+
 async def test_only_programs_of_the_managers_own_folders_are_run(tmp_path: Path):
     allowed, other = tmp_path / "allowed", tmp_path / "other"
     allowed.mkdir()
@@ -231,10 +250,10 @@ async def test_an_address_that_refuses_says_when_to_ask_again(
     async def answer(request: Request) -> Response:
         return Response("busy with hunter2hunter2", status, headers)
 
-    async with address(answer) as url:
+    async with webhook(answer) as provider:
         with pytest.raises(ProviderError) as caught:
-            await WebhookProvider({"url": url}, SECRETS, 5.0).create(machine(1))
-    assert caught.value.message == f"{url} answered {status}: busy with (secret)."
+            await provider.create(machine(1))
+    assert caught.value.message.endswith(f"/ answered {status}: busy with (secret).")
     assert (caught.value.retry_after_s, caught.value.refused) == (pause_s, refused)
 
 
@@ -242,7 +261,34 @@ async def test_an_address_where_no_server_listens_made_no_machine():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(ProviderError, match="cannot be reached") as caught:
-        await WebhookProvider({"url": f"http://127.0.0.1:{port}/"}, SECRETS, 5.0).create(machine(1))
+        await WebhookProvider({"url": f"http://127.0.0.1:{port}/"}, SECRETS, 5.0, HERE).create(machine(1))
+    assert caught.value.refused
+
+
+async def test_what_only_this_host_reaches_is_asked_where_the_setting_names_it_alone():
+    asked: list[Request] = []
+
+    async def answer(request: Request) -> Response:
+        asked.append(request)
+        return Response(b"{}")
+
+    async with address(answer) as url:
+        for other, words in {
+            url: "plain http is for hosts of the setting `webhook_hosts` alone",
+            url.replace("http:", "https:"): "127.0.0.1 is no address of the internet; the setting `webhook_hosts`",
+        }.items():
+            with pytest.raises(ProviderError, match=words) as caught:
+                await WebhookProvider({"url": other}, SECRETS, 5.0).create(machine(1))
+            assert caught.value.refused
+        assert asked == []
+        await WebhookProvider({"url": url}, SECRETS, 5.0, HERE).end("r", machine(1).name)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "a\nb", " a"])
+async def test_a_token_that_can_be_no_header_is_not_sent(token: str):
+    with pytest.raises(ProviderError, match="is sent as a header") as caught:
+        await WebhookProvider({"url": "http://127.0.0.1:1/"}, {"token": token}, 5.0, HERE).create(machine(1))
     assert caught.value.refused
 
 
@@ -264,8 +310,24 @@ async def test_a_cloud_that_is_not_there_is_a_sentence(options: dict[str, Any], 
 
 
 async def test_a_cloud_that_gives_machines_names_of_its_own_is_refused_and_keeps_none():
-    provider = LibcloudProvider({"driver": "dummy", "size": "Small", "image": "1"}, {"key": "0"}, 5.0)
+    provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0)
     before = await provider.list("")
     with pytest.raises(ProviderError, match="does not keep the names of machines"):
         await provider.create(machine(1))
     assert await provider.list("") == before
+
+
+async def test_machines_that_are_made_at_once_get_no_answers_of_each_other(monkeypatch: pytest.MonkeyPatch):
+    """A driver keeps its last answer, as this one does."""
+    both = threading.Barrier(2, timeout=20)
+
+    def create_node(driver: Any, name: str, size: Any, image: Any) -> Any:
+        driver.answer = name
+        both.wait()
+        node = UNNAMED(driver, name, size, image)
+        node.name = driver.answer
+        return node
+
+    monkeypatch.setattr(DummyNodeDriver, "create_node", create_node)
+    provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0)
+    await asyncio.gather(provider.create(machine(1)), provider.create(machine(2)))

@@ -126,8 +126,8 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             name=WEBHOOK_HOSTS,
             kind="string",
             default="",
-            description="Hosts to which webhooks may also send by http or at private addresses: host or host:port,"
-            " separated by commas",
+            description="Hosts to which webhooks, also those of machine pools, may also send by http or at private"
+            " addresses: host or host:port, separated by commas",
         ),
     )
 }

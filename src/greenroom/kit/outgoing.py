@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import httpx
 
 from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import AllowedHost
+from greenroom.core.webhooks.addresses import address_problem, is_trusted, url_problem
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -36,6 +38,22 @@ async def checked_address(url: httpx.URL, problem: Callable[[Address], str | Non
         if reason := problem(address):
             raise Invalid(f"{url.host} is not asked: {reason}.")
     return addresses[0]
+
+
+async def webhook_address(url: str, trusted: Sequence[AllowedHost]) -> Address:
+    """The address to connect to for a request that goes to `url`; `trusted` are the hosts of the setting
+    `webhook_hosts`.
+
+    Raises:
+        Invalid: it may not go there.
+    """
+    if problem := url_problem(url, trusted):
+        raise Invalid(problem)
+    return await checked_address(httpx.URL(url), _anything if is_trusted(url, trusted) else address_problem)
+
+
+def _anything(_: Address) -> None:
+    """The setting names the host."""
 
 
 def pinned(

@@ -69,6 +69,9 @@ async def test_a_pool_is_made_disabled_shown_without_secrets_and_found_by_its_na
         ({"cores": 0}, "cores"),
         ({"name": "A b"}, "small letters"),
         ({"secrets": {"token": "a\u0000b"}}, "NUL"),
+        ({"secrets": {"token": "schlüssel"}}, "is sent as a header"),
+        ({"secrets": {"token": "a\nb"}}, "is sent as a header"),
+        ({"options": {"url": "http://127.0.0.1:9000/"}}, "is for hosts of the setting `webhook_hosts` alone"),
     ],
 )
 async def test_a_pool_of_which_no_machine_could_come_is_refused(
@@ -86,6 +89,18 @@ async def test_this_host_is_no_address_for_machines_unless_a_setting_says_so(adm
         await _made(admin, local)
     finally:
         await admin.patch("/api/v1/settings", json={"machines_on_this_host": False})
+
+
+async def test_an_endpoint_on_this_host_is_one_that_the_setting_for_webhooks_names(admin: Client, body: dict[str, Any]):
+    local = body | {"options": {"url": "http://127.0.0.1:9000/"}}
+    await admin.change("/api/v1/settings", webhook_hosts="127.0.0.1:9000")
+    try:
+        await _made(admin, local)
+        other = await admin.patch(f"{POOLS}/cloud", json={"options": {"url": "http://127.0.0.1:9001/"}, "secrets": {}})
+        assert (other.status_code, "webhook_hosts" in other.text) == (422, True)
+    finally:
+        await admin.change("/api/v1/settings", webhook_hosts="")
+    assert (await admin.patch(f"{POOLS}/cloud", json={"enabled": False})).status_code == 200, "what stays is kept"
 
 
 async def test_a_provider_is_not_changed_while_it_has_machines(admin: Client, db: Database, body: dict[str, Any]):

@@ -42,8 +42,8 @@ async def create_machine_pool(
     caller: Annotated[Caller, requires("machines_create")],
 ) -> MachinePoolView:
     """Create a machine pool; it orders nothing before it is enabled."""
-    this_host = snapshot.installation.machines_on_this_host
-    row = await service.create_pool(db, logs, secrets, caller, body, config=config, this_host=this_host)
+    installation = snapshot.installation
+    row = await service.create_pool(db, logs, secrets, caller, body, config=config, installation=installation)
     return service.view(row)
 
 
@@ -74,9 +74,9 @@ async def update_machine_pool(
 
     Another program, address, driver or account needs the secrets anew.
     """
-    this_host = snapshot.installation.machines_on_this_host
+    installation = snapshot.installation
     row = await service.update_pool(
-        db, logs, secrets, caller, body, name=machine_pool_id, config=config, this_host=this_host
+        db, logs, secrets, caller, body, name=machine_pool_id, config=config, installation=installation
     )
     return service.view(row)
 

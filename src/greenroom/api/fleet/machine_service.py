@@ -18,11 +18,13 @@ from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
-from greenroom.core.fleet.machines.options import is_same_place, options_problem
+from greenroom.core.fleet.machines.options import is_same_place, options_problem, secrets_problem
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.schedule import parse_hint, shown_hint
 from greenroom.core.fleet.machines.user_data import address_problem, edge_problem
+from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.webhooks.addresses import trusted_hosts
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -56,12 +58,12 @@ async def create_pool(
     body: MachinePoolCreate,
     *,
     config: ApiConfig,
-    this_host: bool,
+    installation: Installation,
 ) -> MachinePoolRow:
     """Raises Invalid, Duplicate, NotFound: it cannot be made like this."""
     zone = await zones.get_zone(db, str(body.zone_id))
     given = body.model_dump(exclude={"zone_id"})
-    made = _checked(_fields(given, None, secrets, config), this_host=this_host)
+    made = _checked(_fields(given, None, secrets, config), None, installation)
     async with db.transaction() as connection:
         pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
     row = await machine_pools.find_pool(db, pool_id)
@@ -79,7 +81,7 @@ async def update_pool(
     *,
     name: str,
     config: ApiConfig,
-    this_host: bool,
+    installation: Installation,
 ) -> MachinePoolRow:
     """Change a pool.
 
@@ -93,7 +95,7 @@ async def update_pool(
         if before.deleted is not None:
             raise Refused(f"Machine pool {before.name} is deleted, and goes when its last machine is gone.")
         sent = body.sent()
-        after = _checked(_fields(sent, before, secrets, config), this_host=this_host)
+        after = _checked(_fields(sent, before, secrets, config), before, installation)
         moved = not is_same_place(before.provider, before.options, after.provider, after.options)
         if moved and before.open_orders:
             raise Refused(
@@ -160,6 +162,8 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
     if "schedule" in given:
         changed["schedule"] = tuple(parse_hint(line) for line in given["schedule"])
     if "secrets" in given:
+        if problem := secrets_problem((values | changed)["provider"], given["secrets"]):
+            raise Invalid(problem)
         changed["secrets"] = {name: secrets.seal(secret) for name, secret in given["secrets"].items()}
     values |= changed
     values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
@@ -168,11 +172,13 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
     return PoolFields(**values)
 
 
-def _checked(made: PoolFields, *, this_host: bool) -> PoolFields:
-    """Raises Invalid: no machine could come of it."""
+def _checked(made: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
+    """Raises Invalid: no machine could come of it. Options that stay are taken: `webhook_hosts` may have changed."""
+    this_host = installation.machines_on_this_host or made.provider == "simulated"
+    stays = before is not None and (before.provider, before.options) == (made.provider, made.options)
     problem = (
-        options_problem(made.provider, made.options)
-        or address_problem(made.join_url, this_host=this_host or made.provider == "simulated")
+        (None if stays else options_problem(made.provider, made.options, trusted_hosts(installation.webhook_hosts)))
+        or address_problem(made.join_url, this_host=this_host)
         or edge_problem(made.edge_url)
     )
     if problem:

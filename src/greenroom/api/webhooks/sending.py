@@ -14,10 +14,9 @@ import httpx
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.webhooks.addresses import address_problem, is_trusted, url_problem
 from greenroom.core.webhooks.delivery import Attempt
 from greenroom.db.diagnostics.batches import storable
-from greenroom.kit.outgoing import Address, beginning, checked_address, pinned
+from greenroom.kit.outgoing import beginning, pinned, webhook_address
 
 TIMEOUT_S: Final = 10.0
 """For all of an attempt; a delivery is taken for longer (`db.webhooks.deliveries.TAKEN_S`)."""
@@ -63,11 +62,8 @@ class Sender:
             return failed(str(error) or type(error).__name__)
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes, begin_s: float) -> Attempt:
-        if problem := url_problem(url, self._trusted):
-            raise Invalid(problem)
-        where = httpx.URL(url)
-        address = await checked_address(where, _anything if is_trusted(url, self._trusted) else address_problem)
-        request = pinned(self._http, "POST", where, address, headers=headers, content=body)
+        address = await webhook_address(url, self._trusted)
+        request = pinned(self._http, "POST", httpx.URL(url), address, headers=headers, content=body)
         answer = await self._http.send(request, stream=True)
         try:
             text = (await beginning(answer, MAX_ANSWER_BYTES)).decode(errors="replace")
@@ -79,10 +75,6 @@ class Sender:
             duration_ms=_since_ms(begin_s),
             asked_s=_asked_s(answer.headers.get("retry-after", "")),
         )
-
-
-def _anything(_: Address) -> None:
-    """The setting names the host."""
 
 
 def _since_ms(begin_s: float) -> float:

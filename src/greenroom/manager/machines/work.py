@@ -33,13 +33,15 @@ from greenroom.core.fleet.machines.model import (
     ZoneSnapshot,
 )
 from greenroom.core.fleet.machines.plan import plan
+from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
+from greenroom.core.webhooks.addresses import trusted_hosts
 from greenroom.db.database import Connection
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.leases import Fence, guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
-from greenroom.db.installation import installation_id
+from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.secrets import hashed
@@ -121,6 +123,8 @@ class MachineWork:
             pools = await machine_pools.pools_of_zone(connection, ctx.zone_id)
         if self._calls is None:
             self._calls = Calls(self._providers, await installation_id(ctx.db), self._call_s)
+        if any(pool.provider == "webhook" for pool in pools):
+            self._providers.trusted = trusted_hosts(installation_of(await stored_settings(ctx.db)).webhook_hosts)
         listings = await self._list(ctx, self._calls, pools)
         snapshot, made, unknown = await _plan(ctx, listings)
         _log(ctx, snapshot, made)

@@ -4,6 +4,7 @@ what providers say, made fit to be shown.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Collection, Iterable
@@ -18,6 +19,10 @@ MAX_SAID: Final = 300
 _NAME: Final = re.compile(r"gr-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{32})")
 SHORTEST_SECRET: Final = 4
 """Shorter values are not masked: they would be found in every sentence."""
+SHORTEST_LINE: Final = 8
+"""Shorter lines of a secret are not masked alone."""
+_ESCAPES: Final = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
+"""Characters as JSON writes them."""
 
 
 def machine_name(installation_id: str, machine_pool_id: str, machine_order_id: str) -> str:
@@ -47,8 +52,17 @@ def is_usable_ref(ref: str) -> bool:
 
 def said(text: str, secrets: Collection[str] = ()) -> str:
     """What a provider said, in one line, without the secrets it was given, and shortened."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, MASK)
+    hidden = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+    hidden |= {line for secret in secrets for line in map(str.strip, secret.splitlines()) if len(line) >= SHORTEST_LINE}
+    text = _without(hidden, text)
+    plain = _ESCAPES.sub(lambda found: json.loads(f'"{found[0]}"'), text)  # a secret may be echoed as JSON
+    if (masked := _without(hidden, plain)) != plain:
+        text = masked
     line = one_line(" ".join(text.encode(errors="replace").decode().split()))
     return line if len(line) <= MAX_SAID else line[: MAX_SAID - 1] + "…"
+
+
+def _without(hidden: Collection[str], text: str) -> str:
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.model import ProviderKind
+from greenroom.core.webhooks.addresses import url_problem
 
 PLACE: Final[dict[ProviderKind, tuple[str, ...]]] = {
     "command": ("program",),
@@ -24,10 +25,16 @@ _TEXTS: Final[dict[ProviderKind, tuple[str, ...]]] = {
 }
 _OBJECTS: Final = ("arguments", "create")
 MAX_TEXT: Final = 1000
+TOKEN: Final = "token"  # noqa: S105 -- its name
+"""The secret that the provider webhook sends as a header."""
 
 
-def options_problem(provider: ProviderKind, options: Mapping[str, Any]) -> str | None:
-    """Why a provider cannot work with these options, as a sentence; None = it can, as far as can be seen."""
+def options_problem(
+    provider: ProviderKind, options: Mapping[str, Any], trusted: Sequence[AllowedHost] = ()
+) -> str | None:
+    """Why a provider cannot work with these options, as a sentence; None = it can, as far as can be seen. `trusted` are
+    the hosts of the setting `webhook_hosts`.
+    """
     for name in _TEXTS[provider]:
         value = options.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
@@ -37,21 +44,15 @@ def options_problem(provider: ProviderKind, options: Mapping[str, Any]) -> str |
         return f"The option {wrong} is an object of names and values." if wrong else None
     if provider == "command" and not PurePosixPath(options["program"]).is_absolute():
         return "The option program is the absolute path of a program, in a folder of GREENROOM_MACHINE_COMMANDS."
-    return _url_problem(options["url"]) if provider == "webhook" else None
+    return url_problem(options["url"], trusted) if provider == "webhook" else None
 
 
-def _url_problem(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host, parts = None, urlsplit("")
-    is_local = host in ("127.0.0.1", "::1", "localhost")
-    if not host or parts.username is not None or not (parts.scheme == "https" or (parts.scheme == "http" and is_local)):
-        return (
-            "The option url is an address that begins with https://, without a user name; http:// on this host alone."
-        )
-    return None
+def secrets_problem(provider: ProviderKind, secrets: Mapping[str, str]) -> str | None:
+    """Why a provider cannot work with these secrets, as a sentence; None = it can, as far as can be seen."""
+    token = secrets.get(TOKEN, "") if provider == "webhook" else ""
+    if token.isascii() and token.isprintable() and token == token.strip():
+        return None
+    return f"The secret {TOKEN} is sent as a header: printable ASCII characters, without spaces around them."
 
 
 def is_same_place(

@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 import stat
+from asyncio.subprocess import SubprocessStreamProtocol
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +32,8 @@ from greenroom.manager.machines.providers.exchange import (
 
 ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 MAX_STDERR_BYTES: Final = 20_000
+END_S: Final = 5.0
+"""How long the end of a killed program is waited for: one that waits for a disk that is gone takes longer."""
 
 
 class CommandProvider:
@@ -54,32 +57,25 @@ class CommandProvider:
 
     async def _run(self, request: Request) -> Any:
         program = runnable(self._program, self._folders)
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
-                program,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
+            transport, protocol = await loop.subprocess_exec(
+                lambda: SubprocessStreamProtocol(65536, loop), program, env=ENVIRONMENT, cwd="/", start_new_session=True
             )
         except OSError as error:
             raise ProviderError(f"{program} cannot be run: {error.strerror}.", refused=True) from error
+        process = asyncio.subprocess.Process(transport, protocol, loop)
         try:
             out, err = await _talk(process, msgspec.json.encode(request))
         finally:
-            # What it started in its group is ended with it, also where this call is given up.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
+            await _end(process, transport)
         if process.returncode != 0:
             last = err.decode(errors="replace").strip().rpartition("\n")[2]
-            words = said(last, self._secrets.values()).rstrip(".") or "it said nothing"
+            words = said(last, request.hidden).rstrip(".") or "it said nothing"
             raise ProviderError(f"{program} failed with status {process.returncode}: {words}.")
         if len(out) > MAX_ANSWER_BYTES:
             raise ProviderError(f"{program} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
-        return answer_of(out, program, self._secrets)
+        return answer_of(out, program, request.hidden)
 
 
 async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[bytes, bytes]:
@@ -100,6 +96,20 @@ async def _talk(process: asyncio.subprocess.Process, request: bytes) -> tuple[by
         err = group.create_task(_read(stderr, MAX_STDERR_BYTES))
         group.create_task(process.wait())
     return out.result(), err.result()
+
+
+async def _end(process: asyncio.subprocess.Process, transport: asyncio.SubprocessTransport) -> None:
+    """End it with what it started in its group. What left the group may hold its streams: they are closed, because it
+    counts as ended only when they are.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for number in range(3):
+        if pipe := transport.get_pipe_transport(number):
+            pipe.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            await process.wait()
 
 
 async def _read(stream: asyncio.StreamReader, most: int) -> bytes:

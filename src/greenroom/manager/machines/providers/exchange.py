@@ -6,7 +6,7 @@ A request is {"action": "list" | "create" | "end", …}; the answer {"machines":
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -46,6 +46,11 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     user_data: str | None = None
     join: JoinParts | None = None
 
+    @property
+    def hidden(self) -> list[str]:
+        """What no sentence about it may show."""
+        return [*self.secrets.values(), *([self.join.token] if self.join else [])]
+
 
 def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Request:
     """The request for a new machine."""
@@ -61,7 +66,7 @@ def creation(machine: NewMachine, options: Mapping[str, Any], secrets: Mapping[s
     )
 
 
-def answer_of(content: bytes, who: str, secrets: Mapping[str, str]) -> Answer:
+def answer_of(content: bytes, who: str, hidden: Collection[str]) -> Answer:
     """The answer, if it is none of an error.
 
     Raises:
@@ -69,10 +74,10 @@ def answer_of(content: bytes, who: str, secrets: Mapping[str, str]) -> Answer:
     """
     try:
         answer = msgspec.json.decode(content or b"{}", type=Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProviderError(f"{who} answered something that cannot be read: {said(str(error))}.") from error
     if answer.error is not None:
-        words = said(answer.error, secrets.values()).rstrip(".") or "no reason was given"
+        words = said(answer.error, hidden).rstrip(".") or "no reason was given"
         raise ProviderError(f"{who} refused: {words}.", retry_after_s=answer.retry_after_s, refused=True)
     return answer
 

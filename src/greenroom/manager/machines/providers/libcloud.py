@@ -1,14 +1,16 @@
 """Provider `libcloud`: the clouds that Apache Libcloud knows, an optional package (`requirements/machines.txt`).
 
-Libcloud waits in threads; they are few, and each of its connections has a time limit. Images are not listed: a cloud
-has tens of thousands, and only the id is needed.
+Libcloud waits in threads; each pool has a few of its own, so that a cloud that hangs takes none of another's, and each
+of its connections has a time limit. A driver keeps its last answer, so each thread has its own. Images are not listed:
+a cloud has tens of thousands, and only the id is needed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -17,7 +19,7 @@ from greenroom.manager.machines.providers.contract import NewMachine, ProviderEr
 
 T = TypeVar("T")
 
-_THREADS: Final = ThreadPoolExecutor(4, "libcloud")
+THREADS: Final = 4
 _USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
 """Driver → how its `create_node` calls the user data; empty = it takes none."""
 _GONE: Final = "terminated"
@@ -33,7 +35,8 @@ class LibcloudProvider:
         self._secrets = secrets
         self._timeout_s = timeout_s
         self._name = str(options.get("driver", ""))
-        self._driver: Any = None
+        self._threads = ThreadPoolExecutor(THREADS, "libcloud")
+        self._of_thread = threading.local()
 
     async def list(self, prefix: str) -> Sequence[Shown]:
         def nodes(driver: Any) -> Sequence[Shown]:
@@ -64,7 +67,7 @@ class LibcloudProvider:
                 raise ProviderError(f"{self._name} does not keep the names of machines, by which they are known.")
             return str(made.id)
 
-        return await self._called(node, may_be_made=True)
+        return await self._called(node, may_be_made=True, hidden=(machine.join.token,))
 
     async def end(self, ref: str, name: str) -> None:
         del name
@@ -85,14 +88,16 @@ class LibcloudProvider:
             raise ProviderError(f"{self._name} has no size {wanted}; it has {said(some)}.", refused=True)
         return sizes[wanted]
 
-    async def _called(self, action: Callable[[Any], T], *, may_be_made: bool = False) -> T:
+    async def _called(
+        self, action: Callable[[Any], T], *, may_be_made: bool = False, hidden: Collection[str] = ()
+    ) -> T:
         def run() -> T:
-            if self._driver is None:
-                self._driver = self._connected()
-            return action(self._driver)
+            if not hasattr(self._of_thread, "driver"):
+                self._of_thread.driver = self._connected()
+            return action(self._of_thread.driver)
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(_THREADS, run)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except ProviderError:
             raise
         except ImportError as error:
@@ -101,7 +106,7 @@ class LibcloudProvider:
                 refused=True,
             ) from error
         except Exception as error:
-            words = said(str(error), self._secrets.values()).rstrip(".") or type(error).__name__
+            words = said(str(error), (*self._secrets.values(), *hidden)).rstrip(".") or type(error).__name__
             raise ProviderError(
                 f"{self._name} did not do it: {words}.",
                 retry_after_s=_retry_after_s(error),

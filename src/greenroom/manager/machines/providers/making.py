@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
@@ -20,6 +21,9 @@ CALL_S: Final = 60.0
 class Providers:
     """Keeps the provider of each pool while its settings stay the same: connections and drivers are used again."""
 
+    trusted: tuple[AllowedHost, ...] = ()
+    """The hosts of the setting `webhook_hosts`."""
+
     def __init__(self, config: ManagerConfig, secrets: Secrets) -> None:
         self._folders = [Path(folder) for folder in config.machine_command_folders()]
         self._secrets = secrets
@@ -28,7 +32,7 @@ class Providers:
 
     def of(self, pool: MachinePoolRow) -> Provider:
         """Raises SetupError: its secrets were sealed with another key."""
-        settings = (pool.provider, pool.options, pool.secrets)
+        settings = (pool.provider, pool.options, pool.secrets, self.trusted if pool.provider == "webhook" else ())
         kept = self._made.get(pool.machine_pool_id)
         if kept is None or kept[0] != settings:
             kept = settings, self._new(pool)
@@ -50,7 +54,7 @@ class Providers:
         if pool.provider == "webhook":
             from greenroom.manager.machines.providers.webhook import WebhookProvider  # noqa: PLC0415 -- few Managers need it
 
-            return WebhookProvider(options, secrets, CALL_S)
+            return WebhookProvider(options, secrets, CALL_S, self.trusted)
         if pool.provider == "libcloud":
             return LibcloudProvider(options, secrets, CALL_S / 2)
         return SimulatedProvider(self._clouds.setdefault(pool.machine_pool_id, SimulatedCloud()))

@@ -1,20 +1,26 @@
 """Provider `webhook`: an address of the administrator's that takes the same JSON as a program does.
 
 The secret `token` goes along as `Authorization: Bearer`, the others in the JSON. Redirects are not followed: they would
-carry secrets elsewhere.
+carry secrets elsewhere. It goes where webhooks of events may go.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, Final
 
 import httpx
 import msgspec
 
+from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.names import said
+from greenroom.core.fleet.machines.options import TOKEN, secrets_problem
+from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
 from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
 from greenroom.manager.machines.providers.exchange import (
     MAX_ANSWER_BYTES,
@@ -27,18 +33,29 @@ from greenroom.manager.machines.providers.exchange import (
 )
 
 CONNECT_S: Final = 10.0
-TOKEN: Final = "token"  # noqa: S105 -- its name
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 class WebhookProvider:
-    """Posts to `options["url"]`."""
+    """Posts to `options["url"]`; `trusted` are the hosts of the setting `webhook_hosts`."""
 
-    def __init__(self, options: Mapping[str, Any], secrets: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        timeout_s: float,
+        trusted: Sequence[AllowedHost] = (),
+    ) -> None:
         self._url = str(options.get("url", ""))
         self._options = options
         self._all_secrets = secrets
         self._secrets = {name: secret for name, secret in secrets.items() if name != TOKEN}
         self._timeout = httpx.Timeout(timeout_s, connect=CONNECT_S)
+        self._trusted = trusted
 
     async def list(self, prefix: str) -> Sequence[Shown]:
         return shown(await self._ask(self._request(action="list", prefix=prefix)), self._url)
@@ -53,39 +70,41 @@ class WebhookProvider:
         return Request(options=self._options, secrets=self._secrets, **fields)
 
     async def _ask(self, request: Request) -> Answer:
+        hidden = [*self._all_secrets.values(), *request.hidden]
         headers = {"Content-Type": "application/json"}
+        if problem := secrets_problem("webhook", self._all_secrets):
+            raise ProviderError(problem, refused=True)
         if token := self._all_secrets.get(TOKEN):
             headers["Authorization"] = f"Bearer {token}"
         try:
-            async with (
-                httpx.AsyncClient(trust_env=False, timeout=self._timeout) as client,
-                client.stream("POST", self._url, content=msgspec.json.encode(request), headers=headers) as answer,
-            ):
-                content = await _body(answer, self._url)
+            address = await webhook_address(self._url, self._trusted)
+            async with httpx.AsyncClient(trust_env=False, timeout=self._timeout, verify=_tls()) as client:
+                body = msgspec.json.encode(request)
+                answer = await client.send(
+                    pinned(client, "POST", httpx.URL(self._url), address, headers=headers, content=body), stream=True
+                )
+                try:
+                    content = await whole(answer, MAX_ANSWER_BYTES)
+                finally:
+                    await answer.aclose()
+        except Invalid as error:
+            raise ProviderError(error.message, refused=True) from error
+        except TooLongError as error:
+            raise ProviderError(f"{self._url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            why = said(str(error), self._all_secrets.values()) or type(error).__name__
+            why = said(str(error), hidden) or type(error).__name__
             raise ProviderError(f"{self._url} cannot be reached: {why}.", refused=True) from error
         except httpx.HTTPError as error:
-            why = said(str(error), self._all_secrets.values()) or type(error).__name__
+            why = said(str(error), hidden) or type(error).__name__
             raise ProviderError(f"{self._url} did not answer as it should: {why}.") from error
         if answer.is_success:
-            return answer_of(content, self._url, self._all_secrets)
-        words = said(content.decode(errors="replace"), self._all_secrets.values()).rstrip(".")
+            return answer_of(content, self._url, hidden)
+        words = said(content.decode(errors="replace"), hidden).rstrip(".")
         raise ProviderError(
             f"{self._url} answered {answer.status_code}{': ' + words if words else ''}.",
             retry_after_s=_retry_after_s(answer.headers.get("retry-after", "")),
             refused=answer.is_client_error or answer.is_redirect,
         )
-
-
-async def _body(answer: httpx.Response, url: str) -> bytes:
-    """Raises ProviderError: it is too long."""
-    body = bytearray()
-    async for part in answer.aiter_bytes():
-        body += part
-        if len(body) > MAX_ANSWER_BYTES:
-            raise ProviderError(f"{url} answered more than {MAX_ANSWER_BYTES // 1_000_000} MB.")
-    return bytes(body)
 
 
 def _retry_after_s(text: str) -> float:

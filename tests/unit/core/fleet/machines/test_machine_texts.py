@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import unicodedata
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.model import Machine, ProviderKind
 from greenroom.core.fleet.machines.names import MAX_SAID, machine_name, name_prefix, ours, said
-from greenroom.core.fleet.machines.options import is_same_place, options_problem
+from greenroom.core.fleet.machines.options import is_same_place, options_problem, secrets_problem
 from greenroom.core.fleet.machines.schedule import Hint, hints_on, parse_hint, shown_hint
 from greenroom.core.fleet.machines.user_data import Joining, address_problem, edge_problem, user_data
+from greenroom.core.webhooks.addresses import trusted_hosts
 
 INSTALLATION = "11111111-0000-0000-0000-000000000000"
 OTHER = "22222222-0000-0000-0000-000000000000"
@@ -49,6 +51,12 @@ def test_what_a_provider_says_is_one_short_line_without_secrets():
         == "key (secret) is wrong, so is (secret)"
     )
     assert said("abc", ["abc"]) == "abc"
+    assert said("C:\\new\\u00e4 and \\u{1}", ["other"]) == "C:\\new\\u00e4 and \\u{1}"
+    key = "-----BEGIN KEY-----\nMIIEvQ/IBADANBg\n-----END KEY-----\n"
+    for echoed in (key, json.dumps({"key": key}), json.dumps(key).replace("/", "\\/"), "bad line MIIEvQ/IBADANBg"):
+        assert "(secret)" in said(echoed, [key])
+        assert "IBADANBg" not in said(echoed, [key])
+    assert said(json.dumps('a pass"wörd\\ here'), ['pass"wörd\\']) == '"a (secret) here"'
     assert len(said("x" * 5000)) == MAX_SAID
 
 
@@ -176,9 +184,10 @@ LIBCLOUD: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "am
         ("command", {"program": "cloud"}, "absolute path"),
         ("command", {"program": "/opt/\n"}, "needs the option program"),
         ("webhook", {"url": 5}, "needs the option url"),
-        ("webhook", {"url": "http://cloud.example"}, "begins with https"),
-        ("webhook", {"url": "https://me@cloud.example"}, "begins with https"),
-        ("webhook", {"url": "https://cloud.example:x"}, "begins with https"),
+        ("webhook", {"url": "http://cloud.example"}, "must begin with https"),
+        ("webhook", {"url": "http://127.0.0.1:9000"}, "is for hosts of the setting `webhook_hosts` alone"),
+        ("webhook", {"url": "https://me@cloud.example"}, "has a user name"),
+        ("webhook", {"url": "https://cloud.example:x"}, "a port that is none"),
         ("libcloud", {"driver": "ec2", "size": "m6i.2xlarge"}, "needs the option image"),
         ("libcloud", {**LIBCLOUD, "create": []}, "The option create is an object"),
     ],
@@ -191,8 +200,19 @@ def test_a_provider_with_what_it_needs_is_taken():
     assert options_problem("simulated", {}) is None
     assert options_problem("command", {"program": "/opt/cloud/machines"}) is None
     assert options_problem("webhook", {"url": "https://cloud.example/machines"}) is None
-    assert options_problem("webhook", {"url": "http://127.0.0.1:9000"}) is None
+    assert options_problem("webhook", {"url": "http://127.0.0.1:9000"}, trusted_hosts("127.0.0.1")) is None
     assert options_problem("libcloud", LIBCLOUD) is None
+
+
+@pytest.mark.parametrize("token", ["schlüssel", "a\nb", "a\tb", " a", "a "])
+def test_a_token_that_can_be_no_header_is_refused(token: str):
+    assert "is sent as a header" in (secrets_problem("webhook", {"token": token}) or "")
+    assert secrets_problem("command", {"token": token}) is None
+
+
+def test_a_token_that_can_be_a_header_is_taken():
+    assert secrets_problem("webhook", {}) is None
+    assert secrets_problem("webhook", {"token": "aB1-._~+/= x", "other": "ä\n"}) is None
 
 
 def test_another_address_is_another_place_and_another_size_is_not():
