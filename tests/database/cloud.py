@@ -38,14 +38,14 @@ FIELDS = PoolFields(
 
 
 class OneProvider(Providers):
-    """The same provider for all pools."""
+    """The same provider for all pools but those whose names are in `others`."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(self, provider: Provider, **others: Provider) -> None:
         self.provider = provider
+        self.others = others
 
     def of(self, pool: MachinePoolRow) -> Provider:
-        del pool
-        return self.provider
+        return self.others.get(pool.name, self.provider)
 
 
 @dataclass

@@ -5,10 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from tests.database.cloud import FIELDS, Cloud, OneProvider
 from tests.support.system import SECRETS
+from tests.unit.clouds import address, answering
 
 from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.machines.model import Move, OrderState
@@ -17,8 +22,11 @@ from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.enrolment import read_token
+from greenroom.db.fleet.machine_pools import MachinePoolRow
+from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
+from greenroom.manager.machines.providers.making import Providers
 from greenroom.manager.machines.providers.simulated import SimulatedProvider
 from greenroom.manager.machines.work import MachineWork
 
@@ -232,8 +240,7 @@ async def test_a_pool_whose_provider_hangs_holds_no_other_pool_up(cloud: Cloud):
             return list(await super().list(prefix))
 
     answers, asked = asyncio.Event(), list[str]()
-    async with cloud.system.db.transaction() as connection:
-        slow = await machine_pools.insert_pool(connection, cloud.system.zone_id, replace(FIELDS, name="slow"))
+    slow = await _other_pool(cloud, name="slow")
     hanging = name_prefix(await _installation(cloud), slow)
     cloud.work = MachineWork(lambda: cloud.system.ctx, OneProvider(HangingForOne(cloud.cloud)), waited_s=0.2)
     await cloud.short(1)
@@ -244,6 +251,64 @@ async def test_a_pool_whose_provider_hangs_holds_no_other_pool_up(cloud: Cloud):
     await cloud.rounds()
     (listed,) = await cloud.system.db.fetch("SELECT listed FROM machine_pools WHERE machine_pool_id = %s", (slow,))
     assert listed["listed"] is not None, "what came late was not used"
+
+
+class _Unforeseen(SimulatedProvider):
+    async def list(self, prefix: str) -> list[Shown]:
+        raise ZeroDivisionError(prefix)
+
+
+async def _other_pool(cloud: Cloud, **fields: Any) -> str:
+    async with cloud.system.db.transaction() as connection:
+        return await machine_pools.insert_pool(connection, cloud.system.zone_id, replace(FIELDS, **fields))
+
+
+async def _pool(cloud: Cloud, name: str) -> MachinePoolRow:
+    return next(pool for pool in (await machine_pools.list_pools(cloud.system.db)).rows if pool.name == name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("nested", "answered something that cannot be read"),
+        ("unforeseen", "The provider did not show its machines: ZeroDivisionError."),
+    ],
+)
+async def test_a_provider_that_fails_unforeseen_fails_its_own_pool_alone(
+    cloud: Cloud, kind: str, words: str, tmp_path: Path
+):
+    await _other_pool(cloud, name="bad", max_machines=0)
+    async with answering("command", tmp_path, b'{"x":' + b"[" * 5000) as nested:
+        bad = nested if kind == "nested" else _Unforeseen(cloud.cloud)
+        good = SimulatedProvider(cloud.cloud)
+        cloud.work = MachineWork(lambda: cloud.system.ctx, OneProvider(good, bad=bad), waited_s=20.0)
+        await cloud.short(1)
+        await cloud.rounds(2)
+    assert await cloud.states() == ["created"]
+    pool = await _pool(cloud, "bad")
+    assert words in pool.last_error
+    assert pool.next_call is not None
+    assert pool.next_call > pool.now, "it is asked again after a pause"
+    assert (await _pool(cloud, "cloud")).last_error == ""
+
+
+async def test_a_webhook_on_this_host_is_asked_once_the_setting_names_it(cloud: Cloud):
+    async def answer(_: Request) -> Response:
+        return JSONResponse({"machines": []})
+
+    async with address(answer) as url:
+        await _other_pool(cloud, name="hook", provider="webhook", options={"url": url})
+        providers = Providers(cloud.system.ctx.config, SECRETS)
+        cloud.work = MachineWork(lambda: cloud.system.ctx, providers, waited_s=20.0)
+        await cloud.rounds()
+        pool = await _pool(cloud, "hook")
+        assert pool.last_error.endswith("plain http is for hosts of the setting `webhook_hosts` alone.")
+        assert pool.listed is None
+        async with cloud.system.db.transaction() as connection:
+            await change_installation_settings(connection, {"webhook_hosts": "127.0.0.1"})
+        await cloud.rounds()
+    pool = await _pool(cloud, "hook")
+    assert (pool.last_error, pool.listed is None) == ("", False)
 
 
 async def test_a_machine_that_does_not_join_in_time_is_replaced_after_a_pause(cloud: Cloud):

@@ -6,10 +6,13 @@ A machine is asked for once. What is not known to have been refused may appear l
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import defaultdict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
+
+import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.machines.model import Ask, EndMachine, Listing, Move, OrderState
@@ -19,11 +22,12 @@ from greenroom.db.fleet import machine_orders
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, ProviderError
+from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, Provider, ProviderError
 from greenroom.manager.machines.providers.making import CALL_S, Providers
 from greenroom.manager.tasks.context import PrimaryContext
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 MAX_TOGETHER: Final = 4
 """Calls of one pool at a time: a provider that hangs takes no turn of another pool."""
@@ -55,7 +59,7 @@ class Calls:
         """The pool's machines, as of the time at which its row was read."""
         prefix = name_prefix(self._installation_id, pool.machine_pool_id)
         try:
-            found = await self._limited(pool, self._providers.of(pool).list(prefix), "show its machines")
+            found = await self._limited(pool, lambda provider: provider.list(prefix), "show its machines")
         except GreenroomError as error:
             return _outcome(pool, error)
         pairs = [(machine.ref, machine.name) for machine in found]
@@ -74,7 +78,7 @@ class Calls:
         outcome = Outcome(pool.machine_pool_id)
         try:
             machine = new_machine(pool, self._installation_id, ask.machine_order_id, ctx.secrets)
-            ref = await self._limited(pool, self._providers.of(pool).create(machine), "create a machine")
+            ref = await self._limited(pool, lambda provider: provider.create(machine), "create a machine")
             if not is_usable_ref(ref):
                 raise ProviderError("The provider gave the new machine a name that cannot be kept.")
             move = Move(ask.machine_order_id, OrderState.CREATED, f"the provider makes it, as {ref}", ref)
@@ -94,20 +98,33 @@ class Calls:
         """Ask for the end of a machine; that it is gone is seen in a listing."""
         name = machine_name(self._installation_id, pool.machine_pool_id, action.machine_order_id)
         try:
-            await self._limited(pool, self._providers.of(pool).end(action.ref, name), f"end the machine {action.ref}")
+            what = f"end the machine {action.ref}"
+            await self._limited(pool, lambda provider: provider.end(action.ref, name), what)
         except GreenroomError as error:
             return _outcome(pool, error)
         return Outcome(pool.machine_pool_id)
 
-    async def _limited(self, pool: MachinePoolRow, call: Awaitable[T], what: str) -> T:
+    async def _limited(self, pool: MachinePoolRow, call: Callable[[Provider], Awaitable[T]], what: str) -> T:
+        """Raises GreenroomError: it did not; nothing else, because a round does its work for all pools."""
         async with self._turns[pool.machine_pool_id]:
             try:
                 async with asyncio.timeout(self._call_s):
-                    return await call
+                    return await call(self._providers.of(pool))
+            except GreenroomError:
+                raise
             except TimeoutError as error:
                 raise ProviderError(f"The provider did not {what} within {self._call_s:g} s.") from error
             except (OSError, ExceptionGroup) as error:
                 raise ProviderError(f"The provider did not {what}: {said(str(error)) or 'no reason'}.") from error
+            except Exception as error:  # its words may have secrets
+                where = traceback.extract_tb(error.__traceback__)[-1]
+                log.error(
+                    "a call of a provider failed unforeseen",
+                    machine_pool=pool.name,
+                    error=type(error).__name__,
+                    where=f"{where.filename}:{where.lineno}",
+                )
+                raise ProviderError(f"The provider did not {what}: {type(error).__name__}.") from error
 
 
 def _outcome(pool: MachinePoolRow, error: GreenroomError) -> Outcome:

@@ -30,16 +30,16 @@ class UnderWay:
         """Of calls that have ended, after this time at the latest; each once.
 
         Raises:
-            ExceptionGroup: errors of the term or the database.
+            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next time.
         """
         if not self._tasks:
             return []
         ended, _ = await asyncio.wait(self._tasks, timeout=within_s)
-        for task in ended:
+        failed = {task: error for task in ended if isinstance(error := task.exception(), Exception)}
+        for task in failed or ended:
             del self._tasks[task]
-        errors = [error for task in ended if isinstance(error := task.exception(), Exception)]
-        if errors:
-            raise ExceptionGroup("calls of providers failed", errors)
+        if failed:
+            raise ExceptionGroup("calls of providers failed", list(failed.values()))
         return [task.result() for task in ended]
 
     async def stop(self) -> None:

@@ -1,0 +1,29 @@
+"""Calls of providers that are under way: what one of them raises takes nothing of the others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from greenroom.core.errors import LeaseLost
+from greenroom.manager.machines.calls import Outcome
+from greenroom.manager.machines.under_way import UnderWay
+
+
+async def test_outcomes_of_others_that_ended_with_one_that_failed_are_kept():
+    async def good() -> Outcome:
+        return Outcome("good", error="The cloud is closed.")
+
+    async def bad() -> Outcome:
+        raise LeaseLost("The term is over.")
+
+    calls = UnderWay(asyncio.Event().set)
+    calls.begin("good", good())
+    calls.begin("bad", bad())
+    with pytest.raises(ExceptionGroup) as caught:
+        await calls.outcomes(5.0)
+    assert [type(error) for error in caught.value.exceptions] == [LeaseLost]
+    assert calls.pools == {"good"}
+    assert await calls.outcomes(5.0) == [Outcome("good", error="The cloud is closed.")]
+    assert calls.pools == frozenset()
