@@ -167,7 +167,7 @@ def test_users_go_on_after_the_promotion_and_nothing_is_lost(
     )
     record_property("failover", figures)
     print(f"{loss.name}: {figures}")  # noqa: T201 -- the figures of the page
-    assert gap_s <= GAP_S * min(max(2.0, busy), 5.0), figures  # with a core for each of these, GAP_S
+    assert gap_s <= GAP_S * min(max(1.0, busy), 5.0), figures  # more only while processes wait for a core
     assert there(stage, launches) == {one.session_id for one in launches.acknowledged}, "none that was promised is lost"
     assert primaries.at_one_time() == []
     assert {one.manager for one in primaries.said}, "a Manager was Primary"
