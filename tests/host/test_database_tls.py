@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import pytest_asyncio
 from tests.support.managers import Fleet, primary_is
 
 from greenroom.core.errors import SetupError, Unavailable
+from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.leases import read_lease
 from greenroom.db.migrate import migrate
@@ -150,6 +154,25 @@ async def test_another_name_another_authority_and_clear_text_are_refused(
     with pytest.raises(Unavailable):
         await db.write("SELECT 1")
     await db.close()
+
+
+async def test_the_certificate_is_for_the_name_where_that_has_several_addresses(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    real = socket.getaddrinfo
+
+    def look_up(_: str, *args: Any, **options: Any) -> Sequence[Any]:
+        return [answer for address in ("127.93.7.3", HOST) for answer in real(address, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    for name, is_right in ((NAME, True), ("other.example.org", False)):
+        dsn = " ".join(part for part in server.dsn(name).split() if not part.startswith("hostaddr="))
+        connecting = PatientConnection.connect(dsn)
+        if is_right:
+            await (await connecting).close()
+        else:
+            with pytest.raises(psycopg.OperationalError, match=f'does not match host name "{name}"'):
+                await connecting
 
 
 async def test_a_manager_warns_of_a_database_that_it_does_not_verify(server: Server, tmp_path: Path):

@@ -1,8 +1,9 @@
 """How a connection to PostgreSQL is opened, and how it ends when the server says nothing more.
 
-The servers that a connection string names are tried side by side, and the first that takes writes is used: a frozen one
-holds up nothing. A server that is frozen or cut off still has a kernel that accepts what is sent, so that only a limit
-of our own ends a wait (`PatientConnection.answer_s`); the connection is cut then, since a clean end would wait as well.
+The servers that a connection string names, and the addresses of one name, are tried side by side, and the first that
+takes writes is used: a frozen one holds up nothing. A server that is frozen or cut off still has a kernel that accepts
+what is sent, so that only a limit of our own ends a wait (`PatientConnection.answer_s`); the connection is cut then,
+since a clean end would wait as well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
+from greenroom.db.lookups import addresses_of
 from greenroom.db.refusals import Refusals
 
 log = structlog.get_logger(__name__)
@@ -222,7 +224,7 @@ class _Attempts:
     async def _to(self, number: int) -> Any:
         while True:
             try:
-                return await self._kind.to_one(self._servers[number], self._options)
+                return await self._once(self._servers[number])
             except psycopg.OperationalError as error:
                 self._failures[number] = error
                 self._failed[number].set()
@@ -234,18 +236,31 @@ class _Attempts:
             if left_s < pause_s:
                 return None
 
+    async def _once(self, server: str) -> Any:
+        """One attempt at a server. If its name has several addresses, each of them is a server, for as long as this
+        search lasts; the name stays there for the certificate.
+        """
+        left_s = self._left_s()
+        addresses = await addresses_of(server)
+        if len(addresses) <= 1:
+            known = {"hostaddr": addresses[0]} if addresses else {}
+            return await self._kind.to_one(server, self._options | known)
+        ends_at_s = None if left_s is None else asyncio.get_running_loop().time() + left_s
+        servers = [f"{server} hostaddr={address}" for address in addresses]
+        return await _Attempts(self._kind, servers, ends_at_s, self._options).side_by_side()
+
     def _why_not(self) -> psycopg.OperationalError:
         names = [_name(server) for server in self._servers]
         found = [self._failures.get(number) for number in range(len(names))]
-        if all(isinstance(error, StandbyError) for error in found):
+        if len(found) == 1 and found[0] is not None and not isinstance(found[0], StandbyError):
+            return found[0]
+        if all(isinstance(error, StandbyError | NoPrimaryError) for error in found):
             servers = " and ".join(names)
             are = "is a standby" if len(names) == 1 else "are standbys"
             return NoPrimaryError(
                 f"no server of the database URL takes writes: {servers} {are} or read-only; "
                 "promote one, or name the primary as well"
             )
-        if len(found) == 1 and found[0] is not None:
-            return found[0]
         reasons = (" ".join(str(error or "no answer").split()) for error in found)
         return psycopg.OperationalError(
             "; ".join(f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True))
@@ -279,8 +294,9 @@ def servers_of(conninfo: str) -> list[str]:
 
 def _name(server: str) -> str:
     parts = conninfo_to_dict(server)
-    host, port = parts.get("host") or parts.get("hostaddr") or "this machine", parts.get("port")
-    return f"{host}:{port}" if port else str(host)
+    host, address, port = parts.get("host"), parts.get("hostaddr"), parts.get("port")
+    name = f"{host} ({address})" if host and address else host or address or "this machine"
+    return f"{name}:{port}" if port else str(name)
 
 
 class _Cut:

@@ -47,8 +47,13 @@ class Refusals:
         return max(0.0, last.again_at_s - time.monotonic()) if last else 0.0
 
     def why(self, servers: Iterable[str]) -> str:
-        """What those of them that refuse the login said last; empty if none does."""
-        return "; ".join(self._last[server].sentence for server in servers if server in self._last)
+        """What those of them that refuse the login said last, at any address of their names; empty if none does."""
+        return "; ".join(
+            last.sentence
+            for server in servers
+            for refusing, last in self._last.items()
+            if refusing == server or refusing.startswith(f"{server} hostaddr=")
+        )
 
     def require_due(self, server: str) -> None:
         """Raises RefusedError: it is too early to ask again."""
