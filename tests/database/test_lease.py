@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.database.pooler import pooled
 from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, primary_is
 from tests.support.waiting import eventually
 
-from greenroom.core.errors import LastEnabledManager, SetupError
+from greenroom.core.errors import LastEnabledManager
 from greenroom.core.fleet.liveness import unattended
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt, set_enabled
-from greenroom.db.pooler import refuse_pooler
 from greenroom.testing.processes import answers
 from greenroom.testing.stops import arm_before_start
 
@@ -312,10 +309,3 @@ async def test_a_zone_that_does_not_exist_is_refused(fleet: Fleet):
     manager.start()
     assert await manager.ended(STARTED_S) == 1
     assert "There is no zone named elsewhere" in manager.log
-
-
-async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):
-    await refuse_pooler(dsn)
-    async with pooled(dsn, tmp_path) as address:
-        with pytest.raises(SetupError, match="goes through a pooler, which gives each transaction another session"):
-            await refuse_pooler(address)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
@@ -16,11 +14,11 @@ from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
-from greenroom.db.pooler import refuse_pooler
+from greenroom.db.pooler import refuse_pooler, refuse_pooler_later
 from greenroom.kit import config as kit_config
 from greenroom.kit import log, stops
 from greenroom.kit.secrets import Secrets
-from greenroom.kit.serving import serve
+from greenroom.kit.serving import Loop, serve
 
 
 async def main() -> None:
@@ -30,13 +28,17 @@ async def main() -> None:
         SetupError: the settings or the installation's key cannot be used.
         SetupError: the address cannot be listened on.
         SetupError: a pooler is in front of the database.
+        LoopEndedError: the same, of a database that was away at first.
     """
     config = kit_config.load(kit_config.ApiConfig)
     log.configure(config.log_level, config.process_name)
     await stops.serve(config.stop_dir, config.process_name)
     secrets = Secrets.from_file(config.secret_key_file)
-    with suppress(Unavailable):  # a Manager looks again
+    looks: list[tuple[str, Loop]] = []
+    try:
         await refuse_pooler(config.database_url)
+    except Unavailable:
+        looks = [("look for a pooler", lambda: refuse_pooler_later(config.database_url))]
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
     app = create_app(config, db, secrets, logs)
@@ -59,6 +61,7 @@ async def main() -> None:
                 ("control of leases", lambda: end_control(controls)),
                 ("webhooks", app.state.courier.run),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
+                *looks,
             ],
             on_stop=app.state.hub.close,
         )

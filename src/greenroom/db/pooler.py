@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+from contextlib import suppress
 from typing import Final
 
 import psycopg
@@ -16,6 +18,7 @@ _POOLER: Final = (
 )
 _TIMEOUT: Final = "54321ms"
 _ANSWER_S: Final = 10.0
+AGAIN_S: Final = 5.0
 
 
 async def refuse_pooler(dsn: str) -> None:
@@ -51,6 +54,21 @@ async def refuse_pooler(dsn: str) -> None:
         raise SetupError(_POOLER.format("gives each transaction another session"))
     if timeout != _TIMEOUT:
         raise SetupError(_POOLER.format("drops the options of a connection, and the time limits with them"))
+
+
+async def refuse_pooler_later(dsn: str) -> None:
+    """Look as soon as a database answers that was away, and then no more; never returns.
+
+    Raises:
+        SetupError: there is a pooler in between.
+    """
+    is_known = False
+    while not is_known:
+        await asyncio.sleep(AGAIN_S)
+        with suppress(Unavailable):
+            await refuse_pooler(dsn)
+            is_known = True
+    await asyncio.Event().wait()
 
 
 async def _connect(dsn: str, *, autocommit: bool) -> PatientConnection[tuple[object, ...]]:

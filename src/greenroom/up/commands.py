@@ -25,6 +25,7 @@ from greenroom.db.database import Database
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
+from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
@@ -282,13 +283,15 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
     """The database of a running instance.
 
     Raises:
-        SetupError: it is of an older version than this program.
+        SetupError: it is of an older version than this program, or behind a pooler.
     """
-    if pending := await pending_migrations(site_of(layout).dsn):
+    dsn = site_of(layout).dsn
+    if pending := await pending_migrations(dsn):
         raise SetupError(
             f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
             " restart it with greenroom down and greenroom up."
         )
+    await refuse_pooler(dsn)
     async with instance.database_of(layout, on_stderr()) as opened:
         yield opened
 

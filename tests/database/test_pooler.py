@@ -1,0 +1,77 @@
+"""A pooler in front of the database is refused wherever the address is looked at, and also if it comes later."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from psycopg.conninfo import make_conninfo
+from tests.database.pooler import pooled
+from tests.support.scratch import passing_folder
+from tests.support.waiting import eventually
+
+from greenroom.core.errors import SetupError
+from greenroom.db.pooler import refuse_pooler
+from greenroom.kit.secrets import Secrets
+from greenroom.testing.ports import free_port
+from greenroom.up import commands
+
+THROUGH_ONE = "goes through a pooler, which gives each transaction another session"
+
+
+async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):
+    await refuse_pooler(dsn)
+    async with pooled(dsn, tmp_path) as address:
+        with pytest.raises(SetupError, match=THROUGH_ONE):
+            await refuse_pooler(address)
+
+
+async def test_doctor_refuses_it(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    layout: Any = None
+    async with pooled(dsn, tmp_path) as address:
+        monkeypatch.setattr(commands, "site_of", lambda _: SimpleNamespace(dsn=address))
+        with pytest.raises(SetupError, match=THROUGH_ONE):
+            await commands._doctor(layout)
+
+
+async def test_the_api_ends_when_one_is_in_front_of_a_database_that_was_away_at_first(dsn: str, tmp_path: Path):
+    Secrets.create_file(tmp_path / "key")
+    with passing_folder("gr-pooled-") as folder:
+        port = free_port()
+        environment = os.environ | {
+            "GREENROOM_DATABASE_URL": make_conninfo(dsn, host=str(folder), port="6432"),
+            "GREENROOM_SECRET_KEY_FILE": str(tmp_path / "key"),
+            "GREENROOM_API_PORT": str(port),
+        }
+        api = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "greenroom", "api"),
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        assert api.stdout is not None
+        reading = asyncio.create_task(api.stdout.read())
+        try:
+            async with asyncio.timeout(60):
+                await eventually(lambda: listens(port))
+                async with pooled(dsn, folder):
+                    assert await api.wait() == 1
+            assert THROUGH_ONE in (await reading).decode()
+        finally:
+            if api.returncode is None:
+                api.kill()
+                await api.wait()
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
