@@ -71,3 +71,5 @@ def test_the_nearer_zone_is_suggested_and_one_switch_launches_there(direct: str,
     user.page.get_by_test_id("launch-Desktop").click()
     expect(user.page.get_by_role("alert")).to_be_visible(timeout=20_000)
     assert launched[0]["zone_id"] == OTHER
+    round_trips = launched[0]["round_trips_ms"]  # for the trace
+    assert round_trips[OTHER] < round_trips[zone["zone_id"]]

@@ -41,10 +41,10 @@ class RoundTripTarget:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The zone that is nearer to the user's browser than the current one, and why, as a sentence for the trace."""
+    """The zone that is nearer to the user's browser than the current one, and by how much, as a part of a sentence."""
 
     zone_id: str
-    reason: str
+    zone: str
 
 
 def round_trip_targets(
@@ -87,8 +87,8 @@ def nearest_zone(
         return None
     return Nearest(
         zone.zone_id,
-        f"The launch began in zone {zone.zone_name}, which is nearer to the user's browser than zone {here.zone_name}:"
-        f" a round trip of {round_trip_ms:.0f} ms rather than {now_ms:.0f} ms.",
+        f"zone {zone.zone_name}, which is nearer to the user's browser than zone {here.zone_name}:"
+        f" a round trip of {round_trip_ms:.0f} ms rather than {now_ms:.0f} ms",
     )
 
 

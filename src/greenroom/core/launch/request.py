@@ -278,13 +278,20 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
 def _begins_in(
     zones: Sequence[LaunchZone], request: LaunchRequest, image: ImageFacts, facts: LaunchFacts
 ) -> tuple[str, str]:
-    """The zone in which the launch begins; and why, if it is not the current one."""
-    may_choose = bool(facts.value("allow_zone_selection"))
-    current = current_zone_id(zones, request, may_choose=may_choose)
-    if facts.value("nearest_zone") != "on" or (request.zone_id and may_choose):
-        return current, ""
-    nearest = nearest_zone(zones, current, image, request.round_trips_ms)
-    return (nearest.zone_id, nearest.reason) if nearest else (current, "")
+    """The zone in which the launch begins; and a sentence for the trace, if another one was nearer to the user."""
+    may_choose, mode = bool(facts.value("allow_zone_selection")), facts.value("nearest_zone")
+    begins_in = current_zone_id(zones, request, may_choose=may_choose)
+    unchosen = current_zone_id(zones, request, may_choose=False)
+    is_chosen = bool(request.zone_id and may_choose)
+    counts = not is_chosen if mode == "on" else may_choose  # a suggestion is made to those who may choose
+    nearest = nearest_zone(zones, unchosen, image, request.round_trips_ms) if mode != "off" and counts else None
+    if nearest is None:
+        return begins_in, ""
+    if mode == "on":
+        return nearest.zone_id, f"The launch began in {nearest.zone}."
+    if begins_in == nearest.zone_id:
+        return begins_in, f"The user took the suggestion to begin in {nearest.zone}."
+    return begins_in, f"The user did not take the suggestion to begin in {nearest.zone}."
 
 
 def _with_identity(assign: Exec, request: LaunchRequest, username: str) -> Exec:

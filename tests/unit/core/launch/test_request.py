@@ -259,6 +259,23 @@ def test_a_launch_begins_in_the_nearest_zone_where_the_group_says_so(mode: str, 
     assert ("nearer to the user's browser" in launch.wanted.remark) == (mode == "on")
 
 
+US_IS_NEARER = "zone us, which is nearer to the user's browser than zone eu: a round trip of 12 ms rather than 80 ms."
+
+
+@pytest.mark.parametrize(
+    ("zone_id", "begins_in", "said"),
+    [
+        (None, "id-eu", f"The user did not take the suggestion to begin in {US_IS_NEARER}"),
+        ("id-eu", "id-eu", f"The user did not take the suggestion to begin in {US_IS_NEARER}"),
+        ("id-us", "id-us", f"The user took the suggestion to begin in {US_IS_NEARER}"),
+    ],
+)
+def test_the_trace_says_what_was_suggested_to_those_who_may_choose(zone_id: str | None, begins_in: str, said: str):
+    request = replace(NEAR_US, zone_id=zone_id)
+    launch = plan(request, DIRECT_US, nearest_zone="suggest", allow_zone_selection=True)
+    assert (launch.current_zone_id, launch.wanted.remark) == (begins_in, said)
+
+
 def test_the_zone_that_a_user_chose_comes_before_the_nearest():
     chosen = replace(NEAR_US, zone_id="id-eu")
     assert plan(chosen, DIRECT_US, nearest_zone="on", allow_zone_selection=True).current_zone_id == "id-eu"

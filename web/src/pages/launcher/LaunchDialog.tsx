@@ -31,7 +31,8 @@ export function LaunchDialog({ image, options, nearest, onClose }: Props) {
   const launch = useMemo(
     () =>
       newLaunch(image_id, {
-        ...(zone ? { zone_id: zone } : nearest.choices),
+        ...nearest.choices,
+        ...(zone && { zone_id: zone }),
         ...(hasProfile ? { persistent_profile_mode: profile as Launch['persistent_profile_mode'] } : {}),
       }),
     [image_id, zone, profile, hasProfile, nearest.choices],

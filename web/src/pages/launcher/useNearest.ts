@@ -35,7 +35,10 @@ export function useNearest(options: Schemas['LaunchOptions'] | undefined): Neare
         ? found
         : null;
     return {
-      choices: choicesOf(nearest?.mode, measured, accepted ? suggested : null),
+      choices: {
+        ...(measured && { round_trips_ms: measured }),
+        ...(accepted && suggested && { zone_id: suggested.zone.zone_id }),
+      },
       suggested,
       accepted,
       accept,
@@ -45,9 +48,4 @@ export function useNearest(options: Schemas['LaunchOptions'] | undefined): Neare
       },
     };
   }, [nearest, options, measured, accepted]);
-}
-
-function choicesOf(mode: string | undefined, measured: Record<Uuid, number> | undefined, chosen: Nearer | null) {
-  if (mode === 'on' && measured) return { round_trips_ms: measured };
-  return chosen ? { zone_id: chosen.zone.zone_id } : {};
 }
