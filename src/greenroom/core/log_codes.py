@@ -282,7 +282,7 @@ class LogCode(StrEnum):
     MACHINE_UNKNOWN = (
         "machine-unknown",
         WARNING,
-        "a provider shows a machine of a pool that no order asked for, as after a restore: it is left as it is",
+        "a provider shows a machine of a pool that no order asked for, as after a restore, or two of one: it is left",
     )
     AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has less disk free than it keeps, so it takes no new session"
     AGENT_DISK_FREE = "agent-disk-free", INFO, "it has enough again"

@@ -109,8 +109,25 @@ async def test_a_provider_is_not_changed_while_it_has_machines(admin: Client, db
     elsewhere = {"options": {"url": "https://other.example"}, "secrets": {"token": "new"}}
     answer = await admin.patch(f"{POOLS}/cloud", json=elsewhere)
     assert answer.status_code == 409
-    assert "has 1 machines at its provider, which only that one can end" in answer.text
+    assert "has 1 machine at its provider, which only that one can end: disable the pool" in answer.text
+    project = {"options": {"url": "https://cloud.example/machines", "project": "another"}}
+    answer = await admin.patch(f"{POOLS}/cloud", json=project)
+    assert answer.status_code == 409
+    assert "with other options the webhook may not show them any more, and they would run on" in answer.text
     assert (await admin.patch(f"{POOLS}/cloud", json={"max_machines": 5})).json()["max_machines"] == 5
+
+
+async def test_it_is_remembered_since_when_all_calls_use_new_secrets(admin: Client, db: Database, body: dict[str, Any]):
+    await _made(admin, body)
+
+    async def since() -> Any:
+        (row,) = await db.fetch("SELECT secrets_since - clock_timestamp() AS away FROM machine_pools")
+        return row["away"]
+
+    assert (await admin.patch(f"{POOLS}/cloud", json={"max_machines": 5})).status_code == 200
+    assert await since() is None
+    assert (await admin.patch(f"{POOLS}/cloud", json={"secrets": {"token": "new"}})).status_code == 200
+    assert 50 < (await since()).total_seconds() <= 60
 
 
 async def test_secrets_do_not_follow_to_another_address(admin: Client, body: dict[str, Any]):

@@ -18,7 +18,12 @@ from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
-from greenroom.core.fleet.machines.options import is_same_place, options_problem, secrets_problem
+from greenroom.core.fleet.machines.options import (
+    is_same_place,
+    options_problem,
+    secrets_problem,
+    shows_same_machines,
+)
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.fleet.machines.schedule import parse_hint, shown_hint
 from greenroom.core.fleet.machines.user_data import address_problem, edge_problem
@@ -96,15 +101,13 @@ async def update_pool(
             raise Refused(f"Machine pool {before.name} is deleted, and goes when its last machine is gone.")
         sent = body.sent()
         after = _checked(_fields(sent, before, secrets, config), before, installation)
-        moved = not is_same_place(before.provider, before.options, after.provider, after.options)
-        if moved and before.open_orders:
-            raise Refused(
-                f"Machine pool {before.name} has {before.open_orders} machines at its provider, which only that one can"
-                " end: disable the pool and wait until they are gone, or create another pool."
-            )
+        place = (before.provider, before.options, after.provider, after.options)
+        moved = not is_same_place(*place)
+        if before.open_orders and not shows_same_machines(*place):
+            raise Refused(_why_kept(before, moved=moved))
         if moved and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent elsewhere: give the secrets of the new provider as well.")
-        await machine_pools.update_pool(connection, before.machine_pool_id, after)
+        await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
     row = await machine_pools.find_pool(db, before.machine_pool_id)
     await db.notify(Event(Topic.MACHINES))
     old, new = _audited(before), _audited(row)
@@ -112,6 +115,19 @@ async def update_pool(
         new["secrets"] = "entered anew"
     audit(logs, caller, LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
     return row
+
+
+def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
+    machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
+    why = (
+        "which only that one can end"
+        if moved
+        else f"and with other options the {pool.provider} may not show them any more, and they would run on"
+    )
+    return (
+        f"Machine pool {pool.name} has {machines} at its provider, {why}: disable the pool and wait until they are"
+        " gone, or create another pool."
+    )
 
 
 async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:

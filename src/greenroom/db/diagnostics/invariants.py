@@ -228,7 +228,10 @@ INVARIANTS: Final = (
         "a machine that is given back is gone within an hour, or its provider is to be looked at",
         "SELECT format('machine %%s of pool %%s is being released since %%s: %%s',"
         " coalesce(o.ref, o.machine_order_id::text), o.pool_name, o.releasing,"
-        " coalesce(nullif(p.last_error, ''), 'its provider still shows it')) AS what"
+        " CASE WHEN o.end_failures > 0 THEN o.state_reason WHEN p.last_error <> '' THEN p.last_error"
+        "  WHEN o.asked < p.secrets_since AND (o.shown IS NULL OR o.shown <= p.secrets_since)"
+        "  THEN 'it was not shown since the secrets of the pool were changed: look in the account of before'"
+        "  ELSE 'its provider still shows it' END) AS what"
         " FROM machine_orders o LEFT JOIN machine_pools p USING (machine_pool_id)"
         " WHERE o.state = 'releasing' AND o.releasing < clock_timestamp() - interval '1 hour'",
     ),

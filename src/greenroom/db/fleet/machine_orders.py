@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, found
 from greenroom.core.fleet.machines.model import EDGES, Found, Move, OrderState, Surplus
+from greenroom.core.fleet.machines.orders import next_end
 from greenroom.core.listing import Order as ListOrder
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet.agents import remove_agent
@@ -51,6 +52,14 @@ class MachineOrderRow:
     changed: datetime
 
 
+# Agents that were joined by hand on the machine of order `o`. Copied disks may have one machine id: an Agent of another
+# order is on another machine. One that is dead and has no session counts for nothing.
+OTHER_AGENTS: Final[LiteralString] = """
+  FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
+   AND b.joined_with IS DISTINCT FROM o.token_hash AND NOT EXISTS (SELECT 1 FROM machine_orders m
+       WHERE m.machine_order_id <> o.machine_order_id AND (m.agent_id = b.agent_id OR m.token_hash = b.joined_with))
+   AND (b.status <> 'dead' OR EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = b.agent_id AND s.status <> 'deleted'))
+"""
 _SELECT: Final[LiteralString] = """
     o.machine_order_id::text, o.machine_pool_id::text, o.pool_name, o.zone_name, o.state, o.reason, o.state_reason,
     o.failed, o.ref, o.agent_id::text, o.hostname, o.ordered, o.deadline, o.joined, o.ended, o.changed,
@@ -120,21 +129,23 @@ async def move_order(connection: Connection, move: Move) -> str | None:
     """Change the state of an order; returns the id of the Agent that changed with it, "" if none did, and None where
     the order is no longer as it was when the plan was made: nothing was written.
 
-    What is released is no Agent's machine from then on: its token is worthless, its Agent is removed, and one that has
-    a session, or joined at this moment, keeps its order as it is.
+    What is released is no Agent's machine from then on: its token is worthless, its Agent is removed. One that has a
+    session, that registered at this moment, or that was joined on the machine besides, keeps the order as it is.
     """
     cursor = await connection.execute(
         "SELECT o.token_hash, (SELECT a.agent_id::text FROM agents a"
-        " WHERE a.agent_id = o.agent_id OR a.joined_with = o.token_hash LIMIT 1) AS agent_id, o.agent_id IS NOT NULL"
-        " AS is_known FROM machine_orders o WHERE machine_order_id = %s AND state = ANY(%s) FOR NO KEY UPDATE OF o",
-        (move.machine_order_id, _SOURCES[move.to]),
+        " WHERE a.agent_id = o.agent_id OR a.joined_with = o.token_hash LIMIT 1) AS agent_id,"
+        " coalesce(o.agent_id::text, %s) AS known, EXISTS (SELECT 1" + OTHER_AGENTS + ") AS is_kept"
+        " FROM machine_orders o WHERE machine_order_id = %s AND state = ANY(%s) FOR NO KEY UPDATE OF o",
+        (move.agent_id, move.machine_order_id, _SOURCES[move.to]),
     )
     row = await cursor.fetchone()
     if row is None:
         return None
     agent_id: str | None = row["agent_id"]
     if move.to in (OrderState.RELEASING, OrderState.ENDED):
-        if not await _take_out(connection, row["token_hash"], agent_id, is_known=row["is_known"]):
+        is_kept = row["is_kept"] and move.to is OrderState.RELEASING
+        if is_kept or not await _take_out(connection, row["token_hash"], agent_id, is_known=row["known"] == agent_id):
             return None
     elif agent_id is not None and move.to in (OrderState.JOINED, OrderState.DRAINING):
         await connection.execute(
@@ -144,7 +155,8 @@ async def move_order(connection: Connection, move: Move) -> str | None:
         "UPDATE machine_orders o SET state = %(to)s, state_reason = %(reason)s, changed = clock_timestamp(),"
         " ref = coalesce(%(ref)s, ref), failed = failed OR %(failed)s, surplus_since = NULL,"
         " agent_id = (SELECT agent_id FROM agents WHERE agent_id = %(agent)s),"
-        " hostname = coalesce((SELECT agent_name(a) FROM agents a WHERE a.agent_id = %(agent)s), hostname), "
+        " hostname = coalesce((SELECT agent_name(a) FROM agents a WHERE a.agent_id = %(agent)s), hostname),"
+        " machine_id = coalesce((SELECT machine_id FROM agents WHERE agent_id = %(agent)s), machine_id), "
         + _TIMES[move.to]
         + " WHERE machine_order_id = %(order)s",
         {
@@ -160,7 +172,7 @@ async def move_order(connection: Connection, move: Move) -> str | None:
 
 
 async def _take_out(connection: Connection, token_hash: bytes | None, agent_id: str | None, *, is_known: bool) -> bool:
-    """Remove the Agent of a machine that is released, and end its token; False = it has a session, or just joined."""
+    """Remove the Agent of a machine that is released, and end its token; False = it has a session, or just came."""
     if agent_id is not None and is_known:
         try:
             await remove_agent(connection, agent_id)
@@ -191,6 +203,29 @@ async def note_unconfirmed(connection: Connection, machine_order_id: str, error:
     )
 
 
+async def note_not_ended(connection: Connection, machine_order_id: str, error: str, retry_after_s: float) -> bool:
+    """Store that the provider failed to end the machine of an order; True = the ledger says something new with it."""
+    cursor = await connection.execute(
+        "SELECT end_failures + 1 AS failures, clock_timestamp() AS now, starts_with(state_reason, %s) AS is_said"
+        " FROM machine_orders WHERE machine_order_id = %s FOR NO KEY UPDATE",
+        (error, machine_order_id),
+    )
+    row = found(await cursor.fetchone(), "machine order", machine_order_id)
+    again = next_end(row["failures"], retry_after_s, row["now"])
+    await connection.execute(
+        "UPDATE machine_orders SET end_failures = %(failures)s, next_end = %(again)s,"
+        " state_reason = CASE WHEN state = 'releasing' THEN %(reason)s ELSE state_reason END"
+        " WHERE machine_order_id = %(order)s",
+        {
+            "failures": row["failures"],
+            "again": again,
+            "reason": f"{error} The provider is asked again at {again:%H:%M:%S} UTC.",
+            "order": machine_order_id,
+        },
+    )
+    return not row["is_said"]
+
+
 async def note_surplus(connection: Connection, surplus: Surplus) -> None:
     """Store since when a machine is not needed."""
     await connection.execute(
@@ -207,7 +242,7 @@ async def release_again(connection: Connection, stray: Found) -> bool:
     """
     cursor = await connection.execute(
         "UPDATE machine_orders SET state = 'releasing', state_reason = %(reason)s, ref = %(ref)s, ended = NULL,"
-        " releasing = clock_timestamp(), changed = clock_timestamp()"
+        " releasing = clock_timestamp(), changed = clock_timestamp(), end_failures = 0, next_end = NULL"
         " WHERE machine_order_id = %(order)s AND state = 'ended' RETURNING 1",
         {"order": stray.machine_order_id, "ref": stray.ref, "reason": stray.reason},
     )

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
 from greenroom.core.fleet.machines.model import Limits, MachinePool, Memory, ProviderKind
+from greenroom.core.fleet.machines.model import Listing as MachineListing
 from greenroom.core.listing import Order
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
@@ -154,7 +155,13 @@ async def insert_pool(connection: Connection, zone_id: str, fields: PoolFields) 
     return (await returned(cursor))["machine_pool_id"]
 
 
-async def update_pool(connection: Connection, machine_pool_id: str, fields: PoolFields) -> None:
+SECRETS_IN_USE_S: Final = 60.0
+"""A call that began before secrets were changed is made with those of before; none begins so long after its round."""
+
+
+async def update_pool(
+    connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
+) -> None:
     """Store what an administrator changed; what was remembered of failures is forgotten with it.
 
     Raises:
@@ -163,9 +170,15 @@ async def update_pool(connection: Connection, machine_pool_id: str, fields: Pool
     await connection.execute(
         "UPDATE machine_pools SET "
         + assigned(FIELDS)
-        + ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = ''"
+        + ", failures = 0, next_try = NULL, call_failures = 0, next_call = NULL, last_error = '', secrets_since = CASE"
+        + " WHEN %(new_secrets)s THEN clock_timestamp() + make_interval(secs => %(in_use_s)s) ELSE secrets_since END"
         + " WHERE machine_pool_id = %(machine_pool_id)s",
-        {**_values(fields), "machine_pool_id": machine_pool_id},
+        {
+            **_values(fields),
+            "new_secrets": has_new_secrets,
+            "in_use_s": SECRETS_IN_USE_S,
+            "machine_pool_id": machine_pool_id,
+        },
     )
 
 
@@ -186,9 +199,18 @@ async def remember(connection: Connection, machine_pool_id: str, memory: Memory)
     )
 
 
-async def note_listed(connection: Connection, machine_pool_id: str, at: datetime) -> None:
-    """Store when the provider showed its machines."""
-    await connection.execute("UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (at, machine_pool_id))
+async def note_listed(connection: Connection, machine_pool_id: str, listing: MachineListing) -> None:
+    """Store when the provider showed its machines, and which of them it showed first with the secrets of now."""
+    await connection.execute(
+        "UPDATE machine_pools SET listed = %s WHERE machine_pool_id = %s", (listing.at, machine_pool_id)
+    )
+    await connection.execute(
+        "UPDATE machine_orders o SET shown = %(at)s FROM machine_pools p"
+        " WHERE p.machine_pool_id = %(pool)s AND o.machine_pool_id = p.machine_pool_id"
+        " AND p.secrets_since < %(at)s AND (o.shown IS NULL OR o.shown <= p.secrets_since)"
+        " AND o.state <> 'ended' AND o.machine_order_id = ANY(%(orders)s::uuid[])",
+        {"at": listing.at, "pool": machine_pool_id, "orders": [m.machine_order_id for m in listing.machines]},
+    )
 
 
 async def remove_gone(connection: Connection, zone_id: str) -> list[str]:

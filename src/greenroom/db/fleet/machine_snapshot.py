@@ -13,6 +13,7 @@ from greenroom.core.pool.model import config_title
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Connection, returned, rows_as
 from greenroom.db.fleet.machine_demand import read_people
+from greenroom.db.fleet.machine_orders import OTHER_AGENTS
 from greenroom.db.launch.claims import CLAIMABLE_NOW, COMING, FRESH_AGENT_S
 from greenroom.db.launch.ledger import AGENTS_OF_ZONE
 from greenroom.db.workspace.images import IMAGE_FACTS
@@ -38,6 +39,9 @@ class _OpenOrder:
     asked: datetime | None
     ref: str | None
     surplus_since: datetime | None
+    next_end: datetime | None
+    doubted: datetime | None
+    other_agent: str
     agent_id: str | None
     agent_hostname: str | None
     agent_sessions: int
@@ -55,9 +59,15 @@ _SHORT: Final[LiteralString] = (
     " WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL AND NOT c.paused"
     " AND c.shortfall_code IN ('no-capacity', 'no-agent')) short WHERE number > 0 ORDER BY 1"
 )
-_ORDERS: Final[LiteralString] = """
+_ORDERS: Final[LiteralString] = (
+    """
 SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.deadline, o.changed, o.asked, o.ref,
-       o.surplus_since, a.agent_id::text, a.hostname AS agent_hostname,
+       o.surplus_since, o.next_end, a.agent_id::text, a.hostname AS agent_hostname,
+       CASE WHEN o.asked < p.secrets_since AND (o.shown IS NULL OR o.shown <= p.secrets_since) THEN p.secrets_since END
+           AS doubted,
+       (SELECT coalesce(min(b.hostname), '') """
+    + OTHER_AGENTS
+    + """) AS other_agent,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS agent_sessions,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted'
            AND s.user_id IS NOT NULL) AS live_sessions
@@ -65,6 +75,7 @@ SELECT o.machine_order_id::text, o.machine_pool_id::text, o.state, o.ordered, o.
   LEFT JOIN agents a ON a.agent_id = o.agent_id OR a.joined_with = o.token_hash
  WHERE p.zone_id = %(zone_id)s AND o.state <> 'ended' ORDER BY o.ordered, o.machine_order_id
 """
+)
 _NOW: Final[LiteralString] = """
 SELECT clock_timestamp() AS now, zone_name,
        (SELECT max(c.overcommit) FROM agents a JOIN agent_capacity c USING (agent_id)
@@ -139,5 +150,8 @@ def _order(row: _OpenOrder, agents: Mapping[str, AgentView]) -> Order:
         agent=agent,
         agent_sessions=row.agent_sessions,
         live_sessions=row.live_sessions,
+        other_agent=row.other_agent,
         surplus_since=row.surplus_since,
+        next_end=row.next_end,
+        doubted=row.doubted,
     )

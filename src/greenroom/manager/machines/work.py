@@ -138,15 +138,18 @@ class MachineWork:
 
     def _log_unknown(self, ctx: PrimaryContext, snapshot: ZoneSnapshot, unknown: Sequence[Found]) -> None:
         """Those that were not shown before; without a listing nothing is known of them."""
+        has_order = {order.machine_order_id for order in snapshot.orders}
         names = {pool.machine_pool_id: pool.name for pool in snapshot.pools}
         for found in unknown:
             if found.ref not in self._unknown:
-                ctx.logs.write(
-                    LogCode.MACHINE_UNKNOWN,
-                    f"Machine {found.ref} of pool {names[found.machine_pool_id]} is left as it is: the provider shows"
-                    " it, and this database has no order of it, as after a restore. Sessions may run there; end it at"
-                    " the provider when none does.",
+                why = (
+                    f"{found.reason}. It goes with the order, or end at the provider the one without the Agent."
+                    if found.machine_order_id in has_order
+                    else "the provider shows it, and this database has no order of it, as after a restore. Sessions may"
+                    " run there; end it at the provider when none does."
                 )
+                sentence = f"Machine {found.ref} of pool {names[found.machine_pool_id]} is left as it is: {why}"
+                ctx.logs.write(LogCode.MACHINE_UNKNOWN, sentence)
         if snapshot.listings:
             self._unknown = frozenset(found.ref for found in unknown)
 
@@ -167,7 +170,7 @@ class MachineWork:
             if isinstance(action, Ask) and action.machine_pool_id in by_id:
                 call = calls.create(ctx, by_id[action.machine_pool_id], action)
             elif isinstance(action, EndMachine) and action.machine_pool_id in by_id:
-                call = calls.end(by_id[action.machine_pool_id], action)
+                call = _end(ctx, calls, by_id[action.machine_pool_id], action)
             else:
                 continue
             self._under_way.begin(action.machine_pool_id, call)
@@ -201,6 +204,8 @@ async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[Zone
     unknown: list[Found] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await machine_pools.lock_pools(connection, ctx.zone_id)
+        for pool_id, listing in listings.items():
+            await machine_pools.note_listed(connection, pool_id, listing)
         rows = await machine_pools.pools_of_zone(connection, ctx.zone_id)
         snapshot = await read_snapshot(
             connection,
@@ -211,8 +216,6 @@ async def _plan(ctx: PrimaryContext, listings: dict[str, Listing]) -> tuple[Zone
             quiet=ctx.quiet,
         )
         made = plan(snapshot)
-        for pool_id, listing in listings.items():
-            await machine_pools.note_listed(connection, pool_id, listing.at)
         for action in made.actions:
             if not isinstance(action, Found):
                 events |= await _write(ctx, connection, snapshot, action)
@@ -250,7 +253,7 @@ async def _write(ctx: PrimaryContext, connection: Connection, snapshot: ZoneSnap
 
 
 async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made: MachinePlan) -> None:
-    """The back-off of each pool after orders that failed, or machines that joined."""
+    """The back-off of each pool after orders that failed, or machines that serve."""
     orders = {order.machine_order_id: order for order in snapshot.orders}
     failed, joined = defaultdict[str, list[str]](list), set[str]()
     for move in made.moves:
@@ -264,6 +267,23 @@ async def _remember_orders(connection: Connection, snapshot: ZoneSnapshot, made:
         memory = core_orders.after_orders(pool.memory, failed[pool_id], joined=pool_id in joined, now=snapshot.now)
         if memory != pool.memory:
             await machine_pools.remember(connection, pool_id, memory)
+
+
+async def _end(ctx: PrimaryContext, calls: Calls, pool: MachinePoolRow, action: EndMachine) -> Outcome:
+    """Ask for the end of a machine. That one cannot be ended, like one that is protected, says nothing of the others:
+    it is the order that is tried again later, and the pool goes on.
+    """
+    outcome = await calls.end(pool, action)
+    if outcome.error is None:
+        return outcome
+    async with guarded(ctx.db, ctx.fence) as connection:
+        is_new = await machine_orders.note_not_ended(
+            connection, action.machine_order_id, outcome.error, outcome.retry_after_s
+        )
+    if is_new:
+        sentence = f"Machine {action.ref} of machine pool {pool.name} was not ended: {outcome.error}"
+        ctx.logs.write(LogCode.MACHINE_PROVIDER_FAILED, sentence)
+    return Outcome(pool.machine_pool_id)
 
 
 async def _remember(ctx: PrimaryContext, pools: Sequence[MachinePoolRow], outcomes: Sequence[Outcome]) -> None:

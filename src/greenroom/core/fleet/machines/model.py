@@ -26,8 +26,9 @@ class OrderState(StrEnum):
     ORDERED = "ordered"
     """The row is there; the provider may have been asked, and has not confirmed."""
     CREATED = "created"
-    """The provider has made the machine; its Agent has not joined yet."""
+    """The provider has made the machine; its Agent does not serve yet."""
     JOINED = "joined"
+    """Its Agent has joined, and has reported that it serves."""
     DRAINING = "draining"
     """It gets no new sessions and is given back when the last one has ended."""
     RELEASING = "releasing"
@@ -61,7 +62,7 @@ class Limits:
     idle_s: float = 900.0
     """A machine has to be surplus for this long before it drains."""
     order_deadline_s: float = 900.0
-    """The Agent of an ordered machine has to join within this time."""
+    """The Agent of an ordered machine has to register within this time."""
     schedule: tuple[Hint, ...] = ()
 
 
@@ -91,8 +92,8 @@ class MachinePool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """An order that has not ended. `agent` is the Agent that joined with its token; `agent_sessions` are all sessions
-    on it that are not deleted, `live_sessions` those of users among them.
+    """An order that has not ended. `agent` is the Agent that registered with its token, pending until it serves;
+    `agent_sessions` are all sessions on it that are not deleted, `live_sessions` those of users among them.
     """
 
     machine_order_id: str
@@ -109,7 +110,16 @@ class Order:
     agent: AgentView | None = None
     agent_sessions: int = 0
     live_sessions: int = 0
+    other_agent: str = ""
+    """The host name of another Agent that was joined on its machine, besides or after its own; empty = none is known.
+    """
     surplus_since: datetime | None = None
+    next_end: datetime | None = None
+    """The provider failed to end its machine, and is not asked to before."""
+    doubted: datetime | None = None
+    """Since when the secrets of its pool are others than those with which it was asked for; None = they are the same,
+    or the provider has shown its machine since.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +184,16 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """An order changes its state; `ref`: the machine it was found to have; `failed`: it counts as a failure."""
+    """An order changes its state; `ref`: the machine it was found to have; `failed`: it counts as a failure.
+    `agent_id`: the Agent that was known; another that has registered since keeps the order as it is.
+    """
 
     machine_order_id: str
     to: OrderState
     reason: str
     ref: str | None = None
     failed: bool = False
+    agent_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +207,8 @@ class EndMachine:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The provider shows a machine without an open order: released again if its order has ended, left as it is if there
-    is none.
+    """The provider shows a machine without an open order, or a second one of an order: released again if its order has
+    ended, left as it is otherwise.
     """
 
     machine_order_id: str

@@ -58,5 +58,16 @@ def secrets_problem(provider: ProviderKind, secrets: Mapping[str, str]) -> str |
 def is_same_place(
     provider: ProviderKind, options: Mapping[str, Any], other_provider: ProviderKind, other: Mapping[str, Any]
 ) -> bool:
-    """Whether requests go to the same program, address or account's cloud."""
+    """Whether requests, and with them secrets, go to the same program, address or cloud."""
     return provider == other_provider and all(options.get(name) == other.get(name) for name in PLACE[provider])
+
+
+def shows_same_machines(
+    provider: ProviderKind, options: Mapping[str, Any], other_provider: ProviderKind, other: Mapping[str, Any]
+) -> bool:
+    """Whether both show the same machines, as far as options say. What a program or address makes of its options is not
+    known: any may name a region, a project or an account. Libcloud's driver gets its arguments alone.
+    """
+    if provider in ("command", "webhook") and options != other:
+        return False
+    return is_same_place(provider, options, other_provider, other)

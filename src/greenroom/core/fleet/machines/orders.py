@@ -1,7 +1,8 @@
 """What becomes of an order by itself: joined, overdue, gone, released, ended.
 
 A machine may come late: the provider was asked, and answered nothing. So an order without a known machine stays
-`releasing` for a while, and a machine that is shown then is ended. What has a session is never released.
+`releasing` for a while, and a machine that is shown then is ended. What has a session is never released. Of several
+machines with the name of one order none is ended while an Agent is on one of them: which one is not known.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 
 from greenroom.core.backoff import Backoff
 from greenroom.core.fleet.machines.model import (
+    COMING,
     Action,
     Ask,
     EndMachine,
@@ -34,6 +36,11 @@ LATE_S: Final = 900.0
 GONE_S: Final = 180.0
 """A machine that is not shown for the first time may just not be shown yet."""
 
+SERVES_S: Final = 180.0
+"""An Agent that has registered serves so long after the order's deadline, or it is given up with its machine."""
+DOUBTED_S: Final = 7 * 86400.0
+"""With other secrets a provider may show another account: for so long a machine that it does not show may be there."""
+
 MAX_RETRY_AFTER_S: Final = 3600.0
 """A provider that wants a longer pause is asked again after this time."""
 
@@ -44,21 +51,36 @@ Said = tuple[OrderState, str, bool]
 def follow(order: Order, pool: MachinePool, listing: Listing | None, now: datetime, *, quiet: bool) -> list[Action]:
     """The actions that an order needs by itself."""
     shown = [m for m in listing.machines if m.machine_order_id == order.machine_order_id] if listing else []
-    kept = next((m for m in shown if m.ref == order.ref), None) or (shown[0] if shown else None)
-    actions: list[Action] = [
-        EndMachine(order.machine_order_id, pool.machine_pool_id, machine.ref) for machine in shown if machine != kept
-    ]
     if order.state is OrderState.RELEASING:
-        return [*actions, *_released(order, pool, listing, kept)]
+        return _released(order, pool, listing, now, shown=shown)
+    kept = next((m for m in shown if m.ref == order.ref), None) or (shown[0] if shown else None)
+    actions = _twins(order, pool, [machine for machine in shown if machine != kept], now)
     absent = listing is not None and kept is None
     said = _next(order, pool, now, kept=kept, absent=absent, quiet=quiet)
     if said is not None:
         to, reason, failed = said
         ref = kept.ref if kept else order.ref
-        return [*actions, Move(order.machine_order_id, to, reason, ref, failed)]
-    if order.state is OrderState.ORDERED and order.asked is None and listing is not None and not _waits(pool, now):
+        agent_id = order.agent.agent_id if order.agent else None
+        return [*actions, Move(order.machine_order_id, to, reason, ref, failed, agent_id)]
+    is_due = order.asked is None and order.agent is None and listing is not None and not _waits(pool, now)
+    if order.state is OrderState.ORDERED and is_due:
         actions.append(Ask(order.machine_order_id, pool.machine_pool_id))
     return actions
+
+
+def _twins(order: Order, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
+    """Others with the name of the order's machine: a second one may come where the answer to the first was lost."""
+    if order.state in COMING and order.agent is None:
+        return _ends(order, pool, machines, now)
+    why = "another machine has its name as well, and on which of them the Agent runs is not known"
+    return [Found(order.machine_order_id, pool.machine_pool_id, machine.ref, why) for machine in machines]
+
+
+def _ends(order: Order, pool: MachinePool, machines: Sequence[Machine], now: datetime) -> list[Action]:
+    """Ask for the end of machines of an order, unless that has just failed."""
+    if order.next_end is not None and now < order.next_end:
+        return []
+    return [EndMachine(order.machine_order_id, pool.machine_pool_id, machine.ref) for machine in machines]
 
 
 def _waits(pool: MachinePool, now: datetime) -> bool:
@@ -70,18 +92,21 @@ def _next(
 ) -> Said | None:
     if order.state in (OrderState.JOINED, OrderState.DRAINING):
         return _of_joined(order, absent=absent, quiet=quiet)
-    if order.agent is not None:
+    if order.agent is not None and order.agent.status != "pending":
         return OrderState.JOINED, f"its Agent joined as {order.agent.hostname}", False
-    return _of_coming(order, pool, now, kept=kept, absent=absent)
+    if order.agent_sessions > 0:
+        return None
+    return _of_coming(order, pool, now, kept=kept, absent=absent and order.agent is None, quiet=quiet)
 
 
-def _of_coming(order: Order, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool) -> Said | None:
+def _of_coming(
+    order: Order, pool: MachinePool, now: datetime, *, kept: Machine | None, absent: bool, quiet: bool
+) -> Said | None:
     if pool.closed:
         why = f"pool {pool.name} was disabled before a machine had joined"
         return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), why, False
-    if now >= order.deadline:
-        to = OrderState.ENDED if order.asked is None else OrderState.RELEASING
-        return to, f"no Agent joined within {pool.limits.order_deadline_s:.0f} s", order.asked is not None
+    if (why := _overdue(order, pool, now, quiet=quiet)) is not None:
+        return (OrderState.ENDED if order.asked is None else OrderState.RELEASING), why, order.asked is not None
     if order.state is OrderState.ORDERED:
         if kept is not None:
             return OrderState.CREATED, f"the provider shows it as {kept.ref}", False
@@ -92,13 +117,25 @@ def _of_coming(order: Order, pool: MachinePool, now: datetime, *, kept: Machine 
     return None
 
 
+def _overdue(order: Order, pool: MachinePool, now: datetime, *, quiet: bool) -> str | None:
+    """Why it comes no more. To register is the first thing that a machine does; the rest of its start may fail."""
+    within_s = pool.limits.order_deadline_s
+    if order.agent is None:
+        return f"no Agent joined within {within_s:.0f} s" if now >= order.deadline else None
+    if quiet or not _is_older(order.deadline, SERVES_S, now):
+        return None
+    return (
+        f"its Agent {order.agent.hostname} registered, and does not serve {within_s + SERVES_S:.0f} s after the order"
+    )
+
+
 def _of_joined(order: Order, *, absent: bool, quiet: bool) -> Said | None:
     agent = order.agent
     if agent is None:
-        return OrderState.RELEASING, "its Agent was deleted", False
+        return None if order.other_agent else (OrderState.RELEASING, "its Agent was deleted", False)
     if order.state is OrderState.JOINED and agent.status == "running" and (agent.draining or not agent.enabled):
         return OrderState.DRAINING, f"an administrator takes its Agent {agent.hostname} out", False
-    if order.agent_sessions > 0:
+    if order.agent_sessions > 0 or order.other_agent:
         return None
     why = None
     if agent.status == "dead":
@@ -110,10 +147,14 @@ def _of_joined(order: Order, *, absent: bool, quiet: bool) -> Said | None:
     return None if why is None else (OrderState.RELEASING, why, False)
 
 
-def _released(order: Order, pool: MachinePool, listing: Listing | None, kept: Machine | None) -> list[Action]:
+def _released(
+    order: Order, pool: MachinePool, listing: Listing | None, now: datetime, *, shown: Sequence[Machine]
+) -> list[Action]:
     """End it, and then its order; only a listing from after it was released says that it is gone."""
-    if kept is not None:
-        return [EndMachine(order.machine_order_id, pool.machine_pool_id, kept.ref)]
+    if shown:
+        return [] if order.agent_sessions > 0 or order.other_agent else _ends(order, pool, shown, now)
+    if order.doubted is not None and not _is_older(order.doubted, DOUBTED_S, now):
+        return []
     if listing is None or listing.at <= order.changed:
         return []
     if order.ref is None and order.asked is not None and not _is_older(order.asked, LATE_S, listing.at):
@@ -142,12 +183,17 @@ def strays(pool: MachinePool, orders: Sequence[Order], listing: Listing | None) 
 
 
 def after_orders(memory: Memory, failed: Sequence[str], *, joined: bool, now: datetime) -> Memory:
-    """What a pool remembers after orders that failed, each with its reason, or after one whose Agent joined."""
+    """What a pool remembers after orders that failed, each with its reason, or after one whose Agent serves."""
     if failed:
         number = memory.failures + 1  # those ordered together fail together
         again = now + timedelta(seconds=BACKOFF.delay_s(number))
         return replace(memory, failures=number, next_try=again, last_error=failed[-1])
     return replace(memory, failures=0, next_try=None) if joined else memory
+
+
+def next_end(failures: int, retry_after_s: float, now: datetime) -> datetime:
+    """When the provider is asked again to end a machine, which it failed to so many times. It holds up no other."""
+    return now + timedelta(seconds=max(BACKOFF.delay_s(failures), min(retry_after_s, MAX_RETRY_AFTER_S)))
 
 
 def after_calls(memory: Memory, error: str | None, retry_after_s: float, now: datetime) -> Memory:

@@ -2,9 +2,10 @@
 
 Demand is what finds no room: sessions that pools lack, people who wait, and the standby room and the schedule of each
 pool. Supply is the room of the Agents there are, of machines that are coming, and of machines that are draining, which
-are taken back before any is ordered. Invariants, tested as properties: a machine with a user's session is never
-released; never more than `max_machines`; what no machine of the pool could hold orders none; a plan applied gives a
-plan that orders nothing more; every action has a reason.
+are taken back before any is ordered. Invariants, tested as properties: a machine with a session, or with an Agent that
+was joined besides, is never released or ended; no order makes more than `max_machines`; a disabled pool orders
+nothing; nothing is ordered while a machine of its pool drains for being surplus; plans that are carried out come to
+rest; every order and move has a reason.
 """
 
 from __future__ import annotations
@@ -168,26 +169,12 @@ def _room(snapshot: ZoneSnapshot, pools: Sequence[_Pool]) -> _Zone:
         if order.agent and (pool.pool.closed or order.state in (OrderState.DRAINING, OrderState.RELEASING))
     }
     hosts = [agent for agent in snapshot.agents if serves(agent) and agent.agent_id not in going]
-    there = {agent.agent_id for agent in hosts}
     for pool in pools:
         if not pool.pool.closed:
             hosts += [
-                replace(pool.size, agent_id=order.machine_order_id)
-                for order in pool.orders
-                if order.state in COMING or _is_new(order, there, snapshot.now, pool.limits)
+                replace(pool.size, agent_id=order.machine_order_id) for order in pool.orders if order.state in COMING
             ]
     return _Zone(hosts)
-
-
-def _is_new(order: Order, there: set[str], now: datetime, limits: Limits) -> bool:
-    """Whether its Agent joined and takes no sessions yet; it is counted on for as long as an order is."""
-    return (
-        order.state is OrderState.JOINED
-        and order.agent is not None
-        and order.agent.agent_id not in there
-        and order.agent.status in ("pending", "running")
-        and now - order.changed < timedelta(seconds=limits.order_deadline_s)
-    )
 
 
 def _close(pool: _Pool) -> None:
@@ -350,5 +337,9 @@ def _report(pool: _Pool, zone: _Zone, elsewhere: Sequence[str]) -> PoolReport:
     notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in dict.fromkeys(pool.notes))
     enough = "" if more or notes or zone.unmet else " Nothing is lacking."
     others = "".join(f" {sentence}" for sentence in elsewhere)
-    said = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{others}"
+    kept = "".join(
+        f" Agent {name} was joined besides on a machine of this pool, which is kept while it is there."
+        for name in sorted({order.other_agent for order in pool.orders} - {""})
+    )
+    said = f"{numbers[:1].upper()}{numbers[1:]}.{more}{notes}{enough}{kept}{others}"
     return PoolReport(pool.pool.machine_pool_id, said, bool(notes))

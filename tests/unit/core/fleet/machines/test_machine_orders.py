@@ -69,6 +69,18 @@ def test_of_two_machines_of_one_order_one_ends():
     assert follow(ASKED, shows("q", "r"))[0] == EndMachine("o", "p", "r")
 
 
+@pytest.mark.parametrize("state", ["ordered", "created", "joined", "draining"])
+def test_of_two_machines_none_ends_once_an_agent_is_on_one_of_them_until_both_go(state: str):
+    status = "pending" if state in ("ordered", "created") else "running"
+    one = joined(replace(EMPTY, status=status), live=1 if state in ("joined", "draining") else 0, state=state)
+    both = Listing(NOW, (Machine("q", "o-a"), Machine("r-a", "o-a")))
+    assert follow(one, both)[0] == Found(
+        "o-a", "p", "q", "another machine has its name as well, and on which of them the Agent runs is not known"
+    )
+    assert not any(isinstance(action, EndMachine) for action in follow(one, both))
+    assert follow(RELEASING, shows("q", "r")) == [EndMachine("o", "p", "q"), EndMachine("o", "p", "r")]
+
+
 @pytest.mark.parametrize("one", [ASKED, CREATED])
 def test_an_agent_that_joined_makes_it_joined_even_when_late(one: Order):
     late = replace(one, agent=EMPTY, deadline=ago(1))
@@ -80,6 +92,24 @@ def test_what_does_not_join_in_time_is_released_and_counts_as_a_failure():
     assert moved(replace(CREATED, deadline=NOW)) == ("releasing", reason, True)
     assert moved(replace(ASKED, deadline=NOW)) == ("releasing", reason, True)
     assert moved(replace(UNASKED, deadline=NOW)) == ("ended", reason, False)
+
+
+PENDING = replace(CREATED, agent=replace(EMPTY, status="pending"))
+
+
+def test_an_agent_that_registers_has_not_joined_until_it_serves():
+    assert moved(PENDING, shows("r")) is None
+    assert moved(replace(PENDING, deadline=ago(179)), shows("r")) is None
+    late = replace(PENDING, deadline=ago(180))
+    reason = "its Agent a registered, and does not serve 1080 s after the order"
+    assert follow(late, shows("r")) == [Move("o", OrderState.RELEASING, reason, "r", failed=True, agent_id="a")]
+    assert moved(late, shows("r"), quiet=True) is None
+    assert moved(replace(late, agent_sessions=1), shows("r")) is None
+    assert moved(replace(late, agent=EMPTY), shows("r")) == ("joined", "its Agent joined as a", False)
+
+
+def test_a_machine_whose_agent_has_registered_is_not_taken_to_be_gone():
+    assert moved(replace(PENDING, changed=ago(180))) is None
 
 
 def test_what_is_not_confirmed_and_not_shown_is_given_up_after_a_while():
@@ -126,6 +156,19 @@ def test_a_machine_is_released_when_its_agent_is_gone():
     assert moved(joined(EMPTY)) is None
 
 
+def test_a_machine_is_kept_while_another_agent_is_on_it():
+    gone = (
+        replace(joined(EMPTY), agent=None),
+        joined(replace(EMPTY, status="dead")),
+        joined(replace(EMPTY, draining=True), state="draining"),
+    )
+    for one in gone:
+        assert moved(one)[0] == "releasing"  # type: ignore[index]
+        assert moved(replace(one, other_agent="b")) is None
+    assert follow(replace(RELEASING, other_agent="b"), shows("r")) == []
+    assert moved(replace(RELEASING, other_agent="b"))[0] == "ended"  # type: ignore[index]
+
+
 @pytest.mark.parametrize("out", [{"draining": True}, {"enabled": False}])
 def test_an_administrator_who_takes_an_agent_out_gives_its_machine_back(out: dict[str, bool]):
     assert moved(joined(replace(EMPTY, **out)))[0] == "draining"  # type: ignore[index]
@@ -136,6 +179,22 @@ def test_a_released_machine_is_ended_until_it_is_shown_no_more():
     assert follow(RELEASING, None) == []
     assert follow(RELEASING, Listing(RELEASING.changed, ())) == []
     assert follow(RELEASING) == [Move("o", OrderState.ENDED, "the provider does not show it any more", "r")]
+
+
+def test_a_machine_that_could_not_be_ended_is_tried_again_later():
+    later = replace(RELEASING, next_end=NOW + timedelta(seconds=1))
+    assert follow(later, shows("r")) == []
+    assert follow(replace(later, next_end=NOW), shows("r")) == [EndMachine("o", "p", "r")]
+    assert follow(replace(CREATED, next_end=later.next_end), shows("q", "r")) == []
+    assert core.next_end(1, 0.0, NOW) == NOW + timedelta(seconds=15)
+    assert core.next_end(3, 0.0, NOW) == NOW + timedelta(seconds=60)
+    assert core.next_end(50, 1e9, NOW) == NOW + timedelta(seconds=3600)
+
+
+def test_what_is_not_shown_with_other_secrets_is_not_taken_to_be_gone():
+    assert follow(replace(RELEASING, doubted=ago(60))) == []
+    assert follow(replace(RELEASING, doubted=ago(60)), shows("r")) == [EndMachine("o", "p", "r")]
+    assert moved(replace(RELEASING, doubted=ago(7 * 86400)))[0] == "ended"  # type: ignore[index]
 
 
 def test_a_machine_that_may_still_come_is_waited_for():

@@ -44,9 +44,11 @@ def test_room_that_is_there_or_coming_orders_nothing():
 
 def test_a_machine_whose_agent_takes_no_sessions_yet_counts_for_as_long_as_an_order():
     pending = agent("a", status="pending", cores=0.0, memory=0)
-    assert orders_of(zone(joined(pending), wants=(want(1),))) == []
-    long_since = joined(pending, changed=ago(901))
-    assert len(orders_of(zone(long_since, wants=(want(1),)))) == 1
+    coming = joined(pending, state="created")
+    assert orders_of(zone(coming, wants=(want(1),))) == []
+    given_up = zone(replace(coming, deadline=ago(180)), wants=(want(1),))
+    assert orders_of(given_up) == []
+    assert "an order has just failed" in sentence_of(given_up)
     missing = joined(replace(pending, status="missing"))
     assert len(orders_of(zone(missing, wants=(want(1),)))) == 1
 
@@ -198,6 +200,14 @@ def test_the_machines_of_a_disabled_pool_drain_and_hold_nothing_up():
 def test_a_pool_at_rest_says_so():
     assert sentence_of(zone(joined(agent("a", cores_used=8), live=8))) == "1 joined. Nothing is lacking."
     assert sentence_of(zone(wants=(want(1),))) == "No machine. 1 more to be ordered."
+
+
+def test_an_agent_that_keeps_a_machine_is_named():
+    kept = replace(joined(agent("a", cores_used=8), live=8), other_agent="desk-7")
+    assert sentence_of(zone(kept)) == (
+        "1 joined. Nothing is lacking. Agent desk-7 was joined besides on a machine of this pool, which is kept while"
+        " it is there."
+    )
 
 
 def test_a_want_that_another_pool_met_orders_nothing_more():

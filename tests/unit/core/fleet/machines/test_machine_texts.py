@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.model import Machine, ProviderKind
 from greenroom.core.fleet.machines.names import MAX_SAID, machine_name, name_prefix, ours, said
-from greenroom.core.fleet.machines.options import is_same_place, options_problem, secrets_problem
+from greenroom.core.fleet.machines.options import (
+    is_same_place,
+    options_problem,
+    secrets_problem,
+    shows_same_machines,
+)
 from greenroom.core.fleet.machines.schedule import Hint, hints_on, parse_hint, shown_hint
 from greenroom.core.fleet.machines.user_data import Joining, address_problem, edge_problem, user_data
 from greenroom.core.webhooks.addresses import trusted_hosts
@@ -220,3 +225,15 @@ def test_another_address_is_another_place_and_another_size_is_not():
     assert not is_same_place("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "arguments": {"region": "eu-west-1"}})
     assert not is_same_place("webhook", {"url": "https://a"}, "webhook", {"url": "https://b"})
     assert not is_same_place("simulated", {}, "command", {})
+
+
+def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
+    here = {"url": "https://a", "project": "one"}
+    assert shows_same_machines("webhook", here, "webhook", dict(here))
+    assert not shows_same_machines("webhook", here, "webhook", {**here, "project": "two"})
+    assert is_same_place("webhook", here, "webhook", {**here, "project": "two"})
+    assert not shows_same_machines("command", {"program": "/a"}, "command", {"program": "/a", "region": "eu"})
+    assert not shows_same_machines("webhook", here, "command", here)
+    assert shows_same_machines("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "size": "c6i.large"})
+    other = {**LIBCLOUD, "arguments": {"region": "eu-west-1"}}
+    assert not shows_same_machines("libcloud", LIBCLOUD, "libcloud", other)
