@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
+from lightkube.models.core_v1 import Taint
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from lightkube.utils.quantity import parse_quantity
 
@@ -28,9 +29,23 @@ class Amount:
         memory_bytes = min(self.memory_bytes, other.memory_bytes)
         return Amount(cores=min(self.cores, other.cores), memory_bytes=memory_bytes)
 
+    def without(self, other: Amount) -> Amount:
+        """What is left when the other has its own; never less than nothing."""
+        memory_bytes = max(0, self.memory_bytes - other.memory_bytes)
+        return Amount(cores=max(0.0, self.cores - other.cores), memory_bytes=memory_bytes)
+
 
 ZERO: Final = Amount(cores=0.0, memory_bytes=0)
 ENDLESS: Final = Amount(cores=float("inf"), memory_bytes=1 << 62)
+"""What nothing is known to limit."""
+SET_BY_CLUSTER: Final = (
+    "node.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+)
+"""What the keys of taints begin with that the cluster sets itself: of nodes that are cordoned, not ready or short of
+something, and of those that run the cluster. Any other is an administrator's, for Pods that tolerate it."""
 
 
 def of_pods(pods: Iterable[Pod]) -> Amount:
@@ -45,12 +60,10 @@ def of_pods(pods: Iterable[Pod]) -> Amount:
     return total
 
 
-def left_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount | None:
-    """What sessions may have in all: what is left of the tightest quota and what they hold already. None = no quota
-    limits cores, or none memory."""
+def left_of_quotas(quotas: Sequence[ResourceQuota], own: Amount) -> Amount:
+    """What sessions may have in all: what is left of the tightest quota and what they hold already; endless where no
+    quota limits it."""
     cores, memory = _left(quotas, CORES), _left(quotas, MEMORY)
-    if cores is None and memory is None:
-        return None
     return Amount(
         cores=ENDLESS.cores if cores is None else max(0.0, cores) + own.cores,
         memory_bytes=ENDLESS.memory_bytes if memory is None else int(max(0.0, memory)) + own.memory_bytes,
@@ -69,19 +82,28 @@ def _left(quotas: Sequence[ResourceQuota], names: Sequence[str]) -> float | None
 
 
 def of_nodes(nodes: Iterable[Node]) -> Amount:
-    """What nodes that take Pods have for Pods."""
+    """What nodes that take Pods have for Pods, also nodes that take only those that tolerate an administrator's taint:
+    workspaces can have tolerations."""
     total = ZERO
     for node in nodes:
         conditions = (node.status.conditions if node.status else None) or []
         is_ready = any(one.type == "Ready" and one.status == "True" for one in conditions)
-        if node.spec is not None and (
-            node.spec.unschedulable or any(t.effect != "PreferNoSchedule" for t in node.spec.taints or [])
-        ):
+        if node.spec is not None and (node.spec.unschedulable or any(map(_keeps_all_away, node.spec.taints or []))):
             continue
         if is_ready and node.status is not None:
             has = of_mapping(node.status, "allocatable")
             total += Amount(cores=number(has.get("cpu")), memory_bytes=int(number(has.get("memory"))))
     return total
+
+
+def _keeps_all_away(taint: Taint) -> bool:
+    return taint.effect != "PreferNoSchedule" and taint.key.startswith(SET_BY_CLUSTER)
+
+
+def unknown_of(amount: Amount) -> list[str]:
+    """What of it nothing limits, in the words of a quota."""
+    cores = ["requests.cpu"] if amount.cores >= ENDLESS.cores else []
+    return cores + (["requests.memory"] if amount.memory_bytes >= ENDLESS.memory_bytes else [])
 
 
 def of_mapping(of: object, name: str) -> Mapping[str, object]:

@@ -17,6 +17,7 @@ from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
+    AGENT,
     MAX_LOGS,
     PROBE_TIMEOUT_S,
     Capacity,
@@ -36,7 +37,7 @@ from greenroom.runtimes.contract import (
     cut_output,
 )
 from greenroom.runtimes.kubernetes.access import check, lacking, may
-from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quotas, of_nodes, of_pods
+from greenroom.runtimes.kubernetes.amounts import Amount, left_of_quotas, of_nodes, of_pods, unknown_of
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.exec import run_exec
@@ -46,6 +47,7 @@ from greenroom.runtimes.kubernetes.homes import Homes
 from greenroom.runtimes.kubernetes.images import Images
 from greenroom.runtimes.kubernetes.manifest import Offer
 from greenroom.runtimes.kubernetes.names import Identity, object_name
+from greenroom.runtimes.kubernetes.objects import labels_of
 from greenroom.runtimes.kubernetes.seen import seen_of
 from greenroom.runtimes.kubernetes.sessions import SessionPods, now
 from greenroom.runtimes.probe import Prober
@@ -241,19 +243,28 @@ class KubernetesRuntime:
         return HostUsage(cpu=own.cores / has.cores if has.cores else 0.0, memory_bytes=own.memory_bytes)
 
     async def _amounts(self) -> tuple[Amount, Amount]:
-        """What sessions may have in all, and what they have."""
+        """What sessions of this Agent may have in all, and what they have.
+
+        What a quota says is used has the sessions of other Agents in it; of what nodes have they are taken off here.
+        """
         (quotas, _), (pods, _) = await asyncio.gather(
             self._cluster.list(ResourceQuota), self._cluster.list(Pod, self._identity.selector("session"))
         )
-        own = of_pods(pods)
-        of_quotas = left_of_quotas(quotas, own)
-        nodes = of_nodes(await self._cluster.list_global(Node)) if self._sees_nodes else None
-        if of_quotas is None and nodes is None:
+        own = of_pods(pod for pod in pods if self._is_own(pod))
+        has = left_of_quotas(quotas, own)
+        if self._sees_nodes:
+            others = of_pods(pod for pod in pods if not self._is_own(pod))
+            has = has.no_more_than(of_nodes(await self._cluster.list_global(Node)).without(others))
+        if unknown := unknown_of(has):
+            names = " and ".join(unknown)
             raise RuntimeUnavailable(
-                f"It is not known how much sessions may use: the namespace {self._cluster.namespace} has no quota of"
-                " cores or memory, and this Agent may not list nodes. Make a ResourceQuota, or allow it to list nodes."
+                f"It is not known how much sessions may use: no ResourceQuota of {self._cluster.namespace} limits"
+                f" {names}, and this Agent may not list nodes. Make one with {names}, or allow it to list nodes."
             )
-        return (of_quotas or ENDLESS).no_more_than(nodes or ENDLESS), own
+        return has, own
+
+    def _is_own(self, pod: Pod) -> bool:
+        return labels_of(pod).get(AGENT) == self._identity.agent_id
 
     async def remove_all(self) -> int:
         """Profiles stay: they are of users, not of sessions."""
