@@ -15,7 +15,7 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, examined, storage_remarks
+from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, examined, lacking, storage_remarks
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.starting import UNBOUND, _without_node  # pyright: ignore[reportPrivateUsage]
 from greenroom.runtimes.settings import KubernetesSettings as Where
@@ -52,13 +52,17 @@ class Server:
         return self.made
 
 
-async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., httpx2.Response]) -> str:
+def cluster_at(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., httpx2.Response]) -> Cluster:
     file = folder / "config"
     file.write_text(KUBECONFIG)
     cluster = Cluster(Where(config_file=file))
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answers), base_url="http://127.0.0.1:9")
     monkeypatch.setattr(cluster, "_plain", client)
-    return await check(cluster)
+    return cluster
+
+
+async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., httpx2.Response]) -> str:
+    return await check(cluster_at(folder, monkeypatch, answers))
 
 
 @pytest.mark.parametrize(
@@ -127,3 +131,14 @@ def test_a_session_that_waits_for_its_home_says_where_to_look():
     said = f"0/2 nodes are available: 2 pod has {UNBOUND}"
     assert "look at the claim and its storage class" in _without_node(said)
     assert "claim" not in _without_node("0/2 nodes are available: 2 Insufficient cpu")
+
+
+async def test_without_the_right_to_list_events_it_is_said_what_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    classes = ("list storageclasses", "list runtimeclasses")
+    assert await lacking(cluster_at(tmp_path, monkeypatch, Server(refused=classes)), "", ()) == []
+    refused = Server(refused=(*classes, "list events"))
+    (remark,) = await lacking(cluster_at(tmp_path, monkeypatch, refused), "", ())
+    assert "may not list events in the namespace desks." in remark
+    assert await checked(tmp_path, monkeypatch, Server(refused=("list events",))) == "v1.20.2", "it is not needed"

@@ -11,7 +11,7 @@ from lightkube.resources.core_v1 import Pod
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, RuntimeUnavailable, StartError
-from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, version_problem
+from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS, version_problem
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone, translated
 from greenroom.runtimes.kubernetes.objects import metadata
@@ -119,7 +119,7 @@ def test_the_page_names_each_verb_of_one_agent():
     alone = page.partition("## Several processes of the Agent")[0]
     rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", alone, re.MULTILINE)
     assert {(name, tuple(verbs.split(", "))) for name, verbs, _ in rows} == {
-        (need.named, need.verbs) for need in (*NEEDS, *FILTER_NEEDS)
+        (need.named, need.verbs) for need in (*NEEDS, *REASON_NEEDS, *FILTER_NEEDS)
     }
 
 

@@ -66,6 +66,10 @@ FILTER_NEEDS: Final = (
     ),
 )
 """Of an Agent whose sessions may be under a web filter."""
+REASON_NEEDS: Final = (
+    Need(resource="events", verbs=("list",), purpose="why a node does not make a session's container"),
+)
+"""Without which sessions start all the same."""
 
 
 async def check(cluster: Cluster) -> str:
@@ -141,6 +145,11 @@ async def lacking(cluster: Cluster, storage_class: str, runtime_classes: Collect
         remarks.append(
             f"Sessions under a web filter do not start: this Agent may not {', '.join(missing)} in the namespace"
             f" {cluster.namespace}."
+        )
+    if missing := await _missing(cluster, REASON_NEEDS):
+        remarks.append(
+            f"Why a node does not start a session is not known, and an image that a node needs longer than five minutes"
+            f" for counts as stuck: this Agent may not {', '.join(missing)} in the namespace {cluster.namespace}."
         )
     if await may(cluster, "list", "storageclasses", "storage.k8s.io", in_namespace=False):
         found = await cluster.list_global(StorageClass)

@@ -12,6 +12,7 @@ from lightkube.resources.core_v1 import Pod
 
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.making import MADE_WITHIN_S, is_being_made, newest_event, reason_of
 from greenroom.runtimes.kubernetes.objects import metadata, status
 from greenroom.runtimes.kubernetes.seen import (
     ENDED,
@@ -59,12 +60,18 @@ class TimeLimits:
                 StartError(f"The node cannot start the session: {reason}: {said}."),
             ),
         ]
-        for kind, holds, for_s, error in kinds:
-            if not holds:
-                self._since.pop(kind, None)
-            elif now - self._since.setdefault(kind, now) >= for_s:
-                return error
-        return None
+        over = [error for kind, holds, for_s, error in kinds if self._lasts(kind, for_s, now, holds=holds)]
+        return over[0] if over else None
+
+    def is_late(self, pod: Pod, now: float) -> bool:
+        """Whether its node takes too long to make its container; the Pod itself does not say why."""
+        return self._lasts("made", MADE_WITHIN_S, now, holds=is_being_made(pod))
+
+    def _lasts(self, kind: str, for_s: float, now: float, *, holds: bool) -> bool:
+        if not holds:
+            self._since.pop(kind, None)
+            return False
+        return now - self._since.setdefault(kind, now) >= for_s
 
 
 def _without_node(said: str) -> str:
@@ -95,6 +102,8 @@ async def running(cluster: Cluster, name: str) -> Pod:
                 raise StartError(ended_sentence(pod) or f"The session ended at once with exit code {code}.")
             if (problem := limits.problem(pod, time.monotonic())) is not None:
                 raise problem
+            if limits.is_late(pod, time.monotonic()) and (why := reason_of(pod, await newest_event(cluster, pod))):
+                raise StartError(f"{why}.")
     raise RuntimeUnavailable("The API server of Kubernetes ended the watch of the session's Pod.")
 
 

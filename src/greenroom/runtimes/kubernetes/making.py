@@ -1,0 +1,86 @@
+"""What a node does for a Pod whose container is not there yet: the Pod says no more than that it is being made.
+
+Events say it, if this Agent may list them; they go after an hour, and nothing is concluded without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from lightkube.resources.core_v1 import Event, Pod
+
+from greenroom.core.session.deadlines import DEADLINE_S
+from greenroom.core.session.states import SessionStatus
+from greenroom.runtimes.contract import RuntimeUnavailable
+from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.objects import metadata, status
+from greenroom.runtimes.kubernetes.seen import node_of, waits_for
+
+MADE_WITHIN_S: Final = DEADLINE_S[SessionStatus.STARTING] - 10.0
+"""How long a node may make a container: a moment less than the Primary waits for the session, which knows no reason."""
+STEPS: Final = frozenset({"Pulling", "Pulled", "Created", "Started"})
+"""What a node does, one after the other, once all volumes are there: what hindered it before is over."""
+NO_NODE: Final = "FailedScheduling"
+"""Was so before a node had the Pod."""
+MAX_SAID: Final = 300
+"""Characters of an event that are quoted."""
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+
+
+def is_being_made(pod: Pod) -> bool:
+    """Whether a node has it, and neither runs it nor says why not."""
+    has_node = pod.spec is not None and bool(pod.spec.nodeName)
+    return has_node and status(pod).phase == "Pending" and waits_for(pod)[0] in {"", "ContainerCreating"}
+
+
+async def newest_event(cluster: Cluster, pod: Pod) -> Event | None:
+    """What its node, or who attaches its volumes, said of it last; None also if that cannot be asked."""
+    try:
+        return newest_of(await cluster.list_fields(Event, {"involvedObject.uid": metadata(pod).uid or ""}))
+    except RuntimeUnavailable:
+        return None
+
+
+def newest_of(events: Sequence[Event]) -> Event | None:
+    """The last warning, or the step after it. Their times are those of seconds; of one second the last counts, because
+    they come in the order in which they were first there."""
+    found = [event for event in events if event.reason in STEPS or _warns(event)]
+    last = max((_second(event) for event in found), default=None)
+    return next((event for event in reversed(found) if _second(event) == last), None)
+
+
+def _warns(event: Event) -> bool:
+    return event.type == "Warning" and event.reason != NO_NODE
+
+
+def _second(event: Event) -> datetime:
+    repeated = event.series.lastObservedTime if event.series is not None else None
+    at = repeated or event.lastTimestamp or event.eventTime or LONG_AGO
+    return at.replace(microsecond=0)
+
+
+def is_pull(event: Event | None) -> bool:
+    """Whether the node is getting an image; it says so once, at the beginning."""
+    return event is not None and event.reason == "Pulling"
+
+
+def reason_of(pod: Pod, event: Event | None) -> str:
+    """Why its container is not there yet, for a sentence; empty if the event does not explain it."""
+    after = f"after {MADE_WITHIN_S:.0f} s"
+    if is_pull(event):
+        return f"The node {node_of(pod)} is still pulling the image {_image_of(pod)} {after}"
+    if event is not None and _warns(event):
+        said = f"{event.reason}: {_short(event.message)}"
+        return f"The node {node_of(pod)} has not made the container {after}: {said}"
+    return ""
+
+
+def _image_of(pod: Pod) -> str:
+    named = [container.image for container in pod.spec.containers] if pod.spec is not None else []
+    return waits_for(pod)[2] or next((name for name in named if name), "of the session")
+
+
+def _short(text: str | None) -> str:
+    return " ".join((text or "no reason was given").split())[:MAX_SAID].rstrip(".")
