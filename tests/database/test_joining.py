@@ -23,7 +23,7 @@ from greenroom.db.fleet.views import RefusedAgent, list_agents
 from greenroom.db.installation import WAITING, agent_states, let_join
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
-from greenroom.wire.messages import ImageReport
+from greenroom.wire.messages import ImageReport, Usage
 
 Door = httpx.AsyncBaseTransport
 HOLD_S = 25.0
@@ -341,7 +341,13 @@ async def test_a_registry_password_goes_only_to_enabled_agents_that_pull(door: D
     assert agent.answer is not None
     assert [image.password for image in agent.answer.images or ()] == ["robot secret"], "nothing is known of it"
     assert await password_for(images=has("present")) == ("", True)
-    assert await password_for(images=has("absent")) == ("robot secret", False)
+    keeps: dict[str, Any] = {"images": has("present"), "usage": Usage(keeps_log_ins=True)}
+    assert await password_for(**keeps) == ("robot secret", False), "for machines that get images later"
+    changed = Secrets.from_file(tmp_path / "key").encrypt("another")
+    await db.write("UPDATE images SET docker_token_encrypted = %s", (changed,))
+    assert await password_for(**keeps) == ("another", False)
+    assert await password_for(images=has("present")) == ("", True)
+    assert await password_for(images=has("absent")) == ("another", False)
     await db.write("UPDATE agents SET enabled = false, status = 'running'")
     assert await password_for() == ("", True)
 

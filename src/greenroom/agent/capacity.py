@@ -20,7 +20,7 @@ import structlog
 from greenroom.core.fleet import host_limits
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.host_limits import read
-from greenroom.runtimes.contract import FilterRunner, HostCapacity, RuntimeUnavailable
+from greenroom.runtimes.contract import FilterRunner, HostCapacity, LogInKeeper, RuntimeUnavailable
 from greenroom.wire.messages import Capacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -89,6 +89,7 @@ class CapacityMeter:
             simulated=share.simulated,
             pauses=share.pauses,
             brokers=not isinstance(self._runtime, FilterRunner),
+            keeps_log_ins=isinstance(self._runtime, LogInKeeper),
         )
 
     async def run(self) -> None:

@@ -49,8 +49,7 @@ class Fetcher:
             return self._copies.copy(image.name)
         if way == "building":
             return self._build(image.name)
-        credentials = Credentials(user=image.user, password=image.password) if image.user else None
-        return self._runtime.pull(image.name, credentials)
+        return self._runtime.pull(image.name, credentials_of(image))
 
     async def _build(self, name: str) -> AsyncIterator[int]:
         recipe = _recipe(name)
@@ -60,6 +59,11 @@ class Fetcher:
         async with self._runtime.building() as builder:
             async for progress in build.make(builder, recipe):
                 yield progress.percent
+
+
+def credentials_of(image: DesiredImage) -> Credentials | None:
+    """The log-in at its registry; None = it needs none."""
+    return Credentials(user=image.user, password=image.password) if image.user else None
 
 
 def _recipe(name: str) -> shelf.Image | None:

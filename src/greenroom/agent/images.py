@@ -11,13 +11,13 @@ import msgspec
 import structlog
 
 from greenroom.agent.copying import Copies
-from greenroom.agent.fetching import STALLED_S, Fetcher
+from greenroom.agent.fetching import STALLED_S, Fetcher, credentials_of
 from greenroom.core.backoff import Backoff
 from greenroom.core.catalogue.ways import Choice, Way, choice
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.concurrency import wait_for
 from greenroom.runtimes import contract
-from greenroom.runtimes.contract import BuildError, Image, PullError, RuntimeUnavailable
+from greenroom.runtimes.contract import BuildError, Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,8 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
 """Pause before an image that could not be fetched is tried again."""
-LANES: Final[tuple[frozenset[Way], ...]] = (frozenset({"pulling", "copying"}), frozenset({"building"}))
+PULLING: Final[frozenset[Way]] = frozenset({"pulling", "copying"})
+LANES: Final[tuple[frozenset[Way], ...]] = (PULLING, frozenset({"building"}))
 """Of each lane one image is on its way at a time: a build takes minutes, and holds no registry up."""
 
 
@@ -41,6 +42,7 @@ class Images:
         self._runtime = runtime
         self._on_change = on_change
         self._wanted: dict[str, DesiredImage] = {}
+        self._has_list = False
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
         self._fetcher = Fetcher(runtime, copies)
@@ -50,6 +52,7 @@ class Images:
         self._changed = asyncio.Condition()
 
     def want(self, images: list[DesiredImage]) -> None:
+        self._has_list = True
         wanted = {image.name: image for image in images}
         if wanted != (before := self._wanted):
             self._wanted = wanted
@@ -87,6 +90,8 @@ class Images:
         while True:
             try:
                 await self.look()
+                if lane is PULLING:
+                    await self._keep_log_ins()
                 await self._fetcher.look(self._due())
                 await self._fetch_missing(lane)
             except RuntimeUnavailable as error:
@@ -142,6 +147,13 @@ class Images:
         if self._reports != (reports := absent | kept | found):
             self._reports = reports
             await self._notify()
+
+    async def _keep_log_ins(self) -> None:
+        """In the lane of pulls, so that none is on its way meanwhile; not before it is known which are wanted."""
+        if self._has_list and isinstance(self._runtime, LogInKeeper):
+            wanted = self._wanted
+            known = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
+            await self._runtime.keep_log_ins(wanted.keys(), known)
 
     async def _also_known_as(self, names: set[str]) -> dict[str, Image]:
         """Those of these names that the runtime knows although it lists them differently: `desk` for `desk:latest`."""

@@ -58,6 +58,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """Its sessions can be stopped and paused, and go on later."""
     brokers: bool = False
     """Its web filters can add secrets to requests."""
+    keeps_log_ins: bool = False
+    """Its machines get images at any time, with log-ins at registries that it keeps for them: it has all passwords."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -133,8 +135,7 @@ class EdgeCertificate(Message, frozen=True, kw_only=True):
 
 class AssignmentReport(Message, frozen=True, kw_only=True):
     """How far the hand-over is: `received` after the probe, then `assigned` or `failed`. `slow`: it failed because
-    something took too long, and is not known to be broken.
-    """
+    something took too long, and is not known to be broken."""
 
     assignment_id: str
     state: Literal["received", "assigned", "failed"]
@@ -313,13 +314,12 @@ class DesiredImage(Message, frozen=True, kw_only=True):
     user: str = ""
     password: str = ""
     password_withheld: bool = False
-    """The registry has a password, which is sent once the Manager knows that the image is not here."""
+    """The registry has a password, which is sent once the Manager knows that it is needed here."""
 
 
 class Answer(Message, frozen=True, kw_only=True):
     """The Manager's reply. `desired` is a whole list, `changes` what differs from the one the Agent said it holds. Both
-    are None for "no news" and when not `fresh`.
-    """
+    are None for "no news" and when not `fresh`."""
 
     v: int = VERSION
     db_epoch: str

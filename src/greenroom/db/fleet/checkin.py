@@ -24,10 +24,12 @@ _ORDERED: Final = "k.state = 'requested' AND " + AWAITED
 """A row of `session_commands k` that the Agent is to begin."""
 
 _LOGIN_TO_FETCH: Final = (
-    "CASE WHEN a.enabled AND NOT EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id"
-    " AND r.name = i.name AND r.state = 'present') THEN i.docker_token_encrypted END"
+    "CASE WHEN a.enabled AND (coalesce((a.usage ->> 'keeps_log_ins')::boolean, false) OR NOT EXISTS"
+    " (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id AND r.name = i.name AND r.state = 'present'))"
+    " THEN i.docker_token_encrypted END"
 )
-"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it; no other Agent gets one."""
+"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it, or keeps it for machines that do;
+no other Agent gets one."""
 
 OFFERED: Final = (
     "i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = a.zone_id)"
@@ -277,7 +279,7 @@ def _desired_session(row: DictRow) -> DesiredSession:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryImage:
     """An image that an Agent should hold, and the login of its registry. `token` is encrypted, and None where the Agent
-    need not fetch the image; `has_token`: the registry has one.
+    does not need it; `has_token`: the registry has one.
     """
 
     name: str

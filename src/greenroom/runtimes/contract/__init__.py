@@ -3,7 +3,8 @@
 A runtime knows sessions and specifications; nothing of Docker leaks out of its package. The Agent finds by type what
 only some runtimes have: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits,
 `FilterHost` if they can be under a web filter, `FilterRunner` if it runs that as well, `TrustStore` if they can be made
-to believe it, `BuildHost` if images can be made there, `HomeHost` if it keeps homes.
+to believe it, `BuildHost` if images can be made there, `LogInKeeper` if it keeps log-ins at registries, `HomeHost` if
+it keeps homes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,16 @@ from greenroom.runtimes.contract.errors import (
 from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork, FilterRunner, TrustStore
 from greenroom.runtimes.contract.homes import HomeHost, Homes, HomeSize, KeptHome
 from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
-from greenroom.runtimes.contract.images import Archives, Builder, BuildHost, CopyHost, Credentials, Image, Images
+from greenroom.runtimes.contract.images import (
+    Archives,
+    Builder,
+    BuildHost,
+    CopyHost,
+    Credentials,
+    Image,
+    Images,
+    LogInKeeper,
+)
 from greenroom.runtimes.contract.shared import Kept, Shared
 from greenroom.runtimes.contract.things import Things
 
@@ -54,9 +64,9 @@ __all__ = [
     "ContainerMissing", "Containers", "CopyHost", "Credentials", "DiskCountError", "Event", "EventKind", "ExecResult",
     "FilterAccount", "FilterHost", "FilterNetwork", "FilterRunner",
     "HomeError", "HomeHost", "HomeInUseError", "HomeSize", "Homes", "HostCapacity", "HostDisk",
-    "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "Kept", "KeptHome", "ProbeResult", "PullError",
-    "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "Things", "TrustStore",
-    "cut_output",
+    "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "Kept", "KeptHome", "LogInKeeper", "ProbeResult",
+    "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError", "Shared", "SharedKernel", "StartError", "Things",
+    "TrustStore", "cut_output",
 ]  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,16 @@ class Images(Protocol):
         Raises:
             PullError: with the registry's reason.
         """
+        ...
+
+
+@runtime_checkable
+class LogInKeeper(Protocol):
+    """Other machines get images by themselves, whenever a session needs one there, with log-ins kept for them."""
+
+    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
+        """Make the log-ins of these wanted images the `known` ones, None = without one; of an image that is not wanted
+        any more none is kept."""
         ...
 
 

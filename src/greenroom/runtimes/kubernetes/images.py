@@ -1,29 +1,42 @@
 """The images of a namespace: each has a Secret with the log-in at its registry, and has been got by a node once.
 
-Nodes get images themselves. Here one is got ahead by a Pod that does nothing with it, so that a registry's refusal is
-known before a session waits for it; from then on it counts as there.
+Nodes get images themselves, whenever a session comes to one that lacks it: so the Secrets follow the log-ins. Here one
+is got ahead by a Pod that does nothing with it, so that a registry's refusal is known before a session waits for it;
+from then on it counts as there.
 """
 
 from __future__ import annotations
 
 import base64
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import aclosing, suppress
 from typing import Final
 
 import msgspec
-from lightkube.models.core_v1 import Container, LocalObjectReference, PodSpec, ResourceRequirements
+import structlog
+from lightkube.models.core_v1 import Container, LocalObjectReference, PodSpec, ResourceRequirements, Toleration
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.workspace.definition import DEFAULT_REGISTRY, registry_of
-from greenroom.runtimes.contract import ContainerConflict, Credentials, Image, ImageMissing, PullError, StartError
+from greenroom.runtimes.contract import (
+    ContainerConflict,
+    ContainerMissing,
+    Credentials,
+    Image,
+    PullError,
+    StartError,
+)
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
-from greenroom.runtimes.kubernetes.manifest import locked, unprivileged
+from greenroom.runtimes.kubernetes.making import is_being_made, is_pull, newest_event, reason_of
+from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
 from greenroom.runtimes.kubernetes.names import IMAGE, Identity, image_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, encoded, metadata, status
+from greenroom.runtimes.kubernetes.seen import unschedulable
 from greenroom.runtimes.kubernetes.starting import TimeLimits, states
+
+log = structlog.get_logger(__name__)
 
 DIGEST: Final = "greenroom.digest"
 HUB: Final = "https://index.docker.io/v1/"
@@ -32,27 +45,37 @@ GOT: Final = frozenset(
     {"CreateContainerError", "RunContainerError", "CreateContainerConfigError", "ContainerCannotRun"}
 )
 """What a Pod waits for once its image is there."""
+SAID_EVERY_S: Final = 30.0
+"""How often a node that gets an image is asked whether it still does: an image may take it long, and a Pod that cannot
+be made must not keep others waiting."""
+TAINT: Final = "taint"
+"""A word of the scheduler, in every version, when a node is left out because of one."""
+EVERYTHING: Final = Toleration(operator="Exists")
 
 
 class Images:
-    """Those that this installation has had got."""
+    """Those that this Agent has had got."""
 
     def __init__(self, cluster: Cluster, identity: Identity) -> None:
         self._cluster = cluster
         self._identity = identity
 
     async def all(self) -> list[Image]:
-        found, _ = await self._cluster.list(Secret, self._identity.selector("image"))
-        return [image for secret in found if (image := _image(secret)) is not None]
+        found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
+        return [image for secret in found if self._is_named(secret) and (image := _image(secret)) is not None]
 
     async def one(self, name: str) -> Image | None:
-        secret = await self._cluster.get(Secret, image_name(name))
+        secret = await self._cluster.get(Secret, image_name(self._identity, name))
         return _image(secret) if secret is not None else None
+
+    def _is_named(self, secret: Secret) -> bool:
+        """Whether sessions refer to it by this name."""
+        return metadata(secret).name == image_name(self._identity, annotations_of(secret).get(IMAGE, ""))
 
     async def get(self, name: str, credentials: Credentials | None) -> AsyncIterator[int]:
         """Raises PullError: the node's reason."""
         yield 0
-        object_ = image_name(name)
+        object_ = image_name(self._identity, name)
         await self._keep(name, credentials)
         try:
             await self._cluster.create(getter_of(name, self._identity))
@@ -60,8 +83,12 @@ class Images:
             pass  # of an earlier attempt, which goes on
         except StartError as error:
             raise PullError(f"The image {name} could not be fetched: {error.message}") from error
+        digest: str | None = None
         try:
-            digest = await self._got(name, object_)
+            async with aclosing(self._got(name, object_)) as got:
+                async for digest in got:
+                    if digest is None:
+                        yield 0
         finally:
             await self._cluster.delete(Pod, object_, grace_s=0)
         await self._cluster.patch(Secret, object_, {"metadata": {"annotations": {DIGEST: digest}}})
@@ -72,20 +99,64 @@ class Images:
         try:
             await self._cluster.create(wanted)
         except ContainerConflict:
-            await self._cluster.patch(Secret, image_name(name), {"data": data_of(wanted)})
+            await self._cluster.patch(Secret, image_name(self._identity, name), {"data": data_of(wanted)})
 
-    async def _got(self, name: str, pod_name: str) -> str:
-        limits = TimeLimits()
+    async def _got(self, name: str, pod_name: str) -> AsyncGenerator[str | None]:
+        """The digest once a node has it; before that None every now and then, while a node says that it is getting
+        it."""
+        limits, said = TimeLimits(), time.monotonic()
         async with aclosing(states(self._cluster, pod_name)) as seen:
             async for pod in seen:
-                if pod is None:
+                if pod is None or metadata(pod).deletionTimestamp is not None:
                     break
                 if (digest := digest_of(pod)) is not None:
-                    return digest
-                problem = limits.problem(pod, time.monotonic())
-                if isinstance(problem, ImageMissing | StartError):
+                    yield digest
+                    return
+                await self._go_anywhere(pod)
+                now = time.monotonic()
+                if (problem := limits.problem(pod, now)) is not None:
                     raise PullError(f"The image {name} could not be fetched: {problem.message}")
+                is_late = limits.is_late(pod, now)
+                if now - said >= SAID_EVERY_S and is_being_made(pod):
+                    said = now
+                    event = await newest_event(self._cluster, pod)
+                    if is_pull(event):
+                        yield None
+                    elif is_late and (why := reason_of(pod, event)):
+                        raise PullError(f"The image {name} could not be fetched: {why}.")
         raise PullError(f"The image {name} could not be fetched: the Pod that was to get it is gone.")
+
+    async def _go_anywhere(self, pod: Pod) -> None:
+        """Where all nodes have taints that only some sessions tolerate, any may get the image. Not from the beginning:
+        a node that is cordoned, or does not answer, has one too."""
+        given = pod.spec.tolerations or [] if pod.spec is not None else []
+        if TAINT in unschedulable(pod) and EVERYTHING not in given:
+            changes: Json = {"spec": {"tolerations": msgspec.to_builtins([*given, EVERYTHING])}}
+            with suppress(ContainerMissing, StartError):  # what the scheduler says is reported then
+                await self._cluster.patch(Pod, metadata(pod).name or "", changes)
+
+    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
+        """As `contract.LogInKeeper`; what was not got yet has its log-in when it is.
+
+        Those that are not wanted, or have a name of an earlier version, are removed, also while Pods that run name
+        them: a Pod needs them only until its container is made, and is never made a second time.
+        """
+        found, _ = await self._cluster.list(Secret, self._identity.of_agent("image"))
+        for secret in found:
+            image = annotations_of(secret).get(IMAGE, "")
+            try:
+                if image not in wanted or not self._is_named(secret):
+                    await self._cluster.delete(Secret, metadata(secret).name or "", metadata(secret).uid)
+                elif image in known:
+                    await self._follow(secret, image, known[image])
+            except (ContainerMissing, StartError) as error:
+                log.warning("the log-in for an image was not kept", image=image, reason=error.message)
+
+    async def _follow(self, secret: Secret, image: str, credentials: Credentials | None) -> None:
+        data = data_of(log_in_of(image, credentials, self._identity))
+        if data_of(secret) != data:
+            await self._cluster.patch(Secret, metadata(secret).name or "", {"data": data})
+            log.info("the log-in for an image is another one now", image=image)
 
     async def remove_all(self) -> None:
         found, _ = await self._cluster.list(Secret, self._identity.selector("image"))
@@ -119,7 +190,9 @@ def log_in_of(name: str, credentials: Credentials | None, identity: Identity) ->
         known = {"username": credentials.user, "password": credentials.password, "auth": pair}
         log_ins[HUB if registry == DEFAULT_REGISTRY else registry] = known
     return Secret(
-        metadata=ObjectMeta(name=image_name(name), labels=identity.labels("image"), annotations={IMAGE: name}),
+        metadata=ObjectMeta(
+            name=image_name(identity, name), labels=identity.labels("image"), annotations={IMAGE: name}
+        ),
         type="kubernetes.io/dockerconfigjson",
         data={LOG_IN: encoded(msgspec.json.encode({"auths": log_ins}))},
     )
@@ -137,14 +210,15 @@ def getter_of(name: str, identity: Identity) -> Pod:
         securityContext=locked(),
     )
     return Pod(
-        metadata=ObjectMeta(name=image_name(name), labels=identity.labels("image")),
+        metadata=ObjectMeta(name=image_name(identity, name), labels=identity.labels("image")),
         spec=PodSpec(
             containers=[container],
             restartPolicy="Never",
             automountServiceAccountToken=False,
             enableServiceLinks=False,
             terminationGracePeriodSeconds=0,
-            imagePullSecrets=[LocalObjectReference(name=image_name(name))],
+            tolerations=of_lost_nodes(),
+            imagePullSecrets=[LocalObjectReference(name=image_name(identity, name))],
             securityContext=unprivileged(),
         ),
     )

@@ -176,7 +176,7 @@ def pod_of(session_id: str, spec: SessionSpec, identity: Identity, *, volumes: V
             automountServiceAccountToken=False,
             enableServiceLinks=False,
             hostname=_hostname(options),
-            imagePullSecrets=[LocalObjectReference(name=image_name(spec.image))],
+            imagePullSecrets=[LocalObjectReference(name=image_name(identity, spec.image))],
             nodeSelector=options.get("node_selector"),
             tolerations=_tolerations(options),
             runtimeClassName=_runtime_class(options, offer),

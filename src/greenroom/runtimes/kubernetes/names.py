@@ -77,9 +77,9 @@ def object_name(session_id: str) -> str:
     return f"gr-{session_id}"
 
 
-def image_name(image: str) -> str:
-    """Of the Secret with the log-in for an image, which is there even if none is needed."""
-    return f"gr-image-{_digest(image)}"
+def image_name(identity: Identity, image: str) -> str:
+    """Of the Secret with an Agent's log-in for an image, which is there even if none is needed."""
+    return f"gr-image-{_digest(f'{identity.installation_id} {identity.agent_id} {image}')}"
 
 
 def filter_name(agent_id: str, policy_id: str) -> str:

@@ -7,7 +7,7 @@ so that neither can be there twice. Nothing is kept in this process: the API ser
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -62,8 +62,8 @@ NOT_HERE: Final = (
 
 
 class KubernetesRuntime:
-    """Implements `contract.Runtime`, `HomeHost`, `FilterHost` and `FilterRunner`; arguments as for
-    `registry.open_runtime`."""
+    """Implements `contract.Runtime`, `HomeHost`, `FilterHost`, `FilterRunner` and `LogInKeeper`; arguments
+    as for `registry.open_runtime`."""
 
     def __init__(
         self,
@@ -195,6 +195,9 @@ class KubernetesRuntime:
 
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         return self._images.get(name, credentials)
+
+    async def keep_log_ins(self, wanted: Collection[str], known: Mapping[str, Credentials | None]) -> None:
+        await self._images.keep_log_ins(wanted, known)
 
     # Web filters --------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""What an installation has in a namespace: Secrets of sessions and web filters, Pods, and claims of kept homes.
+"""What an installation has in a namespace: Secrets of sessions, web filters and images, Pods, and claims of kept homes.
 
-Not among them: a session's Pod and the parts of a filter, which go with their Secret; log-ins for images, which all
-Agents use; claims for folders that an administrator named, of which no row says whose they are.
+Not among them: a session's Pod and the parts of a filter, which go with their Secret; claims for folders that an
+administrator named, of which no row says whose they are.
 """
 
 from __future__ import annotations
@@ -37,9 +37,11 @@ class NamespaceThings:
         pods, _ = await self._cluster.list(Pod, self._identity.selector("session"))
         secrets, _ = await self._cluster.list(Secret, self._identity.selector("session"))
         filters, _ = await self._cluster.list(Secret, self._identity.selector("filter"))
-        of_images, _ = await self._cluster.list(Pod, self._identity.selector("image"))
+        log_ins, _ = await self._cluster.list(Secret, self._identity.selector("image"))
+        getters, _ = await self._cluster.list(Pod, self._identity.selector("image"))
         claims, _ = await self._cluster.list(Claim, self._identity.selector("home"))
-        return [*_things(secrets, pods), *map(_thing, filters), *map(_thing, of_images), *_of_users(claims)]
+        others: list[Object] = [*filters, *log_ins, *getters]
+        return [*_things(secrets, pods), *map(_thing, others), *_of_users(claims)]
 
     async def remove(self, thing: Thing) -> None:
         await self._cluster.delete(KINDS[thing.kind], thing.name, thing.ref)
