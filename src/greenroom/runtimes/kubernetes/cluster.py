@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import httpx2
 import msgspec
-from httpx2.websockets import AsyncWebSocketSession
+from httpx2.websockets import AsyncWebSocketSession, WebSocketNetworkError
 from lightkube import AsyncClient
 from lightkube.config import client_adapter
 from lightkube.config.client_adapter import ConnectionParams
@@ -17,9 +17,10 @@ from lightkube.core.resource import GlobalResource, NamespacedResource, api_info
 from lightkube.models.meta_v1 import ObjectMeta, Status
 from lightkube.resources.core_v1 import Pod
 from lightkube.types import PatchType
+from wsproto.utilities import LocalProtocolError
 
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, translated
+from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, translated
 from greenroom.runtimes.kubernetes.where import loaded
 from greenroom.runtimes.settings import KubernetesSettings
 
@@ -270,6 +271,7 @@ class Cluster:
 
         Raises:
             httpx2.websockets.WebSocketUpgradeError: the server refuses; the response says why.
+            httpx2.websockets.WebSocketDisconnect, WebSocketNetworkError: the connection was closed, or lost.
         """
         self._fence()
         path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/exec"
@@ -277,10 +279,16 @@ class Cluster:
         params: list[tuple[str, str | int | float | bool | None]] = [*flags.items()]
         params += [("command", part) for part in argv]
         url = self._http.base_url.join(path).copy_merge_params(params)
-        async with self._http.websocket(
-            str(url), subprotocols=[EXEC_PROTOCOL], keepalive_ping_interval_seconds=None
-        ) as connection:
-            yield connection
+        try:
+            async with self._http.websocket(
+                str(url), subprotocols=[EXEC_PROTOCOL], keepalive_ping_interval_seconds=None
+            ) as connection:
+                yield connection
+        except BaseExceptionGroup as group:  # in which the client wraps all that is raised here, even by the caller
+            error = innermost(group)
+            if isinstance(error, LocalProtocolError):  # what was to be sent to one that has closed; its text has that
+                error = WebSocketNetworkError()
+            raise error from None
 
 
 def _raise_for(answer: httpx2.Response) -> None:

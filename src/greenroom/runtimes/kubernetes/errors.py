@@ -8,6 +8,7 @@ from typing import Final, cast
 
 import httpx2
 import msgspec
+from httpx2.websockets import WebSocketDisconnect, WebSocketNetworkError
 from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.models.meta_v1 import Status
 
@@ -45,8 +46,17 @@ def code_of(error: httpx2.HTTPStatusError) -> int:
     return response.status_code if response is not None else 0
 
 
+def innermost(error: BaseException) -> BaseException:
+    """The error that is in a group, or in a group in it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
+
+
 def reason_of(error: Exception) -> str:
     """What the server says, for use inside a sentence."""
+    if isinstance(error, WebSocketDisconnect | WebSocketNetworkError):
+        return "the connection was lost"
     return str(error)[:MAX_REASON].strip().rstrip(".") or type(error).__name__
 
 

@@ -12,7 +12,7 @@ import contextlib
 import shlex
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import httpx2
 import msgspec
@@ -147,9 +147,6 @@ async def run_script(
             return await _ended(connection, output)
     except WebSocketUpgradeError as error:
         raise _refused(error) from error
-    except BaseExceptionGroup as group:
-        inner = _innermost(group)
-        raise (_refused(inner) if isinstance(inner, WebSocketUpgradeError) else inner) from group
 
 
 async def _ended(connection: AsyncWebSocketSession, output: Output) -> int:
@@ -185,9 +182,3 @@ def _refused(error: WebSocketUpgradeError) -> Exception:
     if code >= 500:
         return RuntimeUnavailable(f"The node of the session does not answer (the API server says {code}).")
     return RuntimeUnavailable(f"Kubernetes did not let the command be run (it answers {code}).")
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error
