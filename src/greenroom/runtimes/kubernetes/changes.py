@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 import structlog
 from lightkube.resources.core_v1 import Pod, Secret
 
-from greenroom.runtimes.contract import SESSION, Event, EventKind
+from greenroom.runtimes.contract import SESSION, ContainerConflict, Event, EventKind, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone
 from greenroom.runtimes.kubernetes.objects import labels_of, metadata, status
@@ -46,7 +46,8 @@ class Changes:
         self._silent: dict[str, asyncio.TimerHandle] = {}
 
     async def run(self) -> AsyncGenerator[Event]:
-        """Deletes Pods of nodes that are silent for too long: that holds also when such a node comes back.
+        """Deletes Pods of nodes that are silent for too long: that holds also when such a node comes back. It ends when
+        the server no longer has all that happened: what was missed then gives no event.
 
         Raises:
             RuntimeUnavailable: the connection was lost.
@@ -70,11 +71,11 @@ class Changes:
                     if isinstance(taken, Event):
                         yield taken
                     else:
-                        log.warning("the node of a Pod does not answer; the Pod is deleted", pod=taken.name)
-                        await self._cluster.delete(Pod, taken.name, taken.uid)
+                        await self._give_up(taken)
                 for watch in watching:
                     if watch.done():
                         watch.result()
+                        return
         finally:
             for timer in (*self._timers.values(), *self._silent.values()):
                 timer.cancel()
@@ -84,18 +85,22 @@ class Changes:
                 task.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
 
+    async def _give_up(self, silent: _Silent) -> None:
+        log.warning("the node of a Pod does not answer; the Pod is deleted", pod=silent.name)
+        try:
+            await self._cluster.delete(Pod, silent.name, silent.uid)
+        except (StartError, ContainerConflict) as error:
+            log.warning("the deletion of a Pod is refused", pod=silent.name, reason=error.message)
+
     async def _watch(self, kind: type[Kind], version: str) -> None:
-        """Forever; a version that is too old is no loss, all are looked at again then."""
-        while True:
-            try:
+        """Until the version from which it would go on is too old."""
+        try:
+            while True:
                 async for change, thing in self._cluster.watch(kind, self._labels, version):
                     version = metadata(thing).resourceVersion or version
                     self._changed(change, thing)
-            except ApiGone:
-                log.info("the watch is too old; all are listed again", kind=kind.__name__)
-                found, version = await self._cluster.list(kind, self._labels)
-                for thing in found:
-                    self._changed("MODIFIED", thing)
+        except ApiGone as error:
+            log.info("the watch is too old", kind=kind.__name__, reason=error.message)
 
     def _changed(self, change: str, thing: Pod | Secret) -> None:
         session_id = _session(thing)
