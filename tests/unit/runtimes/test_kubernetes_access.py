@@ -33,6 +33,10 @@ def status(code: int, reason: str, message: str) -> httpx2.Response:
     return httpx2.Response(code, json={**said, "reason": reason, "code": code})
 
 
+ENDING = "secrets is forbidden: unable to create new content in namespace desks because it is being terminated"
+DENIED = 'admission webhook "validation.example.org" denied the request: secrets have an owner here'
+
+
 class Server:
     """An API server with a namespace, for an account that may do everything but `refused`."""
 
@@ -75,11 +79,12 @@ async def checked(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callab
             "in the namespace desks: patch pods, list secrets; bind its account to a role",
         ),
         (Server(), status(404, "NotFound", 'namespaces "desks" not found'), "no such namespace: namespaces"),
-        (Server(), status(403, "Forbidden", "secrets is forbidden: namespace is being terminated"), "may not do this"),
+        (Server(), status(403, "Forbidden", ENDING), "refuses this at present: secrets"),
+        (Server(), status(403, "Forbidden", DENIED), "refuses this at present: admission webhook"),
         (lambda _: status(401, "Unauthorized", "Unauthorized"), None, "does not accept this Agent's log-in"),
         (lambda _: httpx2.Response(200, text="<html>"), None, "is no API server of Kubernetes"),
     ],
-    ids=["version", "verbs", "namespace", "ending", "log-in", "another server"],
+    ids=["version", "verbs", "namespace", "ending", "webhook", "log-in", "another server"],
 )
 async def test_a_cluster_in_which_no_session_can_be_made_is_one_sentence(
     *,

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from lightkube.resources.core_v1 import Pod
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS, version_problem
 from greenroom.runtimes.kubernetes.cluster import Cluster
@@ -24,6 +24,10 @@ users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, com
 contexts: [{name: here, context: {cluster: c, user: u, namespace: desks}}]
 current-context: here
 """
+NO_RIGHT = (
+    'pods is forbidden: User "system:serviceaccount:desks:agent" cannot create resource "pods" in API group "" in the'
+    ' namespace "desks"'
+)
 
 
 def file_with(folder: Path, content: str) -> Path:
@@ -85,7 +89,8 @@ async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
     ("code", "said", "asks", "meaning"),
     [
         (401, "Unauthorized", False, RuntimeUnavailable),
-        (403, "pods is forbidden", True, RuntimeUnavailable),
+        (403, NO_RIGHT, True, RuntimeUnavailable),
+        (403, 'pods "a" is forbidden: violates PodSecurity', True, RuntimeUnavailable),
         (403, 'pods "a" is forbidden: exceeded quota: desks', False, StartError),
         (404, 'pods "gr-a" not found', False, ContainerMissing),
         (404, 'namespaces "desks" not found', False, RuntimeUnavailable),
@@ -104,6 +109,50 @@ async def test_what_the_server_answers_is_an_error_of_the_contract(
     with pytest.raises(meaning):
         async with translated(asks=asks):
             raise httpx2.HTTPStatusError(said, request=request, response=answer)
+
+
+async def refused(said: str, meaning: type[GreenroomError]) -> str:
+    """What a change means to which the server answers that it is forbidden."""
+    request = httpx2.Request("POST", "http://cluster/")
+    with pytest.raises(meaning) as raised:
+        async with translated():
+            raise httpx2.HTTPStatusError(said, request=request, response=httpx2.Response(403, request=request))
+    return raised.value.message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        'pods "gr-a" is forbidden: violates PodSecurity "restricted:latest": hostPath volumes (volume "volume-0")',
+        'pods "gr-a" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi',
+        'pods "gr-a" is forbidden: failed quota: desks: must specify limits.cpu for: session',
+        'pods "gr-a" is forbidden: pod rejected: RuntimeClass "gvisor" not found',
+        'admission webhook "validation.gatekeeper.sh" denied the request: [only-ours] image is of another registry',
+    ],
+    ids=["Pod security", "LimitRange", "quota", "RuntimeClass", "webhook"],
+)
+async def test_what_the_cluster_forbids_of_a_session_fails_its_start_with_the_servers_own_text(said: str):
+    assert await refused(said, StartError) == f"Kubernetes refused: {said}."
+
+
+@pytest.mark.parametrize(
+    ("said", "what_to_do"),
+    [
+        (NO_RIGHT, "give its account the verbs"),
+        (f'{NO_RIGHT}: RBAC: role.rbac.authorization.k8s.io "desks" not found', "give its account the verbs"),
+        (
+            'pods "gr-a" is forbidden: unable to create new content in namespace desks because it is being terminated',
+            "at present",
+        ),
+        ('pods "gr-a" is forbidden: status unknown for quota: desks, resources: limits.memory', "at present"),
+        ('secrets "gr-a" is forbidden: not yet ready to handle request', "at present"),
+    ],
+    ids=["no verb", "no role", "namespace", "new quota", "new server"],
+)
+async def test_what_is_forbidden_for_another_reason_fails_no_session(said: str, what_to_do: str):
+    message = await refused(said, RuntimeUnavailable)
+    assert said in message
+    assert what_to_do in message
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,11 @@ class Cluster:
             return await self._client.patch(kind, name, changes, patch_type=PatchType.MERGE)
 
     async def delete(self, kind: type[Kind], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
-        """Delete it, with `uid` only that very one; False = it was gone already, or is another."""
+        """Delete it, with `uid` only that very one; False = it was gone already, or is another.
+
+        Raises:
+            StartError: the server refuses it.
+        """
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}

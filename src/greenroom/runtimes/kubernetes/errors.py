@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final, cast
@@ -28,6 +29,10 @@ SAID: Final[dict[int, str]] = {
     TOO_MANY: "The API server of Kubernetes is asked for too much at present",
 }
 QUOTA: Final = "exceeded quota"
+NO_RIGHT: Final = re.compile(r'User ".*" cannot ')
+"""In a forbidden answer: the account lacks the verb. In any other one it is what was asked for that is refused."""
+PASSES: Final = ("because it is being terminated", "status unknown for quota", "not yet ready to handle request")
+"""In a forbidden answer that has nothing to do with what was asked for: it may be another one later."""
 MAX_REASON: Final = 400
 """Characters of an answer that are quoted."""
 
@@ -86,8 +91,10 @@ def _meaning(error: httpx2.HTTPStatusError, *, asks: bool) -> Exception:
         return RuntimeUnavailable(f"Kubernetes has no such namespace: {reason}.") if no_place else ContainerMissing()
     if code == FORBIDDEN and QUOTA in reason:
         return StartError(f"The quota of the namespace is used up: {reason}.")
-    if code in SAID:
+    if code in SAID and (code != FORBIDDEN or NO_RIGHT.search(reason)):
         return (ApiGone if code == GONE else RuntimeUnavailable)(f"{SAID[code]} ({reason}).")
+    if code == FORBIDDEN and (asks or any(words in reason for words in PASSES)):
+        return RuntimeUnavailable(f"Kubernetes refuses this at present: {reason}.")
     if asks or code >= 500 or code == 0:
         return RuntimeUnavailable(f"The API server of Kubernetes answers with an error: {reason}.")
     return (ContainerConflict if code == CONFLICT else StartError)(f"Kubernetes refused: {reason}.")
