@@ -172,6 +172,22 @@ def test_the_page_names_each_verb_of_one_agent():
     }
 
 
+async def test_the_output_of_a_pod_is_asked_of_our_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Of a Pod with several the server answers none unasked."""
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.params["container"])
+        return httpx2.Response(200, text="2026-01-01T00:00:00Z a line\n")
+
+    cluster = Cluster(Where(config_file=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://127.0.0.1:9")
+    monkeypatch.setattr(cluster, "_plain", client)
+    assert "a line" in await cluster.logs("gr-a", 50, 1.0)
+    assert [line async for _, line in cluster.follow_logs("gr-filter-a", "squid", None)] == ["a line"]
+    assert asked == ["session", "squid"]
+
+
 async def test_a_bookmark_of_a_watch_has_a_version_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     line = b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"7"},"spec":{"containers":null}}}'
     answers = httpx2.MockTransport(lambda request: httpx2.Response(200, content=line + b"\n"))

@@ -9,6 +9,7 @@ import pytest
 from lightkube.models.core_v1 import (
     Container,
     ContainerState,
+    ContainerStateRunning,
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
@@ -31,7 +32,7 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     same,
 )
 from greenroom.runtimes.kubernetes.names import POLICY, Identity
-from greenroom.runtimes.kubernetes.seen import ended_sentence, waits_for
+from greenroom.runtimes.kubernetes.seen import ended_sentence, is_up, run_of, waits_for
 
 PARTS = FilterObjects(identity=Identity(installation_id="i", agent_id="a"), policy_id="p")
 OWNER = Secret(metadata=ObjectMeta(name=PARTS.name, uid="u"))
@@ -126,6 +127,20 @@ def test_what_the_server_adds_by_itself_is_no_change():
     assert not same({"ports": [{"port": 1}, {"port": 2}]}, {"ports": [{"port": 1}]})
     assert not same({"ports": None}, {"ports": [{"port": 1}]})
     assert not same(None, {"ports": []})
+
+
+def test_what_the_cluster_puts_beside_a_filter_says_nothing_about_it():
+    pod = PARTS.pod(OWNER, IMAGE, "one")
+    running = ContainerState(running=ContainerStateRunning())
+    mesh, squid = (
+        ContainerStatus(name=name, image="i", imageID="", containerID=name, ready=True, restartCount=0, state=running)
+        for name in ("a-mesh", pod.spec.containers[0].name if pod.spec else "")
+    )
+    pod.status = PodStatus(podIP="10.0.0.5", containerStatuses=[mesh])
+    assert not is_up(pod)
+    pod.status = PodStatus(podIP="10.0.0.5", containerStatuses=[mesh, squid])
+    assert is_up(pod)
+    assert run_of(pod) == "squid"
 
 
 def begun(state: ContainerState) -> Pod:

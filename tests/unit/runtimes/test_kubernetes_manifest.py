@@ -178,6 +178,20 @@ def test_a_session_runs_once_its_files_are_there():
     assert seen.services == {"audio": "10.0.0.5:4901"}
 
 
+def test_what_the_cluster_puts_beside_a_session_says_nothing_about_it():
+    ended = ContainerStateTerminated(exitCode=3, reason="Error")
+    for beside, own, state, exit_code in (
+        (State(running=ContainerStateRunning()), State(waiting=None), ContainerState.CREATED, None),
+        (State(waiting=None), State(running=ContainerStateRunning()), ContainerState.RUNNING, None),
+        (State(terminated=ContainerStateTerminated(exitCode=0)), State(terminated=ended), ContainerState.EXITED, 3),
+    ):
+        pod = seen_with("Failed" if own.terminated else "Running", own)
+        mesh = ContainerStatus(name="a-mesh", image="m", imageID="", ready=True, restartCount=0, state=beside)
+        status(pod).containerStatuses = [mesh, *(status(pod).containerStatuses or [])]
+        seen = seen_of(secret_of(SESSION, spec(), WHO), pod, NOW)
+        assert (seen.state, seen.exit_code) == (state, exit_code)
+
+
 def test_a_lost_pod_has_ended_once_its_time_to_end_is_over():
     secret, pod = secret_of(SESSION, spec(), WHO), seen_with("Running", State(running=ContainerStateRunning()))
     metadata(pod).deletionTimestamp = NOW

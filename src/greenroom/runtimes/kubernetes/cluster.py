@@ -21,6 +21,7 @@ from wsproto.utilities import LocalProtocolError
 
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, translated
+from greenroom.runtimes.kubernetes.names import CONTAINER
 from greenroom.runtimes.kubernetes.where import loaded
 from greenroom.runtimes.settings import KubernetesSettings
 
@@ -230,26 +231,26 @@ class Cluster:
             _raise_for(answer)
             return msgspec.json.decode(answer.content, type=Json)
 
-    async def logs(self, pod: str, lines: int, timeout_s: float) -> str:
-        """The end of a Pod's output.
+    async def logs(self, pod: str, lines: int, timeout_s: float, container: str = CONTAINER) -> str:
+        """The end of a Pod's output, which must be asked of one container where the cluster puts others beside it.
 
         Raises:
             ContainerMissing: there is no such Pod.
         """
         async with translated(asks=True):
             path = f"api/v1/namespaces/{self.namespace}/pods/{pod}/log"
-            answer = await self._http.get(path, params={"tailLines": lines}, timeout=timeout_s)
+            answer = await self._http.get(path, params={"container": container, "tailLines": lines}, timeout=timeout_s)
             _raise_for(answer)
             return answer.text
 
-    async def follow_logs(self, pod: str, since: str | None) -> AsyncGenerator[tuple[str, str]]:
-        """What a Pod writes, each line with its time: from now on, or after `since`, such a time. It ends with the
-        container, and after `WATCHED_FOR_S` without a line; then go on from the time of the last one.
+    async def follow_logs(self, pod: str, container: str, since: str | None) -> AsyncGenerator[tuple[str, str]]:
+        """What a Pod's container writes, each line with its time: from now on, or after `since`, such a time. It ends
+        with the container, and after `WATCHED_FOR_S` without a line; then go on from the time of the last one.
 
         Raises:
             ContainerMissing: there is no such Pod.
         """
-        params: dict[str, str | int] = {"follow": "true", "timestamps": "true"}
+        params: dict[str, str | int] = {"container": container, "follow": "true", "timestamps": "true"}
         params |= {"tailLines": 0} if since is None else {"sinceTime": since}
         limits = httpx2.Timeout(self._timeout_s, read=WATCHED_FOR_S)
         async with translated(asks=True):

@@ -49,7 +49,16 @@ from greenroom.core.workspace.session_spec import File
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import INSTALLATION
 from greenroom.runtimes.kubernetes.manifest import locked, of_lost_nodes, unprivileged
-from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, PART, POLICY, TEMPLATE_DIGEST, Identity, filter_name
+from greenroom.runtimes.kubernetes.names import (
+    ADDRESS,
+    APPLIED,
+    FILTER_CONTAINER,
+    PART,
+    POLICY,
+    TEMPLATE_DIGEST,
+    Identity,
+    filter_name,
+)
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 
 VOLUME: Final = "/run/greenroom-filter"
@@ -168,7 +177,7 @@ class FilterObjects:
         """Squid, started again by its node when it ends; it fits the restricted profile."""
         mounts = [VolumeMount(name="given", mountPath=GIVEN, readOnly=True), VolumeMount(name="run", mountPath=VOLUME)]
         squid = Container(
-            name="squid",
+            name=FILTER_CONTAINER,
             image=image.name,
             imagePullPolicy="IfNotPresent",
             command=["sh", "-c", SQUID],

@@ -40,7 +40,7 @@ from greenroom.runtimes.kubernetes.filter_manifest import (
     put_behind,
     same,
 )
-from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, PART, POLICY, Identity
+from greenroom.runtimes.kubernetes.names import ADDRESS, APPLIED, FILTER_CONTAINER, PART, POLICY, Identity
 from greenroom.runtimes.kubernetes.objects import annotations_of, decoded, encoded, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.seen import ENDED, is_ready, is_up, run_of, waits_for
 from greenroom.runtimes.kubernetes.starting import TimeLimits, states
@@ -212,7 +212,9 @@ class PodFilters:
                     raise StartError(f"The web filter has no Pod that runs: {problem.message}")
                 if time.monotonic() > end or waits_for(pod)[0] == CRASHES:
                     break
-        said = (await self._cluster.logs(name, LAST_LINES, CALL_WITHIN_S)).strip() or "it says nothing"
+        said = (
+            await self._cluster.logs(name, LAST_LINES, CALL_WITHIN_S, FILTER_CONTAINER)
+        ).strip() or "it says nothing"
         raise StartError(f"The web filter does not serve: {said}")
 
     async def _reread(self, name: str, content: bytes, applied: str) -> None:
@@ -220,7 +222,7 @@ class PodFilters:
         try:
             exit_code = await run_script(
                 self._cluster, name, REREAD.format(len(content)), output, content,
-                container="squid", within_s=CALL_WITHIN_S,
+                container=FILTER_CONTAINER, within_s=CALL_WITHIN_S,
             )  # fmt: skip
         except (HTTPXWSException, httpx2.HTTPError, OSError, TimeoutError) as error:
             raise RuntimeUnavailable(f"The web filter could not be given its policy: {reason_of(error)}.") from error
@@ -234,7 +236,7 @@ class PodFilters:
         pod, since = await self._cluster.get(Pod, name), None
         run = run_of(pod) if pod is not None else None
         while pod is not None and is_up(pod) and run_of(pod) == run:
-            async with aclosing(self._cluster.follow_logs(name, since)) as lines:
+            async with aclosing(self._cluster.follow_logs(name, FILTER_CONTAINER, since)) as lines:
                 async for at, line in lines:
                     since = at
                     yield line

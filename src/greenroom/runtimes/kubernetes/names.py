@@ -10,6 +10,8 @@ from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION
 
 CONTAINER: Final = "session"
 """The container of a session's Pod."""
+FILTER_CONTAINER: Final = "squid"
+"""The container of a filter's Pod."""
 PART_OF: Final = "app.kubernetes.io/part-of"
 """Label of the field: with `greenroom` on all that this product makes."""
 SESSION_ID: Final = "greenroom.io/session-id"

@@ -16,7 +16,15 @@ from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.runtimes.contract import AGENT, SESSION, SPEC_HASH, Container
-from greenroom.runtimes.kubernetes.names import LABELS, PAGE_PORT, PENDING_FILES, RAN, SERVICES
+from greenroom.runtimes.kubernetes.names import (
+    CONTAINER,
+    FILTER_CONTAINER,
+    LABELS,
+    PAGE_PORT,
+    PENDING_FILES,
+    RAN,
+    SERVICES,
+)
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 
 SLACK: Final = timedelta(seconds=5)
@@ -29,6 +37,7 @@ GONE: Final = (
     "The session's Pod is gone although its deletion was not requested: its node was drained or removed, or it was"
     " deleted by hand; what was in it is lost."
 )
+OURS: Final = frozenset({CONTAINER, FILTER_CONTAINER})
 NONE: Final[Mapping[str, str]] = {}
 IMAGE_REASONS: Final = frozenset(
     {
@@ -199,7 +208,8 @@ def _conditions(pod: Pod) -> list[PodCondition]:
 
 
 def _container(pod: Pod) -> ContainerStatus | None:
-    return next(iter(status(pod).containerStatuses or []), None)
+    """Ours: the cluster may put others beside it, and lists them in any order."""
+    return next((one for one in status(pod).containerStatuses or [] if one.name in OURS), None)
 
 
 def _addresses(pod: Pod) -> tuple[str | None, Mapping[str, str]]:
