@@ -30,7 +30,7 @@ from greenroom.agent.session.prober import Prober, TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
-from greenroom.core.errors import GreenroomError
+from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.config import AgentConfig
@@ -181,24 +181,7 @@ class HostWork:
     async def run(self) -> None:
         """Open the runtime as soon as the installation is known, and work, forever."""
         await self._known.wait()
-        runtime = open_runtime(
-            self._config.runtime,
-            installation_id=self._installation_id,
-            agent_id=self._identity.agent_id,
-            folder=self._config.agent_dir,
-            docker_host=self._config.docker_host,
-            share=self._config.share,
-            connections_max=self._config.session_connections,
-            runtime_classes=self._config.offered_runtimes(),
-            kubernetes=kubernetes_of(self._config),
-            fence=self._fence,
-            folders=HostFolders(
-                private=self._config.private_folders(),
-                allowed=self._config.mountable_folders(),
-                own=self._config.own_volumes(),
-                homes=HostHomes(self._config.kept_homes()),
-            ),
-        )
+        runtime = await self._made()
         await self._open(runtime)
         self.runtime = runtime
         try:
@@ -206,18 +189,46 @@ class HostWork:
         finally:
             await runtime.close()
 
+    async def _made(self) -> Runtime:
+        """Its settings may be put right while this process waits, as a kubeconfig that is not there yet."""
+        while True:
+            try:
+                return open_runtime(
+                    self._config.runtime,
+                    installation_id=self._installation_id,
+                    agent_id=self._identity.agent_id,
+                    folder=self._config.agent_dir,
+                    docker_host=self._config.docker_host,
+                    share=self._config.share,
+                    connections_max=self._config.session_connections,
+                    runtime_classes=self._config.offered_runtimes(),
+                    kubernetes=kubernetes_of(self._config),
+                    fence=self._fence,
+                    folders=HostFolders(
+                        private=self._config.private_folders(),
+                        allowed=self._config.mountable_folders(),
+                        own=self._config.own_volumes(),
+                        homes=HostHomes(self._config.kept_homes()),
+                    ),
+                )
+            except SetupError as error:
+                await self._wait_after(error)
+
     async def _open(self, runtime: Runtime) -> None:
         while True:
             try:
                 await runtime.open()
             except RuntimeUnavailable as error:
-                self._health.runtime_error = error.message
-                self._looked.set()
-                log.warning("the runtime cannot be opened", reason=error.message, next_try_s=RETRY_S)
-                await asyncio.sleep(RETRY_S)
+                await self._wait_after(error)
             else:
                 self._health.runtime_error = ""
                 return
+
+    async def _wait_after(self, error: GreenroomError) -> None:
+        self._health.runtime_error = error.message
+        self._looked.set()
+        log.warning("the runtime cannot be opened", reason=error.message, next_try_s=RETRY_S)
+        await asyncio.sleep(RETRY_S)
 
     async def _work(self, runtime: Runtime) -> None:
         sessions, journal = self._sessions, self._journal

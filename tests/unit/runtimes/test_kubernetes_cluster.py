@@ -20,7 +20,7 @@ from greenroom.runtimes.settings import KubernetesSettings as Where
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "%s"}}]
-users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: log-in}}}]
+users: [{name: u, user: {}}]
 contexts: [{name: here, context: {cluster: c, user: u, namespace: desks}}]
 current-context: here
 """
@@ -62,22 +62,13 @@ def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path):
 
 
 def test_settings_go_before_the_file(tmp_path: Path):
-    file = file_with(tmp_path, KUBECONFIG)
+    file = file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")
     assert loaded(Where(config_file=file)).namespace == "desks"
     assert loaded(Where(config_file=file, namespace="others")).namespace == "others"
 
 
-def test_a_log_in_program_of_the_present_version_is_asked_in_that(tmp_path: Path):
-    user = loaded(Where(config_file=file_with(tmp_path, KUBECONFIG))).user
-    assert user is not None
-    assert user.exec is not None
-    (said,) = user.exec.env or []
-    assert said.name == "KUBERNETES_EXEC_INFO"
-    assert "client.authentication.k8s.io/v1" in said.value
-
-
 async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
-    file = file_with(tmp_path, KUBECONFIG.replace("exec:", "unused:") % "http://127.0.0.1:9")
+    file = file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")
     cluster = Cluster(Where(config_file=file), timeout_s=1)
     await cluster.open()
     with pytest.raises(RuntimeUnavailable, match="does not answer"):

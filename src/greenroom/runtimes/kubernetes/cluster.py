@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import httpx2
 import msgspec
 from httpx2.websockets import AsyncWebSocketSession, WebSocketNetworkError
 from lightkube import AsyncClient
 from lightkube.config import client_adapter
-from lightkube.config.client_adapter import ConnectionParams
-from lightkube.core.exceptions import ApiError
+from lightkube.config.client_adapter import ConnectionParams, ExecAuth
+from lightkube.core.exceptions import ApiError, ConfigError
 from lightkube.core.resource import GlobalResource, NamespacedResource, api_info
 from lightkube.models.meta_v1 import ObjectMeta, Status
 from lightkube.resources.core_v1 import Pod
@@ -20,7 +20,8 @@ from lightkube.types import PatchType
 from wsproto.utilities import LocalProtocolError
 
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, translated
+from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, log_in_failed, translated
+from greenroom.runtimes.kubernetes.log_in import LogInProgram
 from greenroom.runtimes.kubernetes.names import CONTAINER
 from greenroom.runtimes.kubernetes.where import loaded
 from greenroom.runtimes.settings import KubernetesSettings
@@ -71,12 +72,15 @@ class Cluster:
             return
         timeout = httpx2.Timeout(self._timeout_s)
         try:
-            self._plain = client_adapter.AsyncClient(self._config, ConnectionParams(timeout=timeout))
-            self._typed = AsyncClient(
-                self._config, namespace=self.namespace, timeout=timeout, field_manager=FIELD_MANAGER
-            )
+            plain = client_adapter.AsyncClient(self._config, ConnectionParams(timeout=timeout))
+            typed = AsyncClient(self._config, namespace=self.namespace, timeout=timeout, field_manager=FIELD_MANAGER)
         except (OSError, ValueError) as error:
             raise RuntimeUnavailable(f"The certificates for Kubernetes cannot be used: {error}.") from error
+        user = self._config.user
+        if user is not None and user.exec is not None and isinstance(plain.auth, ExecAuth):
+            log_in = LogInProgram(user.exec)
+            plain.auth = cast("Any", typed)._client._client.auth = log_in  # noqa: SLF001 -- no argument for it
+        self._plain, self._typed = plain, typed
 
     async def close(self) -> None:
         if self._typed is not None:
@@ -289,6 +293,8 @@ class Cluster:
                 str(url), subprotocols=[EXEC_PROTOCOL], keepalive_ping_interval_seconds=None
             ) as connection:
                 yield connection
+        except ConfigError as error:
+            raise RuntimeUnavailable(log_in_failed(error)) from error
         except BaseExceptionGroup as group:  # in which the client wraps all that is raised here, even by the caller
             error = innermost(group)
             if isinstance(error, LocalProtocolError):  # what was to be sent to one that has closed; its text has that

@@ -65,6 +65,11 @@ def reason_of(error: Exception) -> str:
     return str(error)[:MAX_REASON].strip().rstrip(".") or type(error).__name__
 
 
+def log_in_failed(error: ConfigError) -> str:
+    """The sentence for what the client finds out when it logs in, such as that the file with the token is gone."""
+    return f"The log-in at Kubernetes failed: {reason_of(error)}."
+
+
 @asynccontextmanager
 async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
     """Raise the client's errors as those of the contract.
@@ -77,7 +82,7 @@ async def translated(*, asks: bool = False) -> AsyncGenerator[None]:
     except httpx2.HTTPStatusError as error:
         raise _meaning(error, asks=asks) from error
     except ConfigError as error:
-        raise RuntimeUnavailable(f"The log-in at Kubernetes failed: {reason_of(error)}.") from error
+        raise RuntimeUnavailable(log_in_failed(error)) from error
     except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, TimeoutError) as error:
         raise RuntimeUnavailable(f"The API server of Kubernetes does not answer ({reason_of(error)}).") from error
     except msgspec.DecodeError as error:

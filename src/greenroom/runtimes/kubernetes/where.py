@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import httpx2
 import msgspec
 import yaml
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
-from lightkube.config.models import NameValue, User
+from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from greenroom.core.errors import SetupError
+from greenroom.runtimes.kubernetes.log_in import VERSIONS, is_token
 from greenroom.runtimes.settings import KubernetesSettings
 
 DEFAULT_FILE: Final = "~/.kube/config"
-PLUGIN_VERSION: Final = "client.authentication.k8s.io/v1"
-PLUGIN_VERSION_READ: Final = "client.authentication.k8s.io/v1beta1"
 
 
 def loaded(where: KubernetesSettings) -> SingleConfig:
@@ -44,23 +43,47 @@ def loaded(where: KubernetesSettings) -> SingleConfig:
         raise SetupError(f"{name} is no kubeconfig: it lacks {error}.") from error
     if single is None:
         raise SetupError(f"{name} names no current context; set GREENROOM_KUBE_CONTEXT.")
-    namespace = where.namespace or single.namespace
-    named = single._replace(context=msgspec.structs.replace(single.context, namespace=namespace))
-    return named._replace(user=_with_plugin(named.user))
+    user = single.user or User()
+    if problem := _problem(single, user):
+        raise SetupError(f"{name} {problem}.")
+    token = user.token.strip() if user.token else None
+    context = msgspec.structs.replace(single.context, namespace=where.namespace or single.namespace)
+    return single._replace(context=context, user=msgspec.structs.replace(user, token=token))
 
 
 def _default_file() -> Path | None:
     """None = the service account, in a Pod."""
-    if not os.environ.get("KUBECONFIG") and os.environ.get("KUBERNETES_SERVICE_HOST"):
+    named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    if len(named) > 1:
+        raise SetupError(
+            f"KUBECONFIG names {len(named)} files ({', '.join(named)}), of which only one can be used: name it in"
+            " GREENROOM_KUBE_CONFIG, or make one of them with: kubectl config view --flatten"
+        )
+    if not named and os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
-    return Path(os.environ.get("KUBECONFIG") or DEFAULT_FILE).expanduser()
+    return Path(named[0] if named else DEFAULT_FILE).expanduser()
 
 
-def _with_plugin(user: User | None) -> User:
-    """A log-in program of version v1 gets a request of v1; its answer is read as v1beta1, which has the same fields."""
-    if user is None or user.exec is None or user.exec.apiVersion != PLUGIN_VERSION:
-        return user or User()
-    info: dict[str, Any] = {"apiVersion": PLUGIN_VERSION, "kind": "ExecCredential", "spec": {"interactive": False}}
-    said = NameValue(name="KUBERNETES_EXEC_INFO", value=json.dumps(info))
-    plugin = msgspec.structs.replace(user.exec, apiVersion=PLUGIN_VERSION_READ, env=[*(user.exec.env or []), said])
-    return msgspec.structs.replace(user, exec=plugin)
+def _problem(single: SingleConfig, user: User) -> str:
+    """What cannot be used, after the name of the file; empty = it can."""
+    if not _is_address(single.cluster.server):
+        return (
+            f"names the server {single.cluster.server!r}, which is no address like https://kubernetes.example.org:6443"
+        )
+    if (user.client_cert or user.client_cert_data) and not (user.client_key or user.client_key_data):
+        return "has a client certificate without its key"
+    if user.token and not is_token(user.token.strip()):
+        return "has a token with characters that no token has"
+    if user.exec is not None and user.exec.apiVersion not in VERSIONS:
+        return f"names a log-in program of version {user.exec.apiVersion!r}; known are {', '.join(sorted(VERSIONS))}"
+    if cast("Any", user).auth_provider and not (user.token or user.token_file or user.exec or user.username):
+        return "logs in with auth-provider, which Kubernetes no longer has; use a log-in program (exec) or a token"
+    return ""
+
+
+def _is_address(server: str) -> bool:
+    try:
+        url = httpx2.URL(server)
+    except httpx2.InvalidURL:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.host) and 0 < (url.port or 443) < 1 << 16
