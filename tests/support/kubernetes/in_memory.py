@@ -1,19 +1,25 @@
-"""A namespace in memory, in place of an API server: objects are kept and merged, and nothing acts on them."""
+"""A namespace in memory, in place of an API server: objects are kept and merged. For unit tests."""
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import itertools
 from collections.abc import AsyncGenerator, Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from lightkube.resources.core_v1 import Pod
 
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, RuntimeUnavailable
 from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.objects import status
 
 
 class Namespace(Cluster):
-    """What of `Cluster` is asked by kinds. `on_get` is called before each look at one object, as time passes there;
-    lists of `forbidden` kinds are refused."""
+    """What of `Cluster` is asked by kinds; nothing acts on the objects. `on_get` is called before each look at one
+    object, as time passes there; lists of `forbidden` kinds are refused."""
 
     def __init__(self, *objects: Any, forbidden: tuple[type, ...] = ()) -> None:
         self.namespace = "desks"
@@ -24,10 +30,11 @@ class Namespace(Cluster):
         for one in objects:
             self.put(one)
 
-    def put(self, one: Any) -> None:
-        """Make or replace it."""
+    def put(self, one: Any) -> Any:
+        """Make or replace it; as it is then."""
         one.metadata.uid = one.metadata.uid or f"uid-of-{one.metadata.name}"
         self.objects[type(one), one.metadata.name] = one
+        return one
 
     def names(self, kind: type) -> list[str]:
         """Of the objects of a kind that are there."""
@@ -73,6 +80,67 @@ class Namespace(Cluster):
         """It ends at once, so that all is looked at again."""
         for change in ():
             yield change
+
+
+class WithNodes(Namespace):
+    """A namespace with what is done to Pods: `place` does what scheduler and node do to one that is made; one that a node
+    has stays when it is deleted until that node says that it ended, unless no time is given to it.
+
+    `deleted` has the seconds to end of each deletion that was asked for; `conflicts` refuse the next creations.
+    """
+
+    def __init__(self, *, nodes_answer: bool = True, place: Callable[[Pod], None] = lambda _: None) -> None:
+        super().__init__()
+        self.nodes_answer = nodes_answer
+        self.deleted: list[tuple[str, int | None]] = []
+        self.conflicts: list[str] = []
+        self._place = place
+        self._uids = itertools.count(1)
+        self._watches: list[asyncio.Queue[tuple[str, Any]]] = []
+
+    def put(self, one: Any) -> Any:
+        kept = copy.deepcopy(one)
+        kept.metadata.uid = kept.metadata.uid or f"uid-{next(self._uids)}"
+        return copy.deepcopy(super().put(kept))
+
+    async def get(self, kind: type[Any], name: str) -> Any:
+        return copy.deepcopy(await super().get(kind, name))
+
+    async def list(self, kind: type[Any], labels: Mapping[str, str] | None = None) -> tuple[list[Any], str]:
+        return copy.deepcopy(await super().list(kind, labels))
+
+    async def create(self, thing: Any) -> Any:
+        if self.conflicts:
+            raise ContainerConflict(self.conflicts.pop(0))
+        if isinstance(thing, Pod):
+            self._place(thing)
+        await super().create(thing)
+        return await self.get(type(thing), thing.metadata.name)
+
+    async def delete(self, kind: type[Any], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
+        thing = self.objects.get((kind, name))
+        if thing is None or uid not in (None, thing.metadata.uid):
+            return False
+        self.deleted.append((name, grace_s))
+        if kind is Pod and grace_s != 0 and thing.spec.nodeName and not self.nodes_answer:
+            thing.metadata.deletionTimestamp = datetime.now(UTC) + timedelta(seconds=grace_s or 30)
+        else:
+            del self.objects[kind, name]
+            for queue in self._watches:
+                queue.put_nowait(("DELETED", thing))
+        return True
+
+    async def watch(self, kind: type[Any], **_: object) -> AsyncGenerator[tuple[str, Any]]:
+        queue: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        self._watches.append(queue)
+        while True:
+            change, thing = await queue.get()
+            if type(thing) is kind:
+                yield change, copy.deepcopy(thing)
+
+    def pods(self) -> dict[str, str]:
+        """Name → phase of the Pods that there are."""
+        return {name: status(pod).phase or "" for (kind, name), pod in self.objects.items() if kind is Pod}
 
 
 def _field(one: Any, path: str) -> Any:

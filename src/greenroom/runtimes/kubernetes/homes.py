@@ -2,16 +2,19 @@
 
 A claim is removed in two steps that others see: it is marked with the removal, then deleted; the cluster keeps it as
 long as a Pod has it. A session that wants it meanwhile waits until it is gone, and gets a new one.
+
+The class of a claim cannot be changed. One that never got a volume, and was to have another class than the settings
+name now, has nothing in it and may wait for ever: it is replaced.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
 from lightkube.models.core_v1 import PersistentVolumeClaimSpec, VolumeResourceRequirements
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import PersistentVolumeClaim as Claim
@@ -31,9 +34,11 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.kubernetes.amounts import number, of_mapping
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.kubernetes.names import HOMES, OWNER, REMOVAL, Identity, home_name
+from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, Identity, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
 from greenroom.runtimes.settings import KubernetesSettings
+
+log = structlog.get_logger(__name__)
 
 GONE_WITHIN_S: Final = 30.0
 LOOK_EVERY_S: Final = 0.2
@@ -54,21 +59,38 @@ class Homes:
 
         Raises:
             StartError: the cluster refuses it, or its name belongs to another.
+            RuntimeUnavailable: it is still in use, or could not be made at present.
         """
         for mount in mounts:
-            if mount.profile is None:
-                continue
-            claim = claim_of(mount.source, self._identity, self._settings)
-            name = metadata(claim).name or ""
-            found = await self._cluster.get(Claim, name)
-            if found is not None and annotations_of(found).get(OWNER) != mount.source:
-                raise StartError(f"The claim {name} is not that of the profile {mount.source}; remove or rename it.")
-            if found is not None and mount.profile == "Reset":
+            if mount.profile is not None:
+                wanted = claim_of(mount.source, self._identity, self._settings)
+                await self._prepare(wanted, is_reset=mount.profile == "Reset")
+
+    async def _prepare(self, wanted: Claim, *, is_reset: bool) -> None:
+        name, found = metadata(wanted).name or "", await self._own(wanted)
+        if found is not None:
+            is_in_vain = _waits_for_another_class(found, wanted)
+            if not (is_reset or is_in_vain or _is_leaving(found)):
+                return
+            if is_in_vain:
+                log.info("a claim without a volume is replaced: its storage class is another one now", claim=name)
+            if is_reset or is_in_vain:
                 await self._cluster.delete(Claim, name, metadata(found).uid)
-            if found is not None and (mount.profile == "Reset" or _is_leaving(found)):
-                await self._gone(name, metadata(found).uid)
-            with contextlib.suppress(ContainerConflict):
-                await self._cluster.create(claim)
+            await self._gone(name, metadata(found).uid)
+        try:
+            await self._cluster.create(wanted)
+        except ContainerConflict as error:
+            # made by another session of that user meanwhile; or of something else, as of a quota that was just counted
+            if await self._own(wanted) is None:
+                raise RuntimeUnavailable(f"The claim {name} is not made yet. {error.message}") from error
+
+    async def _own(self, wanted: Claim) -> Claim | None:
+        """The claim that is there under this name."""
+        name, owner = metadata(wanted).name or "", annotations_of(wanted)[OWNER]
+        found = await self._cluster.get(Claim, name)
+        if found is not None and annotations_of(found).get(OWNER) != owner:
+            raise StartError(f"The claim {name} is not that of the profile {owner}; remove or rename it.")
+        return found
 
     async def _gone(self, name: str, uid: str | None) -> None:
         try:
@@ -128,13 +150,23 @@ def _is_leaving(claim: Claim) -> bool:
     return metadata(claim).deletionTimestamp is not None or REMOVAL in annotations_of(claim)
 
 
+def _waits_for_another_class(found: Claim, wanted: Claim) -> bool:
+    """Whether it never got a volume, and was to have another class. Without the annotation, as older claims are, the
+    class that it has counts."""
+    had = found.spec.storageClassName if found.spec else None
+    asked = annotations_of(found).get(CLASS, had or "")
+    has_volume = found.spec is not None and bool(found.spec.volumeName)
+    is_pending = found.status is None or found.status.phase == "Pending"
+    return is_pending and not has_volume and asked != annotations_of(wanted)[CLASS]
+
+
 def claim_of(folder: str, identity: Identity, settings: KubernetesSettings) -> Claim:
     """The claim for a profile. Its annotation says whose it is; it outlives sessions and this Agent."""
     return Claim(
         metadata=ObjectMeta(
             name=home_name(identity.installation_id, folder),
             labels=identity.selector("home"),
-            annotations={OWNER: folder},
+            annotations={OWNER: folder, CLASS: settings.storage_class},
         ),
         spec=PersistentVolumeClaimSpec(
             accessModes=["ReadWriteOnce"],

@@ -45,6 +45,8 @@ IMAGE: Final = "greenroom.image"
 """Annotation: the name of an image."""
 OWNER: Final = "greenroom.home"
 """Annotation of a claim: the folder of the profile that it stands for, in which the user is named."""
+CLASS: Final = "greenroom.storage-class"
+"""Annotation of a claim: the storage class that it was to have; empty = the default one of the cluster."""
 
 HOMES: Final = "greenroom.homes"
 """Annotation of a session's Secret: the folders of its profiles, as JSON."""
