@@ -156,7 +156,7 @@ class SessionPods:
         except (StartError, ImageMissing):
             pod = await self._cluster.get(Pod, name)
             if pod is not None and metadata(pod).uid == metadata(made).uid and status(pod).phase not in ENDED:
-                await self._cluster.delete(Pod, name, metadata(pod).uid, 0)
+                await self._end(pod)
             raise
 
     async def _make_pod(self, secret: Secret, session_id: str) -> Pod:
@@ -233,11 +233,19 @@ class SessionPods:
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         is_silent = is_lost(pod, now())
         if status(pod).phase not in ENDED and not is_silent:
-            if not await self._cluster.delete(Pod, name, uid, END_S if is_up(pod) else 0):
-                return
-            is_silent = not await ended(self._cluster, name, uid, REMOVED_WITHIN_S)
+            is_silent = not await self._end(pod)
         if is_silent:
             log.warning("the node does not end a Pod", pod=name, stays=bool(profiles_of(pod)))
         if not is_silent or not profiles_of(pod):
             # the node needs seconds more to take an ended one from the list
             await self._cluster.delete(Pod, name, uid, 0)
+
+    async def _end(self, pod: Pod) -> bool:
+        """Whether it has ended, or is gone, after it was told to end. One with a profile always has time for that, and
+        so its node a say, since its container may begin at this very moment; the cluster gives none to a Pod that has no
+        node.
+        """
+        name, uid = metadata(pod).name or "", metadata(pod).uid or ""
+        grace_s = END_S if is_up(pod) or profiles_of(pod) else 0
+        was_there = await self._cluster.delete(Pod, name, uid, grace_s)
+        return not was_there or await ended(self._cluster, name, uid, REMOVED_WITHIN_S)

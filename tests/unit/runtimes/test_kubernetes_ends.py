@@ -1,0 +1,107 @@
+"""How Pods of sessions are taken away: one with a profile never without its node, which may be about to begin it."""
+
+from __future__ import annotations
+
+import pytest
+from lightkube.models.core_v1 import ContainerState, ContainerStateWaiting, ContainerStatus, PodStatus
+from lightkube.resources.core_v1 import Pod, Secret
+from tests.support.kubernetes.in_memory import InMemory
+
+from greenroom.core.workspace.session_spec import Mount, SessionSpec
+from greenroom.runtimes.contract import ImageMissing, StartError
+from greenroom.runtimes.kubernetes import sessions, starting
+from greenroom.runtimes.kubernetes.filters import PodFilters
+from greenroom.runtimes.kubernetes.homes import Homes
+from greenroom.runtimes.kubernetes.manifest import Offer
+from greenroom.runtimes.kubernetes.names import Identity, object_name
+from greenroom.runtimes.kubernetes.sessions import END_S, SessionPods
+from greenroom.runtimes.settings import KubernetesSettings
+
+SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
+SECOND = "5f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b12"
+NAME = object_name(SESSION)
+ME = Identity(installation_id="i", agent_id="a")
+FOLDER = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
+PROFILE = (Mount(source=FOLDER, target="/home/kasm-user", profile="Enabled"),)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "REMOVED_WITHIN_S", 0.05)
+    monkeypatch.setattr(starting, "IMAGE_FOR_S", 0.0)
+
+
+def sessions_in(objects: InMemory) -> SessionPods:
+    homes = Homes(objects.cluster, ME, KubernetesSettings())
+    return SessionPods(objects.cluster, ME, homes, PodFilters(objects.cluster, ME, ""), Offer())
+
+
+def spec(mounts: tuple[Mount, ...] = ()) -> SessionSpec:
+    return SessionSpec(image="desk:1", image_id="i", credential="hidden", mounts=mounts)
+
+
+def without_image(pod: Pod) -> None:
+    """A node has it, and cannot get its image, or is just about to begin it."""
+    assert pod.spec is not None
+    pod.spec.nodeName = "node-1"
+    waiting = ContainerState(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found"))
+    container = ContainerStatus(name="session", image="desk:1", imageID="", ready=False, restartCount=0, state=waiting)
+    pod.status = PodStatus(phase="Pending", containerStatuses=[container])
+
+
+def waiting(pod: Pod) -> None:
+    """No node has it."""
+    pod.status = PodStatus(phase="Pending")
+
+
+async def begun(objects: InMemory, mounts: tuple[Mount, ...]) -> SessionPods:
+    """After the start of a session that fails."""
+    pods = sessions_in(objects)
+    await pods.create(SESSION, spec(mounts), None)
+    with pytest.raises(ImageMissing, match="cannot get the image desk:1"):
+        await pods.start(SESSION)
+    return pods
+
+
+async def test_a_pod_with_a_profile_that_fails_to_start_is_ended_by_its_node():
+    objects = InMemory(place=without_image)
+    await begun(objects, PROFILE)
+    assert objects.deleted == [(NAME, END_S)]
+    assert objects.pods() == {}
+
+
+async def test_a_pod_with_a_profile_on_a_node_that_fell_silent_stays_and_keeps_the_profile(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    objects = InMemory(place=without_image, nodes_answer=False)
+    pods = await begun(objects, PROFILE)
+    await pods.remove(SESSION)
+    assert await objects.get(Secret, NAME) is None
+    assert objects.pods() == {NAME: "Pending"}
+    assert (NAME, 0) not in objects.deleted
+    monkeypatch.setattr(sessions, "is_lost", lambda pod, _: pod.metadata.deletionTimestamp is not None)
+    await pods.create(SECOND, spec(PROFILE), None)
+    with pytest.raises(StartError, match="may still be in use on the node node-1"):
+        await pods.start(SECOND)
+
+
+async def test_a_pod_without_a_profile_is_taken_away_at_once():
+    objects = InMemory(place=without_image, nodes_answer=False)
+    await begun(objects, ())
+    assert objects.deleted == [(NAME, 0)]
+    assert objects.pods() == {}
+
+
+@pytest.mark.parametrize("mounts", [(), PROFILE])
+async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount, ...]):
+    """The API server gives no time to a Pod without a node."""
+    objects = InMemory(nodes_answer=False)
+    pods = sessions_in(objects)
+    await pods.create(SESSION, spec(mounts), None)
+    secret, _ = await pods.own(SESSION)
+    pod = sessions.pod_for(secret)
+    waiting(pod)
+    objects.put(pod)
+    await pods.remove(SESSION)
+    assert objects.pods() == {}
+    assert await objects.get(Secret, NAME) is None
