@@ -1,0 +1,40 @@
+"""deploy/kubernetes without a cluster: what its manifests say, file by file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from greenroom.core.web_filter.policy import PRIVATE
+
+FOLDER: Final = Path(__file__).parents[2] / "deploy/kubernetes"
+OBJECTS: Final[list[dict[str, Any]]] = [
+    one
+    for file in sorted((FOLDER / "parts").glob("*/*.yaml"))
+    if file.name != "kustomization.yaml"
+    for one in yaml.safe_load_all(file.read_text())
+]
+
+
+def named(kind: str, name: str) -> dict[str, Any]:
+    (found,) = (one for one in OBJECTS if (one["kind"], one["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def test_pods_of_a_role_prefer_nodes_that_have_none_of_it():
+    deployments = [one for one in OBJECTS if one["kind"] == "Deployment"]
+    assert {one["metadata"]["name"] for one in deployments} >= {"kasm-api", "kasm-manager", "kasm-proxy", "kasm-agent"}
+    for one in deployments:
+        preferred = one["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]
+        (rule,) = preferred["preferredDuringSchedulingIgnoredDuringExecution"]
+        assert rule["podAffinityTerm"] == {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": one["spec"]["selector"],
+        }, one["metadata"]["name"]
+
+
+def test_sessions_reach_no_private_network_as_on_docker_hosts():
+    (rule,) = named("NetworkPolicy", "the-web")["spec"]["egress"]
+    assert rule == {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}]}
