@@ -83,8 +83,8 @@ class Namespace(Cluster):
 
 
 class WithNodes(Namespace):
-    """A namespace with what is done to Pods: `place` does what scheduler and node do to one that is made; one that a node
-    has stays when it is deleted until that node says that it ended, unless no time is given to it.
+    """A namespace with what is done to Pods: `place` does what scheduler and node do to one that is made; one on a node
+    stays when it is deleted until that node says that it ended, unless no time is given to it.
 
     `deleted` has the seconds to end of each deletion that was asked for; `conflicts` refuse the next creations.
     """

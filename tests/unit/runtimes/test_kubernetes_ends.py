@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from lightkube.models.core_v1 import ContainerState, ContainerStateWaiting, ContainerStatus, PodStatus
 from lightkube.resources.core_v1 import Pod, Secret
-from tests.support.kubernetes.in_memory import InMemory
+from tests.support.kubernetes.in_memory import WithNodes
 
 from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.runtimes.contract import ImageMissing, StartError
@@ -31,9 +31,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "IMAGE_FOR_S", 0.0)
 
 
-def sessions_in(objects: InMemory) -> SessionPods:
-    homes = Homes(objects.cluster, ME, KubernetesSettings())
-    return SessionPods(objects.cluster, ME, homes, PodFilters(objects.cluster, ME, ""), Offer())
+def sessions_in(objects: WithNodes) -> SessionPods:
+    homes = Homes(objects, ME, KubernetesSettings())
+    return SessionPods(objects, ME, homes, PodFilters(objects, ME, ""), Offer())
 
 
 def spec(mounts: tuple[Mount, ...] = ()) -> SessionSpec:
@@ -54,7 +54,7 @@ def waiting(pod: Pod) -> None:
     pod.status = PodStatus(phase="Pending")
 
 
-async def begun(objects: InMemory, mounts: tuple[Mount, ...]) -> SessionPods:
+async def begun(objects: WithNodes, mounts: tuple[Mount, ...]) -> SessionPods:
     """After the start of a session that fails."""
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
@@ -64,7 +64,7 @@ async def begun(objects: InMemory, mounts: tuple[Mount, ...]) -> SessionPods:
 
 
 async def test_a_pod_with_a_profile_that_fails_to_start_is_ended_by_its_node():
-    objects = InMemory(place=without_image)
+    objects = WithNodes(place=without_image)
     await begun(objects, PROFILE)
     assert objects.deleted == [(NAME, END_S)]
     assert objects.pods() == {}
@@ -73,7 +73,7 @@ async def test_a_pod_with_a_profile_that_fails_to_start_is_ended_by_its_node():
 async def test_a_pod_with_a_profile_on_a_node_that_fell_silent_stays_and_keeps_the_profile(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    objects = InMemory(place=without_image, nodes_answer=False)
+    objects = WithNodes(place=without_image, nodes_answer=False)
     pods = await begun(objects, PROFILE)
     await pods.remove(SESSION)
     assert await objects.get(Secret, NAME) is None
@@ -86,7 +86,7 @@ async def test_a_pod_with_a_profile_on_a_node_that_fell_silent_stays_and_keeps_t
 
 
 async def test_a_pod_without_a_profile_is_taken_away_at_once():
-    objects = InMemory(place=without_image, nodes_answer=False)
+    objects = WithNodes(place=without_image, nodes_answer=False)
     await begun(objects, ())
     assert objects.deleted == [(NAME, 0)]
     assert objects.pods() == {}
@@ -95,7 +95,7 @@ async def test_a_pod_without_a_profile_is_taken_away_at_once():
 @pytest.mark.parametrize("mounts", [(), PROFILE])
 async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount, ...]):
     """The API server gives no time to a Pod without a node."""
-    objects = InMemory(nodes_answer=False)
+    objects = WithNodes(nodes_answer=False)
     pods = sessions_in(objects)
     await pods.create(SESSION, spec(mounts), None)
     secret, _ = await pods.own(SESSION)
