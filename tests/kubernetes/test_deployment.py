@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import ssl
 import time
 import uuid
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ HEALTHCHECK: Final = "kubectl -n greenroom exec -it deploy/kasm-manager -- curl 
 ROLES: Final = ("kasm-api", "kasm-manager", "kasm-proxy", "kasm-agent")
 """Those that are Deployments."""
 AWAY_S: Final = 65.0
+RENEWED_WITHIN_S: Final = 180.0
+"""A node brings a Secret up to date in its rounds."""
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,24 @@ def test_the_commands_of_an_update_change_nothing_where_nothing_is_new(installat
     assert {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")} == before
 
 
+def test_certificates_that_are_made_anew_are_shown_and_no_pod_starts_anew(installation: Installation):
+    """As they are when they end soon: those of before are taken away here."""
+    before = {pod["metadata"]["uid"] for role in (*ROLES, "kasm-db") for pod in installation.pods(role)}
+    shown = certificate(installation)
+    for name in ("server", "database"):
+        (installation.folder / f"greenroom-keys/installation/{name}.pem").unlink()
+    read(installation, "Update")
+    wait_for(lambda: certificate(installation) != shown, "the gateway shows the new certificate", RENEWED_WITHIN_S)
+    read(installation, "Certificates")
+    wait_for(installation.answers, "the console answers", SOON_S)
+    assert {pod["metadata"]["uid"] for role in (*ROLES, "kasm-db") for pod in installation.pods(role)} == before
+
+
+def certificate(installation: Installation) -> str:
+    """That which the gateway shows to users."""
+    return ssl.get_server_certificate((installation.host, 8443))
+
+
 def test_more_than_one_of_each(installation: Installation):
     read(installation, "The morning: more than one of each")
     wait_for(lambda: len(managers(installation)) == 3, "three Managers run", SOON_S)
@@ -120,6 +141,13 @@ def test_a_program_uses_its_leased_desktop_through_api_gateway_and_pod(installat
     with leased(installation) as desk:
         assert desk.screenshot().startswith(b"\x89PNG")
         assert desk.exec(["cat"], input="through all of them").stdout == "through all of them"
+
+
+def test_a_session_reaches_no_private_network(installation: Installation):
+    with leased(installation) as desk:
+        for address in (f"https://{installation.cluster.host}:6443/", f"https://{installation.host}:10250/"):
+            said = desk.exec(["curl", "-sS", "-m3", "-k", address])
+            assert (said.exit_code, "timed out" in said.stderr) == (28, True), address
 
 
 def test_a_lease_without_a_way_out_reaches_nothing_but_a_filter_of_the_agents_own_image(installation: Installation):
@@ -265,7 +293,7 @@ SESSIONS_ONLY: Final = """bases: [{folder}/deploy/kubernetes/overlays/sessions-o
 namespace: {namespace}
 configMapGenerator:
   - name: greenroom
-    namespace: {namespace}
+    namespace: greenroom
     behavior: merge
     literals: [manager_urls={url}, public_url={url}, "edge_url=https://{edge}:8445", edge_host={edge}]
 """

@@ -18,16 +18,19 @@ OVERLAYS = [FOLDER / "base", *sorted((FOLDER / "overlays").iterdir())]
 
 
 @pytest.fixture(scope="module")
-def greenroom(kubernetes: Cluster) -> Iterator[str]:
-    """The namespace that the overlays name: what is tried in it must find it."""
+def namespaces(kubernetes: Cluster) -> Iterator[tuple[str, ...]]:
+    """Those that the overlays name: what is tried in them must find them."""
+    names = ("greenroom", "greenroom-sessions")
     namespace = yaml.safe_load((FOLDER / "parts/namespace/namespace.yaml").read_text())
-    kubernetes.apply(namespace, namespace="default")
-    yield "greenroom"
-    kubernetes.kubectl("delete", "namespace", "greenroom")
+    for name in names:
+        namespace["metadata"]["name"] = name
+        kubernetes.apply(namespace, namespace="default")
+    yield names
+    kubernetes.kubectl("delete", "namespace", *names)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
-def test_the_api_server_accepts_an_overlay(kubernetes: Cluster, greenroom: str, overlay: Path) -> None:
+def test_the_api_server_accepts_an_overlay(kubernetes: Cluster, namespaces: tuple[str, ...], overlay: Path) -> None:
     said = kubernetes.kubectl("apply", "--dry-run=server", "--filename=-", stdin=for_this_cluster(rendered(overlay)))
     for one in rendered(overlay):
         if one["kind"] == "Deployment":
@@ -64,6 +67,17 @@ def test_only_the_agent_has_an_account_in_the_cluster(kubernetes: Cluster) -> No
         "kasm-agent"
     }
     assert specs["kasm-agent"]["serviceAccountName"] == "kasm-agent"
+
+
+def test_a_separate_agent_has_no_right_where_their_secrets_are(kubernetes: Cluster) -> None:
+    separate = [one for one in rendered(FOLDER / "overlays/sessions-separate") if one["kind"] != "Namespace"]
+    assert {one["metadata"]["namespace"] for one in separate} == {"greenroom-sessions"}
+    (binding,) = (one for one in separate if one["kind"] == "RoleBinding")
+    assert binding["roleRef"]["kind"] == "Role"
+    assert {one.get("namespace", "greenroom-sessions") for one in binding["subjects"]} == {"greenroom-sessions"}
+    assert pod_specs(separate).keys() == {"kasm-agent"}
+    roles = rendered(FOLDER / "overlays/docker-hosts")
+    assert not {"Role", "RoleBinding", "ServiceAccount"} & {one["kind"] for one in roles}
 
 
 def test_the_agent_may_do_what_the_reference_says_and_no_more(kubernetes: Cluster) -> None:

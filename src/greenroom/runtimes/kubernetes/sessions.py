@@ -241,9 +241,10 @@ class SessionPods:
             await self._cluster.delete(Pod, name, uid, 0)
 
     async def _end(self, pod: Pod) -> bool:
-        """Whether it has ended, or is gone, after its end was requested. One with a profile always has time for that,
-        and so its node a say, since its container may begin at this very moment; the cluster gives none to a Pod that
-        has no node.
+        """Whether it has ended, or is gone, once its end was requested.
+
+        One with a profile always has time for that, and so its node a say: its container may begin at this very moment.
+        The API server gives no time to a Pod that no node has.
         """
         name, uid = metadata(pod).name or "", metadata(pod).uid or ""
         grace_s = END_S if is_up(pod) or profiles_of(pod) else 0
