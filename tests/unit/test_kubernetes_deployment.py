@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from greenroom.core.web_filter.policy import PRIVATE
+from greenroom.kit.config import GatewayCertificate
+from greenroom.up.deployment import GIVEN
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/kubernetes"
 OBJECTS: Final[list[dict[str, Any]]] = [
@@ -38,3 +41,14 @@ def test_pods_of_a_role_prefer_nodes_that_have_none_of_it():
 def test_sessions_reach_no_private_network_as_on_docker_hosts():
     (rule,) = named("NetworkPolicy", "the-web")["spec"]["egress"]
     assert rule == {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": list(PRIVATE)}}]}
+
+
+def test_a_certificate_of_ones_own_is_shown_with_the_line_of_the_page():
+    containers = named("Deployment", "kasm-proxy")["spec"]["template"]["spec"]["containers"]
+    sources = {one["name"]: one.get("valueFrom") for one in containers[0]["env"]}
+    asked = {"configMapKeyRef": {"name": "greenroom", "key": "named_certificate", "optional": True}}
+    assert sources["GREENROOM_NAMED_CERTIFICATE"] == asked
+    page = (FOLDER.parents[1] / "docs/howto/kubernetes.md").read_text()
+    (line,) = re.findall(r"^- ('named_certificate=.*')$", page, re.MULTILINE)
+    given = GatewayCertificate.model_validate_json(yaml.safe_load(line).partition("=")[2])
+    assert (given.certificate.name, given.key.name) == GIVEN
