@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from lightkube.models.core_v1 import ContainerState, ContainerStateWaiting, ContainerStatus, PodStatus
+from lightkube.models.core_v1 import (
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateWaiting,
+    ContainerStatus,
+    PodStatus,
+)
 from lightkube.resources.core_v1 import Pod, Secret
 from tests.support.kubernetes.in_memory import WithNodes
 
 from greenroom.core.workspace.session_spec import Mount, SessionSpec
-from greenroom.runtimes.contract import ImageMissing, StartError
+from greenroom.runtimes.contract import ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes import sessions, starting
 from greenroom.runtimes.kubernetes.filters import PodFilters
 from greenroom.runtimes.kubernetes.homes import Homes
@@ -47,6 +53,11 @@ def without_image(pod: Pod) -> None:
     waiting = ContainerState(waiting=ContainerStateWaiting(reason="ErrImagePull", message="not found"))
     container = ContainerStatus(name="session", image="desk:1", imageID="", ready=False, restartCount=0, state=waiting)
     pod.status = PodStatus(phase="Pending", containerStatuses=[container])
+
+
+def running_container() -> ContainerStatus:
+    state = ContainerState(running=ContainerStateRunning())
+    return ContainerStatus(name="session", image="desk:1", imageID="", ready=True, restartCount=0, state=state)
 
 
 def waiting(pod: Pod) -> None:
@@ -105,3 +116,39 @@ async def test_a_session_that_no_node_has_is_removed_at_once(mounts: tuple[Mount
     await pods.remove(SESSION)
     assert objects.pods() == {}
     assert await objects.get(Secret, NAME) is None
+
+
+async def test_who_dies_after_a_failed_start_leaves_its_reason():
+    """The successor sees a session without its Pod, and knows why."""
+    objects = WithNodes(place=without_image)
+    await begun(objects, PROFILE)
+    (seen,) = await sessions_in(objects).list()
+    assert seen.state.value == "exited"
+    assert seen.ended.startswith("The node cannot get the image desk:1")
+    with pytest.raises(StartError, match="cannot get the image desk:1"):
+        await sessions_in(objects).start(SESSION)
+
+
+async def test_who_dies_before_its_pod_is_taken_away_leaves_a_session_that_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    objects = WithNodes(place=without_image)
+    with monkeypatch.context() as dying:
+        dying.setattr(objects, "delete", _dies)
+        pods = sessions_in(objects)
+        await pods.create(SESSION, spec(PROFILE), None)
+        with pytest.raises(RuntimeUnavailable):
+            await pods.start(SESSION)
+    (seen,) = await sessions_in(objects).list()
+    assert seen.state.value == "created"
+    pod = await objects.get(Pod, NAME)
+    pod.status = PodStatus(phase="Running", podIP="10.0.0.5", containerStatuses=[running_container()])
+    objects.put(pod)
+    assert (await sessions_in(objects).start(SESSION)).state.value == "running"
+    await objects.delete(Pod, NAME)
+    (seen,) = await sessions_in(objects).list()
+    assert "its deletion was not requested" in seen.ended, "it did start, later"
+
+
+async def _dies(*_: object) -> bool:
+    raise RuntimeUnavailable("This process ends here.")

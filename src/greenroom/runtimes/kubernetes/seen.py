@@ -18,6 +18,7 @@ from greenroom.core.session.reconcile import ContainerState
 from greenroom.runtimes.contract import AGENT, SESSION, SPEC_HASH, Container
 from greenroom.runtimes.kubernetes.names import (
     CONTAINER,
+    FAILED,
     FILTER_CONTAINER,
     LABELS,
     PAGE_PORT,
@@ -75,13 +76,14 @@ def seen_of(secret: Secret, pod: Pod | None, now: datetime) -> Container:
 
 
 def _state(secret: Secret, pod: Pod | None, now: datetime) -> tuple[ContainerState, int | None, str]:
+    failed = annotations_of(secret).get(FAILED)
     if pod is None:
         ran = bool(annotations_of(secret).get(RAN))
-        return (ContainerState.EXITED, None, GONE) if ran else (ContainerState.CREATED, None, "")
+        return (ContainerState.EXITED, None, failed or GONE) if ran else (ContainerState.CREATED, None, "")
     if is_lost(pod, now):
         return ContainerState.EXITED, None, lost_sentence(pod)
     if status(pod).phase in ENDED:
-        return ContainerState.EXITED, exit_code_of(pod), ended_sentence(pod)
+        return ContainerState.EXITED, exit_code_of(pod), failed or ended_sentence(pod)
     if not is_up(pod) or PENDING_FILES in data_of(secret):
         return ContainerState.CREATED, None, ""
     return ContainerState.RUNNING, None, ""

@@ -39,7 +39,7 @@ from greenroom.runtimes.kubernetes.manifest import (
     template_of,
     with_pending,
 )
-from greenroom.runtimes.kubernetes.names import PENDING_FILES, RAN, Identity, object_name
+from greenroom.runtimes.kubernetes.names import FAILED, PENDING_FILES, RAN, Identity, object_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, data_of, labels_of, metadata, status
 from greenroom.runtimes.kubernetes.seen import ENDED, is_lost, is_up, node_of, seen_of
 from greenroom.runtimes.kubernetes.starting import ended, running
@@ -132,6 +132,10 @@ class SessionPods:
     async def start(self, session_id: str) -> Container:
         secret, pod = await self.own(session_id)
         seen = seen_of(secret, pod, now())
+        if seen.state is not ContainerState.EXITED and FAILED in annotations_of(secret):
+            # its Pod was not taken away after all, and has another try
+            changes = {"metadata": {"annotations": {FAILED: None}}}
+            secret = await self._cluster.patch(Secret, object_name(session_id), changes)
         if seen.state is ContainerState.RUNNING:
             return seen
         if seen.state is ContainerState.EXITED:
@@ -149,13 +153,15 @@ class SessionPods:
 
     async def _running(self, made: Pod) -> Pod:
         """The Pod once it runs. One that will not is taken away: it would hold its part of the quota until its session,
-        at which someone may want to look, is deleted."""
+        at which someone may want to look, is deleted. The reason is noted first: who dies after that must not leave a
+        session whose Pod is gone for no reason."""
         name = metadata(made).name or ""
         try:
             return await running(self._cluster, name)
-        except (StartError, ImageMissing):
+        except (StartError, ImageMissing) as error:
             pod = await self._cluster.get(Pod, name)
             if pod is not None and metadata(pod).uid == metadata(made).uid and status(pod).phase not in ENDED:
+                await self._cluster.patch(Secret, name, {"metadata": {"annotations": {FAILED: error.message}}})
                 await self._end(pod)
             raise
 
