@@ -61,8 +61,7 @@ class Namespace(Cluster):
     async def create(self, thing: Any) -> Any:
         if (type(thing), thing.metadata.name) in self.objects:
             raise ContainerConflict
-        self.put(thing)
-        return thing
+        return self.put(thing)
 
     async def patch(self, kind: type[Any], name: str, changes: dict[str, Any]) -> Any:
         if (before := self.objects.get((kind, name))) is None:
@@ -114,8 +113,7 @@ class WithNodes(Namespace):
             raise ContainerConflict(self.conflicts.pop(0))
         if isinstance(thing, Pod):
             self._place(thing)
-        await super().create(thing)
-        return await self.get(type(thing), thing.metadata.name)
+        return copy.deepcopy(await super().create(thing))
 
     async def delete(self, kind: type[Any], name: str, uid: str | None = None, grace_s: int | None = None) -> bool:
         thing = self.objects.get((kind, name))
