@@ -358,6 +358,7 @@ def test_nothing_is_left_of_it(installation: Installation):
 
 
 def test_every_command_of_the_page_was_typed():
-    typing = [Path(__file__), Path(__file__).with_name("test_database_elsewhere.py")]
-    sections = {section for file in typing for section in re.findall(r'read\(\w+, "([^"]+)"', file.read_text())}
+    others = ("test_database_elsewhere.py", "test_sessions_separate.py")
+    text = "\n".join(file.read_text() for file in [Path(__file__), *map(Path(__file__).with_name, others)])
+    sections = set(re.findall(r'read\(\w+, "([^"]+)"', text))
     assert {block.section for block in BLOCKS} == sections
