@@ -34,7 +34,6 @@ NOT_RUN = {
     ("docs/howto/kubernetes-day.md", "kubectl drain grk0a --pod-selector=greenroom.io/session-id -"),
     ("docs/howto/kubernetes-day.md", "kubectl get nodes"),
     ("docs/howto/kubernetes.md", "kubectl apply -f deploy/kubernetes/parts/namespace/namespace"),
-    ("docs/howto/kubernetes.md", "sed 's/name: greenroom$/name: greenroom-sessions/' deploy/ku"),
     ("docs/howto/database-failover.md", "mkdir -p /etc/postgresql-common/createcluster.d"),
     ("docs/howto/database-failover.md", "systemctl enable --now etcd"),
     ("docs/howto/database-failover.md", "chown -R postgres: /etc/patroni && chmod 600 /etc/patroni/co"),
