@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.acceptance.instance import wait_for
+from tests.acceptance.open_desktop import is_streamed
 from tests.kubernetes.crowd import asked, runs
 from tests.support.kubernetes.cluster import Node
 from tests.support.kubernetes.installation import Installation
@@ -108,3 +109,13 @@ def node_answers(installation: Installation, node: Node) -> bool:
     """Whether the cluster has had a sign of life of it lately."""
     conditions = installation.cluster.get("node", node.name)["status"]["conditions"]
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def opens(installation: Installation, session_id: str) -> bool:
+    """Whether a desktop may be opened, by a user who tries again where the console says that a part does not answer."""
+    with installation.http() as client:
+        asked(client, "GET", f"/sessions/{session_id}/connection")
+    try:
+        return is_streamed(installation, session_id)
+    except AssertionError:
+        return False
