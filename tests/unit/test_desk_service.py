@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import service, transport
 from greenroom.api.desk.seen import Seen, State
-from greenroom.api.desk.transport import Desk, Desks, while_asked
+from greenroom.api.desk.transport import Desk, Desks, asked_as, while_asked
 from greenroom.core.actions.plan import Size
 from greenroom.core.errors import (
     Forbidden,
@@ -29,6 +29,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.lease.desks import LeasedSession
 from greenroom.db.lease.leases import Lease
+from greenroom.kit.config import ApiConfig
 
 Answer = Callable[[httpx.Request], httpx.Response]
 LEASE = cast("Lease", None)
@@ -304,3 +305,26 @@ async def test_the_result_comes_while_the_client_waits():
         return await asyncio.Future()
 
     assert await while_asked(Request({"type": "http"}, receive), work()) == 7
+
+
+@pytest.mark.parametrize(
+    ("gateway", "is_proxied", "host"),
+    [("kasm-proxy:8443", True, "desk.example:8443"), ("kasm-proxy:8443", False, ""), ("", True, "")],
+)
+def test_a_gateway_with_an_address_for_the_api_is_asked_by_the_name_of_the_deployment(
+    *, gateway: str, is_proxied: bool, host: str
+):
+    """An edge gateway behind it serves no other name."""
+    proxy = ProxyFacts(proxy_connections=is_proxied, edge_url="https://edge.example:8445")
+    session = LeasedSession(
+        session_id="s",
+        status=SessionStatus.RUNNING,
+        auth_epoch=1,
+        image_friendly_name="Desktop",
+        agent_id="a",
+        proxy=proxy,
+        upstream_auth="desk.example:8443",
+        services=[],
+    )
+    config = ApiConfig.model_construct(gateway_address=gateway, public_url="https://desk.example:8443")
+    assert asked_as(session, config) == host

@@ -35,7 +35,8 @@ class Runner:
 
     async def filter_output(self, policy_id: str) -> AsyncIterator[str]:
         del policy_id
-        while (line := await self.lines.get()) is not None:
+        lines = self.lines
+        while (line := await lines.get()) is not None:
             if isinstance(line, RuntimeUnavailable):
                 raise line
             yield line
@@ -95,4 +96,21 @@ async def test_an_end_is_reported_and_the_next_run_is_another_one(
     assert serving.run is None
     await serving.apply(POLICY, NETWORK)
     assert serving.run not in {None, first}
+    serving.leave()
+
+
+async def test_one_that_was_replaced_before_its_end_was_seen_is_another_run_and_its_late_end_is_not_that_of_the_next(
+    runner: Runner, serving: RuntimeServing, ended: list[bool]
+):
+    await serving.apply(POLICY, NETWORK)
+    first, of_first = serving.run, runner.lines
+    runner.files, runner.lines = {}, asyncio.Queue()
+    await serving.apply(POLICY, NETWORK)
+    assert serving.run not in {None, first}
+    of_first.put_nowait(None)
+    runner.lines.put_nowait(REFUSED)
+    await eventually(runner.lines.empty)
+    assert [denial.host for denial in serving.refused()] == ["ads.test"]
+    assert ended == []
+    assert serving.run is not None
     serving.leave()

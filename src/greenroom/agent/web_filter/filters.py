@@ -185,6 +185,8 @@ class WebFilters:
             await serving.apply(policy, subject.network, secrets)
             if serving.run != before:
                 subject.started_now()
+                if before is not None:  # a round has found out before the end of its output did
+                    self._say_ended(policy.filter_policy_id)
         subject.in_force, subject.secrets = policy, secrets
         subject.looked, subject.failures = time.monotonic(), 0
 
@@ -251,8 +253,7 @@ class WebFilters:
 
     async def _attend(self, policy_id: str, subject: _Filter) -> None:
         if subject.has_ended() and not subject.failures:
-            sentence = f"The web filter of policy {policy_id} ended by itself; it is started again."
-            self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
+            self._say_ended(policy_id)
         try:
             if self._sessions.is_known and policy_id not in self._needed():
                 await self._take_away(policy_id, subject)
@@ -263,6 +264,10 @@ class WebFilters:
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
             message = f"The web filter of policy {policy_id} fails: {error.message}"
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
+
+    def _say_ended(self, policy_id: str) -> None:
+        sentence = f"The web filter of policy {policy_id} ended by itself; it is started again."
+        self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
 
     def _may_write(self, policy_id: str, subject: _Filter) -> bool:
         """The secrets of a Squid that an earlier process left are not known before the first list."""

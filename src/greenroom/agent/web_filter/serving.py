@@ -243,6 +243,7 @@ class RuntimeServing:
         )
         files = {"squid.conf": configuration(policy, place), **pages(policy)}
         if await self._runner.run_filter(self._policy_id, files) or self._run is None:
+            self._stop_following()  # one that may have ended: the end of its output comes late
             self._run = next(self._numbers)
             log.info("the web filter runs", policy=policy.name, address=network.address)
         if self._following is None or self._following.done():
@@ -258,9 +259,13 @@ class RuntimeServing:
         self.leave()
 
     def leave(self) -> None:
+        self._stop_following()
+        self._run = None
+
+    def _stop_following(self) -> None:
         if self._following is not None:
             self._following.cancel()
-        self._run = None
+            self._following = None
 
     async def _follow(self) -> None:
         while True:

@@ -112,7 +112,8 @@ class Desks:
         _require_open(session)
         token = self._secrets.lease_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
-        return Desk(self._client(), session.session_id, address, token, look=look)
+        host = asked_as(session, self._config)
+        return Desk(self._client(), session.session_id, address, token, host=host, look=look)
 
     async def page_of(self, session_id: str, token: str) -> Desk:
         """The whole page of a session, for who shows its connect token.
@@ -121,7 +122,8 @@ class Desks:
             Unavailable: no gateway is known for it.
         """
         session = await session_to_reach(self._db, session_id)
-        return Desk(self._client(), session_id, _page_address(session, self._config), token, by_cookie=True)
+        address, host = _page_address(session, self._config), asked_as(session, self._config)
+        return Desk(self._client(), session_id, address, token, by_cookie=True, host=host)
 
     def _client(self) -> httpx.AsyncClient:
         """Made when it is first needed: reading the authorities takes some milliseconds."""
@@ -176,6 +178,14 @@ def _page_address(session: LeasedSession, config: ApiConfig) -> str:
     return f"{origin}{session.proxy.path_of(session.agent_id, session.session_id)}/"
 
 
+def asked_as(session: LeasedSession, config: ApiConfig) -> str:
+    """The deployment's own name, where this api has another address for its web gateway: an edge gateway behind it
+    serves no other name."""
+    if not config.gateway_address or session.proxy.direct_origin(config.gateway_address) is not None:
+        return ""
+    return urlsplit(config.public_url).netloc
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
     """The desk of one lease, as it can be reached now; made by `Desks.of` for one request. `look` finds its session as
@@ -187,6 +197,8 @@ class Desk:
     address: str
     token: str
     by_cookie: bool = False
+    host: str = ""
+    """The name under which the gateway at `address` is asked, if that is another one than the address has."""
     look: Callable[[], Awaitable[LeasedSession]] | None = None
 
     @property
@@ -195,6 +207,10 @@ class Desk:
         if self.by_cookie:
             return {"Cookie": f"session_token={self.token}"}
         return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def _asked_for(self) -> dict[str, str]:
+        return {"Host": self.host} if self.host else {}
 
     async def request(
         self,
@@ -245,7 +261,7 @@ class Desk:
             self.address + path,
             content=content,
             params=params,
-            headers={**(headers or {}), **self._credential},
+            headers={**(headers or {}), **self._credential, **self._asked_for},
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_S, pool=CONNECT_S),
         )
         try:
