@@ -131,6 +131,21 @@ async def test_the_agent_of_another_order_is_on_another_machine_also_with_the_id
     assert (await cloud.states(), cloud.cloud.machines) == (["ended", "ended"], {})
 
 
+async def test_the_agent_of_the_host_whose_disk_was_copied_keeps_no_machine(cloud: Cloud):
+    db = cloud.system.db
+    template = await rows.agent(db, cloud.system.zone_id, hostname="template", enabled=False)
+    await cloud.short(1)
+    await cloud.rounds(2)
+    await cloud.join("sim-1")
+    await db.write("UPDATE agents SET machine_id = 'copied', registered = registered - interval '1 hour'")
+    await cloud.rounds()
+    assert await cloud.states() == ["joined"]
+    await cloud.at_rest()
+    await cloud.rounds(6)
+    assert (await cloud.states(), cloud.cloud.machines) == (["ended"], {})
+    assert [row["agent_id"] for row in await db.fetch("SELECT agent_id::text FROM agents")] == [template]
+
+
 async def test_a_second_machine_with_the_name_of_the_first_is_left_until_both_go(cloud: Cloud):
     await _joined(cloud)
     session = await cloud.system.launch()
