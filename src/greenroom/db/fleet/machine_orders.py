@@ -56,7 +56,8 @@ class MachineOrderRow:
 # order is on another machine. One that is dead and has no session counts for nothing.
 OTHER_AGENTS: Final[LiteralString] = """
   FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
-   AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash AND NOT EXISTS (SELECT 1 FROM machine_orders m
+   AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash
+   AND NOT EXISTS (SELECT 1 FROM machine_orders m
        WHERE m.machine_order_id <> o.machine_order_id AND (m.agent_id = b.agent_id OR m.token_hash = b.joined_with))
    AND (b.status <> 'dead' OR EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = b.agent_id AND s.status <> 'deleted'))
 """
