@@ -53,8 +53,8 @@ class MachineOrderRow:
 
 
 # Agents that were joined by hand on the machine of order `o`, since it was ordered. Copied disks may have one machine
-# id: an Agent of before is on the host that was copied, one of another order on another machine. One that is dead and has
-# no session counts for nothing.
+# id: an Agent of before is on the host that was copied, one of another order on another machine. One that is dead, and
+# has no session, counts for nothing.
 OTHER_AGENTS: Final[LiteralString] = """
   FROM agents b WHERE o.machine_id <> '' AND b.machine_id = o.machine_id AND b.agent_id IS DISTINCT FROM o.agent_id
    AND b.registered > o.ordered AND b.joined_with IS DISTINCT FROM o.token_hash
