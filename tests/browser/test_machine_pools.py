@@ -113,7 +113,7 @@ def test_secrets_are_never_shown_and_stay_unless_typed_anew(admin: Person, insta
     dialog.get_by_label("Token").fill("hunter2hunter2")
     dialog.get_by_label("Other options").fill('{"region": "eu"}')
     dialog.get_by_role("button", name="Submit").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("The option url is an address that begins with https://")
+    expect(dialog.get_by_role("alert")).to_contain_text("http://machines.example.org must begin with https://")
     dialog.get_by_label("URL").fill("https://machines.example.org")
     dialog.get_by_role("button", name="Submit").click()
     expect(dialog).to_have_count(0)
