@@ -47,7 +47,8 @@ elif request["action"] == "create":
     answer = {{"ref": "r-" + request["name"]}}
 else:
     machines.pop(request["ref"], None)
-there.write_text(json.dumps(machines))
+if request["action"] != "list":  # which may be asked of several at the same moment
+    there.write_text(json.dumps(machines))
 {more}
 json.dump(answer, sys.stdout)
 """

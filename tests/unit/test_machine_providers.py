@@ -123,8 +123,7 @@ async def test_one_that_hangs_is_given_up_and_keeps_no_other_waiting(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     async with hanging(kind, tmp_path, monkeypatch) as (provider, is_asked):
-        together = THREADS if kind == "libcloud" else 1  # all threads of its own
-        calls = [asyncio.ensure_future(provider.list(PREFIX)) for _ in range(together)]
+        calls = [asyncio.ensure_future(provider.list(PREFIX)) for _ in range(THREADS)]
         await eventually(is_asked)
         async with asyncio.timeout(20), working(kind, tmp_path, monkeypatch) as other:
             assert await named(other) == {}
@@ -132,7 +131,7 @@ async def test_one_that_hangs_is_given_up_and_keeps_no_other_waiting(
             call.cancel()
         async with asyncio.timeout(3):
             ended = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(error) for error in ended] == [asyncio.CancelledError] * together
+    assert [type(error) for error in ended] == [asyncio.CancelledError] * THREADS
 
 
 # A program -----------------------------------------------------------------------------------------------------------
