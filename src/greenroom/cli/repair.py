@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
 from greenroom.cli.client import Client
 from greenroom.core.errors import SetupError
-from greenroom.core.session.leftovers import Leftover, Thing, in_order
+from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing, in_order
 from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.registry import open_things
 from greenroom.up.cluster import kubernetes_settings
 from greenroom.up.repair import Outcome, repaired, show
-
-AT_ONCE: Final = 1000
-"""Things that are judged with one request."""
 
 
 def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
@@ -58,7 +54,7 @@ def judged(client: Client, things: list[Thing]) -> list[Leftover]:
         SetupError: it names something else.
     """
     by_ref = {thing.ref: thing for thing in things}
-    parts = [things[first : first + AT_ONCE] for first in range(0, len(things), AT_ONCE)]
+    parts = [things[first : first + MAX_AT_ONCE] for first in range(0, len(things), MAX_AT_ONCE)]
     answers = [client.post("/diagnostics/leftovers", {"things": msgspec.to_builtins(part)}) for part in parts]
     rows = [row for answer in answers for row in answer["leftovers"]]
     if strange := [row["ref"] for row in rows if row["ref"] not in by_ref]:

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from greenroom.cli.client import Client, Row
 from greenroom.cli.main import app
-from greenroom.cli.repair import AT_ONCE, judged
+from greenroom.cli.repair import judged
 from greenroom.core.errors import SetupError
-from greenroom.core.session.leftovers import Leftover, Thing
+from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.registry import open_things
 from greenroom.up import repair
@@ -117,12 +117,12 @@ class Elsewhere:
 
 
 def test_a_deployment_elsewhere_judges_what_was_found_here_part_by_part():
-    things = [Thing(kind="Pod", name=f"p{n}", ref=f"{n}", age_s=99.0, session_id="over") for n in range(AT_ONCE)]
+    things = [Thing(kind="Pod", name=f"p{n}", ref=f"{n}", age_s=99.0, session_id="over") for n in range(MAX_AT_ONCE)]
     filters = Thing(kind="Secret", name="filter", ref="f", age_s=99.0)
     living = Thing(kind="Pod", name="living", ref="l", age_s=99.0, session_id="living")
     elsewhere = Elsewhere()
     found = judged(cast("Client", elsewhere), [filters, *things, living])
-    assert elsewhere.asked == [AT_ONCE, 2]
+    assert elsewhere.asked == [MAX_AT_ONCE, 2]
     assert {one.thing for one in found} == {filters, *things}
     assert found[-1].thing == filters, "what is made for a session goes first"
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field
 
 from greenroom.api.bodies import Body, Text, View
 from greenroom.core.log_codes import LogDetails
-from greenroom.core.session.leftovers import Thing
+from greenroom.core.session.leftovers import MAX_AT_ONCE, Thing
 from greenroom.core.workspace.homes import HomeId
 
 
@@ -79,13 +79,10 @@ class FoundThing(Body):
         return Thing(**self.model_dump(exclude={"home"}), home=home)
 
 
-MAX_THINGS: Final = 1000
-
-
 class FoundThings(Body):
     """Things that were found, before this was asked."""
 
-    things: Annotated[list[FoundThing], Field(max_length=MAX_THINGS)]
+    things: Annotated[list[FoundThing], Field(max_length=MAX_AT_ONCE)]
 
 
 class LeftoverView(View):

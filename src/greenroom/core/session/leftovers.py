@@ -16,6 +16,8 @@ from greenroom.core.workspace.homes import HomeId
 
 GRACE_S: Final = 60.0
 """What is younger is left alone: its owner may be at work on it."""
+MAX_AT_ONCE: Final = 1000
+"""Things that one request may ask about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
