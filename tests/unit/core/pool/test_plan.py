@@ -104,6 +104,11 @@ def test_the_zone_setting_is_named_in_the_reason():
     )
 
 
+def test_a_full_paused_pool_has_no_shortfall():
+    made = plan(snapshot(session(1), session(2), session(3), config=replace(CONFIG, paused=True)))
+    assert (made.actions, made.shortfall) == ((), None)
+
+
 def test_a_paused_pool_keeps_what_it_has_and_creates_nothing():
     made = plan(snapshot(session(1), config=replace(CONFIG, paused=True)))
     assert made.actions == ()
