@@ -23,7 +23,8 @@ from greenroom.core.errors import SetupError
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.kit import serving, stops
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig, load
+from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig
+from greenroom.kit.environment import load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.testing.ports import free_port
 

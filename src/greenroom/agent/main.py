@@ -25,7 +25,7 @@ from greenroom.agent.stream.session_cache import SessionCache
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.log_codes import LogCode
-from greenroom.kit import config, log, serving, stops
+from greenroom.kit import config, environment, serving, stops
 from greenroom.kit.serving import Loop
 from greenroom.kit.stream_cutting import StreamTerminator
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
@@ -195,8 +195,7 @@ async def main() -> None:
     Raises:
         SetupError: its settings, folder, journal or certificate authority cannot be used.
     """
-    settings = config.load(config.AgentConfig)
-    log.configure(settings.log_level, settings.process_name)
+    settings = environment.begin(config.AgentConfig)
     await stops.serve(settings.stop_dir, settings.process_name)
     if settings.agent_group:
         await replica.run(settings, host.shared_by(settings), build)

@@ -16,7 +16,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
 from greenroom.db.pooler import refuse_pooler, refuse_pooler_later
 from greenroom.kit import config as kit_config
-from greenroom.kit import log, stops
+from greenroom.kit import environment, stops
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import Loop, serve
 
@@ -30,8 +30,7 @@ async def main() -> None:
         SetupError: a pooler is in front of the database.
         LoopEndedError: the same, of a database that was away at first.
     """
-    config = kit_config.load(kit_config.ApiConfig)
-    log.configure(config.log_level, config.process_name)
+    config = environment.begin(kit_config.ApiConfig)
     await stops.serve(config.stop_dir, config.process_name)
     secrets = Secrets.from_file(config.secret_key_file)
     looks: list[tuple[str, Loop]] = []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from typing import Final
 
 import typer
@@ -70,10 +72,30 @@ for noun, commands in APPS.items():
     app.add_typer(commands, name=noun)
 
 
+_OF_COMMANDS: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
+"""Variables that need no look at the settings of the roles, which takes time to load."""
+
+
+def _judge(environment: Mapping[str, str]) -> None:
+    """Warn of `GREENROOM_*` variables that nothing reads.
+
+    Raises:
+        SetupError: one has a value that cannot be used.
+    """
+    if not any(name.startswith("GREENROOM_") and name not in _OF_COMMANDS for name in environment):
+        return
+    from greenroom.kit.environment import refuse_unusable, unknown_variables  # noqa: PLC0415 -- see above
+
+    for sentence in unknown_variables(environment):
+        print(f"greenroom: {printable(sentence)}", file=sys.stderr)  # noqa: T201 -- the output of the command line
+    refuse_unusable()
+
+
 def main() -> None:
     """Entry point; a Greenroom error is one sentence on stderr and exit code 1."""
     log_to_stderr()
     try:
+        _judge(os.environ)
         app()
     except GreenroomError as error:
         print(f"greenroom: {printable(error.message)}", file=sys.stderr)  # noqa: T201 -- the output of the command line

@@ -13,7 +13,8 @@ import typer
 from greenroom.agent.fleet.identity import Identity
 from greenroom.core.fleet.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
-from greenroom.kit.config import AgentConfig, load
+from greenroom.kit.config import AgentConfig
+from greenroom.kit.environment import load
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, FirstHost

@@ -35,8 +35,7 @@ from greenroom.gateway.nginx_process import Nginx, install_configuration, nginx_
 from greenroom.gateway.plan import GatewayPlan, read_plan
 from greenroom.gateway.sockets import Listeners
 from greenroom.kit import config as kit_config
-from greenroom.kit import log as kit_log
-from greenroom.kit import stops
+from greenroom.kit import environment, stops
 from greenroom.kit.processes import become_subreaper, reap, send
 from greenroom.kit.serving import serve_beside
 from greenroom.kit.stream_cutting import StreamTerminator
@@ -291,10 +290,9 @@ async def _links(config: kit_config.GatewayConfig, folder: Path) -> AgentLinks |
 
 async def main() -> None:
     """Run the gateway of this host (settings: GatewayConfig)."""
-    config = kit_config.load(kit_config.GatewayConfig)
+    config = environment.begin(kit_config.GatewayConfig)
     if os.getuid() == 0:
         raise SetupError("Run the gateway as an ordinary account such as greenroom: nginx needs nothing of root here.")
-    kit_log.configure(config.log_level, config.process_name)
     await stops.serve(config.stop_dir, config.process_name)
     folder = _folder(config.gateway_dir)
     plan_file, keeping = config.gateway_file, []

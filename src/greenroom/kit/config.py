@@ -1,6 +1,5 @@
-"""The settings of a process: `GREENROOM_*` environment variables, then the TOML file named by GREENROOM_CONFIG.
-
-Each role has one class; an invalid value stops the process with a sentence that names the variable.
+"""The settings of a process, one class for each role: `GREENROOM_*` environment variables, then the TOML file named by
+GREENROOM_CONFIG. `greenroom.kit.environment` reads them.
 """
 
 from __future__ import annotations
@@ -9,23 +8,20 @@ import ipaddress
 import os
 import re
 import sys
-import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
     TomlConfigSettingsSource,
 )
 
 import greenroom
 from greenroom.core.errors import SetupError
-from greenroom.core.wording import in_words
 
 
 def _verified(urls: str) -> str:
@@ -51,6 +47,11 @@ HttpsUrls = Annotated[str, AfterValidator(_verified)]
 
 Port = Annotated[int, Field(ge=0, lt=65536)]
 
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+    BeforeValidator(lambda given: given.upper() if isinstance(given, str) else given),
+]
+
 
 class ProcessConfig(BaseSettings):
     """The settings of every role."""
@@ -59,7 +60,7 @@ class ProcessConfig(BaseSettings):
 
     process_name: str = "greenroom"
     """Name of this process under its supervisor, e.g. manager-1; names its stop socket and its log lines."""
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     stop_dir: Path | None = None
     """Tests only: folder of the stop sockets (greenroom.kit.stops)."""
 
@@ -370,25 +371,3 @@ class GatewayConfig(ProcessConfig):
                     f"GREENROOM_STREAM_AGENTS: {seed!r} is not host:port; write an IPv6 address in brackets."
                 )
         return seeds
-
-
-Config = TypeVar("Config", bound=ProcessConfig)
-
-
-def load(kind: type[Config]) -> Config:
-    """Read the settings of one role.
-
-    Raises:
-        SetupError: a variable is missing or cannot be used, and the sentence names each; or the file cannot be read.
-    """
-    file = os.environ.get("GREENROOM_CONFIG")
-    try:
-        return kind()
-    except ValidationError as error:
-        problems = "; ".join(f"GREENROOM_{'_'.join(map(str, e['loc'])).upper()}: {in_words(e)}" for e in error.errors())
-        absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
-        raise SetupError(f"Settings that cannot be used: {problems}{absent}") from error
-    except SettingsError as error:
-        raise SetupError(f"Settings that cannot be used: {error}; its value must be JSON") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SetupError(f"The file {file} of GREENROOM_CONFIG cannot be read: {error}") from error

@@ -21,10 +21,10 @@ from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instance
 from greenroom.db.notifications import ListenConnection, Listener
 from greenroom.db.pooler import refuse_pooler
-from greenroom.kit import log as kit_log
 from greenroom.kit import stops
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.config import ManagerConfig, load
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.environment import begin
 from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
@@ -292,8 +292,7 @@ def version() -> str:
 
 async def main() -> None:
     """Run one Manager until SIGTERM."""
-    config = load(ManagerConfig)
-    kit_log.configure(config.log_level, config.process_name)
+    config = begin(ManagerConfig)
     await stops.serve(config.stop_dir, config.process_name)
     manager = Manager(config)
     await manager.start()

@@ -1,0 +1,138 @@
+"""Reads the settings of a process and judges their names, so that a misspelled one is not ignored.
+
+An unknown key in the file of GREENROOM_CONFIG is an error. An unknown `GREENROOM_*` variable is a warning, because the
+environment may have variables for other programs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from greenroom.core.errors import SetupError
+from greenroom.core.wording import in_words
+from greenroom.kit import log
+from greenroom.kit.config import AgentConfig, ApiConfig, GatewayConfig, ManagerConfig, ProcessConfig
+
+PREFIX: Final = "GREENROOM_"
+OF_ROLES: Final = (ApiConfig, ManagerConfig, AgentConfig, GatewayConfig)
+ELSEWHERE: Final = frozenset(
+    PREFIX + name
+    for name in (
+        *("CONFIG", "DATA", "DESKTOP_IMAGE", "JOIN_TOKEN", "KEY", "READY_WITHIN_S", "SECRET", "URL"),
+        # deploy/compose
+        *("DATABASE", "DATABASE_LISTEN", "DATABASE_PORT", "DOCKER_SOCKET", "FURTHER_HOSTS", "HOSTNAME", "LISTEN"),
+        *("MANAGER_GATEWAY_PORT", "PORT", "SECOND_MANAGER_GATEWAY_PORT", "SECOND_MANAGER_PORT", "STREAM_PORT"),
+        "KUBERNETES",  # script/kubernetes
+    )
+)
+"""Variables that are read, but are no settings of a role."""
+
+_logger = structlog.get_logger(__name__)
+
+Config = TypeVar("Config", bound=ProcessConfig)
+
+
+def keys() -> set[str]:
+    """The settings of all roles, as a file has them."""
+    return {name for kind in OF_ROLES for name in kind.model_fields}
+
+
+def known_variables() -> set[str]:
+    """Every `GREENROOM_*` variable that something reads."""
+    return {PREFIX + key.upper() for key in keys()} | ELSEWHERE
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each `GREENROOM_*` variable that nothing reads."""
+    known = known_variables()
+    names = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    return [f"Nothing reads the variable {name}{_or_nearest(name, known)}." for name in names]
+
+
+def _or_nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    return f"; the nearest is {near[0]}" if near else ""
+
+
+def begin(kind: type[Config]) -> Config:
+    """Read the settings of one role, set up its log, and warn there of variables that nothing reads.
+
+    Raises:
+        SetupError: as `load`.
+    """
+    config = load(kind)
+    log.configure(config.log_level, config.process_name)
+    for sentence in unknown_variables(os.environ):
+        _logger.warning("unknown setting", reason=sentence)
+    return config
+
+
+def load(kind: type[Config]) -> Config:
+    """Read the settings of one role. Its file may have settings of other roles too.
+
+    Raises:
+        SetupError: a setting is missing or cannot be used, or the file has an unknown one, and the sentence names each;
+            or the file cannot be read.
+    """
+    file = os.environ.get("GREENROOM_CONFIG")
+    with _readable(file):
+        _refuse_unknown_keys(file)
+        try:
+            return kind()
+        except ValidationError as error:
+            absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
+            raise SetupError(f"Settings that cannot be used: {_problems(error.errors())}{absent}") from error
+
+
+def refuse_unusable() -> None:
+    """Refuse values that no role could use. A setting that is missing is no fault of a command.
+
+    Raises:
+        SetupError: names each, or the file cannot be read.
+    """
+    with _readable(os.environ.get("GREENROOM_CONFIG")):
+        found = dict.fromkeys(problem for kind in OF_ROLES for problem in _unusable(kind))
+    if found:
+        raise SetupError(f"Settings that cannot be used: {'; '.join(found)}")
+
+
+def _unusable(kind: type[ProcessConfig]) -> list[str]:
+    try:
+        kind()
+    except ValidationError as error:
+        return [_problems([one]) for one in error.errors() if one["type"] != "missing"]
+    return []
+
+
+@contextmanager
+def _readable(file: str | None) -> Generator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise SetupError(f"Settings that cannot be used: {error}; its value must be JSON") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"The file {file} of GREENROOM_CONFIG cannot be read: {error}") from error
+
+
+def _problems(errors: Iterable[Mapping[str, Any]]) -> str:
+    return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {in_words(e)}" for e in errors)
+
+
+def _refuse_unknown_keys(file: str | None) -> None:
+    if not file or not Path(file).exists():
+        return
+    known = keys()
+    given = tomllib.loads(Path(file).read_text())
+    if unknown := [key for key in given if key not in known]:
+        named = "; ".join(f"{key}{_or_nearest(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
+        raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {named}.")

@@ -1,0 +1,101 @@
+"""Names and values of the settings of a process."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.environment import ELSEWHERE, known_variables, load, unknown_variables
+
+ROOT = Path(__file__).parents[2]
+READERS = ("src/greenroom/**/*.py", "deploy/**/*.yaml", "deploy/**/*.service", "script/*")
+INSIDE_SESSIONS = {"GREENROOM_DESKTOP", "GREENROOM_EXEC", "GREENROOM_PICTURE"}
+IN_SQUIDS_RULES = {"GREENROOM_DEFAULT", "GREENROOM_LISTED", "GREENROOM_PRIVATE"}
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "manager.toml"
+    monkeypatch.setenv("GREENROOM_CONFIG", str(file))
+    return file
+
+
+GOOD = "database_url = 'postgresql:///x'\nsecret_key_file = '/k'\nmanager_dir = '/m'\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("zonne = 'lab'", "zonne; the nearest is zone"),
+        ("ZONE = 'lab'", "ZONE; the nearest is zone"),
+        ("GREENROOM_ZONE = 'lab'", "GREENROOM_ZONE; the nearest is zone"),
+        ("qqqqq = 1", "qqqqq"),
+    ],
+)
+def test_an_unknown_key_in_the_file_is_refused_with_the_nearest(file: Path, line: str, sentence: str):
+    file.write_text(GOOD + line)
+    with pytest.raises(SetupError) as refused:
+        load(ManagerConfig)
+    assert refused.value.message == f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {sentence}."
+
+
+def test_a_file_may_have_the_settings_of_several_roles(file: Path):
+    file.write_text(GOOD + "zone = 'lab'\nagent_dir = '/a'")
+    assert load(ManagerConfig).zone == "lab"
+
+
+def test_a_log_level_is_one_of_five_in_any_case(file: Path):
+    file.write_text(GOOD + "log_level = 'debug'")
+    assert load(ManagerConfig).log_level == "DEBUG"
+    file.write_text(GOOD + "log_level = 'banana'")
+    with pytest.raises(SetupError, match=r"GREENROOM_LOG_LEVEL: must be 'DEBUG'.* or 'CRITICAL'"):
+        load(ManagerConfig)
+
+
+def test_a_variable_that_nothing_reads_is_named_with_the_nearest():
+    given = {"GREENROOM_ZNOE": "lab", "GREENROOM_ZONE": "lab", "GREENROOM_URL": "x", "HOME": "/"}
+    assert unknown_variables(given) == ["Nothing reads the variable GREENROOM_ZNOE; the nearest is GREENROOM_ZONE."]
+
+
+def test_every_variable_that_the_code_names_is_known():
+    """A new one is a field of a role's settings, or stands in ELSEWHERE."""
+    named: set[str] = set()
+    for pattern in READERS:
+        for found in ROOT.glob(pattern):
+            if found.is_file() and "recipes/base" not in str(found):
+                named |= set(re.findall(r"GREENROOM_[A-Z]\w*[A-Z]\b", found.read_text(errors="replace")))
+    assert named - known_variables() <= INSIDE_SESSIONS | IN_SQUIDS_RULES
+    assert ELSEWHERE - named == set()
+
+
+def _greenroom(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **variables}
+    command = [sys.executable, "-m", "greenroom", *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_command_warns_of_a_variable_that_nothing_reads_and_refuses_a_value_that_cannot_be_used():
+    ended = _greenroom("status", "--help", GREENROOM_ZNOE="lab")
+    assert ended.returncode == 0
+    assert ended.stderr == "greenroom: Nothing reads the variable GREENROOM_ZNOE; the nearest is GREENROOM_ZONE.\n"
+    ended = _greenroom("status", GREENROOM_LOG_LEVEL="banana")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("greenroom: Settings that cannot be used: GREENROOM_LOG_LEVEL: must be ")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_role_writes_its_warning_into_its_log(tmp_path: Path):
+    ended = _greenroom(
+        "manager",
+        GREENROOM_ZONNE="lab",
+        GREENROOM_MANAGER_DIR=str(tmp_path),
+        GREENROOM_DATABASE_URL="postgresql://127.0.0.1:1/none",
+        GREENROOM_SECRET_KEY_FILE=str(tmp_path / "none"),
+    )
+    assert '"reason": "Nothing reads the variable GREENROOM_ZONNE; the nearest is GREENROOM_ZONE."' in ended.stderr
