@@ -143,11 +143,51 @@ async def test_refusals(anonymous: Client, db: Database, agent: str, ada_id: str
     )
 
 
-async def test_a_staged_session_is_nobodys(anonymous: Client, db: Database, agent: str):
+async def test_a_staged_session_is_listed_on_request(anonymous: Client, db: Database, agent: str):
     session_id = await bare_session(db)
-    (listed,) = (await anonymous.published("get_kasms"))["kasms"]
+    assert (await anonymous.published("get_kasms"))["kasms"] == []
+    (listed,) = (await anonymous.published("get_kasms", include_staged=True))["kasms"]
     assert (listed["user_id"], listed["user"]["username"]) == (None, None)
     assert "error_message" in await anonymous.published("get_kasm_status", kasm_id=session_id)
+
+
+async def test_a_session_that_is_being_deleted_is_listed_on_request(session: Session):
+    await session.becomes("deleting")
+    admin = session.stage.admin
+    for name, asked in (("get_kasms", {}), ("get_user_kasms", {"user_id": session.ada_id})):
+        assert (await admin.published(name, **asked))["kasms"] == []
+        (listed,) = (await admin.published(name, include_deleting=True, **asked))["kasms"]
+        assert listed["kasm_id"] == session.session_id
+    user = (await admin.published("get_user", target_user={"user_id": session.ada_id}))["user"]
+    assert user["kasms"] == []
+
+
+async def test_the_list_of_sessions_is_limited_to_a_user(session: Session):
+    admin = session.stage.admin
+    (listed,) = (await admin.published("get_kasms", user_id=session.ada_id))["kasms"]
+    assert listed["kasm_id"] == session.session_id
+    other = await admin.published("create_user", target_user={"username": "grace"})
+    assert (await admin.published("get_kasms", user_id=other["user"]["user_id"]))["kasms"] == []
+
+
+async def test_a_session_that_may_not_be_shared_starts_with_a_warning(session: Session):
+    await session.stage.everybody(allow_kasm_sharing=False)
+    made = await session.stage.admin.published(
+        "request_kasm", user_id=session.ada_id, image_id=session.stage.image_id, enable_sharing=True
+    )
+    assert (made["status"], made["share_id"]) == ("starting", None)
+    assert made["warning"].startswith("The session is not shared. ")
+    assert "`allow_kasm_sharing`" in made["warning"]
+
+
+async def test_the_owner_who_joins_gets_the_address_of_the_session(session: Session):
+    await session.stage.everybody(allow_kasm_sharing=True)
+    made = await session.stage.admin.published(
+        "request_kasm", user_id=session.ada_id, image_id=session.stage.image_id, enable_sharing=True
+    )
+    joined = await session.stage.admin.published("join_kasm", user_id=session.ada_id, share_id=made["share_id"])
+    assert (joined["kasm_url"], joined["session_token"]) == (made["kasm_url"], made["session_token"])
+    assert joined["kasm"]["view_only_token"] is None
 
 
 async def test_a_variable_cannot_hide_in_the_name_of_another(

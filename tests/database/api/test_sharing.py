@@ -387,11 +387,3 @@ async def test_the_published_interface_shares_and_joins(shared: Shared, user: Cl
     assert joined["kasm_url"] == f"/#/connect/join/{made['share_id']}/{user_id}/{joined['session_token']}"
     assert (await shared.anonymous.published("join_kasm", user_id=user_id, shared_id=made["share_id"]))["username"]
     assert "no share" in await shared.anonymous.published_refusal("join_kasm", user_id=user_id, share_id="00000000")
-
-
-async def test_the_published_interface_launches_nothing_that_may_not_be_shared(shared: Shared):
-    await shared.stage.everybody(allow_kasm_sharing=False)
-    before = await shared.db.fetch("SELECT count(*) AS number FROM sessions")
-    reason = await shared.anonymous.published_refusal("request_kasm", user_id=shared.ada_id, enable_sharing=True)
-    assert "`allow_kasm_sharing`" in reason
-    assert await shared.db.fetch("SELECT count(*) AS number FROM sessions") == before

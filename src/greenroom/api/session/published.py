@@ -99,10 +99,12 @@ def _port_map(session: Session, port: int, path: str) -> Answer:
     return {name: {"port": port, "path": where} for name, where in paths.items()}
 
 
-async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[Answer]:
-    """All sessions, or those of one user, each with the `server` it runs on."""
+async def kasms(db: Database, streams: StreamUrls, wanted: SessionFilter, *, deleting: bool = False) -> list[Answer]:
+    """The sessions that match, each with the `server` it runs on; `deleting`: also those that are being deleted."""
     shapes: list[Answer] = []
-    for session in (await views.list_sessions(db, SessionFilter(user_id=user_id))).rows:
+    for session in (await views.list_sessions(db, wanted)).rows:
+        if session.status is SessionStatus.DELETING and not deleting:
+            continue
         kasm = kasm_shape(session, streams)
         server = {
             "port": kasm["port"],
@@ -117,9 +119,8 @@ async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None
 async def kasms_of_users(db: Database, streams: StreamUrls, user_id: str | None = None) -> dict[str, list[Answer]]:
     """user_id → sessions, of all users or of one."""
     found: dict[str, list[Answer]] = defaultdict(list)
-    for kasm in await kasms(db, streams, user_id=user_id):
-        if kasm["user_id"]:
-            found[kasm["user_id"]].append(kasm)
+    for kasm in await kasms(db, streams, SessionFilter(user_id=user_id, staged=False)):
+        found[kasm["user_id"]].append(kasm)
     return found
 
 
@@ -140,13 +141,12 @@ FOR_USERS = requires_key("users_auth_session", USER)
 @router.post("/request_kasm")
 async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one. With
-    `enable_sharing` others may join it to watch, by its `share_id`.
+    `enable_sharing` others may join it to watch, by its `share_id`. Where the user may not share, the session starts,
+    `share_id` is null, and `warning` gives the reason.
     """
     call.refuse_others(_NOT_OFFERED, "every session is a container on an Agent, without RDP or egress gateways")
-    db, is_shared = sharing.db, call.flag("enable_sharing")
+    db = sharing.db
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
-    if is_shared:
-        await published_shares.require_sharing(db, user_id)
     if user_id is not None:
         image_id = image_id or await default_image_of(db, user_id)
         result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
@@ -159,7 +159,9 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
             if made:
                 await forget_anonymous(db, user_id)
             raise
-    share_id = await published_shares.shared(sharing, call, result.session_id) if is_shared else None
+    share_id, warning = None, None
+    if call.flag("enable_sharing"):
+        share_id, warning = await published_shares.shared(sharing, call, result.session_id)
     return {
         "kasm_id": result.session_id,
         "username": result.username,
@@ -168,6 +170,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
         "user_id": result.user_id,
         "session_token": result.token,
         "kasm_url": connect_url(result.session_id, result.user_id, result.token),
+        **({"warning": warning} if warning else {}),
     }
 
 
@@ -199,16 +202,23 @@ async def get_kasm_status(
     return answer
 
 
-@router.post("/get_kasms", dependencies=[requires_key("sessions_view")])
-async def get_kasms(db: Db, streams: Streams) -> Answer:
-    """All sessions; staged ones have no user."""
-    return {"current_time": now(), "kasms": await kasms(db, streams)}
+@router.post("/get_kasms")
+async def get_kasms(db: Db, streams: Streams, call: Annotated[Call, requires_key("sessions_view")]) -> Answer:
+    """The sessions of all users, or of the user `user_id`. `include_staged` adds staged sessions, which have no user;
+    `include_deleting` adds sessions that are being deleted.
+    """
+    staged = None if call.flag("include_staged") else False
+    wanted = SessionFilter(user_id=call.optional_id("user_id"), staged=staged)
+    found = await kasms(db, streams, wanted, deleting=call.flag("include_deleting"))
+    return {"current_time": now(), "kasms": found}
 
 
 @router.post("/get_user_kasms")
 async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """The sessions of one user."""
-    return {"current_time": now(), "kasms": await kasms(db, streams, user_id=call.id("user_id"))}
+    """The sessions of one user; `include_deleting` adds sessions that are being deleted."""
+    wanted = SessionFilter(user_id=call.id("user_id"))
+    found = await kasms(db, streams, wanted, deleting=call.flag("include_deleting"))
+    return {"current_time": now(), "kasms": found}
 
 
 @router.post("/destroy_kasm")

@@ -16,7 +16,7 @@ from greenroom.api.session.commands import order_command, require_command, seale
 from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.share_service import SharingDep
-from greenroom.api.session.streams import Streams, token_of
+from greenroom.api.session.streams import Streams, connect_url, token_of
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.access.users import get_user
@@ -77,20 +77,30 @@ async def get_kasm_bottleneck_stats(
 
 
 @router.post("/join_kasm")
-async def join_kasm(sharing: SharingDep, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Join a shared session as a user, to watch; some clients call its id `shared_id`."""
+async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]) -> Answer:
+    """Join a shared session as a user, to watch; some clients call its id `shared_id`. The session's own user gets the
+    address and the token of the session, and `view_only_token` is null.
+    """
     share_id = call.text("share_id") or call.text("shared_id")
     user = await get_user(sharing.db, call.id("user_id"))
-    joined = await published_shares.joined(sharing, share_id, user)
-    session = await get_session(sharing.db, str(joined.session_id))
+    share = await published_shares.share_for_users(sharing, share_id, user)
+    session = await get_session(sharing.db, share.session_id)
+    kasm = kasm_shape(session, sharing.streams)
+    if user.user_id == session.user_id:
+        token = token_of(session, secrets)
+        kasm_url = connect_url(session.session_id, user.user_id, token)
+    else:
+        token = (await published_shares.joined(sharing, share, user)).session_token
+        kasm_url = f"/#/connect/join/{share_id}/{user.user_id}/{token}"
+        kasm["view_only_token"] = token
     return {
         "current_time": now(),
-        "session_token": joined.session_token,
+        "session_token": token,
         "user_id": user.user_id,
         "username": user.username,
         "status": OPERATIONAL[session.status],
-        "kasm": {**kasm_shape(session, sharing.streams), "view_only_token": joined.session_token},
-        "kasm_url": f"/#/connect/join/{share_id}/{user.user_id}/{joined.session_token}",
+        "kasm": kasm,
+        "kasm_url": kasm_url,
     }
 
 
