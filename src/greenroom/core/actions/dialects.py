@@ -21,6 +21,8 @@ _ELEMENTS: Final = frozenset(("selector", "xpath", "element"))
 """Fields that name an element of a page."""
 MOST_SHOWN: Final = 200
 """Characters of a reason, which may repeat names that the client made up."""
+DEEPEST: Final = 2
+"""Levels of lists and objects in which an action has numbers: those of a drag's path."""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
     for field, union in (("action", computer.Verb), ("type", vendor.Verb))
@@ -50,7 +52,7 @@ def _read(item: object, where: str) -> Action:
     if not isinstance(item, Mapping):
         raise Invalid(f'{where}: this is no action; one looks like {{"action": "left_click", "coordinate": [x, y]}}.')
     # Clients send null for what they leave out.
-    fields = {name: value for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
+    fields = {name: _whole(value) for name, value in cast("Mapping[Any, Any]", item).items() if value is not None}
     for name in _ELEMENTS & fields.keys():
         raise Invalid(f"{where}.{name}: elements of a page are reached by DevTools, at `urls.cdp` of the lease.")
     field = "action" if "action" in fields else "type"
@@ -74,6 +76,19 @@ def _read(item: object, where: str) -> Action:
     except Invalid as error:
         written = next(name for name in _WRITTEN if name in fields)
         raise Invalid(f"{where}.{written}: {error.message}") from error
+
+
+def _whole(value: Any, depth: int = DEEPEST) -> Any:
+    """The value with whole numbers as integers: clients whose language has one type of numbers write 5.0."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list() if depth:
+            return [_whole(part, depth - 1) for part in cast("list[Any]", value)]
+        case dict() if depth:
+            return {name: _whole(part, depth - 1) for name, part in cast("dict[Any, Any]", value).items()}
+        case _:
+            return value
 
 
 def _seconds(action: Action) -> float:

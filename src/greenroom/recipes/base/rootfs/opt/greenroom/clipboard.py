@@ -18,12 +18,17 @@ import selection
 from answers import CHUNK_BYTES, BadRequestError, Request, reply
 from uploads import LAST, let_go
 
-IMAGE_MAX_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
+"""Of a picture or a text, in either direction."""
 READ_S = 5
 CONNECT_AGAIN_S = 0.5
 PNG = "image/png"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
+
+
+class ContentError(Exception):
+    """The content of the clipboard cannot be read; the sentence says why."""
 
 
 def is_open(variable: str) -> bool:
@@ -48,10 +53,8 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
             await put(request, reader, writer)
     elif not OUT or not may:
         await refuse(reader, writer, "403 Forbidden", "Nothing may be copied from this session (allow_kasm_clipboard_down).")
-    elif image := await content(PNG):
-        reply(writer, "200 OK", image, PNG)
     else:
-        reply(writer, "404 Not Found", b"{}")
+        await get(writer)
 
 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
@@ -60,11 +63,21 @@ async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sta
     reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST)
 
 
+async def get(writer: asyncio.StreamWriter) -> None:
+    """Answer with the picture on the clipboard."""
+    try:
+        image = await content(PNG)
+    except ContentError as error:
+        said = json.dumps({"error_message": f"{str(error)[:1].upper()}{str(error)[1:]}."})
+        return reply(writer, "404 Not Found", said.encode())
+    return reply(writer, "200 OK", image, PNG) if image else reply(writer, "404 Not Found", b"{}")
+
+
 async def put(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Take a picture of the viewer, and be its owner on the X server until something else is copied."""
     length = request.headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > IMAGE_MAX_BYTES:
-        sentence = f"The picture is too large: up to {IMAGE_MAX_BYTES >> 20} MiB can be on the clipboard."
+    if not length.isdecimal() or int(length) > MAX_BYTES:
+        sentence = f"The picture is too large: up to {MAX_BYTES >> 20} MiB can be on the clipboard."
         return await refuse(reader, writer, "413 Content Too Large", sentence)
     image = bytearray()
     while len(image) < int(length):
@@ -90,28 +103,36 @@ async def own(target: str, data: bytes) -> None:
 
 
 async def content(target: str) -> bytes:
-    """What is on the clipboard in this form; nothing where its owner does not have it, or is silent."""
+    """All of the clipboard in this form; empty where its owner does not have this form.
+
+    Raises:
+        ContentError: the owner does not answer, or the content is larger than `MAX_BYTES`.
+    """
     output = subprocess.PIPE
     process = await asyncio.create_subprocess_exec(*XCLIP, target, "-out", stdout=output, stderr=subprocess.DEVNULL)
     try:
         async with asyncio.timeout(READ_S):
             assert process.stdout is not None
-            found = await process.stdout.read(IMAGE_MAX_BYTES + 1) if target != PNG else await whole(process.stdout)
-    except TimeoutError:
-        found = b""
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
-    return found
+            return await whole(process.stdout)
+    except TimeoutError as error:
+        raise ContentError(f"the program that owns the clipboard did not hand it over within {READ_S} s") from error
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def whole(output: asyncio.StreamReader) -> bytes:
-    """All that a program writes, or nothing where it is too much."""
+    """All that a program writes.
+
+    Raises:
+        ContentError: it is more than `MAX_BYTES`.
+    """
     found = bytearray()
     while data := await output.read(CHUNK_BYTES):
         found += data
-        if len(found) > IMAGE_MAX_BYTES:
-            return b""
+        if len(found) > MAX_BYTES:
+            raise ContentError(f"the clipboard has more than {MAX_BYTES >> 20} MiB, which is the most that can be read")
     return bytes(found)
 
 
@@ -120,6 +141,7 @@ async def watch() -> None:
     while OUT:
         with contextlib.suppress(OSError, EOFError):
             async for _ in selection.changes():
-                if PNG.encode() in (await content("TARGETS")).split():
-                    events.publish("clipboard")
+                with contextlib.suppress(ContentError):
+                    if PNG.encode() in (await content("TARGETS")).split():
+                        events.publish("clipboard")
         await asyncio.sleep(CONNECT_AGAIN_S)  # the X server is still starting

@@ -203,7 +203,10 @@ class Hands:
     async def _paste(self) -> str:
         if not clipboard.OUT:
             raise StepError("nothing may be copied from this session (allow_kasm_clipboard_down)")
-        return (await clipboard.content(TEXT)).decode(errors="replace")
+        try:
+            return (await clipboard.content(TEXT)).decode(errors="replace")
+        except clipboard.ContentError as error:
+            raise StepError(str(error)) from error
 
     async def _open(self, url: str) -> None:
         quiet = asyncio.subprocess.DEVNULL
