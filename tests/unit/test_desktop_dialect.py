@@ -6,6 +6,7 @@ import struct
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,9 +42,21 @@ OWN = st.one_of(
 POINTERS = st.tuples(st.integers(0, 0x1FF), st.integers(0, 65535), st.integers(0, 65535)).map(
     lambda p: (struct.pack(">BHHHhh", 5, *p, 0, 0), struct.pack(">BBHH", 5, p[0] & 0xFF, *p[1:]))
 )
+WHEELS = st.tuples(st.integers(0, 4000), st.integers(0, 4000), st.sampled_from([(0, 120, 16), (0, -3, 8)])).map(
+    lambda p: (
+        struct.pack(">BHHHhh", 5, 0, *p[:2], *p[2][:2]),
+        struct.pack(">BBHHBBHH", 5, p[2][2], *p[:2], 5, 0, *p[:2]),
+    )
+)
 KEYS = st.integers(0, 2**32 - 1).map(lambda key: (struct.pack(">BBxxI", 4, 1, key),) * 2)
 SAID = st.lists(st.one_of(OWN.map(lambda message: (message, b"")), POINTERS, KEYS), max_size=12)
 CUTS = st.lists(st.integers(0, 40), max_size=20)
+
+
+STANDARD = st.one_of(INPUT, NO_INPUT).filter(lambda message: message[0] != 5).map(lambda message: (message, message))
+UNANNOUNCED = st.lists(st.one_of(POINTERS, WHEELS, STANDARD), min_size=1, max_size=12)
+LAST = (struct.pack(">BBxxI", 4, 1, 0x61) + struct.pack(">BBHHHH", 3, 1, 0, 0, 1280, 800),) * 2
+"""After these it is certain in which dialect the messages before are."""
 
 
 def passed(data: bytes, cuts: list[int]) -> bytes:
@@ -91,3 +104,53 @@ def test_its_statistics_are_no_input_and_its_pointer_is():
     assert not inputs
     viewer.sent(struct.pack(">BHHHhh", 5, 0, 300, 200, 0, 0))
     assert inputs
+
+
+def is_known_by_its_pointer(said: list[tuple[bytes, bytes]], frames: list[int]) -> None:
+    """`frames`: how many messages are in each."""
+    messages = [*said, LAST]
+    viewer = Idle()
+    got = bytearray(viewer.sent(GREETING))
+    expected = GREETING + b"".join(standard for _, standard in messages)
+    while messages:
+        number = frames.pop() if frames else 1
+        got += viewer.sent(b"".join(own for own, _ in messages[:number]))
+        assert expected.startswith(got)
+        del messages[:number]
+    assert got == expected
+
+
+@given(said=UNANNOUNCED, frames=st.lists(st.integers(1, 4), max_size=12))
+def test_nothing_malformed_passes_of_a_client_that_announces_no_dialect(
+    said: list[tuple[bytes, bytes]], frames: list[int]
+):
+    is_known_by_its_pointer(said, frames)
+
+
+@pytest.mark.parametrize("name", ["KASM_POINTER_BYTES", "ALLOWED"])
+def test_a_mutant_that_misreads_a_dialect_is_caught(monkeypatch: pytest.MonkeyPatch, name: str):
+    client_half = sys.modules["client_half"]
+    monkeypatch.setattr(client_half, name, 10 if name == "KASM_POINTER_BYTES" else {})
+    with pytest.raises((AssertionError, BadRequestError)):
+        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
+            given(said=UNANNOUNCED)(lambda said: is_known_by_its_pointer(said, []))
+        )()
+
+
+def test_a_standard_pointer_event_does_not_wait_for_another_message():
+    viewer = Idle()
+    viewer.sent(GREETING)
+    for buttons in (1, 0):
+        event = struct.pack(">BBHH", 5, buttons, 300, 200)
+        assert viewer.sent(event) == event
+
+
+@pytest.mark.parametrize(("y", "waits"), [(200, False), (256 + 5, True)], ids=["one reading", "two readings"])
+def test_a_click_waits_only_while_its_bytes_may_be_standard(y: int, waits: bool):
+    viewer = Idle()
+    viewer.sent(GREETING)
+    pressed, released = (struct.pack(">BHHHhh", 5, mask, 300, y, 0, 0) for mask in (1, 0))
+    expected = [struct.pack(">BBHH", 5, mask, 300, y) for mask in (1, 0)]
+    first = viewer.sent(pressed)
+    assert (first == b"") is waits
+    assert first + viewer.sent(released) == b"".join(expected)

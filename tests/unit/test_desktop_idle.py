@@ -33,7 +33,9 @@ idle = loaded()
 VERSIONS = {b"RFB 003.008\n": b"\x01\x01", b"RFB 003.003\n": b"\x01"}
 """Version → what else the client says before its first message."""
 
-PIXEL_FORMAT = st.just(bytes(20))
+PIXEL_FORMAT = st.sampled_from([8, 16, 32]).map(
+    lambda bits: struct.pack(">BxxxBBBBHHHBBBxxx", 0, bits, 24, 0, 1, 255, 255, 255, 16, 8, 0)
+)
 ENCODINGS = st.lists(st.integers(-500, 500), max_size=30).map(
     lambda kinds: struct.pack(">BxH", 2, len(kinds)) + b"".join(struct.pack(">i", kind) for kind in kinds)
 )
@@ -47,7 +49,9 @@ NO_INPUT = st.one_of(PIXEL_FORMAT, ENCODINGS, PICTURE, FENCE, CONTINUOUS, SIZE)
 
 KEY = st.integers(0, 2**32 - 1).map(lambda key: struct.pack(">BBxxI", 4, 1, key))
 POINTER = st.tuples(st.integers(0, 127), st.integers(0, 65535)).map(lambda p: struct.pack(">BBHH", 5, p[0], p[1], 7))
-TEXT = st.binary(max_size=300).map(lambda text: struct.pack(">Bxxxi", 6, len(text)) + text)
+TEXT = (
+    st.lists(st.integers(1, 255), max_size=300).map(bytes).map(lambda text: struct.pack(">Bxxxi", 6, len(text)) + text)
+)
 EXTENDED_TEXT = st.binary(min_size=4, max_size=300).map(lambda text: struct.pack(">Bxxxi", 6, -len(text)) + text)
 SCAN_CODE = st.integers(0, 2**32 - 1).map(lambda key: struct.pack(">BBHII", 255, 0, 1, key, key))
 INPUT = st.one_of(KEY, POINTER, TEXT, EXTENDED_TEXT, SCAN_CODE)

@@ -1,9 +1,10 @@
 """What a viewer sends over RFB, security type None, cut into its messages, however it arrives.
 
 KasmVNC's client has a dialect: pointer events of 11 bytes, and messages of its own. Lengths: core/rfb.js (RFB.messages)
-of github.com/kasmtech/noVNC and common/rfb/SMsgReader.cxx of github.com/kasmtech/KasmVNC. It is known by what it says:
-in its encodings it always names a level of JPEG quality for video, which no other client does (TurboVNC's end at -768),
-or it sends a message of its own. A pointer event is read as 11 bytes from then on, and never guessed at by its bytes.
+of github.com/kasmtech/noVNC and common/rfb/SMsgReader.cxx of github.com/kasmtech/KasmVNC. The dialect is known at once
+where the encodings name a level of JPEG quality for video, which no other client does (TurboVNC's end at -768), or where
+a message of KasmVNC's own arrives. Otherwise the bytes from the first pointer event on are read in both dialects, and
+nothing of them passes until one reading is excluded. A frame that ends with a standard message is standard.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ OLD_VERSION = b"RFB 003.003\n"
 
 FIXED_BYTES = {0: 20, 3: 10, 4: 8, 5: 6, 150: 10, 250: 4}
 """Message type → length: pixel format, picture wanted, key, pointer, continuous updates, xvp."""
-ENCODINGS, KEY, POINTER, KASM_CLIPBOARD, KASM_MOTION, SCAN_CODE = 2, 4, 5, 180, 188, 255
+ENCODINGS, KEY, POINTER, TEXT, KASM_CLIPBOARD, KASM_MOTION, SIZE, SCAN_CODE = 2, 4, 5, 6, 180, 188, 251, 255
 WHOLE = (ENCODINGS, KEY, POINTER, SCAN_CODE)
 """Messages that come out in one piece; the longest is 256 KiB."""
 
@@ -26,6 +27,30 @@ KASM_POINTER_BYTES = 11
 KASM_BYTES = {178: 4, 179: 12, KASM_CLIPBOARD: 2, 185: 1, KASM_MOTION: 10, 189: 8, 190: 4, 191: 4, 252: 5}
 """As FIXED_BYTES: statistics wanted, of frames, head of a clipboard, still there, relative motion, latency, network, system,
 largest video."""
+COMPARED_BYTES = 1 << 16
+"""After so many bytes that both dialects allow, they are read as standard."""
+
+ZERO, FLAG = range(1), range(2)
+ALLOWED = {
+    0: {1: ZERO, 2: ZERO, 3: ZERO, 4: (8, 16, 32)},
+    ENCODINGS: {1: ZERO, 2: ZERO, 3: range(128)},
+    3: {1: FLAG},
+    KEY: {1: FLAG, 2: ZERO, 3: ZERO},
+    6: {1: ZERO, 2: ZERO, 3: ZERO},
+    150: {1: FLAG},
+    248: {1: ZERO, 2: ZERO, 3: ZERO, 4: (0, 0x80), 5: ZERO, 6: ZERO, 7: range(8)},
+    250: {1: ZERO, 2: (1,)},
+    SIZE: {1: ZERO, 2: range(64), 4: range(64), 7: ZERO},
+    SCAN_CODE: {1: ZERO, 2: ZERO, 3: FLAG},
+}
+"""Message type → position of a byte → its values: padding, flags, bits per pixel, number of encodings, high bytes of a size
+of the screen. Only comparing dialects needs them."""
+KASM_POINTER_ALLOWED = {1: FLAG, 7: (*range(16), *range(240, 256)), 9: (*range(16), *range(240, 256))}
+"""The same of KasmVNC's pointer event: nine buttons, and a wheel turned by less than 4096."""
+
+IMPOSSIBLE, PARTIAL, WHOLE_MESSAGES = range(3)
+"""What bytes are in one dialect. The second and third differ in how they end: within a message, or with one."""
+
 HANDSHAKE, UNKNOWN = -1, -2
 """Kinds of what comes before the first message, and from a message of a kind that is not known here on."""
 
@@ -48,12 +73,12 @@ class ClientHalf:
         self._left = 0
         self._version: bytes | None = None
         self._items = 0
-        self._is_kasm = False
+        self._is_kasm: bool | None = None
 
     @property
     def is_kasm(self) -> bool:
         """Whether they have shown to be KasmVNC's client."""
-        return self._is_kasm
+        return self._is_kasm is True
 
     @property
     def version(self) -> bytes | None:
@@ -61,7 +86,7 @@ class ClientHalf:
         return self._version
 
     def pieces(self, data: bytes) -> Iterator[Piece]:
-        """They sent this, anywhere in the stream of messages."""
+        """They sent this frame, anywhere in the stream of messages."""
         self._head += data
         if self._version is None and len(self._head) >= VERSION_BYTES:
             # after the version: the security type, and whether the desktop is shared
@@ -84,6 +109,8 @@ class ClientHalf:
             self._items -= self._left > 0
             return self._left > 0
         kind = self._head[0]
+        if kind == POINTER and self._is_kasm is None and not self._compare():
+            return False
         length = KASM_POINTER_BYTES if kind == POINTER and self._is_kasm else message_bytes(self._head)
         if length == 0 or (length and kind in WHOLE and len(self._head) < length):
             return False
@@ -93,14 +120,63 @@ class ClientHalf:
             self._items = self._head[1]
         elif kind == ENCODINGS and length:
             said = (int.from_bytes(self._head[at : at + 4], "big", signed=True) for at in range(4, length, 4))
-            self._is_kasm |= any(number in KASM_VIDEO_QUALITY for number in said)
-        self._is_kasm |= kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES
+            if any(number in KASM_VIDEO_QUALITY for number in said):
+                self._is_kasm = True
+        if kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES:
+            self._is_kasm = True
         self._kind = UNKNOWN if length is None else kind
         self._left = length or 0
         return True
 
+    def _compare(self) -> bool:
+        """Find the dialect of the pointer event at the beginning; False = more has to arrive before."""
+        with memoryview(bytes(self._head[:COMPARED_BYTES])) as head:
+            standard, kasm = reading(head, is_kasm=False), reading(head, is_kasm=True)
+        if kasm == IMPOSSIBLE or (standard == WHOLE_MESSAGES and kasm == PARTIAL):
+            self._is_kasm = False
+        elif standard == IMPOSSIBLE and len(self._head) >= KASM_POINTER_BYTES:
+            self._is_kasm = True
+        else:  # both are possible; whole standard messages pass, and the next pointer event is compared again
+            return standard == WHOLE_MESSAGES or len(self._head) >= COMPARED_BYTES
+        return True
 
-def message_bytes(head: bytes | bytearray) -> int | None:
+
+def reading(data: memoryview, *, is_kasm: bool) -> int:
+    """What the bytes from the beginning of a message on are in this dialect."""
+    while data:
+        kind = data[0]
+        is_own = kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES
+        if is_kasm and kind == POINTER:
+            length, allowed = KASM_POINTER_BYTES, KASM_POINTER_ALLOWED
+        else:
+            length, allowed = None if is_own and not is_kasm else message_bytes(data), ALLOWED.get(kind, {})
+        if length is None or any(data[at] not in values for at, values in allowed.items() if at < len(data)):
+            return IMPOSSIBLE
+        if kind == TEXT and len(data) > 4 and data[4] < 0x80 and 0 in data[8:length]:
+            return IMPOSSIBLE  # plain text has no such character
+        if kind == SIZE and data[2:4] == b"\0\0":
+            return IMPOSSIBLE
+        if kind == KASM_CLIPBOARD and length <= len(data):
+            length = clipboard_bytes(data)
+        if length == 0 or length > len(data):
+            return PARTIAL
+        data = data[length:]
+    return WHOLE_MESSAGES
+
+
+def clipboard_bytes(data: memoryview) -> int:
+    """The length of KasmVNC's clipboard message; 0 = more of it is needed."""
+    length = KASM_BYTES[KASM_CLIPBOARD]
+    for _ in range(data[1]):
+        item = data[length:]
+        taken = item_bytes(item) if item else 0
+        if taken == 0:
+            return 0
+        length += taken
+    return length
+
+
+def message_bytes(head: bytes | bytearray | memoryview) -> int | None:
     """The length of the message that begins with `head`; 0 = more of it is needed, None = a kind not known here."""
     kind = head[0]
     fixed = FIXED_BYTES.get(kind) or KASM_BYTES.get(kind)
@@ -113,7 +189,7 @@ def message_bytes(head: bytes | bytearray) -> int | None:
     return length(head) if len(head) >= head_bytes else 0
 
 
-def item_bytes(head: bytes | bytearray) -> int:
+def item_bytes(head: bytes | bytearray | memoryview) -> int:
     """The length of what begins with a name, one byte long, and the length of its content; 0 = more of it is needed."""
     content = 1 + head[0]
     return 0 if len(head) < content + 4 else content + 4 + int.from_bytes(head[content : content + 4])
