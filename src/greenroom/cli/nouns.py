@@ -167,8 +167,7 @@ NOUNS: Final[dict[str, Noun]] = {
             delete=False,
             parts=(("steps", STEPS),),
             columns=columns(
-                "at launch_id username image_friendly_name outcome session_id",
-                Column("Last step", lambda launch: launch["steps"][-1]["reason"] if launch["steps"] else None),
+                "at launch_id username image_friendly_name outcome session_id reason",
             ),
         ),
         Noun(

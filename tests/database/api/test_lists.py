@@ -159,7 +159,8 @@ async def test_an_order_is_that_of_its_column(admin: Client, shown: list[dict[st
         ("/api/v1/launches", "user:carla", 2),
         ("/api/v1/launches", "outcome:on demand", 2),
         ("/api/v1/launches", "agent room", 3),
-        ("/api/v1/launches", "first", 0),
+        ("/api/v1/launches", "reason:first", 3),
+        ("/api/v1/launches", "nowhere", 0),
     ],
 )
 async def test_words_choose_and_the_number_of_all_pages_is_said(admin: Client, path: str, words: str, number: int):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.managers import notifications
@@ -161,10 +162,25 @@ async def test_a_launch_that_no_agent_can_serve_says_why(stage: Stage, ada: Clie
         ("staged_here", "pool_empty"),
         ("on_demand_here", "agent_disabled"),
     ]
+    assert (launch["reason"], launch["waited_ms"]) == ("Zone default: agent-1 is disabled.", launch["duration_ms"])
     listed = await stage.admin.read(f"/api/v1/launches?outcome=failed&user_id={await ada.own_id()}&limit=1")
     assert len(listed) == 1
     assert listed[0]["launch_id"] != problem["launch_id"], "the newest first"
     assert (await ada.get("/api/v1/launches")).status_code == 403
+
+
+async def test_a_launch_lasts_for_the_user_until_the_session_can_be_used(stage: Stage, ada: Client):
+    session_id = (await ada.launch(stage.image_id))["session_id"]
+    path = f"/api/v1/launches?user_id={await ada.own_id()}"
+    (starting,) = await stage.admin.read(path)
+    assert starting["waited_ms"] is None
+    await stage.becomes(session_id, "running")
+    await stage.db.write(
+        "UPDATE sessions SET started = (SELECT at + interval '9 s' FROM launches) WHERE session_id = %s", (session_id,)
+    )
+    (launch,) = await stage.admin.read(path)
+    assert launch["waited_ms"] == pytest.approx(9000 + launch["duration_ms"])
+    assert launch["reason"].startswith("A new session")
 
 
 async def test_the_cause_of_a_failure_is_for_administrators(stage: Stage, ada: Client):

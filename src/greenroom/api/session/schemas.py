@@ -212,9 +212,13 @@ class LaunchView(View):
     image_id: UUID | None
     image_friendly_name: str | None
     outcome: Literal["staged", "on_demand", "failed"]
+    reason: Annotated[str, Field(description="how it was served, or why it got nothing")]
     steps: list[PlacementStep]
     at: datetime
-    duration_ms: float
+    duration_ms: Annotated[float, Field(description="until the api had decided")]
+    waited_ms: Annotated[
+        float | None, Field(description="until the user could use the session, or was refused; null = not known")
+    ]
 
 
 class CommandCreate(Body):

@@ -209,16 +209,33 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
     """Why a launch got nothing, as sentences for an administrator, with what to do. A zone without Agents counts for
     the advice only if no Agent of another zone has a reason.
     """
-    lines = [line for line in trace if line.step.startswith("on_demand")]
+    lines = _not_on_demand(trace)
+    of_agents = [line for line in lines if line.candidate is not None]
+    codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
+    advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
+    return f"No resources are available to create the requested session. {_by_zone(lines)} {advice}".rstrip()
+
+
+def outcome_reason(trace: Sequence[TraceStep]) -> str:
+    """What a list says of a launch: how it was served, or why it got nothing, the current zone first. A reason of the
+    pools counts only if no session on demand was tried.
+    """
+    lines = _not_on_demand(trace)
+    if trace and not trace[-1].used and lines:
+        return _by_zone(lines)
+    return trace[-1].reason if trace else ""
+
+
+def _not_on_demand(trace: Sequence[TraceStep]) -> list[TraceStep]:
+    return [line for line in trace if line.step.startswith("on_demand") and not line.used]
+
+
+def _by_zone(lines: Sequence[TraceStep]) -> str:
     parts: dict[str, list[str]] = {}
     given: set[str] = set()
     for line in lines:
         parts.setdefault(line.zone_name, []).append(_details_once(line.reason.rstrip("."), given))
-    zones = ". ".join(_of_zone(name, reasons) for name, reasons in parts.items())
-    of_agents = [line for line in lines if line.candidate is not None]
-    codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
-    advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
-    return f"No resources are available to create the requested session. {zones}. {advice}".rstrip()
+    return ". ".join(_of_zone(name, reasons) for name, reasons in parts.items()) + "."
 
 
 def _details_once(reason: str, given: set[str]) -> str:

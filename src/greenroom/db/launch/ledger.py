@@ -13,7 +13,7 @@ from uuid import UUID
 
 from greenroom.core.errors import NotFound
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.launch.plan import TraceStep
+from greenroom.core.launch.plan import TraceStep, outcome_reason
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import Order, Word
 from greenroom.db.database import Database
@@ -183,14 +183,24 @@ class RecordedLaunch:
     steps: list[TraceStep]
     at: datetime
     duration_ms: float
+    waited_ms: float | None
+    """Until the user could use the session or was refused; None = neither yet, or the session is no longer known."""
+
+    @property
+    def reason(self) -> str:
+        return outcome_reason(self.steps)
 
 
 _LISTED: Final[LiteralString] = (
     "l.launch_id::text, l.session_id::text, l.user_id::text, u.username, l.image_id::text,"
-    " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms"
+    " i.friendly_name AS image_friendly_name, l.outcome, l.steps, l.at, l.duration_ms, l.duration_ms"
+    " + CASE WHEN l.session_id IS NULL THEN 0 ELSE 1000 * extract(epoch FROM CASE l.outcome WHEN 'staged' THEN h.at"
+    " WHEN 'on_demand' THEN s.started END - l.at) END AS waited_ms"
 )
 _LISTED_FROM: Final[LiteralString] = (
     "FROM launches l LEFT JOIN users u USING (user_id) LEFT JOIN images i USING (image_id)"
+    " LEFT JOIN sessions s ON s.session_id = l.session_id"
+    " LEFT JOIN session_steps h ON h.session_id = l.session_id AND h.name = 'handed_over'"
 )
 
 LAUNCHES: Final = Listing(
@@ -203,7 +213,7 @@ LAUNCHES: Final = Listing(
             orders=False,
         ),
         "outcome": Column("replace(l.outcome, '_', ' ')", orders=False),
-        "reason": Column("COALESCE(l.steps -> -1 ->> 'reason', '')", orders=False),
+        "reason": Column("jsonb_path_query_array(l.steps, '$[*].reason')::text", orders=False),
         "session": Column("COALESCE(l.session_id::text, '')", orders=False),
         "duration": Column("l.duration_ms", "double precision"),
     },

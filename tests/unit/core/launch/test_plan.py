@@ -21,6 +21,7 @@ from greenroom.core.launch.plan import (
     TraceStep,
     missed_steps,
     no_resources_reason,
+    outcome_reason,
     placement_misses,
     plan_launch,
     pool_miss,
@@ -172,6 +173,14 @@ def test_no_resources_says_what_an_administrator_needs():
         " needed. Zone us has no Agent. End sessions, add an Agent, or raise the Cores or Memory Override of"
         " one."
     )
+    assert outcome_reason(trace) == "Zone eu: agent-7 has 1 of 1 cores free, 2 are needed. Zone us has no Agent."
+
+
+def test_a_list_says_what_a_launch_gave_and_the_last_reason_where_nothing_was_tried_on_demand():
+    (attempt, *_) = plan_launch([zone("eu")], "id-eu", IMAGE, [pool("eu")], LaunchFacts())
+    failed = missed_steps(attempt, [Miss("hand_over_failed", "It failed.")])
+    assert outcome_reason([*failed, success_step(attempt, "c-eu-1", "It was assigned.")]) == "It was assigned."
+    assert (outcome_reason(failed), outcome_reason([])) == ("It failed.", "")
 
 
 def test_a_daemons_message_is_given_once_with_advice_that_helps():

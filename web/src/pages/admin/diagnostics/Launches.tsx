@@ -18,6 +18,9 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 
+/** Wide enough for the table of steps. */
+const DRAWER_PX = 1000;
+
 const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
 
 /** Diagnostics → Launches: how each launch was served, also those that gave no session. */
@@ -35,7 +38,7 @@ export function Launches() {
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
   return (
     <>
-      <PageHeader title="Launches">What was tried for each launch, and why it was passed over.</PageHeader>
+      <PageHeader title="Launches">How each launch was served, or why it was not, and how long the user waited.</PageHeader>
       <DataTable
         caption="Launches"
         {...launches}
@@ -65,7 +68,7 @@ export function Launches() {
           opened
           onClose={() => setShown(null)}
           position="right"
-          size="xl"
+          size={DRAWER_PX}
           title={
             <Text component="span" fw={650}>
               {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'a deleted user'}
@@ -86,7 +89,13 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
   return [
     { key: 'time', title: 'Time', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
     { key: 'user', title: 'User', unordered: true, value: (row) => row.username },
-    { key: 'workspace', title: 'Workspace', unordered: true, value: (row) => row.image_friendly_name },
+    {
+      key: 'workspace',
+      title: 'Workspace',
+      unordered: true,
+      value: (row) => row.image_friendly_name,
+      width: '20%',
+    },
     {
       key: 'outcome',
       title: 'Outcome',
@@ -96,11 +105,11 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
     },
     {
       key: 'reason',
-      title: 'Last step',
+      title: 'Reason',
       unordered: true,
-      value: (row) => row.steps.at(-1)?.reason,
-      width: '45%',
-      render: (row) => <Text size="sm">{row.steps.at(-1)?.reason ?? '–'}</Text>,
+      value: (row) => row.reason,
+      width: '35%',
+      render: (row) => <Text size="sm">{row.reason || '–'}</Text>,
     },
     {
       key: 'session',
@@ -111,11 +120,12 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
         row.session_id ? <RowLink to={`/admin/sessions/${row.session_id}`}>{row.session_id.slice(0, 8)}</RowLink> : '–',
     },
     {
-      key: 'duration',
-      title: 'Duration',
-      value: (row) => row.duration_ms,
+      key: 'waited',
+      title: 'Waited',
+      unordered: true,
+      value: (row) => row.waited_ms,
       align: 'right',
-      render: (row) => <Amount>{milliseconds(row.duration_ms)}</Amount>,
+      render: (row) => <Amount>{row.waited_ms === null ? '–' : milliseconds(row.waited_ms)}</Amount>,
     },
     {
       key: 'steps',
