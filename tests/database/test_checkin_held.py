@@ -214,7 +214,7 @@ async def test_a_new_primary_is_announced_at_once_and_recorded(
     agent = await joined(db, long_holding)
     task = await _held(db, agent)
     await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
-    await db.notify(Event.lease(1))
+    await db.notify(Event.primary(1))
     assert await task < END_OF_HOLD_S
     assert agent.term_seen >= 2
 

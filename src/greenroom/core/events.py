@@ -20,6 +20,7 @@ class Topic(StrEnum):
     AGENT = "agent"
     STAGING = "staging"
     ZONE = "zone"
+    PRIMARY = "primary"
     LEASE = "lease"
     MANAGERS = "managers"
     AGENTS = "agents"
@@ -59,7 +60,8 @@ class TopicRule:
 
     id_is: str
     seen_with: str
-    """The permission that subscribers of `/events` need; a session's own user sees its events, too."""
+    """The permission that subscribers of `/events` need; the user of a session also sees its events and those of its
+    lease."""
     wakes: frozenset[Wakes] = frozenset()
     """In the Managers of the zone that the id names, or in all."""
 
@@ -69,7 +71,8 @@ TOPICS: Final = {
     Topic.AGENT: TopicRule("agent_id", "agents_view", frozenset({Wakes.AGENT})),
     Topic.STAGING: TopicRule("staging_config_id, or none", "staging_view", frozenset({Wakes.POOL})),
     Topic.ZONE: TopicRule("zone_key, or none", "managers_view", frozenset({Wakes.ROUND})),
-    Topic.LEASE: TopicRule("zone_key", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.PRIMARY: TopicRule("zone_key", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.LEASE: TopicRule("lease_id", "sessions_view"),
     Topic.MANAGERS: TopicRule("none", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
     Topic.AGENTS: TopicRule("none", "agents_view", frozenset({Wakes.POOLS})),
     Topic.ZONES: TopicRule("none", "zones_view", frozenset({Wakes.POOLS, Wakes.ROUND})),
@@ -124,8 +127,14 @@ class Event:
         return cls(Topic.ZONE, str(zone_key))
 
     @classmethod
-    def lease(cls, zone_key: int) -> Event:
-        return cls(Topic.LEASE, str(zone_key))
+    def primary(cls, zone_key: int) -> Event:
+        """Another Manager became Primary of a zone, or none is."""
+        return cls(Topic.PRIMARY, str(zone_key))
+
+    @classmethod
+    def lease(cls, lease_id: str | UUID) -> Event:
+        """The lease of a session began, moved to another session or deadline, or ended."""
+        return cls(Topic.LEASE, str(lease_id))
 
 
 def session_events(

@@ -12,12 +12,15 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
 
+from greenroom.api.events.service import _sees  # pyright: ignore[reportPrivateUsage]
+from greenroom.api.security import Caller
 from greenroom.core.errors import LeaseLimit
 from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.lease import quotas
+from greenroom.db.notifications import Listener
 
 LEASES = "/api/v1/leases"
 HOUR = 3600
@@ -335,3 +338,30 @@ async def test_a_key_leases_for_its_owner_and_holds_what_it_leased(
 async def test_what_cannot_be_leased_is_refused(ada: Client, body: dict[str, Any], status: int):
     answer = await ada.post(LEASES, json=body)
     assert (answer.status_code, bool(answer.json()["detail"])) == (status, True)
+
+
+async def test_a_lease_has_an_event_when_it_begins_changes_and_ends(
+    ada: Client, db: Database, dsn: str, stage: Stage, friendly_name: str
+):
+    received: asyncio.Queue[Event] = asyncio.Queue()
+    listener = Listener(dsn, application_name="leases", on_event=received.put_nowait)
+    await listener.open()
+    running = asyncio.create_task(listener.run())
+
+    async def expect(event: Event) -> None:
+        async with asyncio.timeout(20):
+            while await received.get() != event:
+                pass
+
+    lease = await leased(ada, friendly_name)
+    event, path = Event.lease(lease["lease_id"]), f"{LEASES}/{lease['lease_id']}"
+    await expect(event)
+    await stage.becomes(lease["session_id"], "running")
+    await ada.change(path, seconds=HOUR // 2)
+    await expect(event)
+    assert (await ada.delete(path)).status_code == 204
+    await expect(event)
+    running.cancel()
+    own, other = (Caller("user", frozenset({"user"}), user_id) for user_id in (await ada.own_id(), str(uuid.uuid4())))
+    assert await _sees(db, own, event)
+    assert not await _sees(db, other, event)

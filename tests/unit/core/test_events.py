@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[3]
         (Event.agent("b", "s"), "agent:b:s"),
         (Event.staging("c"), "staging:c"),
         (Event.zone(1), "zone:1"),
-        (Event.lease(2), "lease:2"),
+        (Event.primary(2), "primary:2"),
+        (Event.lease("d"), "lease:d"),
         (Event(Topic.FILTER_POLICIES), "filter_policies:"),
     ],
 )
@@ -54,4 +55,4 @@ def test_the_triggers_of_the_database_send_topics():
     schema = "".join(path.read_text() for path in (ROOT / "src/greenroom/db/migrations").glob("*.sql"))
     sent = re.findall(r"notify_row\('(\w+)'\)|pg_notify\('greenroom', '(\w+):'", schema)
     topics = {row or function for row, function in sent}
-    assert {"managers", "zones", "lease"} <= topics <= set(Topic)
+    assert {"managers", "zones", "primary", "lease"} <= topics <= set(Topic)

@@ -13,7 +13,8 @@ export type LiveState = 'connecting' | 'live' | 'reconnecting';
 const TOUCHED: Record<string, string[]> = {
   session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher', 'sharing'],
   staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher'],
-  lease: ['managers'],
+  primary: ['managers'],
+  lease: ['sessions'],
   managers: ['managers', 'zones'],
   agents: ['agents', 'join-tokens', 'gateways', 'zones'],
   agent: ['agents'],

@@ -30,6 +30,7 @@ from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, TooManyRequests, Unauthenticated, Unavailable
 from greenroom.core.events import MAX_RECENT, TOPICS, Event, Topic
 from greenroom.db.database import Database
+from greenroom.db.lease.leases import is_lease_of_user
 from greenroom.db.session.views import is_of_user
 
 MAX_WAITING: Final = 256
@@ -175,9 +176,10 @@ def _frame(number: int, event: Event | Resync, at: datetime) -> str:
 async def _sees(db: Database, caller: Caller, event: Event | Resync) -> bool:
     if event is RESYNC or caller.may(TOPICS[event.topic].seen_with):
         return True
-    if event.topic is not Topic.SESSION or caller.user_id is None:
+    is_of = {Topic.SESSION: is_of_user, Topic.LEASE: is_lease_of_user}.get(event.topic)
+    if is_of is None or caller.user_id is None:
         return False
     try:
-        return await is_of_user(db, event.id, caller.user_id)
+        return await is_of(db, event.id, caller.user_id)
     except Unavailable:
         return False

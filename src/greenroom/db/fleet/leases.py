@@ -147,7 +147,7 @@ class LeaseConnection:
         return await self._changed(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
-            (self._zone_key, self._holder, term, CHANNEL, str(Event.lease(self._zone_key))),
+            (self._zone_key, self._holder, term, CHANNEL, str(Event.primary(self._zone_key))),
         )
 
     async def _changed(self, query: LiteralString, params: tuple[Any, ...]) -> bool:

@@ -101,6 +101,12 @@ async def get_lease(db: Database, lease_id: str) -> Lease:
     return found(lease, "lease", lease_id)
 
 
+async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
+    """Whether the leased session is this user's."""
+    query = "SELECT 1 FROM leases l JOIN sessions s USING (session_id) WHERE l.lease_id::text = %s AND s.user_id = %s"
+    return await db.fetch_one(query, (lease_id, user_id)) is not None
+
+
 async def find_lease_of(db: Database, session_id: str) -> Lease | None:
     """The lease that holds a session."""
     return await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.session_id = %s", (session_id,))

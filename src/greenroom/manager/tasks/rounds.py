@@ -69,7 +69,7 @@ class PrimaryRounds:
             GreenroomError: none of the tasks can be done; another Manager may do better.
         """
         if ctx.fence.term != self._term:
-            await ctx.db.notify(Event.lease(ctx.fence.zone_key))  # Agents that other Managers answer come here now
+            await ctx.db.notify(Event.primary(ctx.fence.zone_key))  # Agents that other Managers answer come here now
             self._term = ctx.fence.term
         await _run(TASKS if await _is_due(ctx) else {name: TASKS[name] for name in AT_REST}, ctx)
         if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
