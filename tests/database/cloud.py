@@ -34,6 +34,7 @@ FIELDS = PoolFields(
     public_url="https://desk.example",
     ca_sha256="",
     edge_url="https://{address}:8443",
+    approved_by="an administrator",
 )
 
 

@@ -355,3 +355,42 @@ async def test_a_deleted_pool_that_had_no_machine_waits_for_no_look_of_later(clo
         await machine_pools.mark_deleted(connection, cloud.pool_id)
     await cloud.work.round(cloud.system.ctx)
     assert await cloud.system.db.fetch("SELECT 1 FROM machine_pools") == []
+
+
+async def test_the_token_of_a_machine_enables_its_agent_while_the_pool_is_approved(cloud: Cloud):
+    db = cloud.system.db
+    await cloud.short(1)
+    await cloud.rounds(2)
+    token = hashed(next(iter(cloud.made.values())).join.token)
+
+    async def enables() -> bool:
+        found = await read_token(db, token)
+        assert found is not None
+        return found.enable_agent
+
+    async def store(approved_by: str) -> None:
+        async with db.transaction() as connection:
+            fields = replace(FIELDS, approved_by=approved_by)
+            await machine_pools.update_pool(connection, cloud.pool_id, fields)
+
+    assert await enables()
+    await store("")
+    assert not await enables()
+    await store("an administrator")
+    assert not await enables(), "the machine was ordered before"
+
+
+async def test_the_agent_of_a_pool_without_approval_waits_for_an_administrator(db: Database):
+    cloud = await Cloud.populate(db, approved_by="")
+    await cloud.short(1)
+    await cloud.rounds(2)
+    token = await read_token(db, hashed(next(iter(cloud.made.values())).join.token))
+    assert token is not None
+    assert not token.enable_agent
+    await cloud.join("sim-1", status="pending", enabled=False)
+    await cloud.later(1100)
+    await cloud.rounds(1)
+    (order,) = await cloud.orders()
+    assert (
+        order.state_reason == "its Agent sim-1 registered, and no administrator enabled it within 1080 s of the order"
+    )

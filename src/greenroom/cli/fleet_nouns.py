@@ -137,8 +137,11 @@ FLEET_NOUNS: Final = (
         changes=(
             Change("enable", {"enabled": True}, "Order and give back machines as they are needed."),
             Change("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
+            Change("approve", {"approved": True}, "Enable the Agents of machines that it orders from now on."),
         ),
-        columns=columns("name zone_name enabled provider joined coming draining releasing max_machines last_error"),
+        columns=columns(
+            "name zone_name enabled approved_by provider joined coming draining releasing max_machines last_error"
+        ),
     ),
     Noun(
         noun="machine-orders",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.database.api.client import Client
+from tests.database.api.client import Client, MakeClient
 
 from greenroom.db.database import Database
 from greenroom.testing import rows
@@ -169,3 +169,45 @@ async def test_the_ledger_of_orders_is_read_with_its_reasons(admin: Client, db: 
     assert (order["pool_name"], order["state"], order["reason"]) == ("cloud", "ordered", "A reason.")
     assert (await admin.get("/api/v1/machine-orders", params={"open": False})).json() == []
     assert (await admin.get(f"/api/v1/machine-orders/{order['machine_order_id']}")).json() == order
+
+
+async def test_a_pool_of_a_user_who_may_not_add_agents_waits_for_an_approval(
+    admin: Client, with_key: MakeClient, body: dict[str, Any]
+):
+    delegated = await with_key("machines_view", "machines_create", "machines_modify")
+    assert (await delegated.make(POOLS, **body))["approved_by"] == ""
+    assert "agents_create" in await delegated.refused(403, f"PATCH {POOLS}/cloud", {"approved": True})
+    assert (await admin.change(f"{POOLS}/cloud", approved=True))["approved_by"] != ""
+    assert (await admin.make(POOLS, **body | {"name": "own"}))["approved_by"] != ""
+
+
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [
+        ({"provider": "simulated", "secrets": {}}, False),
+        ({"options": {"url": "https://cloud.example/machines", "project": "other"}}, False),
+        ({"secrets": {"token": "other"}}, False),
+        ({"join_url": "https://other.example"}, False),
+        ({"edge_url": "https://{address}:9443"}, False),
+        ({"approved": False}, False),
+        ({"max_machines": 9, "enabled": True, "join_url": "https://desk.example"}, True),
+    ],
+)
+async def test_a_change_of_the_hosts_that_join_withdraws_the_approval(
+    admin: Client, with_key: MakeClient, body: dict[str, Any], change: dict[str, Any], is_kept: bool
+):
+    delegated = await with_key("machines_view", "machines_modify")
+    approved_by = (await _made(admin, body))["approved_by"]
+    changed = await delegated.change(f"{POOLS}/cloud", **change)
+    assert changed["approved_by"] == (approved_by if is_kept else "")
+
+
+async def test_a_change_by_a_user_who_may_add_agents_keeps_the_approval_as_it_is(
+    admin: Client, with_key: MakeClient, body: dict[str, Any]
+):
+    delegated = await with_key("machines_create")
+    approved_by = (await _made(admin, body))["approved_by"]
+    await delegated.make(POOLS, **body | {"name": "waiting"})
+    elsewhere = {"join_url": "https://other.example"}
+    assert (await admin.change(f"{POOLS}/cloud", **elsewhere))["approved_by"] == approved_by
+    assert (await admin.change(f"{POOLS}/waiting", **elsewhere))["approved_by"] == ""

@@ -41,7 +41,11 @@ async def create_machine_pool(
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("machines_create")],
 ) -> MachinePoolView:
-    """Create a machine pool; it orders nothing before it is enabled."""
+    """Create a machine pool; it orders nothing before it is enabled.
+
+    Its machines join as pending Agents unless the caller has `agents_create` and `agents_modify`, or someone with these
+    permissions approves the pool.
+    """
     installation = snapshot.installation
     row = await service.create_pool(db, logs, secrets, caller, body, config=config, installation=installation)
     return service.view(row)
@@ -72,7 +76,9 @@ async def update_machine_pool(
 ) -> MachinePoolView:
     """Change, enable or disable a machine pool; 409 where its provider would go elsewhere while it has machines.
 
-    Another program, address, driver or account needs the secrets anew.
+    Another program, address, driver or account needs the secrets anew. A change of `provider`, `options`, `secrets`,
+    `join_url` or `edge_url` withdraws the approval of the pool, unless the caller has `agents_create` and
+    `agents_modify`.
     """
     installation = snapshot.installation
     row = await service.update_pool(

@@ -39,8 +39,8 @@ StandbyMemory = Annotated[int, Field(ge=0, le=1 << 50, description="to be free i
 Address = Annotated[str, StringConstraints(max_length=300)]
 
 
-class MachinePoolPatch(Body):
-    """Changes of a machine pool; omitted fields stay. While it has machines, its provider stays the same."""
+class MachinePoolFields(Body):
+    """The settings of a machine pool."""
 
     name: PoolName = ""
     enabled: Annotated[bool, Field(description="off: its machines go when their last session has ended")] = False
@@ -72,8 +72,19 @@ class MachinePoolPatch(Body):
     ] = DEFAULT_EDGE_URL
 
 
-class MachinePoolCreate(MachinePoolPatch):
-    """A new machine pool. It orders nothing before it is enabled."""
+class MachinePoolPatch(MachinePoolFields):
+    """Changes of a machine pool; omitted fields stay. While it has machines, its provider stays the same."""
+
+    approved: Annotated[
+        bool,
+        Field(description="machines that it orders from now on are enabled as they join; needs `agents_create` too"),
+    ] = False
+
+
+class MachinePoolCreate(MachinePoolFields):
+    """A new machine pool. It orders nothing before it is enabled. A caller with `agents_create` and `agents_modify`
+    approves it with that.
+    """
 
     name: PoolName = Field(...)
     zone_id: UUID
@@ -105,6 +116,9 @@ class MachinePoolView(View):
     schedule: list[str]
     join_url: str
     edge_url: str
+    approved_by: Annotated[
+        str, Field(description="who answers for its machines; empty = an administrator enables each of their Agents")
+    ]
     joined: int
     coming: int
     draining: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 from greenroom.api.diagnostics.audit import audit
@@ -19,7 +19,9 @@ from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
 from greenroom.core.fleet.machines.options import (
+    APPROVERS,
     is_same_place,
+    is_vouched_for,
     options_problem,
     secrets_problem,
     shows_same_machines,
@@ -69,6 +71,7 @@ async def create_pool(
     zone = await zones.get_zone(db, str(body.zone_id))
     given = body.model_dump(exclude={"zone_id"})
     made = _checked(_fields(given, None, secrets, config), None, installation)
+    made = replace(made, approved_by=caller.name if caller.may(*APPROVERS) else "")
     async with db.transaction() as connection:
         pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
     row = await machine_pools.find_pool(db, pool_id)
@@ -93,6 +96,7 @@ async def update_pool(
     Raises:
         Refused: its provider would go elsewhere while it has machines there, or it is being deleted.
         Invalid: it cannot be like this.
+        Forbidden: it is approved by a caller who may not add Agents.
     """
     found = await machine_pools.find_pool(db, name)
     async with db.transaction() as connection:
@@ -101,6 +105,7 @@ async def update_pool(
             raise Refused(f"Machine pool {before.name} is deleted, and goes when its last machine is gone.")
         sent = body.sent()
         after = _checked(_fields(sent, before, secrets, config), before, installation)
+        after = replace(after, approved_by=_approved_by(caller, sent, before, after))
         place = (before.provider, before.options, after.provider, after.options)
         moved = not is_same_place(*place)
         if before.open_orders and not shows_same_machines(*place):
@@ -115,6 +120,17 @@ async def update_pool(
         new["secrets"] = "entered anew"
     audit(logs, caller, LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
     return row
+
+
+def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
+    """Raises Forbidden: the caller may not approve pools."""
+    if sent.get("approved"):
+        caller.require(*APPROVERS)
+        return caller.name
+    stays = is_vouched_for(
+        asdict(before), asdict(after), has_new_secrets="secrets" in sent, by_approver=caller.may(*APPROVERS)
+    )
+    return before.approved_by if stays and "approved" not in sent else ""
 
 
 def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
@@ -184,6 +200,7 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
     values |= changed
     values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
     values["public_url"] = config.public_url
+    values.setdefault("approved_by", "")
     values["ca_sha256"] = fingerprint(authority(config.ca_file)) if config.ca_file is not None else ""
     return PoolFields(**values)
 

@@ -51,10 +51,10 @@ _NEW_HOSTS: Final = (
 
 
 async def add_machine_token(
-    connection: Connection, token_hash: bytes, zone_id: str, *, valid_s: float, created_by: str
+    connection: Connection, token_hash: bytes, zone_id: str, *, valid_s: float, enable_agent: bool, created_by: str
 ) -> None:
-    """Store the token of one ordered machine, whose Agent is enabled at once."""
-    await connection.execute(_NEW_HOSTS, (token_hash, "agent", zone_id, 1, None, True, created_by, valid_s))
+    """Store the token of one ordered machine; with `enable_agent` its Agent is enabled at once."""
+    await connection.execute(_NEW_HOSTS, (token_hash, "agent", zone_id, 1, None, enable_agent, created_by, valid_s))
 
 
 async def revoke_token(connection: Connection, token_hash: bytes) -> None:

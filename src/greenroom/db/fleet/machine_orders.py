@@ -106,13 +106,16 @@ async def insert_order(
     reason: str,
     deadline_s: float,
 ) -> None:
-    """Write an order with the join token of its machine, which is valid until its deadline."""
+    """Write an order with the join token of its machine, which is valid until its deadline. The token enables the
+    machine's Agent if the pool is approved.
+    """
     cursor = await connection.execute(
         "INSERT INTO machine_orders (machine_order_id, machine_pool_id, pool_name, zone_name, reason, token_hash,"
         " deadline) SELECT %(order)s, p.machine_pool_id, p.name, z.zone_name, %(reason)s, %(token)s,"
         " clock_timestamp() + make_interval(secs => %(deadline_s)s)"
         " FROM machine_pools p JOIN zones z USING (zone_id) WHERE p.machine_pool_id = %(pool)s"
-        " RETURNING pool_name, (SELECT zone_id::text FROM machine_pools WHERE machine_pool_id = %(pool)s) AS zone_id",
+        " RETURNING pool_name, (SELECT zone_id::text FROM machine_pools WHERE machine_pool_id = %(pool)s) AS zone_id,"
+        " (SELECT approved_by <> '' FROM machine_pools WHERE machine_pool_id = %(pool)s) AS is_approved",
         {
             "order": machine_order_id,
             "pool": machine_pool_id,
@@ -123,7 +126,12 @@ async def insert_order(
     )
     row = found(await cursor.fetchone(), "machine pool", machine_pool_id)
     await add_machine_token(
-        connection, token_hash, row["zone_id"], valid_s=deadline_s, created_by=f"machine pool {row['pool_name']}"
+        connection,
+        token_hash,
+        row["zone_id"],
+        valid_s=deadline_s,
+        enable_agent=row["is_approved"],
+        created_by=f"machine pool {row['pool_name']}",
     )
 
 

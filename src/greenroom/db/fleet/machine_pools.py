@@ -19,7 +19,7 @@ from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolFields(Limits):
-    """What administrators set. `secrets` are name → sealed text."""
+    """The settings of a pool. `secrets` are name → sealed text; `approved_by` is empty if the pool has no approval."""
 
     name: str
     enabled: bool
@@ -30,6 +30,7 @@ class PoolFields(Limits):
     public_url: str
     ca_sha256: str
     edge_url: str
+    approved_by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +163,7 @@ SECRETS_IN_USE_S: Final = 60.0
 async def update_pool(
     connection: Connection, machine_pool_id: str, fields: PoolFields, *, has_new_secrets: bool = False
 ) -> None:
-    """Store what an administrator changed; what was remembered of failures is forgotten with it.
+    """Store a changed pool, and forget its failures. Tokens of a pool without approval enable no Agent.
 
     Raises:
         Duplicate: the name exists.
@@ -180,6 +181,12 @@ async def update_pool(
             "machine_pool_id": machine_pool_id,
         },
     )
+    if not fields.approved_by:
+        await connection.execute(
+            "UPDATE join_tokens t SET enable_agent = false FROM machine_orders o"
+            " WHERE o.machine_pool_id = %s AND o.state <> 'ended' AND t.token_hash = o.token_hash",
+            (machine_pool_id,),
+        )
 
 
 async def mark_deleted(connection: Connection, machine_pool_id: str) -> None:

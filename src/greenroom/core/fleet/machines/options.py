@@ -27,6 +27,18 @@ _OBJECTS: Final = ("arguments", "create")
 MAX_TEXT: Final = 1000
 TOKEN: Final = "token"  # noqa: S105 -- its name
 """The secret that the provider webhook sends as a header."""
+APPROVERS: Final = ("agents_create", "agents_modify")
+"""Permissions of a user who approves a pool: its machines join as Agents, and are enabled as they join."""
+
+
+def is_vouched_for(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, has_new_secrets: bool, by_approver: bool
+) -> bool:
+    """Whether an approved pool stays approved after a change: the same hosts join at the same addresses, or the change
+    is by a user who approves pools. `before` and `after` have the settings of the pool by name.
+    """
+    deciding = ("provider", "options", "join_url", "edge_url")
+    return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in deciding))
 
 
 def options_problem(

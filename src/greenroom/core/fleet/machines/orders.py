@@ -124,9 +124,10 @@ def _overdue(order: Order, pool: MachinePool, now: datetime, *, quiet: bool) -> 
         return f"no Agent joined within {within_s:.0f} s" if now >= order.deadline else None
     if quiet or not _is_older(order.deadline, SERVES_S, now):
         return None
-    return (
-        f"its Agent {order.agent.hostname} registered, and does not serve {within_s + SERVES_S:.0f} s after the order"
-    )
+    name, late_s = order.agent.hostname, within_s + SERVES_S
+    if not order.agent.enabled:
+        return f"its Agent {name} registered, and no administrator enabled it within {late_s:.0f} s of the order"
+    return f"its Agent {name} registered, and does not serve {late_s:.0f} s after the order"
 
 
 def _of_joined(order: Order, *, absent: bool, quiet: bool) -> Said | None:

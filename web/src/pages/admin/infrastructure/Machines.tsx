@@ -57,6 +57,7 @@ export function Machines() {
     { key: 'name', title: 'Pool', value: (row) => row.name },
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
     { key: 'provider', title: 'Provider', value: (row) => row.provider },
+    { key: 'approved', title: 'Approved by', value: (row) => row.approved_by || 'needs approval' },
     { key: 'machines', title: 'Machines', value: countOf },
     { key: 'most', title: 'At most', value: (row) => row.max_machines, align: 'right' },
     {
@@ -78,6 +79,7 @@ export function Machines() {
       render: (row) => (
         <Group gap={6} wrap="nowrap" justify="flex-end">
           <RowAction word="Preview" name={row.name} onClick={() => setShown(row.name)} />
+          <Approve pool={row} />
           {allowed('machines_modify') && row.deleted === null && (
             <RowAction word="Edit" name={row.name} onClick={() => setEdited(row)} />
           )}
@@ -166,6 +168,24 @@ function Enabled({ pool }: { pool: MachinePool }) {
       consequence="It orders nothing any more, and its machines go when their last session has ended."
       onChange={(enabled) => changeMachinePool(pool.machine_pool_id, { enabled })}
     />
+  );
+}
+
+function Approve({ pool }: { pool: MachinePool }) {
+  const allowed = useAllowed();
+  const mayApprove = allowed('machines_modify') && allowed('agents_create') && allowed('agents_modify');
+  if (!mayApprove || pool.approved_by !== '' || pool.deleted !== null) return null;
+  return (
+    <Confirm
+      title={`Approve machine pool ${pool.name}?`}
+      action="Approve"
+      onConfirm={() => changeMachinePool(pool.machine_pool_id, { approved: true })}
+      touched={['machine-pools']}
+      trigger={(open) => <RowAction word="Approve" name={pool.name} onClick={open} />}
+    >
+      Machines that it orders from now on are enabled as they join, and people’s desktops run there. Check its provider,
+      options and addresses first.
+    </Confirm>
   );
 }
 
