@@ -20,7 +20,7 @@ from greenroom.core.backoff import Backoff
 from greenroom.recipes import build, shelf
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.wire.messages import DesiredImage
+from greenroom.wire.messages import DesiredImage, ImageReport
 
 
 async def test_an_image_that_is_not_there_fails_with_the_runtimes_sentence(
@@ -127,6 +127,26 @@ async def test_a_registry_that_says_nothing_holds_up_no_other_image(
         assert _image_state(world, "a/stalled:1") == "failed"
     reports = [report for message in world.check_ins for report in message.images or [] if report.error]
     assert reports[-1].error.startswith("The image a/stalled:1 could not be fetched: nothing came for")
+
+
+async def test_an_image_that_cannot_be_refreshed_stays_and_says_why(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=["a/rolling:1"])
+    world.images = [DesiredImage(name="a/rolling:1")]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "a/rolling:1") == "present")
+        behave(tmp_path, broken_images=["a/rolling:1"])
+        world.images = [DesiredImage(name="a/rolling:1", pull_policy="always")]
+        await world.notify()
+        await world.until(lambda: bool(_last(world, "a/rolling:1").error))
+    report = _last(world, "a/rolling:1")
+    assert report.state == "present"
+    assert report.error.startswith("The registry could not be asked for a newer image: The image a/rolling:1 could not")
+
+
+def _last(world: World, name: str) -> ImageReport:
+    return [r for message in world.check_ins for r in message.images or [] if r.name == name][-1]
 
 
 def _image_state(world: World, name: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.system import System
 
 from greenroom.db.database import Database
+from greenroom.db.fleet.reports import ReportedImage, write_images
 
 
 @pytest.fixture
@@ -51,6 +52,39 @@ async def test_a_session_is_replaced_before_it_expires(stage: System):
     assert row == {"session_id": old, "ended_reason": "Its replacement is there."}
     assert (await stage.config())["shortfall_code"] is None
     assert await stage.log("staging-shortfall") == []
+
+
+async def test_sessions_of_an_older_image_are_replaced_one_by_one_where_the_agent_has_a_newer_one(stage: System):
+    async def reported(digest: str) -> None:
+        image = ReportedImage(
+            name="greenroom/desktop:test",
+            state="present",
+            how="",
+            reason="",
+            digest=digest,
+            size_bytes=1,
+            progress=0,
+            error="",
+            refreshed=0.0,
+        )
+        async with stage.db.transaction() as connection:
+            await write_images(connection, stage.agent_id, [image])
+
+    await reported("sha256:1")
+    await stage.settle()
+    await reported("sha256:1")
+    await stage.plan()
+    assert await stage.statuses() == {"running": 3}
+    await reported("sha256:2")
+    await stage.plan()
+    assert await stage.statuses() == {"running": 3, "requested": 1}
+    for _ in range(8):
+        await stage.settle()
+    assert (await stage.statuses())["running"] == 3
+    changed = await stage.db.fetch(
+        "SELECT 1 FROM sessions s JOIN agent_images a USING (agent_id) WHERE claimable AND s.created > a.changed"
+    )
+    assert len(changed) == 3
 
 
 async def test_a_replacement_refills_the_pool_if_the_old_session_is_claimed(stage: System):

@@ -92,6 +92,21 @@ async def test_an_image_without_a_tag_is_found_again(world: World, registry: Reg
     await state_of(world, name, "present")
 
 
+async def test_a_moved_tag_arrives_when_a_refresh_is_requested(world: World, registry: Registry):
+    name = registry.push("team/rolling:latest")
+    await want(world, name)
+    before = (await state_of(world, name, "present")).digest
+    registry.push("team/rolling:next")
+    registry.move_tag("team/rolling", "latest", "next")
+    world.images = [DesiredImage(name=name, user=USER, password=PASSWORD, refresh=5.0)]
+    await world.notify()
+    await world.until(lambda: (found := report_on(world, name)) is not None and found.refreshed == 5.0)
+    after = report_on(world, name)
+    assert after is not None
+    assert (after.state, after.error) == ("present", "")
+    assert after.digest != before
+
+
 async def test_what_is_not_wanted_is_not_fetched(world: World, registry: Registry):
     wanted, other = registry.push("team/wanted:1"), registry.push("team/disabled:1")
     await want(world, wanted)

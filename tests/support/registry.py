@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import subprocess
 import tarfile
@@ -73,6 +74,19 @@ class Registry:
         whole = f"{self.host}/{name}"
         self._docker("tag", image, whole)
         return self._pushed_as(whole)
+
+    def move_tag(self, repository: str, tag: str, source: str) -> None:
+        """Let `tag` name the image that the tag `source` names; this host does not notice."""
+        login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+
+        def manifest(name: str, **options: Any) -> bytes:
+            headers = {"Authorization": f"Basic {login}", "Accept": kind, "Content-Type": kind}
+            address = f"http://{self.host}/v2/{repository}/manifests/{name}"
+            with urllib.request.urlopen(urllib.request.Request(address, headers=headers, **options)) as answer:  # noqa: S310
+                return answer.read()
+
+        manifest(tag, data=manifest(source), method="PUT")
 
     def _pushed_as(self, whole: str) -> str:
         self._docker("login", "--username", USER, "--password-stdin", self.host, input=PASSWORD.encode())

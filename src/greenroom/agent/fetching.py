@@ -34,6 +34,10 @@ class Fetcher:
         elsewhere = self._copies is not None and self._copies.elsewhere(image.name)
         return ways(image.name, image.registry, elsewhere=elsewhere, buildable=buildable)
 
+    def has_recipe(self, image: DesiredImage) -> bool:
+        """Whether this Agent's version builds the image, so that no registry has it."""
+        return not names_registry(image.name, image.registry) and _recipe(image.name) is not None
+
     def size_bytes(self, image: DesiredImage, way: Way) -> int:
         """How much there is to fetch; 0 = not known."""
         return self._copies.size_bytes(image.name) if way == "copying" and self._copies is not None else 0

@@ -13,6 +13,7 @@ import structlog
 from greenroom.agent.copying import Copies
 from greenroom.agent.fetching import STALLED_S, Fetcher, credentials_of
 from greenroom.core.backoff import Backoff
+from greenroom.core.catalogue.refreshes import Refresh, can_change
 from greenroom.core.catalogue.ways import Choice, Way, choice
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.concurrency import wait_for
@@ -45,6 +46,7 @@ class Images:
         self._has_list = False
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        self._refreshes: dict[str, Refresh] = {}
         self._fetcher = Fetcher(runtime, copies)
         self._under_way: set[str] = set()
         self._arrived: list[ImageReport] | None = None
@@ -94,6 +96,8 @@ class Images:
                     await self._keep_log_ins()
                 await self._fetcher.look(self._due())
                 await self._fetch_missing(lane)
+                if lane is PULLING:
+                    await self._refresh_due()
             except RuntimeUnavailable as error:
                 log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
             wake = self._wakes[lane]
@@ -103,6 +107,8 @@ class Images:
     def _pause_s(self, lane: frozenset[Way]) -> float:
         now = time.monotonic()
         due = [self._failures[i.name][1] - now for i, _ in self._missing(lane) if i.name in self._failures]
+        if lane is PULLING:
+            due += [at - now for _, at in self._to_refresh()]
         return max(0.1, min([LOOK_EVERY_S, *due]))
 
     def _missing(self, lane: frozenset[Way]) -> list[tuple[DesiredImage, Choice]]:
@@ -140,7 +146,14 @@ class Images:
         }
         absent = {name: ImageReport(name=name, state="absent") for name in self._wanted if name not in present}
         found = {
-            i.name: ImageReport(name=i.name, state="present", digest=i.digest, size_bytes=i.size_bytes)
+            i.name: ImageReport(
+                name=i.name,
+                state="present",
+                digest=i.digest,
+                size_bytes=i.size_bytes,
+                error=(done := self._refreshes.get(i.name, Refresh())).error,
+                refreshed=done.request,
+            )
             for i in present.values()
         }
         self._failures = {name: failure for name, failure in self._failures.items() if name not in present}
@@ -205,6 +218,43 @@ class Images:
         elif name in self._wanted:
             sentence = f"The image {name} could not be fetched: the runtime ended without having it."
             await self._failed(name, PullError(sentence))
+
+    def _to_refresh(self) -> list[tuple[DesiredImage, float]]:
+        """The present images that a registry is to be asked for again, and when on the monotonic clock."""
+        found: list[tuple[DesiredImage, float]] = []
+        for name, image in self._wanted.items():
+            due = self._refreshes.get(name, Refresh()).due(image.pull_policy, image.refresh)
+            if due is not None and self._is_present(name) and not image.password_withheld:
+                found.append((image, due))
+        return found
+
+    async def _refresh_due(self) -> None:
+        for image, due in self._to_refresh():
+            if due <= time.monotonic() and image.name in self._wanted:
+                await self._refresh(image)
+
+    async def _refresh(self, image: DesiredImage) -> None:
+        """Ask the registry for the present image; the Agent keeps the one it has when that fails."""
+        name, before = image.name, self._refreshes.get(image.name, Refresh())
+        try:
+            if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
+                await self._pull_again(image)
+        except (GreenroomError, TimeoutError) as error:
+            if isinstance(error, RuntimeUnavailable):
+                raise
+            reason = error.message if isinstance(error, GreenroomError) else "the registry sent nothing for 5 minutes"
+            log.warning("an image could not be refreshed", image=name, reason=reason)
+            sentence = f"The registry could not be asked for a newer image: {reason}"
+            self._refreshes[name] = before.failed_at(time.monotonic(), sentence)
+        else:
+            self._refreshes[name] = before.succeeded(time.monotonic(), image.refresh)
+        await self.look()
+
+    async def _pull_again(self, image: DesiredImage) -> None:
+        stalled_s = STALLED_S["pulling"]
+        async with asyncio.timeout(stalled_s) as limit:
+            async for _ in self._fetcher.fetch(image, "pulling"):
+                limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
 
     async def _failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1

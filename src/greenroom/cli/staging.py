@@ -1,4 +1,4 @@
-"""`staging recycle`, `explain` and `history`."""
+"""`staging recycle`, `explain` and `history`; `images refresh`."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ _MISSES: Final = columns("time username outcome launch_id", Column("Reason", _wh
 def recycle(call: Call) -> None:
     """Replace all staged sessions of a config, and try again at once after failed starts."""
     call.one(call.client.post(f"{call.path}/recycle"))
+
+
+@verb("images")
+def refresh(call: Call) -> None:
+    """Let all Agents ask the registry for the image again; staged sessions of an older image are replaced."""
+    call.one(call.client.post(f"{call.path}/refresh"))
 
 
 @verb("staging")

@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.secret.rules import Brokered
@@ -75,6 +76,9 @@ class ImageReport(Message, frozen=True, kw_only=True):
     """On this host's disk, or what there is to copy; 0 = not known."""
     progress: int = 0
     error: str = ""
+    """Why it could not be fetched, or refreshed while it is `present`."""
+    refreshed: float = 0.0
+    """The newest `DesiredImage.refresh` that was carried out."""
 
 
 class Register(Message, frozen=True, kw_only=True):
@@ -315,6 +319,9 @@ class DesiredImage(Message, frozen=True, kw_only=True):
     password: str = ""
     password_withheld: bool = False
     """The registry has a password, which is sent once the Manager knows that it is needed here."""
+    pull_policy: PullPolicy = "missing"
+    refresh: float = 0.0
+    """Seconds since 1970 of a request to ask the registry again; 0 = none that this Agent has not carried out."""
 
 
 class Answer(Message, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from tests.database.api.client import Client
 from tests.database.api.staging import Stage, bare_session
 
 from greenroom.db.database import Database
+from greenroom.db.fleet.checkin import read_images
 from greenroom.db.launch.ledger import read_launch
 from greenroom.db.workspace import images
 
@@ -101,6 +102,28 @@ async def test_a_stored_token_is_not_sent_to_a_registry_named_later(admin: Clien
     assert "docker_token (secret) → (none)" in rows[0]["message"], rows[0]["message"]
 
 
+async def test_a_refresh_asks_for_images_that_can_change(stage: Stage):
+    address = f"/api/v1/images/{stage.image_id}"
+    assert (await stage.admin.post(f"{address}/refresh")).status_code == 202
+    (image,) = await read_images(stage.db, stage.agent_id)
+    assert image.refresh > 0
+    done = "UPDATE agent_images SET refreshed = (SELECT max(refresh_requested) FROM images)"
+    await stage.db.write(done)
+    (image,) = await read_images(stage.db, stage.agent_id)
+    assert image.refresh == 0, "the Agent has carried it out"
+    await stage.admin.change(address, name="a/b@sha256:" + "0" * 64)
+    assert "named by its digest" in await stage.admin.refused(409, f"POST {address}/refresh")
+    await stage.admin.change(address, enabled=False)
+    assert "is disabled" in await stage.admin.refused(409, f"POST {address}/refresh")
+
+
+async def test_of_workspaces_with_one_image_the_policy_that_asks_most_often_counts(stage: Stage):
+    image = await stage.admin.read(f"/api/v1/images/{stage.image_id}")
+    for policy in ("daily", "always"):
+        await stage.admin.make("/api/v1/images", name=image["name"], friendly_name=policy, pull_policy=policy)
+    assert [image.pull_policy for image in await read_images(stage.db, stage.agent_id)] == ["always"]
+
+
 async def test_a_hidden_workspace_is_not_offered(admin: Client, user: Client):
     made = await admin.make("/api/v1/images", name="kasmweb/chrome:1.18", friendly_name="Chrome")
     mine = await user.read("/api/v1/me/images")
@@ -144,7 +167,7 @@ async def test_each_agent_says_how_far_it_is(stage: Stage):
     await stage.db.write(another, (stage.agent_id,))
     state |= {"how": "", "reason": "", "size_bytes": 0}
     image = await stage.admin.only("/api/v1/images")
-    assert image["agents"] == [{"agent_id": stage.agent_id, "hostname": "agent-1", **state}]
+    assert image["agents"] == [{"agent_id": stage.agent_id, "hostname": "agent-1", "digest": "", **state}]
     agent = await stage.admin.read(f"/api/v1/agents/{stage.agent_id}")
     assert [{k: v for k, v in entry.items() if k != "updated"} for entry in agent["images"]] == [
         {"name": image["name"], **state}

@@ -83,6 +83,17 @@ async def update_image(
     return await view(db, secrets, caller, image)
 
 
+@router.post("/images/{image_id}/refresh", status_code=202)
+async def refresh_image(
+    image_id: UUID, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires("images_modify")]
+) -> ImageView:
+    """Let all Agents ask the registry for the image again.
+
+    Staged sessions of an older image are replaced one by one.
+    ."""
+    return await view(db, secrets, caller, await service.refresh_image(db, logs, caller, str(image_id)))
+
+
 @router.delete("/images/{image_id}", status_code=204)
 async def delete_image(
     image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("images_delete")]

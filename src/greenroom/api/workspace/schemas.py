@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Shaped, Text, View
+from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
@@ -45,8 +46,9 @@ class ImageOnAgent(View):
     how: Annotated[Way, Field(description="how it comes while it is `pulling`: from a registry, built here, or copied")]
     reason: Annotated[str, Field(description="why it comes that way, as a sentence; empty when it does not")]
     progress: Annotated[int, Field(description="0-100 while it is on its way")]
+    digest: Annotated[str, Field(description="identifies the image that the Agent has under this name; empty = none")]
     size_bytes: Annotated[int, Field(description="on the host's disk, or what there is to copy; 0 = not known")]
-    error: Annotated[str, Field(description="why it could not be fetched, as the daemon reports it")]
+    error: Annotated[str, Field(description="why it could not be fetched or refreshed, as the daemon reports it")]
 
 
 class ImageView(View):
@@ -68,6 +70,7 @@ class ImageView(View):
     memory_limit: Annotated[int | None, Field(description="bytes; null = memory")]
     disk_limit_bytes: Annotated[int | None, Field(description="what a session may write; null = any amount")]
     cpu_allocation_method: str
+    pull_policy: str
     docker_registry: str
     docker_user: str
     port: int
@@ -200,6 +203,9 @@ class ImageFields(Body):
     cpu_allocation_method: Annotated[
         Literal["Inherit", "Shares", "Quotas"], Field(description="shares or quotas of CPU time")
     ] = "Inherit"
+    pull_policy: Annotated[
+        PullPolicy, Field(description="when Agents ask the registry for an image that they have: never, daily, always")
+    ] = "missing"
     docker_registry: Annotated[Text, Field(description="where it is pulled from")] = ""
     docker_user: Annotated[Text, Field(description="account at the registry")] = ""
     docker_token: Annotated[Text | None, Field(description="of that account")] = None

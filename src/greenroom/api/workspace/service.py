@@ -142,6 +142,25 @@ async def update_image(
     return after
 
 
+async def refresh_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> Image:
+    """Let all Agents ask the registry for the image of a workspace again.
+
+    Raises:
+        NotFound: there is no workspace with this id.
+        Refused: the workspace is disabled, or its image can be no other one.
+    """
+    image = await images.get_image(db, image_id)
+    if not image.enabled:
+        raise Refused(f"Workspace {image.friendly_name} is disabled, so no Agent fetches its image: enable it first.")
+    if "@" in image.name:
+        raise Refused(f"The image {image.name} is named by its digest, so it never changes: change the image instead.")
+    await images.request_refresh(db, image_id)
+    await db.notify(Event(Topic.IMAGES))
+    before, after = {"image": ""}, {"image": "refresh requested"}
+    audit(logs, caller, LogCode.WORKSPACE_CHANGED, image.friendly_name, before=before, after=after)
+    return image
+
+
 async def delete_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> None:
     """Delete a workspace.
 

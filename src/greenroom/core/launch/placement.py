@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
@@ -30,6 +31,7 @@ class ImageOnAgent:
     image_state: ImageState
     image_error: str = ""
     image_progress: int = 0
+    image_changed: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,8 @@ class AgentView:
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
+    image_changed: datetime | None = None
+    """When its host got another image under the same name; None = it never did."""
     edge_url: str = ""
     """Of its edge gateway; empty without one."""
     silent: bool = False
@@ -98,7 +102,11 @@ class AgentView:
         if said is None:
             return self
         return replace(
-            self, image_state=said.image_state, image_error=said.image_error, image_progress=said.image_progress
+            self,
+            image_state=said.image_state,
+            image_error=said.image_error,
+            image_progress=said.image_progress,
+            image_changed=said.image_changed,
         )
 
     def with_one_more(self, request: PlacementRequest) -> AgentView:

@@ -34,7 +34,7 @@ def settled_until(snapshot: PoolSnapshot, made: PoolPlan) -> datetime | None:
     is_short = made.shortfall is not None and made.shortfall.code not in SETTLED
     if made.actions or is_short or any(session.status in COMING for session in snapshot.sessions):
         return None
-    if rotation.recycled(snapshot, snapshot.sessions):
+    if rotation.outdated(snapshot, snapshot.sessions):
         return None
     usable = sorted((s for s in snapshot.sessions if s.claimable), key=lambda s: (s.expires, s.created, s.session_id))
     times = [session.expires for session in snapshot.sessions]

@@ -19,6 +19,9 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 COMING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING})
 """Statuses of a session that is on its way to be claimable."""
 
+RECYCLED: Final = "the workspace was changed or the pool recycled after it was created"
+IMAGE_CHANGED: Final = "its host got another image under the same name after it was created"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
@@ -126,9 +129,17 @@ class PoolSnapshot:
     def expired(self, session: PooledSession) -> bool:
         return session.expires <= self.now
 
-    def predates_recycling(self, session: PooledSession) -> bool:
-        """Whether the pool was recycled, or its workspace changed, after it was created."""
-        return self.config.recycled is not None and session.created < self.config.recycled
+    @cached_property
+    def _image_changed(self) -> dict[str, datetime]:
+        """Agent → when it got another image under the same name."""
+        return {agent.agent_id: agent.image_changed for agent in self.agents if agent.image_changed is not None}
+
+    def outdated(self, session: PooledSession) -> str | None:
+        """Why a new session would differ from this one, as a clause; None = it would not."""
+        if self.config.recycled is not None and session.created < self.config.recycled:
+            return RECYCLED
+        changed = self._image_changed.get(session.agent_id)
+        return IMAGE_CHANGED if changed is not None and session.created < changed else None
 
     def counts(self, session: PooledSession) -> bool:
         return (

@@ -106,8 +106,8 @@ def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None,
             work.end(session, f"Its Agent is not in zone {snapshot.zone.zone_name} any more.")
         elif session.config_hash != snapshot.config.config_hash:
             work.end(session, "The workspace, the staging config or the zone was changed after it was created.")
-        elif session.status in COMING and snapshot.predates_recycling(session):
-            work.end(session, "The workspace was changed or the pool recycled before it was usable.")
+        elif session.status in COMING and (why := snapshot.outdated(session)) is not None:
+            work.end(session, f"It is not usable yet, and {why}.")
 
 
 def _extra(counted: Sequence[PooledSession], wanted: int) -> int:
@@ -197,9 +197,10 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
         return
     if snapshot.leaving > 0 or not all(session.claimable for session in left):
         return
-    recycled = (session for session in rotation.recycled(snapshot, left) if _fits_instead(snapshot, session))
-    if (first := next(recycled, None)) is not None:
-        work.end(first, f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it.")
+    outdated = (found for found in rotation.outdated(snapshot, left) if _fits_instead(snapshot, found[0]))
+    if (first := next(outdated, None)) is not None:
+        old, why = first
+        work.end(old, f"It ends because {why}, and there is no room for its replacement at the same time.")
         work.rejected = placement.rejected
 
 

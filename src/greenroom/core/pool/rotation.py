@@ -26,8 +26,6 @@ MARGIN_S: Final = 10.0
 
 UNKNOWN_START_S: Final = 30.0
 
-RECYCLED: Final = "the workspace was changed or the pool recycled after it was made"
-
 MAX_LEAD: Final = 0.5
 """Part of its lifetime that a session keeps, however slowly the others start."""
 
@@ -49,13 +47,13 @@ def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) ->
     usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
     if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
         return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
-    outdated = next(iter(recycled(snapshot, usable)), None)
-    return (outdated, RECYCLED) if outdated else None
+    return next(iter(outdated(snapshot, usable)), None)
 
 
-def recycled(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[PooledSession]:
-    """Claimable ones from before the recycling or the change, in the order of their replacement."""
-    return sorted((s for s in counted if s.claimable and snapshot.predates_recycling(s)), key=_by_expiry)
+def outdated(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[tuple[PooledSession, str]]:
+    """The claimable sessions that are outdated, in the order of their replacement, and why."""
+    usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
+    return [(session, why) for session in usable if (why := snapshot.outdated(session)) is not None]
 
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:

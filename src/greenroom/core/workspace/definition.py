@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.exec_config import ExecConfig, commands_problem
 from greenroom.core.workspace.page import PortMap
@@ -41,6 +42,7 @@ class Definition:
     memory_limit: int | None = None
     disk_limit_bytes: int | None = 10_000_000_000
     cpu_allocation_method: Literal["Inherit", "Shares", "Quotas"] = "Inherit"
+    pull_policy: PullPolicy = "missing"
     docker_registry: str = ""
     docker_user: str = ""
     docker_token_encrypted: bytes | None = field(default=None, repr=False)

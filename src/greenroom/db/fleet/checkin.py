@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from psycopg.rows import DictRow
 
+from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.session.streams import Access
 from greenroom.core.web_filter.policy import FilterPolicy
@@ -25,7 +26,9 @@ _ORDERED: Final = "k.state = 'requested' AND " + AWAITED
 
 _LOGIN_TO_FETCH: Final = (
     "CASE WHEN a.enabled AND (coalesce((a.usage ->> 'keeps_log_ins')::boolean, false) OR NOT EXISTS"
-    " (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id AND r.name = i.name AND r.state = 'present'))"
+    " (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id AND r.name = i.name AND r.state = 'present'"
+    "   AND i.pull_policy = 'missing'"
+    "   AND coalesce(r.refreshed, '-infinity') >= coalesce(i.refresh_requested, '-infinity')))"
     " THEN i.docker_token_encrypted END"
 )
 """The registry's password of image `i` for an enabled Agent `a` that has to fetch it, or keeps it for machines that do;
@@ -125,7 +128,10 @@ _ZONE: Final = (
     " FROM managers m JOIN zones z ON z.zone_id = m.zone_id JOIN zone_leases l USING (zone_key)"
     " WHERE m.manager_id = %(manager_id)s"
 )
-_IMAGE: Final = "concat_ws('|', i.name, i.docker_registry, i.docker_user, i.docker_token_encrypted IS NOT NULL"
+_IMAGE: Final = (
+    "concat_ws('|', i.name, i.docker_registry, i.docker_user, i.pull_policy, i.refresh_requested,"
+    " i.docker_token_encrypted IS NOT NULL"
+)
 _DIGESTED: Final = ", ',' ORDER BY i.name, i.image_id)"
 _GENERATIONS: Final = "json_object_agg(s.session_id, s.generation)"
 _STATES: Final = (
@@ -287,6 +293,9 @@ class RegistryImage:
     docker_user: str
     token: bytes | None
     has_token: bool
+    pull_policy: PullPolicy
+    refresh: float
+    """Seconds since 1970 of the newest refresh request that the Agent has not carried out; 0 = none."""
 
 
 async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
@@ -299,8 +308,14 @@ async def read_images(db: Database, agent_id: str) -> list[RegistryImage]:
     """
     rows = await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
-        " i.docker_token_encrypted IS NOT NULL AS has_token FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
-        " WHERE " + OFFERED + " ORDER BY i.name, i.created",
+        " i.docker_token_encrypted IS NOT NULL AS has_token,"
+        # Of workspaces with the same image the one that asks most often counts: the values are in that order.
+        " min(i.pull_policy) OVER same AS pull_policy,"
+        " CASE WHEN max(i.refresh_requested) OVER same > coalesce(r.refreshed, '-infinity')"
+        "   THEN extract(epoch FROM max(i.refresh_requested) OVER same)::float8 ELSE 0 END AS refresh"
+        " FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
+        " LEFT JOIN agent_images r ON r.agent_id = a.agent_id AND r.name = i.name"
+        " WHERE " + OFFERED + " WINDOW same AS (PARTITION BY i.name) ORDER BY i.name, i.created",
         {"agent_id": agent_id},
         retry=False,
     )

@@ -98,6 +98,8 @@ class ReportedImage:
     size_bytes: int
     progress: int
     error: str
+    refreshed: float
+    """Seconds since 1970 of the refresh request that was carried out; 0 = none."""
 
 
 async def write_images(connection: Connection, agent_id: str, images: Sequence[ReportedImage]) -> None:
@@ -107,16 +109,20 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
         (agent_id, [image.name for image in images]),
     )
     await connection.execute(
-        "INSERT INTO agent_images AS old (agent_id, name, state, how, reason, digest, size_bytes, progress, error)"
-        " SELECT DISTINCT ON (name) %s::uuid, name, state, how, reason, digest, size_bytes, progress, error"
+        "INSERT INTO agent_images AS old (agent_id, name, state, how, reason, digest, size_bytes, progress, error,"
+        " refreshed) SELECT DISTINCT ON (name) %s::uuid, name, state, how, reason, digest, size_bytes, progress, error,"
+        " CASE WHEN refreshed > 0 THEN to_timestamp(refreshed) END"
         " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, reason text, digest text,"
-        " size_bytes bigint, progress integer, error text) ORDER BY name"
+        " size_bytes bigint, progress integer, error text, refreshed float8) ORDER BY name"
         " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, how = excluded.how,"
-        " reason = excluded.reason, digest = excluded.digest, size_bytes = excluded.size_bytes,"
-        " progress = excluded.progress, error = excluded.error, updated = clock_timestamp()"
-        " WHERE (old.state, old.how, old.reason, old.digest, old.size_bytes, old.progress, old.error) IS DISTINCT FROM"
-        " (excluded.state, excluded.how, excluded.reason, excluded.digest, excluded.size_bytes,"
-        " excluded.progress, excluded.error)",
+        " reason = excluded.reason, digest = coalesce(nullif(excluded.digest, ''), old.digest),"
+        " size_bytes = excluded.size_bytes, progress = excluded.progress, error = excluded.error,"
+        " refreshed = coalesce(excluded.refreshed, old.refreshed), updated = clock_timestamp(),"
+        " changed = CASE WHEN '' IN (old.digest, excluded.digest) OR old.digest = excluded.digest THEN old.changed"
+        "   ELSE clock_timestamp() END"
+        " WHERE (old.state, old.how, old.reason, old.digest, old.size_bytes, old.progress, old.error, old.refreshed)"
+        " IS DISTINCT FROM (excluded.state, excluded.how, excluded.reason, excluded.digest, excluded.size_bytes,"
+        " excluded.progress, excluded.error, coalesce(excluded.refreshed, old.refreshed))",
         (agent_id, Jsonb(list(images))),
     )
 

@@ -73,7 +73,8 @@ _IN_WORK: Final[LiteralString] = """
 _SUMS: Final[LiteralString] = """
 SELECT c.staging_config_id::text, hashtextextended(concat_ws(' ', c.xmin, i.xmin, z.xmin,
          (SELECT bit_xor(hashtextextended(concat_ws(' ', name, xmin), 0)) FROM settings),
-         bit_xor(hashtextextended(concat_ws(' ', s.session_id, s.xmin, a.zone_id, a.status, a.enabled, a.draining), 0))
+         bit_xor(hashtextextended(concat_ws(' ', s.session_id, s.xmin, a.zone_id, a.status, a.enabled, a.draining,
+           (SELECT r.changed FROM agent_images r WHERE r.agent_id = s.agent_id AND r.name = i.name)), 0))
        ), 0) AS sum
   FROM staging_configs c JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id
   LEFT JOIN sessions s ON s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
@@ -122,7 +123,7 @@ SELECT staging_config_id::text, agent_id::text, config_hash, max(created) AS cre
 
 _IMAGES_ON_AGENTS: Final[LiteralString] = """
 SELECT r.agent_id::text, i.image_id::text, r.state AS image_state, r.error AS image_error,
-       r.progress AS image_progress
+       r.progress AS image_progress, r.changed AS image_changed
   FROM agent_images r JOIN agents a USING (agent_id) JOIN images i USING (name)
  WHERE a.zone_id = %(zone_id)s AND i.image_id = ANY(%(images)s::uuid[])
 """

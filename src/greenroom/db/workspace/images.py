@@ -30,6 +30,7 @@ class ImageOnAgent:
     how: Way
     reason: str
     progress: int
+    digest: str
     size_bytes: int
     error: str
 
@@ -76,8 +77,8 @@ _SELECT: Final[LiteralString] = (
     " p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
-    "   'how', r.how, 'reason', r.reason, 'progress', r.progress, 'size_bytes', r.size_bytes,"
-    "   'error', r.error) ORDER BY a.hostname, a.agent_id)"
+    "   'how', r.how, 'reason', r.reason, 'progress', r.progress, 'digest', r.digest,"
+    "   'size_bytes', r.size_bytes, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
     "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
     " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups, "
     + IMAGE_FACTS
@@ -190,6 +191,11 @@ async def set_groups_of_image(connection: Connection, image_id: str, group_ids: 
         await connection.execute(
             "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
         )
+
+
+async def request_refresh(db: Database, image_id: str) -> None:
+    """Let all Agents ask the registry for the image again."""
+    await db.write("UPDATE images SET refresh_requested = clock_timestamp() WHERE image_id = %s", (image_id,))
 
 
 async def delete_image(connection: Connection, image_id: str) -> None:

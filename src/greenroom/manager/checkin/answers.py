@@ -317,6 +317,8 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
         user=image.docker_user,
         password=password,
         password_withheld=image.has_token and image.token is None,
+        pull_policy=image.pull_policy,
+        refresh=image.refresh,
     )
 
 

@@ -59,6 +59,7 @@ WORKSPACES: Final[list[Step]] = [
     step("list_images", wrong=Wrong(by="ada")),
     step("get_image"),
     step("update_image", {"hidden": True}, wrong=Wrong(body={"memory": 5})),
+    step("refresh_image"),
     step("upload_picture", picture(), headers={"Content-Type": "image/png"}),
     step("get_picture"),
     step("remove_picture"),

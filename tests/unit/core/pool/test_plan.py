@@ -10,7 +10,7 @@ from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.pool.model import Create, Destroy, PoolConfig, PoolPlan, Retire, config_title, expires_at
+from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, config_title, expires_at
 from greenroom.core.pool.plan import plan
 
 
@@ -68,7 +68,7 @@ def test_sessions_from_before_a_change_are_rolled_over():
 def test_what_is_still_starting_when_its_pool_is_recycled_ends_at_once():
     config = replace(CONFIG, recycled=NOW)
     made = plan(snapshot(session(1, "starting"), session(2), session(3), config=config))
-    assert made.actions[0] == Destroy("s1", "The workspace was changed or the pool recycled before it was usable.")
+    assert made.actions[0] == Destroy("s1", f"It is not usable yet, and {RECYCLED}.")
     assert not [action for action in made.actions if isinstance(action, Retire)]
 
 

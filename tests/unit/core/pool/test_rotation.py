@@ -13,7 +13,7 @@ from tests.unit.pool_simulation import Simulation
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 
 from greenroom.core.pool import rotation
-from greenroom.core.pool.model import Create, Destroy, PooledSession, Retire
+from greenroom.core.pool.model import IMAGE_CHANGED, RECYCLED, Create, Destroy, PooledSession, Retire
 from greenroom.core.pool.plan import plan
 from greenroom.core.pool.rotation import expiration_problem
 
@@ -131,7 +131,7 @@ def test_a_recycled_pool_is_replaced_one_by_one():
     (create,) = plan(snapshot(*born_together(3, expires_in_s=900), config=config)).actions
     assert create == Create(
         "a1",
-        f"it takes the place of s0, because {rotation.RECYCLED}; placed on agent-1.",
+        f"it takes the place of s0, because {RECYCLED}; placed on agent-1.",
         replaces="s0",
     )
 
@@ -146,7 +146,7 @@ def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
     full = replace(BIG, cores=3, cores_allocated=3)
     made = plan(snapshot(*born_together(3, expires_in_s=900), config=replace(CONFIG, recycled=NOW), agents=(full,)))
     assert made.actions == (
-        Retire("s0", f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it."),
+        Retire("s0", f"It ends because {RECYCLED}, and there is no room for its replacement at the same time."),
     )
     assert made.shortfall is not None
     assert made.shortfall.reason == "1 of 3 not staged yet: one session before is on the way out, to make room."
@@ -298,6 +298,14 @@ def test_the_expiration_that_is_asked_for_is_enough():
 
 def test_a_session_of_the_moment_of_the_recycling_is_new():
     recycled = snapshot(config=replace(CONFIG, recycled=NOW))
-    assert recycled.predates_recycling(session(1, created=NOW - timedelta(microseconds=1)))
-    assert not recycled.predates_recycling(session(1, created=NOW))
-    assert not snapshot().predates_recycling(session(1))
+    assert recycled.outdated(session(1, created=NOW - timedelta(microseconds=1))) == RECYCLED
+    assert recycled.outdated(session(1, created=NOW)) is None
+    assert snapshot().outdated(session(1)) is None
+
+
+def test_a_session_is_outdated_when_its_own_host_got_another_image_after_it_was_created():
+    changed = replace(BIG, image_changed=NOW)
+    other = replace(BIG, agent_id="a2", image_changed=NOW + timedelta(hours=1))
+    seen = snapshot(agents=(changed, other))
+    assert seen.outdated(session(1, agent_id=BIG.agent_id, created=NOW - timedelta(microseconds=1))) == IMAGE_CHANGED
+    assert seen.outdated(session(1, agent_id=BIG.agent_id, created=NOW)) is None
