@@ -117,6 +117,7 @@ STEPS: Final = [
     v1("DELETE /images/{image_id}", "workspace-deleted"),
     v1("POST /catalogues", "catalogue-created", {"name": "acme", "list_url": "https://a.example"}, "catalogue_id"),
     v1("POST /catalogue/{name:path}", "workspace-created", {}, "image_id"),
+    v1("POST /images/{image_id}/refresh", "workspace-changed"),
     v1("PUT /images/{image_id}/picture", "workspace-changed"),
     v1("DELETE /images/{image_id}/picture", "workspace-changed"),
     v1("DELETE /catalogues/{catalogue_id}", "catalogue-deleted"),
