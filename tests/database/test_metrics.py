@@ -24,7 +24,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.manager.metrics import Metrics as ManagerMetrics
 from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.testing import rows
-from greenroom.wire.messages import ManagerRequest
+from greenroom.wire.fleet import ManagerRequest
 
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/metrics.md"
 OF_NGINX = {"greenroom_gateway_nginx_connections", "greenroom_gateway_nginx_connections_accepted_total"} | {

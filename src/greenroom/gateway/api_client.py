@@ -20,7 +20,7 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway.plan import GatewayPlan
-from greenroom.wire.messages import ManagerRequest, ManagerRequests
+from greenroom.wire.fleet import ManagerRequest, ManagerRequests
 
 TIMEOUT_S: Final = 5.0
 _NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no certificates: the api is reached over plain HTTP

@@ -1,4 +1,5 @@
-"""What a web gateway knows of the fleet, which changes while it runs: `GET /api/internal/gateway`.
+"""Messages between a web gateway and the api: the fleet as the gateway knows it, which changes while it runs
+(`GET /api/internal/gateway`), and the requests for Managers that it answered (`/api/internal/manager-requests`).
 
 The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.site` decides how the answer becomes nginx's
 configuration.
@@ -7,6 +8,7 @@ configuration.
 from __future__ import annotations
 
 from greenroom.wire.messages import VERSION, Message
+from greenroom.wire.moment import Moment
 
 
 class EdgeGateway(Message, frozen=True, kw_only=True):
@@ -35,3 +37,23 @@ class Fleet(Message, frozen=True, kw_only=True):
     authority: str = ""
     edges: tuple[EdgeGateway, ...] = ()
     direct: tuple[DirectZone, ...] = ()
+
+
+class ManagerRequest(Message, frozen=True, kw_only=True):
+    """A request for a Manager that the gateway's nginx answered itself; `at` is seconds since the epoch."""
+
+    at: Moment
+    manager: str
+    agent_id: str | None = None
+    method: str
+    path: str
+    status: int
+    duration_ms: float
+
+
+class ManagerRequests(Message, frozen=True, kw_only=True):
+    """The gateway's report to `/api/internal/manager-requests`; `dropped` did not fit."""
+
+    v: int = VERSION
+    requests: list[ManagerRequest]
+    dropped: int = 0

@@ -381,26 +381,6 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     """A program has it: one controls at a time (core.lease.control)."""
 
 
-class ManagerRequest(Message, frozen=True, kw_only=True):
-    """A request for a Manager that the gateway's nginx answered itself; `at` is seconds since the epoch."""
-
-    at: Moment
-    manager: str
-    agent_id: str | None = None
-    method: str
-    path: str
-    status: int
-    duration_ms: float
-
-
-class ManagerRequests(Message, frozen=True, kw_only=True):
-    """The gateway's report to `/api/internal/manager-requests`; `dropped` did not fit."""
-
-    v: int = VERSION
-    requests: list[ManagerRequest]
-    dropped: int = 0
-
-
 def digest(generations: Mapping[str, int]) -> str:
     """Digest over (session_id, generation) pairs, independent of order; equal digests mean equal desired lists."""
     text = ",".join(f"{session_id}:{generation}" for session_id, generation in sorted(generations.items()))

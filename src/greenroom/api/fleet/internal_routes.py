@@ -33,8 +33,8 @@ from greenroom.db.session.streams import StreamSession, find_asking_agent, find_
 from greenroom.db.session.viewers import find_joined
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.company import Watched
-from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
-from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerdict
+from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
+from greenroom.wire.messages import Message, Stream, StreamVerdict
 
 router = APIRouter(include_in_schema=False)
 
