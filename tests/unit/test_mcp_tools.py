@@ -43,6 +43,12 @@ def test_the_schema_of_actions_names_all_and_is_understood_by_older_readers():
     assert "prefixItems" not in json.dumps(schema)
 
 
+def test_every_tool_but_the_picture_describes_its_answer():
+    described = {name: tool.answers for name, tool in tools_for(None).items()}
+    assert [name for name, answers in described.items() if answers is None] == ["screenshot"]
+    assert {answers["type"] for answers in described.values() if answers} == {"object"}
+
+
 @pytest.mark.parametrize(
     ("path", "part"),
     [("../../x", "%2E%2E/%2E%2E/x"), ("a b/ü?#%", "a%20b/%C3%BC%3F%23%25"), ("/etc/x", "/etc/x"), ("a/./b", "a/%2E/b")],

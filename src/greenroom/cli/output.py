@@ -47,8 +47,19 @@ _COLOURS: Final = {
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
+class _ClientLog(logging.Handler):
+    """Writes what the client library logs to the present stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(printable(f"greenroom: {record.getMessage()}"), file=sys.stderr)  # noqa: T201
+
+
+_CLIENT_LOG: Final = _ClientLog(logging.WARNING)
+
+
 def log_to_stderr() -> None:
-    """What the client warns of while a command runs, such as a request that is repeated, is no result."""
+    """Write warnings to stderr, such as a request that is sent again: stdout has results alone."""
+    logging.getLogger("greenroom.client").addHandler(_CLIENT_LOG)
     structlog.configure(
         processors=[_as_line],
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

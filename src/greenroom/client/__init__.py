@@ -5,8 +5,11 @@
             print(desk.urls.page)
 
 `AsyncGreenroom` is the same with `async with` and `await`. What the server refuses is raised as the error of its code
-(`NoResources`, `SessionLimit`, …), all below `GreenroomError`.
+(`NoResources`, `SessionLimit`, …), all below `GreenroomError`. The library logs to the logger `greenroom.client` of
+`logging`, and writes to neither stdout nor stderr.
 """
+
+import logging
 
 from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
 from greenroom.client.errors import ActionFailed, Unreachable
@@ -31,13 +34,25 @@ from greenroom.client.retries import Retries
 from greenroom.client.synchronous import Desk, Greenroom
 from greenroom.core.errors import (
     Busy,
+    Duplicate,
     Forbidden,
     GreenroomError,
+    Held,
+    HomeInUse,
     IdempotencyMismatch,
+    IdentityConflict,
     Interrupted,
     Invalid,
+    LastEnabledManager,
+    LeaseLimit,
+    LeaseLost,
+    ManagerRuns,
+    MisdirectedHost,
     NoResources,
+    NoScreenshot,
     NotFound,
+    PasswordChangeRequired,
+    ProfileInUse,
     Refused,
     SessionLimit,
     TooLarge,
@@ -46,6 +61,8 @@ from greenroom.core.errors import (
     Unavailable,
     WrongState,
 )
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "Acted",
@@ -57,6 +74,7 @@ __all__ = [
     "Change",
     "Command",
     "Desk",
+    "Duplicate",
     "Element",
     "Event",
     "File",
@@ -64,15 +82,26 @@ __all__ = [
     "Forbidden",
     "Greenroom",
     "GreenroomError",
+    "Held",
+    "HomeInUse",
     "IdempotencyMismatch",
+    "IdentityConflict",
     "Interrupted",
     "Invalid",
+    "LastEnabledManager",
     "Lease",
+    "LeaseLimit",
+    "LeaseLost",
     "LeaseUrls",
     "Listing",
+    "ManagerRuns",
+    "MisdirectedHost",
     "NoResources",
+    "NoScreenshot",
     "NotFound",
     "Output",
+    "PasswordChangeRequired",
+    "ProfileInUse",
     "RecordedRow",
     "Recording",
     "Refused",

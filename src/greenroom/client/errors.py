@@ -13,6 +13,8 @@ from greenroom.core.errors import (
     Invalid,
     NotFound,
     Refused,
+    SetupError,
+    TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -35,17 +37,26 @@ def _kinds(kind: type[GreenroomError]) -> Iterator[type[GreenroomError]]:
         yield from _kinds(below)
 
 
-_BY_CODE: Final = {kind.code: kind for kind in _kinds(GreenroomError) if "code" in vars(kind)}
+BY_CODE: Final = {kind.code: kind for kind in _kinds(GreenroomError) if "code" in vars(kind) and kind is not SetupError}
+"""The error of each code of a problem document."""
 _BY_STATUS: Final[dict[int, type[GreenroomError]]] = {
+    400: Invalid,
     401: Unauthenticated,
     403: Forbidden,
     404: NotFound,
     409: Refused,
+    413: TooLarge,
     422: Invalid,
     429: TooManyRequests,
     502: Unavailable,
     503: Unavailable,
     504: Unavailable,
+}
+_NEEDS_TLS: Final = "plain HTTP request was sent to HTTPS port"
+"""nginx says so with status 400."""
+_HINTS: Final = {
+    "CERTIFICATE_VERIFY_FAILED": " Give the certificate of its authority as ca_file.",
+    "WRONG_VERSION_NUMBER": " This port may be served without TLS; check whether the address begins with http://.",
 }
 
 
@@ -59,17 +70,21 @@ def error_of(outcome: httpx.Response | httpx.HTTPError) -> GreenroomError:
         problem = cast("dict[str, Any]", outcome.json())
         code, detail = problem["code"], str(problem["detail"])
     except (ValueError, KeyError, TypeError):
+        if _NEEDS_TLS in outcome.text:
+            url = outcome.request.url
+            address = url.netloc.decode()
+            return Unreachable(f"{url.scheme}://{address} is served with TLS only. Use https://{address}.")
         asked = f"{outcome.request.method} {outcome.request.url}"
         sentence = f"{asked} was answered with {outcome.status_code} {outcome.reason_phrase}."
         return _BY_STATUS.get(outcome.status_code, GreenroomError)(sentence)
     details = {name: value for name, value in problem.items() if name not in ("detail", "type", "title")}
-    return (_BY_CODE.get(code) or _BY_STATUS.get(outcome.status_code, GreenroomError))(detail, **details)
+    return (BY_CODE.get(code) or _BY_STATUS.get(outcome.status_code, GreenroomError))(detail, **details)
 
 
 def _unreachable(error: httpx.HTTPError) -> Unreachable:
     url = error.request.url
     reason = str(error) or type(error).__name__
-    hint = " Give the certificate of its authority as ca_file." if "CERTIFICATE_VERIFY_FAILED" in reason else ""
+    hint = next((said for part, said in _HINTS.items() if part in reason), "")
     return Unreachable(f"{url.scheme}://{url.netloc.decode()} does not answer: {reason}.{hint}", reason=reason)
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Final
 
 import msgspec
-import structlog
 
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import PREFIX, Send
 from greenroom.core.errors import Interrupted
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 RESYNC: Final = "resync"
 SILENCE_S: Final = 45.0
@@ -77,7 +77,7 @@ class Reconnects:
         if self._lost >= self._retries.attempts:
             raise Interrupted(f"{reason} It was the last of {self._lost} in a row.") from error
         wait_s = self._retries.first_wait_s * 2 ** (self._lost - 1)
-        log.warning("connecting to the events again", reason=reason.rstrip("."), wait_s=wait_s)
+        log.warning("connecting to the events again in %.1f s: %s", wait_s, reason)
         return wait_s
 
 

@@ -38,13 +38,13 @@ def command(
     timeout_s: float,
     is_streamed: bool,
 ) -> Send:
-    """The request that runs a command."""
+    """The request that runs a command. Raises TypeError: it is one text."""
     given = {"env": env, "workdir": workdir, "input": input}
     return Send(
         method="POST",
         path=f"{scripts.PREFIX}/leases/{lease_id}/exec",
         body={
-            "command": list(argv),
+            "command": scripts.words(argv, "A command", '["ls", "-l"], or ["sh", "-c", "ls -l"] with a shell'),
             "timeout_s": timeout_s,
             "stream": is_streamed,
             **{name: value for name, value in given.items() if value is not None},

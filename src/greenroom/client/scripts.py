@@ -16,7 +16,6 @@ from typing import Any, Final, TypeVar, cast
 
 import httpx
 import msgspec
-import structlog
 
 from greenroom.client.errors import error_of, no_json
 from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, Tags
@@ -24,7 +23,7 @@ from greenroom.client.retries import Retries
 from greenroom.core.errors import Unavailable, WrongState
 from greenroom.core.session.states import SessionStatus
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 PREFIX: Final = "/api/v1"
 TIMEOUT_S: Final = 30.0
@@ -95,6 +94,13 @@ def required_urls(held: Lease) -> LeaseUrls:
     return held.urls
 
 
+def words(given: Sequence[str], what: str, example: str) -> list[str]:
+    """Raises TypeError: a text was given in place of a list of texts; it would be split into letters."""
+    if isinstance(given, str | bytes):
+        raise TypeError(f"{what} must be a list of texts, such as {example}, not one text.")
+    return list(given)
+
+
 Outcome = httpx.Response | httpx.HTTPError | None
 Script = Generator[Send | Wait, Outcome, T]
 
@@ -116,9 +122,7 @@ def answered(send: Send, retries: Retries) -> Script[httpx.Response]:
         if wait_s is None:
             raise error_of(outcome) from (outcome if isinstance(outcome, httpx.HTTPError) else None)
         level = logging.WARNING if wait_s >= NOTICED_S else logging.INFO
-        log.log(
-            level, "request repeated", request=f"{send.method} {send.path}", attempt=attempt, wait_s=round(wait_s, 1)
-        )
+        log.log(level, "%s %s is sent again in %.1f s, after attempt %d", send.method, send.path, wait_s, attempt)
         yield Wait(wait_s)
         waited_s, attempt = waited_s + wait_s, attempt + 1
 
@@ -186,10 +190,10 @@ class LeaseWish:
     @property
     def _reach(self) -> dict[str, Any]:
         """What of the options has a parameter of its own."""
-        domains = None if self.egress is None or self.egress == "none" else list(self.egress)
+        domains = None if self.egress in (None, "none") else words(self.egress, "egress", '["example.com"]')
         egress = self.egress if domains is None else {"allow": domains}
         return ({} if egress is None else {"egress": egress}) | (
-            {"secrets": list(self.secrets)} if self.secrets else {}
+            {"secrets": words(self.secrets, "secrets", '["billing"]')} if self.secrets else {}
         )
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from greenroom.client.models import Secret
 from greenroom.client.retries import Retries
-from greenroom.client.scripts import PREFIX, Script, Send, answered, rows
+from greenroom.client.scripts import PREFIX, Script, Send, answered, rows, words
 from greenroom.core.errors import NotFound
 
 PATH = f"{PREFIX}/secrets"
@@ -28,7 +28,8 @@ class SecretChange:
 
     @property
     def body(self) -> Mapping[str, object]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        hosts = {} if self.hosts is None else {"hosts": words(self.hosts, "hosts", '["api.example.com"]')}
+        return {name: value for name, value in asdict(self).items() if value is not None} | hosts
 
 
 def secrets(retries: Retries) -> Script[list[Secret]]:

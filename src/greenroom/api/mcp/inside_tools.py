@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx
 
 from greenroom.api.bodies import Json
-from greenroom.api.desk.command_schemas import ExecCreate
+from greenroom.api.desk.command_schemas import ExecCreate, ExecDone, Listing, Tree, Written
 from greenroom.api.mcp.requests import Asked
 from greenroom.api.mcp.tool import Shown, Tool, as_base64, as_json, schema_of
 from greenroom.core.errors import Invalid
@@ -20,6 +20,20 @@ MOST_READ_BYTES: Final = 1 << 20
 READ_BYTES: Final = 1 << 16
 ELEMENTS: Final = 300
 _NO_SUCH_PART: Final = 416
+_PART: Final = {
+    "type": "object",
+    "description": "a part of a file; the listing of a folder, as `list_files` has it",
+    "properties": {
+        "encoding": {"enum": ["utf-8", "base64"]},
+        "content": {"type": "string"},
+        "offset": {"type": "integer", "description": "bytes"},
+        "next_offset": {
+            "type": ["integer", "null"],
+            "description": "where the next part begins; null = this is the last",
+        },
+        "size_bytes": {"type": "integer", "description": "of the whole file"},
+    },
+}
 _PATH: Final = {"type": "string", "description": "below the home folder"}
 
 
@@ -97,6 +111,7 @@ INSIDE_TOOLS: Final = (
         request=_run,
         shown=as_json,
         arguments=_exec_arguments(),
+        answers=schema_of(ExecDone),
         destroys=True,
     ),
     Tool(
@@ -105,6 +120,7 @@ INSIDE_TOOLS: Final = (
         description="A file, or a part of it: text where it is UTF-8, else base64. Of a folder what lies in it.",
         request=_read,
         shown=_content,
+        answers=_PART,
         arguments={
             "properties": {
                 "path": _PATH,
@@ -121,6 +137,7 @@ INSIDE_TOOLS: Final = (
         description="Write a file, with the folders above it; one of this name is replaced once the new one is whole.",
         request=_write,
         shown=as_json,
+        answers=schema_of(Written),
         arguments={
             "properties": {
                 "path": _PATH,
@@ -141,6 +158,7 @@ INSIDE_TOOLS: Final = (
         description="The files and folders in a folder.",
         request=_list,
         shown=as_json,
+        answers=schema_of(Listing),
         arguments={"properties": {"path": {**_PATH, "default": ""}}},
         reads=True,
     ),
@@ -154,6 +172,7 @@ INSIDE_TOOLS: Final = (
         ),
         request=_elements,
         shown=as_json,
+        answers=schema_of(Tree),
         arguments={
             "properties": {
                 "ref": {"type": "string", "description": "only what is below this element"},

@@ -191,6 +191,7 @@ def _described(tool: Tool, *, by_token: bool) -> types.Tool:
         title=tool.title,
         description=tool.description,
         input_schema=tool.schema(by_token=by_token),
+        output_schema=None if tool.answers is None else dict(tool.answers),
         annotations=types.ToolAnnotations(read_only_hint=tool.reads, destructive_hint=tool.destroys),
     )
 

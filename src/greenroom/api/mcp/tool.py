@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import httpx
+from pydantic import BaseModel
 
-from greenroom.api.bodies import Body, Json
+from greenroom.api.bodies import Json
 from greenroom.api.mcp.requests import Asked
 from greenroom.core.errors import Invalid
 
@@ -36,6 +37,8 @@ class Tool:
     request: Callable[[str, Json], Asked]
     shown: Callable[[httpx.Response], Shown]
     arguments: Mapping[str, Any] = field(default_factory=lambda: {"properties": {}})
+    answers: Mapping[str, Any] | None = None
+    """The JSON Schema of `Shown.structured`; None = a call shows no object."""
     of_lease: bool = True
     reads: bool = False
     destroys: bool = False
@@ -78,8 +81,8 @@ def _lease_id(given: object) -> str:
         raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; `list_leases` has them.") from error
 
 
-def schema_of(body: type[Body], **defaults: object) -> Json:
-    """The schema of a route's body, with some other defaults."""
+def schema_of(body: type[BaseModel], **defaults: object) -> Json:
+    """The schema of a route's body or answer, with some other defaults."""
     schema = body.model_json_schema()
     for name, value in defaults.items():
         schema["properties"][name] |= {"default": value}

@@ -9,9 +9,9 @@ import httpx
 import msgspec
 from msgspec.structs import fields
 
-from greenroom.api.bodies import Json
-from greenroom.api.desk.schemas import ActionsCreate
-from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension
+from greenroom.api.bodies import Json, View
+from greenroom.api.desk.schemas import ActionsCreate, ActionsDone
+from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.mcp.inside_tools import INSIDE_TOOLS
 from greenroom.api.mcp.requests import Asked
 from greenroom.api.mcp.tool import Shown, Tool, as_base64, as_json, schema_of
@@ -22,6 +22,10 @@ WAIT_S: Final = 60
 """A leased desktop is answered when it runs, or after this."""
 LISTED: Final = 100
 """Leases in a list."""
+
+
+class _Leases(View):
+    leases: list[LeaseView]
 
 
 def _leases(answer: httpx.Response) -> Shown:
@@ -98,6 +102,7 @@ TOOLS: Final = (
         request=lambda _, given: Asked(method="POST", path="/leases", json={"wait_s": WAIT_S, **given}),
         shown=as_json,
         arguments=schema_of(LeaseCreate, wait_s=WAIT_S),
+        answers=schema_of(LeaseGranted),
         of_lease=False,
     ),
     Tool(
@@ -106,6 +111,7 @@ TOOLS: Final = (
         description=f"The newest {LISTED} leases that the caller may see, and how their sessions are.",
         request=lambda _, given: Asked(method="GET", path="/leases", query={"limit": LISTED, **given}),
         shown=_leases,
+        answers=schema_of(_Leases),
         arguments={
             "properties": {
                 "tag": {"type": "string", "description": "only those with this word, or name=word, in their tags"},
@@ -122,6 +128,7 @@ TOOLS: Final = (
         request=lambda lease_id, given: Asked(method="PATCH", path=f"/leases/{lease_id}", json=given),
         shown=as_json,
         arguments=schema_of(LeaseExtension),
+        answers=schema_of(LeaseView),
     ),
     Tool(
         name="release",
@@ -129,6 +136,7 @@ TOOLS: Final = (
         description="End a lease: its session is destroyed, with everything in it. Doing so again is a success.",
         request=lambda lease_id, _: Asked(method="DELETE", path=f"/leases/{lease_id}"),
         shown=_released,
+        answers={"type": "object", "properties": {"released": {"type": "boolean"}}, "required": ["released"]},
         destroys=True,
     ),
     Tool(
@@ -157,6 +165,7 @@ TOOLS: Final = (
         request=lambda lease_id, given: Asked(method="POST", path=f"/leases/{lease_id}/actions", json=given),
         shown=_done,
         arguments=_actions(),
+        answers=schema_of(ActionsDone),
     ),
     *INSIDE_TOOLS,
 )
