@@ -92,6 +92,13 @@ def name_server(address: str) -> Iterator[None]:
             process.kill()
 
 
+def status_of(address: str, method: str, url: str) -> int:
+    """The status of Squid's answer."""
+    with socket.create_connection((address, PORT), timeout=30) as connection:
+        connection.sendall(f"{method} {url} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.recv(4096).split()[1])
+
+
 def squid_says(address: str, host: str, port: int) -> str:
     """`deny` where Squid itself refuses a tunnel to `host`; whether it then reaches it is another matter."""
     with socket.create_connection((address, PORT), timeout=30) as connection:
@@ -109,6 +116,20 @@ def unrestricted() -> Owner:
 
 HEALTH_CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 """Of Hypothesis: what they find is no defect."""
+
+
+@pytest.mark.parametrize("method", ["TRACE", "TRACK"])
+async def test_a_method_whose_answer_repeats_the_request_is_refused(open_folder: Path, method: str):
+    address = "127.0.0.119"
+    policy = FilterPolicy(filter_policy_id="p", name="open", default_action="allow")
+    squid = Squid(open_folder / "policy", unrestricted(), lambda: None)
+    with name_server("127.0.0.118"):
+        await squid.apply(policy, address, "127.0.0.0/8", ("127.0.0.118",))
+        try:
+            assert status_of(address, "GET", "http://a.test/") == 502  # allowed; there is no such host
+            assert status_of(address, method, "http://a.test/") == 403
+        finally:
+            await squid.stop()
 
 
 @pytest.mark.timeout(400)
