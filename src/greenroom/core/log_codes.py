@@ -363,7 +363,7 @@ class LogCode(StrEnum):
     WEB_FILTER_POLICY_CHANGED = "web-filter-policy-changed", INFO, "web filter policies"
     WEB_FILTER_POLICY_DELETED = "web-filter-policy-deleted", INFO, "web filter policies"
     SECRET_CREATED = "secret-created", INFO, "secrets that leases use, never their values"
-    SECRET_CHANGED = "secret-changed", INFO, "secrets that leases use, never their values"
+    SECRET_CHANGED = "secret-changed", WARNING, "secrets that leases use, never their values"
     SECRET_DELETED = "secret-deleted", INFO, "secrets that leases use, never their values"
     ZONE_CREATED = "zone-created", INFO, "zones"
     ZONE_CHANGED = "zone-changed", INFO, "zones"

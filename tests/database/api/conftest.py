@@ -85,6 +85,16 @@ def with_key(connect: MakeClient, admin: Client) -> MakeClient:
 
 
 @pytest.fixture
+def with_key_of(with_key: MakeClient) -> MakeClient:
+    """Makes a client with a new key of the user who is logged in with a client."""
+
+    async def make(owner: Client, *permissions: str, **fields: object) -> Client:
+        return await with_key(*permissions, user_id=await owner.own_id(), **fields)
+
+    return make
+
+
+@pytest.fixture
 def logged_in(connect: MakeClient) -> MakeClient:
     """Makes a browser in which a user is logged in."""
 

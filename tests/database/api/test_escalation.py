@@ -32,6 +32,32 @@ async def boss(admin: Client) -> str:
     return await id_of(admin, "admin@greenroom.local")
 
 
+# Keys for other users ---------------------------------------------------------------------------------------------
+
+
+async def test_an_administrator_makes_a_key_for_another_user(admin: Client, with_key_of: MakeClient, ada: Client):
+    program = await with_key_of(ada, "user")
+    key = (await admin.read("/api/v1/api-keys"))[-1]
+    assert (key["owner"], key["created_by"]) == ("ada@example.org", await ada.own_id())
+    assert await program.read("/api/v1/secrets") == []
+    refusal = await admin.refused(
+        403, "POST /api/v1/api-keys", {"name": "x", "permissions": ["zones_view"], "user_id": await ada.own_id()}
+    )
+    assert refusal == "forbidden: ada@example.org does not have the permissions zones_view; leave them out."
+
+
+async def test_a_key_for_another_user_takes_the_right_to_change_them(
+    with_key: MakeClient, with_key_of: MakeClient, ada: Client, boss: str
+):
+    body = {"name": "x", "permissions": ["user"], "user_id": await ada.own_id()}
+    maker = await with_key("devapi_create", "user")
+    assert "needs the permission users_modify" in await maker.refused(403, "POST /api/v1/api-keys", body)
+    helpdesk = await with_key("devapi_create", "users_modify", "user")
+    await helpdesk.make("/api/v1/api-keys", **body)
+    above = await helpdesk.refused(403, "POST /api/v1/api-keys", body | {"user_id": boss})
+    assert "needs the permission users_modify_admin" in above
+
+
 # Users ------------------------------------------------------------------------------------------------------------
 
 

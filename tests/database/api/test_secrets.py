@@ -58,6 +58,32 @@ async def test_only_with_a_permission_others_may_use_a_secret(ada: Client):
     await ada.refused(403, f"PATCH {SECRETS}/{made['secret_id']}", {"groups": shared["groups"]})
 
 
+@pytest.mark.parametrize("moved", [{"hosts": ["a.example.org"]}, {"header": "X-Debug"}, {"template": "{secret}"}])
+async def test_a_stored_value_is_not_sent_elsewhere(ada: Client, moved: dict[str, Any]):
+    made = await ada.make(SECRETS, **GITHUB)
+    path = f"{SECRETS}/{made['secret_id']}"
+    assert await ada.refused(422, f"PATCH {path}", moved) == (
+        f"invalid: The stored value of github is not sent elsewhere: give `value` again to change {next(iter(moved))}."
+    )
+    unchanged = {name: made[name] for name in moved}
+    assert await ada.change(path, description="its own", **unchanged) == made | {"description": "its own"}
+    assert (await ada.change(path, value=VALUE, **moved)).items() >= moved.items()
+
+
+async def test_an_api_key_changes_no_secret_of_its_owner_without_a_permission(
+    stage: Stage, ada: Client, with_key_of: MakeClient
+):
+    path = f"{SECRETS}/{(await ada.make(SECRETS, **GITHUB))['secret_id']}"
+    key = await with_key_of(ada, "user")
+    assert "needs the permission secrets_modify" in await key.refused(403, f"PATCH {path}", {"value": "other"})
+    assert "needs the permission secrets_delete" in await key.refused(403, f"DELETE {path}")
+    assert (await key.read(path))["name"] == "github"
+    await stage.admin.change(path, value="other")
+    (row,) = await stage.db.fetch("SELECT level FROM logs WHERE code = 'secret-changed'")
+    assert row["level"] == "WARNING"
+    assert (await stage.admin.delete(path)).status_code == 204
+
+
 async def test_a_value_is_encrypted_and_in_no_answer_and_no_log_row(ada: Client, db: Database):
     made = await ada.make(SECRETS, **GITHUB)
     await ada.change(f"{SECRETS}/{made['secret_id']}", value=VALUE + "2")

@@ -30,8 +30,9 @@ async def create_api_key(
 ) -> KeyCreated:
     """Create an API key. The answer shows its secret; it is never shown again.
 
-    The key belongs to the user who makes it: it may never do more than they may, and nothing while
-    they are disabled or locked.
+    The key belongs to the user `user_id`, by default to the caller. It may never do more than they may, and nothing
+    while they are disabled or locked. A key for another user needs `users_modify`, and `users_modify_admin` if that
+    user has permissions that the caller lacks.
     """
     key, secret = await key_service.create_key(db, logs, caller, body)
     return KeyCreated.of(key, api_key=key.key_id, api_key_secret=secret)

@@ -11,9 +11,10 @@ from typing import Final
 from greenroom.api.access.schemas import KeyCreate, KeyPatch
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
+from greenroom.core.access.permissions import beyond
 from greenroom.core.errors import Forbidden, Invalid, found
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.db.access import credentials
+from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ApiKey
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -36,10 +37,16 @@ async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCre
     """A new API key, and its secret.
 
     Raises:
-        Forbidden: it would have more permissions than the caller, or outlive the caller's own key.
+        Forbidden: it would have more permissions than the caller or its user, or outlive the caller's own key; or it is
+            for another user that the caller may not change.
         Invalid: it has expired already.
+        NotFound: there is no such user.
     """
     caller.require_to_have(body.permissions)
+    owner_id = caller.owner_id
+    if body.user_id is not None and str(body.user_id) != owner_id:
+        owner_id = str(body.user_id)
+        await _require_for_other(db, caller, owner_id, body.permissions)
     _require_to_outlive(caller, body.expires)
     if body.expires is not None and body.expires <= datetime.now(UTC):
         raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is over already; give a later time as `expires`, or none.")
@@ -55,7 +62,7 @@ async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCre
             max_leases=body.max_leases,
             max_lease_s=body.max_lease_s,
             expires=body.expires,
-            created_by=caller.owner_id,
+            created_by=owner_id,
         )
     key = await get_key(db, key_id)
     audit(logs, caller, LogCode.API_KEY_CREATED, key.name, after=_visible(key))
@@ -86,6 +93,16 @@ async def delete_key(db: Database, logs: LogWriter, caller: Caller, key_id: str)
     key = await get_key(db, key_id)
     await credentials.delete_key(db, key_id)
     audit(logs, caller, LogCode.API_KEY_DELETED, key.name, before=_visible(key))
+
+
+async def _require_for_other(db: Database, caller: Caller, user_id: str, permissions: list[str]) -> None:
+    """Refuse a key for another user that the caller, or that user, may not have. A key acts as its user, so it takes
+    what it takes to set their password."""
+    caller.require("users_modify")
+    user = await users.get_user(db, user_id)
+    caller.require_not_above(user.permissions)
+    if missing := beyond(user.permissions, permissions):
+        raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; leave them out.")
 
 
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:

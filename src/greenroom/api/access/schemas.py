@@ -274,7 +274,7 @@ class KeyView(View):
     max_lease_s: int | None
     enabled: bool
     created_by: UUID | None
-    owner: Annotated[str | None, Field(description="who made it; it may never do more than they may")]
+    owner: Annotated[str | None, Field(description="the user that it belongs to; it may never do more than they may")]
     valid: Annotated[bool, Field(description="enabled, not expired, its owner neither disabled nor locked")]
     created: datetime
     expires: datetime | None
@@ -300,6 +300,7 @@ class KeyCreate(Body):
     """A new API key; no user gives it more than they have themselves."""
 
     name: Name
+    user_id: Annotated[UUID | None, Field(description="the user that it belongs to; null = the caller")] = None
     permissions: Permissions = []
     read_only: Annotated[bool, Field(description="may only look")] = False
     max_leases: MaxLeases = None

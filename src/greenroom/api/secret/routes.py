@@ -59,7 +59,11 @@ async def update_secret(
     keeping: KeepingDep,
     caller: Annotated[Caller, requires_one_of(USER, "secrets_modify")],
 ) -> SecretView:
-    """Change a secret; what is left out stays. The filters of running leases have the change within seconds."""
+    """Change a secret; what is left out stays. The filters of running leases have the change within seconds.
+
+    A change of `hosts`, `header` or `template` needs `value`, too. An API key needs `secrets_modify`, also for its
+    owner's secrets.
+    """
     return SecretView.model_validate(await service.update_secret(keeping, caller, str(secret_id), body))
 
 
@@ -67,5 +71,8 @@ async def update_secret(
 async def delete_secret(
     secret_id: UUID, keeping: KeepingDep, caller: Annotated[Caller, requires_one_of(USER, "secrets_delete")]
 ) -> None:
-    """Delete a secret; the filters of running leases are without it within seconds."""
+    """Delete a secret; the filters of running leases are without it within seconds.
+
+    An API key needs `secrets_delete`, also for its owner's secrets.
+    """
     await service.delete_secret(keeping, caller, str(secret_id))

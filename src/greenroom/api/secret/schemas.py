@@ -43,11 +43,11 @@ class SecretCreate(Body):
 
 
 class SecretPatch(Body):
-    """Changes of a secret; what is left out stays."""
+    """Changes of a secret; what is left out stays. A change of hosts, header or template needs the value, too."""
 
     name: SecretName = ""
     hosts: Hosts = []
-    value: Annotated[Value | None, Field(description="another value; null = as it is")] = None
+    value: Annotated[Value | None, Field(description="the value, the same or another; null = as it is")] = None
     header: Header = ""
     template: Template = ""
     description: Text = ""

@@ -27,6 +27,8 @@ from greenroom.kit.secrets import Secrets
 
 MOST_SECRETS: Final = 200
 """Of one owner."""
+_SENT_BY: Final = ("hosts", "header", "template")
+"""What decides where a value is sent, and how."""
 _OWN_POLICY: Final = uuid.UUID("6d0f7a0e-0b86-4f0b-9d0a-3f6f6a1d7f52")
 
 
@@ -86,14 +88,21 @@ async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: 
 
     Raises:
         NotFound: there is none, or it is not the caller's.
-        Invalid, Forbidden, Duplicate: as for a new one.
+        Invalid, Forbidden, Duplicate: as for a new one. Also Invalid: the stored value would be sent elsewhere. Also
+            Forbidden: the caller is an API key without `secrets_modify`.
     """
     await seen(keeping.db, caller, secret_id, "secrets_modify")
+    _require_to_change(caller, "secrets_modify")
     sent = body.sent()
     new: SecretStr | None = sent.pop("value", None)
     async with keeping.db.transaction() as connection:
         before, encrypted = await secrets.lock_secret(connection, secret_id)
         fields = await _checked(keeping.db, values_of(SecretFields, before) | sent)
+        if new is None and (moved := [name for name in _SENT_BY if getattr(fields, name) != getattr(before, name)]):
+            raise Invalid(
+                f"The stored value of {before.name} is not sent elsewhere: give `value` again to change"
+                f" {' and '.join(moved)}."
+            )
         _require_to_share(caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
         value = keeping.cipher.decrypt(encrypted) if new is None else new.get_secret_value()
         rules.header_value(fields.template, value)
@@ -107,8 +116,14 @@ async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: 
 
 
 async def delete_secret(keeping: Keeping, caller: Caller, secret_id: str) -> None:
-    """Delete a secret, also in the filters that have it. Raises NotFound: as for a change."""
+    """Delete a secret, also in the filters that have it.
+
+    Raises:
+        NotFound: there is none, or it is not the caller's.
+        Forbidden: the caller is an API key without `secrets_delete`.
+    """
     secret = await seen(keeping.db, caller, secret_id, "secrets_delete")
+    _require_to_change(caller, "secrets_delete")
     async with keeping.db.transaction() as connection:
         await secrets.delete_secret(connection, secret_id)
     audit(keeping.logs, caller, LogCode.SECRET_DELETED, secret.name, before=_audited(secret))
@@ -116,6 +131,12 @@ async def delete_secret(keeping: Keeping, caller: Caller, secret_id: str) -> Non
 
 def _audited(secret: StoredSecret) -> LogDetails:
     return values_of(SecretFields, secret)
+
+
+def _require_to_change(caller: Caller, code: str) -> None:
+    """An API key uses its owner's secrets, and changes them only with the permission `code`."""
+    if caller.kind == "key":
+        caller.require(code)
 
 
 def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: tuple[list[str], ...]) -> None:

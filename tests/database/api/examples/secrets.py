@@ -22,7 +22,9 @@ SECRETS: Final[list[Step]] = [
     step("list_secrets", by="bob"),
     step("get_secret", by="bob", wrong=Wrong(by="ada")),
     step(
-        "update_secret", {"hosts": ["api.github.com", ".githubusercontent.com"]}, wrong=Wrong(body={"header": "Host"})
+        "update_secret",
+        {"hosts": ["api.github.com", ".githubusercontent.com"], "value": "TOKEN-OF-A-ROBOT"},
+        wrong=Wrong(body={"value": None, "header": "x-api-key"}),
     ),
     step("delete_secret", by="bob", wrong=Wrong(again=True)),
 ]

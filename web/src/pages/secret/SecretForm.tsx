@@ -46,7 +46,11 @@ export function SecretForm({ secret, onClose }: Props) {
       />
       <PasswordInput
         label="Value"
-        description={secret ? 'Left empty, it stays as it is' : 'It is encrypted, and never shown again'}
+        description={
+          secret
+            ? 'Left empty, it stays as it is; needed again for other hosts, another header or template'
+            : 'It is encrypted, and never shown again'
+        }
         required={secret === null}
         autoComplete="off"
         visibilityToggleButtonProps={{ 'aria-label': 'Show what was typed' }}
