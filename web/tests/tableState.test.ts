@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { arranged, compare, passes, withParam } from '../src/components/tableState';
+import { arranged, compare, filterHint, passes, selectedText, withParam } from '../src/components/tableState';
 
 describe('the filter of a table', () => {
   const cells = { zone_name: 'eu-west', user: 'Ann', sessions: 12, agent: null };
@@ -61,4 +61,19 @@ describe('the address of a page', () => {
     expect(withParam('q', 'bob').toString()).toBe('q=bob&sort=-created');
     expect(withParam('q', '').toString()).toBe('sort=-created');
   });
+});
+
+test.each([
+  [3, '3', true, '3 selected'],
+  [100, '540', false, '100 of 540 selected'],
+  [100, undefined, false, '100 selected; more rows match'],
+])('of %s rows of %s the table says what is selected', (selected, total, isWhole, text) =>
+  expect(selectedText(selected, total, isWhole)).toBe(text),
+);
+
+test('the hint of the filter names a column that the table has', () => {
+  const value = () => '';
+  expect(filterHint([{ key: 'name', value }, { key: 'zone', value }, { key: 'status' }])).toBe('Filter, e.g. zone:…');
+  expect(filterHint([{ key: 'address', value }])).toBe('Filter, e.g. address:…');
+  expect(filterHint([])).toBe('Filter');
 });

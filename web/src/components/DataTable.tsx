@@ -1,4 +1,5 @@
 import {
+  Button,
   Card,
   Checkbox,
   Group,
@@ -14,11 +15,19 @@ import {
 import { useHotkeys } from '@mantine/hooks';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
-import { type ReactNode, useMemo, useRef } from 'react';
+import { type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import { StaleBanner } from './feedback';
 import { counted } from './format';
 import { MOST_WHOLE, TableRows } from './TableRows';
-import { arranged, type Column, type TableState, useSelection, useTableState } from './tableState';
+import {
+  arranged,
+  type Column,
+  filterHint,
+  selectedText,
+  type TableState,
+  useSelection,
+  useTableState,
+} from './tableState';
 import { useFrozenWidths } from './useFrozenWidths';
 
 /** Of a list that the server orders and filters and that is read page by page: what is not in its rows. */
@@ -82,6 +91,7 @@ export function DataTable<Row>({
   );
   const total = paged ? paged.total : String(rows.length);
   const selection = useSelection(rows, rowKey, filter);
+  const all = useSelectAll(rows.length, paged?.onMore, query.error, selection.selectAll);
   const body = useRef<HTMLTableSectionElement>(null);
   const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, columns.map(({ key }) => key).join());
   const isEmpty = query.data && rows.length === 0 && !paged?.onMore;
@@ -95,8 +105,13 @@ export function DataTable<Row>({
             {bulk && selection.rows.length > 0 ? (
               <Group gap="sm">
                 <Text size="sm" fw={600} role="status">
-                  {selection.rows.length} selected
+                  {selectedText(selection.rows.length, total, !paged?.onMore)}
                 </Text>
+                {paged?.onMore && selection.rows.length === rows.length && (
+                  <Button size="compact-sm" variant="subtle" loading={all.isLoading} onClick={all.select}>
+                    Select all{total === undefined ? '' : ` ${total}`}
+                  </Button>
+                )}
                 {bulk(selection.rows, selection.clear)}
               </Group>
             ) : (
@@ -108,7 +123,7 @@ export function DataTable<Row>({
               ml="auto"
               size="sm"
               aria-label={`Filter ${caption}`}
-              placeholder="Filter, e.g. zone:eu running"
+              placeholder={filterHint(columns)}
               leftSection={<IconSearch size={16} aria-hidden />}
               rightSection={
                 <Kbd size="xs" aria-hidden>
@@ -184,6 +199,23 @@ export function DataTable<Row>({
       </Card>
     </Stack>
   );
+}
+
+/** Selects all rows of a list; loads those that are not there yet. */
+function useSelectAll(loaded: number, onMore: (() => void) | undefined, error: Error | null, selectAll: () => void) {
+  const [isLoading, setLoading] = useState(false);
+  const latest = useRef(selectAll);
+  latest.current = selectAll;
+  useEffect(() => {
+    if (!isLoading) return;
+    if (onMore && !error) {
+      onMore();
+      return;
+    }
+    setLoading(false);
+    if (!error) latest.current();
+  }, [isLoading, loaded, onMore, error]);
+  return { isLoading, select: () => setLoading(true) };
 }
 
 interface HeadingProps<Row> {

@@ -1,11 +1,13 @@
 import { ThemeIcon } from '@mantine/core';
 import { useState } from 'react';
 import { IconBrowser, IconDeviceDesktop, IconTerminal2, type TablerIcon } from '@tabler/icons-react';
+import { type Kind, kindOf } from './workspaceKind';
 
-const KNOWN: [RegExp, TablerIcon, string][] = [
-  [/chrom|firefox|browser|edge|brave/i, IconBrowser, 'blue'],
-  [/term|shell|console/i, IconTerminal2, 'gray'],
-];
+const LOOKS: Record<Kind, [TablerIcon, string]> = {
+  browser: [IconBrowser, 'blue'],
+  terminal: [IconTerminal2, 'gray'],
+  desktop: [IconDeviceDesktop, 'teal'],
+};
 
 interface Props {
   name: string;
@@ -14,7 +16,7 @@ interface Props {
   size?: number;
 }
 
-/** The picture of a workspace: its own if it has one here that can be shown, else one that fits its name. */
+/** The picture of a workspace: its own (that of its recipe, or an uploaded one) if it can be shown, else an icon. */
 export function ImageIcon({ name, src, size = 48 }: Props) {
   const [broken, setBroken] = useState<string | null>(null);
   if (src?.startsWith('/') && src !== broken)
@@ -28,7 +30,7 @@ export function ImageIcon({ name, src, size = 48 }: Props) {
         onError={() => setBroken(src)}
       />
     );
-  const [, Icon, colour] = KNOWN.find(([pattern]) => pattern.test(name)) ?? [null, IconDeviceDesktop, 'teal'];
+  const [Icon, colour] = LOOKS[kindOf(name)];
   return (
     <ThemeIcon
       size={size}

@@ -1,11 +1,11 @@
 import { useSyncExternalStore } from 'react';
 
 /** One clock for the page, so that all relative times move together. */
-let now = Date.now();
+let now = 0;
 let timer: ReturnType<typeof setInterval> | undefined;
 const listeners = new Set<() => void>();
 
-function subscribe(listener: () => void): () => void {
+export function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   timer ??= setInterval(() => {
     now = Date.now();
@@ -19,13 +19,19 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
+/** The page's time in milliseconds since the epoch. While no component listens, the clock does not tick: it is read now. */
+export function currentTime(): number {
+  if (listeners.size === 0) now = Date.now();
+  return now;
+}
+
 /**
- * What `of` makes of the time, milliseconds since the epoch, looked at each second.
+ * The result of `of` for the time in milliseconds since the epoch, computed each second.
  *
- * Who asks is drawn anew when that changes, and not each second: "3m ago" stays as it is for a minute, in each of many rows.
+ * A component is drawn again only when the result changes: "3m ago" stays as it is for a minute, in each of many rows.
  */
 export function useClock<Shown extends string | number | undefined>(of: (now: number) => Shown): Shown {
-  return useSyncExternalStore(subscribe, () => of(now));
+  return useSyncExternalStore(subscribe, () => of(currentTime()));
 }
 
 const DAY_S = 86_400;

@@ -81,8 +81,22 @@ export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filt
     has: (row: Row) => keys.has(keyOf(row)),
     toggle,
     toggleAll: () => choose(selected.length === rows.length ? [] : rows.map(keyOf)),
+    selectAll: () => choose(rows.map(keyOf)),
     clear: () => choose([]),
   };
+}
+
+/** What is selected of a list: "3 selected", or "100 of 540 selected" while not all rows are loaded. */
+export function selectedText(selected: number, total: string | undefined, isWhole: boolean): string {
+  if (isWhole) return `${selected} selected`;
+  return total === undefined ? `${selected} selected; more rows match` : `${selected} of ${total} selected`;
+}
+
+/** An example of a filter, with a column that the table has. */
+export function filterHint(columns: Pick<Column<never>, 'key' | 'value'>[]): string {
+  const keys = columns.filter((column) => column.value).map((column) => column.key);
+  const key = ['status', 'zone', 'user', 'name'].find((each) => keys.includes(each)) ?? keys[0];
+  return key === undefined ? 'Filter' : `Filter, e.g. ${key}:…`;
 }
 
 export type Cell = string | number | boolean | null | undefined;

@@ -12,6 +12,7 @@ import { bytes, cores, counted } from '../../components/format';
 import { Meter } from '../../components/Meter';
 import { PageHeader } from '../../components/PageHeader';
 import { PoolState } from './staging/PoolState';
+import { isShort } from './staging/short';
 
 /**
  * What is going on, and what is not as it should be, as far as the person may see it.
@@ -104,7 +105,7 @@ function sessionsInUse(number: string): Count {
 
 function staged(configs: StagingConfig[]): Count {
   const sum = (pick: (config: StagingConfig) => number) => configs.reduce((total, config) => total + pick(config), 0);
-  const short = configs.filter((config) => config.num_current_sessions < config.num_sessions).length;
+  const short = configs.filter(isShort).length;
   return {
     number: `${sum((config) => config.num_current_sessions)} / ${sum((config) => config.num_sessions)}`,
     note:

@@ -38,7 +38,9 @@ export function Launches() {
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
   return (
     <>
-      <PageHeader title="Launches">How each launch was served, or why it was not, and how long the user waited.</PageHeader>
+      <PageHeader title="Launches">
+        How each launch was served, or why it was not, and how long the user waited.
+      </PageHeader>
       <DataTable
         caption="Launches"
         {...launches}

@@ -3,9 +3,7 @@ import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { textIn } from '../../../components/tones';
-
-/** Shortfalls that end by themselves or were asked for. */
-const CALM = new Set(['starting', 'image-pulling', 'paused']);
+import { isCalm } from './short';
 
 /** Current against Desired as a bar that moves, and why they differ. */
 export function PoolState({ config }: { config: StagingConfig }) {
@@ -35,7 +33,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
 }
 
 function Shortfall({ code, reason }: { code: string; reason: string }) {
-  const calm = CALM.has(code);
+  const calm = isCalm(code);
   const Icon = calm ? IconInfoCircle : IconAlertTriangle;
   const colour = calm ? 'var(--mantine-color-dimmed)' : textIn('red');
   return (

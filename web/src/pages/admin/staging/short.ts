@@ -1,0 +1,13 @@
+import type { StagingConfig } from '../../../api/types';
+
+const CALM = new Set(['starting', 'image-pulling', 'paused']);
+
+/** Whether a shortfall ends without help, or an administrator asked for it. */
+export function isCalm(code: string): boolean {
+  return CALM.has(code);
+}
+
+/** Whether a pool has fewer sessions than Desired and needs help. */
+export function isShort({ paused, shortfall }: Pick<StagingConfig, 'paused' | 'shortfall'>): boolean {
+  return !paused && shortfall !== null && !isCalm(shortfall.code);
+}
