@@ -365,3 +365,35 @@ async def test_a_lease_has_an_event_when_it_begins_changes_and_ends(
     own, other = (Caller("user", frozenset({"user"}), user_id) for user_id in (await ada.own_id(), str(uuid.uuid4())))
     assert await _sees(db, own, event)
     assert not await _sees(db, other, event)
+
+
+async def test_a_key_with_the_permission_of_a_user_leases_and_launches_for_its_owner(
+    stage: Stage, connect: MakeClient, ada: Client, user: Client, friendly_name: str
+):
+    created = await stage.admin.make("/api/v1/api-keys", name="agent", permissions=["user"])
+    await stage.db.write(
+        "UPDATE api_keys SET created_by = %s WHERE key_id = %s", (await ada.own_id(), created["api_key"])
+    )
+    key = await connect((created["api_key"], created["api_key_secret"]))
+    lease = await leased(key, friendly_name)
+    assert lease["username"] == "ada@example.org"
+    assert (await key.read(f"{LEASES}/{lease['lease_id']}"))["lease_id"] == lease["lease_id"]
+    assert (await key.launch(stage.image_id))["username"] == "ada@example.org"
+    others = {"workspace": friendly_name, "seconds": HOUR, "user_id": await user.own_id()}
+    assert "leases_create_for_others" in await key.refused(403, f"POST {LEASES}", others)
+
+
+async def test_a_key_leases_for_others_without_the_powers_over_their_sessions(
+    admin: Client, ada: Client, logged_in: MakeClient, with_key: MakeClient, friendly_name: str
+):
+    key = await with_key("leases_create_for_others")
+    mine = await leased(key, friendly_name, user_id=await ada.own_id())
+    assert (await key.read(f"{LEASES}/{mine['lease_id']}"))["username"] == "ada@example.org"
+    theirs = await leased(ada, friendly_name)
+    assert (await key.get(f"{LEASES}/{theirs['lease_id']}")).status_code == 404
+    for session in (mine, theirs):
+        assert (await key.get(f"/api/v1/sessions/{session['session_id']}/connection")).status_code == 403
+    above = {"workspace": friendly_name, "seconds": HOUR, "user_id": await (await logged_in()).own_id()}
+    assert "users_modify_admin" in await key.refused(403, f"POST {LEASES}", above)
+    by_program = await with_key("users_auth_session")
+    assert (await by_program.post(LEASES, json=above)).status_code == 201, "as the published interface may"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -15,6 +15,8 @@ from greenroom.db.lease.leases import Lease, get_lease
 from greenroom.kit.secrets import Secrets
 
 _REFUSAL = "This token opens no lease here: it is another lease's, or the lease is over."
+FOR_OTHERS: Final = "leases_create_for_others"
+"""Permission to lease sessions for other users."""
 _OVER = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
 
 
@@ -23,7 +25,7 @@ class HoldsLease(Declared):
 
     def __init__(self, code: str) -> None:
         self._code = code
-        self._requires = Requires(one_of=(USER, "users_auth_session", code))
+        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, code))
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 
 from greenroom.api.deps import Db
 from greenroom.api.lease import control, service
-from greenroom.api.lease.access import holds_lease
+from greenroom.api.lease.access import FOR_OTHERS, holds_lease
 from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
@@ -29,7 +29,7 @@ async def create_lease(
     body: LeaseCreate,
     request: Request,
     leasing: LeasingDep,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session")],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS)],
     idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
 ) -> LeaseGranted:
     """Lease a session: a staged one where there is one, by the order and with the trace of every launch.
@@ -44,7 +44,7 @@ async def create_lease(
 async def list_leases(
     db: Db,
     page: Paging,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", "sessions_view")],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, "sessions_view")],
     tag: Annotated[str | None, Query(max_length=201, description="a word, or name=word")] = None,
     ended: Annotated[bool, Query(description="also those whose session was deleted in the last days")] = False,
 ) -> list[LeaseView]:
@@ -86,7 +86,7 @@ async def change_control(
     lease_id: UUID,
     body: ControlOrder,
     parts: ControlsDep,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session")],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS)],
 ) -> ControlView:
     """Take control over from the program, keep it, or hand it back; for those who may type in the session.
 

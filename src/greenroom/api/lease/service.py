@@ -15,7 +15,7 @@ from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events.service import Hub
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
-from greenroom.api.lease.access import is_holder
+from greenroom.api.lease.access import FOR_OTHERS, is_holder
 from greenroom.api.lease.egress import Place, Reach
 from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions, LeaseUrls, LeaseView
 from greenroom.api.secret.service import Keeping
@@ -28,6 +28,7 @@ from greenroom.core.lease.granted import NewLease
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import find_key
+from greenroom.db.access.users import get_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases, quotas
@@ -77,7 +78,9 @@ async def create(
         LeaseLimit: the caller's API key holds as many leases as it may.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
-    user_id = service.launching_user(caller, body.user_id, caller.user_id or caller.owner_id)
+    user_id = service.launching_user(caller, body.user_id, FOR_OTHERS)
+    if not (user_id == caller.owner_id or caller.may("users_auth_session")):
+        caller.require_not_above((await get_user(leasing.db, user_id)).permissions)
     image_id = await find_image(leasing.db, body.workspace)
     if image_id is None:
         raise await _no_workspace(leasing.db, body.workspace, user_id)

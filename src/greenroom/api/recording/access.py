@@ -11,6 +11,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request
 
+from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.security import Caller, Declared, Requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound
@@ -27,7 +28,7 @@ class SeesRecording(Declared):
     """Gives the recording of the path to those who may see it, and logs who looks at another's."""
 
     def __init__(self) -> None:
-        self._requires = Requires(one_of=(USER, "users_auth_session", VIEW))
+        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, VIEW))
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 

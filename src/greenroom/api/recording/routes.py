@@ -10,6 +10,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from greenroom.api.deps import Db, Logs
 from greenroom.api.diagnostics.audit import audit
+from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
 from greenroom.api.recording.access import VIEW, is_own, sees_recording, write
 from greenroom.api.recording.export import exported, row_view, view_of
@@ -34,7 +35,7 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
 async def list_recordings(
     db: Db,
     page: Paging,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", VIEW)],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
     session_id: Annotated[UUID | None, Query(description="only the recording of this session's lease")] = None,
 ) -> list[RecordingView]:
     """Recordings, newest first: all with `recordings_view`, otherwise those of the caller's own leases."""
@@ -91,7 +92,7 @@ async def get_recorded_picture(
 async def export_recording(
     db: Db,
     logs: Logs,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", VIEW)],
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
     recording: Seen,
 ) -> StreamingResponse:
     """All of it: `recording.json`, `rows.jsonl` with one row a line, and `pictures/000012.png`."""

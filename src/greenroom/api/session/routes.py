@@ -128,7 +128,7 @@ async def launch_session(
 
     The same `Idempotency-Key` gives the same session; 409 `no-resources` says what is missing where.
     """
-    user_id = service.launching_user(caller, body.user_id, caller.user_id)
+    user_id = service.launching_user(caller, body.user_id)
     image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
     result = await launcher.launch_for(
         caller,

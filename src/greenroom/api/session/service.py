@@ -36,17 +36,20 @@ async def session_for(db: Database, caller: Caller, session_id: str, code: str, 
     return session
 
 
-def launching_user(caller: Caller, user_id: UUID | None, otherwise: str | None) -> str:
-    """Who is to have the session that a caller asks for: the user that they name, or the one meant `otherwise`.
+def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:
+    """The user of the session that a caller asks for: the one they name, or else the caller, for an API key its owner.
 
     Raises:
-        Invalid: there is no such user to take.
-        Forbidden: it is another user, and the caller may not act for users.
+        Invalid: no user was named, and the API key has no owner.
+        Forbidden: it is another user, and the caller has neither `users_auth_session` nor a code of `for_others`.
     """
-    launching = str(user_id) if user_id else otherwise
+    launching = str(user_id) if user_id else caller.owner_id
     if launching is None:
-        raise Invalid("An API key has no account of its own; name the session's user with user_id.")
-    caller.require(USER if launching == caller.user_id else "users_auth_session")
+        raise Invalid("This API key has no owner; name the session's user with user_id.")
+    if launching == caller.owner_id:
+        caller.require_one_of(USER, "users_auth_session")
+    else:
+        caller.require_one_of("users_auth_session", *for_others)
     return launching
 
 

@@ -20,6 +20,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     GLOBAL_ADMIN: "Everything; includes every other permission",
     USER: "Use the launcher: own sessions, own account",
     "users_auth_session": "Launch and operate sessions in the name of users (API keys)",
+    "leases_create_for_others": "Lease sessions for other users, whose permissions are not above one's own",
     "users_view": "See users",
     "users_create": "Create users",
     "users_modify": "Change users",
