@@ -367,6 +367,7 @@ class LogCode(StrEnum):
     SECRET_DELETED = "secret-deleted", INFO, "secrets that leases use, never their values"
     ZONE_CREATED = "zone-created", INFO, "zones"
     ZONE_CHANGED = "zone-changed", INFO, "zones"
+    ZONE_ADDRESSES_CHANGED = "zone-addresses-changed", WARNING, "zones that lead to a host which is not served here"
     ZONE_DELETED = "zone-deleted", INFO, "zones"
     MANAGER_CHANGED = "manager-changed", INFO, "Managers"
     MANAGER_DELETED = "manager-deleted", INFO, "Managers"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
 from tests.database.api.agent_rows import new_agent
-from tests.database.api.client import Client
+from tests.database.api.client import Client, MakeClient
 from tests.database.locks import waiting
 
 from greenroom.db.database import Database
@@ -89,3 +90,38 @@ async def test_up_rewrites_a_zone_only_until_it_is_edited(db: Database):
     await db.write("UPDATE zones SET upstream_auth_address = 'a.example' WHERE zone_name = 'made-by-up'")
     await ensure_zones(db, ["made-by-up"], "127.0.0.1", "127.0.0.1:1443", 1445)
     assert await row() == ("127.0.0.1", "a.example", 9445)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"proxy_connections": False, "proxy_hostname": "evil.example", "proxy_port": 443},
+        {"upstream_auth_address": "evil.example:443"},
+        {"allow_origin_domain": "127.0.0.1,evil.example"},
+    ],
+)
+async def test_a_zone_leads_to_another_host_only_by_a_caller_who_changes_the_installation(
+    admin: Client, with_key: MakeClient, db: Database, change: dict[str, object]
+):
+    (zone,) = await admin.read("/api/v1/zones")
+    path = f"/api/v1/zones/{zone['zone_id']}"
+    delegated = await with_key("zones_view", "zones_create", "zones_modify")
+    assert "leads to evil.example" in await delegated.refused(403, f"PATCH {path}", change)
+    await delegated.refused(403, "POST /api/v1/zones", change | {"zone_name": "eu"})
+    assert await admin.read("/api/v1/zones") == [zone]
+    await admin.change(path, **change)
+    (row,) = await db.fetch("SELECT level FROM logs WHERE code = 'zone-addresses-changed'")
+    assert row["level"] == "WARNING"
+
+
+async def test_a_zone_leads_to_served_hosts_and_confirmed_edges_with_zones_modify(
+    admin: Client, with_key: MakeClient, db: Database
+):
+    (zone,) = await admin.read("/api/v1/zones")
+    path = f"/api/v1/zones/{zone['zone_id']}"
+    delegated = await with_key("zones_modify")
+    await new_agent(db, status="pending")
+    await db.write("UPDATE agents SET edge_url = 'https://edge.example:8443', enabled = false")
+    await delegated.refused(403, f"PATCH {path}", {"proxy_hostname": "edge.example"})
+    await db.write("UPDATE agents SET enabled = true")
+    await delegated.change(path, proxy_hostname="edge.example", upstream_auth_address="localhost:8443")

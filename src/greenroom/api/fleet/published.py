@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter
 
-from greenroom.api.deps import Db, Logs
+from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
@@ -35,17 +35,22 @@ async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -
 
 
 @router.post("/create_zone")
-async def create_zone(db: Db, logs: Logs, call: Annotated[Call, requires_key("zones_create")]) -> Answer:
+async def create_zone(
+    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("zones_create")]
+) -> Answer:
     """Create a zone; Managers and Agents join it on their own."""
     body = validated(ZoneCreate, _zone_fields(call.part(ZONE)))
-    return {"zone": zone_shape(await service.create_zone(db, logs, call.caller, body))}
+    return {"zone": zone_shape(await service.create_zone(db, logs, call.caller, body, config=config))}
 
 
 @router.post("/update_zone")
-async def update_zone(db: Db, logs: Logs, call: Annotated[Call, requires_key("zones_modify")]) -> Answer:
+async def update_zone(
+    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("zones_modify")]
+) -> Answer:
     """Change a zone; what is left out or null stays."""
     zone_id = call.part(ZONE).id("zone_id")
-    await service.update_zone(db, logs, call.caller, zone_id, validated(ZonePatch, _zone_fields(call.part(ZONE))))
+    body = validated(ZonePatch, _zone_fields(call.part(ZONE)))
+    await service.update_zone(db, logs, call.caller, zone_id, body, config=config)
     return {"zone": zone_shape(await zones.get_zone(db, zone_id))}
 
 

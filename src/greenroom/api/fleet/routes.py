@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from greenroom.api.deps import Db, Logs
+from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import (
     AgentPatch,
@@ -124,10 +124,12 @@ async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
 
 @zone_router.post("/zones", status_code=201)
 async def create_zone(
-    body: ZoneCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_create")]
+    body: ZoneCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("zones_create")]
 ) -> ZoneView:
-    """Create a zone; Managers and Agents join it on their own."""
-    return ZoneView.model_validate(await service.create_zone(db, logs, caller, body))
+    """Create a zone; Managers and Agents join it on their own. A host that the installation does not know needs
+    `settings_modify`, too.
+    """
+    return ZoneView.model_validate(await service.create_zone(db, logs, caller, body, config=config))
 
 
 @zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view")])
@@ -138,10 +140,17 @@ async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
 
 @zone_router.patch("/zones/{zone_id}")
 async def update_zone(
-    zone_id: UUID, body: ZonePatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_modify")]
+    zone_id: UUID,
+    body: ZonePatch,
+    db: Db,
+    logs: Logs,
+    config: Config,
+    caller: Annotated[Caller, requires("zones_modify")],
 ) -> ZoneChanged:
-    """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with."""
-    return await service.update_zone(db, logs, caller, str(zone_id), body)
+    """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with. A host
+    that the installation does not know needs `settings_modify`, too.
+    """
+    return await service.update_zone(db, logs, caller, str(zone_id), body, config=config)
 
 
 @zone_router.delete("/zones/{zone_id}", status_code=204)

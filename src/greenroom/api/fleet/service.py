@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.fleet.schemas import (
@@ -15,20 +17,25 @@ from greenroom.api.fleet.schemas import (
     ZonePatch,
 )
 from greenroom.api.security import Caller
-from greenroom.core.errors import NotFound, found
+from greenroom.core.errors import Forbidden, NotFound, found
 from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.addresses import foreign_hosts
 from greenroom.core.fleet.liveness import unattended
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
+from greenroom.core.workspace.spec_builder import REQUEST_HOST
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import agents, enrolment, managers, views, zones
-from greenroom.db.fleet.edges import settle_edge
+from greenroom.db.fleet.edges import read_ways, settle_edge
 from greenroom.db.fleet.zones import ListedZone, ZoneSettings
 from greenroom.db.pool import configs
+from greenroom.kit.config import ApiConfig
 
 _OVERRIDES: Final = ("cores_override", "memory_override")
+_ADDRESSES: Final = ("proxy_hostname", "upstream_auth_address", "allow_origin_domain")
+"""Fields of a zone that say where viewers' tokens and Agents' credentials go, and whose pages open streams."""
 _SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 
@@ -109,26 +116,67 @@ async def delete_manager(db: Database, logs: LogWriter, caller: Caller, name: st
     audit(logs, caller, LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
 
 
-async def create_zone(db: Database, logs: LogWriter, caller: Caller, body: ZoneCreate) -> ListedZone:
-    """Create a zone."""
+async def create_zone(
+    db: Database, logs: LogWriter, caller: Caller, body: ZoneCreate, *, config: ApiConfig
+) -> ListedZone:
+    """Create a zone.
+
+    Raises:
+        Forbidden: it names a host that the installation does not know, and the caller may not change its settings.
+    """
+    is_foreign = await _has_foreign_host(db, caller, body.model_dump(), {}, config)
     async with db.transaction() as connection:
         zone_id = await zones.insert_zone(connection, ZoneSettings(**body.model_dump()))
     zone = await zones.get_zone(db, zone_id)
     name = zone.zone_name
-    audit(logs, caller, LogCode.ZONE_CREATED, name, after=values_of(ZoneSettings, zone), zone_name=name)
+    after = values_of(ZoneSettings, zone)
+    audit(logs, caller, LogCode.ZONE_CREATED, name, after=after, zone_name=name)
+    if is_foreign:
+        addresses = {field: after[field] for field in _ADDRESSES}
+        audit(logs, caller, LogCode.ZONE_ADDRESSES_CHANGED, name, after=addresses, zone_name=name)
     return zone
 
 
-async def update_zone(db: Database, logs: LogWriter, caller: Caller, zone_id: str, body: ZonePatch) -> ZoneChanged:
-    """Change a zone; with a warning if nothing can be staged there then."""
+async def update_zone(
+    db: Database, logs: LogWriter, caller: Caller, zone_id: str, body: ZonePatch, *, config: ApiConfig
+) -> ZoneChanged:
+    """Change a zone; with a warning if nothing can be staged there then.
+
+    Raises:
+        Forbidden: it names a host that the installation does not know, and the caller may not change its settings.
+    """
     async with db.transaction() as connection:
         before = await zones.lock_zone(connection, zone_id)
+        is_foreign = await _has_foreign_host(db, caller, body.sent(), values_of(ZoneSettings, before), config)
         await zones.update_zone(connection, replace(before, **body.sent()))
     after = await zones.get_zone(db, zone_id)
     await db.notify(Event.zone(after.zone_key))
     old, new = values_of(ZoneSettings, before), values_of(ZoneSettings, after)
-    audit(logs, caller, LogCode.ZONE_CHANGED, after.zone_name, before=old, after=new, zone_name=after.zone_name)
+    code = LogCode.ZONE_ADDRESSES_CHANGED if is_foreign else LogCode.ZONE_CHANGED
+    audit(logs, caller, code, after.zone_name, before=old, after=new, zone_name=after.zone_name)
     return ZoneChanged.of(after, warning=emptied(after.facts, await configs.staged_in_zone(db, zone_id)))
+
+
+async def _has_foreign_host(
+    db: Database, caller: Caller, given: Mapping[str, Any], before: Mapping[str, Any], config: ApiConfig
+) -> bool:
+    """Whether fields of a zone name a host that is new to the installation: connect tokens and credentials go there.
+
+    Raises:
+        Forbidden: they do, and the caller may not change the settings of the installation.
+    """
+    urls = [config.public_url, config.stream_url, *(way.edge_url for way in await read_ways(db))]
+    known = [REQUEST_HOST, config.served_hosts, config.gateway_address, *(urlsplit(url).netloc for url in urls)]
+    named = {name: given[name] for name in _ADDRESSES if name in given}
+    foreign = foreign_hosts(named, before, known)
+    if foreign and not caller.may("settings_modify"):
+        name, host = next(iter(foreign.items()))
+        raise Forbidden(
+            f"{name} leads to {host}, which is neither a host that this installation serves nor a confirmed edge"
+            " gateway: a user with the permission settings_modify can set it.",
+            required=["settings_modify"],
+        )
+    return bool(foreign)
 
 
 async def delete_zone(db: Database, logs: LogWriter, caller: Caller, zone_id: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -97,6 +97,20 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
     if any(entry and entry.host == host and entry.port in (None, port) for entry in map(parse_entry, allowed)):
         return None
     return f"The Origin {origin} is not in the Allow Origin Domain of this session."
+
+
+def foreign_hosts(given: Mapping[str, str], before: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """The fields of a zone that name a host which the installation does not know, each with its hosts of this kind.
+    `given` and `before` are comma lists of `host[:port]` by field, `known` are more of them; a field may keep a host.
+    """
+    ours = _hosts(",".join(known))
+    new = {name: _hosts(text) - _hosts(before.get(name, "")) - ours for name, text in given.items()}
+    return {name: ", ".join(sorted(hosts)) for name, hosts in new.items() if hosts}
+
+
+def _hosts(entries: str) -> set[str]:
+    """Without ports, in small letters."""
+    return {re.sub(r":[0-9]+$", "", entry.strip().lower()) for entry in entries.split(",")} - {""}
 
 
 def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:

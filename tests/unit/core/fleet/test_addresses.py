@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.fleet.addresses import host_problem, parse_entry, parse_origin, refusal_of_origin, stream_origin
+from greenroom.core.fleet.addresses import (
+    foreign_hosts,
+    host_problem,
+    parse_entry,
+    parse_origin,
+    refusal_of_origin,
+    stream_origin,
+)
 
 Rule = Callable[..., str | None]
 
@@ -198,3 +205,23 @@ def test_what_can_be_saved_is_understood_later(host: str, port: int | None):
 def test_ports_go_from_1_to_65535(port: int, *, is_one: bool):
     assert (parse_entry(f"a.example:{port}") is not None) is is_one
     assert (parse_origin(f"https://a.example:{port}") is not None) is is_one
+
+
+@pytest.mark.parametrize(
+    ("given", "foreign"),
+    [
+        ({"proxy_hostname": "evil.example"}, {"proxy_hostname": "evil.example"}),
+        ({"proxy_hostname": "Desk.Example"}, {}),
+        ({"proxy_hostname": "desk.example.evil.example"}, {"proxy_hostname": "desk.example.evil.example"}),
+        ({"upstream": "desk.example:9000"}, {}),
+        ({"upstream": "[::1]:443"}, {}),
+        ({"origins": "old.example, desk.example:8443,new.example"}, {"origins": "new.example"}),
+        ({"proxy_hostname": "old.example"}, {"proxy_hostname": "old.example"}),
+        ({"proxy_hostname": "$request_host$"}, {}),
+    ],
+)
+def test_a_host_of_a_zone_is_known_to_the_installation_or_stands_in_the_field_already(
+    given: dict[str, str], foreign: dict[str, str]
+):
+    known = ["$request_host$", "desk.example:443,[::1]", ""]
+    assert foreign_hosts(given, {"origins": "old.example:1"}, known) == foreign
