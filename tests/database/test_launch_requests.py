@@ -141,3 +141,27 @@ async def test_a_profile_is_one_sessions_at_a_time(stage: Launches):
         "SELECT persistent_profile_mode FROM sessions WHERE session_id = %s", (again.session_id,)
     )
     assert rows == [{"persistent_profile_mode": "Reset"}]
+
+
+async def test_the_folder_of_a_former_user_reaches_no_later_user_of_the_name(stage: Launches):
+    async def folder() -> str:
+        result = await stage.launch()
+        row = await stage.db.fetch_one("SELECT spec FROM sessions WHERE session_id = %s", (result.session_id,))
+        assert row is not None
+        return row["spec"]["mounts"][0]["source"]
+
+    async def call(user_id: str, name: str) -> None:
+        await stage.db.write("UPDATE users SET username = %s WHERE user_id = %s", (name, user_id))
+
+    await stage.db.write("""UPDATE images SET volume_mappings = '{"/srv/{username}": {"bind": "/data"}}'""")
+    (other,) = await stage.db.write("INSERT INTO users (username) VALUES ('other') RETURNING user_id::text")
+    await call(stage.user_id, "ada")
+    assert await folder() == "/srv/ada"
+    await call(stage.user_id, "ada.lovelace")
+    assert await folder() == "/srv/ada.lovelace"
+    await call(other["user_id"], "ada")
+    await stage.db.write("DELETE FROM users WHERE user_id = %s", (other["user_id"],))
+    await call(stage.user_id, "ada")
+    assert await folder() == "/srv/ada", "it was the first user with this name"
+    await call(stage.user_id, "other")
+    assert (await folder()).startswith("/srv/other-"), "another user had this name"

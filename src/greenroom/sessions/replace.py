@@ -131,6 +131,7 @@ def _spec_of_launch(old: WaitingSession, image: ImageFacts, zone: LaunchZone) ->
     extras = LaunchExtras(
         request_host=old.request_host,
         username=old.username,
+        username_reused=old.username_reused,
         user_id=old.user_id,
         kasm_url=old.kasm_url,
         language=old.preferred_language or None,

@@ -83,6 +83,8 @@ class LaunchingUser:
     """What holds for all launches of a user. `num_sessions` are those that count towards their limit."""
 
     username: str
+    username_reused: bool
+    """Another user had this name before."""
     disabled: bool
     locked: bool
     preferred_language: str | None
@@ -307,6 +309,7 @@ def _extras_of(
     return LaunchExtras(
         request_host=request.request_host,
         username=snapshot.username,
+        username_reused=snapshot.username_reused,
         user_id=request.user_id,
         environment=request.environment,
         kasm_url=request.kasm_url,

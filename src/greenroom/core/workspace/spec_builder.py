@@ -98,6 +98,8 @@ class LaunchExtras:
 
     request_host: str
     username: str
+    username_reused: bool = False
+    """Another user had this name before, whose folders keep it."""
     user_id: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     kasm_url: str = ""
@@ -152,7 +154,7 @@ def on_demand_spec(
 ) -> SessionSpec:
     """The container of a session made for one user, with all of that user's settings applied."""
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
-    tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": folder_name(extras.username)}
+    tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": _folder_of(extras)}
     path, mode = image.persistent_profile_path, extras.profile
     profile = (profile_mount(path, tokens, mode),) if path and mode else ()
     applied = replace(
@@ -227,6 +229,10 @@ def locale_of(language: str) -> str:
     """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`."""
     name = locale.normalize(language.replace("-", "_")).partition(".")[0]
     return f"{name}.UTF-8"
+
+
+def _folder_of(extras: LaunchExtras) -> str:
+    return folder_name(extras.username, extras.user_id if extras.username_reused else "")
 
 
 def _user_environment(extras: LaunchExtras) -> dict[str, str]:

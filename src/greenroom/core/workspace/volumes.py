@@ -228,16 +228,18 @@ def laid_over(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
     return tuple(places[target] for target in sorted(places))
 
 
-def folder_name(username: str) -> str:
+def folder_name(username: str, user_id: str = "") -> str:
     """A user's name as one folder name: it cannot lead out of the folder, and different names stay different.
 
-    A harmless name is itself; any other is shortened, has its characters replaced and ends with a digest, and so does a
-    harmless one that looks like it ends with one.
+    A harmless name is itself. Any other is shortened, has its characters replaced and ends with a digest, and so does a
+    harmless name that seems to end with one. `user_id` is given where another user had the name before: it becomes part
+    of the digest, so that the folder is another one.
     """
     safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
-    if safe == username and not re.search(r"-[0-9a-f]{16}$", username):
+    if safe == username and not user_id and not re.search(r"-[0-9a-f]{16}$", username):
         return safe
-    return f"{safe}-{hashlib.sha256(username.encode(errors='surrogatepass')).hexdigest()[:16]}"
+    whose = f"{username}\0{user_id}" if user_id else username
+    return f"{safe}-{hashlib.sha256(whose.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _normal(path: str) -> str:

@@ -97,6 +97,10 @@ USERS: Final = Listing(
     "  live USING (user_id)",
 )
 
+USERNAME_REUSED: Final[LiteralString] = (
+    "EXISTS (SELECT 1 FROM former_usernames f WHERE f.username = u.username AND f.user_id <> u.user_id)"
+)
+"""Whether another user had the name of user `u` before."""
 BY_NAME: Final = Order("username", descending=False)
 
 

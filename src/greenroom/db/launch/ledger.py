@@ -16,6 +16,7 @@ from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import TraceStep, outcome_reason
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import Order, Word
+from greenroom.db.access.users import USERNAME_REUSED
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
@@ -29,7 +30,9 @@ from greenroom.db.workspace.images import IMAGE_FACTS
 _LAUNCHER: Final[LiteralString] = (
     """
 SELECT
-  u.username, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
+  u.username, """
+    + USERNAME_REUSED
+    + """ AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
   COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name, 'priority', g.priority,
       'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
                              WHERE s.group_id = g.group_id), '{}')))

@@ -20,6 +20,7 @@ from greenroom.core.session.expiry import Clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import CpuMode, StoredSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
+from greenroom.db.access.users import USERNAME_REUSED
 from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.launch.ledger import TARGETS
 from greenroom.db.lease.leases import move_lease
@@ -44,6 +45,7 @@ class WaitingSession:
     status: SessionStatus
     user_id: str
     username: str
+    username_reused: bool
     agent_id: str | None
     agent_name: str
     """Empty where the Agent is gone."""
@@ -104,7 +106,9 @@ class WaitingSession:
 
 _SEARCH: Final[LiteralString] = (
     """
-SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::text,
+SELECT s.session_id::text, s.status, s.user_id::text, u.username, """
+    + USERNAME_REUSED
+    + """ AS username_reused, s.agent_id::text,
        coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
        s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
        s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,

@@ -48,6 +48,7 @@ IMAGE = ImageFacts(
 )
 REQUEST = LaunchRequest(user_id="u", image_id="i", request_host="a.example")
 SNAPSHOT = LaunchSnapshot(
+    username_reused=False,
     username="ann",
     disabled=False,
     locked=False,

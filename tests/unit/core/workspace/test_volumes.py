@@ -202,6 +202,12 @@ def test_a_name_that_looks_like_anothers_folder_gets_one_of_its_own():
     assert folder_name(taken) != taken
 
 
+def test_a_user_with_the_name_of_a_former_user_has_another_folder():
+    folders = {folder_name("ada"), folder_name("ada", "u1"), folder_name("ada", "u2")}
+    assert len(folders) == 3
+    assert folder_name(folder_name("ada", "u1")) not in folders
+
+
 def test_an_entry_without_a_place_in_the_container_is_refused():
     with pytest.raises(Invalid, match="/srv has no `bind`, the folder inside the container"):
         mounts({"/srv": {"mode": "ro"}}, TOKENS)
