@@ -193,7 +193,7 @@ async def test_drift_of_the_counts_is_corrected_and_logged(agent: ToldAgent, db:
 
     async def logged() -> bool:
         rows = await db.fetch("SELECT message FROM logs WHERE code = 'capacity-corrected'")
-        return len(rows) == 1 and "cores 7 → 0.5, memory 0 → 268 MB" in rows[0]["message"]
+        return len(rows) == 1 and "cores 7 → 0.5, memory 0 B → 268.435 MB" in rows[0]["message"]
 
     assert await eventually(logged)
 

@@ -72,7 +72,7 @@ async def test_who_writes_too_much_is_stopped_once_and_keeps_the_reason():
         await guard.look()
     assert host.stopped == ["much"]
     assert host.failures == {
-        "much": "The session was stopped because it had written 3.0 GB to its disk; its workspace allows 2.0 GB."
+        "much": "The session was stopped because it had written 3 GB to its disk; its workspace allows 2 GB."
     }
     assert host.rows == [("WARNING", "session-disk-full")]
 

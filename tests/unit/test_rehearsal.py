@@ -128,7 +128,7 @@ def test_room_counts_all_users_and_the_pool_that_serves_them():
     few = replace(SUPPLY, cores_free=9, memory_free=9 * 10**9)
     assert short(supply=few).short == [
         "Cores: 4 users and 4 staged sessions need 12 more than is reserved now; 9 of 64 are free.",
-        "Memory: 4 users and 4 staged sessions need 12.0 GB more than is reserved now; 9.0 GB of 64.0 GB are free.",
+        "Memory: 4 users and 4 staged sessions need 12 GB more than is reserved now; 9 GB of 64 GB are free.",
     ]
     just = replace(SUPPLY, cores_free=12, memory_free=12 * 10**9)
     assert short(supply=just).short == []

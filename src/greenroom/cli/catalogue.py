@@ -12,9 +12,10 @@ from rich.text import Text
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column, Output, columns, milliseconds, printable, size
+from greenroom.cli.output import Column, Output, columns, milliseconds, printable
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, verb
+from greenroom.core.sizes import size
 
 POLL_S: Final = 1.0
 

@@ -9,7 +9,8 @@ from greenroom.api.fleet import schemas as fleet_schemas
 from greenroom.cli.client import Row
 from greenroom.cli.filters import MachineOrderFilter
 from greenroom.cli.noun import Change, Noun
-from greenroom.cli.output import Column, columns, size
+from greenroom.cli.output import Column, columns
+from greenroom.core.sizes import size
 
 
 def _memory(agent: Row) -> str:

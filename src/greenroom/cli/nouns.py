@@ -18,8 +18,9 @@ from greenroom.cli.client import Row
 from greenroom.cli.filters import HomeFilter, LaunchFilter, SessionFilter, UserFilter
 from greenroom.cli.fleet_nouns import FLEET_NOUNS
 from greenroom.cli.noun import Change, Noun
-from greenroom.cli.output import Column, columns, size
+from greenroom.cli.output import Column, columns
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.sizes import size
 
 
 def _pool(config: Row) -> str:

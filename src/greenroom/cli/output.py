@@ -20,6 +20,7 @@ from rich.text import Text
 from structlog.typing import EventDict
 
 from greenroom.cli.client import Row
+from greenroom.core.sizes import size
 from greenroom.kit.terminal import console
 
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
@@ -287,10 +288,3 @@ def absolute(time: datetime) -> str:
 def milliseconds(count: float) -> str:
     """A short time: `11.4 ms`, `2.3 s`."""
     return f"{count:.3g} ms" if count < 999.5 else f"{count / 1000:.1f} s"
-
-
-def size(count: int) -> str:
-    """Bytes in decimal units, as the console shows them: `1.5 GB`."""
-    units = ("B", "kB", "MB", "GB", "TB")
-    step = min(len(units) - 1, (len(str(abs(count))) - 1) // 3)
-    return f"{count / 1000**step:.1f}".removesuffix(".0") + f" {units[step]}"

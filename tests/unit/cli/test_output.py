@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from greenroom.cli.fields import assignments
-from greenroom.cli.output import Column, Output, cell, relative, size
+from greenroom.cli.output import Column, Output, cell, relative
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JSON = st.recursive(
@@ -38,14 +38,6 @@ JSON = st.recursive(
 )
 def test_times_are_shown_from_now(seconds: float, shown: str):
     assert relative(NOW - timedelta(seconds=seconds), NOW) == shown
-
-
-@pytest.mark.parametrize(
-    ("count", "shown"),
-    [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (1 << 30, "1.1 GB"), (-(10**9), "-1 GB"), (16 * 10**15, "16000 TB")],
-)
-def test_bytes_have_the_units_of_the_console(count: int, shown: str):
-    assert size(count) == shown
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import { Autocomplete, NumberInput, Select, Switch } from '@mantine/core';
 import { useState } from 'react';
 import type { Setting } from '../api/types';
 import { jsonProblem, jsonText, parsedJson } from './json';
-import { unitOf } from './format';
+import { amountIn, unitOf } from './format';
 import { JsonField } from './JsonField';
 
 interface EditorProps {
@@ -48,9 +48,12 @@ function NumberEditor({ setting, value, disabled, onSave }: EditorProps) {
     if (typeof number !== 'number') setNumber(Number(value));
     else if (number !== value) onSave(number);
   };
+  const amount = typeof number === 'number' && setting.unit ? amountIn(number, setting.unit) : '';
   return (
     <NumberInput
       aria-label={setting.name}
+      description={amount === `${number} ${unitOf(number, setting.unit)}` ? undefined : amount}
+      inputWrapperOrder={['input', 'description', 'error']}
       maw={240}
       disabled={disabled}
       suffix={setting.unit ? ` ${unitOf(number, setting.unit)}` : ''}

@@ -1,10 +1,11 @@
-import { Card, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Card, Code, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { messageOf, retryTemporary } from '../api/client';
 import type { Setting } from '../api/types';
 import { Marked } from './Marked';
 import { SettingEditor } from './SettingEditor';
+import { settingTitle } from './titles';
 
 interface Props {
   setting: Setting;
@@ -45,8 +46,9 @@ export function SettingRow(props: Props) {
         <div>
           <Group gap="xs">
             <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
-              {setting.name}
+              {settingTitle(setting.name)}
             </Text>
+            <Code>{setting.name}</Code>
             {badge}
           </Group>
           <Text size="xs" c="dimmed">

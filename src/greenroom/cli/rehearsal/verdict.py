@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from greenroom.cli.rehearsal.arrivals import peak_per_s, percentile, staged_needed
+from greenroom.core.sizes import size
 
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""
@@ -195,8 +196,8 @@ def _room(morning: Morning, supply: Supply, needed: int | None) -> list[str]:
         )
     if memory > supply.memory_free:
         short.append(
-            f"Memory: {beside} need {_gb(memory)} more than is reserved now; "
-            f"{_gb(supply.memory_free)} of {_gb(supply.memory)} are free."
+            f"Memory: {beside} need {size(memory)} more than is reserved now; "
+            f"{size(supply.memory_free)} of {size(supply.memory)} are free."
         )
     return short
 
@@ -217,7 +218,3 @@ def _reply(p99_s: float | None) -> list[str]:
 def _launches(count: int, *, be: bool = True) -> str:
     noun, verb = ("launch", "was") if count == 1 else ("launches", "were")
     return f"{count} {noun} {verb}" if be else f"{count} {noun}"
-
-
-def _gb(count: float) -> str:
-    return f"{count / 1e9:.1f} GB"

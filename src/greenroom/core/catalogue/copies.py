@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.core.sizes import size
+
 MOST_SOURCES: Final = 3
 """So many are tried before the next way is."""
 COPIES: Final = 2
@@ -45,6 +47,6 @@ def room_problem(name: str, size_bytes: int, free_bytes: int | None, kept_bytes:
     if free_bytes is None or free_bytes >= needed:
         return ""
     return (
-        f"The image {name} could not be copied: that takes {needed / 1e9:.1f} GB of the disk, with what is kept free"
-        f" for sessions, and {free_bytes / 1e9:.1f} GB are free. Make room on this host."
+        f"The image {name} could not be copied: that takes {size(needed)} of the disk, with what is kept free"
+        f" for sessions, and {size(free_bytes)} are free. Make room on this host."
     )

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from greenroom.core.sizes import size
+
 EMERGENCY_FRACTION: Final = 0.25
 """Of the bytes kept free: below this the session that has written most is stopped, even within its limit."""
 INODES_KEPT: Final = 0.10
@@ -80,7 +82,7 @@ class Stop:
 def shortage(hostname: str, disk: FreeDisk) -> str:
     """Why a host takes no new session, without a full stop; empty = it has enough disk."""
     if disk.free_bytes is not None and disk.free_bytes < disk.kept_bytes:
-        return f"{hostname} has {gigabytes(disk.free_bytes)} of disk free; {gigabytes(disk.kept_bytes)} are kept free"
+        return f"{hostname} has {size(disk.free_bytes)} of disk free; {size(disk.kept_bytes)} are kept free"
     if disk.free_inodes is not None and disk.free_inodes < INODES_KEPT:
         return f"{hostname} has {disk.free_inodes:.1%} of its disk's inodes free; {INODES_KEPT:.0%} are kept free"
     return ""
@@ -115,8 +117,7 @@ def _largest(written: Sequence[Written], hostname: str, lacking: Callable[[Use],
 
 def _over(written: Written) -> str:
     return (
-        f"The session was stopped because it had {_amount(written)}; its workspace allows"
-        f" {gigabytes(written.limit_bytes)}."
+        f"The session was stopped because it had {_amount(written)}; its workspace allows {size(written.limit_bytes)}."
     )
 
 
@@ -126,10 +127,5 @@ def _amount(written: Written) -> str:
         times = " twice in a row" if written.uncounted >= MAX_UNCOUNTED else ""
         return f"so many files on its disk that they could not be counted in time{times}"
     if used.charged_bytes > used.size_bytes:
-        return f"made {used.inodes:,} files on its disk, which count as {gigabytes(used.charged_bytes)}"
-    return f"written {gigabytes(used.size_bytes)} to its disk"
-
-
-def gigabytes(size_bytes: float) -> str:
-    """Bytes as text, in GB of 10⁹ bytes."""
-    return f"{size_bytes / 1e9:.1f} GB"
+        return f"made {used.inodes:,} files on its disk, which count as {size(used.charged_bytes)}"
+    return f"written {size(used.size_bytes)} to its disk"

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.fleet.disk import EMERGENCY_FRACTION, FreeDisk, gigabytes, shortage
+from greenroom.core.fleet.disk import EMERGENCY_FRACTION, FreeDisk, shortage
+from greenroom.core.sizes import size
 
 _QUOTAS_OF_THEIR_OWN: Final = frozenset({"btrfs", "zfs"})
 _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
@@ -85,8 +86,8 @@ def _database(host: DockerHost) -> Iterator[str]:
     protection = "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0."
     if kept_bytes := host.disk.kept_bytes:
         protection = (
-            f"With less than {gigabytes(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
-            f" session; with less than {gigabytes(kept_bytes * EMERGENCY_FRACTION)} the session that has written"
+            f"With less than {size(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
+            f" session; with less than {size(kept_bytes * EMERGENCY_FRACTION)} the session that has written"
             " most is stopped."
         )
     yield (

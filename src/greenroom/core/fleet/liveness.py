@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from greenroom.core.sizes import EXACT, size
+
 AgentStatus = Literal["pending", "running", "missing", "dead"]
 
 
@@ -172,7 +174,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
     """The sentence for a changed offer, (cores, bytes of memory) before and after."""
     return (
         f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
-        f"{before[0]:g} → {after[0]:g}, memory {before[1] / 1e6:.0f} → {after[1] / 1e6:.0f} MB"
+        f"{before[0]:g} → {after[0]:g}, memory {size(before[1], EXACT)} → {size(after[1], EXACT)}"
     )
 
 
@@ -207,7 +209,7 @@ def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
             memory=a.memory_summed,
             reason=(
                 f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_counted:g} → "
-                f"{a.cores_summed:g}, memory {a.memory_counted / 1e6:.0f} → {a.memory_summed / 1e6:.0f} MB"
+                f"{a.cores_summed:g}, memory {size(a.memory_counted, EXACT)} → {size(a.memory_summed, EXACT)}"
             ),
         )
         for a in allocations

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
+from greenroom.core.sizes import EXACT, size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -298,8 +299,8 @@ def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str]
         return "no_capacity", _too_few_cores(agent, request) + _quarantined(agent)
     if agent.memory_allocated + request.memory > agent.memory:
         return "no_capacity", (
-            f"{agent.hostname} has {megabytes(agent.free_memory)} of {megabytes(agent.memory)} memory free,"
-            f" {megabytes(request.memory)} are needed{_quarantined(agent)}"
+            f"{agent.hostname} has {size(agent.free_memory, EXACT)} of {size(agent.memory, EXACT)} memory free,"
+            f" {size(request.memory, EXACT)} are needed{_quarantined(agent)}"
         )
     return None
 
@@ -337,11 +338,6 @@ _CHECKS: Final = (
     _no_disk,
     _no_capacity,
 )
-
-
-def megabytes(memory: int) -> str:
-    """Bytes as text, in MB of 10⁶ bytes as in the workspace form."""
-    return f"{memory / 1_000_000:.0f} MB"
 
 
 def shown_cores(cores: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from greenroom.core.launch.placement import Rejection, megabytes, place, session_of, shown_cores
+from greenroom.core.launch.placement import Rejection, place, session_of, shown_cores
 from greenroom.core.pool.backoff import Failures
 from greenroom.core.pool.model import COMING, PooledSession, PoolSnapshot, Shortfall
+from greenroom.core.sizes import EXACT, size
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 
@@ -69,7 +70,7 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
         cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{shown_cores(image.cores)} cores"
         return Shortfall(
             "no-capacity",
-            f"{start} no Agent in zone {zone} has {cores} and {megabytes(image.memory)} free ({details}).",
+            f"{start} no Agent in zone {zone} has {cores} and {size(image.memory, EXACT)} free ({details}).",
         )
     if "no_disk" in codes:
         return Shortfall("no-capacity", f"{start} {details}.")

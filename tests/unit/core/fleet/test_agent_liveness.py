@@ -265,7 +265,7 @@ def test_the_sentence_has_the_values_before_and_after():
             )
         ]
     )
-    assert correction.reason == ("the reserved capacity of Agent h was corrected: cores 7 → 0.5, memory 0 → 256 MB")
+    assert correction.reason == ("the reserved capacity of Agent h was corrected: cores 7 → 0.5, memory 0 B → 256 MB")
 
 
 def test_agents_are_not_missing_while_their_check_in_is_held():
@@ -280,4 +280,4 @@ def test_agents_are_not_missing_while_their_check_in_is_held():
 def test_an_offer_that_follows_names_both():
     sentence = offer_change("host-1", (4.0, 1_000_000_000), (3.5, 2_000_000_000))
     assert "Agent host-1" in sentence
-    assert sentence.endswith("cores 4 → 3.5, memory 1000 → 2000 MB")
+    assert sentence.endswith("cores 4 → 3.5, memory 1 GB → 2 GB")

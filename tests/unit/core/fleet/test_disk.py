@@ -35,7 +35,7 @@ def test_a_session_over_its_disk_limit_is_stopped_however_much_is_free():
     stops = to_stop([written("a", 11.2, 10), written("b", 10, 10), written("c", 90)], "vm", PLENTY)
     assert [stop.session_id for stop in stops] == ["a"]
     assert stops[0].reason == (
-        "The session was stopped because it had written 11.2 GB to its disk; its workspace allows 10.0 GB."
+        "The session was stopped because it had written 11.2 GB to its disk; its workspace allows 10 GB."
     )
 
 
@@ -45,7 +45,7 @@ def test_before_the_disk_is_full_the_largest_is_stopped():
     stops = to_stop(sessions, "vm", free(1))
     assert [stop.session_id for stop in stops] == ["b"]
     assert stops[0].reason == (
-        "The session was stopped because the disk of vm was almost full: it had written 8.0 GB to its disk, more than"
+        "The session was stopped because the disk of vm was almost full: it had written 8 GB to its disk, more than"
         " the others there."
     )
     assert to_stop(sessions, "vm", FreeDisk(free_bytes=0)) == (), "nothing is kept free"
@@ -59,7 +59,7 @@ def test_files_count_however_empty_they_are():
     assert [stop.session_id for stop in stops] == ["b"]
     assert stops[0].reason == (
         "The session was stopped because it had made 6,000,000 files on its disk, which count as 98.3 GB; its workspace"
-        " allows 10.0 GB."
+        " allows 10 GB."
     )
     assert to_stop([written("a", 9, 10, files=500_000)], "vm", PLENTY) == (), "what is in them is not counted twice"
 
@@ -73,7 +73,7 @@ def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
     (stop,) = to_stop([written("a", 0, 10, uncounted=2)], "vm", PLENTY)
     assert stop.reason == (
         "The session was stopped because it had so many files on its disk that they could not be counted in time twice"
-        " in a row; its workspace allows 10.0 GB."
+        " in a row; its workspace allows 10 GB."
     )
 
 
@@ -120,6 +120,6 @@ def test_nothing_is_placed_on_a_host_whose_disk_is_short():
     )
     assert [found.agent_id for found in placement.candidates] == ["b", "c", "e"]
     assert [(r.code, r.reason) for r in placement.rejected] == [
-        ("no_disk", "a has 3.0 GB of disk free; 5.0 GB are kept free"),
+        ("no_disk", "a has 3 GB of disk free; 5 GB are kept free"),
         ("no_disk", "d has 4.2% of its disk's inodes free; 10% are kept free"),
     ]

@@ -58,7 +58,7 @@ def test_a_database_beside_docker():
     (sentence,) = warnings(replace(GOOD, database="/data/postgres"))
     assert sentence == (
         "The database in /data/postgres shares a disk with Docker's folder /var/lib/docker, which sessions and images"
-        " fill. With less than 5.0 GB free (GREENROOM_DISK_KEPT_BYTES) this host takes no new session; with less than"
+        " fill. With less than 5 GB free (GREENROOM_DISK_KEPT_BYTES) this host takes no new session; with less than"
         " 1.2 GB the session that has written most is stopped. To separate them, give Docker a disk of its own"
         " (data-root in its daemon.json), or the instance (--data)."
     )
@@ -69,7 +69,7 @@ def test_a_database_beside_docker():
 def test_less_free_than_is_kept():
     (sentence,) = warnings(replace(GOOD, disk=FreeDisk(free_bytes=3 * GB, kept_bytes=5 * GB)))
     assert sentence == (
-        "This host has 3.0 GB of disk free; 5.0 GB are kept free: it takes no new session. Delete unneeded"
+        "This host has 3 GB of disk free; 5 GB are kept free: it takes no new session. Delete unneeded"
         " sessions and images, or give it more disk."
     )
 

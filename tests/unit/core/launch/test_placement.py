@@ -62,7 +62,7 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
         (
             {"memory_allocated": 3_600_000_000},
             "no_capacity",
-            "agent-1 has 400 MB of 4000 MB memory free, 500 MB are needed",
+            "agent-1 has 400 MB of 4 GB memory free, 500 MB are needed",
         ),
         (
             {"cores_allocated": 7.5, "set_aside": 1},

@@ -2,6 +2,7 @@ import { MultiSelect, type MultiSelectProps, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../api/auth';
 import { permissionsQuery } from '../../api/queries';
+import { permissionTitle } from '../../components/titles';
 
 /** Permission codes with what they mean; only those the person has can be given. */
 export function PermissionsField(props: MultiSelectProps) {
@@ -31,4 +32,11 @@ export function PermissionsField(props: MultiSelectProps) {
       {...props}
     />
   );
+}
+
+/** The titles of permissions; the codes are in the tooltip. */
+export function PermissionTitles({ codes }: { codes: string[] }) {
+  const known = useQuery({ ...permissionsQuery, refetchInterval: false });
+  const titles = new Map(known.data?.map(({ code, description }) => [code, permissionTitle(description)]));
+  return <span title={codes.join(', ')}>{codes.map((code) => titles.get(code) ?? code).join(', ')}</span>;
 }

@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { showDone, showError } from '../../components/feedback';
 import { Panel } from './Panel';
 import type { FramePage } from './useFramePage';
+import { settingTitle } from '../../components/titles';
 
 /** Text from this computer to the session and back, where the browser does not do it by itself. */
 export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: () => void }) {
@@ -68,7 +69,7 @@ export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: ()
 function Closed({ setting, children }: { setting: string; children: string }) {
   return (
     <Text size="xs" c="dimmed" role="note">
-      {children}: the setting {setting} of your group is off.
+      {children}: {settingTitle(setting)} is off for your group.
     </Text>
   );
 }

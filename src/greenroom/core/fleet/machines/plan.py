@@ -38,11 +38,11 @@ from greenroom.core.launch.placement import (
     TOLERANCE,
     AgentView,
     PlacementRequest,
-    megabytes,
     place,
     serves,
     shown_cores,
 )
+from greenroom.core.sizes import EXACT, size
 
 MAX_AT_ONCE: Final = 20
 """Orders of one pool in one plan; the rest follow in the next."""
@@ -223,7 +223,7 @@ def _standby(pool: _Pool, zone: _Zone) -> str:
     if cores + TOLERANCE < limits.standby_cores:
         return f"{shown_cores(limits.standby_cores)} cores are to be free, and {shown_cores(cores)} are"
     if memory < limits.standby_memory:
-        return f"{megabytes(limits.standby_memory)} memory are to be free, and {megabytes(memory)} are"
+        return f"{size(limits.standby_memory, EXACT)} memory are to be free, and {size(memory, EXACT)} are"
     return ""
 
 

@@ -102,7 +102,7 @@ def test_an_order_that_fails_is_not_followed_by_another_in_the_same_plan():
 
 def test_standby_room_is_ordered_beyond_what_is_wanted():
     assert orders_of(zone(pools=(pool(standby_cores=4.0),))) == ["4 cores are to be free, and 0 are."]
-    assert orders_of(zone(pools=(pool(standby_memory=4 * GB),))) == ["4000 MB memory are to be free, and 0 MB are."]
+    assert orders_of(zone(pools=(pool(standby_memory=4 * GB),))) == ["4 GB memory are to be free, and 0 B are."]
     used = agent("host", cores_used=4)
     assert orders_of(zone(agents=(used,), pools=(pool(standby_cores=4.0),))) == []
     assert len(orders_of(zone(agents=(used,), wants=(want(1),), pools=(pool(standby_cores=4.0),)))) == 1

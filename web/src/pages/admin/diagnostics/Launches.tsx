@@ -17,6 +17,7 @@ import { withParam } from '../../../components/tableState';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
+import { withTitles } from '../../../components/titles';
 
 /** Wide enough for the table of steps. */
 const DRAWER_PX = 1000;
@@ -109,9 +110,9 @@ function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
       key: 'reason',
       title: 'Reason',
       unordered: true,
-      value: (row) => row.reason,
+      value: (row) => withTitles(row.reason),
       width: '35%',
-      render: (row) => <Text size="sm">{row.reason || '–'}</Text>,
+      render: (row) => <Text size="sm">{withTitles(row.reason) || '–'}</Text>,
     },
     {
       key: 'session',

@@ -12,6 +12,7 @@ import { EmptyState } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { CreateGroup } from './GroupForm';
+import { PermissionTitles } from '../PermissionsField';
 
 /** Groups give permissions, settings and workspaces to their members. */
 export function Groups() {
@@ -66,7 +67,7 @@ export function Groups() {
       value: (row) => row.permissions.join(', '),
       render: (row) => (
         <Text size="sm" lineClamp={1}>
-          {row.permissions.join(', ') || '–'}
+          {row.permissions.length === 0 ? '–' : <PermissionTitles codes={row.permissions} />}
         </Text>
       ),
     },

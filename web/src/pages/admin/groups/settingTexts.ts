@@ -1,5 +1,5 @@
 import type { Setting } from '../../../api/types';
-import { unitOf } from '../../../components/format';
+import { amountIn, unitOf } from '../../../components/format';
 
 const KINDS: Record<string, string> = {
   bool: 'yes or no',
@@ -20,6 +20,7 @@ export function factsOf({ kind, unit, minimum, default: value }: Setting): strin
 export function shownValue(value: unknown, unit: string): string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
   if (value === '') return 'nothing';
+  if (typeof value === 'number' && unit) return amountIn(value, unit);
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return unit && typeof value !== 'object' ? `${text} ${unitOf(value, unit)}` : text;
 }

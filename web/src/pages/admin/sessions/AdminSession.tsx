@@ -17,11 +17,11 @@ import { PERMISSION_FIELDS } from '../../../api/types';
 import { AssistButton } from '../../share/AssistButton';
 import { LogsTable } from '../diagnostics/LogsTable';
 import { ConfigLink } from '../staging/ConfigLink';
-import { PERMISSION_LABELS } from '../staging/permissions';
 import { CommandForm } from './CommandForm';
 import { Expiry } from './Expiry';
 import { PlacementTable } from './PlacementTable';
 import { kindOf, nameOf } from './kinds';
+import { settingTitle } from '../../../components/titles';
 
 const LOG_CODES = { 'staging-violation': 'Violations' };
 
@@ -90,7 +90,7 @@ function Details({ session }: { session: Session }) {
       {text}
     </Anchor>
   );
-  const granted = PERMISSION_FIELDS.filter((name) => session.permissions[name]).map((name) => PERMISSION_LABELS[name]);
+  const granted = PERMISSION_FIELDS.filter((name) => session.permissions[name]).map((name) => settingTitle(name));
   return (
     <Card withBorder className="surface" p="md" maw={900}>
       <Facts

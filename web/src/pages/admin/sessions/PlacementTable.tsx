@@ -12,6 +12,7 @@ import { milliseconds } from '../../../components/format';
 import { textIn } from '../../../components/tones';
 import { ConfigLink } from '../staging/ConfigLink';
 import { wordsOf } from '../staging/misses';
+import { settingTitle, withTitles } from '../../../components/titles';
 
 const STEPS: Record<PlacementStep['step'], string> = {
   turn: 'Its turn',
@@ -55,14 +56,14 @@ const COLUMNS: Column<PlacementStep>[] = [
   {
     key: 'reason',
     title: 'Reason',
-    value: (row) => row.reason,
+    value: (row) => withTitles(row.reason),
     width: '40%',
     render: (row) => (
       <Stack gap={0}>
-        <Text size="sm">{row.reason}</Text>
+        <Text size="sm">{withTitles(row.reason)}</Text>
         {row.setting && (
           <Text size="xs" c="dimmed">
-            setting {row.setting}
+            setting {settingTitle(row.setting)}
           </Text>
         )}
       </Stack>

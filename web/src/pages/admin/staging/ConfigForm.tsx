@@ -9,7 +9,7 @@ import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
 import { counted } from '../../../components/format';
 import { useZoneChoices } from '../../../components/useZoneChoices';
-import { PERMISSION_LABELS } from './permissions';
+import { settingTitle } from '../../../components/titles';
 
 type Permissions = Record<PermissionField, boolean>;
 type Fields = Pick<Schemas['StagingCreate'], 'zone_id' | 'image_id' | 'num_sessions' | 'expiration'> &
@@ -111,7 +111,7 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
         {PERMISSION_FIELDS.map((field) => (
           <Switch
             key={field}
-            label={`Allow ${PERMISSION_LABELS[field]}`}
+            label={`Allow ${settingTitle(field)}`}
             checked={values[field]}
             onChange={(event) => onChange(field, event.currentTarget.checked)}
           />

@@ -10,6 +10,7 @@ import { StaleBanner } from '../../../components/feedback';
 import { withParam } from '../../../components/tableState';
 import { nameOf } from './ConfigActions';
 import { wordsOf } from './misses';
+import { withTitles } from '../../../components/titles';
 
 /** Whether a user would get a session of this pool now, without launching anything; the user is in the address. */
 export function Explain({ config }: { config: StagingConfig }) {
@@ -83,7 +84,7 @@ function Reason({ reason }: { reason: Schemas['ExplainReason'] }) {
       <Text size="sm" fw={600}>
         {wordsOf(reason.code)}
       </Text>
-      <Text size="sm">{reason.reason}</Text>
+      <Text size="sm">{withTitles(reason.reason)}</Text>
     </>
   );
 }

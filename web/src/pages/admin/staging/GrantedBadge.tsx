@@ -1,6 +1,6 @@
 import { Badge, Stack, Tooltip } from '@mantine/core';
 import { PERMISSION_FIELDS, type StagingConfig } from '../../../api/types';
-import { PERMISSION_LABELS } from './permissions';
+import { settingTitle } from '../../../components/titles';
 
 /** How many permissions the sessions of a pool have; which, when it is pointed at. */
 export function GrantedBadge({ config }: { config: StagingConfig }) {
@@ -26,5 +26,5 @@ const NOTHING = 'nothing allowed';
 
 /** The permissions of a pool in words. */
 export function grantedBy(config: StagingConfig): string[] {
-  return PERMISSION_FIELDS.filter((field) => config[field]).map((field) => PERMISSION_LABELS[field]);
+  return PERMISSION_FIELDS.filter((field) => config[field]).map((field) => settingTitle(field));
 }

@@ -17,6 +17,7 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { HitShare } from './HitShare';
 import { HitChart } from './HitChart';
 import { wordsOf } from './misses';
+import { settingTitle, withTitles } from '../../../components/titles';
 
 type Window = StagingHistory['windows'][number];
 type Cause = StagingHistory['reasons'][number];
@@ -117,7 +118,7 @@ const CAUSES: Column<Cause>[] = [
         </Text>
         {row.setting && (
           <Text size="xs" c="dimmed">
-            setting {row.setting}
+            setting {settingTitle(row.setting)}
           </Text>
         )}
       </Stack>
@@ -134,9 +135,9 @@ const CAUSES: Column<Cause>[] = [
   {
     key: 'reason',
     title: 'What was said',
-    value: (row) => row.reason,
+    value: (row) => withTitles(row.reason),
     width: '50%',
-    render: (row) => <Text size="sm">{row.reason}</Text>,
+    render: (row) => <Text size="sm">{withTitles(row.reason)}</Text>,
   },
 ];
 
@@ -157,7 +158,7 @@ const MISSES: Column<StagingMiss>[] = [
     render: (row) =>
       row.reasons.map(({ code, reason }) => (
         <Text size="sm" key={`${code} ${reason}`}>
-          {reason}
+          {withTitles(reason)}
         </Text>
       )),
   },

@@ -15,6 +15,7 @@ import { RowButton } from '../../../components/RowButton';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { textIn } from '../../../components/tones';
 import { CreateApiKey } from './ApiKeyForm';
+import { PermissionTitles } from '../PermissionsField';
 
 /** Keys with which programs use the two HTTP interfaces; secrets are shown once, when a key is made. */
 export function ApiKeys() {
@@ -52,7 +53,7 @@ export function ApiKeys() {
       value: (row) => row.permissions.join(', '),
       render: (row) => (
         <Text size="sm" lineClamp={2}>
-          {row.permissions.join(', ') || 'none'}
+          {row.permissions.length === 0 ? 'none' : <PermissionTitles codes={row.permissions} />}
           {row.read_only ? ' (read only)' : ''}
         </Text>
       ),

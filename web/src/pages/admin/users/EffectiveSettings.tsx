@@ -1,4 +1,4 @@
-import { Badge, Group, Text } from '@mantine/core';
+import { Badge, Code, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSettings } from '@tabler/icons-react';
 import { userSettingsQuery } from '../../../api/queries';
@@ -8,6 +8,7 @@ import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { Marked } from '../../../components/Marked';
 import { shownValue } from '../groups/settingTexts';
+import { settingTitle } from '../../../components/titles';
 
 const COLUMNS: Column<EffectiveSetting>[] = [
   {
@@ -19,8 +20,9 @@ const COLUMNS: Column<EffectiveSetting>[] = [
       <>
         <Group gap="xs">
           <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
-            {row.name}
+            {settingTitle(row.name)}
           </Text>
+          <Code>{row.name}</Code>
           {row.excludes_staging && (
             <Badge variant="default" size="sm" miw="max-content">
               excludes staging

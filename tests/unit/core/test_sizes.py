@@ -1,0 +1,27 @@
+"""Sizes as text."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.sizes import EXACT, size
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1500, "1.5 kB"),
+        (1 << 30, "1.1 GB"),
+        (-(10**9), "-1 GB"),
+        (64 * 10**9, "64 GB"),
+        (16 * 10**15, "16000 TB"),
+    ],
+)
+def test_a_size_has_the_units_of_the_console(count: int, shown: str):
+    assert size(count) == shown
+
+
+def test_sizes_that_are_compared_differ_in_text():
+    assert (size(1_499_000_000, EXACT), size(1_500_000_000, EXACT)) == ("1.499 GB", "1.5 GB")

@@ -1,0 +1,31 @@
+/** Titles of settings and permissions, made from their names and descriptions on the server. */
+
+/** Written differently in a title than in a name. */
+const SPELLED: Record<string, string> = { kasms: 'sessions', ssh: 'SSH', cpu: 'CPU', url: 'URL' };
+const UNIT = /_(s|mb|days|rows)$/;
+const PERMISSION = /\ballow_kasm_\w+/g;
+
+/** "Clipboard Down" for `allow_kasm_clipboard_down`, "Max sessions per user" for `max_kasms_per_user`. */
+export function settingTitle(name: string): string {
+  const isPermission = name.startsWith('allow_kasm_');
+  const words = name
+    .replace(/^allow_kasm_/, '')
+    .replace(UNIT, '')
+    .split('_')
+    .map((word) => SPELLED[word] ?? word);
+  return words.map((word, index) => (isPermission || index === 0 ? capital(word) : word)).join(' ');
+}
+
+/** A sentence of the server with titles in the place of the names of permissions. */
+export function withTitles(sentence: string): string {
+  return sentence.replace(PERMISSION, settingTitle);
+}
+
+/** "Change groups": the description of a permission up to its details. */
+export function permissionTitle(description: string): string {
+  return description.split(/[,;:(]/)[0]?.trim() ?? description;
+}
+
+function capital(word: string): string {
+  return word.charAt(0).toUpperCase() + word.slice(1);
+}

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import { permissionTitle, settingTitle, withTitles } from '../src/components/titles';
+
+test.each([
+  ['allow_kasm_clipboard_down', 'Clipboard Down'],
+  ['max_kasms_per_user', 'Max sessions per user'],
+  ['inject_ssh_keys', 'Inject SSH keys'],
+  ['session_lifetime_s', 'Session lifetime'],
+  ['max_upload_mb', 'Max upload'],
+])('the title of %s is %s', (name, title) => expect(settingTitle(name)).toBe(title));
+
+test('the names of permissions in a sentence become titles', () =>
+  expect(withTitles('allow_kasm_downloads is off for the user, allow_kasm_audio on in the staging config.')).toBe(
+    'Downloads is off for the user, Audio on in the staging config.',
+  ));
+
+test.each([
+  ['Change groups, their members, workspaces and settings', 'Change groups'],
+  ['Use the launcher: own sessions, own account', 'Use the launcher'],
+  ['See users', 'See users'],
+])('the title of the permission "%s" is %s', (description, title) => expect(permissionTitle(description)).toBe(title));
