@@ -108,6 +108,11 @@ export function createImage(body: Schemas['ImageCreate']) {
   return dataOf(client.POST('/api/v1/images', { body }));
 }
 
+/** Let all Agents ask the registry for the image again. */
+export function refreshImage(imageId: Uuid) {
+  return dataOf(client.POST('/api/v1/images/{image_id}/refresh', { params: { path: { image_id: imageId } } }));
+}
+
 export function deleteImage(imageId: Uuid) {
   return deletionOf(client.DELETE('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } } }));
 }

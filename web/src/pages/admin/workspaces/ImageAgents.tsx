@@ -24,6 +24,16 @@ const COLUMNS: Column<OnAgent>[] = [
     render: (row) => <PullState pull={row} label={`Pulled to ${row.hostname}`} />,
   },
   {
+    key: 'digest',
+    title: 'Digest',
+    value: (row) => row.digest,
+    render: (row) => (
+      <Text size="sm" ff="monospace" title={row.digest}>
+        {row.digest.replace(/^sha256:/, '').slice(0, 12) || '–'}
+      </Text>
+    ),
+  },
+  {
     key: 'error',
     title: 'Why not',
     value: (row) => row.error,

@@ -1,7 +1,7 @@
 import { Button, Container } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams } from 'react-router';
-import { deleteImage } from '../../../api/actions';
+import { deleteImage, refreshImage } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { imageQuery } from '../../../api/queries';
 import type { Image } from '../../../api/types';
@@ -9,6 +9,7 @@ import { Confirm } from '../../../components/Confirm';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { showDone } from '../../../components/feedback';
 import { HomesTable } from '../../../components/HomesTable';
+import { useAction } from '../../../components/useAction';
 import { SessionsTable } from '../sessions/SessionsTable';
 import { KEPT_HOMES } from './fields';
 import { ImageAgents } from './ImageAgents';
@@ -55,9 +56,30 @@ export function WorkspacePage() {
       query={image}
       title={({ friendly_name }) => friendly_name}
       note={({ name }) => name}
-      actions={(data) => allowed('images_delete') && <DeleteWorkspace image={data} />}
+      actions={(data) => (
+        <>
+          {allowed('images_modify') && data.enabled && <RefreshImage image={data} />}
+          {allowed('images_delete') && <DeleteWorkspace image={data} />}
+        </>
+      )}
       tabs={tabs}
     />
+  );
+}
+
+function RefreshImage({ image }: { image: Image }) {
+  const refresh = useAction(
+    async () => {
+      await refreshImage(image.image_id);
+      showDone('The Agents ask the registry for the image.');
+    },
+    ['images'],
+    'The image was not refreshed',
+  );
+  return (
+    <Button variant="default" loading={refresh.isPending} onClick={() => refresh.mutate(undefined)}>
+      Refresh Image
+    </Button>
   );
 }
 

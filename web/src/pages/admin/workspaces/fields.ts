@@ -46,6 +46,7 @@ const NEW: Fields = {
   memory_limit_mb: '',
   disk_limit_gb: 10,
   cpu_allocation_method: 'Inherit',
+  pull_policy: 'missing',
   docker_registry: '',
   docker_user: '',
   docker_token: '',

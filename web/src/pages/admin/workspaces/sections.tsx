@@ -85,6 +85,17 @@ export function ContainerFields({ form }: Props) {
         required
         {...form.getInputProps('name')}
       />
+      <Select
+        label="Pull Policy"
+        description="When Agents ask the registry for an image that they have: a tag may have moved"
+        data={[
+          { value: 'missing', label: 'Missing: never' },
+          { value: 'daily', label: 'Daily' },
+          { value: 'always', label: 'Always: every 15 minutes' },
+        ]}
+        allowDeselect={false}
+        {...form.getInputProps('pull_policy')}
+      />
       <SimpleGrid cols={{ base: 1, sm: 3 }} verticalSpacing="sm">
         <TextInput
           label="Docker Registry"
