@@ -1,14 +1,26 @@
-"""The command `greenroom`, also `python -m greenroom`: a role runs without the rest of the command line."""
+"""The command `greenroom`, also `python -m greenroom`: a role runs without the rest of the command line.
+
+Everything is imported within `main`, so that Ctrl-C is answered from the first moment.
+"""
 
 from __future__ import annotations
 
 import sys
 
-from greenroom.kit import roles
-
 
 def main() -> None:
-    """Entry point."""
+    """Entry point; after Ctrl-C the exit code is 130."""
+    try:
+        _run()
+    except KeyboardInterrupt:
+        from greenroom.kit import ending  # noqa: PLC0415
+
+        ending.stopped()
+
+
+def _run() -> None:
+    from greenroom.kit import roles  # noqa: PLC0415
+
     if len(sys.argv) == 2 and sys.argv[1] in roles.ROLES:
         roles.run(sys.argv[1])
         return

@@ -12,6 +12,8 @@ import pytest
 from tests.acceptance.commands import answered, greenroom
 from tests.acceptance.instance import GREENROOM, Instance, run, wait_for
 
+from greenroom.kit.ending import INTERRUPTED
+
 NOUNS = ("zones", "managers", "agents", "images", "staging", "sessions", "users", "groups", "keys", "logs", "settings")
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 
@@ -165,4 +167,4 @@ def test_tail_shows_what_happens(instance: Instance):
             codes.append(json.loads(tail.stdout.readline())["code"])
         assert "zone-created" in codes
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(10) == 0
+        assert tail.wait(10) == INTERRUPTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from tests.acceptance.instance import GREENROOM, Instance, containers, networks_left, processes_of, run, wait_for
 
+from greenroom.kit.ending import INTERRUPTED
 from greenroom.up import tls
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT, Account, Accounts
 from greenroom.up.layout import Layout
@@ -328,7 +330,38 @@ def test_an_interrupted_start_leaves_no_process(new_instance: Instance):
     starting = subprocess.Popen([*GREENROOM, "up", *where, "--detach"], env={**os.environ, **new_instance.environment})
     wait_for((new_instance.data / "run/state.json").exists, "PostgreSQL is started", 120)
     starting.send_signal(signal.SIGINT)
-    assert starting.wait(60) == 1
+    assert starting.wait(60) == INTERRUPTED
     assert processes_of(new_instance.data) == []
     new_instance.up()
     wait_for(new_instance.healthy, "every part works")
+
+
+@pytest.mark.parametrize("step", ["Checking this machine", "Creating the database", "Starting api"])
+def test_ctrl_c_in_any_step_ends_with_one_line(new_instance: Instance, step: str):
+    where = ["--data", str(new_instance.data), "--port", str(new_instance.port)]
+    environment = {**os.environ, **new_instance.environment}
+    command = [*GREENROOM, "up", *where]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as up:
+        assert up.stderr is not None
+        said = [next(line for line in up.stderr if step in line)]
+        os.killpg(up.pid, signal.SIGINT)
+        said += list(up.stderr)
+    assert up.returncode == INTERRUPTED
+    assert said[-1] == "Stopped.\n"
+    assert [line for line in said if "failed" in line or "Traceback" in line] == []
+    assert processes_of(new_instance.data) == []
+
+
+def test_a_folder_without_room_is_refused_before_anything_is_made(new_instance: Instance):
+    data, environment = new_instance.data, {**os.environ, **new_instance.environment}
+    data.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(data)], check=True)
+    try:
+        where = ["--data", str(data), "--port", str(new_instance.port)]
+        command = [*GREENROOM, "up", *where]
+        refused = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert list(data.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(data)], check=True)
+    assert refused.returncode == 1
+    assert re.search(rf"DATA needs about \d+ MB free, and {data} has 6\d MB; free some space", refused.stderr)

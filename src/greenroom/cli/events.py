@@ -32,12 +32,9 @@ def events(call: Call, *, topic: Topics = [], lines: Lines = 20, follow: Follow 
     An event says what changed, not how. `resync` says that some may be missing, because the connection was lost.
     """
     found = call.client.events(lines) if follow else call.client.recent_events(lines)
-    try:
-        for event in found:
-            if not topic or event.topic in (*topic, RESYNC):
-                _show(call, event)
-    except KeyboardInterrupt:
-        return
+    for event in found:
+        if not topic or event.topic in (*topic, RESYNC):
+            _show(call, event)
 
 
 def _show(call: Call, event: Event) -> None:

@@ -43,11 +43,8 @@ def logs_list(call: Call, *, limit: Limit = 100) -> None:
 def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True) -> None:
     """Show the newest log rows, then every new one as it comes; with --json one object per line."""
     query = call.body()
-    try:
-        for row in follow_rows(call.client, query, lines) if follow else newest(call.client, query, lines):
-            _show(call, row)
-    except KeyboardInterrupt:
-        return
+    for row in follow_rows(call.client, query, lines) if follow else newest(call.client, query, lines):
+        _show(call, row)
 
 
 def newest(client: Client, query: Row, lines: int) -> list[Row]:

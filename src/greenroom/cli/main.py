@@ -29,7 +29,7 @@ from greenroom.cli import (
 from greenroom.cli.output import log_to_stderr, printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
-from greenroom.kit import roles
+from greenroom.kit import ending, roles
 
 VERBS: Final = (access, catalogue, fleet, homes, logs, sessions, settings, staging, webhooks)
 """Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
@@ -92,11 +92,18 @@ def _judge(environment: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    """Entry point; a Greenroom error is one sentence on stderr and exit code 1."""
+    """Entry point; an error is one sentence on stderr and exit code 1.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, of which typer only keeps the exit code.
+    """
     log_to_stderr()
     try:
         _judge(os.environ)
         app()
-    except GreenroomError as error:
-        print(f"greenroom: {printable(error.message)}", file=sys.stderr)  # noqa: T201 -- the output of the command line
-        raise SystemExit(1) from error
+    except (GreenroomError, OSError) as error:
+        ending.failed(error)
+    except SystemExit as ended:
+        if ended.code == ending.INTERRUPTED:
+            raise KeyboardInterrupt from ended
+        raise

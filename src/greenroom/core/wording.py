@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, cast
 
+from greenroom.core.errors import GreenroomError
+
 
 def one_line(text: str) -> str:
     r"""`text` without characters that would break or reverse the line it stands in.
@@ -23,6 +25,34 @@ def one_line(text: str) -> str:
 
 
 _BREAKING = frozenset(("Cc", "Cf", "Zl", "Zp"))
+
+
+LONGEST: Final = 1000
+"""Characters of an error that people are shown."""
+_END: Final = 200
+
+
+def shortened(text: str) -> str:
+    """`text` with at most `LONGEST` characters: its beginning and its end."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - _END - 3].rstrip()} … {text[-_END:].lstrip()}"
+
+
+def summary(error: BaseException) -> str:
+    """What an error says, for people: of ours its message, of the operating system the reason and the file, and of
+    many at once (shutil.Error) the first.
+    """
+    if isinstance(error, GreenroomError):
+        return error.message
+    if isinstance(error, OSError):
+        if error.args and isinstance(error.args[0], list):
+            several = cast("list[tuple[str, str, str]]", error.args[0])
+            (source, _, reason), others = several[0], len(several) - 1
+            return f"{source} could not be copied: {reason}" + (f" (and {others} other files)" if others else "")
+        if error.strerror:
+            return error.strerror + (f": {error.filename}" if error.filename else "")
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 _A_WHOLE_NUMBER: Final = "must be a whole number"

@@ -46,6 +46,12 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+def free_memory(proc: Path = PROC) -> int:
+    """Bytes of memory and swap that programs can still have."""
+    lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
+    return sum(int(words[1]) * 1024 for words in lines if words[0] in {"MemAvailable:", "SwapFree:"})
+
+
 def _number(file: Path) -> int | None:
     try:
         return int(file.read_text().split()[0])

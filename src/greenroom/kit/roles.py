@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.wording import one_line
+from greenroom.kit import ending
 
 ROLES: Final = ("api", "manager", "agent", "gateway")
 
@@ -25,14 +25,13 @@ def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
 
 def run(role: str) -> None:
     """Run a role until it ends; a Greenroom error is one sentence on stderr and exit code 1."""
-    main = load(role)
-    raise_open_files()
     try:
+        main = load(role)
+        raise_open_files()
         with asyncio.Runner(loop_factory=_loop(role)) as runner:
             runner.run(main())
     except GreenroomError as error:
-        print(f"greenroom: {one_line(error.message)}", file=sys.stderr)  # noqa: T201 -- no log may be configured
-        raise SystemExit(1) from error
+        ending.failed(error)
 
 
 def raise_open_files() -> None:

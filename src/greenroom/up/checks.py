@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
+from greenroom.core.fleet.space import Space, shortages
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
 from greenroom.db.pooler import refuse_pooler
+from greenroom.kit import host_limits
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.docker.inspection import docker, has_image
+from greenroom.up.account import Accounts
 from greenroom.up.cluster import cluster_remarks
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, why_not_listenable
+from greenroom.up.programs import bytes_to_copy
 from greenroom.up.tls import check_pair
 
 PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
@@ -117,6 +121,26 @@ def check_programs() -> None:
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
             raise SetupError(f"The program {program} is missing; install the package {package}, or run script/up.")
+
+
+DATABASE_BYTES: Final = 120_000_000
+"""A new cluster with its first write-ahead log."""
+MEMORY_BYTES: Final = 300_000_000
+"""What the processes of an instance with one zone use, without any session."""
+
+
+def check_space(layout: Layout, settings: Settings, accounts: Accounts) -> None:
+    """Refuse to start where a file or a process would soon be refused.
+
+    Raises:
+        SetupError: names what is needed and what is free.
+    """
+    database = 0 if settings.database_url is not None or layout.postgres.exists() else DATABASE_BYTES
+    folder = next(each for each in (layout.data, *layout.data.parents) if each.exists())
+    needed = Space(disk=database + bytes_to_copy(layout.runtime, accounts), memory=MEMORY_BYTES)
+    free = Space(disk=shutil.disk_usage(folder).free, memory=host_limits.free_memory())
+    if found := shortages(str(folder), needed, free):
+        raise SetupError(" ".join(found))
 
 
 def check_port(port: int) -> None:

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
+from greenroom.core.wording import shortened, summary
 from greenroom.db.database import Database
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
@@ -63,14 +64,18 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
 def _become_up(
     layout: Layout, options: Options, progress: Progress, *, events: int | None = None, as_json: bool = False
 ) -> NoReturn:
-    """Lay out DATA and become the process `up`; a signal to end waits until that can end in order.
+    """Lay out DATA and become the process `up`, which gets the signals to end that come after that.
 
     Raises:
         SetupError: it cannot be started as asked.
+        KeyboardInterrupt: a signal to end.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
     log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+    for number in instance.ENDING:
+        signal.signal(number, _interrupt)  # asyncio's own handler of Ctrl-C would let a long copy end first
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.ENDING)
     site, held = asyncio.run(prepared(layout, options, progress))
+    signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
     if events is not None:
         _redirect_output(layout.log("up"))
     environment = dict(os.environ)
@@ -80,6 +85,7 @@ def _become_up(
 def _in_background(layout: Layout, options: Options) -> Description:
     """Fork the background process; show its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, instance.ENDING)
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
@@ -95,20 +101,23 @@ def _in_background(layout: Layout, options: Options) -> Description:
 
 @contextmanager
 def _forward_interrupt_to(pid: int) -> Generator[None]:
-    """Pass Ctrl-C and SIGTERM on to the starting background process, and wait for its end."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    """Pass a signal to end, which may be blocked until now, on to the starting background process, and wait for its
+    end."""
+    for number in instance.ENDING:
+        signal.signal(number, _interrupt)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.ENDING)
         yield
     except KeyboardInterrupt:
+        for number in instance.ENDING:
+            signal.signal(number, signal.SIG_IGN)
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
-        raise SetupError("Interrupted; what had been started was ended again.") from None
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+        raise
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _stay(layout: Layout, options: Options, write_end: int) -> NoReturn:
@@ -118,11 +127,10 @@ def _stay(layout: Layout, options: Options, write_end: int) -> NoReturn:
         os.setsid()
         _redirect_output(Path(os.devnull))
         _become_up(layout, options, events, events=write_end)
-    except GreenroomError as error:
-        events.send(Failed(error.message))
     except BaseException as error:
-        events.send(Failed(f"{type(error).__name__}: {error}"))
-        raise
+        events.send(Failed(shortened(summary(error))))
+        if not isinstance(error, GreenroomError):
+            raise
     finally:
         os._exit(1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,8 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.wording import one_line
+from greenroom.core.wording import shortened, summary
+from greenroom.kit import ending
 from greenroom.kit.log import configure
 from greenroom.up import instance, roles
 from greenroom.up.description import Description
@@ -79,27 +81,29 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         from greenroom.up.commands import show_ready  # noqa: PLC0415 -- in the foreground alone
 
         try:
-            self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
-        except GreenroomError as error:
-            print(f"greenroom: {one_line(error.message)}", file=sys.stderr)  # noqa: T201 -- the command's output
-            raise SystemExit(1) from error
+            ended_by = self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
+        except (GreenroomError, OSError) as error:
+            ending.failed(error)
+        if ended_by == signal.SIGINT:
+            ending.stopped()
 
     def _run_in_background(self, server: Server, events: Events) -> NoReturn:
         def ready(found: Description) -> None:
             events.send(Ready(found))
             events.close()
 
-        code = 0
+        code = 1
         try:
             self._run(server, events, ready)
-        except GreenroomError as error:
-            events.send(Failed(error.message))
-            code = 1
+            code = 0
         except BaseException as error:
-            events.send(Failed(f"{type(error).__name__}: {error}"))
-            raise
+            events.send(Failed(shortened(summary(error))))
+            if not isinstance(error, GreenroomError):
+                raise
         finally:
             os._exit(code)
 
-    def _run(self, server: Server, progress: Progress, on_ready: Callable[[Description], None]) -> None:
-        asyncio.run(instance.run(site_of(Layout(Path(self.data))), server, progress, on_ready))
+    def _run(
+        self, server: Server, progress: Progress, on_ready: Callable[[Description], None]
+    ) -> signal.Signals | None:
+        return asyncio.run(instance.run(site_of(Layout(Path(self.data))), server, progress, on_ready))

@@ -51,8 +51,10 @@ ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the instance."""
 
 
-async def run(site: Site, server: Server, progress: Progress, on_ready: Callable[[Description], None]) -> None:
-    """Start the instance and keep it running until one of `ENDING`; then end it with its sessions.
+async def run(
+    site: Site, server: Server, progress: Progress, on_ready: Callable[[Description], None]
+) -> signal.Signals | None:
+    """Start the instance and keep it running until one of `ENDING`, which is returned; then end it with its sessions.
 
     The signals may have been blocked until now. `server` was forked from this process; `on_ready` is called with the
     object of `--json` once everything serves.
@@ -60,10 +62,18 @@ async def run(site: Site, server: Server, progress: Progress, on_ready: Callable
     Raises:
         SetupError: it cannot be started.
     """
+    if came := signal.sigpending() & set(ENDING):
+        return signal.Signals(min(came))
+    ended_by: list[signal.Signals] = []
     stop = asyncio.Event()
+
+    def end(number: signal.Signals) -> None:
+        ended_by.append(number)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in ENDING:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     async with AsyncExitStack() as stack:
         instance = Instance(site, progress, server)
@@ -71,14 +81,15 @@ async def run(site: Site, server: Server, progress: Progress, on_ready: Callable
         starting = asyncio.create_task(instance.start())
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
-        if not starting.done():
+        if not stopped.done():
+            starting.result()
+            on_ready(await instance.describe())
+            await stopped
+            instance.ends_sessions = True
+        else:  # what fails now was interrupted, too
             starting.cancel()
             await asyncio.wait([starting])
-            return
-        starting.result()
-        on_ready(await instance.describe())
-        await stopped
-        instance.ends_sessions = True
+    return ended_by[0]
 
 
 class Instance:
@@ -144,7 +155,7 @@ class Instance:
         cluster.check_version()
         if not cluster.exists():
             with self._progress.step("Creating the database"):
-                cluster.create()
+                await asyncio.to_thread(cluster.create)
         cluster.write_access()
         with self._progress.step("Starting PostgreSQL"):
             self.supervisor.run(roles.postgres(self.site, lambda: clear_after_crash(cluster)))

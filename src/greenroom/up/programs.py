@@ -27,6 +27,8 @@ from greenroom.up.account import Account, Accounts, can_read
 from greenroom.up.layout import own
 from greenroom.up.postgres import wheel_folder
 
+_INTERPRETER_BYTES: Final = 70_000_000
+"""Of Python and its standard library, roughly."""
 _NOT_NEEDED: Final = ("site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "config-*", "*.a")
 
 
@@ -74,6 +76,23 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
             _copy_interpreter(part / "python")
         part.rename(copy)
     return _copied(copy)
+
+
+def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
+    """What `prepare` would write, without what it would link; 0 where nothing is to be copied."""
+    package = Path(greenroom.__file__).parent
+    if all(_can_run(account, _needed(package)) for account in accounts.all):
+        return 0
+    names = distributions("greenroom")
+    if (runtime / _stamp(names, package)).exists():
+        return 0
+    own_files = [file for file in package.rglob("*") if file.is_file()]
+    there = next(folder for folder in runtime.parents if folder.exists())
+    is_linked = there.stat().st_dev == package.stat().st_dev
+    return sum(
+        file.stat().st_size
+        for file in (own_files if is_linked else [*own_files, *(source for source, _ in _files(names))])
+    ) + (0 if is_linked else _INTERPRETER_BYTES)
 
 
 def _can_run(account: Account, programs: Iterable[Path]) -> bool:

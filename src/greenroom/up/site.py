@@ -3,15 +3,17 @@ files. It is laid out on disk before anything starts, and every command reads it
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
 from greenroom.core.errors import SetupError
+from greenroom.core.wording import summary
 from greenroom.kit.processes import end_all
 from greenroom.kit.secrets import Secrets
 from greenroom.up import checks, tls
@@ -178,13 +180,41 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
             raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
         accounts = service_accounts()
         check_reachable(layout, accounts)
-    layout.create(accounts)
-    lock = lock or DataLock.take(layout)
-    write_json(layout.instance, settings.stored(), 0o600)
-    with progress.step("Preparing the programs"):
-        programs = prepare(layout.runtime, accounts)
-    _lay_out(layout, settings, accounts, reservations)
+        checks.check_space(layout, settings, accounts)
+    with _removed_if_new(layout):
+        layout.create(accounts)
+        lock = lock or DataLock.take(layout)
+        write_json(layout.instance, settings.stored(), 0o600)
+        with progress.step("Preparing the programs"):
+            programs = prepare(layout.runtime, accounts)
+        _lay_out(layout, settings, accounts, reservations)
     return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.left())
+
+
+@contextmanager
+def _removed_if_new(layout: Layout) -> Generator[None]:
+    """Remove a DATA that the block could not finish, with the parents that it made.
+
+    Raises:
+        SetupError: the disk refuses a file.
+    """
+    is_new = not layout.instance.exists()
+    was_there = next(folder for folder in (layout.data, *layout.data.parents) if folder.exists())
+    try:
+        yield
+    except BaseException as error:
+        if is_new:
+            for made in _made_in(was_there, layout.data):
+                shutil.rmtree(made) if made.is_dir() else made.unlink()
+        if isinstance(error, OSError):
+            raise SetupError(f"The instance cannot be laid out in {layout.data}: {summary(error)}") from error
+        raise
+
+
+def _made_in(was_there: Path, data: Path) -> list[Path]:
+    if was_there == data:
+        return list(data.iterdir())
+    return [folder for folder in (data, *data.parents) if folder.parent == was_there and folder.exists()]
 
 
 def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:

@@ -266,7 +266,7 @@ def test_a_refusal_is_exit_code_1_with_the_message_of_the_server(api: Pretended,
 
 def test_a_refusal_does_not_act_on_the_terminal(api: Pretended, greenroom: Greenroom):
     api.answers = {("GET", "/zones"): problem(409, "refused", "The group \x1b[2Jstaff\r is in the way.")}
-    assert "The group \ufffd[2Jstaff\ufffd is in the way." in greenroom("zones", "list").err
+    assert r"The group \u001b[2Jstaff\u000d is in the way." in greenroom("zones", "list").err
 
 
 def test_an_answer_that_is_no_problem_document_is_named_by_its_status(api: Pretended, greenroom: Greenroom):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.wording import WORDS, in_sentences, in_words, one_line, place_of
+from greenroom.core.errors import SetupError
+from greenroom.core.wording import (
+    LONGEST,
+    WORDS,
+    in_sentences,
+    in_words,
+    one_line,
+    place_of,
+    shortened,
+    summary,
+)
 
 
 @pytest.mark.parametrize(
@@ -61,3 +72,23 @@ def test_a_name_breaks_and_turns_no_line():
 @given(st.text())
 def test_one_line_is_one_line(text: str):
     assert len(one_line(text).splitlines()) <= 1
+
+
+def test_an_error_of_any_length_is_shown_with_its_beginning_and_its_end():
+    text = "The files cannot be copied: " + "x" * 1_000_000 + " No space left on device."
+    shown = shortened(text)
+    assert len(shown) == LONGEST
+    assert shown.startswith("The files cannot be copied: xxx")
+    assert shown.endswith("xxx No space left on device.")
+    assert shortened("x" * LONGEST) == "x" * LONGEST
+
+
+def test_a_failed_copy_of_many_files_is_one_sentence():
+    failed = [(f"/from/{n}", f"/to/{n}", "[Errno 28] No space left on device") for n in range(5000)]
+    assert summary(shutil.Error(failed)) == (
+        "/from/0 could not be copied: [Errno 28] No space left on device (and 4999 other files)"
+    )
+    assert summary(OSError(28, "No space left on device", "/to")) == "No space left on device: /to"
+    assert summary(OSError("odd")) == "OSError: odd"
+    assert summary(TimeoutError()) == "TimeoutError"
+    assert summary(SetupError("A sentence.")) == "A sentence."

@@ -1,0 +1,92 @@
+"""`python -m greenroom.recipes NAME…` makes images on this host; images/build and the other scripts call it.
+
+NAME is a flavour of greenroom/desktop, a recipe, or `catalogue` for all recipes. With `--base REPOSITORY FOLDER` the
+Debian base of that folder is made, and its name is printed. BASE names an image to start from instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import GreenroomError
+from greenroom.recipes import build, debian, shelf
+from greenroom.runtimes.contract import RuntimeUnavailable
+from greenroom.runtimes.docker import daemon
+from greenroom.runtimes.docker.builder import DockerBuilder
+
+SAY_EVERY_S: Final = 20.0
+"""Where the output is no terminal."""
+
+
+def main(words: list[str]) -> int:
+    """The command's exit code."""
+    try:
+        asyncio.run(_run(words))
+    except (GreenroomError, RuntimeUnavailable) as error:
+        print(f"\nimages/build: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+async def _run(words: list[str]) -> None:
+    docker = daemon.connect(os.environ.get("DOCKER_HOST"))
+    try:
+        builder = DockerBuilder(docker)
+        base = os.environ.get("BASE", "")
+        if words[:1] == ["--base"]:
+            print(base or await _base(builder, words[1], Path(words[2])))  # noqa: T201
+            return
+        for image in _images(words or list(shelf.FLAVOURS)):
+            await _show(image.reference, build.make(builder, image, base))
+    finally:
+        await docker.close()
+
+
+def _images(names: list[str]) -> list[shelf.Image]:
+    made: list[shelf.Image] = []
+    for name in names:
+        if name in shelf.FLAVOURS:
+            made.append(shelf.flavour(name))
+        elif name == "catalogue":
+            made += [shelf.image_of(recipe) for recipe in shelf.all_recipes()]
+        else:
+            made.append(shelf.image_of(shelf.find(name)))
+    return made
+
+
+async def _base(builder: DockerBuilder, repository: str, folder: Path) -> str:
+    name = debian.name_of(repository, folder)
+    if await builder.labels(name) is None:
+        await _show(name, _counted(debian.make(builder, name, folder)))
+    return name
+
+
+async def _counted(steps: AsyncIterator[str]) -> AsyncIterator[build.Progress]:
+    async for step in steps:
+        yield build.Progress(0, step)
+
+
+async def _show(title: str, steps: AsyncIterator[build.Progress]) -> None:
+    """A line that changes on a terminal, else one now and then; and how long it took, if it took anything."""
+    began = said = time.monotonic()
+    is_terminal = sys.stderr.isatty()
+    worked = False
+    async for progress in steps:
+        now = time.monotonic()
+        if not worked or is_terminal or now - said > SAY_EVERY_S:
+            said = now
+            _say(f"{title} … {now - began:.0f} s · {progress.percent} % · {progress.step[:60]}", is_terminal)
+        worked = True
+    if worked:
+        _say(f"{title}: {time.monotonic() - began:.0f} s\n", is_terminal)
+
+
+def _say(line: str, is_terminal: bool) -> None:
+    sys.stderr.write(f"\r\033[K    {line}" if is_terminal else f"    {line.rstrip()}\n")
+    sys.stderr.flush()

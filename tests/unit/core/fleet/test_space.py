@@ -1,0 +1,40 @@
+"""The disk and memory that an instance needs for its start."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.fleet.space import Space, shortages
+
+NEEDED = Space(disk=350_000_000, memory=450_000_000)
+
+
+@pytest.mark.parametrize(
+    ("disk", "memory", "sentences"),
+    [
+        (350_000_000, 450_000_000, []),
+        (
+            220_000_000,
+            8_000_000_000,
+            ["DATA needs about 350 MB free, and /mnt has 220 MB; free some space, or give another --data."],
+        ),
+        (
+            1_500_000_000,
+            300_000_000,
+            [
+                (
+                    "The processes of an instance need about 450 MB of memory without any desktop, and this machine has"
+                    " 300 MB free; end other programs, or use a machine with more."
+                )
+            ],
+        ),
+    ],
+)
+def test_what_is_too_small_is_said_with_both_numbers(disk: int, memory: int, sentences: list[str]):
+    assert shortages("/mnt", NEEDED, Space(disk=disk, memory=memory)) == sentences
+
+
+def test_both_can_be_too_small():
+    found = shortages("/mnt", Space(disk=2_500_000_000, memory=1), Space(disk=0, memory=0))
+    assert len(found) == 2
+    assert "about 2.5 GB free, and /mnt has 0 MB" in found[0]
