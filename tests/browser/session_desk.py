@@ -97,8 +97,10 @@ async def desk(
         image=desktop_image,
         image_id="",
         credential="s3cret",
-        environment=environment,
-        run_config=RunConfig(tmpfs=tmpfs),
+        environment={name: text for name, text in environment.items() if name.startswith("KASM_")},
+        run_config=RunConfig(
+            environment={name: text for name, text in environment.items() if not name.startswith("KASM_")}, tmpfs=tmpfs
+        ),
     )
     await runtime.create(SESSION, spec)
     address = (await runtime.start(SESSION)).address

@@ -249,10 +249,10 @@ async def test_folders_of_the_host_are_nosuid_and_nodev_inside(host: Host, runti
 
 
 async def test_what_a_user_chose_is_not_in_the_environment_of_roots_commands(host: Host, runtime: Runtime):
-    chosen = {"BASH_ENV": "/home/kasm-user/hook", "LANG": "de_DE.UTF-8", "KASM_ID": "known"}
+    chosen = {"HOOK": "/home/kasm-user/hook", "LANG": "de_DE.UTF-8", "KASM_ID": "known"}
     session_id, _, _ = await host.started(runtime, environment=chosen, run_config={"environment": {"COLOUR": "blue"}})
     result = await runtime.exec(session_id, Exec(argv=("env",), user="root", deadline_s=10))
     said = result.output.split()
-    assert "BASH_ENV=/home/kasm-user/hook" not in said
+    assert "HOOK=/home/kasm-user/hook" not in said
     assert {"LANG=C.UTF-8", "KASM_ID=known", "COLOUR=blue"} <= set(said), "the image's, ours, the workspace's"
-    assert "BASH_ENV=/home/kasm-user/hook" in (await shell(runtime, session_id, "env")).split()
+    assert "HOOK=/home/kasm-user/hook" in (await shell(runtime, session_id, "env")).split()

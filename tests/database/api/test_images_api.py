@@ -38,6 +38,7 @@ WHOLE: dict[str, Any] = {
     "enabled": False,
     "session_time_limit": 600,
     "filter_policy_force_disabled": True,
+    "allow_launch_variables": False,
 }
 
 

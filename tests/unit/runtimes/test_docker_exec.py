@@ -15,7 +15,7 @@ IMAGE: dict[str, Any] = {"Config": {"Env": ["PATH=/usr/bin", "LANG=C.UTF-8"]}}
 
 
 def container(user: str) -> dict[str, Any]:
-    chosen = {"BASH_ENV": "$(id)", "LANG": "de_DE.UTF-8", "PATH": "/home/kasm-user", "KASM_ID": "1"}
+    chosen = {"HOOK": "$(id)", "LANG": "de_DE.UTF-8", "PATH": "/home/kasm-user", "KASM_ID": "1"}
     spec = SessionSpec(
         image="image:1",
         image_id="i",
@@ -29,7 +29,7 @@ def container(user: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("own", "other"), [("1000", "root"), ("1000", "0"), ("1000", "1001"), ("", None), ("0:0", "")])
 def test_a_command_of_another_account_gets_none_of_the_users_choices(own: str, other: str | None):
     instead = withheld(Exec(argv=("true",), user=other), container(own), IMAGE)
-    assert instead == {"BASH_ENV": None, "LANG": "C.UTF-8"}, "PATH is the workspace's, KASM_ID is ours"
+    assert instead == {"HOOK": None, "LANG": "C.UTF-8"}, "PATH is the workspace's, KASM_ID is ours"
 
 
 @pytest.mark.parametrize("user", [None, "", "1000"])

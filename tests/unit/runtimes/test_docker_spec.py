@@ -73,11 +73,20 @@ def test_labels_cannot_pretend_to_be_another_session(labels: dict[str, str]):
 
 
 def test_the_credential_cannot_be_overridden():
-    config = container_config(SESSION, spec(environment={"VNC_PW": "a"}), IDENTITY)
+    config = container_config(SESSION, spec(), IDENTITY)
     assert "VNC_PW=secret" in config["Env"]
     assert sum(entry.startswith("VNC_PW=") for entry in config["Env"]) == 1
     with pytest.raises(StartError, match="VNC_PW is set by Greenroom"):
+        container_config(SESSION, spec(environment={"VNC_PW": "a"}), IDENTITY)
+    with pytest.raises(StartError, match="VNC_PW is set by Greenroom"):
         container_config(SESSION, spec(run_config={"environment": {"VNC_PW": "b"}}), IDENTITY)
+
+
+def test_a_variable_that_the_image_sets_is_not_changed_by_a_launch():
+    chosen = spec(environment={"MODE": "desktop"})
+    assert "MODE=desktop" in container_config(SESSION, chosen, IDENTITY)["Env"]
+    with pytest.raises(StartError, match="MODE is set by the image"):
+        container_config(SESSION, chosen, IDENTITY, of_image=["MODE"])
 
 
 def test_another_network_of_the_installation_takes_the_place_of_ours():

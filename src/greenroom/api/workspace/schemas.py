@@ -94,6 +94,7 @@ class ImageView(View):
     filter_policy_id: UUID | None
     filter_policy_name: str | None
     filter_policy_force_disabled: bool
+    allow_launch_variables: bool
     groups: list[UUID]
     warnings: Annotated[list[str], Field(description="what of it has no effect, and why; nothing is refused for that")]
     created: datetime
@@ -232,6 +233,9 @@ class ImageFields(Body):
     filter_policy_force_disabled: Annotated[
         bool, Field(description="no web filter, even if a group of the user has a policy")
     ] = False
+    allow_launch_variables: Annotated[
+        bool, Field(description="a launch may set variables of the container; off where users get one application only")
+    ] = True
     groups: Annotated[list[UUID], Field(description="whose members may use it")] = []
 
 

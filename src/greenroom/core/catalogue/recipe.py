@@ -94,6 +94,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             run_config=self.workspace.run_config,
             exec_config=self.workspace.exec_config,
             categories=list(self.categories),
+            allow_launch_variables=self.kind == "desktop",
         )
 
 

@@ -175,9 +175,9 @@ def planned(
         NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, there is no profile to enable or reset, the lease is longer than the user's
-            sessions may live, or a command of the workspace would be root's beside a folder that the session can write
-            to.
+        Invalid: there is no such zone, the workspace takes no variables, there is no profile to enable or reset, the
+            lease is longer than the user's sessions may live, or a command of the workspace would be root's beside a
+            folder that the session can write to.
         NoResources: there is no zone at all.
     """
     if (repeated := snapshot.repeated) is not None:
@@ -190,6 +190,11 @@ def planned(
         raise Invalid(
             f"{image.friendly_name} keeps no persistent profile: leave persistent_profile_mode out, or give the"
             " workspace a persistent_profile_path."
+        )
+    if request.environment and not image.allow_launch_variables:
+        raise Invalid(
+            f"{image.friendly_name} takes no variables from a launch: leave environment out. An administrator can allow"
+            " them in the workspace (allow_launch_variables)."
         )
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")

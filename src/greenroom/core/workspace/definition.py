@@ -11,7 +11,7 @@ from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.exec_config import ExecConfig, commands_problem
 from greenroom.core.workspace.page import PortMap
-from greenroom.core.workspace.run_config import RunConfig
+from greenroom.core.workspace.run_config import RunConfig, size_in_bytes
 from greenroom.core.workspace.session_spec import Protocol
 from greenroom.core.workspace.volumes import VolumeMappings, is_writable
 
@@ -65,6 +65,7 @@ class Definition:
     session_time_limit: int | None = None
     filter_policy_id: str | None = None
     filter_policy_force_disabled: bool = False
+    allow_launch_variables: bool = True
 
 
 def check(workspace: Definition) -> None:
@@ -79,6 +80,12 @@ def check(workspace: Definition) -> None:
         raise Invalid("restrict_to_server needs server_id, the Agent it is restricted to.")
     if workspace.port in workspace.port_map.values():
         raise Invalid(f"Port {workspace.port} is that of the page; a service of the port map needs another one.")
+    shm_bytes, memory_bytes = workspace.run_config.get("shm_size", 0), workspace.memory_limit or workspace.memory
+    if shm_bytes and size_in_bytes(shm_bytes) > memory_bytes:
+        raise Invalid(
+            f"The run config has a shm_size of {shm_bytes}, and sessions of the workspace have {memory_bytes} bytes of"
+            " memory, of which shared memory is a part: give a smaller shm_size or more memory."
+        )
     if problem := registry_problem(workspace.name, workspace.docker_registry):
         raise Invalid(problem)
     writable = workspace.persistent_profile_path or is_writable(workspace.volume_mappings)

@@ -12,7 +12,7 @@ import ipaddress
 import math
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
@@ -320,19 +320,27 @@ _MERGED: Final = frozenset({"environment", "tmpfs"})
 ALLOWED: Final = tuple(sorted(_CHECKS))
 
 
-PREFIXES: Final = ("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "OPENSSL_", "PERL", "PYTHON", "RUBY")
-"""Prefixes of the variables of the dynamic loader, shells and interpreters."""
+PREFIXES: Final = (
+    *("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "OPENSSL_", "PERL", "PYTHON", "RUBY", "GIT_", "LESS"),
+    *("GDK_", "GIO_", "GSETTINGS_", "GST_", "GTK", "QT_", "FONTCONFIG_", "EGL_", "LIBGL_", "LIBVA_", "MESA_", "VK_"),
+    *("__", "AT_SPI_", "DBUS_", "PULSE_", "XDG_", "CHROME_", "MOZ_", "SSL", "GREENROOM_", "NO_VNC_", "VNC_"),
+)
+"""Prefixes of the variables of the dynamic loader, shells and interpreters, of toolkits, drivers and their plugins, of
+the desktop's services, and of the image's own start."""
 
 NAMES: Final = frozenset(
     {
         *("CDPATH", "ENV", "GLOBIGNORE", "IFS", "PATH", "PROMPT_COMMAND", "PS4", "SHELLOPTS", "ZDOTDIR"),
         *("CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LOCPATH", "NLSPATH"),
-        *("GDK_PIXBUF_MODULE_FILE", "GIO_EXTRA_MODULES", "GIO_MODULE_DIR", "GTK_MODULES", "GTK_PATH", "QT_PLUGIN_PATH"),
-        *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+        *("DISPLAY", "HOME", "LOGNAME", "SHELL", "TMPDIR", "USER", "WAYLAND_DISPLAY", "XAUTHORITY"),
+        *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
         *("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"),
     }
 )
-"""Others of shells, interpreters and toolkits, and those that redirect connections and names; in capitals."""
+"""Others of shells, interpreters and the desktop, and those that redirect connections and names; in capitals."""
+
+PREFERENCES: Final = frozenset({"LANG", "LANGUAGE", "LC_ALL", "TZ"})
+"""Users may choose these also where the image sets them."""
 
 
 def launch_problem(environment: Variables) -> str | None:
@@ -342,10 +350,24 @@ def launch_problem(environment: Variables) -> str | None:
     for name in environment:
         if name.upper() in NAMES or name.startswith(PREFIXES):
             return (
-                f"{name} changes which code or servers programs use, also those that are not the user's; an"
-                " administrator can set it in the run_config of the workspace."
+                f"{name} changes which code, files or servers programs of the image use; an administrator can set it in"
+                " the run_config of the workspace."
             )
     return None
+
+
+def chosen_problem(
+    environment: Mapping[str, str], *, of_workspace: Collection[str], of_image: Collection[str] = ()
+) -> str | None:
+    """Why no container is made with the variables that its user chose, as a sentence; None = it is. `environment` is
+    that of the specification; variables of the workspace take the place of the user's. `of_image` are the names of
+    those that the image sets itself: they decide what it shows.
+    """
+    chosen = {name: environment[name] for name in chosen_by_users(environment) if name not in of_workspace}
+    if problem := launch_problem(chosen):
+        return problem
+    taken = sorted((chosen.keys() - PREFERENCES) & set(of_image))
+    return f"{taken[0]} is set by the image, and a launch may not change it." if taken else None
 
 
 def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:

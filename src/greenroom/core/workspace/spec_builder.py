@@ -62,6 +62,7 @@ class ImageFacts:
     persistent_profile_path: str | None = None
     filter_policy: str | None = None
     filter_policy_force_disabled: bool = False
+    allow_launch_variables: bool = True
     only_zone_id: str | None = None
     only_agent_id: str | None = None
     session_time_limit: int | None = None

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from typing import Any, Final
 
 from aiodocker.containers import DockerContainer
 
 from greenroom.core.workspace.exec_config import spells_root
-from greenroom.core.workspace.session_spec import Exec
+from greenroom.core.workspace.run_config import PREFERENCES, chosen_by_users
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, StartError, cut_output
 from greenroom.runtimes.docker.daemon import DockerJson
+from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.mounts import refuse_root
 from greenroom.runtimes.docker.spec import CHOSEN
 
@@ -112,8 +115,20 @@ def withheld(command: Exec, found: DockerJson, image: DockerJson) -> dict[str, s
     own = str(found["Config"].get("User") or "")
     if command.user in {None, "", own} and own and not spells_root(own):
         return {}
-    of_image = dict(entry.partition("=")[::2] for entry in image.get("Config", {}).get("Env") or ())
+    of_image = _variables(image)
     return {name: of_image.get(name) for name in chosen(found)}
+
+
+async def variables_of_image(docker: Any, spec: SessionSpec) -> Collection[str]:
+    """Names of the variables that the image sets; none where the session has no variables that they concern."""
+    if PREFERENCES.issuperset(chosen_by_users(spec.environment)):
+        return ()
+    async with translated(image=spec.image):
+        return _variables(await docker.images.inspect(spec.image)).keys()
+
+
+def _variables(image: DockerJson) -> dict[str, str]:
+    return dict(entry.partition("=")[::2] for entry in image.get("Config", {}).get("Env") or ())
 
 
 def chosen(found: DockerJson) -> list[str]:

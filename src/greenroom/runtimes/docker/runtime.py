@@ -50,7 +50,7 @@ from greenroom.runtimes.docker.builder import DockerBuilder, alone_on_host
 from greenroom.runtimes.docker.daemon import DockerJson
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.events import Progress, container_events, with_registry
-from greenroom.runtimes.docker.exec import run_exec
+from greenroom.runtimes.docker.exec import run_exec, variables_of_image
 from greenroom.runtimes.docker.filter_networks import FilterNetworks
 from greenroom.runtimes.docker.mounts import DockerMounts, refuse_root
 from greenroom.runtimes.docker.networks import SessionsNetwork
@@ -150,7 +150,15 @@ class DockerRuntime:
     ) -> Container:
         await self._network.require_rules()
         placed = self._mounts.placed(spec)
-        config = container_config(session_id, spec, self._identity, labels, self._runtime_classes, mounts=placed)
+        config = container_config(
+            session_id,
+            spec,
+            self._identity,
+            labels,
+            self._runtime_classes,
+            mounts=placed,
+            of_image=await variables_of_image(self._docker, spec),
+        )
         if gives_way:
             config["HostConfig"]["CpuShares"] = max(MIN_SHARES, cpu_shares(spec) // GIVES_WAY)
         config = self._filter_networks.applied(spec, config)

@@ -9,7 +9,7 @@ from typing import Final
 from greenroom.core.errors import Invalid
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.run_config import SHM_BYTES, RunConfig, chosen_by_users
+from greenroom.core.workspace.run_config import SHM_BYTES, RunConfig, chosen_by_users, chosen_problem
 from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
@@ -63,9 +63,10 @@ def container_config(
     runtime_classes: Collection[str] = (),
     *,
     mounts: Sequence[Mount] | None = None,
+    of_image: Collection[str] = (),
 ) -> DockerJson:
     """The body of `POST /containers/create`. `mounts` are those of `spec` with their folders on this host, where it
-    names some by ids.
+    names some by ids. `of_image` are the names of the variables that the image sets.
 
     It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
     new privileges, uses the default seccomp profile, limits processes, memory (no swap), CPU and open files, and
@@ -73,7 +74,7 @@ def container_config(
     set.
 
     Raises:
-        StartError: `run_config`, its runtime, the network or a mount is not allowed; the sentence names it.
+        StartError: `run_config`, its runtime, a variable, the network or a mount is not allowed; the sentence names it.
     """
     if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
         raise StartError(problem)
@@ -81,6 +82,8 @@ def container_config(
     services = {service.name: service.port for service in spec.services if service.port and service.allowed}
     ports = [f"{port}/tcp" for port in dict.fromkeys((spec.port, *services.values()))]
     of_workspace = override.pop("environment", {})
+    if problem := chosen_problem(spec.environment, of_workspace=of_workspace, of_image=of_image):
+        raise StartError(problem)
     environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
     network = _network(spec, identity)
     mounted = {mount.target for mount in spec.mounts}  # a profile replaces a home in memory

@@ -37,7 +37,7 @@ from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, size_in_bytes
+from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, chosen_problem, size_in_bytes
 from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.core.workspace.volumes import OWNER
 from greenroom.runtimes.contract import SPEC_HASH, StartError
@@ -79,8 +79,15 @@ class Offer:
 
 
 def variables_of(spec: SessionSpec) -> dict[str, str]:
-    """The variables of a session without its credential."""
-    return {**spec.environment, **(spec.run_config.get("environment") or {})}
+    """The variables of a session without its credential.
+
+    Raises:
+        StartError: its user chose one that a launch may not set.
+    """
+    of_workspace: dict[str, str] = spec.run_config.get("environment") or {}
+    if problem := chosen_problem(spec.environment, of_workspace=of_workspace):
+        raise StartError(problem)
+    return {**spec.environment, **of_workspace}
 
 
 def secret_of(

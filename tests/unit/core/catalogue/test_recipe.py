@@ -32,6 +32,7 @@ def test_a_workspace_is_made_from_a_recipe_with_its_defaults():
         port_map={"desk": "desk"},
         exec_config={"go": {"cmd": "open"}},
         categories=["Browsers"],
+        allow_launch_variables=False,
     )
 
 

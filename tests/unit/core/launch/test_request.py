@@ -284,3 +284,10 @@ def test_the_zone_that_a_user_chose_comes_before_the_nearest():
 
 def test_what_the_browser_measured_is_no_part_of_what_was_asked_for():
     assert NEAR_US.body() == REQUEST.body()
+
+
+def test_a_workspace_of_one_application_takes_no_variables():
+    locked = replace(SNAPSHOT, image=replace(IMAGE, allow_launch_variables=False))
+    assert plan(snapshot=locked).image.friendly_name == "Desktop"
+    with pytest.raises(Invalid, match="takes no variables from a launch"):
+        plan(replace(REQUEST, environment={"COURSE": "algebra"}), locked)

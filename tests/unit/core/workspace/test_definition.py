@@ -118,3 +118,19 @@ def test_what_is_no_address_of_a_registry_is_refused(registry: str):
     problem = registry_problem("desk:1", registry)
     assert problem is not None
     assert "is no address of a registry; write it like registry.example:5000." in problem
+
+
+@pytest.mark.parametrize(("shm_size", "memory_limit", "fits"), [("1g", None, True), ("1g", 1 << 29, False)])
+def test_shared_memory_is_a_part_of_the_memory_of_a_session(shm_size: str, memory_limit: int | None, fits: bool):
+    workspace = Definition(
+        name="desk:1",
+        friendly_name="Desk",
+        memory=1 << 30,
+        memory_limit=memory_limit,
+        run_config={"shm_size": shm_size},
+    )
+    if fits:
+        check(workspace)
+    else:
+        with pytest.raises(Invalid, match="shm_size"):
+            check(workspace)

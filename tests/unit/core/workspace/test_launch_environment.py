@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.workspace.run_config import chosen_by_users, launch_problem
+from greenroom.core.workspace.run_config import chosen_by_users, chosen_problem, launch_problem
 
 REFUSED = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "BASHOPTS", "ENV", "PATH", "IFS", "SHELLOPTS", "GCONV_PATH"),
     *("PYTHONPATH", "PERL5LIB", "NODE_OPTIONS", "RUBYOPT", "GTK_MODULES", "http_proxy", "HTTPS_PROXY", "no_proxy"),
-    "OPENSSL_CONF",
+    *("OPENSSL_CONF", "GREENROOM_DESKTOP", "GREENROOM_PICTURE", "VNC_USER", "NO_VNC_PORT", "DISPLAY", "HOME"),
+    *("XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS", "GTK3_MODULES", "GTK_EXE_PREFIX", "GDK_PIXBUF_MODULEDIR"),
+    *("GST_PLUGIN_PATH", "LIBGL_DRIVERS_PATH", "VK_ICD_FILENAMES", "SSL_CERT_FILE", "SSLKEYLOGFILE", "LESSOPEN"),
+    *("GIT_SSH_COMMAND", "CHROME_DEVEL_SANDBOX", "__EGL_VENDOR_LIBRARY_FILENAMES"),
 )
 ALLOWED = ["COLOUR", "LANG", "LC_ALL", "TZ", "EDITOR", "ENVIRONMENT", "MY_PATH", "LDAP_SERVER"]
 
@@ -28,6 +31,20 @@ def test_what_is_the_users_own_is_not(name: str):
 
 def test_what_is_greenrooms_own_is_refused_as_everywhere():
     assert "is set by Greenroom" in str(launch_problem({"VNC_PW": "x"}))
+
+
+def test_no_container_is_made_with_a_variable_that_a_launch_may_not_set():
+    chosen = {"KASM_ID": "1", "HOME": "/elsewhere"}
+    assert "HOME changes which" in str(chosen_problem(chosen, of_workspace=()))
+    assert chosen_problem(chosen, of_workspace=("HOME",)) is None, "the workspace's takes its place"
+
+
+def test_what_the_image_sets_itself_is_not_for_launches_but_for_language_and_time_zone():
+    image = ("MODE", "LANG", "TZ", "KASM_ID")
+    assert str(chosen_problem({"MODE": "desktop"}, of_workspace=(), of_image=image)).startswith(
+        "MODE is set by the image"
+    )
+    assert chosen_problem({"LANG": "de", "TZ": "UTC", "KASM_ID": "1"}, of_workspace=(), of_image=image) is None
 
 
 def test_what_the_user_chose_is_known_by_its_name():

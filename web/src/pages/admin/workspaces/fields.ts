@@ -69,6 +69,7 @@ const NEW: Fields = {
   session_time_limit: '',
   filter_policy_id: '',
   filter_policy_force_disabled: false,
+  allow_launch_variables: true,
   notes: '',
   groups: [],
 };

@@ -308,6 +308,12 @@ export function SessionFields({ form }: Props) {
           description="No filter of a group holds for this workspace either"
           {...form.getInputProps('filter_policy_force_disabled', { type: 'checkbox' })}
         />
+        <Switch
+          mt="lg"
+          label="Allow launch variables"
+          description="Off where users get one application only: variables can start other programs"
+          {...form.getInputProps('allow_launch_variables', { type: 'checkbox' })}
+        />
         <PictureField form={form} />
       </Columns>
     </Section>
