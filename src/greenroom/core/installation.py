@@ -37,6 +37,7 @@ class Installation:
     default_cpu_allocation_method: str = "Shares"
     allow_silent_assist: bool = False
     control_away_s: int = 60
+    max_lease_days: int = 7
     recording_retention_days: int = 14
     recording_max_mb: int = 100
     recordings_max_mb: int = 5000
@@ -111,6 +112,7 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             10,
             "A leased desktop goes back to its program when the person who took it over has been away for so long",
         ),
+        _setting("max_lease_days", "days", 1, "A lease lasts at most so long in all, however often it is extended"),
         _setting(
             "recording_retention_days", "days", 1, "Recordings of leases are deleted so long after the lease was over"
         ),

@@ -33,6 +33,8 @@ class Admission(Message, frozen=True, kw_only=True):
     database: str = ""
     viewer_id: str = ""
     access: Access = "control"
+    program: bool = False
+    """It came with the token of the session's lease."""
     addresses: tuple[str, ...] = ()
     client: Connection | None = None
 

@@ -265,6 +265,8 @@ class Authorised(Message, frozen=True, kw_only=True):
     guests: dict[str, Access] = {}
     """Who was let in besides: viewer id → what they may do. One who is not in it (any more) is cut off."""
     program: str = ""
+    program_epoch: int | None = None
+    """As `epoch`, for programs with the lease's token; None = the session has no lease."""
 
 
 class PictureSize(Message, frozen=True, kw_only=True):

@@ -75,50 +75,6 @@ async def test_a_staged_session_is_leased_where_there_is_one(stage: Stage, ada: 
     assert HOUR - 60 < seconds_left(lease) <= HOUR
 
 
-async def session_policy(db: Database, lease: dict[str, Any]) -> str | None:
-    row = await db.fetch_one(
-        "SELECT p.name FROM sessions s LEFT JOIN filter_policies p"
-        " ON p.filter_policy_id::text = s.spec ->> 'filter_policy' WHERE session_id = %s",
-        (lease["session_id"],),
-    )
-    assert row
-    return row["name"]
-
-
-async def test_a_lease_chooses_what_its_session_reaches(stage: Stage, ada: Client, db: Database, friendly_name: str):
-    await stage.staged(await stage.config(), 1)
-    closed = await leased(ada, friendly_name, options={"egress": "none"})
-    assert closed["outcome"] == "on_demand"
-    assert str(await session_policy(db, closed)).startswith("Leases that reach nothing (")
-    one, other = [await leased(ada, friendly_name, options={"egress": {"allow": ["Example.com"]}}) for _ in range(2)]
-    policy = str(await session_policy(db, one))
-    assert policy.startswith("Leases that reach example.com (")
-    assert await session_policy(db, other) == policy
-    assert await stage.admin.read("/api/v1/filter-policies") == []  # they come and go by themselves
-    assert (await leased(ada, friendly_name))["outcome"] == "staged"
-
-
-async def test_a_lease_cannot_open_what_the_workspace_filters(stage: Stage, ada: Client):
-    exam = await stage.admin.make("/api/v1/filter-policies", name="Exam", allow=["example.com"])
-    image = await stage.admin.only("/api/v1/images")
-    await stage.admin.change(f"/api/v1/images/{image['image_id']}", filter_policy_id=exam["filter_policy_id"])
-    await stage.staged(await stage.config(), 1)
-    asked = {"workspace": image["friendly_name"], "seconds": HOUR, "options": {"egress": {"allow": ["example.org"]}}}
-    wider = await ada.refused(422, f"POST {LEASES}", asked)
-    assert wider == "invalid: The web filter Exam denies example.org; a lease cannot open it."
-    same = await leased(ada, image["friendly_name"], options={"egress": {"allow": ["example.com"]}})
-    assert same["outcome"] == "staged"
-
-
-async def test_policies_of_leases_are_deleted_after_their_last_session(ada: Client, db: Database, friendly_name: str):
-    lease = await leased(ada, friendly_name, options={"egress": "none"})
-    await db.write("UPDATE filter_policies SET created = created - interval '2 hours'")
-    keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
-    assert "filter_policies" not in await prune(db, keep)
-    await db.write("UPDATE sessions SET status = 'deleted' WHERE session_id = %s", (lease["session_id"],))
-    assert (await prune(db, keep))["filter_policies"] == 1
-
-
 async def test_an_api_key_holds_no_more_leases_than_it_may(
     admin: Client, ada: Client, with_key: MakeClient, friendly_name: str
 ):

@@ -125,6 +125,7 @@ class Gateways:
             database=viewer.database,
             viewer_id=viewer.viewer_id,
             access="view" if viewer.watches else "control",
+            program=viewer.is_program,
             addresses=tuple(sorted({session.address or "", *session.services.values()} - {""})),
             client=connection if websocket or viewer.viewer_id else None,
         )
@@ -235,7 +236,7 @@ def _holds(admission: Admission, session: SessionSnapshot) -> bool:
         user_id=admission.user_id,
         epoch=admission.epoch,
         viewer_id=admission.viewer_id,
-        access=admission.access,
+        access="program" if admission.program else admission.access,
         database=admission.database,
     )
     return still_holds(grant, permitted_by(session))

@@ -80,7 +80,11 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
     if session is None or (authorised := session.authorised) is None:
         return None
     return Permitted(
-        user_id=authorised.user_id, epoch=authorised.epoch, database=session.database, guests=authorised.guests
+        user_id=authorised.user_id,
+        epoch=authorised.epoch,
+        program_epoch=authorised.program_epoch,
+        database=session.database,
+        guests=authorised.guests,
     )
 
 
@@ -99,7 +103,7 @@ def listed_program(session: SessionSnapshot, shown: Shown, fresh_at: float | Non
         token_hash=authorised.program,
         shows=session.session_id,
         user_id=authorised.user_id,
-        epoch=authorised.epoch,
+        epoch=authorised.epoch if authorised.program_epoch is None else authorised.program_epoch,
         database=session.database,
         confirmed_at=fresh_at,
         ttl_s=VIEWER_TTL_S,

@@ -185,7 +185,7 @@ async def _revoke_if(connection: Connection, before: users.User, after: users.Us
     if not barred and after.password_hash == before.password_hash:
         return set()
     await credentials.delete_logins_of(connection, before.user_id)
-    return await users.revoke_access(connection, before.user_id)
+    return await users.revoke_access(connection, before.user_id, barred=barred)
 
 
 async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None, username: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from greenroom.api.access import key_service
 from greenroom.api.access.schemas import KeyCreate, KeyCreated, KeyPatch, KeyView
@@ -15,6 +15,9 @@ from greenroom.db.access import credentials
 from greenroom.db.access.credentials import OLDEST_FIRST
 
 router = APIRouter(tags=["api keys"])
+
+
+EndLeases = Annotated[bool, Query(description="whether the leases that it holds end when it is valid no more")]
 
 
 @router.get("/api-keys", dependencies=[requires("devapi_view")])
@@ -46,13 +49,28 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 
 @router.patch("/api-keys/{key_id}")
 async def update_api_key(
-    key_id: str, body: KeyPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("devapi_modify")]
+    key_id: str,
+    body: KeyPatch,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("devapi_modify")],
+    end_leases: EndLeases = True,
 ) -> KeyView:
-    """Change an API key; any change but disabling it requires all of its permissions."""
-    return KeyView.model_validate(await key_service.update_key(db, logs, caller, key_id, body))
+    """Change an API key; any change but disabling it requires all of its permissions.
+
+    A key that is disabled ends its leases, and a key that expires.
+    """
+    key = await key_service.update_key(db, logs, caller, key_id, body, end_leases=end_leases)
+    return KeyView.model_validate(key)
 
 
 @router.delete("/api-keys/{key_id}", status_code=204)
-async def delete_api_key(key_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("devapi_delete")]) -> None:
-    """Revoke an API key, at once."""
-    await key_service.delete_key(db, logs, caller, key_id)
+async def delete_api_key(
+    key_id: str,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("devapi_delete")],
+    end_leases: EndLeases = True,
+) -> None:
+    """Revoke an API key at once, and end its leases."""
+    await key_service.delete_key(db, logs, caller, key_id, end_leases=end_leases)

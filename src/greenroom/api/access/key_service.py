@@ -13,14 +13,19 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.access.permissions import beyond
 from greenroom.core.errors import Forbidden, Invalid, found
+from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.db.access import credentials, users
 from greenroom.db.access.credentials import ApiKey
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.lease import leases
+from greenroom.db.session.sessions import DeletedSession
 from greenroom.kit.secrets import hashed, new_secret
 
 KEY_LENGTH: Final = 12
+OVER: Final = "the API key of its lease is deleted, disabled or expired"
+"""Why the session of a lease ends."""
 _ALPHABET: Final = string.ascii_letters + string.digits
 
 
@@ -69,8 +74,10 @@ async def create_key(db: Database, logs: LogWriter, caller: Caller, body: KeyCre
     return key, secret
 
 
-async def update_key(db: Database, logs: LogWriter, caller: Caller, key_id: str, body: KeyPatch) -> ApiKey:
-    """Change an API key.
+async def update_key(
+    db: Database, logs: LogWriter, caller: Caller, key_id: str, body: KeyPatch, *, end_leases: bool
+) -> ApiKey:
+    """Change an API key. Its leases get its new limits; with `end_leases` they end if it is valid no more.
 
     Raises:
         NotFound: there is none.
@@ -83,15 +90,25 @@ async def update_key(db: Database, logs: LogWriter, caller: Caller, key_id: str,
             caller.require_to_have(key.permissions)
             _require_to_outlive(caller, key.expires)
         await credentials.update_key(connection, key)
+        over = not key.enabled or (key.expires is not None and key.expires <= datetime.now(UTC))
+        ended = []
+        if over and end_leases:
+            ended = await leases.end_leases_of_key(connection, key.key_id, OVER)
+        elif (key.expires, key.max_lease_s) != (before.expires, before.max_lease_s):
+            await leases.limit_leases_of_key(connection, key)
+    await _report(db, logs, ended)
     after = await get_key(db, key_id)
     audit(logs, caller, LogCode.API_KEY_CHANGED, after.name, before=_visible(before), after=_visible(after))
     return after
 
 
-async def delete_key(db: Database, logs: LogWriter, caller: Caller, key_id: str) -> None:
-    """Revoke an API key. Raises NotFound: there is none."""
-    key = await get_key(db, key_id)
-    await credentials.delete_key(db, key_id)
+async def delete_key(db: Database, logs: LogWriter, caller: Caller, key_id: str, *, end_leases: bool) -> None:
+    """Revoke an API key, and with `end_leases` end its leases. Raises NotFound: there is none."""
+    async with db.transaction() as connection:
+        key = await credentials.lock_key(connection, key_id.replace("\0", ""))
+        await credentials.delete_key(connection, key.key_id)
+        ended = await leases.end_leases_of_key(connection, key.key_id, OVER) if end_leases else []
+    await _report(db, logs, ended)
     audit(logs, caller, LogCode.API_KEY_DELETED, key.name, before=_visible(key))
 
 
@@ -103,6 +120,17 @@ async def _require_for_other(db: Database, caller: Caller, user_id: str, permiss
     caller.require_not_above(user.permissions)
     if missing := beyond(user.permissions, permissions):
         raise Forbidden(f"{user.username} does not have the permissions {', '.join(missing[:5])}; leave them out.")
+
+
+async def _report(db: Database, logs: LogWriter, ended: list[DeletedSession]) -> None:
+    """The events and the log rows of sessions whose API key is over."""
+    for session in ended:
+        await db.notify(*session_events(session.session_id, agent_id=session.agent_id))
+        logs.write(
+            LogCode.SESSION_DELETE_REQUESTED,
+            f"The session {session.session_id} ends: {OVER}",
+            session_id=session.session_id,
+        )
 
 
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:

@@ -71,7 +71,7 @@ async def may_view(
         if viewer:
             allowed = msgspec.structs.replace(allowed, viewer_id=viewer.viewer_id, access=viewer.access)
         elif is_program:
-            allowed = msgspec.structs.replace(allowed, access="program")
+            allowed = msgspec.structs.replace(allowed, access="program", epoch=session.lease_epoch or 0)
         return _encoded(allowed)
     logs.write(
         LogCode.STREAM_REFUSED,

@@ -12,7 +12,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter.policy import FilterPolicy, narrowed, policy_in_force
+from greenroom.core.web_filter.policy import FilterPolicy, Narrowing, domains, narrowed, policy_in_force
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.leases import Lease
@@ -49,12 +49,15 @@ async def chosen(keeping: Keeping, caller: Caller, place: Place, options: LeaseO
             raise Invalid("A lease with secrets says in options.egress what it reaches, their hosts included.")
         return Reach()
     present = await _in_force(keeping.db, place)
-    policy = narrowed(present, _domains(options.egress))
+    narrowing = Narrowing(
+        wanted=domains(_domains(options.egress)), narrows=present.filter_policy_id if present else None
+    )
+    policy = narrowed(present, narrowing.wanted)
     if options.secrets:
-        return await _with_secrets(keeping, caller, place, options, policy or present)
+        return await _with_secrets(keeping, caller, place, options, policy or present, narrowing=narrowing)
     if policy is None:
         return Reach()
-    await filter_policies.keep_policy_of_leases(keeping.db, policy)
+    await filter_policies.keep_policy_of_leases(keeping.db, policy, narrowing)
     return Reach(policy.filter_policy_id)
 
 
@@ -70,7 +73,13 @@ async def _in_force(db: Database, place: Place) -> FilterPolicy | None:
 
 
 async def _with_secrets(
-    keeping: Keeping, caller: Caller, place: Place, options: LeaseOptions, policy: FilterPolicy | None
+    keeping: Keeping,
+    caller: Caller,
+    place: Place,
+    options: LeaseOptions,
+    policy: FilterPolicy | None,
+    *,
+    narrowing: Narrowing,
 ) -> Reach:
     if policy is None:
         raise TypeError("A lease that chooses what it reaches has a policy.")
@@ -79,7 +88,7 @@ async def _with_secrets(
     if not await secrets.can_be_added(keeping.db, zone_id):
         raise Invalid("No Agent here can add secrets to requests; those in Kubernetes cannot.")
     own = await secret_service.own_policy(
-        keeping.db, policy, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
+        keeping.db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key
     )
     return Reach(own.filter_policy_id, tuple(one.name for one in granted))
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 import uuid
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import Depends
 
-from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
+from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.events.service import Hub
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
@@ -23,8 +24,9 @@ from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
-from greenroom.core.errors import IdempotencyMismatch, Invalid, NotFound, WrongState
-from greenroom.core.lease.granted import NewLease
+from greenroom.core.errors import IdempotencyMismatch, Invalid, NotFound, Unauthenticated, WrongState
+from greenroom.core.installation import Installation
+from greenroom.core.lease.granted import Limits, NewLease
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import find_key
@@ -55,12 +57,20 @@ class Leasing:
     secrets: Secrets
     streams: StreamUrls
     hub: Hub
+    installation: Installation
 
 
 async def _leasing(
-    *, db: Db, launcher: LauncherDep, logs: Logs, secrets: SecretsDep, streams: Streams, hub: EventHub
+    *,
+    db: Db,
+    launcher: LauncherDep,
+    logs: Logs,
+    secrets: SecretsDep,
+    streams: Streams,
+    hub: EventHub,
+    snapshot: SettingsSnapshot,
 ) -> Leasing:
-    return Leasing(db, launcher, logs, secrets, streams, hub)
+    return Leasing(db, launcher, logs, secrets, streams, hub, snapshot.installation)
 
 
 LeasingDep = Annotated[Leasing, Depends(_leasing)]
@@ -84,7 +94,14 @@ async def create(
     image_id = await find_image(leasing.db, body.workspace)
     if image_id is None:
         raise await _no_workspace(leasing.db, body.workspace, user_id)
-    _require_short(body.seconds, caller.max_lease_s)
+    now = datetime.now(UTC)
+    limits = Limits(
+        created=now,
+        max_days=leasing.installation.max_lease_days,
+        max_lease_s=caller.max_lease_s,
+        not_after=caller.expires if caller.key_id else None,
+    )
+    limits.require(body.seconds, now)
     options = body.options or LeaseOptions()
     keeping, place = Keeping(leasing.db, leasing.logs, leasing.secrets), Place(user_id, image_id, idempotency_key)
     reach = await egress.chosen(keeping, caller, place, options)
@@ -102,6 +119,8 @@ async def create(
         with_secrets=bool(reach.secrets),
     )
     lease, session = await _launch(leasing, caller, request, body, reach)
+    if caller.key_id is not None:
+        await _require_valid_key(leasing, caller.key_id, session)
     if body.wait_s and lease.status in _NOT_YET:
         lease_id = lease.lease_id
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
@@ -115,6 +134,18 @@ async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:
         f"there are {', '.join(names[:NAMED])}{', …' if names[NAMED:] else ''}" if names else "the user has none"
     )
     return NotFound(f"There is no workspace {named}; {there_are}. `workspace` is a friendly name or an image_id.")
+
+
+async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) -> None:
+    """End a lease whose API key was deleted, disabled or expired during the launch, when the key's leases had ended.
+
+    Raises:
+        Unauthenticated: the key is not valid any more.
+    """
+    key = await find_key(leasing.db, key_id)
+    if key is None or not key.valid:
+        await service.destroy(leasing.db, leasing.logs, session, "the API key of its lease is not valid any more")
+        raise Unauthenticated("The API key is not valid any more.")
 
 
 async def _launch(
@@ -131,6 +162,8 @@ async def _launch(
         seconds=float(body.seconds),
         holder=caller.name,
         key_id=caller.key_id,
+        max_lease_s=caller.max_lease_s,
+        not_after=caller.expires if caller.key_id else None,
         tags=body.tags or [],
         record=body.record,
         record_text=body.record_text,
@@ -166,11 +199,6 @@ async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lea
     return lease, session
 
 
-def _require_short(seconds: int, most_s: int | None) -> None:
-    if most_s is not None and seconds > most_s:
-        raise Invalid(f"Leases of this API key may last {most_s} s (max_lease_s), not {seconds} s.")
-
-
 def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
     """A lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
@@ -194,11 +222,16 @@ async def extend(leasing: Leasing, lease: Lease, seconds: int) -> None:
     """Move the deadline to so long from now.
 
     Raises:
-        Invalid: its user's sessions, or leases of its API key, may not live so long.
+        Invalid: its user's sessions, leases of its API key, or any lease may not last so long.
         WrongState: it is over.
     """
-    if lease.key_id is not None and (key := await find_key(leasing.db, lease.key_id)) is not None:
-        _require_short(seconds, key.max_lease_s)
+    limits = Limits(
+        created=lease.created,
+        max_days=leasing.installation.max_lease_days,
+        max_lease_s=lease.max_lease_s,
+        not_after=lease.not_after,
+    )
+    limits.require(seconds, datetime.now(UTC))
     session = await views.get_session(leasing.db, lease.session_id)
     settings = await service.settings_of(leasing.db, session.user_id)
     allowed = clocks_of(settings, session.image_time_limit, session.image_friendly_name)

@@ -16,7 +16,7 @@ from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.secret import rules
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter.policy import FilterPolicy, Narrowing
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -181,7 +181,13 @@ async def of_lease(keeping: Keeping, caller: Caller, names: Sequence[str]) -> li
 
 
 async def own_policy(
-    db: Database, policy: FilterPolicy, granted: Sequence[StoredSecret], *, user_id: str, idempotency_key: str | None
+    db: Database,
+    policy: FilterPolicy,
+    narrowing: Narrowing,
+    granted: Sequence[StoredSecret],
+    *,
+    user_id: str,
+    idempotency_key: str | None,
 ) -> FilterPolicy:
     """A policy like this one for one lease alone, whose filter has the secrets; the same for a repeated request.
 
@@ -190,10 +196,10 @@ async def own_policy(
     """
     for secret in granted:
         rules.require_reached(policy, secret.name, secret.hosts)
-    parts = [user_id, idempotency_key or str(uuid.uuid4()), *policy.allow, ";", *policy.deny, policy.default_action]
+    parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
     number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
     own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")
-    await filter_policies.keep_policy_of_leases(db, own)
+    await filter_policies.keep_policy_of_leases(db, own, narrowing)
     if await secrets.give_to_filter(db, own.filter_policy_id, [one.secret_id for one in granted]) != len(granted):
         raise Invalid("One of the secrets was deleted just now; ask again.")
     return own

@@ -81,7 +81,9 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
 
 def opens_as_program(secrets: Secrets, token: str, session: StreamSession) -> bool:
     """Whether it is the token of the lease that holds this session."""
-    return session.lease_id is not None and secrets.is_lease_token(token, session.lease_id, session.auth_epoch)
+    if session.lease_id is None or session.lease_epoch is None:
+        return False
+    return secrets.is_lease_token(token, session.lease_id, session.lease_epoch)
 
 
 def frame_url(session: Session, url: str, token: str) -> str:

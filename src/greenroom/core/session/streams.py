@@ -142,7 +142,8 @@ AnyAccess = Literal["view", "control", "program"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """A viewer may see a session: of which user, as of which `epoch` of the session's authorization. `viewer_id` is
+    """A viewer may see a session: of which user, as of which `epoch` of the session's authorization, or of its lease's
+    for a program. `viewer_id` is
     empty for that user and their programs; others were let in by a share (core.session.sharing), with this access.
     `database` is the one whose list permitted it, empty if that was not kept.
     """
@@ -157,11 +158,12 @@ class Grant:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permitted:
     """Who may see a session now, as this `database` says: its user, as of `epoch`, and `guests`: viewer id → what they
-    may do.
+    may do. `program_epoch` is that of the session's lease; None = it has none.
     """
 
     user_id: str
     epoch: int
+    program_epoch: int | None = None
     database: str = ""
     guests: Mapping[str, Access] = field(default_factory=dict[str, Access])
 
@@ -171,9 +173,14 @@ def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
     is revoked alone, also by another access. A grant may be ahead of the list, by which its database is known; one of
     another database must be of the same epoch: what a backup counts again would never reach it.
     """
-    if permitted is None or grant.user_id != permitted.user_id or grant.epoch < permitted.epoch:
+    if permitted is None or grant.user_id != permitted.user_id:
         return False
-    if grant.epoch > permitted.epoch and grant.database not in ("", permitted.database):
+    epoch = permitted.epoch
+    if grant.access == "program" and permitted.program_epoch is not None:
+        epoch = permitted.program_epoch
+    if grant.epoch < epoch:
+        return False
+    if grant.epoch > epoch and grant.database not in ("", permitted.database):
         return False
     return not grant.viewer_id or permitted.guests.get(grant.viewer_id) == grant.access
 

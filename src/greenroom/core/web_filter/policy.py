@@ -197,27 +197,42 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 
 def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy | None:
     """The policy of a session that may reach these domains alone, and of what is below them no more than the policy in
-    force allows. None: the one in force says just that. The same lists give the same policy, id and name included.
+    force allows. None: the one in force says just that. The same domains of the same policy give the same policy, also
+    its id and name.
 
     Raises:
         Invalid: one of them is not a domain, or the policy in force denies it.
     """
     wanted = domains(allow)
-    denied = in_force.deny if in_force else ()
     if in_force is not None:
         if closed := [name for name in wanted if decision(in_force, name).action == "deny"]:
             raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot open it.")
         if in_force.default_action == "deny" and in_force.allow == wanted:
             return None
-    lists = ",".join(wanted) + ";" + ",".join(denied)
-    number = uuid.uuid5(_NARROWED, lists)
+    number = uuid.uuid5(_NARROWED, f"{in_force.filter_policy_id if in_force else ''};{','.join(wanted)}")
+    allow_now, deny_now = lists_of(in_force, wanted)
     names = ", ".join(wanted[:3]) + (", …" if len(wanted) > 3 else "") if wanted else "nothing"
     return FilterPolicy(
         filter_policy_id=str(number),
         name=f"Leases that reach {names[:_NAME_CHARACTERS]} ({number.hex[:8]})",
-        allow=wanted,
-        deny=denied,
+        allow=allow_now,
+        deny=deny_now,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrowing:
+    """The domains that a lease wants, of what the policy `narrows` allows; None = no policy is in force."""
+
+    wanted: tuple[str, ...]
+    narrows: str | None
+
+
+def lists_of(in_force: FilterPolicy | None, wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the policy of a lease allows and denies that wants these domains, of what the policy in force allows now."""
+    if in_force is None:
+        return tuple(wanted), ()
+    return tuple(name for name in wanted if decision(in_force, name).action == "allow"), in_force.deny
 
 
 _NARROWED: Final = uuid.UUID("3f0a3a55-8f5d-4d0c-9c5f-6d2a1d3b7c10")

@@ -346,11 +346,6 @@ async def update_key(connection: Connection, key: ApiKey) -> None:
     )
 
 
-async def delete_key(db: Database, key_id: str) -> None:
-    """Revoke a key at once.
-
-    Raises:
-        NotFound: there is no such key.
-    """
-    deleted = await db.write("DELETE FROM api_keys WHERE key_id = %s RETURNING 1", (key_id,))
-    found(deleted or None, "API key", key_id)
+async def delete_key(connection: Connection, key_id: str) -> None:
+    """Revoke a key at once, after `lock_key`."""
+    await connection.execute("DELETE FROM api_keys WHERE key_id = %s", (key_id,))

@@ -271,9 +271,10 @@ async def require_an_administrator(connection: Connection) -> None:
         raise Refused("After this no user could administer Greenroom any more; make another user administrator first.")
 
 
-async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
+async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[Event]:
     """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
-    returns the events to notify after commit.
+    returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
+    `barred`: disabled or locked.
 
     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
     Lock order: users, then sessions by id.
@@ -290,6 +291,11 @@ async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
         (user_id,),
     )
     revoked = await cursor.fetchall()
+    await connection.execute(
+        "UPDATE leases l SET auth_epoch = l.auth_epoch + 1 FROM sessions s WHERE s.session_id = l.session_id"
+        " AND s.user_id = %s AND s.status <> 'deleted' AND (l.key_id IS NULL OR %s)",
+        (user_id, barred),
+    )
     left = await end_for_user(connection, user_id)
     left |= await withdraw_from_user(connection, user_id)
     return left | {Event.agent(row["agent_id"], row["session_id"]) for row in revoked if row["agent_id"]}

@@ -236,15 +236,12 @@ class DesiredSession:
     """Who was let in besides its user: viewer id → what they may do."""
     secrets: list[FilterSecret] = field(default_factory=list[FilterSecret])
     lease_id: str | None = None
-    """The lease that holds it; None while its user is disabled."""
+    lease_epoch: int | None = None
+    """The lease that holds it, and the epoch of its token; None while its user is disabled."""
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
-    """The Agent's whole desired list, or `only` these sessions of it.
-
-    Raises:
-        Unavailable: the database cannot be reached.
-    """
+    """The Agent's whole desired list, or `only` these sessions of it. Raises Unavailable: the database is away."""
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # No user gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
@@ -257,9 +254,10 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
         "   'template', x.template, 'value_encrypted', convert_from(x.value_encrypted, 'UTF8')) ORDER BY x.name), '[]')"
         "  FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
         "  WHERE f.filter_policy_id::text = sessions.spec ->> 'filter_policy') AS secrets,"
-        " (SELECT l.lease_id::text FROM leases l JOIN users u ON u.user_id = sessions.user_id"
-        "  WHERE l.session_id = sessions.session_id AND NOT u.disabled AND NOT u.locked) AS lease_id"
-        " FROM sessions WHERE agent_id = %s AND status <> 'deleted'"
+        " lease_id, lease_epoch FROM sessions LEFT JOIN LATERAL (SELECT l.lease_id::text, l.auth_epoch AS lease_epoch"
+        "  FROM leases l JOIN users u ON u.user_id = sessions.user_id"
+        "  WHERE l.session_id = sessions.session_id AND NOT u.disabled AND NOT u.locked) held ON true"
+        " WHERE agent_id = %s AND status <> 'deleted'"
         + ("" if only is None else " AND session_id = ANY(%s::uuid[])")
         + " ORDER BY created",
         (agent_id,) if only is None else (agent_id, list(only)),

@@ -16,7 +16,8 @@ from greenroom.db.session.views import STATUS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeasedSession:
-    """A session, mostly of a lease. `upstream_auth` is the `host[:port]` of a gateway, empty of rows of others."""
+    """A session, mostly of a lease. `auth_epoch` is that of the lease's token.
+    `upstream_auth` is the `host[:port]` of a gateway, empty of rows of others."""
 
     session_id: str
     status: SessionStatus
@@ -29,9 +30,8 @@ class LeasedSession:
 
 
 _SELECT: Final[LiteralString] = (
-    "SELECT s.session_id::text, "
-    + STATUS
-    + " AS status, s.auth_epoch, coalesce(i.friendly_name, '') AS image_friendly_name, s.agent_id::text, "
+    "SELECT s.session_id::text, " + STATUS + " AS status, coalesce(l.auth_epoch, s.auth_epoch) AS auth_epoch,"
+    " coalesce(i.friendly_name, '') AS image_friendly_name, s.agent_id::text, "
     + PROXY_JSON
     + " || jsonb_build_object('edge_url', coalesce(a.edge_url, '')) AS proxy,"
     " coalesce(s.spec->>'upstream_auth', '') AS upstream_auth, coalesce(s.spec->'services', '[]') AS services"

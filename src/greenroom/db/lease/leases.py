@@ -17,8 +17,10 @@ from greenroom.core.lease.granted import Tags
 from greenroom.core.listing import Order
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus
+from greenroom.db.access.credentials import ApiKey
 from greenroom.db.database import Connection, Database
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.session.sessions import DeletedSession, request_delete
 from greenroom.db.session.views import STATUS
 
 EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
@@ -26,11 +28,14 @@ EXTENDABLE: Final = sorted(map(str, KEPT_ALIVE))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease with what is shown of its session. `expires` is the deadline, `auth_epoch` as in the session's row."""
+    """A lease with what is shown of its session. `expires` is the deadline, `auth_epoch` that of its token;
+    `max_lease_s` and `not_after` are limits of the API key that made it."""
 
     lease_id: str
     session_id: str
     key_id: str | None
+    max_lease_s: int | None
+    not_after: datetime | None
     holder: str
     tags: Tags
     record: Mode
@@ -52,12 +57,13 @@ class Lease:
 
 
 _SELECT: Final[LiteralString] = (
-    "l.lease_id::text, l.session_id::text, l.key_id, l.holder, l.tags, l.record, l.record_text,"
+    "l.lease_id::text, l.session_id::text, l.key_id, l.max_lease_s, l.not_after, l.holder, l.tags, l.record,"
+    " l.record_text,"
     " ARRAY(SELECT x.name FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
     "  WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy' ORDER BY x.name) AS secrets, s.user_id::text,"
     " u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, "
     + STATUS
-    + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, s.auth_epoch,"
+    + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, l.auth_epoch,"
     " l.created, s.time_limit_ends AS expires, s.ended, s.ended_reason"
 )
 _FROM: Final[LiteralString] = """
@@ -119,14 +125,17 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
     if (lease := user.lease) is None:
         return
     await connection.execute(
-        "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, holder, tags, record, record_text)"
-        "  SELECT %(lease_id)s::uuid, session_id, %(key_id)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s"
+        "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, max_lease_s, not_after, holder, tags, record,"
+        "   record_text) SELECT %(lease_id)s::uuid, session_id, %(key_id)s, %(max_lease_s)s, %(not_after)s, %(holder)s,"
+        "   %(tags)s, %(record)s, %(record_text)s"
         "  FROM sessions WHERE launch_id = %(launch_id)s RETURNING 1)"
         " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
         {
             "launch_id": user.launch_id,
             "lease_id": lease.lease_id,
             "key_id": lease.key_id,
+            "max_lease_s": lease.max_lease_s,
+            "not_after": lease.not_after,
             "holder": lease.holder,
             "tags": Jsonb(lease.tags),
             "record": lease.record,
@@ -156,3 +165,39 @@ async def extend(db: Database, session_id: str, seconds: float, longest_s: float
 async def move_lease(connection: Connection, old_session_id: str, session_id: str) -> None:
     """A session took the place of another one, which was leased."""
     await connection.execute("UPDATE leases SET session_id = %s WHERE session_id = %s", (session_id, old_session_id))
+
+
+async def end_leases_of_key(connection: Connection, key_id: str, reason: str) -> list[DeletedSession]:
+    """End the leases that an API key holds: their tokens open nothing any more, and their sessions end. Returns the
+    sessions, for the events after the commit.
+    """
+    cursor = await connection.execute(
+        "SELECT session_id::text FROM sessions s WHERE status <> 'deleted' AND session_id IN"
+        " (SELECT session_id FROM leases WHERE key_id = %s) ORDER BY s.session_id FOR NO KEY UPDATE",
+        (key_id,),
+    )
+    session_ids = [row["session_id"] for row in await cursor.fetchall()]
+    await connection.execute(
+        "UPDATE leases SET auth_epoch = auth_epoch + 1 WHERE key_id = %s AND session_id = ANY(%s::uuid[])",
+        (key_id, session_ids),
+    )
+    ended = [await request_delete(connection, session_id, reason) for session_id in session_ids]
+    return [one for one in ended if one.changed]
+
+
+async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
+    """The leases that an API key holds get its limits as they are now; a deadline after its end moves to its end."""
+    await connection.execute(
+        "UPDATE sessions s SET expires = LEAST(s.expires, %(until)s::timestamptz), time_limit_ends = %(until)s,"
+        " expiry = s.expiry || jsonb_build_object('keepalive_s', lasts.whole_s, 'time_limit_s', lasts.whole_s)"
+        " FROM (SELECT session_id, greatest(1, extract(epoch FROM %(until)s::timestamptz"
+        "    - coalesce(s.assigned, s.created)))::double precision AS whole_s FROM sessions s JOIN leases"
+        "   USING (session_id) WHERE key_id = %(key_id)s AND s.status <> 'deleted'"
+        "   AND s.time_limit_ends > %(until)s::timestamptz ORDER BY session_id FOR NO KEY UPDATE OF s) lasts"
+        " WHERE s.session_id = lasts.session_id",
+        {"until": key.expires, "key_id": key.key_id},
+    )
+    await connection.execute(
+        "UPDATE leases SET max_lease_s = %s, not_after = %s WHERE key_id = %s",
+        (key.max_lease_s, key.expires, key.key_id),
+    )

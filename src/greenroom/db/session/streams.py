@@ -23,7 +23,8 @@ class StreamSession:
     """The session asked about, after following `superseded_by` to the session that replaced it.
 
     `asked_agent_id` runs the session asked about, `agent_id` the one found; `family`: ids of this session and of all
-    that it replaced, whose connect tokens stay valid (PROTOCOLS §3). `lease_id`: the lease that holds it.
+    that it replaced, whose connect tokens stay valid (PROTOCOLS §3). `lease_id`: the lease that holds it,
+    `lease_epoch` that of its token.
     """
 
     session_id: str
@@ -37,6 +38,7 @@ class StreamSession:
     user_id: str | None
     auth_epoch: int
     lease_id: str | None
+    lease_epoch: int | None
     username: str | None
     user_enabled: bool
 
@@ -69,7 +71,7 @@ WITH RECURSIVE forward AS (
 )
 SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, s.status, z.zone_name,
        s.user_id::text, s.auth_epoch, u.username,
-       (SELECT lease_id::text FROM leases l WHERE l.session_id = s.session_id) AS lease_id,
+       l.lease_id::text, l.auth_epoch AS lease_epoch,
        coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
        ARRAY(SELECT session_id::text FROM family) AS family,
        (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS asked_agent_id
@@ -77,6 +79,7 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
   JOIN sessions s ON s.session_id = f.session_id
   JOIN zones z ON z.zone_id = s.zone_id
   LEFT JOIN users u ON u.user_id = s.user_id
+  LEFT JOIN leases l ON l.session_id = s.session_id
  WHERE f.depth = 0
 """
 

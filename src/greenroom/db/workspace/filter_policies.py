@@ -8,7 +8,7 @@ from typing import Final, LiteralString
 
 from greenroom.core.errors import Invalid, Refused, found
 from greenroom.core.listing import Order
-from greenroom.core.web_filter.policy import Action, FilterPolicy
+from greenroom.core.web_filter.policy import Action, FilterPolicy, Narrowing, lists_of
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
@@ -100,24 +100,39 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
     return str((await returned(cursor))["filter_policy_id"])
 
 
-async def keep_policy_of_leases(db: Database, policy: FilterPolicy) -> None:
+async def keep_policy_of_leases(db: Database, policy: FilterPolicy, narrowing: Narrowing) -> None:
     """Store a policy that leases share, and keep it for another while; it is deleted some time after its last session.
+    Its lists are those of `narrowing` now.
 
     Raises:
         Duplicate: another policy has its name.
     """
-    await db.write(
-        "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases)"
-        " VALUES (%(id)s, %(name)s, %(default_action)s, %(allow)s, %(deny)s, true)"
-        " ON CONFLICT (filter_policy_id) DO UPDATE SET created = now()",
-        {
-            "id": policy.filter_policy_id,
-            "name": policy.name,
-            "default_action": policy.default_action,
-            "allow": list(policy.allow),
-            "deny": list(policy.deny),
-        },
+    async with db.transaction() as connection:
+        narrows = narrowing.narrows
+        allow, deny = lists_of(await _narrowed(connection, narrows) if narrows else None, narrowing.wanted)
+        await connection.execute(
+            "INSERT INTO filter_policies (filter_policy_id, name, default_action, allow, deny, of_leases, narrows,"
+            " wanted) VALUES (%(id)s, %(name)s, 'deny', %(allow)s, %(deny)s, true, %(narrows)s, %(wanted)s)"
+            " ON CONFLICT (filter_policy_id) DO UPDATE SET created = now()",
+            {
+                "id": policy.filter_policy_id,
+                "name": policy.name,
+                "allow": list(allow),
+                "deny": list(deny),
+                "narrows": narrows,
+                "wanted": list(narrowing.wanted),
+            },
+        )
+
+
+async def _narrowed(connection: Connection, filter_policy_id: str) -> FilterPolicy | None:
+    """The policy that one of leases narrows, which cannot change before the transaction ends."""
+    cursor = await connection.execute(
+        "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies"
+        " WHERE filter_policy_id = %s FOR SHARE",
+        (filter_policy_id,),
     )
+    return row_as(FilterPolicy, await cursor.fetchone())
 
 
 async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> PolicyFields:
@@ -134,7 +149,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
-    """Store all fields of a locked policy.
+    """Store all fields of a locked policy, and derive the lists of leases that narrow it again.
 
     Raises:
         Duplicate: the name exists.
@@ -143,6 +158,18 @@ async def update_filter_policy(connection: Connection, filter_policy_id: str, fi
         "UPDATE filter_policies SET " + assigned(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
         values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
     )
+    policy = await _narrowed(connection, filter_policy_id)
+    cursor = await connection.execute(
+        "SELECT filter_policy_id::text, wanted FROM filter_policies WHERE narrows = %s ORDER BY filter_policy_id"
+        " FOR UPDATE",
+        (filter_policy_id,),
+    )
+    for row in await cursor.fetchall():
+        allow, deny = lists_of(policy, row["wanted"])
+        await connection.execute(
+            "UPDATE filter_policies SET allow = %s, deny = %s WHERE filter_policy_id = %s",
+            (list(allow), list(deny), row["filter_policy_id"]),
+        )
 
 
 async def delete_filter_policy(connection: Connection, filter_policy_id: str) -> None:

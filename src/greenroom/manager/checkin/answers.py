@@ -229,6 +229,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
             max_upload_mb=int(settings.max_upload_mb),
             guests=session.guests,
             program=_program(session, secrets),
+            program_epoch=session.lease_epoch,
         )
     return Desired(
         session_id=session.session_id,
@@ -242,9 +243,9 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
 
 
 def _program(session: DesiredSession, secrets: Secrets) -> str:
-    if session.lease_id is None:
+    if session.lease_id is None or session.lease_epoch is None:
         return ""
-    return hashed(secrets.lease_token(session.lease_id, session.auth_epoch)).hex()
+    return hashed(secrets.lease_token(session.lease_id, session.lease_epoch)).hex()
 
 
 def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:

@@ -217,6 +217,15 @@ def test_the_token_of_a_lease_comes_as_a_bearer(token: str):
         assert lease_token_in(other) == ""
 
 
+@given(st.integers(1, 4), st.integers(1, 4), st.none() | st.integers(1, 4), st.sampled_from(["control", "program"]))
+def test_a_program_is_permitted_by_the_epoch_of_its_lease(
+    granted: int, epoch: int, program_epoch: int | None, access: AnyAccess
+):
+    permitted = Permitted(user_id="u", epoch=epoch, program_epoch=program_epoch)
+    counts = program_epoch if access == "program" and program_epoch is not None else epoch
+    assert still_holds(Grant(user_id="u", epoch=granted, access=access), permitted) == (granted >= counts)
+
+
 def test_the_agent_shows_no_session_without_a_user_or_before_hand_over():
     permitted = Permitted(user_id="u", epoch=1)
     assert refusal_by_agent(session_id="s", permitted=None, handed_over=True, address="a:1") == (

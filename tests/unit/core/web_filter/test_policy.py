@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from greenroom.core.web_filter.policy import (
     domain,
     domains,
     is_private,
+    lists_of,
     name_servers,
     narrowed,
     policy_in_force,
@@ -277,6 +279,25 @@ def test_a_lease_that_asks_for_just_the_policy_in_force_needs_no_other():
     own = narrowed(open_one, ["a.example"])
     assert own is not None
     assert decision(own, "x.a.example").action == "deny"
+
+
+def reaches_no_more(lists: Callable[..., Any], case: tuple[FilterPolicy, list[str], str]) -> None:
+    """Also if the policy allowed more when the lease asked for these domains."""
+    in_force, asked, host = case
+    allow, deny = lists(in_force, domains(asked))
+    own = FilterPolicy(filter_policy_id="own", name="own", allow=allow, deny=deny)
+    if decision(own, host).action == "allow":
+        assert decision(in_force, host).action == "allow"
+
+
+def as_it_was_asked(in_force: FilterPolicy, wanted: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return wanted, in_force.deny
+
+
+def test_a_lease_reaches_no_more_than_a_policy_that_changed_allows():
+    cases = st.tuples(policies(), st.lists(NAMES, max_size=4), NAMES)
+    holds(reaches_no_more, lists_of, cases)
+    catches(reaches_no_more, as_it_was_asked, cases)
 
 
 def test_a_lease_cannot_open_what_the_policy_in_force_denies():
