@@ -15,7 +15,12 @@ ROLES_BUILD = ROOT / "deploy/compose/build"
 STAND_INS = {"kasmweb": "kasmweb_image", "linuxserver": "linuxserver_image", "page": "page_image"}
 """Kind of stand-in → its fixture."""
 ACCOUNTS = {"linuxserver": "root"}
-FLAVOURS = {"desktop_image": "xfce", "openbox_image": "openbox", "never_paints_image": "never-paints"}
+FLAVOURS = {
+    "full_desktop_image": "xfce",
+    "desktop_image": "plain",
+    "openbox_image": "openbox",
+    "never_paints_image": "never-paints",
+}
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -94,7 +99,13 @@ def docker_url() -> str:
 
 @pytest.fixture(scope="session")
 def desktop_image(docker_url: str) -> str:
-    """The desktop: XFCE."""
+    """The desktop without a web browser: XFCE."""
+    return "greenroom/desktop:plain"
+
+
+@pytest.fixture(scope="session")
+def full_desktop_image(docker_url: str) -> str:
+    """The desktop of the workspace `Desktop`."""
     return "greenroom/desktop:xfce"
 
 

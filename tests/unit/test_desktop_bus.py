@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
 
-from bus import Reading, Writing, message, types  # type: ignore[import-not-found]  -- of the image
+import registry  # type: ignore[import-not-found]  -- of the image
+from bus import Reading, Writing, answer, message, types  # type: ignore[import-not-found]
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
 BASIC = st.one_of(
@@ -70,3 +72,29 @@ def test_a_signature_is_taken_to_pieces(signature: str, parts: list[str]):
 def test_what_is_no_signature_is_refused(signature: str):
     with pytest.raises(ValueError, match="no"):
         types(signature)
+
+
+@pytest.mark.parametrize(
+    ("member", "signature", "values"),
+    [
+        ("Embed", "(so)", [(":1.9", "/org/a11y/atspi/accessible/root")]),
+        ("GetRegisteredEvents", "a(ss)", [[]]),
+        ("GetDeviceEventListeners", "a(souua(iisi)u(bbb))", [[]]),
+    ],
+)
+def test_programs_that_start_get_an_answer_of_the_registry(member: str, signature: str, values: list[Any]):
+    said = registry.answer(SimpleNamespace(name=":1.9"), member)
+    sent = answer(3, 7, ":1.5", said)
+    assert sent[1] == 2
+    fields = Reading(sent, "<")
+    fields.at = 12
+    assert dict(fields.value("a(yv)")) == {5: 7, 6: ":1.5", 8: signature}
+    fields.align(8)
+    assert fields.values(signature) == values
+    assert fields.at == len(sent)
+
+
+def test_a_method_that_is_not_there_is_refused_at_once():
+    sent = answer(3, 7, ":1.5", registry.answer(SimpleNamespace(name=":1.9"), "Get"))
+    assert sent[1] == 3
+    assert b"org.freedesktop.DBus.Error.UnknownMethod" in sent

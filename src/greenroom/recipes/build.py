@@ -136,10 +136,10 @@ def _files(image: Image) -> Iterator[tuple[str, bytes]]:
     for wheel in ENCODER.glob("*.whl"):
         with zipfile.ZipFile(wheel) as packed:
             yield from ((f"encoder/{name}", packed.read(name)) for name in packed.namelist() if name[-1] != "/")
-    if image.folder:
-        yield from _below(image.folder / "rootfs", "own")
-        yield from _below(image.folder / "install", "install")
-        if (image.folder / "install").is_dir() and AUTHORITIES.is_file():
+    for folder in image.folders:
+        yield from _below(folder / "rootfs", "own")
+        yield from _below(folder / "install", "install")
+        if (folder / "install").is_dir() and AUTHORITIES.is_file():
             yield "install/authorities.pem", AUTHORITIES.read_bytes()
     if image.application:
         yield "own/opt/greenroom/application", START.format(command=image.application.command).encode()

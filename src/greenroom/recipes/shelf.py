@@ -19,20 +19,23 @@ from greenroom.core.errors import NotFound
 ROOT: Final = Path(__file__).parent
 BASE: Final = ROOT / "base"
 CATALOGUE: Final = ROOT / "catalogue"
-FLAVOURS: Final = ("xfce", "openbox", "never-paints")
-"""Of greenroom/desktop: the plain desktop, and two that tests use."""
+DESKTOP: Final = ROOT / "desktop"
+"""The packages and files that desktops for people have over the base."""
+FLAVOURS: Final = ("xfce", "plain", "openbox", "never-paints")
+"""Of greenroom/desktop: the desktop, and three smaller ones that tests use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """What an image is made of besides the base. `flavour` says which programs /opt/greenroom/desktop starts."""
+    """What an image is made of besides the base. `flavour` says which programs /opt/greenroom/desktop starts; of two
+    `folders` that have the same file the later one counts."""
 
     reference: str
     digest: str
     flavour: str
     packages: tuple[str, ...] = ()
     application: Application | None = None
-    folder: Path | None = None
+    folders: tuple[Path, ...] = ()
 
 
 @functools.cache
@@ -70,21 +73,30 @@ def reference(recipe: Recipe) -> str:
 
 def image_of(recipe: Recipe) -> Image:
     """What its image is made of."""
-    folder = CATALOGUE / recipe.name
-    digest = _digest(BASE, folder)
+    is_desktop = recipe.kind == "desktop"
+    folders = (*((DESKTOP,) if is_desktop else ()), CATALOGUE / recipe.name)
+    digest = _digest(BASE, *folders)
     return Image(
         reference=f"greenroom/{recipe.name}:{digest[:12]}",
         digest=digest,
-        flavour="xfce" if recipe.kind == "desktop" else recipe.kind,
-        packages=tuple(recipe.packages),
+        flavour="xfce" if is_desktop else recipe.kind,
+        packages=(*(_desktop_packages() if is_desktop else ()), *recipe.packages),
         application=recipe.application,
-        folder=folder,
+        folders=folders,
     )
 
 
 def flavour(name: str) -> Image:
     """greenroom/desktop:NAME."""
-    return Image(reference=f"greenroom/desktop:{name}", digest=_digest(BASE), flavour=name)
+    reference = f"greenroom/desktop:{name}"
+    if name == "xfce":
+        digest = _digest(BASE, DESKTOP)
+        return Image(reference=reference, digest=digest, flavour=name, packages=_desktop_packages(), folders=(DESKTOP,))
+    return Image(reference=reference, digest=_digest(BASE), flavour="xfce" if name == "plain" else name)
+
+
+def _desktop_packages() -> tuple[str, ...]:
+    return tuple(lines(DESKTOP / "packages"))
 
 
 def lines(file: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import struct
+from collections.abc import Callable
 from typing import Any
 
 CONNECT_S = 2.0
@@ -10,7 +11,10 @@ CALL_S = 1.0
 MAX_BYTES = 1 << 24
 """Of one message."""
 CALL, RETURN, ERROR = 1, 2, 3
-PATH, INTERFACE, MEMBER, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 5, 6, 7, 8
+PATH, INTERFACE, MEMBER, ERROR_NAME, REPLY_SERIAL, DESTINATION, SENDER, SIGNATURE = 1, 2, 3, 4, 5, 6, 7, 8
+NO_REPLY = 1
+"""Flag of a call."""
+UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
 OWN = "org.freedesktop.DBus"
 
@@ -26,6 +30,8 @@ class Bus:
         self._reader = reader
         self._writer = writer
         self.name = ""
+        self.on_call: Callable[[Any], tuple[str, bytes] | None] = lambda member: None
+        """Signature and body of the answer to a method that others call; None = there is no such method."""
         self._serial = 0
         self._waiting: dict[int, asyncio.Future[list[Any]]] = {}
         self._reading = asyncio.create_task(self._read(), name="D-Bus")
@@ -34,6 +40,11 @@ class Bus:
         """End it."""
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
+        self._writer.close()
+
+    async def ended(self) -> None:
+        """Wait until the bus ends."""
+        await asyncio.wait({self._reading})
         self._writer.close()
 
     async def call(self, to: str, path: str, interface: str, member: str, signature: str = "", *values: Any) -> list[Any]:
@@ -60,16 +71,27 @@ class Bus:
             while True:
                 head = await self._reader.readexactly(16)
                 order = "<" if head[:1] == b"l" else ">"
-                size, _, fields = struct.unpack_from(f"{order}III", head, 4)
+                size, serial, fields = struct.unpack_from(f"{order}III", head, 4)
                 rest = -fields % 8
                 if size + fields > MAX_BYTES:
                     raise BusError("a message that is too long")
                 data = head + await self._reader.readexactly(fields + rest + size)
-                self._take(data[1], Reading(data, order))
+                if data[1] == CALL:
+                    self._answer(serial, Reading(data, order), expected=not data[2] & NO_REPLY)
+                else:
+                    self._take(data[1], Reading(data, order))
         except (OSError, EOFError, ValueError, struct.error, BusError) as error:
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(BusError(f"the session's bus has ended: {error}"))
+
+    def _answer(self, call: int, reading: "Reading", *, expected: bool) -> None:
+        reading.at = 12
+        fields = dict(reading.value("a(yv)"))
+        said = self.on_call(fields.get(MEMBER))
+        if expected:
+            self._serial += 1
+            self._writer.write(answer(self._serial, call, fields.get(SENDER, ""), said))
 
     def _take(self, kind: int, reading: "Reading") -> None:
         reading.at = 12
@@ -120,10 +142,26 @@ def message(serial: int, to: str, path: str, interface: str, member: str, signat
         fields.field(code, kind, text)
     if signature:
         fields.field(SIGNATURE, "g", signature)
+    return written(CALL, serial, fields, bytes(body.data))
+
+
+def answer(serial: int, call: int, to: str, said: tuple[str, bytes] | None) -> bytes:
+    """The answer to a call, on the wire; None = there is no such method."""
+    fields = Writing(16)
+    fields.field(REPLY_SERIAL, "u", call)
+    fields.field(DESTINATION, "s", to)
+    if said is None:
+        fields.field(ERROR_NAME, "s", UNKNOWN_METHOD)
+        return written(ERROR, serial, fields, b"")
+    fields.field(SIGNATURE, "g", said[0])
+    return written(RETURN, serial, fields, said[1])
+
+
+def written(kind: int, serial: int, fields: "Writing", body: bytes) -> bytes:
+    """A message with these fields and this body."""
     length = len(fields.data)
     fields.align(8)
-    head = struct.pack("<BBBBIII", ord("l"), CALL, 0, 1, len(body.data), serial, length)
-    return head + bytes(fields.data) + bytes(body.data)
+    return struct.pack("<BBBBIII", ord("l"), kind, 0, 1, len(body), serial, length) + bytes(fields.data) + body
 
 
 class Writing:
@@ -149,11 +187,11 @@ class Writing:
             self.align(struct.calcsize(FIXED[kind]))
             self.data += struct.pack(f"<{FIXED[kind]}", value)
 
-    def field(self, code: int, kind: str, text: str) -> None:
+    def field(self, code: int, kind: str, value: Any) -> None:
         """Append a field of a head."""
         self.align(8)
         self.data += bytes([code, 1]) + kind.encode() + b"\0"
-        self.put(kind, text)
+        self.put(kind, value)
 
 
 class Reading:

@@ -136,8 +136,8 @@ class ClientHalf:
             self._is_kasm = False
         elif standard == IMPOSSIBLE and len(self._head) >= KASM_POINTER_BYTES:
             self._is_kasm = True
-        else:  # both are possible; whole standard messages pass, and the next pointer event is compared again
-            return standard == WHOLE_MESSAGES or len(self._head) >= COMPARED_BYTES
+        else:
+            return len(self._head) >= COMPARED_BYTES
         return True
 
 

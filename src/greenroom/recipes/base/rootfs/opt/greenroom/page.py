@@ -8,6 +8,7 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
     /clipboard/…     images on the clipboard (clipboard.py); /events: what was copied or printed (events.py)
+    PUT /region      the time zone and language of the viewer's browser (region.py)
     api/…            how the stream does (stats.py)
     cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for those that use the screen (desk.py)
     /sound           what programs play, /microphone what they record (sound.py)
@@ -35,6 +36,8 @@ import clipboard
 import desk
 import events
 import files
+import region
+import registry
 import sound
 import stats
 import uploads
@@ -138,6 +141,8 @@ class Page:
                 await clipboard.refuse(reader, writer, "409 Conflict", self.control.refusal())
             else:
                 await clipboard.answer(request, reader, writer)
+        elif request.path == "/region":
+            await region.answer(request, reader, writer, counts=not (only_watches(request) or self.control.leased))
         elif request.parts[0] == "files" and request.parts[1:]:
             await files.answer(request, reader, writer)
         else:
@@ -266,6 +271,7 @@ async def main() -> None:
         group.create_task(uploads.expire())
         if not program:
             group.create_task(clipboard.watch())
+            group.create_task(registry.keep())
             group.create_task(page.browser.ready.keep())
         await server.serve_forever()
 

@@ -1,0 +1,109 @@
+"""The time zone and language of a viewer's browser in the session (region.py of the session's page)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.desktop_pages import served
+
+sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
+
+import region  # type: ignore[import-not-found]  -- of the image
+
+BERLIN = {"timezone": "Europe/Berlin", "language": "de_DE"}
+RESTART = ("pkill", "-x")
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str, ...]]:
+    """What the session ran; it is in UTC and without a language."""
+    ran: list[tuple[str, ...]] = []
+
+    async def run(*command: str) -> int:
+        ran.append(command)
+        return 0
+
+    for folder in ("zones/Europe", "languages", "session"):
+        (tmp_path / folder).mkdir(parents=True)
+    for file in ("zones/UTC", "zones/Europe/Berlin", "zones/Europe/Oslo", "languages/de_DE", "languages/fr_FR"):
+        (tmp_path / file).touch()
+    (tmp_path / "session/localtime").symlink_to(tmp_path / "zones/UTC")
+    monkeypatch.setattr(region, "FOLDER", tmp_path / "session")
+    monkeypatch.setattr(region, "ZONES", tmp_path / "zones")
+    monkeypatch.setattr(region, "LANGUAGES", tmp_path / "languages")
+    monkeypatch.setattr(region, "run", run)
+    monkeypatch.setattr(region, "_turn", asyncio.Lock())
+    for name in ("TZ", "LC_ALL"):
+        monkeypatch.delenv(name, raising=False)
+    return ran
+
+
+async def tell(said: Any, *, counts: bool = True) -> int:
+    async with served(lambda *connection: region.answer(*connection, counts=counts)) as page:
+        return (await page.put("region", json=said)).status_code
+
+
+def zone() -> str:
+    return str((region.FOLDER / "localtime").resolve().relative_to(region.ZONES))
+
+
+def language() -> str:
+    file = region.FOLDER / "language"
+    return file.read_text().strip() if file.exists() else ""
+
+
+async def test_the_session_takes_the_zone_and_language_of_the_browser(commands: list[tuple[str, ...]]):
+    assert await tell(BERLIN) == 200
+    assert (zone(), language()) == ("Europe/Berlin", "de_DE.UTF-8")
+    assert commands == [(region.COMPILE, "de_DE.UTF-8"), (*RESTART, "xfce4-panel|xfsettingsd|xfdesktop")]
+
+
+async def test_a_second_browser_changes_the_zone_and_not_the_language(commands: list[tuple[str, ...]]):
+    await tell(BERLIN)
+    del commands[:]
+    await tell({"timezone": "Europe/Oslo", "language": "fr_FR"})
+    assert (zone(), language()) == ("Europe/Oslo", "de_DE.UTF-8")
+    assert commands == [(*RESTART, "xfce4-panel")]
+
+
+async def test_the_same_browser_again_restarts_nothing(commands: list[tuple[str, ...]]):
+    await tell(BERLIN)
+    del commands[:]
+    await tell(BERLIN)
+    assert commands == []
+
+
+@pytest.mark.parametrize(("variable", "expected"), [("TZ", ("UTC", "de_DE.UTF-8")), ("LC_ALL", ("Europe/Berlin", ""))])
+async def test_a_preference_of_user_or_group_counts_more(
+    commands: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, variable: str, expected: tuple[str, str]
+):
+    monkeypatch.setenv(variable, "any")
+    await tell(BERLIN)
+    assert (zone(), language()) == expected
+
+
+async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[str, ...]]):
+    assert await tell(BERLIN, counts=False) == 200
+    assert (zone(), language(), commands) == ("UTC", "", [])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"timezone": None, "language": None},
+        {"timezone": "Europe/Nowhere", "language": "xx_XX"},
+        {"timezone": "../session/localtime", "language": "../de_DE"},
+        {"timezone": "Europe", "language": "de_DE\n"},
+        {"timezone": "/etc/passwd", "language": "en_US"},
+        {"timezone": ["Europe/Berlin"], "language": {"de_DE": 1}},
+    ],
+    ids=str,
+)
+async def test_a_region_that_is_not_there_changes_nothing(commands: list[tuple[str, ...]], said: dict[str, Any]):
+    assert await tell(said) == 200
+    assert (zone(), language(), commands) == ("UTC", "", [])
