@@ -39,19 +39,26 @@ _ISO_639_1: Final = (
 )
 LANGUAGES: Final = frozenset(_ISO_639_1.split())
 
-_LANGUAGE: Final = re.compile(r"([A-Za-z]{2})(?:[-_]([A-Za-z]{2}))?(?:\.[Uu][Tt][Ff]-?8)?")
+_LANGUAGE: Final = re.compile(
+    r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|[0-9]{3}))?"
+    r"(?:(?:-[0-9A-Za-z]{1,8}){1,10}|\.[Uu][Tt][Ff]-?8)?"
+)
+MAX_LANGUAGE: Final = 80
+"""Characters of a language tag, with all of its extensions."""
 
 
 def normal_language(text: str) -> str:
-    """A preferred language as it is stored: `de` or `de-DE`, from any spelling (`DE_de`, `de_DE.UTF-8`).
+    """A preferred language as it is stored: `de`, `de-DE`, `es-419` or `zh-Hant-TW`. It is made from a locale
+    (`DE_de`, `de_DE.UTF-8`) or any tag of BCP 47 that a browser sends, without its variants and extensions.
 
     Raises:
-        ValueError: it is not a language of ISO 639-1, with or without a two-letter country.
+        ValueError: it is no tag, or its two letters are no language of ISO 639-1.
     """
-    found = _LANGUAGE.fullmatch(text)
-    if found is None or found[1].lower() not in LANGUAGES:
+    found = _LANGUAGE.fullmatch(text) if len(text) <= MAX_LANGUAGE else None
+    if found is None or (len(found[1]) == 2 and found[1].lower() not in LANGUAGES):
         raise ValueError("there is no such language; write it like de or de-DE")
-    return found[1].lower() + (f"-{found[2].upper()}" if found[2] else "")
+    script, region = (found[2] or "").title(), (found[3] or "").upper()
+    return "-".join(filter(None, (found[1].lower(), script, region)))
 
 
 MAX_PASSWORD: Final = 256

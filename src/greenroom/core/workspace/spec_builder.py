@@ -227,9 +227,26 @@ def host_name(host: str) -> str:
 
 
 def locale_of(language: str) -> str:
-    """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`."""
-    name = locale.normalize(language.replace("-", "_")).partition(".")[0]
-    return f"{name}.UTF-8"
+    """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`. A region that is no
+    country, as in `es-419`, counts as the country where most people speak the language; so does none.
+    """
+    parts = language.split("-")
+    country = parts[-1] if len(parts) > 1 and re.fullmatch("[A-Z]{2}", parts[-1]) else None
+    likely = _LIKELY.get("-".join(parts[:2])) or _LIKELY.get(parts[0])
+    name = f"{parts[0]}_{country}" if country else likely or locale.normalize(parts[0])
+    return f"{name.partition('.')[0]}.UTF-8"
+
+
+_LIKELY: Final = {
+    "ar": "ar_EG",
+    "ast": "ast_ES",
+    "ckb": "ckb_IQ",
+    "fil": "fil_PH",
+    "no": "nb_NO",
+    "yue": "yue_HK",
+    "zh-Hant": "zh_TW",
+}
+"""Locales that the Python library does not know by these languages alone."""
 
 
 def _folder_of(extras: LaunchExtras) -> str:

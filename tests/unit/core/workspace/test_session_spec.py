@@ -182,7 +182,20 @@ def test_a_zone_says_which_of_its_settings_need_the_host_of_a_request():
 
 @pytest.mark.parametrize(
     ("language", "locale"),
-    [("de", "de_DE.UTF-8"), ("en", "en_US.UTF-8"), ("ja", "ja_JP.UTF-8"), ("pt-BR", "pt_BR.UTF-8")],
+    [
+        ("de", "de_DE.UTF-8"),
+        ("en", "en_US.UTF-8"),
+        ("ja", "ja_JP.UTF-8"),
+        ("pt-BR", "pt_BR.UTF-8"),
+        ("es-419", "es_ES.UTF-8"),
+        ("en-001", "en_US.UTF-8"),
+        ("zh-Hant", "zh_TW.UTF-8"),
+        ("zh-Hant-HK", "zh_HK.UTF-8"),
+        ("zh-Hans", "zh_CN.UTF-8"),
+        ("sr-Latn-RS", "sr_RS.UTF-8"),
+        ("ar-001", "ar_EG.UTF-8"),
+        ("fil", "fil_PH.UTF-8"),
+    ],
 )
 def test_a_language_becomes_a_locale_with_a_country(language: str, locale: str):
     assert spec_builder.locale_of(language) == locale
