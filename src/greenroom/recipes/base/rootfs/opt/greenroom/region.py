@@ -3,8 +3,9 @@
     PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; either may be left out
 
 All programs have the zone at once: /etc/localtime leads to FOLDER/localtime. A language counts for programs that start
-later; of the desktop, those that start others are started again. The first language stays, English needs none.
-Nothing changes where the launch has set TZ or LC_ALL, in a leased session, and for those who may only watch.
+later; of the desktop, those that start others are started again. English needs none. The first browser decides, because a
+later one may be that of a helper. Nothing changes where the launch has set TZ or LC_ALL, in a leased session, and for
+viewers who may only watch.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ FOLDER = Path("/tmp/.greenroom")
 ZONES = Path("/usr/share/zoneinfo")
 LANGUAGES = Path("/usr/share/i18n/locales")
 COMPILE = "/opt/greenroom/language"
+NO_ZONE = "Etc/UTC"
+"""Of a session that no browser has opened."""
 MAX_BODY_BYTES = 1024
 IS_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,2}")
 IS_LANGUAGE = re.compile(r"[a-z]{2,3}_[A-Z]{2}")
@@ -47,15 +50,14 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 
 
 def set_zone(name: str) -> tuple[str, ...]:
-    """Let this be the zone of the session, if it is one; returns the programs to start again."""
+    """Let this be the zone of the session, if it has none yet; returns the programs to start again."""
     link, zone = FOLDER / "localtime", ZONES / name
-    if os.environ.get("TZ") or not IS_ZONE.fullmatch(name) or not zone.is_file() or link.resolve() == zone.resolve():
+    if os.environ.get("TZ") or link.readlink() != ZONES / NO_ZONE or not IS_ZONE.fullmatch(name) or not zone.is_file():
         return ()
     made = FOLDER / "localtime.new"
-    made.unlink(missing_ok=True)
     made.symlink_to(zone)
     made.replace(link)
-    return CLOCK
+    return CLOCK if name != NO_ZONE else ()
 
 
 async def set_language(name: str) -> tuple[str, ...]:
