@@ -110,7 +110,9 @@ async def desk(
     async with small_gateway(address, spec) as gateway, async_playwright() as playwright:
         browser = await playwright.chromium.launch(**chromium)
         context = await browser.new_context(
-            viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+            viewport={"width": 1280, "height": 800},
+            permissions=["clipboard-read", "clipboard-write"],
+            timezone_id="Asia/Tokyo",
         )
         page = await context.new_page()
         complaints: list[str] = []

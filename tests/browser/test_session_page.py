@@ -25,6 +25,10 @@ async def test_a_person_works_in_it(desk: Desk, tmp_path: Path):
     assert desk.complaints == []
 
 
+async def test_the_session_has_the_time_zone_of_the_browser(desk: Desk):
+    await desk.eventually("date +%Z", "JST")
+
+
 async def test_the_screen_takes_the_size_of_the_frame(desk: Desk):
     await desk.page.set_viewport_size({"width": 1500, "height": 900})
     await desk.eventually("xdotool getdisplaygeometry", "1500 900")
