@@ -1,4 +1,4 @@
-// Tells the session the time zone and language of this browser. The session uses them where its user and groups have chosen none
+// Sends the session the time zone and language of this browser. The session uses them where its user and groups have chosen none
 // (docs/reference/session-page.md).
 
 /** `de_DE` for de, de-DE and de-Latn-DE; a region that is no country, as in es-419, becomes the most likely country. */
@@ -8,7 +8,7 @@ function language() {
   return `${spoken}_${country}`;
 }
 
-export async function tellRegion() {
+export async function sendRegion() {
   try {
     const said = { timezone: Intl.DateTimeFormat().resolvedOptions().timeZone, language: language() };
     await fetch('./region', { method: 'PUT', body: JSON.stringify(said) });

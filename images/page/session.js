@@ -7,10 +7,10 @@ import './files.js';
 import './keyboard.js';
 import './microphone.js';
 import { listen } from './parent.js';
-import { tellRegion } from './region.js';
+import { sendRegion } from './region.js';
 import './screens.js';
 import './stats.js';
 
 start();
-tellRegion();
+sendRegion();
 listen();

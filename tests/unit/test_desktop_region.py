@@ -42,7 +42,7 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
     return ran
 
 
-async def tell(said: Any, *, counts: bool = True) -> int:
+async def put(said: Any, *, counts: bool = True) -> int:
     async with served(lambda *connection: region.answer(*connection, counts=counts)) as page:
         return (await page.put("region", json=said)).status_code
 
@@ -57,20 +57,20 @@ def language() -> str:
 
 
 async def test_the_session_takes_the_zone_and_language_of_the_browser(commands: list[tuple[str, ...]]):
-    assert await tell(BERLIN) == 200
+    assert await put(BERLIN) == 200
     assert (zone(), language()) == ("Europe/Berlin", "de_DE.UTF-8")
     assert commands == [(region.COMPILE, "de_DE.UTF-8"), (*RESTART, "xfce4-panel|xfsettingsd|xfdesktop")]
 
 
 async def test_a_second_browser_changes_nothing(commands: list[tuple[str, ...]]):
-    await tell(BERLIN)
+    await put(BERLIN)
     del commands[:]
-    await tell({"timezone": "Europe/Oslo", "language": "fr_FR"})
+    await put({"timezone": "Europe/Oslo", "language": "fr_FR"})
     assert (zone(), language(), commands) == ("Europe/Berlin", "de_DE.UTF-8", [])
 
 
 async def test_a_browser_in_english_restarts_the_clock_alone(commands: list[tuple[str, ...]]):
-    await tell({"timezone": "Europe/Oslo", "language": "en_GB"})
+    await put({"timezone": "Europe/Oslo", "language": "en_GB"})
     assert (zone(), language()) == ("Europe/Oslo", "")
     assert commands == [(*RESTART, "xfce4-panel")]
 
@@ -82,12 +82,12 @@ async def test_a_preference_of_user_or_group_counts_more(
     commands: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, variable: str, expected: tuple[str, str]
 ):
     monkeypatch.setenv(variable, "any")
-    await tell(BERLIN)
+    await put(BERLIN)
     assert (zone(), language()) == expected
 
 
 async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[str, ...]]):
-    assert await tell(BERLIN, counts=False) == 200
+    assert await put(BERLIN, counts=False) == 200
     assert (zone(), language(), commands) == ("Etc/UTC", "", [])
 
 
@@ -105,5 +105,5 @@ async def test_a_viewer_who_does_not_count_changes_nothing(commands: list[tuple[
     ids=str,
 )
 async def test_a_region_that_is_not_there_changes_nothing(commands: list[tuple[str, ...]], said: dict[str, Any]):
-    assert await tell(said) == 200
+    assert await put(said) == 200
     assert (zone(), language(), commands) == ("Etc/UTC", "", [])

@@ -228,7 +228,7 @@ def host_name(host: str) -> str:
 
 def locale_of(language: str) -> str:
     """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`. A region that is no
-    country, as in `es-419`, counts as the country where most people speak the language; so does none.
+    country, as in `es-419`, counts as the country where most people use the language; so does none.
     """
     parts = language.split("-")
     country = parts[-1] if len(parts) > 1 and re.fullmatch("[A-Z]{2}", parts[-1]) else None
