@@ -12,6 +12,7 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.environment import ELSEWHERE, known_variables, load, unknown_variables
+from greenroom.kit.version import version
 
 ROOT = Path(__file__).parents[2]
 READERS = ("src/greenroom/**/*.py", "deploy/**/*.yaml", "deploy/**/*.service", "script/*")
@@ -99,3 +100,8 @@ def test_a_role_writes_its_warning_into_its_log(tmp_path: Path):
         GREENROOM_SECRET_KEY_FILE=str(tmp_path / "none"),
     )
     assert '"reason": "Nothing reads the variable GREENROOM_ZONNE; the nearest is GREENROOM_ZONE."' in ended.stderr
+
+
+def test_the_version_is_one_line():
+    ended = _greenroom("--version")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"greenroom {version()}\n", "")

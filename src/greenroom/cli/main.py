@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -26,15 +26,32 @@ from greenroom.cli import (
     staging,
     webhooks,
 )
-from greenroom.cli.output import log_to_stderr, printable
+from greenroom.cli.output import printable
 from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
-from greenroom.kit import ending, roles
+from greenroom.kit import ending, log, roles
+from greenroom.kit.version import version
 
 VERBS: Final = (access, catalogue, fleet, homes, logs, sessions, settings, staging, webhooks)
 """Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"greenroom {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Greenroom: desktops, browsers and applications in containers, streamed to people's browsers."""
 
 
 @app.command()
@@ -97,7 +114,7 @@ def main() -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C, of which typer only keeps the exit code.
     """
-    log_to_stderr()
+    log.for_commands("greenroom")
     try:
         _judge(os.environ)
         app()

@@ -12,12 +12,10 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any, Final, cast
 
-import structlog
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from structlog.typing import EventDict
 
 from greenroom.cli.client import Row
 from greenroom.core.sizes import size
@@ -56,23 +54,6 @@ class _ClientLog(logging.Handler):
 
 
 _CLIENT_LOG: Final = _ClientLog(logging.WARNING)
-
-
-def log_to_stderr() -> None:
-    """Write warnings to stderr, such as a request that is sent again: stdout has results alone."""
-    logging.getLogger("greenroom.client").addHandler(_CLIENT_LOG)
-    structlog.configure(
-        processors=[_as_line],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-
-
-def _as_line(_logger: object, _method: str, event: EventDict) -> str:
-    text = event.pop("event")
-    details = ", ".join(f"{name} {value}" for name, value in event.items())
-    return printable(f"greenroom: {text}" + (f": {details}" if details else ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
         SetupError: those settings cannot be used.
         GreenroomError: the deployment, Docker or the cluster does not answer.
     """
-    log.configure("ERROR", "doctor")
+    log.for_commands("doctor")
     installation: str = client.get("/diagnostics/installation")["installation_id"]
     outcomes = asyncio.run(_repair(client, installation, removes=removes))
     show(outcomes, "greenroom doctor --repair --yes", as_json=as_json)

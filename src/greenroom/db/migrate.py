@@ -16,6 +16,7 @@ from typing import Final, LiteralString
 
 import psycopg
 
+from greenroom.core.database_failure import cause
 from greenroom.core.errors import SetupError
 from greenroom.db.connections import NOTICED_WHEN_DEAD, NoPrimaryError, PatientConnection
 
@@ -135,8 +136,7 @@ async def _connect(dsn: str) -> psycopg.AsyncConnection:
     except NoPrimaryError as error:
         raise SetupError(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     except psycopg.Error as error:
-        reason = " ".join(str(error).split())
-        raise SetupError(f"The database cannot be reached; check the database URL ({reason}).") from error
+        raise SetupError(cause(str(error))) from error
 
 
 async def _known(connection: psycopg.AsyncConnection) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Final, TextIO, cast
@@ -38,6 +39,21 @@ def configure(level: str, process_name: str) -> None:
     )
     structlog.contextvars.bind_contextvars(process=process_name)
     _route_libraries(output, max(number, LIBRARIES), shared, renderer)
+
+
+def for_commands(process_name: str) -> None:
+    """Write no log, because a command says itself what is wrong; with GREENROOM_LOG_LEVEL=DEBUG write everything."""
+    if os.environ.get("GREENROOM_LOG_LEVEL", "").upper() == "DEBUG":
+        configure("DEBUG", process_name)
+        return
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [logging.NullHandler()]
+    logging.captureWarnings(capture=True)
 
 
 class Output:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from importlib import metadata
 from typing import Final
 
 import structlog
@@ -28,6 +27,7 @@ from greenroom.kit.environment import begin
 from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
+from greenroom.kit.version import version
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin.beats import Beats
@@ -283,11 +283,6 @@ class RunningManager:
             self._watch.wake()
         if Wakes.MACHINES in wakes:
             self._machines.wake()
-
-
-def version() -> str:
-    """The installed version of Greenroom."""
-    return metadata.version("greenroom")
 
 
 async def main() -> None:

@@ -19,6 +19,7 @@ from typing import Final, NoReturn
 from rich.table import Table
 from rich.text import Text
 
+from greenroom.core.database_failure import cause
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.core.wording import shortened, summary
@@ -31,10 +32,12 @@ from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
 from greenroom.kit.terminal import console
+from greenroom.kit.version import version
 from greenroom.up import instance
 from greenroom.up.description import Description
-from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings
+from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings, without_database
 from greenroom.up.handed import Handed
+from greenroom.up.health import database_answers
 from greenroom.up.layout import Layout, check_folder, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
@@ -186,7 +189,7 @@ def down(data: Path, *, as_json: bool = False) -> None:
     if pid is not None:
         _stop_running(layout, pid, progress)
     elif stopped:
-        log.configure("ERROR", "down")
+        log.for_commands("down")
         asyncio.run(instance.clean_up(layout, progress))
     else:
         print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's output
@@ -226,7 +229,7 @@ def status(data: Path, *, as_json: bool) -> None:
     Raises:
         SetupError: there is no instance.
     """
-    log.configure("ERROR", "status")
+    log.for_commands("status")
     found = asyncio.run(read_status(running_layout(data)))
     if as_json:
         print(json.dumps(found.as_json()))  # noqa: T201 -- the command's result
@@ -252,37 +255,42 @@ def _show_status(found: Status) -> None:
         cells = (str(cell or "") for cell in (part.check.name, part.state.pid, part.port, part.state.starts))
         table.add_row(*cells, Text(part.check.detail[:80], style=colour))
     out = console()
-    out.print(f"{found.url}  (pid {found.pids['up'][0]}, {found.phase})")
+    out.print(f"{found.url}  (pid {found.pids['up'][0]}, {found.phase}, version {version()})")
     out.print(table)
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
-    """Check the invariants; exit code 1 when one is broken. Warnings go to stderr and do not change the exit code.
+    """Check the invariants; exit code 1 when one is broken, or the database cannot be used. Warnings go to
+    stderr and do not change the exit code.
 
     Raises:
         SetupError: the instance does not run, or is of an older version than this program.
     """
-    log.configure("ERROR", "doctor")
-    findings, warned, good = asyncio.run(_doctor(running_layout(data)))
+    log.for_commands("doctor")
+    failure, findings, warned, good = asyncio.run(_doctor(running_layout(data)))
     for sentence in warned:
         print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))  # noqa: T201 -- the command's result
     else:
         _show_findings(findings, good)
+    if failure:
+        raise SetupError(failure)
     if any(finding.broken for finding in findings):
         raise SystemExit(1)
 
 
-def _show_findings(findings: list[Finding], good: GoodFor) -> None:
-    """Print a line for each invariant with what breaks it or why it was skipped, then the capacity of the host."""
+def _show_findings(findings: list[Finding], good: GoodFor | None) -> None:
+    """Print the version, a line for each invariant with what breaks it or why it was skipped, and the capacity of the
+    host."""
     out = console(soft_wrap=True)
+    out.print(f"greenroom {version()}")
     for finding in findings:
         state = "[red]broken[/red] " if finding.broken else "[green]holds[/green]  "
         out.print("[yellow]skipped[/yellow]" if finding.skipped else state, f"{finding.code:4}", end="")
         details = (finding.skipped,) if finding.skipped else finding.broken
         out.print(finding.holds, *details, sep="\n              ", markup=False)
-    if not good.is_short:
+    if good is not None and not good.is_short:
         out.print(good.sentence, markup=False)
 
 
@@ -304,8 +312,12 @@ async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Si
         yield opened
 
 
-async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
-    """Findings, warnings, and how many sessions the host can run."""
+async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFor | None]:
+    """Why the database cannot be used, findings, warnings, and how many sessions the host can run."""
+    site = site_of(layout)
+    if (problem := await database_answers(site.dsn)) is not None:
+        failure = cause(problem)
+        return failure, without_database(failure), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):
         findings, warned = await examine(db, site), await warnings(db)
         good = await room(db, site)
@@ -316,7 +328,7 @@ async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
             warned += await runtime_warnings(db, site)
     if good.is_short:
         warned = [*warned, good.sentence]
-    return findings, warned, good
+    return "", findings, warned, good
 
 
 def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:
@@ -326,7 +338,7 @@ def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> 
     Raises:
         SetupError: it is newer than this program, or cannot be reached.
     """
-    log.configure("ERROR", "migrate")
+    log.for_commands("migrate")
     if database_url is not None:
         return asyncio.run(_migrate(database_url, only_pre=only_pre))
     return asyncio.run(_migrate_instance(Layout(data), only_pre=only_pre))
@@ -351,7 +363,7 @@ def reset_password(data: Path, username: str) -> str:
         SetupError: there is no instance.
         NotFound: there is no such user.
     """
-    log.configure("ERROR", "reset-password")
+    log.for_commands("reset-password")
     layout = Layout(data)
     check_folder(layout)
     return asyncio.run(_reset_password(layout, username))

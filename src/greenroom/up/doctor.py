@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import warnings as of_docker
 from greenroom.core.fleet.host_limits import GoodFor, good_for
 from greenroom.core.session.states import SessionStatus
@@ -58,8 +59,15 @@ async def examine(db: Database, site: Site) -> list[Finding]:
             findings.append(await _twice(code, holds, lambda code=code: _part(beside_containers, code)))
         except (SetupError, RuntimeUnavailable) as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
-    findings.append(await _twice("I18", "nginx has the list of disabled Managers", lambda: _sentinels(db, site)))
+    findings.append(await _twice(*SENTINELS, lambda: _sentinels(db, site)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
+
+
+def without_database(reason: str) -> list[Finding]:
+    """Every invariant, skipped: each is about rows."""
+    known = {**{i.code: i.holds for i in INVARIANTS}, **CONTAINER_INVARIANTS, **dict([SENTINELS])}
+    found = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in known.items()]
+    return sorted(found, key=lambda finding: int(finding.code[1:]))
 
 
 async def warnings(db: Database) -> list[str]:
@@ -79,13 +87,16 @@ async def warnings(db: Database) -> list[str]:
     return failed + ending
 
 
-async def runtime_warnings(db: Database, site: Site) -> list[str]:
-    """Problems with what runs the sessions, which break no invariant: Docker and its disk, or the cluster."""
+async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
+    """Problems with what runs the sessions, which break no invariant: Docker and its disk, or the cluster. None: the
+    database, which has what Agents report of their disk, cannot be used.
+    """
     try:
         if site.settings.runtime == "kubernetes":
             return await cluster_remarks(site.agents[0].folder)
         if site.settings.runtime == "docker":
-            return of_docker(await docker.read(site, await disk_of(db, site.agent_ids)))
+            disk = FreeDisk() if db is None else await disk_of(db, site.agent_ids)
+            return of_docker(await docker.read(site, disk))
     except GreenroomError as error:
         what = "cluster" if site.settings.runtime == "kubernetes" else "disk and the versions of Docker"
         return [f"The {what} could not be checked: {error.message}"]
@@ -100,6 +111,7 @@ async def room(db: Database, site: Site) -> GoodFor:
     return GoodFor(f"Sessions are {kind} and take nothing of this host.")
 
 
+SENTINELS: Final = ("I18", "nginx has the list of disabled Managers")
 CONTAINER_INVARIANTS: Final = {
     "I3": "a session has at most one container",
     "I6": "a container has a session",

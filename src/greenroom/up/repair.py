@@ -69,7 +69,7 @@ def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
     Raises:
         SetupError: the instance does not run, or nothing can be decided.
     """
-    log.configure("ERROR", "doctor")
+    log.for_commands("doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
     show(outcomes, f"greenroom doctor --repair --yes --data {data}", as_json=as_json)
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
 from greenroom.db.database import Database
+from greenroom.kit.version import version
 from greenroom.up import health
 from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.description import Description
@@ -40,7 +41,7 @@ class Status:
     def as_json(self) -> dict[str, object]:
         """The object of `up --json`, as far as it is known, with `phase` and `parts`."""
         shown = asdict(self.described) if self.described else {"url": self.url, "pids": self.pids}
-        return {**shown, "phase": self.phase, "parts": [part.as_json() for part in self.parts]}
+        return {**shown, "version": version(), "phase": self.phase, "parts": [part.as_json() for part in self.parts]}
 
 
 async def read_status(layout: Layout) -> Status:

@@ -23,6 +23,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.db.installation import AgentState
+from greenroom.kit.version import version
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, health, tls
@@ -181,9 +182,13 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
     async def pending(_: str) -> list[str]:
         return ["0042_pre_later.sql"]
 
+    async def answers(_: str) -> None:
+        return None
+
     monkeypatch.setattr(commands, "check_folder", lambda _: None)
     monkeypatch.setattr(commands, "running_pid", lambda _: 1)
     monkeypatch.setattr(commands, "site_of", lambda _: SimpleNamespace(dsn=""))
+    monkeypatch.setattr(commands, "database_answers", answers)
     monkeypatch.setattr(commands, "pending_migrations", pending)
     with pytest.raises(SetupError, match=r"older version.*lacks 0042_pre_later\.sql.*greenroom down"):
         commands.doctor(tmp_path, as_json=False)
@@ -199,6 +204,7 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
     assert found.as_json() == {
         "url": "https://127.0.0.1:8443",
         "pids": {"up": [6]},
+        "version": version(),
         "phase": "ready",
         "parts": [{**shown, "port": 8080}],
     }
@@ -227,9 +233,10 @@ def test_a_docker_daemon_that_is_gone_is_not_said_to_run(
 def test_doctor_warns_on_stderr_and_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
 ):
-    async def looked(_: Layout) -> tuple[list[Finding], list[str], GoodFor]:
+    async def looked(_: Layout) -> tuple[str, list[Finding], list[str], GoodFor]:
         skipped = Finding(code="I3", holds="containers", broken=(), skipped="Docker does not answer.")
         return (
+            "",
             [Finding(code="I1", holds="all is well", broken=()), skipped],
             ["a task failed."],
             GoodFor("25 sessions."),

@@ -17,6 +17,7 @@ from greenroom.api.diagnostics.schemas import (
     LeftoverView,
     LogView,
     ManagerRequestView,
+    VersionView,
 )
 from greenroom.api.paging import Paging
 from greenroom.api.security import requires
@@ -25,6 +26,7 @@ from greenroom.db.diagnostics import views
 from greenroom.db.diagnostics.leftovers import read_known
 from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter
 from greenroom.db.installation import installation_id
+from greenroom.kit.version import version
 
 router = APIRouter(tags=["diagnostics"])
 
@@ -86,6 +88,12 @@ async def list_manager_requests(
     )
     found = await views.list_manager_requests(db, wanted, after=page.after_row(NEWEST_FIRST), limit=page.limit)
     return [ManagerRequestView.model_validate(row) for row in page.rows(found, NEWEST_FIRST)]
+
+
+@router.get("/version", dependencies=[requires()])
+async def get_version() -> VersionView:
+    """The version of the api that answers."""
+    return VersionView(version=version())
 
 
 @router.get("/diagnostics/installation", dependencies=[requires("system_view")])

@@ -50,6 +50,12 @@ class ManagerRequestView(View):
     count: Annotated[int, Field(description="requests in this row")]
 
 
+class VersionView(View):
+    """The version of a part."""
+
+    version: str
+
+
 class InstallationView(View):
     """Which installation answers; what it made in Docker or Kubernetes has its id as a label."""
 

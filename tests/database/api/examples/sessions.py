@@ -180,5 +180,6 @@ AFTERWARDS: Final[list[Step]] = [
     step("list_manager_requests", before=managers_were_asked, query={"refused": True}, wrong=Wrong(by="ada")),
     step("get_metrics", wrong=Wrong(by="ada")),
     step("get_installation", wrong=Wrong(by="ada")),
+    step("get_version"),
     step("find_leftovers", {"things": [LEFTOVER]}, wrong=Wrong(body={"things": [{"kind": "Pod"}]})),
 ]

@@ -1,0 +1,37 @@
+"""The cause for which a database cannot be used."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.database_failure import cause
+
+
+@pytest.mark.parametrize(
+    ("said", "begins"),
+    [
+        (
+            "connection failed: FATAL:  could not write init file: No space left on device",
+            "The disk of the database is full; free some space there (connection failed: FATAL: could not write",
+        ),
+        ("connection timeout expired", "The database accepts connections and does not answer: its process or its host"),
+        (
+            'connection to server on socket "/d/.s.PGSQL.5432" failed: No such file or directory\n\tIs it there?',
+            "The database does not run, or listens elsewhere (connection to server on socket",
+        ),
+        (
+            'FATAL: authentication failed for user "x"',
+            "The database refuses this log-in; check the database URL",
+        ),
+        ("could not translate host name", "The host of the database has no address"),
+        ("FATAL: the database system is starting up", "The database is starting or stopping; try again in a moment"),
+        ("FATAL: sorry, too many clients: too many connections", "The database has no connection left"),
+        ("something new", "The database cannot be used (something new)."),
+        ("", "The database cannot be used (it gives no reason)."),
+    ],
+)
+def test_the_cause_is_named_before_the_words_of_the_driver(said: str, begins: str):
+    found = cause(said)
+    assert found.startswith(begins)
+    assert found.endswith(").")
+    assert "\n" not in found
