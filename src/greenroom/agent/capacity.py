@@ -17,10 +17,12 @@ from typing import Final
 
 import structlog
 
+from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet import host_limits
 from greenroom.core.log_codes import LogCode
 from greenroom.kit.host_limits import read
-from greenroom.runtimes.contract import FilterRunner, HostCapacity, LogInKeeper, RuntimeUnavailable
+from greenroom.kit.loops import one_item
+from greenroom.runtimes.contract import FilterRunner, HostCapacity, LogInKeeper
 from greenroom.wire.messages import Capacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -101,8 +103,9 @@ class CapacityMeter:
         """Read, and log when the runtime becomes silent or answers again."""
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
-                await self.read()
-        except RuntimeUnavailable as error:
+                with one_item("capacity"):
+                    await self.read()
+        except GreenroomError as error:
             self._no_answer(error.message)
         except TimeoutError:
             self._no_answer(f"It did not answer within {ANSWERED_WITHIN_S:g} s.")

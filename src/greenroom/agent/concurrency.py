@@ -9,9 +9,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
+import structlog
+
+from greenroom.core.backoff import Backoff
+from greenroom.core.errors import GreenroomError
 from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns
+from greenroom.kit.loops import one_item
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -33,14 +40,19 @@ class Signal(Generic[T]):
 Work = Callable[[], Awaitable[None]]
 
 
+BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
+"""Pause before the key of work that failed unexpectedly is free again."""
+
+
 class Workers:
-    """Runs work in the background; an exception ends the task group, and with it the Agent. `on_done` is called with
-    the key when its work ended."""
+    """Runs work in the background. Work that fails unexpectedly is logged, and its key stays busy for a pause that
+    grows with each failure in a row. `on_done` is called with the key when it is free."""
 
     def __init__(self, group: asyncio.TaskGroup, on_done: Callable[[str], None]) -> None:
         self._group = group
         self._on_done = on_done
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failures: dict[str, int] = {}
 
     @property
     def busy(self) -> frozenset[str]:
@@ -55,7 +67,14 @@ class Workers:
 
     async def _run(self, key: str, work: Work) -> None:
         try:
-            await work()
+            with one_item("work", key):
+                await work()
+            self._failures.pop(key, None)
+        except GreenroomError as error:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            pause_s = BACKOFF.delay_s(failures)
+            log.error("work failed", key=key, reason=error.message, next_try_s=pause_s)
+            await asyncio.sleep(pause_s)
         finally:
             self._tasks.pop(key, None)
         self._on_done(key)

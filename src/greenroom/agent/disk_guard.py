@@ -17,6 +17,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.disk import FreeDisk, Stop, Use, Written, shortage, to_stop
 from greenroom.core.log_codes import LogCode
+from greenroom.kit.loops import one_item
 from greenroom.runtimes.contract import Containers, DiskCountError, HostDisk
 from greenroom.wire.messages import Usage
 
@@ -80,7 +81,8 @@ class DiskGuard:
 
     async def _written(self, session_id: str) -> Written | None:
         try:
-            used = await self._host_disk.disk_usage(session_id)
+            with one_item("session", session_id):
+                used = await self._host_disk.disk_usage(session_id)
             self._uncounted.pop(session_id, None)
         except DiskCountError as error:
             log.warning("a session has too many files", session_id=session_id, reason=error.message)
@@ -100,7 +102,8 @@ class DiskGuard:
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         try:
-            await self._containers.stop(stop.session_id, 1.0)
+            with one_item("session", stop.session_id):
+                await self._containers.stop(stop.session_id, 1.0)
         except GreenroomError as error:
             log.warning("a session could not be stopped", session_id=stop.session_id, reason=error.message)
 

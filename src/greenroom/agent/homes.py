@@ -20,6 +20,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.homes import HomeId, Measured, next_to_measure
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.loops import one_item
 from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome
 from greenroom.wire.homes import HomeRemoval, HomeReport
 
@@ -133,7 +134,8 @@ class HomesKeeper:
         while True:
             begun = time.monotonic()
             try:
-                await self._look()
+                with one_item("homes"):
+                    await self._look()
                 while (home := self._next()) is not None:
                     await self._measure(home)
             except GreenroomError as error:
@@ -175,7 +177,8 @@ class HomesKeeper:
         self._measured[home] = Measured(at_s=begun)
         problem, size = "", None
         try:
-            size = await self._homes.measure(home)
+            with one_item("home", home.name):
+                size = await self._homes.measure(home)
         except GreenroomError as error:
             problem = error.message
         took_s = time.monotonic() - begun
@@ -213,7 +216,8 @@ class HomesKeeper:
 
     async def _remove(self, removal_id: str, home: HomeId) -> None:
         try:
-            await self._homes.remove(home, removal_id)
+            with one_item("home", home.name):
+                await self._homes.remove(home, removal_id)
         except GreenroomError as error:
             tried = self._attempts.setdefault(removal_id, _Attempts())
             pause_s = BACKOFF.delay_s(tried.number)
@@ -228,7 +232,8 @@ class HomesKeeper:
 
     async def _look_again(self) -> None:
         try:
-            await self._look()
+            with one_item("homes"):
+                await self._look()
         except GreenroomError as error:
             log.warning("the home folders are not known", reason=error.message)
         self._on_change()

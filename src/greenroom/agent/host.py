@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
@@ -30,11 +31,13 @@ from greenroom.agent.session.prober import Prober, TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
-from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.errors import GreenroomError, SetupError, StartAgain
 from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.lateness import LatenessMeter
+from greenroom.kit.loops import Loop, kept, one_item
 from greenroom.runtimes.contract import (
     CopyHost,
     FilterHost,
@@ -113,6 +116,8 @@ class HostWork:
         self._filters: WebFilters | None = None
         self._wanted_policies: list[FilterPolicy] | None = None
         self._meter: CapacityMeter | None = None
+        self.loops: dict[str, Loop] = {}
+        """Those of the opened runtime, by their names."""
         if self._installation_id:
             self._known.set()
 
@@ -127,7 +132,7 @@ class HostWork:
 
     def registered(self, installation_id: str) -> None:
         if self._installation_id not in {"", installation_id}:
-            raise GreenroomError("This Agent now belongs to another installation; it has to start again.")
+            raise StartAgain("This Agent now belongs to another installation; it has to start again.")
         self._installation_id = installation_id
         self._known.set()
         if self._images:
@@ -277,26 +282,31 @@ class HostWork:
                 interval_s=self._config.probe_interval_s,
                 explained=explained,
             )
-            group.create_task(inventory.watch(), name="events")
-            group.create_task(reconciler.take_inventory(workers), name="inventory")
-            group.create_task(reconciler.look(workers), name="look")
-            group.create_task(reconciler.run(executor, prober), name="reconcile")
-            group.create_task(images.run(), name="images")
+            self.loops = {
+                "events": inventory.watch,
+                "inventory": partial(reconciler.take_inventory, workers),
+                "look": partial(reconciler.look, workers),
+                "reconcile": partial(reconciler.run, executor, prober),
+                "images": images.run,
+                "capacity": meter.run,
+                "lateness": self._lateness.run,
+                "starts": starts.run,
+            }
             if isinstance(runtime, HomeHost):
                 outbox = sessions.outbox
                 keeper = self._homes = HomesKeeper(runtime.homes, outbox.request_report, outbox.log_line)
                 keeper.want_removed(self._removals)
-                group.create_task(keeper.run(), name="homes")
+                self.loops["homes"] = keeper.run
             if filters is not None:
-                group.create_task(filters.run(), name="web filters")
-            group.create_task(meter.run(), name="capacity")
+                self.loops["web filters"] = filters.run
             if isinstance(runtime, HostDisk):
                 disk = DiskGuard(runtime, runtime, sessions, self._identity.hostname, lambda: meter.usage)
-                group.create_task(disk.run(), name="disk")
+                self.loops["disk"] = disk.run
             if limits is not None:
-                group.create_task(limits.run(), name="limits")
-            group.create_task(self._lateness.run(), name="lateness")
-            group.create_task(starts.run(), name="starts")
+                self.loops["limits"] = limits.run
+            said = partial(sessions.outbox.log_line, LogCode.LOOP_FAILED)
+            for name, loop in self.loops.items():
+                group.create_task(kept(name, loop, said), name=name)
 
     def _copies(self, runtime: Runtime) -> Copies | None:
         if not isinstance(runtime, CopyHost):
@@ -318,9 +328,10 @@ class HostWork:
     async def _look_first(self, inventory: Inventory, images: Images, meter: CapacityMeter) -> None:
         """Read what the first check-in should report; the loops retry what fails here."""
         try:
-            await inventory.take()
-            await images.look()
-            await meter.read()
-        except RuntimeUnavailable as error:
+            with one_item("host"):
+                await inventory.take()
+                await images.look()
+                await meter.read()
+        except GreenroomError as error:
             log.warning("the host could not be looked at", reason=error.message)
         self._looked.set()

@@ -17,8 +17,9 @@ from greenroom.core.catalogue.refreshes import Refresh, can_change
 from greenroom.core.catalogue.ways import Choice, Way, choice
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.loops import one_item
 from greenroom.runtimes import contract
-from greenroom.runtimes.contract import BuildError, Image, LogInKeeper, PullError, RuntimeUnavailable
+from greenroom.runtimes.contract import Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)
@@ -98,7 +99,7 @@ class Images:
                 await self._fetch_missing(lane)
                 if lane is PULLING:
                     await self._refresh_due()
-            except RuntimeUnavailable as error:
+            except GreenroomError as error:
                 log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
             wake = self._wakes[lane]
             await wait_for(wake, self._pause_s(lane))
@@ -138,7 +139,8 @@ class Images:
     async def look(self) -> None:
         """Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
-        present |= await self._also_known_as(self._wanted.keys() - present.keys())
+        also, unreadable = await self._also_known_as(self._wanted.keys() - present.keys())
+        present |= also
         kept = {
             n: r
             for n, r in self._reports.items()
@@ -160,18 +162,43 @@ class Images:
         if self._reports != (reports := absent | kept | found):
             self._reports = reports
             await self._notify()
+        for name, error in unreadable.items():
+            if name not in self._failures and name not in self._under_way:
+                await self._failed(name, error)
 
     async def _keep_log_ins(self) -> None:
         """In the lane of pulls, so that none is on its way meanwhile; not before it is known which are wanted."""
         if self._has_list and isinstance(self._runtime, LogInKeeper):
             wanted = self._wanted
             known = {name: credentials_of(image) for name, image in wanted.items() if not image.password_withheld}
-            await self._runtime.keep_log_ins(wanted.keys(), known)
+            try:
+                with one_item("registry log-ins"):
+                    await self._runtime.keep_log_ins(wanted.keys(), known)
+            except GreenroomError as error:
+                log.warning("registry log-ins are not kept", reason=error.message, next_try_s=LOOK_EVERY_S)
 
-    async def _also_known_as(self, names: set[str]) -> dict[str, Image]:
-        """Those of these names that the runtime knows although it lists them differently: `desk` for `desk:latest`."""
-        found = [await self._runtime.image(name) for name in sorted(names)]
-        return {image.name: image for image in found if image is not None}
+    async def _also_known_as(self, names: set[str]) -> tuple[dict[str, Image], dict[str, GreenroomError]]:
+        """Those of these names that the runtime knows although it lists them differently (`desk` for `desk:latest`),
+        and those that it refuses to look up.
+
+        Raises:
+            RuntimeUnavailable: the runtime does not answer.
+        """
+        found, refused = dict[str, Image](), dict[str, GreenroomError]()
+        for name in sorted(names):
+            try:
+                with one_item("image", name):
+                    if (image := await self._runtime.image(name)) is not None:
+                        found[name] = image
+            except GreenroomError as error:
+                await self._require_runtime(error)
+                refused[name] = error
+        return found, refused
+
+    async def _require_runtime(self, error: GreenroomError) -> None:
+        """Raises RuntimeUnavailable: the runtime does not answer at all, so the error says nothing about an image."""
+        if isinstance(error, RuntimeUnavailable):
+            await self._runtime.images()
 
     async def _fetch_missing(self, lane: frozenset[Way]) -> None:
         for image, how in self._missing(lane):
@@ -192,24 +219,31 @@ class Images:
         coming = ImageReport(name=image.name, state="pulling", how=how, reason=chosen.reason, size_bytes=size_bytes)
         if image.name not in self._failures:  # a failed image is shown as failed until something arrives
             await self._set(coming)
-        stalled_s = STALLED_S[how]
         try:
-            async with asyncio.timeout(stalled_s) as limit:
-                async for progress in self._fetcher.fetch(image, how):
-                    limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
-                    await self._set(msgspec.structs.replace(coming, progress=progress))
-        except TimeoutError:
-            sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
-            await self._failed(image.name, PullError(sentence))
-        except RuntimeUnavailable:
+            with one_item("image", image.name):
+                await self._arrive(image, how, coming)
+        except RuntimeUnavailable as error:
             await self._set(ImageReport(name=image.name, state="absent"))
-            raise
+            await self._require_runtime(error)
+            await self._failed(image.name, error)
         except GreenroomError as error:
             await self._failed(image.name, error)
         else:
             self._under_way.discard(image.name)
             await self.look()
             await self._check_fetched(image.name, how)
+
+    async def _arrive(self, image: DesiredImage, how: Way, coming: ImageReport) -> None:
+        """Raises GreenroomError: why it did not."""
+        stalled_s = STALLED_S[how]
+        try:
+            async with asyncio.timeout(stalled_s) as limit:
+                async for progress in self._fetcher.fetch(image, how):
+                    limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
+                    await self._set(msgspec.structs.replace(coming, progress=progress))
+        except TimeoutError as error:
+            sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
+            raise PullError(sentence) from error
 
     async def _check_fetched(self, name: str, how: Way) -> None:
         """A pull that lost its connection looks like a completed one."""
@@ -237,14 +271,13 @@ class Images:
         """Ask the registry for the present image; the Agent keeps the one it has when that fails."""
         name, before = image.name, self._refreshes.get(image.name, Refresh())
         try:
-            if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
-                await self._pull_again(image)
-        except (GreenroomError, TimeoutError) as error:
-            if isinstance(error, RuntimeUnavailable):
-                raise
-            reason = error.message if isinstance(error, GreenroomError) else "the registry sent nothing for 5 minutes"
-            log.warning("an image could not be refreshed", image=name, reason=reason)
-            sentence = f"The registry could not be asked for a newer image: {reason}"
+            with one_item("image", name):
+                if can_change(name, has_recipe=self._fetcher.has_recipe(image)):
+                    await self._pull_again(image)
+        except GreenroomError as error:
+            await self._require_runtime(error)
+            log.warning("an image could not be refreshed", image=name, reason=error.message)
+            sentence = f"The registry could not be asked for a newer image: {error.message}"
             self._refreshes[name] = before.failed_at(time.monotonic(), sentence)
         else:
             self._refreshes[name] = before.succeeded(time.monotonic(), image.refresh)
@@ -252,17 +285,22 @@ class Images:
 
     async def _pull_again(self, image: DesiredImage) -> None:
         stalled_s = STALLED_S["pulling"]
-        async with asyncio.timeout(stalled_s) as limit:
-            async for _ in self._fetcher.fetch(image, "pulling"):
-                limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
+        try:
+            async with asyncio.timeout(stalled_s) as limit:
+                async for _ in self._fetcher.fetch(image, "pulling"):
+                    limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
+        except TimeoutError as error:
+            raise PullError("the registry sent nothing for 5 minutes") from error
 
     async def _failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1
         pause_s = BACKOFF.delay_s(failures)
         self._failures[name] = (failures, time.monotonic() + pause_s)
-        if not isinstance(error, (PullError, BuildError)):
-            log.error("an image cannot be fetched", image=name, error_code=error.code)
-        log.warning("an image could not be fetched", image=name, reason=error.message, next_try_s=pause_s)
+        report = self._reports.get(name)
+        if report is None or report.error != error.message:
+            log.warning(
+                "an image could not be fetched", image=name, code=error.code, reason=error.message, next_try_s=pause_s
+            )
         await self._set(ImageReport(name=name, state="failed", error=error.message))
 
     async def _set(self, report: ImageReport) -> None:

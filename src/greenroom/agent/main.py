@@ -78,6 +78,10 @@ class Agent:
         asked = app.WithSecret(self.for_gateways, at.secret)
         return [("gateways", partial(serving.serve_beside, asked, at.host, at.port))]
 
+    def said(self, sentence: str) -> None:
+        """A loop failed."""
+        self.sessions.outbox.log_line(LogCode.LOOP_FAILED, sentence)
+
     @property
     def for_gateways(self) -> Starlette:
         return app.for_gateways(self.health, [*self.streams.routes, *self.streams.gateways.routes])
@@ -203,6 +207,6 @@ async def main() -> None:
     agent = build(settings)
     await agent.prepare()
     try:
-        await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops)
+        await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.said)
     finally:
         await agent.close()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from typing import Final
 
 import structlog
@@ -39,6 +40,7 @@ from greenroom.core.session.reconcile import Action, ActionKind, plan, unasked_e
 from greenroom.core.session.scheduling import SlotCount, urgency_of
 from greenroom.core.session.states import Want
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.loops import one_item
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Container, ContainerMissing, Containers, RuntimeUnavailable, StartError
 
@@ -155,18 +157,21 @@ class Executor:
     async def _change(self, action: Action) -> None:
         session_id = action.session_id
         try:
-            await self._make_ready(action)
-            async with self._turn(action) as is_wanted:
-                if is_wanted:
-                    await self._in_time(action)
+            with one_item("session", session_id):
+                await self._make_ready(action)
+                async with self._turn(action) as is_wanted:
+                    if is_wanted:
+                        await self._in_time(action)
             self._failures.pop(session_id, None)
+            self._sessions.observed.hindered(session_id, "")
             self._metrics.actions.labels(action.kind.value, "done").inc()
             return
         except RuntimeUnavailable as error:
             log.warning("the runtime does not answer; the session waits", session_id=session_id, reason=error.message)
+            self._sessions.observed.hindered(session_id, error.message)
         except ContainerMissing:
             log.info("the container went away meanwhile", session_id=session_id)
-            await self._look(session_id)
+            await self._inventory.try_look(session_id)
         except GreenroomError as error:
             await self._could_not(action, error)
         self._metrics.actions.labels(action.kind.value, "failed").inc()
@@ -224,13 +229,7 @@ class Executor:
         self._sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
         if action.kind in STARTS:
             await self._fail(session_id, error.message)
-        await self._look(session_id)
-
-    async def _look(self, session_id: str) -> None:
-        try:
-            await self._inventory.look(session_id)
-        except RuntimeUnavailable as error:
-            log.warning("the runtime does not answer", reason=error.message)
+        await self._inventory.try_look(session_id)
 
     def _saw(self, container: Container) -> None:
         self._inventory.touch(container.session_id)
@@ -325,10 +324,11 @@ class Executor:
         """The container's last output; Docker may report its end a moment before that is in its log."""
         tail = ""
         try:
-            for pause_s in LOG_PAUSES_S:
-                await asyncio.sleep(pause_s)
-                if tail := await self._runtime.logs(session_id, LOG_TAIL_LINES):
-                    break
+            with one_item("session", session_id):
+                for pause_s in LOG_PAUSES_S:
+                    await asyncio.sleep(pause_s)
+                    if tail := await self._runtime.logs(session_id, LOG_TAIL_LINES):
+                        break
         except GreenroomError as error:
             return f"(the last log lines cannot be read: {error.message})"
         return tail
@@ -373,22 +373,17 @@ class Reconciler:
         """Look at each session with an event, forever; at a busy one afterwards."""
         while True:
             session_id = await self._inventory.look_at.get()
-            if not workers.start(session_id, lambda s=session_id: self._look(s)):
+            if not workers.start(session_id, partial(self._inventory.try_look, session_id)):
                 self._missed.add(session_id)
-
-    async def _look(self, session_id: str) -> None:
-        try:
-            await self._inventory.look(session_id)
-        except RuntimeUnavailable as error:
-            log.warning("the runtime does not answer; the next inventory looks again", reason=error.message)
 
     async def take_inventory(self, workers: Workers) -> None:
         """Take the whole inventory when events were lost, and at intervals, forever."""
         while True:
             pause_s = WHOLE_EVERY_S
             try:
-                await self._inventory.take(workers.busy)
-            except RuntimeUnavailable as error:
+                with one_item("inventory"):
+                    await self._inventory.take(workers.busy)
+            except GreenroomError as error:
                 self._health.runtime_error = error.message
                 pause_s = RETRY_S
                 log.warning("the inventory cannot be taken", reason=error.message, next_try_s=pause_s)

@@ -29,7 +29,7 @@ from greenroom.agent.standby import Standby
 from greenroom.core.errors import SetupError
 from greenroom.kit import serving
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.serving import Loop
+from greenroom.kit.loops import Loop, kept
 from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 
 log = structlog.get_logger(__name__)
@@ -73,6 +73,7 @@ class Acting(Protocol):
     def for_gateways(self) -> Starlette: ...
     @property
     def is_complete(self) -> bool: ...
+    def said(self, sentence: str) -> None: ...
     async def prepare(self) -> None: ...
     async def close(self) -> None: ...
 
@@ -158,7 +159,7 @@ class Replica:
             self._acting = agent
             async with asyncio.TaskGroup() as group:
                 for name, loop in agent.loops:
-                    group.create_task(loop(), name=name)
+                    group.create_task(kept(name, loop, agent.said), name=name)
         finally:
             self._acting = None
             await agent.close()

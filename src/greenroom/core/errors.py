@@ -26,12 +26,14 @@ GreenroomError
 │   ├── GivenUp                           unavailable
 │   └── Busy                              busy
 ├── MisdirectedHost                  421  misdirected-host
+├── Unexpected                       500  unexpected
+├── StartAgain                       500  start-again
 └── SetupError                       (exit code 1 of the command line)
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, Final, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -47,7 +49,8 @@ class GreenroomError(Exception):
     http_status: ClassVar[int] = 500
 
     def __init__(self, message: str | None = None, **details: object) -> None:
-        super().__init__(message or " ".join((self.__doc__ or "").split()))
+        text = message or " ".join((self.__doc__ or "").split())
+        super().__init__(_whole(text))
         self.details = details
 
     @property
@@ -254,3 +257,39 @@ class SetupError(GreenroomError):
 
     code = "setup"
     http_status = 500
+
+
+class Unexpected(GreenroomError):
+    """This failed in a way that Greenroom does not expect; the log of the process has the details."""
+
+    code = "unexpected"
+
+
+class StartAgain(GreenroomError):
+    """This process has to start again."""
+
+    code = "start-again"
+
+
+def single_errors(error: BaseException) -> list[BaseException]:
+    """The errors in a group and in the groups inside it; the error itself where it is no group."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    members: tuple[BaseException, ...] = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return [single for member in members for single in single_errors(member)]
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason of an error as a sentence: the message of a `GreenroomError`, the type and first line of any other
+    error, and the different reasons in a group."""
+    if isinstance(error, GreenroomError):
+        return error.message
+    if isinstance(error, BaseExceptionGroup):
+        return " ".join(dict.fromkeys(map(reason_of, single_errors(error))))
+    first_line = str(error).strip().partition("\n")[0].rstrip(".")
+    return _whole(f"{type(error).__name__}: {first_line or 'no reason was given'}.")
+
+
+def _whole(text: str) -> str:
+    """The text with a question mark in place of each half of a surrogate pair, which JSON cannot carry."""
+    return text.encode(errors="replace").decode()

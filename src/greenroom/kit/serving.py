@@ -13,7 +13,7 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.core.errors import SetupError
+from greenroom.kit.loops import Loop, LoopEndedError, kept
 
 log = structlog.get_logger(__name__)
 
@@ -38,11 +39,7 @@ TRY_AGAIN_S: Final = 0.05
 DATE_S: Final = 1.0
 """Resolution of the header Date."""
 
-Loop = Callable[[], Coroutine[Any, Any, None]]
-
-
-class LoopEndedError(RuntimeError):
-    """A loop of the role ended although it should run forever."""
+__all__ = ["Loop", "LoopEndedError", "collect_rarely", "serve", "serve_beside"]
 
 
 class _Server(uvicorn.Server):
@@ -85,14 +82,15 @@ async def serve(
     *,
     on_stop: Callable[[], None] = lambda: None,
     on_listening: Callable[[socket.socket], None] = lambda _: None,
+    on_failure: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
+    """Serve `app` on host:port, and keep `loops` (name, coroutine function) running.
 
-    `on_stop` is called at SIGTERM or SIGINT, before requests in
-    flight are waited for, `on_listening` with the socket before the first request is answered.
+    `on_stop` is called at SIGTERM or SIGINT, before requests in flight are waited for, `on_listening` with the socket
+    before the first request is answered, `on_failure` with a sentence for each failure of a loop.
 
     Raises:
-        LoopEndedError: a loop ended; the exception of a loop that raised is chained.
+        LoopEndedError: a loop failed repeatedly; its exception is chained.
         SetupError: the address cannot be listened on.
     """
     collect_rarely()
@@ -107,7 +105,7 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
-    running = {asyncio.create_task(_forever(name, loop), name=name): name for name, loop in loops}
+    running = {asyncio.create_task(kept(name, loop, on_failure), name=name): name for name, loop in loops}
     done, _ = await asyncio.wait([serving, *running], return_when=asyncio.FIRST_COMPLETED)
     server.end()
     await serving
@@ -157,17 +155,6 @@ class _Settled:
             if not is_answered:
                 raise
             log.exception("request failed", path=scope["path"])
-
-
-async def _forever(name: str, loop: Loop) -> None:
-    try:
-        await loop()
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        log.exception("a loop failed; the process ends", loop=name)
-        raise LoopEndedError(f"the loop {name} failed: {error}") from error
-    raise LoopEndedError(f"the loop {name} ended")
 
 
 async def _listen(host: str, port: int) -> socket.socket:

@@ -95,7 +95,7 @@ class Host(Protocol):
         """This Agent belongs to this installation; its Manager has no reports yet.
 
         Raises:
-            GreenroomError: it belonged to another installation before and has to start again.
+            StartAgain: it belonged to another installation before.
         """
         ...
 

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.errors import GreenroomError, Unavailable, WrongState
+from greenroom.core.errors import GreenroomError, Unavailable, Unexpected, WrongState
 from greenroom.core.workspace.session_spec import Exec
+from greenroom.kit.loops import one_item
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import Command, CommandReport, PictureSize
@@ -67,8 +68,9 @@ class Commands:
         except Unavailable as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         try:
-            result = await self._runtime.exec(command.session_id, as_exec(command))
-        except RuntimeUnavailable as error:
+            with one_item("command", command.command_id):
+                result = await self._runtime.exec(command.session_id, as_exec(command))
+        except (RuntimeUnavailable, Unexpected) as error:
             return _record(command, "unknown", output=error.message)
         except GreenroomError as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
@@ -83,7 +85,8 @@ class Commands:
     async def _photograph(self, command: Command, size: PictureSize) -> None:
         async with self._cameras:
             try:
-                self._taken(command, await self._picture(command.session_id, size))
+                with one_item("screenshot", command.command_id):
+                    self._taken(command, await self._picture(command.session_id, size))
             except GreenroomError as error:
                 self._taken(command, reason=error.message)
 

@@ -12,10 +12,12 @@ import msgspec
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.journal import Journal, Term
 from greenroom.agent.session.outbox import Outbox
+from greenroom.core.errors import Unexpected
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import Wanted, is_news, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.kit.loops import one_item
 from greenroom.wire.messages import Answer, Desired, DesiredChanges, digest
 
 MAX_MARKS: Final = 10_000
@@ -149,10 +151,11 @@ class DesiredSessions:
 
     def _decode(self, session_id: str, spec: dict[str, object]) -> None:
         try:
-            decoded = msgspec.convert(spec, SessionSpec)
-            self._specs[session_id], self._hashes[session_id] = decoded, decoded.hash()
-        except msgspec.ValidationError as error:
-            sentence = f"The specification of a session cannot be used: {error}."
+            with one_item("session", session_id):
+                decoded = msgspec.convert(spec, SessionSpec)
+                self._specs[session_id], self._hashes[session_id] = decoded, decoded.hash()
+        except Unexpected as error:
+            sentence = f"The specification of a session cannot be used: {error.message}"
             self._outbox.log_line(LogCode.AGENT_SPEC, sentence, session_id)
 
     # Questions ----------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
+from greenroom.kit.loops import one_item
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, ProbeResult
 from greenroom.wire.messages import Assignment, Desired, Observed
@@ -136,8 +137,9 @@ class Handovers:
             once=record.assignment_id,
         )
         try:
-            await self._journal.shared()
-            result = await self._runtime.exec(record.session_id, command)
+            with one_item("hand-over", record.assignment_id):
+                await self._journal.shared()
+                result = await self._runtime.exec(record.session_id, command)
         except GreenroomError as error:
             return changed(record, state="failed", error=f"`assign` could not be run: {error.message}")
         if result.exit_code in {0, None}:

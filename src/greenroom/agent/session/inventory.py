@@ -13,8 +13,10 @@ import structlog
 
 from greenroom.agent.app import Health
 from greenroom.agent.session.sessions import Sessions
+from greenroom.core.errors import GreenroomError
 from greenroom.core.session.reconcile import SeenContainer
-from greenroom.runtimes.contract import Container, Containers, RuntimeUnavailable
+from greenroom.kit.loops import one_item
+from greenroom.runtimes.contract import Container, Containers
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +71,14 @@ class Inventory:
             container = None
         self._sessions.observed.saw(session_id, seen_of(container) if container else None)
 
+    async def try_look(self, session_id: str) -> None:
+        """The same; a failure is logged, and the next inventory looks again."""
+        try:
+            with one_item("session", session_id):
+                await self.look(session_id)
+        except GreenroomError as error:
+            log.warning("a container cannot be inspected", session_id=session_id, reason=error.message)
+
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
         """Take the whole inventory; sessions in `busy`, or touched meanwhile, keep their state. The first inventory
         skips only the touched ones: nothing is known of the others yet.
@@ -86,12 +96,13 @@ class Inventory:
     async def watch(self) -> None:
         while True:
             try:
-                async for event in self._runtime.events():
-                    if event.kind == "oom":
-                        self.out_of_memory.add(event.session_id)
-                    self.look_at.put_nowait(event.session_id)
+                with one_item("events"):
+                    async for event in self._runtime.events():
+                        if event.kind == "oom":
+                            self.out_of_memory.add(event.session_id)
+                        self.look_at.put_nowait(event.session_id)
                 log.info("the runtime's events ended; listening again", pause_s=RETRY_S)
-            except RuntimeUnavailable as error:
+            except GreenroomError as error:
                 self._health.runtime_error = error.message
                 log.warning("the runtime's events were lost", reason=error.message, pause_s=RETRY_S)
             await asyncio.sleep(RETRY_S)

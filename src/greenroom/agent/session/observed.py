@@ -27,6 +27,7 @@ class ObservedSessions:
         self._committed_steps: dict[str, set[str]] = {}
         self._being_created: set[str] = set()
         self._painted: set[str] = set()
+        self._hindrances: dict[str, str] = {}
         self.is_complete = False
         """Whether a whole inventory was taken since the start."""
         self.changed = Signal[str]()
@@ -83,6 +84,19 @@ class ObservedSessions:
     def is_being_created(self, session_id: str) -> bool:
         return session_id in self._being_created
 
+    def hindered(self, session_id: str, reason: str) -> None:
+        """A change of the container waits for this `reason`; empty: it does not wait any more."""
+        if self.hindrance(session_id) == reason:
+            return
+        self._hindrances.pop(session_id, None)
+        if reason:
+            self._hindrances[session_id] = reason
+        self.changed.emit(session_id)
+
+    def hindrance(self, session_id: str) -> str:
+        """Why a change of the container waits; empty where none does."""
+        return self._hindrances.get(session_id, "")
+
     # Probes and steps ---------------------------------------------------------------------------------------------
 
     def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
@@ -134,6 +148,7 @@ class ObservedSessions:
         """The session is no longer this Agent's; its container may still be there."""
         self._steps.pop(session_id, None)
         self._committed_steps.pop(session_id, None)
+        self._hindrances.pop(session_id, None)
         self._forget_page(session_id)
 
     # The journal --------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ class Outbox:
             at=time.time(),
             level=level or code.level,
             code=str(code),
-            message=message,
+            message=message.encode(errors="replace").decode(),
             session_id=session_id,
             user_id=user_id,
         )

@@ -24,11 +24,17 @@ from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.scheduling import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.kit.loops import one_item
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 
 T = TypeVar("T")
 
 MAX_LOOK_S: Final = 15.0
+
+
+async def _probed(runtime: Containers, address: str, spec: SessionSpec, *, keep: bool) -> ProbeResult:
+    with one_item("page", address):
+        return await runtime.probe(address, spec, MAX_LOOK_S, keep=keep)
 
 
 class TimeLimits:
@@ -73,7 +79,9 @@ class TimeLimits:
         """Look at a session's page; `silent` if it gave no answer in time, `keep` as in `Containers.probe`."""
         begun = time.monotonic()
         try:
-            return await self.wait_for(runtime.probe(address, spec, MAX_LOOK_S, keep=keep), limit_s)
+            return await self.wait_for(_probed(runtime, address, spec, keep=keep), limit_s)
+        except GreenroomError as error:
+            return ProbeResult(usable=False, error=error.message)
         except TimeoutError:
             spent_s = time.monotonic() - begun
             sentence = f"The session's page did not answer within {spent_s:.1f} s{self.because()}."
@@ -178,7 +186,8 @@ class Prober:
     async def _keep_log(self, session_id: str) -> None:
         """Keep the output of a running, unusable container: it explains a missed deadline."""
         try:
-            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+            with one_item("session", session_id):
+                tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
         except GreenroomError as error:
             log.warning("the log of a container cannot be read", session_id=session_id, reason=error.message)
         else:
@@ -217,8 +226,9 @@ class Prober:
             return False
         await self._sessions.observed.remember_durably(session_id, first_launch="started")
         try:
-            await self._sessions.observed.shared()
-            result = await self._runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
+            with one_item("session", session_id):
+                await self._sessions.observed.shared()
+                result = await self._runtime.exec(session_id, replace(spec.first_launch, once="first_launch"))
         except GreenroomError as error:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
             return False
@@ -238,11 +248,12 @@ class Prober:
         if self._sessions.observed.container(session_id) is None:
             return  # it was deleted meanwhile
         try:
-            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
-            sentence = self._explained(sentence, tail)
-            changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
-            await self._sessions.observed.remember_durably(session_id, **changes)
-            await self._runtime.stop(session_id, STOP_GRACE_S)
+            with one_item("session", session_id):
+                tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+                sentence = self._explained(sentence, tail)
+                changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
+                await self._sessions.observed.remember_durably(session_id, **changes)
+                await self._runtime.stop(session_id, STOP_GRACE_S)
         except GreenroomError as error:
             self._sessions.observed.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
             log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)

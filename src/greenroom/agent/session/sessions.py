@@ -203,7 +203,7 @@ class Sessions:
             address=container.address if container else None,
             usable=probe.usable and state is ObservedState.RUNNING,
             broken=probe.broken and state is ObservedState.RUNNING,
-            probe_error=probe.error,
+            probe_error=probe.error or self.observed.hindrance(session_id),
             exit_code=record.exit_code if exit_code is None else exit_code,
             log_tail=record.log_tail,
             error=error,

@@ -28,7 +28,8 @@ from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.kit.concurrency import wait_for
-from greenroom.runtimes.contract import FilterHost, FilterNetwork, RuntimeUnavailable, TrustStore
+from greenroom.kit.loops import one_item
+from greenroom.runtimes.contract import FilterHost, FilterNetwork, TrustStore
 from greenroom.wire.messages import LogLine
 
 log = structlog.get_logger(__name__)
@@ -226,9 +227,10 @@ class WebFilters:
             self._filters.setdefault(policy_id, _Filter())
         while True:
             try:
-                for network in await self._runtime.filter_networks():
-                    self._filters.setdefault(network.policy_id, _Filter())
-            except RuntimeUnavailable as error:
+                with one_item("web filters"):
+                    for network in await self._runtime.filter_networks():
+                        self._filters.setdefault(network.policy_id, _Filter())
+            except GreenroomError as error:
                 log.warning(
                     "the web filters of this host are not known", reason=error.message, next_try_s=BACKOFF.max_s
                 )
@@ -255,10 +257,11 @@ class WebFilters:
         if subject.has_ended() and not subject.failures:
             self._say_ended(policy_id)
         try:
-            if self._sessions.is_known and policy_id not in self._needed():
-                await self._take_away(policy_id, subject)
-            elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, subject):
-                await self._put_right(subject, policy)
+            with one_item("web filter policy", policy_id):
+                if self._sessions.is_known and policy_id not in self._needed():
+                    await self._take_away(policy_id, subject)
+                elif (policy := self._policies.get(policy_id)) is not None and self._may_write(policy_id, subject):
+                    await self._put_right(subject, policy)
         except GreenroomError as error:
             subject.failures += 1
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
@@ -290,11 +293,18 @@ class WebFilters:
     # What was refused -----------------------------------------------------------------------------------------------
 
     def _report_denials(self, session_at: dict[str, str]) -> None:
-        for subject in self._filters.values():
-            if subject.serving is not None and subject.in_force is not None:
-                found = subject.serving.refused()
-                for row in subject.denials.rows(subject.in_force, found, session_at.get, time.monotonic()):
-                    self._add(row)
+        for policy_id, subject in self._filters.items():
+            try:
+                with one_item("denials", policy_id):
+                    self._report_denials_of(subject, session_at)
+            except GreenroomError as error:
+                log.warning("the denials of a web filter are not read", policy_id=policy_id, reason=error.message)
+
+    def _report_denials_of(self, subject: _Filter, session_at: dict[str, str]) -> None:
+        if subject.serving is not None and subject.in_force is not None:
+            found = subject.serving.refused()
+            for row in subject.denials.rows(subject.in_force, found, session_at.get, time.monotonic()):
+                self._add(row)
 
     def _add(self, row: Row) -> None:
         desired = self._sessions.desired.get(row.session_id) if row.session_id else None

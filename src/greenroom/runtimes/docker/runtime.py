@@ -318,7 +318,7 @@ class DockerRuntime:
         ]
 
     async def image(self, name: str) -> Image | None:
-        async with translated(asks=True):
+        async with translated(pull=name, asks=True):
             try:
                 found = await self._docker.images.inspect(name)
             except aiodocker.DockerError as error:

@@ -1,0 +1,80 @@
+"""Loops that keep running, and the errors of single items."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from greenroom.core.backoff import Backoff
+from greenroom.core.errors import Invalid, SetupError, StartAgain, Unexpected, reason_of
+from greenroom.kit import loops
+from greenroom.kit.loops import LoopEndedError, kept, one_item
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(loops, "BACKOFF", Backoff(first_s=0.0, max_s=0.0))
+
+
+def _failing(*errors: Exception) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
+    """A loop that raises these one after the other and then works; the event is set when it works."""
+    left, works = list(errors), asyncio.Event()
+
+    async def loop() -> None:
+        if left:
+            raise left.pop(0)
+        works.set()
+        await asyncio.Event().wait()
+
+    return loop, works
+
+
+async def test_a_loop_that_fails_is_started_again_and_the_failure_is_shown():
+    said = list[str]()
+    loop, works = _failing(ValueError("bad row"), OSError(28, "No space left on device"))
+    task = asyncio.create_task(kept("images", loop, said.append))
+    await asyncio.wait_for(works.wait(), 5)
+    task.cancel()
+    assert said == [
+        "The loop images failed, and is started again in 0 s: ValueError: bad row.",
+        "The loop images failed, and is started again in 0 s: OSError: [Errno 28] No space left on device.",
+    ]
+
+
+async def test_a_loop_that_fails_again_and_again_ends_its_process():
+    loop, _ = _failing(*[ValueError("bad row")] * loops.MOST_FAILURES)
+    with pytest.raises(LoopEndedError, match=r"The loop images failed: ValueError: bad row\."):
+        await kept("images", loop)
+
+
+@pytest.mark.parametrize(
+    "error", [SetupError("no folder"), StartAgain(), ExceptionGroup("of a task group", [StartAgain(), ValueError()])]
+)
+async def test_what_only_a_new_process_can_mend_ends_the_process_at_once(error: Exception):
+    loop, works = _failing(error)
+    with pytest.raises(LoopEndedError):
+        await kept("host", loop)
+    assert not works.is_set()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        (Invalid("It is wrong."), Invalid, "It is wrong."),
+        (ValueError("x\ny"), Unexpected, "ValueError: x."),
+        (KeyError(), Unexpected, "KeyError: no reason was given."),
+        (ExceptionGroup("two", [ValueError("x"), Invalid("It is wrong.")]), Unexpected, "ValueError: x. It is wrong."),
+        (OSError("caf\udce9"), Unexpected, "OSError: caf?."),
+    ],
+)
+def test_the_error_of_an_item_is_a_sentence(error: Exception, kind: type[Exception], reason: str):
+    with pytest.raises(kind) as raised, one_item("image", "a/b:1"):
+        raise error
+    assert reason_of(raised.value) == reason
+
+
+async def test_an_item_that_is_cancelled_did_not_fail():
+    with pytest.raises(asyncio.CancelledError), one_item("image"):
+        raise asyncio.CancelledError
