@@ -242,6 +242,8 @@ class Images:
                     limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
                     await self._set(msgspec.structs.replace(coming, progress=progress))
         except TimeoutError as error:
+            if not limit.expired():
+                raise
             sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
             raise PullError(sentence) from error
 
@@ -290,6 +292,8 @@ class Images:
                 async for _ in self._fetcher.fetch(image, "pulling"):
                     limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
         except TimeoutError as error:
+            if not limit.expired():
+                raise
             raise PullError("the registry sent nothing for 5 minutes") from error
 
     async def _failed(self, name: str, error: GreenroomError) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import keep_read
 from greenroom.api.events.service import Hub
@@ -11,6 +13,7 @@ from greenroom.api.lease.control import Controls, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
@@ -63,6 +66,7 @@ async def main() -> None:
                 *looks,
             ],
             on_stop=app.state.hub.close,
+            on_failure=partial(logs.write, LogCode.LOOP_FAILED),
         )
     finally:
         await app.state.recorder.close()

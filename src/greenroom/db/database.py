@@ -158,6 +158,9 @@ Cursor = psycopg.AsyncCursor[DictRow]
 Params = Mapping[str, Any] | Sequence[Any] | None
 T = TypeVar("T")
 
+_SAID: Final[dict[tuple[str, str, str], None]] = {}
+"""Rows that could not be read, each logged once."""
+MOST_SAID: Final = 1000
 READ_ATTEMPTS: Final = 3
 TRIED_FOR_S: Final = 2.0
 """How long one attempt of the pool looks for a server that takes writes."""
@@ -193,12 +196,28 @@ async def returned(cursor: Cursor) -> DictRow:
 
 
 def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
-    """Rows as dataclasses of this kind, their enumerations and nested JSON included.
+    """Rows as dataclasses of this kind, their enumerations and nested JSON included. A row with a value that does not
+    fit is logged and left out, so that it does not stop the work on the others.
 
     Raises:
         msgspec.ValidationError: a row lacks a field of the kind; a defect of the statement.
     """
-    return [msgspec.convert(row, kind) for row in rows]
+    return [found for row in rows if (found := _readable(kind, row)) is not None]
+
+
+def _readable(kind: type[T], row: Mapping[str, Any]) -> T | None:
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        if " - at `$" not in str(error):  # of the row itself, not of a value in it
+            raise
+        ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
+        if (what := (kind.__name__, str(ids), str(error))) not in _SAID:
+            _SAID[what] = None
+            log.error("a row cannot be read, and is left out", kind=kind.__name__, reason=str(error), **ids)
+        if len(_SAID) > MOST_SAID:
+            _SAID.pop(next(iter(_SAID)))
+        return None
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.errors import GreenroomError, LeaseLost
+from greenroom.core.errors import GreenroomError, LeaseLost, StartAgain
 from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
@@ -23,6 +23,7 @@ from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.lateness import LatenessMeter
+from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import Secrets
 from greenroom.manager import files
 from greenroom.manager.isolation import TaskFailures, Tasks
@@ -34,10 +35,6 @@ log = structlog.get_logger(__name__)
 
 MIN_PAUSE_S: Final = 0.005
 """Between two rounds, so that a burst of news is one round."""
-
-
-class RecordChangedError(RuntimeError):
-    """The record of this Manager was deleted or moved to another zone; the process has to start anew."""
 
 
 class Guardian:
@@ -99,17 +96,20 @@ class Guardian:
         return None if fence is None or self._context is None else replace(self._context, fence=fence)
 
     async def run(self) -> None:
-        """Raises RecordChangedError: this process must start anew."""
+        """Raises StartAgain: the record of this Manager was deleted, or moved to another zone."""
         while True:
             self._woken.clear()
             try:
-                await self._round()
+                with one_item("round"):
+                    await self._round()
                 self._finished_at_s = boottime_s()
+            except StartAgain:
+                raise
             except LeaseLost as error:
                 log.info("the round ended early", reason=error.message)
                 self._finished_at_s = boottime_s()
-            except (GreenroomError, OSError) as error:
-                log.warning("the round failed", reason=str(error))
+            except GreenroomError as error:
+                log.warning("the round failed", reason=error.message)
             await asyncio.sleep(MIN_PAUSE_S)
             try:
                 async with asyncio.timeout(self._config.guardian_interval_s):
@@ -120,7 +120,7 @@ class Guardian:
     async def _round(self) -> None:
         beat = await self._beat()
         if beat is None or beat.zone_id != self._me.zone_id:
-            raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
+            raise StartAgain(f"The record of {self._me.instance_id} was deleted or moved to another zone.")
         self._follow(beat)
         if beat.enabled:
             self._lease.seen(beat.seen_term)

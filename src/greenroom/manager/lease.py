@@ -29,6 +29,7 @@ from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnectio
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
+from greenroom.kit.loops import one_item
 from greenroom.kit.stops import stop
 
 log = structlog.get_logger(__name__)
@@ -277,9 +278,10 @@ class LeaseWatch:
                         await self._woken.wait()
                 continue
             try:
-                pause_s = await self._look()
-            except (GreenroomError, psycopg.Error) as error:
-                log.warning("the lease could not be looked at", reason=str(error).strip())
+                with one_item("lease"):
+                    pause_s = await self._look()
+            except GreenroomError as error:
+                log.warning("the lease could not be looked at", reason=error.message)
                 pause_s = core_lease.LOOK_AGAIN_S
             if not self._woken.is_set():
                 self._due_s = boottime_s() + pause_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from greenroom.core.events import TOPICS, Event, Wakes
 from greenroom.core.fleet.lateness import allowed_s
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import silence_problem
+from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -25,6 +27,7 @@ from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.environment import begin
 from greenroom.kit.lateness import LatenessMeter
+from greenroom.kit.loops import Loop, kept
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.kit.version import version
@@ -239,14 +242,27 @@ class RunningManager:
         self.for_agents = ForAgents(Enrolment(*own), check_ins, ImageCopies(*own), requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
         self._machines = MachineWork(self.guardian.context, Providers(config, secrets))
-        parts = (self.listener, self.guardian, self._refill, self.lease, self._watch, committer, beats, retention)
-        self._loops = [part.run for part in (*parts, self._machines, self._logs, requests, process.lateness)]
+        self.loops: dict[str, Loop] = {
+            "listener": self.listener.run,
+            "guardian": self.guardian.run,
+            "refill": self._refill.run,
+            "lease": self.lease.run,
+            "lease watch": self._watch.run,
+            "commits": committer.run,
+            "beats": beats.run,
+            "retention": retention.run,
+            "machines": self._machines.run,
+            "logs": self._logs.run,
+            "requests": requests.run,
+            "lateness": process.lateness.run,
+        }
 
     async def run(self) -> None:
         self._metrics.show_registered(self.lease.fence, self._logs, self.for_agents.requests)
+        said = partial(self._logs.write, LogCode.LOOP_FAILED)
         async with asyncio.TaskGroup() as group:
-            for loop in self._loops:
-                group.create_task(loop(), name=loop.__qualname__)
+            for name, loop in self.loops.items():
+                group.create_task(kept(name, loop, said), name=name)
 
     async def _hold_instance(self, connection: ListenConnection) -> None:
         await hold_instance(connection, self._me.manager_key, self._me.instance_id)

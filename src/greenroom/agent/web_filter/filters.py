@@ -21,7 +21,7 @@ from greenroom.agent.web_filter.account import FilterError
 from greenroom.agent.web_filter.denials import Denials, Row
 from greenroom.agent.web_filter.serving import Serving, servers_of
 from greenroom.core.backoff import Backoff
-from greenroom.core.errors import GreenroomError
+from greenroom.core.errors import GreenroomError, reason_of
 from greenroom.core.log_codes import LogCode
 from greenroom.core.secret import trust
 from greenroom.core.secret.rules import Brokered
@@ -166,7 +166,7 @@ class WebFilters:
         try:
             await self._make_right(subject, policy, secrets)
         except OSError as error:
-            raise FilterError(f"The web filter cannot be set up on this host: {error}.") from error
+            raise FilterError(f"The web filter cannot be set up on this host: {reason_of(error)}") from error
 
     def _secrets_of(self, policy_id: str) -> tuple[Brokered, ...]:
         """What the filter of a policy adds to requests; such a policy has one session."""

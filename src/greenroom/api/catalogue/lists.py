@@ -12,13 +12,14 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.security import Caller
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
-from greenroom.core.errors import Invalid, Unavailable
+from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.db.catalogue import lists
 from greenroom.db.catalogue.lists import Catalogue
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.loops import one_item
 
 log = structlog.get_logger(__name__)
 
@@ -77,8 +78,9 @@ async def keep_read(db: Database, snapshot: Snapshot) -> None:
     while True:
         await asyncio.sleep(LOOK_EVERY_S)
         try:
-            await read_due(db, snapshot)
-        except Unavailable as error:
+            with one_item("catalogs"):
+                await read_due(db, snapshot)
+        except GreenroomError as error:
             log.warning("the lists of workspaces were not read", reason=error.message)
 
 
@@ -94,15 +96,17 @@ async def read_due(db: Database, snapshot: Snapshot) -> None:
 
 async def _refresh(db: Database, catalogue: Catalogue, *, this_host: bool) -> None:
     try:
-        found = await _read(catalogue.list_url, catalogue.etag, this_host=this_host)
-    except Invalid as error:
+        with one_item("catalog", catalogue.name):
+            found = await _read(catalogue.list_url, catalogue.etag, this_host=this_host)
+            if found is None:
+                await lists.store_unchanged(db, catalogue.catalogue_id)
+            else:
+                await lists.store_read(db, catalogue.catalogue_id, *found)
+    except Unavailable:
+        raise
+    except GreenroomError as error:
         log.warning("a list of workspaces cannot be read", catalogue=catalogue.name, reason=error.message)
         await lists.store_failure(db, catalogue.catalogue_id, error.message)
-        return
-    if found is None:
-        await lists.store_unchanged(db, catalogue.catalogue_id)
-    else:
-        await lists.store_read(db, catalogue.catalogue_id, *found)
 
 
 async def _read(address: str, etag: str, *, this_host: bool) -> tuple[PublishedList, str] | None:

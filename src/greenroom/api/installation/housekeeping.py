@@ -13,13 +13,14 @@ import structlog
 from greenroom.api.access.accounts import forget_anonymous_users
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.pool.service import title
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool.configs import list_configs, note_shortfall
+from greenroom.kit.loops import one_item
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +31,16 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
     """Clean up every `INTERVAL_S`, forever; any number of processes may do so at once."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
-        try:
-            await prune_logins(db, snapshot.installation.login_window_s)
-            await forget_anonymous_users(db, snapshot.installation.anonymous_user_retention_s, logs)
-        except Unavailable as error:
-            log.warning("clean-up put off", reason=error.message)
+        settings = snapshot.installation
+        for work in (
+            prune_logins(db, settings.login_window_s),
+            forget_anonymous_users(db, settings.anonymous_user_retention_s, logs),
+        ):
+            try:
+                with one_item("clean-up"):
+                    await work
+            except GreenroomError as error:
+                log.warning("clean-up put off", reason=error.message)
 
 
 UNATTENDED_INTERVAL_S: Final = 5.0
@@ -47,8 +53,9 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
     await asyncio.sleep(START_DELAY_S)
     while True:
         try:
-            await note_unattended_pools(db, logs)
-        except Unavailable as error:
+            with one_item("pools"):
+                await note_unattended_pools(db, logs)
+        except GreenroomError as error:
             log.warning("pools not looked at", reason=error.message)
         await asyncio.sleep(UNATTENDED_INTERVAL_S)
 

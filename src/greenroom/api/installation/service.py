@@ -11,12 +11,13 @@ from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.api.session.withdrawals import change_of_rights
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import GreenroomError
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import change_installation_settings, stored_settings
+from greenroom.kit.loops import one_item
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +44,9 @@ class Snapshot:
         while True:
             self._changed.clear()
             try:
-                await self.reload()
-            except Unavailable as error:
+                with one_item("settings"):
+                    await self.reload()
+            except GreenroomError as error:
                 log.warning("settings not read", reason=error.message)
             try:
                 async with asyncio.timeout(RELOAD_S):

@@ -25,7 +25,7 @@ from greenroom.api.lease.access import is_holder
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
 from greenroom.api.session.waiting import while_so
-from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unavailable, WrongState
+from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import Event, Topic
 from greenroom.core.lease.control import USER, Control, Person, expired, handed_back, taken, withdrawn
 from greenroom.core.log_codes import LogCode
@@ -35,6 +35,7 @@ from greenroom.db.lease import controls
 from greenroom.db.lease.controls import Changed, Over
 from greenroom.db.lease.leases import Lease, get_lease
 from greenroom.db.session import viewers
+from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import Secrets
 
 log = structlog.get_logger(__name__)
@@ -198,9 +199,20 @@ async def end_control(parts: Controls) -> None:
                 continue
             await asyncio.sleep(COLLECTED_S)
             try:
-                await asyncio.gather(*(_end(parts, one) for one in await controls.read_over(parts.db)))
-            except (Unavailable, NotFound) as error:
+                with one_item("control"):
+                    over = await controls.read_over(parts.db)
+            except GreenroomError as error:
                 log.warning("control of leased sessions was not looked at", reason=error.message)
+            else:
+                await asyncio.gather(*(_try_end(parts, one) for one in over))
+
+
+async def _try_end(parts: Controls, one: Over) -> None:
+    try:
+        with one_item("control", one.lease_id):
+            await _end(parts, one)
+    except GreenroomError as error:
+        log.warning("control of a leased session was not given back", lease_id=one.lease_id, reason=error.message)
 
 
 async def _end(parts: Controls, one: Over) -> None:

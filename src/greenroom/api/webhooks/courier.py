@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from greenroom.api.installation.service import Snapshot
-from greenroom.core.errors import SetupError, Unavailable, found
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable, found
 from greenroom.core.log_codes import LogCode
 from greenroom.core.webhooks.addresses import trusted_hosts
 from greenroom.core.webhooks.delivery import Attempt, DeliveryState, signed_headers, verdict
@@ -25,6 +25,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import deliveries
 from greenroom.db.webhooks.deliveries import TakenDelivery
 from greenroom.db.webhooks.webhooks import Webhook
+from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ class Courier:
             while True:
                 self._woken.clear()
                 try:
-                    wait_s = await self.look()
-                except Unavailable as error:
-                    log.warning("webhooks wait for the database", reason=error.message)
+                    with one_item("webhooks"):
+                        wait_s = await self.look()
+                except GreenroomError as error:
+                    log.warning("webhooks wait", reason=error.message)
                     wait_s = LOOK_S
                 try:
                     async with asyncio.timeout(wait_s):
@@ -152,13 +154,16 @@ class Courier:
             )
 
     async def _attempt(self, sender: Sender, taken: TakenDelivery) -> Attempt:
-        body = body_of(taken.event, taken.delivery_id, taken.at, taken.data)
         try:
-            secret = self._secrets.decrypt(taken.secret_encrypted)
+            with one_item("message", taken.delivery_id):
+                body = body_of(taken.event, taken.delivery_id, taken.at, taken.data)
+                secret = self._secrets.decrypt(taken.secret_encrypted)
+                headers = signed_headers(secret, taken.delivery_id, int(time.time()), body)
+                return await sender.post(taken.url, headers, body)
         except SetupError as error:
             return Attempt(error=f"it cannot be signed: {error.message}")
-        headers = signed_headers(secret, taken.delivery_id, int(time.time()), body)
-        return await sender.post(taken.url, headers, body)
+        except GreenroomError as error:
+            return Attempt(error=error.message)
 
     async def _give_up_beyond(self) -> None:
         reason = f"More than {MOST_WAITING} newer messages waited for this webhook."

@@ -109,6 +109,6 @@ def _pools(rows: list[DictRow]) -> dict[str, list[StagedPool]]:
 def _states(rows: list[DictRow]) -> dict[str, dict[str, ImageOnAgent]]:
     """Name of the image → id of the Agent → what that Agent reported of it."""
     states: dict[str, dict[str, ImageOnAgent]] = defaultdict(dict)
-    for row, said in zip(rows, rows_as(ImageOnAgent, rows), strict=True):
-        states[row["name"]][said.agent_id] = said
+    for row in rows:
+        states[row["name"]] |= {said.agent_id: said for said in rows_as(ImageOnAgent, [row])}
     return states

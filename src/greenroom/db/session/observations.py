@@ -125,8 +125,12 @@ async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession,
     they wait for.
     """
     found = await db.fetch(MISSED, {"zone_id": zone_id, **DECIDABLE})
-    observations = rows_as(Observation, [row.pop("observation") for row in found])
-    return list(zip(rows_as(ReportedSession, found), observations, strict=True))
+    return [
+        (session, observation)
+        for row in found
+        for observation in rows_as(Observation, [row.pop("observation")])
+        for session in rows_as(ReportedSession, [row])
+    ]
 
 
 async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 import structlog
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import GreenroomError
 from greenroom.core.masking import shown
 from greenroom.core.secret.rules import PLACE, Brokered
 from greenroom.core.session.observations import Verdict
@@ -34,6 +34,7 @@ from greenroom.db.fleet.checkin import (
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.concurrency import Shared
 from greenroom.kit.config import ManagerConfig
+from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.homes import HomeRemoval
 from greenroom.wire.messages import (
@@ -253,8 +254,9 @@ def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]
     readable = list[Brokered]()
     for stored in session.secrets:
         try:
-            value = stored.template.replace(PLACE, secrets.decrypt(stored.value_encrypted.encode()))
-        except SetupError as error:
+            with one_item("secret", stored.name):
+                value = stored.template.replace(PLACE, secrets.decrypt(stored.value_encrypted.encode()))
+        except GreenroomError as error:
             log.error("a secret cannot be read", secret=stored.name, reason=error.message)
         else:
             readable.append(Brokered(name=stored.name, hosts=stored.hosts, header=stored.header, value=value))
@@ -264,8 +266,9 @@ def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:
     """None if its variables cannot be decrypted: as `_spec`."""
     try:
-        return msgspec.convert(stored | {"env": _opened(stored.get("env", {}), secrets)}, Assignment)
-    except SetupError as error:
+        with one_item("assignment", session.session_id):
+            return msgspec.convert(stored | {"env": _opened(stored.get("env", {}), secrets)}, Assignment)
+    except GreenroomError as error:
         log.error("the assignment of a session cannot be read", session_id=session.session_id, reason=error.message)
         return None
 
@@ -279,10 +282,11 @@ def _spec(session: DesiredSession, agent_id: str, secrets: Secrets) -> StoredSpe
     if session.spec is None:
         return None
     try:
-        spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
-        return filled_spec(spec, _own_values(session.session_id, agent_id, spec))
-    except (SetupError, ValueError) as error:
-        log.error("the specification of a session cannot be read", session_id=session.session_id, reason=str(error))
+        with one_item("specification", session.session_id):
+            spec = spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
+            return filled_spec(spec, _own_values(session.session_id, agent_id, spec))
+    except GreenroomError as error:
+        log.error("the specification of a session cannot be read", session_id=session.session_id, reason=error.message)
         return None
 
 
@@ -309,8 +313,9 @@ def spec_with_secrets(
 def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     password = ""
     try:
-        password = secrets.decrypt(image.token) if image.token else ""
-    except SetupError as error:  # the registry refuses this image then; all others work
+        with one_item("registry token", image.name):
+            password = secrets.decrypt(image.token) if image.token else ""
+    except GreenroomError as error:  # the registry refuses this image then; all others work
         log.error("the registry token of an image cannot be read", image=image.name, reason=error.message)
     return DesiredImage(
         name=image.name,
@@ -326,10 +331,14 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
 def _command(order: OrderedCommand, secrets: Secrets) -> Command | None:
     """None if its variables cannot be decrypted: this command times out, the others do not."""
     try:
-        env = _opened(order.env, secrets)
-    except SetupError as error:
+        with one_item("command", order.command_id):
+            return _opened_command(order, _opened(order.env, secrets))
+    except GreenroomError as error:
         log.error("a command cannot be read", command_id=order.command_id, reason=error.message)
         return None
+
+
+def _opened_command(order: OrderedCommand, env: dict[str, str]) -> Command:
     return Command(
         command_id=order.command_id,
         session_id=order.session_id,

@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import psycopg
 import structlog
 
 from greenroom.core.errors import GreenroomError
@@ -44,6 +43,7 @@ from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
+from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.calls import Calls, Outcome
 from greenroom.manager.machines.providers.making import CALL_S, Providers
@@ -99,11 +99,10 @@ class MachineWork:
                     await self._under_way.stop()
                     continue
                 try:
-                    await self.round(ctx)
-                except (GreenroomError, psycopg.Error) as error:
-                    log.warning("machines are left to the next round", reason=str(error).strip())
-                except ExceptionGroup as errors:
-                    log.warning("machines are left to the next round", reason="; ".join(map(str, errors.exceptions)))
+                    with one_item("machines"):
+                        await self.round(ctx)
+                except GreenroomError as error:
+                    log.warning("machines are left to the next round", reason=error.message)
         finally:
             await self._under_way.stop()
 

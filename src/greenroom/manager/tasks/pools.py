@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from greenroom.core.errors import Invalid
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.log_codes import Level, LogCode
@@ -49,7 +50,9 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
         GreenroomError: no container can be made of the workspace.
     """
     config_id = config.staging_config_id
-    image = rows.images[config.image_id]
+    image = rows.images.get(config.image_id)
+    if image is None:
+        raise Invalid(f"The row of the workspace {config.image_id} cannot be read; see the Manager's log.")
     config_hash = config_hash_of(image, rows.zone, config.permissions)
 
     def is_forgiven(failed: datetime) -> bool:

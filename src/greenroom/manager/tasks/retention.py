@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import psycopg
 import structlog
 
 from greenroom.core.errors import GreenroomError
@@ -22,6 +21,7 @@ from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import count_hours
+from greenroom.kit.loops import one_item
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -42,9 +42,10 @@ class Retention:
             await asyncio.sleep(INTERVAL_S)
             if self._is_primary():
                 try:
-                    await self.round()
-                except (GreenroomError, psycopg.Error) as error:
-                    log.warning("clean-up put off", reason=str(error).strip())
+                    with one_item("clean-up"):
+                        await self.round()
+                except GreenroomError as error:
+                    log.warning("clean-up put off", reason=error.message)
 
     async def round(self) -> None:
         """Clean up and count once, by the present settings of the installation.
