@@ -1,5 +1,5 @@
 """One poisoned item of every kind among healthy ones in the loops of an Agent: the healthy ones are served, and the
-poisoned one has its reason, whatever error the runtime raises."""
+poisoned one has its reason, for each type of error that the runtime raises."""
 
 from __future__ import annotations
 
