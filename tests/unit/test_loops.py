@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import Invalid, SetupError, StartAgain, Unexpected, reason_of
 from greenroom.kit import loops
-from greenroom.kit.loops import LoopEndedError, kept, one_item
+from greenroom.kit.loops import Loop, LoopEndedError, kept, one_item
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +17,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loops, "BACKOFF", Backoff(first_s=0.0, max_s=0.0))
 
 
-def _failing(*errors: Exception) -> tuple[Callable[[], Awaitable[None]], asyncio.Event]:
+def _failing(*errors: Exception) -> tuple[Loop, asyncio.Event]:
     """A loop that raises these one after the other and then works; the event is set when it works."""
     left, works = list(errors), asyncio.Event()
 
