@@ -220,8 +220,7 @@ class Images:
         if image.name not in self._failures:  # a failed image is shown as failed until something arrives
             await self._set(coming)
         try:
-            with one_item("image", image.name):
-                await self._arrive(image, how, coming)
+            await self._arrive(image, how, coming)
         except RuntimeUnavailable as error:
             await self._set(ImageReport(name=image.name, state="absent"))
             await self._require_runtime(error)
@@ -238,12 +237,11 @@ class Images:
         stalled_s = STALLED_S[how]
         try:
             async with asyncio.timeout(stalled_s) as limit:
-                async for progress in self._fetcher.fetch(image, how):
-                    limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
-                    await self._set(msgspec.structs.replace(coming, progress=progress))
+                with one_item("image", image.name):
+                    async for progress in self._fetcher.fetch(image, how):
+                        limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
+                        await self._set(msgspec.structs.replace(coming, progress=progress))
         except TimeoutError as error:
-            if not limit.expired():
-                raise
             sentence = f"The image {image.name} could not be fetched: nothing came for {stalled_s:.0f} s."
             raise PullError(sentence) from error
 
@@ -289,11 +287,10 @@ class Images:
         stalled_s = STALLED_S["pulling"]
         try:
             async with asyncio.timeout(stalled_s) as limit:
-                async for _ in self._fetcher.fetch(image, "pulling"):
-                    limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
+                with one_item("image", image.name):
+                    async for _ in self._fetcher.fetch(image, "pulling"):
+                        limit.reschedule(asyncio.get_running_loop().time() + stalled_s)
         except TimeoutError as error:
-            if not limit.expired():
-                raise
             raise PullError("the registry sent nothing for 5 minutes") from error
 
     async def _failed(self, name: str, error: GreenroomError) -> None:

@@ -200,11 +200,10 @@ class Executor:
         kind, session_id = action.kind.value, action.session_id
         log.info("changing a container", action=kind, session_id=session_id, reason=action.reason)
         try:
-            async with asyncio.timeout(self._change_within_s) as limit:
-                await self._changes[action.kind](action.session_id)
+            async with asyncio.timeout(self._change_within_s):
+                with one_item("session", session_id):
+                    await self._changes[action.kind](session_id)
         except TimeoutError as error:
-            if not limit.expired():
-                raise
             how = f"{action.kind.value} was given up after {self._change_within_s:g} s"
             raise RuntimeUnavailable(f"{how}; it is tried again.") from error
 
