@@ -33,7 +33,7 @@ GreenroomError
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final, TypeVar, cast
+from typing import ClassVar, Final, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -273,10 +273,8 @@ class StartAgain(GreenroomError):
 
 def single_errors(error: BaseException) -> list[BaseException]:
     """The errors in a group and in the groups inside it; the error itself where it is no group."""
-    if not isinstance(error, BaseExceptionGroup):
-        return [error]
-    members: tuple[BaseException, ...] = cast("Any", error).exceptions
-    return [single for member in members for single in single_errors(member)]
+    members = cast("tuple[BaseException, ...]", getattr(error, "exceptions", ()))
+    return [single for member in members for single in single_errors(member)] or [error]
 
 
 def reason_of(error: BaseException) -> str:
