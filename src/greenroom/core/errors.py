@@ -282,8 +282,8 @@ def reason_of(error: BaseException) -> str:
     error, and the different reasons in a group."""
     if isinstance(error, GreenroomError):
         return error.message
-    if isinstance(error, BaseExceptionGroup):
-        return " ".join(dict.fromkeys(map(reason_of, single_errors(error))))
+    if (singles := single_errors(error)) != [error]:
+        return " ".join(dict.fromkeys(map(reason_of, singles)))
     first_line = str(error).strip().partition("\n")[0].rstrip(".")
     return _whole(f"{type(error).__name__}: {first_line or 'no reason was given'}.")
 
