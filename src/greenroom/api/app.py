@@ -25,8 +25,10 @@ from greenroom.api.access import (
     user_routes,
 )
 from greenroom.api.access.guesses import Guesses
+from greenroom.api.adapters import browserbase, kernel, steel
 from greenroom.api.catalogue import published as published_catalogues
 from greenroom.api.catalogue import routes as catalogue_routes
+from greenroom.api.credentials import LICENSE, SERVERS, add_credentials
 from greenroom.api.desk import inside_routes as inside_desk_routes
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
@@ -55,7 +57,7 @@ from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording.access import Viewed
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
-from greenroom.api.security import check_declared
+from greenroom.api.security import access_of, check_declared
 from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
 from greenroom.api.session import published as published_sessions
 from greenroom.api.session import routes as session_routes
@@ -71,7 +73,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.forecast import read_offer
 from greenroom.kit.concurrency import Coalesced, CoalescedEach
-from greenroom.kit.config import ApiConfig
+from greenroom.kit.config import ApiConfig, listed
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
 
@@ -154,6 +156,9 @@ def _all_routes() -> APIRouter:
     return made
 
 
+_ADAPTERS: Final = {"kernel": kernel.router, "steel": steel.router, "browserbase": browserbase.router}
+
+
 def _operation_id(route: APIRoute) -> str:
     return route.name
 
@@ -173,6 +178,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        license_info=LICENSE,
+        servers=SERVERS,
         redirect_slashes=False,
     )
     app.state.config = config
@@ -202,15 +209,19 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))
     app.add_middleware(Measured, metrics=metrics)
     app.router.routes += _ROUTES.routes
+    for name in listed(config.sdk_adapters):
+        check_declared(_ADAPTERS[name])
+        app.include_router(_ADAPTERS[name])
     return app
 
 
 class _Documented(FastAPI):
-    """The OpenAPI document includes the shape of problems, which every route may answer, and an example of each."""
+    """The OpenAPI document includes the shape of problems, an example of each operation, and the credentials."""
 
     def openapi(self) -> problems.OpenApi:
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"]["Problem"] = problems.PROBLEM_SCHEMA
             add_examples(document)
+            add_credentials(document, access_of(self))
         return super().openapi()

@@ -94,6 +94,8 @@ class Declared:
 
     codes: tuple[str, ...] | None = None
     one_of: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ("apiKey", "logIn")
+    """The schemes of the OpenAPI document, each of which opens the route."""
 
 
 class Requires(Declared):
@@ -121,6 +123,8 @@ class Requires(Declared):
 
 class Open(Declared):
     """Marks a route that needs no credential, or checks one of its own (named in `why`)."""
+
+    credentials = ()
 
     def __init__(self, why: str) -> None:
         self.why = why

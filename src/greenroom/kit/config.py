@@ -45,6 +45,20 @@ HttpsUrls = Annotated[str, AfterValidator(_verified)]
 """One address or a comma list; may be empty."""
 
 
+SDK_ADAPTERS: Final = ("kernel", "steel", "browserbase")
+
+
+def _known_adapters(names: str) -> str:
+    if unknown := [name for name in listed(names) if name not in SDK_ADAPTERS]:
+        raise ValueError(f"there is no adapter {', '.join(unknown)}; there are {', '.join(SDK_ADAPTERS)}")
+    return names
+
+
+def listed(names: str) -> list[str]:
+    """The parts of a comma list."""
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
 Port = Annotated[int, Field(ge=0, lt=65536)]
 
 LogLevel = Annotated[
@@ -99,6 +113,10 @@ class ApiConfig(DatabaseConfig):
     """Comma list of host names the gateway serves; another Host header is answered 421."""
     ca_file: Path | None = None
     """Certificate of the authority of the gateways, which join commands name by its fingerprint; None = public."""
+    sdk_adapters: Annotated[str, AfterValidator(_known_adapters)] = ""
+    """Comma list of the SDKs of hosted browser services whose calls are answered below `/adapters`; empty = none."""
+    sdk_workspace: str = "Chromium"
+    """Friendly name or image_id of the workspace that they lease."""
     gateway_address: str = ""
     """`host[:port]` at which this api reaches the web gateway, to act in leased sessions; empty = the Upstream Auth
     Address of each session's zone."""
@@ -134,7 +152,7 @@ class ManagerConfig(DatabaseConfig):
     """Comma list: only programs in these folders are run for machine pools of the provider command; empty = none."""
 
     def machine_command_folders(self) -> list[str]:
-        return [folder.strip() for folder in self.machine_commands.split(",") if folder.strip()]
+        return listed(self.machine_commands)
 
 
 class StreamAddress(NamedTuple):

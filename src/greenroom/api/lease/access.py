@@ -23,6 +23,8 @@ _OVER = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.
 class HoldsLease(Declared):
     """Gives the lease of the path to its token (`Authorization: Bearer`), its holder, and callers with `code`."""
 
+    credentials = ("apiKey", "logIn", "leaseToken")
+
     def __init__(self, code: str) -> None:
         self._code = code
         self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, code))

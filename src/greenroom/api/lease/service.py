@@ -199,6 +199,13 @@ async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lea
     return lease, session
 
 
+async def granted_to(leasing: Leasing, caller: Caller, lease: Lease) -> LeaseGranted | None:
+    """A lease with its token and addresses, for its holder; None for another caller."""
+    if not is_holder(caller, lease):
+        return None
+    return _granted(leasing, lease, await views.get_session(leasing.db, lease.session_id))
+
+
 def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
     """A lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)

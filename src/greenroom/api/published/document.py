@@ -15,6 +15,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
+from greenroom.api.credentials import API_KEY, LICENSE, SERVERS
 from greenroom.api.published.calls import Answer
 from greenroom.api.security import public_route
 
@@ -65,9 +66,10 @@ def document(app: FastAPI) -> Answer:
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Greenroom, published interface", "version": version("greenroom")},
+        "info": {"title": "Greenroom, published interface", "version": version("greenroom"), "license": LICENSE},
+        "servers": SERVERS,
         "paths": paths,
-        "components": {"schemas": {"Refused": _REFUSED}},
+        "components": {"schemas": {"Refused": _REFUSED}, "securitySchemes": {"apiKey": API_KEY}},
     }
 
 
@@ -82,7 +84,9 @@ def _operation(name: str, description: str) -> Answer:
     refused = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
     return {
         "operationId": name,
+        "summary": description.partition(".")[0].strip().replace("\n", " ") + ".",
         "description": description,
+        "security": [{"apiKey": []}, {}],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _KEY, "examples": asked}}},
         "responses": {
             "200": {"description": "Done, or refused with error_message.", "content": content},

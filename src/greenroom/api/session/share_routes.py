@@ -19,7 +19,7 @@ from greenroom.api.session.share_schemas import (
     InvitationView,
     JoinBody,
     JoinedView,
-    LinkBody,
+    ShareLinkBody,
     ReturnBody,
     ShareCreate,
     SharedWithMe,
@@ -222,7 +222,7 @@ _BY_LINK = public_route("the secret of the share's link is checked here")
 
 
 @router.post("/shares/{share_id}/invitation", dependencies=[_BY_LINK])
-async def read_invitation(share_id: ShareId, body: LinkBody, request: Request, sharing: SharingDep) -> InvitationView:
+async def read_invitation(share_id: ShareId, body: ShareLinkBody, request: Request, sharing: SharingDep) -> InvitationView:
     """Whose session a link leads to, for anyone who has it."""
     share = await _by_link(request, sharing, share_id, body)
     user = await _logged_in(request)
@@ -253,7 +253,7 @@ async def come_back(share_id: ShareId, body: ReturnBody, sharing: SharingDep) ->
     return await share_service.back(sharing, share_id, body.session_token.get_secret_value())
 
 
-async def _by_link(request: Request, sharing: Sharing, share_id: str, body: LinkBody) -> Share:
+async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
     try:
         return await share_service.by_link(sharing.db, sharing.secrets, share_id, body.token.get_secret_value())
     except NotFound:

@@ -85,7 +85,7 @@ class CandidateView(View):
     last_name: str
 
 
-class LinkBody(Body):
+class ShareLinkBody(Body):
     """The secret part of a share's link."""
 
     token: Annotated[Secret, Field(description="what follows # in the link")]
@@ -104,7 +104,7 @@ class InvitationView(View):
     reason: Annotated[str | None, Field(description="why joining is not possible now, as a sentence")]
 
 
-class JoinBody(LinkBody):
+class JoinBody(ShareLinkBody):
     """Join by a link; `name` is what the others read of a guest."""
 
     name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60)] = ""

@@ -1,0 +1,258 @@
+"""What all adapters share: the API key of a call, its requests to `/api/v1`, and the shape of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+
+from greenroom.api.bodies import Json
+from greenroom.api.csrf import foreign_origin_reason
+from greenroom.api.lease import service
+from greenroom.api.lease.schemas import LeaseGranted, LeaseView
+from greenroom.api.lease.service import Leasing, LeasingDep
+from greenroom.api.mcp.requests import Asked, answer_to
+from greenroom.api.problems import error_response
+from greenroom.api.security import Caller, Declared, key_caller
+from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.lease.leases import get_lease
+
+DEFAULT_S: Final = 600
+LEAST_S: Final = 60
+START_S: Final = 60
+"""How long a call waits for the session of a new lease."""
+MOST_LISTED: Final = 100
+OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED, SessionStatus.LOST})
+_REPEATABLE: Final = frozenset({429, 503})
+_METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+class NotSupportedError(GreenroomError):
+    """Greenroom has no counterpart of this call."""
+
+    code = "not-supported"
+    http_status = 501
+
+
+class _RefusedError(Exception):
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(answer.status_code)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A lease as an adapter shows it. The addresses are empty for a caller that does not hold the lease, and after its
+    end.
+    """
+
+    lease: LeaseView
+    cdp: str = ""
+    """The websocket of Chrome DevTools."""
+    webdriver: str = ""
+    live: str = ""
+    token: str = ""
+
+    @classmethod
+    def of(cls, lease: LeaseView) -> Browser:
+        if not isinstance(lease, LeaseGranted) or lease.status in OVER:
+            return cls(lease)
+        cdp, webdriver = lease.urls.cdp or "", lease.urls.webdriver or ""
+        return cls(lease, cdp.replace("https", "wss", 1), webdriver, lease.urls.live, lease.token)
+
+    @property
+    def seconds(self) -> int:
+        """From the creation to the deadline."""
+        lease = self.lease
+        return round((lease.expires - lease.created).total_seconds()) if lease.expires else 0
+
+    @property
+    def tags(self) -> dict[str, str]:
+        return self.lease.tags if isinstance(self.lease.tags, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A call of an SDK with a valid API key."""
+
+    request: Request
+    caller: Caller
+    authorization: str
+    leasing: Leasing
+
+    async def ask(self, asked: Asked) -> httpx.Response:
+        """The successful answer of a route of `/api/v1` to this caller; a refusal becomes the answer of the call."""
+        answer = await answer_to(
+            self.request, replace(asked, headers={**asked.headers, "authorization": self.authorization})
+        )
+        if not answer.is_success:
+            raise _RefusedError(answer)
+        return answer
+
+    async def create(
+        self, seconds: float | None, *, tags: dict[str, str] | None = None, options: Json | None = None
+    ) -> Browser:
+        """Lease the configured workspace and wait until its session runs.
+
+        Raises:
+            Unavailable: the session does not run after `START_S`. The lease is released.
+            WrongState: the workspace has no Chrome DevTools. The lease is released.
+        """
+        workspace = self.request.app.state.config.sdk_workspace
+        wish = {
+            "workspace": workspace,
+            "seconds": DEFAULT_S if seconds is None else max(LEAST_S, round(seconds)),
+            "tags": tags or None,
+            "options": options or None,
+            "wait_s": START_S,
+        }
+        key = self.request.headers.get("idempotency-key")
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = await self.ask(Asked(method="POST", path="/leases", json=wish, headers=headers))
+        browser = Browser.of(LeaseGranted.model_validate_json(answer.content))
+        if browser.lease.status == SessionStatus.RUNNING and browser.cdp:
+            return browser
+        await self.release(browser.lease.lease_id)
+        if browser.lease.status != SessionStatus.RUNNING:
+            raise Unavailable(f"The session of {workspace} did not run within {START_S} s; its lease was released.")
+        raise WrongState(
+            f"The workspace {workspace} has no Chrome DevTools; name another one in GREENROOM_SDK_WORKSPACE."
+        )
+
+    async def browser(self, lease_id: str) -> Browser:
+        """Raises NotFound: there is no such lease, or the caller may not see it."""
+        answer = await self.ask(Asked(method="GET", path=lease_path(lease_id)))
+        return await self._granted(LeaseView.model_validate_json(answer.content))
+
+    async def browsers(self, *, ended: bool = False, limit: int = MOST_LISTED) -> list[Browser]:
+        """The newest leases that the caller may see."""
+        asked = Asked(method="GET", path="/leases", query={"limit": limit, "ended": ended})
+        leases = [LeaseView.model_validate(one) for one in (await self.ask(asked)).json()]
+        return await asyncio.gather(*map(self._granted, leases))
+
+    async def release(self, lease_id: str | UUID) -> None:
+        await self.ask(Asked(method="DELETE", path=lease_path(lease_id)))
+
+    async def act(self, lease_id: str, *actions: Json, screenshot: bool = False) -> Json:
+        """What became of actions: `results`, and `screenshot` in base64.
+
+        Raises:
+            WrongState: an action was not done.
+        """
+        body = {"actions": actions, "screenshot": screenshot}
+        answer = await self.ask(Asked(method="POST", path=f"{lease_path(lease_id)}/actions", json=body))
+        done: Json = answer.json()
+        if failed := next((one for one in done["results"] if not one["done"]), None):
+            raise WrongState(f"{failed['action']} was not done: {failed['error']}")
+        return done
+
+    async def _granted(self, lease: LeaseView) -> Browser:
+        granted = await service.granted_to(
+            self.leasing, self.caller, await get_lease(self.leasing.db, str(lease.lease_id))
+        )
+        return Browser.of(granted or lease)
+
+
+class AdapterKey(Declared):
+    """Reads the API key of an SDK: `KEY:SECRET` in a header. The routes of `/api/v1` check permissions."""
+
+    codes = ()
+
+    def __init__(self, header: str) -> None:
+        self._header = header
+
+    async def __call__(self, request: Request, leasing: LeasingDep) -> Asking:
+        """Authenticate the caller.
+
+        Raises:
+            Forbidden: a page of another site asks.
+            Unauthenticated: no valid API key came.
+        """
+        if reason := foreign_origin_reason(request.headers):
+            raise Forbidden(reason, reason="cross-site")
+        sent = request.headers.get(self._header, "")
+        if self._header == "authorization":
+            scheme, _, sent = sent.partition(" ")
+            sent = sent if scheme.lower() == "bearer" else ""
+        key_id, colon, secret = sent.strip().partition(":")
+        if not colon or "\0" in key_id:
+            raise Unauthenticated("The API key of the SDK is KEY:SECRET, a key of Greenroom and its secret.")
+        request.state.caller = caller = await key_caller(request, key_id, secret)
+        basic = base64.b64encode(f"{key_id}:{secret}".encode()).decode()
+        return Asking(request, caller, f"Basic {basic}", leasing)
+
+
+class AdapterRoute(APIRoute):
+    """A route whose refusals have the fields that the SDKs show, and are repeated only where that can help."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except _RefusedError as refusal:
+                answer = refusal.answer
+                return _refused(answer.status_code, answer.content, answer.headers.get("retry-after"))
+            except GreenroomError as error:
+                answer = error_response(request.url.path, error)
+                return _refused(answer.status_code, bytes(answer.body), answer.headers.get("retry-after"))
+
+        return handled
+
+
+def adapter(prefix: str, header: str) -> tuple[APIRouter, Any]:
+    """The router of an adapter, and the dependency that gives the `Asking` of a call."""
+    router = APIRouter(prefix=f"/adapters/{prefix}", route_class=AdapterRoute, include_in_schema=False)
+    return router, Depends(AdapterKey(header))
+
+
+def refuse_the_rest(router: APIRouter, asks: Any) -> None:
+    """Answer every other call of the SDK with `NotSupportedError`."""
+
+    async def rest(request: Request, path: str) -> None:
+        raise NotSupportedError(f"Greenroom has no counterpart of {request.method} /{path}.")
+
+    router.add_api_route("/{path:path}", rest, methods=_METHODS, dependencies=[asks])
+
+
+class Given(BaseModel):
+    """The body of a call: the fields that have a counterpart, and others."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def refuse(given: BaseModel, *names: str) -> None:
+    """Raises NotSupportedError: one of these fields asks for something."""
+    fields = given.model_extra or {}
+    asked = [name for name in names if fields.get(name)]
+    if asked:
+        raise NotSupportedError(f"Greenroom has no counterpart of {', '.join(asked)}; leave it out.")
+
+
+def lease_path(lease_id: str | UUID) -> str:
+    """The path of a lease below `/api/v1`. Raises NotFound: this is not the id of a lease."""
+    try:
+        return f"/leases/{UUID(str(lease_id))}"
+    except ValueError as error:
+        raise NotFound(f"There is no browser {str(lease_id)[:60]!r}; its id is the id of its lease.") from error
+
+
+def _refused(status: int, problem: bytes, retry_after: str | None) -> Response:
+    document: Json = json.loads(problem)
+    sentence = document.get("detail", "")
+    headers = {"x-should-retry": "true" if status in _REPEATABLE else "false"}
+    if retry_after:
+        headers["Retry-After"] = retry_after
+    return JSONResponse(document | {"message": sentence, "error": sentence}, status, headers)

@@ -1,0 +1,124 @@
+"""Calls of the SDK `browserbase`. A session is a lease; its `id` is the id of the lease."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel
+
+from greenroom.api.adapters.asking import OVER, Asking, Browser, Given, adapter, refuse, refuse_the_rest
+from greenroom.api.bodies import Json
+from greenroom.core.session.states import SessionStatus
+
+router, _ASKS = adapter("browserbase", "x-bb-api-key")
+Asks = Annotated[Asking, _ASKS]
+
+WITHOUT_COUNTERPART: Final = ("extensionId", "proxies", "proxySettings")
+SETTINGS_WITHOUT_COUNTERPART: Final = (
+    "advancedStealth", "blockAds", "captchaImageSelector", "captchaInputSelector", "context", "extensionId",
+    "ignoreCertificateErrors", "os", "solveCaptchas", "verified",
+)  # fmt: skip
+_PENDING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
+
+
+class Settings(Given):
+    """The settings of the browser that have a counterpart."""
+
+    allowedDomains: tuple[str, ...] = ()  # noqa: N815 -- as the SDK writes it
+
+
+class Wish(Given):
+    """The fields of a new session that have a counterpart."""
+
+    timeout: float | None = None
+    userMetadata: dict[str, str] | None = None  # noqa: N815
+    browserSettings: Settings = Settings()  # noqa: N815
+
+
+class Release(BaseModel):
+    """The only change of a session."""
+
+    status: Literal["REQUEST_RELEASE"]
+
+
+def shown(browser: Browser) -> Json:
+    """A session as the SDK reads it."""
+    lease = browser.lease
+    return {
+        "id": str(lease.lease_id),
+        "status": _status(lease.status),
+        "createdAt": lease.created.isoformat(),
+        "startedAt": lease.created.isoformat(),
+        "updatedAt": (lease.ended or lease.created).isoformat(),
+        "expiresAt": (lease.expires or lease.created).isoformat(),
+        "endedAt": lease.ended.isoformat() if lease.ended else None,
+        "keepAlive": True,
+        "projectId": lease.username or "",
+        "proxyBytes": 0,
+        "userMetadata": browser.tags,
+        "connectUrl": browser.cdp,
+        "seleniumRemoteUrl": browser.webdriver,
+        "signingKey": browser.token,
+    }
+
+
+def _status(status: str) -> str:
+    if status in _PENDING:
+        return "PENDING"
+    if status in (SessionStatus.FAILED, SessionStatus.LOST):
+        return "ERROR"
+    return "COMPLETED" if status in OVER else "RUNNING"
+
+
+@router.post("/v1/sessions")
+async def create(asks: Asks, body: Wish) -> Json:
+    """Lease a browser; `timeout` is its deadline, in seconds from now."""
+    refuse(body, *WITHOUT_COUNTERPART)
+    refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
+    domains = body.browserSettings.allowedDomains
+    options: Json = {"egress": {"allow": list(domains)}} if domains else {}
+    return shown(await asks.create(body.timeout, tags=body.userMetadata, options=options))
+
+
+@router.get("/v1/sessions")
+async def list_sessions(asks: Asks, status: str | None = None) -> list[Json]:
+    """The newest leases that the caller may see."""
+    found = map(shown, await asks.browsers(ended=status not in ("PENDING", "RUNNING")))
+    return [one for one in found if status in (None, one["status"])]
+
+
+@router.get("/v1/sessions/{session_id}")
+async def retrieve(asks: Asks, session_id: str) -> Json:
+    """One session."""
+    return shown(await asks.browser(session_id))
+
+
+@router.post("/v1/sessions/{session_id}")
+async def update(asks: Asks, session_id: str, _: Release) -> Json:
+    """End the lease."""
+    await asks.release(session_id)
+    return shown(await asks.browser(session_id))
+
+
+@router.get("/v1/sessions/{session_id}/debug")
+async def debug(asks: Asks, session_id: str) -> Json:
+    """Where a person watches; the pages are known to DevTools alone."""
+    browser = await asks.browser(session_id)
+    return {"debuggerUrl": browser.live, "debuggerFullscreenUrl": browser.live, "pages": [], "wsUrl": browser.cdp}
+
+
+@router.get("/v1/sessions/{session_id}/logs")
+async def logs(asks: Asks, session_id: str) -> list[Json]:
+    """An empty list."""
+    await asks.browser(session_id)
+    return []
+
+
+@router.get("/v1/sessions/{session_id}/recording")
+async def recording(asks: Asks, session_id: str) -> list[Json]:
+    """An empty list."""
+    await asks.browser(session_id)
+    return []
+
+
+refuse_the_rest(router, _ASKS)

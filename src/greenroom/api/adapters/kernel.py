@@ -1,0 +1,237 @@
+"""Calls of the SDK `kernel`. A browser is a lease; its `session_id` is the id of the lease."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from greenroom.api.adapters.asking import (
+    MOST_LISTED,
+    OVER,
+    Asking,
+    Browser,
+    Given,
+    NotSupportedError,
+    adapter,
+    lease_path,
+    refuse,
+    refuse_the_rest,
+)
+from greenroom.api.adapters.gestures import Gesture
+from greenroom.api.bodies import Json
+from greenroom.api.mcp.requests import Asked
+from greenroom.api.mcp.tool import as_base64
+from greenroom.api.published.calls import validated
+
+router, _ASKS = adapter("kernel", "authorization")
+Asks = Annotated[Asking, _ASKS]
+
+WITHOUT_COUNTERPART: Final = (
+    "stealth", "profile", "proxy", "proxy_id", "location", "extensions", "vaults", "chrome_policy", "gpu", "name",
+    "network", "kiosk_mode",
+)  # fmt: skip
+
+
+class Wish(Given):
+    """The fields of a new browser that have a counterpart."""
+
+    timeout_seconds: float | None = None
+    start_url: str = ""
+    tags: dict[str, str] | None = None
+
+
+class Region(BaseModel):
+    """A part of the screen."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class Picture(BaseModel):
+    """The body of a screenshot."""
+
+    region: Region | None = None
+
+
+class Command(Given):
+    """The fields of a command that have a counterpart."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    cwd: str | None = None
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    timeout_sec: float | None = None
+
+
+class Step(Given):
+    """An item of `batch`; the field with the name `type` has its fields."""
+
+    type: str
+
+
+class Batch(BaseModel):
+    """Several actions."""
+
+    actions: list[Step]
+
+
+def shown(browser: Browser) -> Json:
+    """A browser as the SDK reads it."""
+    lease = browser.lease
+    return {
+        "session_id": str(lease.lease_id),
+        "cdp_ws_url": browser.cdp,
+        "webdriver_ws_url": browser.webdriver,
+        "browser_live_view_url": browser.live,
+        "created_at": lease.created.isoformat(),
+        "deleted_at": lease.ended.isoformat() if lease.ended else None,
+        "timeout_seconds": browser.seconds,
+        "headless": False,
+        "stealth": False,
+        "tags": browser.tags,
+    }
+
+
+@router.post("/browsers")
+async def create(asks: Asks, body: Wish) -> Json:
+    """Lease a browser; `timeout_seconds` is its deadline, from now."""
+    refuse(body, *WITHOUT_COUNTERPART)
+    options: Json = {"kasm_url": body.start_url} if body.start_url else {}
+    return shown(await asks.create(body.timeout_seconds, tags=body.tags, options=options))
+
+
+@router.get("/browsers")
+async def list_browsers(
+    asks: Asks,
+    status: str = "active",
+    include_deleted: bool = False,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
+    offset: Annotated[int, Query(ge=0)] = 0,
+) -> JSONResponse:
+    """The newest leases that the caller may see."""
+    if offset:
+        raise NotSupportedError(f"Greenroom lists the newest {MOST_LISTED} browsers; leave offset out.")
+    ended = include_deleted or status in ("deleted", "all")
+    found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in OVER) <= ended]
+    if status == "deleted":
+        found = [one for one in found if one.lease.status in OVER]
+    return JSONResponse(list(map(shown, found)), headers={"X-Has-More": "false"})
+
+
+@router.get("/browsers/{browser_id}")
+async def retrieve(asks: Asks, browser_id: str) -> Json:
+    """One browser."""
+    return shown(await asks.browser(browser_id))
+
+
+@router.delete("/browsers/{browser_id}", status_code=204)
+async def delete(asks: Asks, browser_id: str) -> None:
+    """End the lease."""
+    await asks.release(browser_id)
+
+
+def _presses(given: Gesture) -> list[Json]:
+    """Each item of `keys` is pressed after the one before it."""
+    each = (given.model_copy(update={"keys": [keys]}) for keys in given.keys)
+    return [action for one in each for action in one.press(seconds=given.duration / 1000)]
+
+
+_ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
+    "click_mouse": Gesture.click,
+    "move_mouse": Gesture.move,
+    "drag_mouse": Gesture.drag,
+    "scroll": Gesture.turn,
+    "press_key": _presses,
+    "type_text": Gesture.write,
+    "sleep": lambda given: [{"action": "wait", "duration": given.duration_ms / 1000}],
+}
+
+
+def _meant(step: Step) -> list[Json]:
+    if (actions := _ACTIONS.get(step.type)) is None:
+        raise NotSupportedError(f"Greenroom has no counterpart of the action {step.type!r}.")
+    return actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
+
+
+@router.post("/browsers/{browser_id}/computer/batch", status_code=204)
+async def batch(asks: Asks, browser_id: str, body: Batch) -> None:
+    """Do several actions in their order."""
+    await asks.act(browser_id, *(action for step in body.actions for action in _meant(step)))
+
+
+@router.post("/browsers/{browser_id}/computer/screenshot")
+async def screenshot(asks: Asks, browser_id: str, body: Picture) -> Response:
+    """The screen, or the part `region` of it, as PNG."""
+    part = body.region
+    query = {"region": f"{part.x},{part.y},{part.x + part.width},{part.y + part.height}"} if part else None
+    picture = await asks.ask(Asked(method="GET", path=f"{lease_path(browser_id)}/screenshot", query=query))
+    return Response(picture.content, media_type="image/png")
+
+
+@router.post("/browsers/{browser_id}/computer/get_mouse_position")
+async def mouse_position(asks: Asks, browser_id: str) -> Json:
+    """Where the pointer is."""
+    (result,) = (await asks.act(browser_id, {"action": "cursor_position"}))["results"]
+    return {"x": result["coordinate"][0], "y": result["coordinate"][1]}
+
+
+@router.post("/browsers/{browser_id}/computer/clipboard/read")
+async def read_clipboard(asks: Asks, browser_id: str) -> Json:
+    """The text on the clipboard."""
+    (result,) = (await asks.act(browser_id, {"action": "get_clipboard"}))["results"]
+    return {"text": result["text"] or ""}
+
+
+@router.post("/browsers/{browser_id}/computer/clipboard/write", status_code=204)
+async def write_clipboard(asks: Asks, browser_id: str, body: Gesture) -> None:
+    """Put a text on the clipboard."""
+    await asks.act(browser_id, {"action": "set_clipboard", "text": body.text})
+
+
+def _serve(path: str, actions: Callable[[Gesture], list[Json]]) -> None:
+    async def act(asks: Asks, browser_id: str, body: Gesture) -> None:
+        await asks.act(browser_id, *actions(body))
+
+    router.add_api_route(f"/browsers/{{browser_id}}/computer/{path}", act, methods=["POST"], status_code=204)
+
+
+for _name in ("click_mouse", "move_mouse", "drag_mouse", "scroll", "press_key"):
+    _serve(_name, _ACTIONS[_name])
+_serve("type", _ACTIONS["type_text"])
+
+
+@router.post("/browsers/{browser_id}/process/exec")
+async def execute(asks: Asks, browser_id: str, body: Command) -> Json:
+    """Run a command and wait for its end."""
+    refuse(body, "as_root", "as_user")
+    wish: Json = {
+        "command": [body.command, *body.args],
+        "env": body.env,
+        "workdir": body.cwd,
+        "timeout_s": body.timeout_sec or 60,
+    }
+    begun_s = time.monotonic()
+    done: Json = (await asks.ask(Asked(method="POST", path=f"{lease_path(browser_id)}/exec", json=wish))).json()
+    return {
+        "exit_code": done["exit_code"],
+        "stdout_b64": done["stdout_base64"] or as_base64(done["stdout"].encode()),
+        "stderr_b64": done["stderr_base64"] or as_base64(done["stderr"].encode()),
+        "duration_ms": round((time.monotonic() - begun_s) * 1000),
+    }
+
+
+@router.get("/browsers/{browser_id}/replays")
+async def replays(asks: Asks, browser_id: str) -> list[Json]:
+    """An empty list."""
+    await asks.browser(browser_id)
+    return []
+
+
+refuse_the_rest(router, _ASKS)

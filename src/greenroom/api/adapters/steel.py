@@ -1,0 +1,151 @@
+"""Calls of the SDK `steel-sdk`. A session is a lease; its `id` is the id of the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Query
+
+from greenroom.api.adapters.asking import (
+    MOST_LISTED,
+    OVER,
+    Asking,
+    Browser,
+    Given,
+    NotSupportedError,
+    adapter,
+    refuse,
+    refuse_the_rest,
+)
+from greenroom.api.adapters.gestures import Gesture
+from greenroom.api.bodies import Json
+from greenroom.core.session.states import SessionStatus
+
+router, _ASKS = adapter("steel", "steel-api-key")
+Asks = Annotated[Asking, _ASKS]
+
+WITHOUT_COUNTERPART: Final = (
+    "sessionId", "proxyUrl", "useProxy", "solveCaptcha", "stealthConfig", "credentials", "extensionIds", "profileId",
+    "persistProfile", "sessionContext", "userAgent", "caCertificates", "optimizeBandwidth", "deviceConfig",
+)  # fmt: skip
+SCREEN: Final = {"width": 1280, "height": 800}
+"""Of a session that no window has changed yet."""
+
+
+class Wish(Given):
+    """The fields of a new session that have a counterpart."""
+
+    timeout: float | None = None
+
+
+class Action(Gesture):
+    """One action, and whether the answer has the screen after it."""
+
+    action: str
+    screenshot: bool = False
+
+
+def shown(browser: Browser) -> Json:
+    """A session as the SDK reads it."""
+    lease = browser.lease
+    is_failed = lease.status in (SessionStatus.FAILED, SessionStatus.LOST)
+    end = lease.ended or lease.expires or lease.created
+    return {
+        "id": str(lease.lease_id),
+        "status": "failed" if is_failed else "released" if lease.status in OVER else "live",
+        "createdAt": lease.created.isoformat(),
+        "timeout": browser.seconds * 1000,
+        "duration": round((end - lease.created).total_seconds() * 1000) if lease.ended else 0,
+        "websocketUrl": browser.cdp,
+        "sessionViewerUrl": browser.live,
+        "debugUrl": browser.live,
+        "dimensions": SCREEN,
+        "optimizeBandwidth": {},
+        "creditsUsed": 0,
+        "eventCount": 0,
+        "proxyBytesUsed": 0,
+        "headless": False,
+    }
+
+
+@router.post("/v1/sessions")
+async def create(asks: Asks, body: Wish) -> Json:
+    """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
+    refuse(body, *WITHOUT_COUNTERPART)
+    return shown(await asks.create(None if body.timeout is None else body.timeout / 1000))
+
+
+@router.get("/v1/sessions")
+async def list_sessions(
+    asks: Asks, status: str | None = None, limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED
+) -> Json:
+    """The newest leases that the caller may see."""
+    found = map(shown, await asks.browsers(ended=status != "live", limit=limit))
+    sessions = [one for one in found if status in (None, one["status"])]
+    return {"sessions": sessions, "totalCount": len(sessions), "nextCursor": None}
+
+
+@router.post("/v1/sessions/release")
+async def release_all(asks: Asks) -> Json:
+    """End every lease that the caller holds."""
+    held = [one for one in await asks.browsers() if one.token]
+    for one in held:
+        await asks.release(one.lease.lease_id)
+    return {"success": True, "message": f"{len(held)} sessions were released."}
+
+
+@router.get("/v1/sessions/{session_id}")
+async def retrieve(asks: Asks, session_id: str) -> Json:
+    """One session."""
+    return shown(await asks.browser(session_id))
+
+
+@router.post("/v1/sessions/{session_id}/release")
+async def release(asks: Asks, session_id: str) -> Json:
+    """End the lease."""
+    await asks.release(session_id)
+    return {"success": True, "message": "The session was released."}
+
+
+@router.get("/v1/sessions/{session_id}/live-details")
+async def live_details(asks: Asks, session_id: str) -> Json:
+    """Where a person watches; the pages are known to DevTools alone."""
+    browser = await asks.browser(session_id)
+    viewer = {"sessionViewerUrl": browser.live, "sessionViewerFullscreenUrl": browser.live}
+    return {"pages": [], **viewer, "wsUrl": browser.cdp}
+
+
+@router.get("/v1/sessions/{session_id}/events")
+async def events(asks: Asks, session_id: str) -> list[Json]:
+    """An empty list."""
+    await asks.browser(session_id)
+    return []
+
+
+_ACTIONS: Final[dict[str, Callable[[Action], list[Json]]]] = {
+    "click_mouse": Gesture.click,
+    "move_mouse": Gesture.move,
+    "drag_mouse": Gesture.drag,
+    "scroll": Gesture.scroll,
+    "press_key": lambda given: given.press(seconds=given.duration),
+    "type_text": Gesture.write,
+    "wait": lambda given: [{"action": "wait", "duration": given.duration}],
+    "take_screenshot": lambda _: [],
+    "get_cursor_position": lambda _: [{"action": "cursor_position"}],
+}
+
+
+@router.post("/v1/sessions/{session_id}/computer")
+async def computer(asks: Asks, session_id: str, body: Action) -> Json:
+    """Do one action; with `screenshot` the answer has the screen after it."""
+    if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
+        raise NotSupportedError(f"Greenroom has no counterpart of the action {body.action!r} with these fields.")
+    with_picture = body.screenshot or body.action == "take_screenshot"
+    done = await asks.act(session_id, *actions(body), screenshot=with_picture)
+    results: list[Json] = done["results"]
+    place = results[-1]["coordinate"] if results else None
+    return {"output": f"X={place[0]}, Y={place[1]}" if place else "", "base64_image": done["screenshot"], "error": None}
+
+
+refuse_the_rest(router, _ASKS)
