@@ -75,6 +75,7 @@ def title_of(cdp: str, ca_file: str) -> str:
         return page.title()
 
 
+@pytest.mark.usefixtures("chromium_image")
 @pytest.mark.timeout(280)
 @pytest.mark.parametrize("sdk", sorted(FOUND))
 def test_an_sdk_uses_a_browser(adapted: Instance, sdk: str):

@@ -21,6 +21,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.file_detector import LocalFileDetector
 from tests.support.browsers import Browsers, two_browsers
 from tests.support.played import ANN, BOB
 from tests.support.waiting import eventually
@@ -273,6 +274,26 @@ async def test_puppeteer_fills_in_a_form_and_is_refused_while_a_person_has_contr
 
 async def _line(output: asyncio.StreamReader) -> str:
     return (await asyncio.wait_for(output.readline(), 20)).decode().strip()
+
+
+async def test_selenium_uploads_a_file_of_the_programs_machine(browsers: Browsers, tmp_path: Path):
+    (tmp_path / "note.txt").write_text("read me")
+    config = ClientConfig(
+        remote_server_addr=browsers.url("webdriver"), ca_certs=str(browsers.world.folder / "cert.pem")
+    )
+
+    def uploaded() -> str:
+        driver = webdriver.Remote(browsers.url("webdriver"), options=webdriver.ChromeOptions(), client_config=config)
+        try:
+            driver.file_detector = LocalFileDetector()
+            driver.get("data:text/html,<input type=file id=file>")
+            driver.find_element(By.ID, "file").send_keys(str(tmp_path / "note.txt"))
+            read = "document.getElementById('file').files[0].text().then(arguments[0])"
+            return driver.execute_async_script(read)
+        finally:
+            driver.quit()
+
+    assert await asyncio.to_thread(uploaded) == "read me"
 
 
 async def test_while_a_person_has_control_selenium_is_refused_and_goes_on_afterwards(browsers: Browsers):

@@ -62,6 +62,7 @@ async def test_each_sdk_creates_finds_and_ends_its_lease(stage: Stage, sdk: Clie
     assert await sdk.read(BROWSERS) == [browser]
     (session,) = (await sdk.read(STEEL, status="live"))["sessions"]
     assert (session["id"], session["websocketUrl"]) == (browser["session_id"], browser["cdp_ws_url"])
+    assert (await sdk.read(STEEL, status="live", cursorId=session["id"]))["sessions"] == [], "the last page"
     (session,) = await sdk.read(BROWSERBASE, status="RUNNING")
     assert (session["connectUrl"], session["userMetadata"]) == (browser["cdp_ws_url"], {"job": "1"})
     assert (await sdk.delete(f"{BROWSERS}/{browser['session_id']}")).status_code == 204

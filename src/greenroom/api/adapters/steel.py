@@ -78,12 +78,17 @@ async def create(asks: Asks, body: Wish) -> Json:
 
 @router.get("/v1/sessions")
 async def list_sessions(
-    asks: Asks, status: str | None = None, limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED
+    asks: Asks,
+    status: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED,
+    after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
-    """The newest leases that the caller may see."""
-    found = map(shown, await asks.browsers(ended=status != "live", limit=limit))
+    """The newest leases that the caller may see. The SDK asks for those after the last one until there is none."""
+    found = map(shown, await asks.browsers(ended=status != "live"))
     sessions = [one for one in found if status in (None, one["status"])]
-    return {"sessions": sessions, "totalCount": len(sessions), "nextCursor": None}
+    ids = [one["id"] for one in sessions]
+    begin = ids.index(after) + 1 if after in ids else len(ids) if after else 0
+    return {"sessions": sessions[begin : begin + limit], "totalCount": len(sessions), "nextCursor": None}
 
 
 @router.post("/v1/sessions/release")

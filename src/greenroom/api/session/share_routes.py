@@ -19,10 +19,10 @@ from greenroom.api.session.share_schemas import (
     InvitationView,
     JoinBody,
     JoinedView,
-    ShareLinkBody,
     ReturnBody,
     ShareCreate,
     SharedWithMe,
+    ShareLinkBody,
     ShareView,
     SharingView,
     ViewerView,
@@ -222,7 +222,9 @@ _BY_LINK = public_route("the secret of the share's link is checked here")
 
 
 @router.post("/shares/{share_id}/invitation", dependencies=[_BY_LINK])
-async def read_invitation(share_id: ShareId, body: ShareLinkBody, request: Request, sharing: SharingDep) -> InvitationView:
+async def read_invitation(
+    share_id: ShareId, body: ShareLinkBody, request: Request, sharing: SharingDep
+) -> InvitationView:
     """Whose session a link leads to, for anyone who has it."""
     share = await _by_link(request, sharing, share_id, body)
     user = await _logged_in(request)

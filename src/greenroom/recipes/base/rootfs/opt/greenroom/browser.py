@@ -20,8 +20,10 @@ from answers import Request, reply
 from control import Control
 from devtools import HOST, Ready, ask, own_websocket, port_of_devtools
 from fence import Fenced
+from files import UPLOADS
 from frames import accept
 from program import carry_both
+from uploads import let_go, max_bytes
 
 FOLDERS = ("cdp", "webdriver")
 DRIVER = "/usr/bin/chromedriver"
@@ -31,6 +33,8 @@ DRIVER_STARTS_S = 10.0
 DRIVER_LOOK_S = 0.02
 MAX_SESSION_BYTES = 1 << 20
 """Of the request for a new WebDriver session."""
+UPLOAD = re.compile(r"session/([^/?]+)/(?:se/)?file/?")
+"""Where Selenium uploads a file for a field of a page; chromedriver knows the address without `se/` alone."""
 DROPPED = ("authorization", "connection", "host", "origin", "cookie")
 OF_ADDRESSES = "%/:?#[]@!$&'()*+,;=-._~"
 REFUSED = "This address is for programs: it needs the token of the session's lease."
@@ -76,6 +80,11 @@ class Browser:
                 await self.start_driver()
         if request.method == "POST" and below.rstrip("/") == "session":
             await self.begin_session(request, reader, writer)
+        elif request.method == "POST" and (upload := UPLOAD.fullmatch(below)):
+            if refusal := refusal_to_upload(request):
+                await let_go(reader)
+                return refuse(writer, *refusal)
+            await hand_on(request, DRIVER_PORT, f"session/{upload[1]}/file", reader, writer)
         elif "upgrade" in request.headers:
             fenced = Fenced(self.control, reader, writer, is_bidi=True)
             await fenced.upgrade(head_for(request, DRIVER_PORT, below), await asyncio.open_connection(HOST, DRIVER_PORT))
@@ -128,6 +137,15 @@ class Browser:
         status, body = await ask(DRIVER_PORT, "POST", "/session", json.dumps(wanted).encode())
         here = own_address(request, "webdriver").encode()
         return reply(writer, status, re.sub(rb"wss?://(?:127\.0\.0\.1|localhost):\d+(?=/session/)", here, body))
+
+
+def refusal_to_upload(request: Request) -> tuple[str, str] | None:
+    """Why a file may not be uploaded, as status and sentence; None = it may. The body is a ZIP in base64."""
+    if not UPLOADS:
+        return "403 Forbidden", "Uploads into this session are not allowed."
+    if request.number("content-length") * 3 / 4 > max_bytes(request):
+        return "413 Content Too Large", "The file is larger than uploads into this session may be."
+    return None
 
 
 def changes(request: Request) -> bool:
