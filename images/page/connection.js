@@ -6,7 +6,8 @@ import { settled } from './settle.js';
 
 const RETRY_FIRST_MS = 250;
 const RETRY_MAX_MS = 5000;
-const PING_MS = 5000;
+const PING_MS = 1000;
+const SILENCE_SHOWN_MS = 2000;
 const SILENCE_MAX_MS = 20000;
 const IDLE_CLOSED = 4408;
 const SENTENCES = {
@@ -120,19 +121,30 @@ document.addEventListener('visibilitychange', () => { if (!document.hidden) retr
 // latency of exactly the way the frames take, and their absence shows a connection that is dead without being closed.
 function measure(socket) {
   let receivedAt = performance.now();
+  let isSilent = false;
+  const tellSilence = (milliseconds) => {
+    isSilent = milliseconds > 0;
+    tellParent({ type: 'silence', silent_s: Math.round(milliseconds / 1000) });
+  };
   socket.addEventListener('message', (event) => {
     receivedAt = performance.now();
+    if (isSilent) tellSilence(0);
     if (typeof event.data !== 'string') return;
     event.stopImmediatePropagation();
     latencyMs = Math.round((receivedAt - Number(event.data)) * 10) / 10;
     tellParent({ type: 'latency', ms: latencyMs });
   });
   const ping = () => { if (socket.readyState === WebSocket.OPEN) socket.send(String(performance.now())); };
-  socket.addEventListener('open', () => setTimeout(ping, 1000));
+  socket.addEventListener('close', () => { if (isSilent) tellSilence(0); });
   return setInterval(() => {
     if (document.hidden) receivedAt = performance.now();
-    else if (performance.now() - receivedAt > SILENCE_MAX_MS) rfb?.disconnect();
-    else ping();
+    const silence = performance.now() - receivedAt;
+    if (silence > SILENCE_MAX_MS) {
+      rfb?.disconnect();
+      return;
+    }
+    if (silence > SILENCE_SHOWN_MS && state === 'connected') tellSilence(silence);
+    ping();
   }, PING_MS);
 }
 

@@ -80,7 +80,13 @@ onMessage('panel', ({ name, open: wanted }) => {
   } else close();
 });
 element('files-close').addEventListener('click', close);
-panel.addEventListener('keydown', (event) => { if (event.key === 'Escape') close(); });
+// Before the desktop gets the key, wherever the focus is.
+window.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape' || panel.hidden) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  close();
+}, true);
 
 // --- In the session -------------------------------------------------------------------------------------------------
 function go(root, folders) {

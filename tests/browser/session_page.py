@@ -50,6 +50,8 @@ class SmallGateway:
     cut_after_bytes: int | None = None
     status_after_cut: int | None = None
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
+    flows: asyncio.Event = field(default_factory=asyncio.Event)
+    """While it is not set, streams stay open and carry nothing."""
 
     def body_of(self, request: web.Request) -> AsyncIterator[bytes] | None:
         return self.uploaded(request) if request.can_read_body else None
@@ -89,6 +91,7 @@ async def given_back(request: web.Request, answer: aiohttp.ClientResponse) -> we
 async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallGateway]:
     """Serve the page at `address` under PREFIX, and a page of another origin around it."""
     gateway = SmallGateway()
+    gateway.flows.set()
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
     word = base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
@@ -114,7 +117,10 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
         async with client.ws_connect(url, headers=sent, protocols=["binary"], max_msg_size=0) as session:
             await browser.prepare(request)
             gateway.sockets.add(browser)
-            ways = {asyncio.create_task(pump(session, browser)), asyncio.create_task(pump(browser, session))}
+            ways = {
+                asyncio.create_task(pump(session, browser, gateway.flows)),
+                asyncio.create_task(pump(browser, session, gateway.flows)),
+            }
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in ways:
                 way.cancel()
@@ -148,8 +154,9 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
 Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 
 
-async def pump(source: Socket, target: Socket) -> None:
+async def pump(source: Socket, target: Socket, flows: asyncio.Event) -> None:
     async for message in source:
+        await flows.wait()
         if message.type is aiohttp.WSMsgType.BINARY:
             await target.send_bytes(message.data)
         elif message.type is aiohttp.WSMsgType.TEXT:

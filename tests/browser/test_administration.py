@@ -140,3 +140,17 @@ def test_the_administrator_deletes_the_session_of_a_user(admin: Person, user: Pe
     dialogue.get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0, timeout=30_000)
     expect(user.page.get_by_role("heading", name=re.compile("has ended|being deleted"))).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("address", "opens"), [("/admin/groups", "Create Group"), ("/admin/infrastructure/agents", "Add Agent")]
+)
+def test_a_dialog_takes_the_focus_to_its_first_field_and_gives_it_back(admin: Person, address: str, opens: str):
+    page = admin.page
+    admin.open(address)
+    opener = page.get_by_role("button", name=opens)
+    opener.click()
+    expect(page.get_by_role("dialog").locator("input:visible").first).to_be_focused()
+    expect(page.locator("header")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(opener).to_be_focused()

@@ -15,14 +15,14 @@ def test_one_button_switches_the_picture_and_the_browser_remembers_it(user: Pers
     page = user.page
     user.launch("Desktop")
     frame = user.desktop()
-    user.tool("Picture: light")
+    user.tool("Picture: sharp")
     frame.wait_for_selector("html[data-picture=video]", state="attached")
     bar = page.get_by_role("navigation", name="Session tools")
     bar.hover()
-    expect(bar.get_by_role("button", name="Picture: video")).to_be_visible()
+    expect(bar.get_by_role("button", name="Picture: smooth")).to_be_visible()
     expect(bar.get_by_text(re.compile(r"bit/s · \d+ fps"))).to_be_visible()
     assert violations(page) == []
     page.reload()
     user.desktop().wait_for_selector("html[data-picture=video]", state="attached")
-    user.tool("Picture: video")
+    user.tool("Picture: smooth")
     page.locator("iframe").content_frame.locator("html[data-picture=light]").wait_for(state="attached")

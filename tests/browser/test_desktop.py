@@ -78,7 +78,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance):
     user.tool("Leave")
     card = page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text("running")
-    card.get_by_role("link", name="Resume Desktop").click()
+    card.get_by_role("link", name="Open Desktop").click()
     user.desktop()
     assert inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
     user.tool("More")
@@ -109,6 +109,28 @@ def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: st
     user.launch("Desktop")
     user.desktop()
     assert next(lose, None) is None
+
+
+@pytest.mark.usefixtures("clean")
+def test_one_panel_of_the_session_is_open_at_a_time_and_escape_closes_it(user: Person):
+    page = user.page
+    user.launch("Desktop")
+    files = user.desktop().get_by_role("heading", name="Files")
+    user.tool("Files")
+    expect(files).to_be_visible()
+    user.tool("Clipboard")
+    expect(page.get_by_role("region", name="Clipboard")).to_be_visible()
+    expect(files).to_have_count(0)
+    user.tool("Share")
+    expect(page.get_by_role("region", name="Share")).to_be_visible()
+    expect(page.get_by_role("region", name="Clipboard")).to_have_count(0)
+    page.get_by_role("button", name="Share", exact=True).focus()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("region", name="Share")).to_have_count(0)
+    user.tool("Files")
+    expect(files).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(files).to_have_count(0)
 
 
 @pytest.mark.usefixtures("clean")

@@ -58,3 +58,10 @@ def test_a_changed_password_is_the_one_to_log_in_with(
     user.page.get_by_role("button", name="Submit").click()
     expect(user.page.get_by_text("The password was changed")).to_be_visible()
     log_in(new_context().new_page(), instance.url, user.username, "another long password")
+
+
+def test_a_console_whose_files_do_not_load_says_so(new_context: Callable[..., BrowserContext], instance: Instance):
+    page = new_context().new_page()
+    page.route("**/assets/*.js", lambda route: route.abort())
+    page.goto(instance.url)
+    expect(page.get_by_text("Greenroom did not load")).to_be_visible()

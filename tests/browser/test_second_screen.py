@@ -79,12 +79,12 @@ def test_a_second_window_is_a_second_monitor_of_the_session(user: Person):
     fills(session_id, width + 100, "green")
     first.evaluate(SHOWS, [300, "red"])
     frame.evaluate(SHOWS, [200, "green"])
-    user.tool("Picture: light")
+    user.tool("Picture: sharp")
     first.wait_for_selector("html[data-picture=video]", state="attached")
     fills(session_id, width + 50, "red")
     frame.evaluate(SHOWS, [200, "red"])
     first.evaluate(SHOWS, [300, "red"])
-    user.tool("Picture: video")
+    user.tool("Picture: smooth")
 
     # Pointer and keys of the second window arrive in its part
     window.mouse.click(150, 600)

@@ -100,6 +100,14 @@ async def test_a_cut_stream_comes_back_by_itself(desk: Desk):
     await desk.received("m.type === 'state' && m.state === 'reconnecting'")
 
 
+async def test_a_stream_without_an_answer_is_reported_within_3_s(desk: Desk):
+    desk.gateway.flows.clear()
+    silence = await desk.received("m.type === 'silence' && m.silent_s > 0")
+    assert silence["silent_s"] <= 3
+    desk.gateway.flows.set()
+    await desk.received("m.type === 'silence' && m.silent_s === 0")
+
+
 async def test_a_refused_stream_says_so(desk: Desk):
     desk.gateway.status = 403
     await desk.gateway.cut()

@@ -15,6 +15,9 @@ export const theme = createTheme({
     Badge: { defaultProps: { tt: 'none', fw: 600 } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
+    // Their <header> would be a second banner of the page.
+    ModalHeader: { defaultProps: { component: 'div' } },
+    DrawerHeader: { defaultProps: { component: 'div' } },
     // What is typed is what is sent: a value that cannot be used is refused at its field, and not exchanged for another.
     NumberInput: { defaultProps: { clampBehavior: 'none' } },
     Switch: { defaultProps: { withThumbIndicator: false } },

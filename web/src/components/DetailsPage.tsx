@@ -46,7 +46,7 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
           <TabsInAddress tabs={tabs(data)} />
         </>
       ) : isGone(error) ? (
-        <EmptyState icon={IconDatabaseOff} title={titleOf(error)}>
+        <EmptyState icon={IconDatabaseOff} title={titleOf(error)} isPage>
           {messageOf(error)}
         </EmptyState>
       ) : error ? (

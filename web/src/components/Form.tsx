@@ -1,10 +1,11 @@
-import { Alert, Button, Group, Modal, type ModalProps, Stack, Text } from '@mantine/core';
+import { Alert, Button, Group, type ModalProps, Stack } from '@mantine/core';
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { retryTemporary } from '../api/client';
 import { showWarning } from './feedback';
 import { errorsOf, sentenceOf, warningsOf } from './saving';
+import { Dialog } from './Dialog';
 
 interface FrameProps<Values, Saved> {
   /** Of `useForm`: its values, and where each refusal of a field is shown. */
@@ -99,19 +100,9 @@ export function FormDialog<Values extends object, Saved>(props: DialogProps<Valu
     onSaved?.(saved);
   };
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      size={size}
-      closeOnClickOutside={!frame.form.isDirty()}
-      title={
-        <Text component="span" fw={650}>
-          {title}
-        </Text>
-      }
-    >
+    <Dialog title={title} onClose={onClose} size={size} closeOnClickOutside={!frame.form.isDirty()}>
       <FormFrame {...frame} onSaved={done} onCancel={onClose} />
-    </Modal>
+    </Dialog>
   );
 }
 

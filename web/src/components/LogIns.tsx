@@ -20,7 +20,7 @@ export function LogIns({ logIns, onEnd, touched, disabled = false }: Props) {
       </Text>
     );
   return (
-    <Table.ScrollContainer minWidth={520} type="native" tabIndex={0} role="region" aria-label="Log-ins">
+    <Table.ScrollContainer minWidth={520} type="native" tabIndex={0} role="group" aria-label="Log-ins">
       <Table verticalSpacing="xs" aria-label="Log-ins">
         <Table.Tbody>
           {logIns.map((each) => (

@@ -53,17 +53,19 @@ interface EmptyProps {
   title: string;
   children?: ReactNode;
   action?: ReactNode;
+  /** It takes the place of the whole page, so its title is the heading. */
+  isPage?: boolean;
 }
 
 /** What a thing is, and how to make the first one. */
-export function EmptyState({ icon: Icon, title, children, action }: EmptyProps) {
+export function EmptyState({ icon: Icon, title, children, action, isPage = false }: EmptyProps) {
   return (
     <Center py={48} px="md">
       <Stack align="center" gap="sm" maw={460}>
         <ThemeIcon variant="light" size={52} radius="xl">
           <Icon size={26} aria-hidden />
         </ThemeIcon>
-        <Text fw={650} size="lg" ta="center">
+        <Text component={isPage ? 'h1' : 'p'} m={0} fw={650} size="lg" ta="center">
           {title}
         </Text>
         {children && (

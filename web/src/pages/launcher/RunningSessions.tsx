@@ -96,14 +96,14 @@ function Fate({ session }: { session: Session }) {
 function Buttons({ session, name }: { session: Session; name: string }) {
   const may = (action: Session['actions'][number]) => session.actions.includes(action);
   const leaving = session.status === 'deleting';
-  const open = session.status === 'failed' ? 'What happened' : 'Resume';
+  const open = session.status === 'failed' ? 'What happened' : 'Open';
   return (
     <Group gap="sm" wrap="nowrap">
       {may('resume') ? (
         <ResumeButton session={session} name={name} />
       ) : leaving ? (
         <Button size="sm" flex={1} disabled>
-          Resume
+          Open
         </Button>
       ) : (
         <Button

@@ -1,4 +1,4 @@
-import { Modal, Stack, Text } from '@mantine/core';
+import { Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconRobot } from '@tabler/icons-react';
 import { leasesWithQuery, type Secret } from '../../api/secrets';
@@ -8,6 +8,7 @@ import { EmptyState } from '../../components/feedback';
 import { RowLink } from '../../components/RowLink';
 import type { Column } from '../../components/tableState';
 import { TimeAgo } from '../../components/TimeAgo';
+import { Dialog } from '../../components/Dialog';
 
 const COLUMNS: Column<Schemas['LeaseView']>[] = [
   {
@@ -26,16 +27,7 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
   const leases = useQuery(leasesWithQuery(secret.name));
   const others = leases.data ? secret.num_leases - leases.data.length : 0;
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      size="xl"
-      title={
-        <Text component="span" fw={650}>
-          Leases with {secret.name}
-        </Text>
-      }
-    >
+    <Dialog title={<>Leases with {secret.name}</>} onClose={onClose} size="xl">
       <Stack>
         <DataTable
           caption={`Leases with ${secret.name}`}
@@ -56,6 +48,6 @@ export function LeasesWith({ secret, onClose }: { secret: Secret; onClose: () =>
           </Text>
         )}
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

@@ -8,10 +8,12 @@ import {
   IconMaximize,
   IconMinimize,
 } from '@tabler/icons-react';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useCallback, useEffect, useState } from 'react';
 import { showError, showWarning } from '../../components/feedback';
 import { ClipboardPanel } from './ClipboardPanel';
+import { PanelsProvider, usePanelsOf } from './panels';
 import { PictureStats, PictureTool } from './PictureTools';
+import { qualityOf } from './quality';
 import { SoundPanel } from './SoundPanel';
 import { MicrophoneSign, SoundTools } from './SoundTools';
 import { Tool } from './Tool';
@@ -30,25 +32,29 @@ interface Props {
 /** The session's tools, full screen, clipboard. Tucked away at the top edge until the pointer or the keyboard comes. */
 export function ControlBar({ page, children }: Props) {
   const { fullscreen, toggle } = useFullscreenDocument();
-  const [panel, setPanel] = useState<'clipboard' | 'sound' | null>(null);
-  const toggles = (name: typeof panel) => () => setPanel(panel === name ? null : name);
-  const close = () => setPanel(null);
+  const panels = usePanelsOf(page);
+  const { open: panel, toggle: togglePanel, close } = panels;
+  const bar = useBarHeight();
   useKeyboardLock(fullscreen);
   const [fresh, setFresh] = useState(true);
   useEffect(() => {
     const timer = setTimeout(() => setFresh(false), SHOWN_MS);
     return () => clearTimeout(timer);
   }, []);
+  const isStalled = page.silentS !== null;
+  // The panel of files is of the frame, below the bar: the bar makes room for it.
+  const isShown = panel === 'files' ? false : fresh || panel !== null || isStalled;
   return (
-    <>
+    <PanelsProvider value={panels}>
       <Paper
+        ref={bar}
         component="nav"
         aria-label="Session tools"
         withBorder
         px="sm"
         py={6}
         shadow="md"
-        className={`surface control-bar ${fresh || panel ? '' : 'tucked'}`}
+        className={`surface control-bar ${isShown ? '' : 'tucked'}`}
       >
         <Group gap={6} justify="center">
           {children}
@@ -66,12 +72,16 @@ export function ControlBar({ page, children }: Props) {
             <Tool
               label="Clipboard"
               icon={IconClipboard}
-              onClick={toggles('clipboard')}
+              onClick={() => togglePanel('clipboard')}
               expanded={panel === 'clipboard'}
             />
           )}
-          {page.hasFiles && <Files page={page} />}
-          {page.sound && <SoundTools sound={page.sound} panel={panel === 'sound'} onPanel={toggles('sound')} />}
+          {page.hasFiles && (
+            <Tool label="Files" icon={IconFiles} onClick={() => togglePanel('files')} expanded={panel === 'files'} />
+          )}
+          {page.sound && (
+            <SoundTools sound={page.sound} panel={panel === 'sound'} onPanel={() => togglePanel('sound')} />
+          )}
           {page.picture && <PictureTool picture={page.picture} />}
           <Quality page={page} />
           {page.picture?.stats && <PictureStats stats={page.picture.stats} />}
@@ -80,8 +90,20 @@ export function ControlBar({ page, children }: Props) {
       {page.sound && <MicrophoneSign sound={page.sound} />}
       {panel === 'clipboard' && <ClipboardPanel page={page} onClose={close} />}
       {panel === 'sound' && page.sound && <SoundPanel sound={page.sound} onClose={close} />}
-    </>
+    </PanelsProvider>
   );
+}
+
+/** Publishes the height of the bar to the panels below it, which is larger in a narrow window. */
+function useBarHeight() {
+  return useCallback((bar: HTMLElement | null) => {
+    if (!bar) return;
+    const observer = new ResizeObserver(() =>
+      document.documentElement.style.setProperty('--control-bar', `${bar.offsetHeight}px`),
+    );
+    observer.observe(bar);
+    return () => observer.disconnect();
+  }, []);
 }
 
 /** A second window beside this one, for a second monitor. */
@@ -96,30 +118,25 @@ function SecondScreenTool({ second }: { second: SecondScreen }) {
   );
 }
 
-/** Opens the panel of files, which is part of the session's own page: files never pass through the console. */
-function Files({ page }: { page: FramePage }) {
-  const open = page.panel === 'files';
-  const toggle = () => {
-    page.focus();
-    page.showPanel('files', !open);
-  };
-  return <Tool label="Files" icon={IconFiles} onClick={toggle} expanded={open} />;
-}
-
 /** State of the stream as a dot, with the measured delay beside it. */
 function Quality({ page }: { page: FramePage }) {
-  const colour = page.state === 'connected' ? 'teal' : page.state === 'silent' ? 'gray' : 'yellow';
-  const label = page.state === 'silent' ? 'This session does not report its connection' : `Stream ${page.state}`;
+  const { colour, label } = qualityOf(page);
   return (
     <Tooltip label={label}>
       <Group gap={10} wrap="nowrap" px={6} role="status" aria-label={label}>
         <Indicator inline processing={colour === 'yellow'} color={colour} size={10} position="middle-center">
           <span style={{ width: 10, height: 10, display: 'block' }} />
         </Indicator>
-        {page.latencyMs !== null && (
+        {page.silentS !== null ? (
           <Text size="xs" className="number nowrap">
-            {Math.round(page.latencyMs)} ms
+            {label}
           </Text>
+        ) : (
+          page.latencyMs !== null && (
+            <Text size="xs" className="number nowrap">
+              {Math.round(page.latencyMs)} ms
+            </Text>
+          )
         )}
       </Group>
     </Tooltip>

@@ -9,6 +9,8 @@ interface Props {
   frameUrl: string | null;
   /** Whether the page in the frame reports its state; one of another image says nothing and is left alone. */
   ownPage?: boolean;
+  /** Why the session is not open any more; without it a general sentence. */
+  closed?: string;
   /** What is not as it should be with the session as a whole. */
   note: string | null;
   /** That has leased the session; null = it is a person's alone. */
@@ -25,7 +27,7 @@ interface Props {
  * when it says nothing (the browser lost its connections, as it does when the network of its machine changes) and when
  * it was refused and there is a new address.
  */
-export function Desktop({ frameUrl, ownPage = true, note, program = null, idle, tools }: Props) {
+export function Desktop({ frameUrl, ownPage = true, closed, note, program = null, idle, tools }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
@@ -37,6 +39,7 @@ export function Desktop({ frameUrl, ownPage = true, note, program = null, idle, 
         url={url}
         load={shown.load}
         ownPage={ownPage}
+        closed={closed}
         onSilent={() => setShown({ url, load: shown.load + 1 })}
         onRefused={latest === url ? null : () => setShown({ url: latest, load: 0 })}
         onAgain={() => setShown({ url: latest, load: shown.load + 1 })}

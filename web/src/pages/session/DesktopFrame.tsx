@@ -14,6 +14,8 @@ interface Props {
   load: number;
   /** Whether its page has our protocol. */
   ownPage: boolean;
+  /** Why it is not open any more, where that is known. */
+  closed: string | undefined;
   /** Called when it has loaded and says nothing. */
   onSilent: () => void;
   /** Called when it was refused; null when there is nothing to be done about it but to ask anew. */
@@ -26,18 +28,16 @@ interface Props {
   tools: ReactNode;
 }
 
-/** How long a page without our protocol is given before it is shown as it is. */
-const SILENT_PAGE_MS = 1500;
-
 /** A frame that says nothing is loaded again after this, then after twice that, … */
 const LOAD_AGAIN_MS = 2500;
 const LOADS = 3;
 
+/** The page in the frame says by itself that it reconnects. */
 const WORDS: Partial<Record<FrameState, string>> = {
   silent: 'Opening the desktop',
   connecting: 'Connecting to the desktop',
-  reconnecting: 'The connection was lost. Reconnecting',
 };
+const NOT_LOADED = 'Its page did not load. Check your network; the session goes on.';
 const REFUSED = 'The session is not open to you any more.';
 
 // What a session's page may ask the browser for; whether the session has it is decided by its permissions.
@@ -45,17 +45,28 @@ const FEATURES =
   'clipboard-read; clipboard-write; fullscreen; microphone; speaker-selection; camera; gamepad; autoplay; keyboard-map';
 
 /** The frame, filling the page, with our bar above it. */
-export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain, program, idle, tools }: Props) {
+export function DesktopFrame({
+  url,
+  load,
+  ownPage,
+  closed = REFUSED,
+  onSilent,
+  onRefused,
+  onAgain,
+  program,
+  idle,
+  tools,
+}: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
   const page = useFramePage(frame, url, loaded);
   const { state, reason, focus, received } = page;
   const used = useFocused(frame);
-  const isOther = useAfter(ownPage ? SILENT_PAGE_MS : 0, loaded && state === 'silent');
-  const other = isOther && state === 'silent';
+  const other = !ownPage && loaded && state === 'silent';
   const [outOfSight, comeBack] = useOutOfSight(other ? idle.afterS : 0);
   const loadsAgain = ownPage && loaded && !received && !used && !outOfSight && load < LOADS;
   const isSilent = useAfter(LOAD_AGAIN_MS * 2 ** load, loadsAgain);
+  const isLost = useAfter(LOAD_AGAIN_MS, ownPage && loaded && !received && load >= LOADS);
 
   useEffect(() => {
     if (isSilent) onSilent();
@@ -89,8 +100,9 @@ export function DesktopFrame({ url, load, ownPage, onSilent, onRefused, onAgain,
           data-state={state}
         />
       )}
-      {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
-      {state === 'refused' && <Refused reason={reason ?? REFUSED} covers={reason !== null} onAgain={onAgain} />}
+      {isLost && <Refused reason={NOT_LOADED} covers onAgain={onAgain} />}
+      {words && !isLost && <Veil words={words} />}
+      {state === 'refused' && <Refused reason={reason ?? closed} covers={reason !== null} onAgain={onAgain} />}
       <ControlBar page={page}>{tools}</ControlBar>
       {program && !other && <ProgramBar page={page} program={program} />}
     </>
@@ -132,16 +144,10 @@ function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
   return focused;
 }
 
-interface VeilProps {
-  words: string;
-  /** There is nothing to see behind it. */
-  covers: boolean;
-}
-
-/** Over the frame while there is nothing to see in it; half transparent once there was. */
-function Veil({ words, covers }: VeilProps) {
+/** Over the frame while there is nothing to see in it, or the browser's own page of an address that did not load. */
+function Veil({ words }: { words: string }) {
   return (
-    <Cover covers={covers}>
+    <Cover covers>
       <Loader color="teal.4" />
       <Text role="status" c="gray.2">
         {words}…

@@ -26,13 +26,12 @@ export function Panel({ title, label = title, close, onClose, width = 340, focus
       p="md"
       radius="md"
       pos="fixed"
-      top={56}
+      top="calc(var(--control-bar, 40px) + 16px)"
       right={16}
       w={width}
       maw="calc(100vw - 32px)"
-      mah="calc(100vh - 72px)"
+      mah="calc(100vh - var(--control-bar, 40px) - 32px)"
       style={{ zIndex: 11, overflowY: 'auto' }}
-      onKeyDown={(event) => event.key === 'Escape' && onClose()}
     >
       <Stack gap="sm">
         <Group justify="space-between" wrap="nowrap">

@@ -9,13 +9,15 @@ const KBIT_OF_MBIT = 1000;
 export function PictureTool({ picture }: { picture: Picture }) {
   if (!picture.switch) return null;
   const isVideo = picture.wanted === 'video';
-  const waits = isVideo && picture.shown === 'light' ? ' (the light one until it comes)' : '';
+  const waits = isVideo && picture.shown === 'light' ? ' (sharp until it begins)' : '';
   return (
     <Tool
       label={
-        isVideo ? `Picture: video${waits}. Switch to light` : 'Picture: light. Switch to video, for moving pictures'
+        isVideo
+          ? `Picture: smooth${waits}. Switch to sharp, for text`
+          : 'Picture: sharp. Switch to smooth, for moving pictures'
       }
-      name={`Picture: ${picture.wanted}`}
+      name={`Picture: ${isVideo ? 'smooth' : 'sharp'}`}
       icon={isVideo ? IconMovie : IconPhoto}
       onClick={picture.switch}
     />

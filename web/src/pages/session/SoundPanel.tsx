@@ -10,7 +10,7 @@ const FLOOR_DB = -60;
 export function SoundPanel({ sound, onClose }: { sound: Sound; onClose: () => void }) {
   const { audio, microphone, changeAudio, changeMicrophone } = sound;
   return (
-    <Panel title="Sound" label="Volume and devices" close="Close the volume and devices" onClose={onClose}>
+    <Panel title="Sound" label="Volume and devices" close="Close the volume and devices" onClose={onClose} focusesClose>
       {audio.allowed ? (
         <>
           <Volume

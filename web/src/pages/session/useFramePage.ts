@@ -18,6 +18,7 @@ interface FrameMessage extends PictureMessage, ScreensMessage {
   reason?: string;
   text?: string;
   ms?: number;
+  silent_s?: number;
   uploads?: boolean;
   downloads?: boolean;
   name?: string;
@@ -56,6 +57,8 @@ export interface FramePage {
   clipboard: string | null;
   /** Which ways it is open; null while that is not known. */
   clipboardWays: ClipboardWays | null;
+  /** For how many seconds an open stream has not answered; null while it answers. */
+  silentS: number | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
   latencyMs: number | null;
   /** Which of its pictures it shows; null where it does not say. */
@@ -92,6 +95,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
   const [clipboard, setClipboard] = useState<string | null>(null);
   const [clipboardWays, setClipboardWays] = useState<ClipboardWays | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
+  const [silentS, setSilentS] = useState<number | null>(null);
   const [hasFiles, setHasFiles] = useState(false);
   const [watches, setWatches] = useState(false);
   const [control, setControl] = useState<Control | null>(null);
@@ -127,6 +131,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
       receivePicture(data);
       receiveSound(data);
       receiveScreens(data);
+      if (data.type === 'silence' && typeof data.silent_s === 'number') setSilentS(data.silent_s || null);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
     window.addEventListener('message', receive);
@@ -161,6 +166,7 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     control,
     clipboard,
     clipboardWays,
+    silentS: state === 'connected' ? silentS : null,
     latencyMs: picture?.stats?.latency_ms ?? latencyMs,
     picture,
     second: watches || control ? null : second,

@@ -1,14 +1,16 @@
 import { useQuery } from '@tanstack/react-query';
 import { IconUsersGroup } from '@tabler/icons-react';
-import { useEffect, useRef, useState } from 'react';
+import { useEffect, useRef } from 'react';
 import { sharesQuery, type Viewer, viewersQuery } from '../../api/sharing';
 import { showDone } from '../../components/feedback';
+import { usePanels } from '../session/panels';
 import { Tool } from '../session/Tool';
 import { SharePanel } from './SharePanel';
 
 /** In the bar of one's own session: who is in it, and what is shared. */
 export function Company({ sessionId }: { sessionId: string }) {
-  const [open, setOpen] = useState(false);
+  const panels = usePanels();
+  const open = panels.open === 'share';
   const viewers = useQuery(viewersQuery(sessionId));
   const shares = useQuery(sharesQuery(sessionId));
   useNotices(viewers.data);
@@ -16,7 +18,7 @@ export function Company({ sessionId }: { sessionId: string }) {
   const label = count === 0 ? 'Share' : `Share (${count} ${count === 1 ? 'other is' : 'others are'} in this session)`;
   return (
     <>
-      <Tool label={label} name="Share" icon={IconUsersGroup} onClick={() => setOpen(!open)} expanded={open} />
+      <Tool label={label} name="Share" icon={IconUsersGroup} onClick={() => panels.toggle('share')} expanded={open} />
       {count > 0 && (
         <span className="number" aria-hidden>
           {count}
@@ -27,7 +29,7 @@ export function Company({ sessionId }: { sessionId: string }) {
           sessionId={sessionId}
           shares={shares.data ?? []}
           viewers={viewers.data ?? []}
-          onClose={() => setOpen(false)}
+          onClose={panels.close}
         />
       )}
     </>

@@ -129,6 +129,7 @@ function SharedDesktop({ joined }: { joined: Joined }) {
     <StageFrame>
       <Desktop
         frameUrl={joined.frame_url}
+        closed={`${joined.owner} has ended the sharing or the session.`}
         note={null}
         program={programOf(joined)}
         idle={NEVER_IDLE}

@@ -1,4 +1,4 @@
-import { Drawer, SegmentedControl, Text } from '@mantine/core';
+import { SegmentedControl, Text } from '@mantine/core';
 import { IconListDetails, IconRocket } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
@@ -18,6 +18,7 @@ import { TimeAgo } from '../../../components/TimeAgo';
 import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 import { withTitles } from '../../../components/titles';
+import { SideSheet } from '../../../components/Dialog';
 
 /** Wide enough for the table of steps. */
 const DRAWER_PX = 1000;
@@ -67,20 +68,18 @@ export function Launches() {
         }
       />
       {shown && (
-        <Drawer
-          opened
-          onClose={() => setShown(null)}
-          position="right"
-          size={DRAWER_PX}
+        <SideSheet
           title={
-            <Text component="span" fw={650}>
+            <>
               {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'a deleted user'}
-            </Text>
+            </>
           }
-          closeButtonProps={{ 'aria-label': 'Close' }}
+          onClose={() => setShown(null)}
+
+          size={DRAWER_PX}
         >
           <PlacementSteps steps={shown.steps} />
-        </Drawer>
+        </SideSheet>
       )}
     </>
   );

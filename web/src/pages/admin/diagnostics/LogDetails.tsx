@@ -1,10 +1,11 @@
-import { Anchor, Code, Drawer, Stack, Table, Text, Title } from '@mantine/core';
+import { Anchor, Code, Stack, Table, Text, Title } from '@mantine/core';
 import { Link } from 'react-router';
 import type { LogRow } from '../../../api/types';
 import { Facts } from '../../../components/Facts';
 import { absolute } from '../../../components/TimeAgo';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
+import { SideSheet } from '../../../components/Dialog';
 
 type Values = Record<string, unknown>;
 
@@ -17,17 +18,11 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
     </Anchor>
   );
   return (
-    <Drawer
-      opened
+    <SideSheet
+      title="Log row"
       onClose={onClose}
-      position="right"
+
       size="lg"
-      title={
-        <Text component="span" fw={650}>
-          Log row
-        </Text>
-      }
-      closeButtonProps={{ 'aria-label': 'Close' }}
     >
       <Stack>
         <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
@@ -66,7 +61,7 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
           </section>
         )}
       </Stack>
-    </Drawer>
+    </SideSheet>
   );
 }
 

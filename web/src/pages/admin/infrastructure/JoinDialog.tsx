@@ -7,7 +7,6 @@ import {
   CopyButton,
   Group,
   Loader,
-  Modal,
   NumberInput,
   Select,
   SimpleGrid,
@@ -27,6 +26,7 @@ import { FormFrame } from '../../../components/Form';
 import { counted } from '../../../components/format';
 import { absolute } from '../../../components/TimeAgo';
 import { useZoneChoices } from '../../../components/useZoneChoices';
+import { Dialog } from '../../../components/Dialog';
 
 type Token = Schemas['JoinToken'];
 type Role = Token['role'];
@@ -44,23 +44,18 @@ interface Props {
 export function JoinDialog({ role, agent, onClose }: Props) {
   const [token, setToken] = useState<Token | null>(null);
   return (
-    <Modal
-      opened
+    <Dialog
+      title={<>{agent ? `Let ${agent.hostname} join again` : role === 'agent' ? 'Add Agent' : 'Add Gateway'}</>}
       onClose={onClose}
       size="lg"
       closeOnClickOutside={!token}
-      title={
-        <Text component="span" fw={650}>
-          {agent ? `Let ${agent.hostname} join again` : role === 'agent' ? 'Add Agent' : 'Add Gateway'}
-        </Text>
-      }
     >
       {token ? (
         <Command token={token} onClose={onClose} />
       ) : (
         <TokenForm role={role} agent={agent} onMade={setToken} onClose={onClose} />
       )}
-    </Modal>
+    </Dialog>
   );
 }
 

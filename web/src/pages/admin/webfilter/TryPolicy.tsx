@@ -1,25 +1,17 @@
 import { Alert, NumberInput, SimpleGrid, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
-import { Modal, Text } from '@mantine/core';
 import { useState } from 'react';
 import { askFilterPolicy } from '../../../api/actions';
 import type { FilterPolicy, Schemas } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
+import { Dialog } from '../../../components/Dialog';
 
 /** Ask a policy about a site: whether it may be opened, and by which rule. */
 export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: () => void }) {
   const [verdict, setVerdict] = useState<Schemas['FilterDecisionView'] | null>(null);
   const form = useForm({ initialValues: { host: '', port: 443 } });
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      title={
-        <Text component="span" fw={650}>
-          Try {policy.name}
-        </Text>
-      }
-    >
+    <Dialog title={<>Try {policy.name}</>} onClose={onClose}>
       <FormFrame
         form={form}
         submit="Ask"
@@ -58,6 +50,6 @@ export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: 
           </Alert>
         )}
       </FormFrame>
-    </Modal>
+    </Dialog>
   );
 }

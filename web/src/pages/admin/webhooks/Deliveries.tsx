@@ -1,4 +1,4 @@
-import { Button, Code, Drawer, Group, SegmentedControl, Stack, Text, Title } from '@mantine/core';
+import { Button, Code, Group, SegmentedControl, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSend } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
@@ -20,6 +20,7 @@ import { type Column, withParam } from '../../../components/tableState';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { useAction } from '../../../components/useAction';
 import { outcomeOf, STATES } from './outcomes';
+import { SideSheet } from '../../../components/Dialog';
 
 /** Rows of a page; older ones are asked for. */
 const ROWS = 250;
@@ -175,17 +176,11 @@ interface MessageProps {
 /** Everything about one message: what was sent, and how the answer begins. */
 function Message({ delivery, enabled, onClose }: MessageProps) {
   return (
-    <Drawer
-      opened
+    <SideSheet
+      title={delivery.event}
       onClose={onClose}
-      position="right"
+
       size="lg"
-      title={
-        <Text component="span" fw={650}>
-          {delivery.event}
-        </Text>
-      }
-      closeButtonProps={{ 'aria-label': 'Close' }}
     >
       <Stack>
         <Text size="sm" fw={600}>
@@ -204,7 +199,7 @@ function Message({ delivery, enabled, onClose }: MessageProps) {
         <Block title="Data" text={JSON.stringify(delivery.data, null, 2)} />
         {delivery.answer && <Block title="How the answer begins" text={delivery.answer} />}
       </Stack>
-    </Drawer>
+    </SideSheet>
   );
 }
 

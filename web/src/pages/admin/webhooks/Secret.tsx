@@ -1,4 +1,5 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, Stack, Text } from '@mantine/core';
+import { Alert, Button, Code, CopyButton, Group, Stack } from '@mantine/core';
+import { Dialog } from '../../../components/Dialog';
 
 interface Props {
   name: string;
@@ -9,17 +10,7 @@ interface Props {
 /** The secret of a webhook, shown this one time. */
 export function Secret({ name, secret, onClose }: Props) {
   return (
-    <Modal
-      opened
-      onClose={onClose}
-      size="lg"
-      closeOnClickOutside={false}
-      title={
-        <Text component="span" fw={650}>
-          Secret of {name}
-        </Text>
-      }
-    >
+    <Dialog title={<>Secret of {name}</>} onClose={onClose} size="lg" closeOnClickOutside={false}>
       <Stack>
         <Alert color="yellow" variant="light" role="status" title="The secret is shown this one time">
           Give it to the receiver, which checks with it that a message is ours, unchanged and new.
@@ -38,6 +29,6 @@ export function Secret({ name, secret, onClose }: Props) {
           <Button onClick={onClose}>Done</Button>
         </Group>
       </Stack>
-    </Modal>
+    </Dialog>
   );
 }

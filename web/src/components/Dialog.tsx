@@ -1,0 +1,76 @@
+import { Drawer, type DrawerProps, Modal, type ModalProps, Text } from '@mantine/core';
+import { type ReactNode, useEffect, useState } from 'react';
+
+interface Props extends Pick<ModalProps, 'size' | 'closeOnClickOutside'> {
+  title: ReactNode;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+/** A dialog that exists only while it is open. The first field has the focus, and the opener has it again afterwards. */
+export function Dialog({ title, size = 'md', closeOnClickOutside = true, onClose, children }: Props) {
+  useReturnFocus();
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      size={size}
+      closeOnClickOutside={closeOnClickOutside}
+      title={<DialogTitle>{title}</DialogTitle>}
+    >
+      <div ref={markFirstField}>{children}</div>
+    </Modal>
+  );
+}
+
+interface SideSheetProps extends Omit<Props, 'closeOnClickOutside' | 'size'> {
+  size?: DrawerProps['size'];
+}
+
+/** Details at the right edge, which exist only while they are open. */
+export function SideSheet({ title, size = 'lg', onClose, children }: SideSheetProps) {
+  useReturnFocus();
+  return (
+    <Drawer
+      opened
+      onClose={onClose}
+      position="right"
+      size={size}
+      title={<DialogTitle>{title}</DialogTitle>}
+      closeButtonProps={{ 'aria-label': 'Close' }}
+    >
+      {children}
+    </Drawer>
+  );
+}
+
+function DialogTitle({ children }: { children: ReactNode }) {
+  return (
+    <Text component="span" fw={650}>
+      {children}
+    </Text>
+  );
+}
+
+/** Gives the focus back to the element that had it before the component was there. */
+function useReturnFocus(): void {
+  const [opener] = useState(() => document.activeElement);
+  useEffect(
+    () => () => {
+      // The dialog is still in the document at this moment, with its focus trap.
+      setTimeout(() => {
+        if (opener instanceof HTMLElement && document.activeElement === document.body)
+          opener.focus({ preventScroll: true });
+      });
+    },
+    [opener],
+  );
+}
+
+/** Mantine gives the focus to the marked element; without a mark the button that closes the dialog has it. */
+function markFirstField(content: HTMLElement | null): void {
+  if (!content || content.querySelector('[data-autofocus]')) return;
+  content
+    .querySelector('input:not([type=hidden]):not(:disabled), textarea:not(:disabled)')
+    ?.setAttribute('data-autofocus', '');
+}
