@@ -117,6 +117,8 @@ def _cloud_of_webhook() -> Answering:
 
 
 UNNAMED: Final = DummyNodeDriver.create_node
+DUMMY_ALONE: Final = {"dummy": {}}
+"""The setting `machine_clouds` of the Manager."""
 _NEW_DRIVER: Final = DummyNodeDriver.__init__
 
 
@@ -147,7 +149,7 @@ async def working(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> A
             yield provider
     elif kind == "libcloud":
         _as_a_cloud(monkeypatch)
-        yield LibcloudProvider(DUMMY, {"key": "0"}, 5.0)
+        yield LibcloudProvider(DUMMY, {"key": "0"}, 5.0, DUMMY_ALONE)
     else:
         yield SimulatedProvider(SimulatedCloud())
 
@@ -179,7 +181,7 @@ async def refusing(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch, wor
 
     if kind == "libcloud":
         monkeypatch.setattr(DummyNodeDriver, "create_node", create_node)
-        yield LibcloudProvider(DUMMY, {"key": SECRETS["key"], "password": SECRETS["token"]}, 5.0)
+        yield LibcloudProvider(DUMMY, {"key": SECRETS["key"], "password": SECRETS["token"]}, 5.0, DUMMY_ALONE)
     else:
         async with answering(kind, folder, json.dumps({"error": words}).encode()) as provider:
             yield provider
@@ -216,5 +218,5 @@ async def hanging(
             return nodes_of(driver)
 
         monkeypatch.setattr(DummyNodeDriver, "list_nodes", list_nodes)
-        yield LibcloudProvider(DUMMY, {"key": "hangs"}, 5.0), in_thread.is_set
+        yield LibcloudProvider(DUMMY, {"key": "hangs"}, 5.0, DUMMY_ALONE), in_thread.is_set
         released.set()

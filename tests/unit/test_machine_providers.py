@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from starlette.responses import Response
 from tests.support.waiting import eventually
 from tests.unit.clouds import (
     DUMMY,
+    DUMMY_ALONE,
     HERE,
     JOIN_TOKEN,
     PREFIX,
@@ -36,10 +38,11 @@ from tests.unit.clouds import (
     working,
 )
 
+from greenroom.core.errors import SetupError
 from greenroom.manager.machines.providers.command import ENVIRONMENT, CommandProvider
 from greenroom.manager.machines.providers.contract import Provider, ProviderError
 from greenroom.manager.machines.providers.exchange import MAX_ANSWER_BYTES, MAX_SHOWN
-from greenroom.manager.machines.providers.libcloud import THREADS, LibcloudProvider
+from greenroom.manager.machines.providers.libcloud import THREADS, LibcloudProvider, allowed_clouds
 from greenroom.manager.machines.providers.webhook import WebhookProvider
 
 
@@ -95,7 +98,7 @@ async def test_a_wrong_answer_is_a_sentence_and_a_machine_may_be_there(
     assert not caught.value.refused
 
 
-@pytest.mark.parametrize("kind", ["command", "webhook", "libcloud"])
+@pytest.mark.parametrize("kind", ["command", "webhook"])
 @pytest.mark.parametrize(
     "words",
     [
@@ -298,19 +301,48 @@ async def test_a_token_that_can_be_no_header_is_not_sent(token: str):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"driver": "nowhere"}, "Libcloud has no driver 'nowhere'"),
-        ({"driver": "dummy", "arguments": {"planet": "mars"}}, "takes other arguments"),
+        ({"driver": "nowhere", "size": "s", "image": "1"}, "Libcloud has no driver 'nowhere'"),
+        ({"driver": "dummy", "arguments": {"region": "mars"}, "size": "s", "image": "1"}, "takes other arguments"),
+        ({"driver": "dummy", "arguments": {"host": "::1"}, "size": "s", "image": "1"}, "not choose the argument host"),
+        ({"driver": "openstack", "size": "s", "image": "1"}, "GREENROOM_MACHINE_CLOUDS allows dummy, nowhere"),
         ({"driver": "dummy", "size": "Galactic", "image": "1"}, "has no size Galactic; it has"),
     ],
 )
 async def test_a_cloud_that_is_not_there_is_a_sentence(options: dict[str, Any], words: str):
     with pytest.raises(ProviderError, match=words) as caught:
-        await LibcloudProvider(options, {"key": "0"}, 5.0).create(machine(1))
+        await LibcloudProvider(options, {"key": "0"}, 5.0, {"dummy": {}, "nowhere": {}}).create(machine(1))
     assert caught.value.refused
 
 
+async def test_the_arguments_of_the_setting_take_the_place_of_a_pools(monkeypatch: pytest.MonkeyPatch):
+    seen = dict[str, Any]()
+
+    def new_driver(driver: Any, creds: str, **arguments: Any) -> None:
+        seen.update(arguments, creds=creds)
+        driver.nl, driver.connection = [], SimpleNamespace()
+
+    monkeypatch.setattr(DummyNodeDriver, "__init__", new_driver)
+    clouds = allowed_clouds('{"dummy": {"host": "cloud.example", "region": "eu"}}')
+    options = {**DUMMY, "arguments": {"region": "us", "project": "p"}}
+    assert await LibcloudProvider(options, {"key": "0"}, 5.0, clouds).list("") == []
+    assert seen == {"creds": "0", "host": "cloud.example", "region": "eu", "project": "p"}
+
+
+@pytest.mark.parametrize("setting", ["ec2", "[]", '{"ec2": 1}'])
+def test_a_setting_that_is_no_object_of_drivers_is_refused(setting: str):
+    with pytest.raises(SetupError, match="GREENROOM_MACHINE_CLOUDS is not"):
+        allowed_clouds(setting)
+
+
+async def test_the_answer_of_a_cloud_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async with refusing("libcloud", tmp_path, monkeypatch, "INTERNAL-PAGE") as provider:
+        with pytest.raises(ProviderError) as caught:
+            await provider.create(machine(1))
+    assert caught.value.message == "dummy did not do it: ValueError. The log of the Manager has the reason."
+
+
 async def test_a_cloud_that_gives_machines_names_of_its_own_is_refused_and_keeps_none():
-    provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0)
+    provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0, DUMMY_ALONE)
     before = await provider.list("")
     with pytest.raises(ProviderError, match="does not keep the names of machines"):
         await provider.create(machine(1))
@@ -329,5 +361,5 @@ async def test_machines_that_are_made_at_once_get_no_answers_of_each_other(monke
         return node
 
     monkeypatch.setattr(DummyNodeDriver, "create_node", create_node)
-    provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0)
+    provider = LibcloudProvider(DUMMY, {"key": "0"}, 5.0, DUMMY_ALONE)
     await asyncio.gather(provider.create(machine(1)), provider.create(machine(2)))

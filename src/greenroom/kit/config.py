@@ -151,6 +151,10 @@ class ManagerConfig(DatabaseConfig):
     machine_commands: str = ""
     """Comma list: only programs in these folders are run for machine pools of the provider command; empty = none."""
 
+    machine_clouds: str = ""
+    """JSON: the drivers of Apache Libcloud that machine pools may use, each with its fixed arguments, for example
+    `{"openstack": {"ex_force_auth_url": "https://cloud.example:5000"}}`; empty = the large public clouds."""
+
     def machine_command_folders(self) -> list[str]:
         return listed(self.machine_commands)
 

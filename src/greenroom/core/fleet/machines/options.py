@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -24,7 +25,16 @@ _TEXTS: Final[dict[ProviderKind, tuple[str, ...]]] = {
     "simulated": (),
 }
 _OBJECTS: Final = ("arguments", "create")
+ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
+"""Arguments of a driver that a pool may choose. Where a cloud is, and files, are for the Manager's settings."""
+_PLACES: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
+"""Names of arguments that lead to another address or read a file."""
+PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
+}
+"""Drivers whose addresses Apache Libcloud knows, which need no setting; each with its fixed arguments."""
 MAX_TEXT: Final = 1000
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TOKEN: Final = "token"  # noqa: S105 -- its name
 """The secret that the provider webhook sends as a header."""
 APPROVERS: Final = ("agents_create", "agents_modify")
@@ -53,10 +63,24 @@ def options_problem(
             return f"The provider {provider} needs the option {name}, a text."
     if provider == "libcloud":
         wrong = next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None)
-        return f"The option {wrong} is an object of names and values." if wrong else None
+        return f"The option {wrong} is an object of names and values." if wrong else _cloud_problem(options)
     if provider == "command" and not PurePosixPath(options["program"]).is_absolute():
         return "The option program is the absolute path of a program, in a folder of GREENROOM_MACHINE_COMMANDS."
     return url_problem(options["url"], trusted) if provider == "webhook" else None
+
+
+def _cloud_problem(options: Mapping[str, Any]) -> str | None:
+    arguments, create = (options.get(name, {}) for name in _OBJECTS)
+    if others := sorted(set(arguments) - ARGUMENTS):
+        return (
+            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the setting"
+            " GREENROOM_MACHINE_CLOUDS of the Managers has the others."
+        )
+    if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
+        return f"The option create may not have {places[0]}, which leads to an address or a file."
+    if wrong := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN.fullmatch(v)), None):
+        return f"The argument {wrong} is a text of letters, digits and ._-."
+    return None
 
 
 def secrets_problem(provider: ProviderKind, secrets: Mapping[str, str]) -> str | None:

@@ -14,10 +14,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
+import msgspec
+import structlog
+
+from greenroom.core.errors import SetupError
 from greenroom.core.fleet.machines.names import said
+from greenroom.core.fleet.machines.options import PUBLIC_CLOUDS, options_problem
 from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 THREADS: Final = 4
 _USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
@@ -25,12 +31,34 @@ _USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
 _GONE: Final = "terminated"
 
 
+def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
+    """The drivers of the setting `machine_clouds`, each with its fixed arguments.
+
+    Raises:
+        SetupError: it is not a JSON object of objects.
+    """
+    if not setting.strip():
+        return PUBLIC_CLOUDS
+    try:
+        return msgspec.json.decode(setting, type=dict[str, dict[str, Any]])
+    except msgspec.MsgspecError as error:
+        raise SetupError(f"GREENROOM_MACHINE_CLOUDS is not a JSON object of drivers and arguments: {error}.") from error
+
+
 class LibcloudProvider:
     """Creates machines with `options`: `driver`, `arguments` of the driver (`region`), `size`, `image`, and `create`,
-    further arguments of `create_node`. The secrets are `key` and `secret`.
+    further arguments of `create_node`. The secrets are `key` and `secret`. `clouds` are the drivers that may be used,
+    each with arguments that take the place of the pool's.
     """
 
-    def __init__(self, options: Mapping[str, Any], secrets: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        secrets: Mapping[str, str],
+        timeout_s: float,
+        clouds: Mapping[str, Mapping[str, Any]] = PUBLIC_CLOUDS,
+    ) -> None:
+        self._clouds = clouds
         self._options = options
         self._secrets = secrets
         self._timeout_s = timeout_s
@@ -106,15 +134,27 @@ class LibcloudProvider:
                 refused=True,
             ) from error
         except Exception as error:
-            words = said(str(error), (*self._secrets.values(), *hidden)).rstrip(".") or type(error).__name__
+            words = said(str(error), (*self._secrets.values(), *hidden))
+            log.warning("a cloud did not do what it was asked", driver=self._name, reason=words)
+            code = _code(error)
             raise ProviderError(
-                f"{self._name} did not do it: {words}.",
+                f"{self._name} did not do it: {type(error).__name__}{f' (HTTP {code})' if code else ''}. The log of the"
+                " Manager has the reason.",
                 retry_after_s=_retry_after_s(error),
                 refused=not may_be_made or _is_refusal(error),
             ) from error
 
     def _connected(self) -> Any:
         """Raises ProviderError: there is no such driver, or it takes other arguments."""
+        if self._name not in self._clouds:
+            listed = ", ".join(sorted(self._clouds))
+            raise ProviderError(
+                f"This Manager does not use the driver {said(self._name)!r}: its setting"
+                f" GREENROOM_MACHINE_CLOUDS allows {listed}.",
+                refused=True,
+            )
+        if problem := options_problem("libcloud", self._options):
+            raise ProviderError(problem, refused=True)
         providers = importlib.import_module("libcloud.compute.providers")
         try:
             kind = providers.get_driver(self._name)
@@ -122,7 +162,7 @@ class LibcloudProvider:
             raise ProviderError(f"Libcloud has no driver {said(self._name)!r}.", refused=True) from error
         given = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]
         try:
-            driver = kind(*given, **self._options.get("arguments", {}))
+            driver = kind(*given, **{**self._options.get("arguments", {}), **self._clouds[self._name]})
         except TypeError as error:
             words = said(str(error), self._secrets.values())
             raise ProviderError(f"The driver {self._name} takes other arguments: {words}.", refused=True) from error
@@ -132,8 +172,13 @@ class LibcloudProvider:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether the cloud said that it made nothing; everything else may have made a machine."""
+    return type(error).__name__ == "InvalidCredsError" or 400 <= _code(error) < 500
+
+
+def _code(error: Exception) -> int:
+    """The status of the cloud's answer; 0 = there was none."""
     code = getattr(error, "code", 0) or getattr(error, "http_code", 0)
-    return type(error).__name__ == "InvalidCredsError" or (isinstance(code, int) and 400 <= code < 500)
+    return code if isinstance(code, int) else 0
 
 
 def _retry_after_s(error: Exception) -> float:

@@ -11,7 +11,7 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.machines.providers.command import CommandProvider
 from greenroom.manager.machines.providers.contract import Provider
-from greenroom.manager.machines.providers.libcloud import LibcloudProvider
+from greenroom.manager.machines.providers.libcloud import LibcloudProvider, allowed_clouds
 from greenroom.manager.machines.providers.simulated import SimulatedCloud, SimulatedProvider
 
 CALL_S: Final = 60.0
@@ -26,6 +26,7 @@ class Providers:
 
     def __init__(self, config: ManagerConfig, secrets: Secrets) -> None:
         self._folders = [Path(folder) for folder in config.machine_command_folders()]
+        self._clouds_allowed = allowed_clouds(config.machine_clouds)
         self._secrets = secrets
         self._made: dict[str, tuple[object, Provider]] = {}
         self._clouds: dict[str, SimulatedCloud] = {}
@@ -56,5 +57,5 @@ class Providers:
 
             return WebhookProvider(options, secrets, CALL_S, self.trusted)
         if pool.provider == "libcloud":
-            return LibcloudProvider(options, secrets, CALL_S / 2)
+            return LibcloudProvider(options, secrets, CALL_S / 2, self._clouds_allowed)
         return SimulatedProvider(self._clouds.setdefault(pool.machine_pool_id, SimulatedCloud()))

@@ -195,6 +195,15 @@ LIBCLOUD: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "am
         ("webhook", {"url": "https://cloud.example:x"}, "a port that is none"),
         ("libcloud", {"driver": "ec2", "size": "m6i.2xlarge"}, "needs the option image"),
         ("libcloud", {**LIBCLOUD, "create": []}, "The option create is an object"),
+        *(
+            ("libcloud", {**LIBCLOUD, "arguments": {name: "x"}}, f"may not choose the argument {name}")
+            for name in ("host", "port", "secure", "path", "ex_force_auth_url", "key_file", "Region")
+        ),
+        ("libcloud", {**LIBCLOUD, "arguments": {"region": "x/../y"}}, "The argument region is a text of letters"),
+        *(
+            ("libcloud", {**LIBCLOUD, "create": {name: "x"}}, f"may not have {name}")
+            for name in ("host", "image_url", "ex_keyfile_path", "ssh_key_file")
+        ),
     ],
 )
 def test_a_provider_without_what_it_needs_is_refused(provider: ProviderKind, options: dict[str, Any], words: str):
