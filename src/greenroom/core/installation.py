@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.setting_checks import checked
+from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import Invalid
 from greenroom.core.webhooks.addresses import SETTING as WEBHOOK_HOSTS
 from greenroom.core.webhooks.addresses import trusted_hosts
@@ -42,8 +43,13 @@ class Installation:
     recording_max_mb: int = 100
     recordings_max_mb: int = 5000
     catalogues_on_this_host: bool = False
+    catalogues_on_private_networks: bool = False
     machines_on_this_host: bool = False
     webhook_hosts: str = ""
+
+    @property
+    def catalogue_reach(self) -> Reach:
+        return Reach(this_host=self.catalogues_on_this_host, private_networks=self.catalogues_on_private_networks)
 
 
 def _setting(name: str, unit: str, minimum: int, description: str) -> Setting:
@@ -120,6 +126,10 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         _setting("recordings_max_mb", "MB", 0, "Pictures of all recordings, which are in the database"),
         _switch(
             "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
+        ),
+        _switch(
+            "catalogues_on_private_networks",
+            "Lists of workspaces may also be read from private networks, as 10.0.0.0/8 and 192.168.0.0/16",
         ),
         _switch(
             "machines_on_this_host", "Ordered machines may join at an address of this host itself (127.0.0.1, ::1)"

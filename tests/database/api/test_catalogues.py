@@ -19,6 +19,7 @@ from tests.database.api.test_catalogue import CATALOGUE, added, entry, picture
 from tests.support.played import serve
 
 from greenroom.api.catalogue import lists, reading
+from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import Invalid
 from greenroom.db.database import Database
 
@@ -234,10 +235,10 @@ async def test_redirects_sizes_and_times_are_bounded(
         422, "POST /api/v1/catalogues", {"name": "acme", "list_url": url}
     )
     with pytest.raises(Invalid, match="more than 1 MiB"):
-        await reading.read(f"{registry.url}/long.json", most_bytes=1 << 20, this_host=True)
+        await reading.read(f"{registry.url}/long.json", most_bytes=1 << 20, reach=Reach(this_host=True))
     monkeypatch.setattr(reading, "TIMEOUT_S", 0.2)
     with pytest.raises(Invalid, match="did not answer within"):
-        await reading.read(f"{registry.url}/silent.json", most_bytes=1 << 20, this_host=True)
+        await reading.read(f"{registry.url}/silent.json", most_bytes=1 << 20, reach=Reach(this_host=True))
 
 
 async def test_permissions_and_audit_of_lists(admin: Client, with_key: MakeClient, registry: Registry):

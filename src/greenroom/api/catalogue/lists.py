@@ -12,6 +12,7 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.security import Caller
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
+from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
@@ -28,7 +29,7 @@ LOOK_EVERY_S: Final = 60.0
 
 
 async def add_catalogue(
-    db: Database, logs: LogWriter, caller: Caller, body: CatalogueCreate, *, this_host: bool
+    db: Database, logs: LogWriter, caller: Caller, body: CatalogueCreate, *, reach: Reach
 ) -> Catalogue:
     """Add a list and read it. One that cannot be read is not added.
 
@@ -37,7 +38,7 @@ async def add_catalogue(
         Duplicate: the name or the address exists.
     """
     address = list_address(body.list_url)
-    found = await _read(address, "", this_host=this_host)
+    found = await _read(address, "", reach=reach)
     async with db.transaction() as connection:
         catalogue_id = await lists.insert_catalogue(connection, body.name, address)
     if found is not None:
@@ -48,13 +49,13 @@ async def add_catalogue(
     return made
 
 
-async def read_again(db: Database, catalogue_id: str, *, this_host: bool) -> Catalogue:
+async def read_again(db: Database, catalogue_id: str, *, reach: Reach) -> Catalogue:
     """Read a list now; a failure is in the answer, and what was read before stays.
 
     Raises:
         NotFound: there is none with this id.
     """
-    await _refresh(db, await lists.get_catalogue(db, catalogue_id), this_host=this_host)
+    await _refresh(db, await lists.get_catalogue(db, catalogue_id), reach=reach)
     await db.notify(Event(Topic.IMAGES))
     return await lists.get_catalogue(db, catalogue_id)
 
@@ -91,13 +92,13 @@ async def read_due(db: Database, snapshot: Snapshot) -> None:
         Unavailable: the database is away.
     """
     for catalogue in await lists.due(db, READ_EVERY_S):
-        await _refresh(db, catalogue, this_host=snapshot.installation.catalogues_on_this_host)
+        await _refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
 
 
-async def _refresh(db: Database, catalogue: Catalogue, *, this_host: bool) -> None:
+async def _refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
     try:
         with one_item("catalog", catalogue.name):
-            found = await _read(catalogue.list_url, catalogue.etag, this_host=this_host)
+            found = await _read(catalogue.list_url, catalogue.etag, reach=reach)
             if found is None:
                 await lists.store_unchanged(db, catalogue.catalogue_id)
             else:
@@ -109,7 +110,7 @@ async def _refresh(db: Database, catalogue: Catalogue, *, this_host: bool) -> No
         await lists.store_failure(db, catalogue.catalogue_id, error.message)
 
 
-async def _read(address: str, etag: str, *, this_host: bool) -> tuple[PublishedList, str] | None:
+async def _read(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList, str] | None:
     """The list and its etag; None = as it was.
 
     Raises:
@@ -117,7 +118,7 @@ async def _read(address: str, etag: str, *, this_host: bool) -> tuple[PublishedL
     """
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
-    answer = await reading.read(address, most_bytes=MAX_LIST_BYTES, etag=etag, this_host=this_host)
+    answer = await reading.read(address, most_bytes=MAX_LIST_BYTES, etag=etag, reach=reach)
     if answer.content is None:
         return None
     return read_list(answer.content, address), answer.etag

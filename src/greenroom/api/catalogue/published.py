@@ -36,8 +36,8 @@ async def create_registry(
         raise Invalid("A list of workspaces has no channels here: leave channel out, or give the address of its list.")
     name = call.text("name") or _name_of(address)
     body = validated(CatalogueCreate, {"name": name, "list_url": address})
-    this_host = snapshot.installation.catalogues_on_this_host
-    return {"registry": _shape(await catalogue_lists.add_catalogue(db, logs, call.caller, body, this_host=this_host))}
+    reach = snapshot.installation.catalogue_reach
+    return {"registry": _shape(await catalogue_lists.add_catalogue(db, logs, call.caller, body, reach=reach))}
 
 
 @router.post("/delete_registry")

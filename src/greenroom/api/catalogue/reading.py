@@ -5,12 +5,14 @@ this host itself unless the installation's settings allow it.
 from __future__ import annotations
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import httpx
 
+from greenroom.core.catalogue.reach import INTERNET, Reach, refusal
 from greenroom.core.errors import Invalid
 from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, whole
 
@@ -27,15 +29,15 @@ class Answer:
     etag: str
 
 
-async def read(url: str, *, most_bytes: int, etag: str = "", this_host: bool = False) -> Answer:
-    """What is at an address; `this_host`: also at one of this host.
+async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> Answer:
+    """What is at an address, as far as `reach` allows.
 
     Raises:
         Invalid: it cannot be read; the sentence says why, and nothing of what was answered.
     """
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return await _read(httpx.URL(url), most_bytes, etag, this_host=this_host)
+            return await _read(httpx.URL(url), most_bytes, etag, reach=reach)
     except TimeoutError as error:
         raise Invalid(f"{url} did not answer within {TIMEOUT_S:.0f} s.") from error
     except httpx.InvalidURL as error:
@@ -44,10 +46,10 @@ async def read(url: str, *, most_bytes: int, etag: str = "", this_host: bool = F
         raise Invalid(f"{url} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
-async def _read(url: httpx.URL, most_bytes: int, etag: str, *, this_host: bool) -> Answer:
+async def _read(url: httpx.URL, most_bytes: int, etag: str, *, reach: Reach) -> Answer:
     async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_S) as client:
         for _ in range(MAX_REDIRECTS + 1):
-            address = await _checked(url, this_host=this_host)
+            address = await _checked(url, reach=reach)
             request = pinned(client, "GET", url, address, headers={"If-None-Match": etag} if etag else {})
             answer = await client.send(request, stream=True)
             try:
@@ -71,7 +73,7 @@ async def _body(answer: httpx.Response, url: httpx.URL, most_bytes: int) -> byte
         raise Invalid(f"{url} has more than {most_bytes / (1 << 20):.3g} MiB.") from error
 
 
-async def _checked(url: httpx.URL, *, this_host: bool) -> Address:
+async def _checked(url: httpx.URL, *, reach: Reach) -> Address:
     """The address to connect to.
 
     Raises:
@@ -79,17 +81,19 @@ async def _checked(url: httpx.URL, *, this_host: bool) -> Address:
     """
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         raise Invalid(f"{url} is no address of a list: it begins with https:// or http://, and has no user name.")
-    return await checked_address(url, partial(refusal, this_host=this_host))
+    return await checked_address(url, partial(_refusal, reach=reach))
 
 
-def refusal(address: Address, *, this_host: bool) -> str | None:
-    """Why an address is not asked, as the end of a sentence; None = it may be."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    if address.is_loopback and this_host:
-        return None
-    if address.is_loopback or address.is_unspecified:
-        return f"{address} is this host itself; the setting catalogues_on_this_host allows that"
-    if address.is_link_local or address.is_multicast or address.is_reserved:
-        return f"{address} is no address of a server"
-    return None
+def _refusal(address: Address, *, reach: Reach) -> str | None:
+    return refusal(address, reach, is_own=_is_own(address))
+
+
+def _is_own(address: Address) -> bool:
+    """Whether an interface of this host has the address: only such can be bound."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True

@@ -71,7 +71,7 @@ async def add_from_catalogue(
         return await view(db, secrets, caller, await adding.update(name))
     groups = body.groups if "groups" in body.model_fields_set else None
     default = workspaces.default_groups(for_all_users=snapshot.installation.add_images_to_default_group)
-    image = await adding.add(name, groups, default, this_host=snapshot.installation.catalogues_on_this_host)
+    image = await adding.add(name, groups, default, reach=snapshot.installation.catalogue_reach)
     return await view(db, secrets, caller, image)
 
 
@@ -80,7 +80,7 @@ async def get_catalogue_picture(name: str, db: Db, snapshot: SettingsSnapshot, c
     """The picture of an entry; those of other lists are for who may see workspaces."""
     if "/" in name:
         caller.require("images_view")
-    picture = await service.picture_of(db, name, this_host=snapshot.installation.catalogues_on_this_host)
+    picture = await service.picture_of(db, name, reach=snapshot.installation.catalogue_reach)
     return Response(picture.content, media_type=picture.media_type, headers=PICTURE_HEADERS)
 
 
@@ -134,8 +134,8 @@ async def create_catalogue(
     caller: Annotated[Caller, requires("catalogues_create")],
 ) -> CatalogueView:
     """Add a list in the form that workspace registries publish (schema 1.1); one that cannot be read is refused."""
-    this_host = snapshot.installation.catalogues_on_this_host
-    made = await catalogue_lists.add_catalogue(db, logs, caller, body, this_host=this_host)
+    reach = snapshot.installation.catalogue_reach
+    made = await catalogue_lists.add_catalogue(db, logs, caller, body, reach=reach)
     return CatalogueView.model_validate(made)
 
 
@@ -148,8 +148,8 @@ async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])
 async def read_catalogue(catalogue_id: UUID, db: Db, snapshot: SettingsSnapshot) -> CatalogueView:
     """Read it again now; `error` says why it could not be read, and what was read before stays."""
-    this_host = snapshot.installation.catalogues_on_this_host
-    return CatalogueView.model_validate(await catalogue_lists.read_again(db, str(catalogue_id), this_host=this_host))
+    reach = snapshot.installation.catalogue_reach
+    return CatalogueView.model_validate(await catalogue_lists.read_again(db, str(catalogue_id), reach=reach))
 
 
 @list_router.delete("/catalogues/{catalogue_id}", status_code=204)

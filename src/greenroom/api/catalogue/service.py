@@ -18,6 +18,7 @@ from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
 from greenroom.core.catalogue.offers import Entry, Offered, entries, free_name, of_list, of_recipe, update_of
+from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, found
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
@@ -93,7 +94,7 @@ class Adding:
     caller: Caller
 
     async def add(
-        self, name: str, groups: Sequence[UUID] | None, default_groups: Sequence[str], *, this_host: bool
+        self, name: str, groups: Sequence[UUID] | None, default_groups: Sequence[str], *, reach: Reach
     ) -> Image:
         """The workspace made from an entry, for `groups`, or for `default_groups` where none are named. One that was
         made before is given as it is.
@@ -129,14 +130,14 @@ class Adding:
             if (image_id := await offers.find_added(self.db, name)) is None:
                 raise
             return await images.get_image(self.db, image_id)  # another administrator added it at the same moment
-        return await self._with_picture(image, offered, this_host=this_host)
+        return await self._with_picture(image, offered, reach=reach)
 
-    async def _with_picture(self, image: Image, offered: Offered, *, this_host: bool) -> Image:
+    async def _with_picture(self, image: Image, offered: Offered, *, reach: Reach) -> Image:
         """With the picture of its list kept here, if it has one that can be had."""
         if not offered.picture_url:
             return image
         try:
-            picture = await _picture_at(offered.picture_url, this_host=this_host)
+            picture = await _picture_at(offered.picture_url, reach=reach)
         except (Invalid, TooLarge) as error:
             log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
             return image
@@ -168,7 +169,7 @@ def uploaded_address(image_id: str, picture: Picture) -> str:
     return f"/api/v1/images/{image_id}/picture?v={hashlib.sha256(picture.content).hexdigest()[:12]}"
 
 
-async def picture_of(db: Database, name: str, *, this_host: bool) -> Picture:
+async def picture_of(db: Database, name: str, *, reach: Reach) -> Picture:
     """The picture of an entry.
 
     Raises:
@@ -180,12 +181,12 @@ async def picture_of(db: Database, name: str, *, this_host: bool) -> Picture:
     if not offered.picture_url:
         raise NotFound(f"{offered.friendly_name} has no picture.")
     try:
-        return await _picture_at(offered.picture_url, this_host=this_host)
+        return await _picture_at(offered.picture_url, reach=reach)
     except (Invalid, TooLarge) as error:
         raise NotFound(f"The picture of {offered.friendly_name} cannot be had: {error.message}") from error
 
 
-async def _picture_at(url: str, *, this_host: bool) -> Picture:
+async def _picture_at(url: str, *, reach: Reach) -> Picture:
     """The picture at an address of another host, made anew.
 
     Raises:
@@ -195,7 +196,7 @@ async def _picture_at(url: str, *, this_host: bool) -> Picture:
     from greenroom.api.catalogue import reading  # noqa: PLC0415 -- 20 MB, and few installations read lists
 
     if (picture := _kept.get(url)) is None:
-        answer = await reading.read(url, most_bytes=MAX_UPLOAD_BYTES, this_host=this_host)
+        answer = await reading.read(url, most_bytes=MAX_UPLOAD_BYTES, reach=reach)
         picture = await made_picture(answer.content or b"")
         if len(_kept) >= KEPT_PICTURES:
             _kept.pop(next(iter(_kept)))

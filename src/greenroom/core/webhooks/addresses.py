@@ -17,6 +17,18 @@ SETTING: Final = "webhook_hosts"
 MAX_URL: Final = 2000
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_SPECIAL: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+        *("192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24"),
+        *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        *("::/96", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32", "2002::/16"),
+        *("2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+)
+"""The special-purpose address registries of IANA (RFC 6890), multicast, and deprecated ranges. Python 3.11 calls some
+of them global."""
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """Addresses of IPv4 hosts behind a translator, in their last 32 bits."""
 _PORTS: Final = {"https": 443, "http": 80}
@@ -59,14 +71,20 @@ def url_problem(url: str, trusted: Sequence[AllowedHost]) -> str | None:
 def address_problem(address: Address) -> str | None:
     """Why nothing is sent to this address of a host that the setting does not name, as the end of a sentence; None = it
     may be."""
-    real = _within(address)
-    if real.is_global and not real.is_multicast:
+    if is_of_internet(address):
         return None
+    real = within(address)
     shown = f"{address}" if real == address else f"{address} ({real})"
     return f"{shown} is no address of the internet; the setting `{SETTING}` can allow the host"
 
 
-def _within(address: Address) -> Address:
+def is_of_internet(address: Address) -> bool:
+    """Whether an address, or the IPv4 address that it stands for, is one of the public internet."""
+    real = within(address)
+    return real.is_global and not any(real.version == net.version and real in net for net in _SPECIAL)
+
+
+def within(address: Address) -> Address:
     """The IPv4 address that an IPv6 address stands for, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

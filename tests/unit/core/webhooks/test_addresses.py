@@ -63,6 +63,9 @@ def test_what_cannot_be_one_has_a_reason(url: str, words: str):
         "::ffff:127.0.0.1",
         "64:ff9b::10.0.0.1",
         "2002:7f00:1::",
+        *("192.0.0.192", "192.88.99.1", "198.18.0.1", "203.0.113.1", "240.0.0.1", "100.100.100.200"),
+        *("::127.0.0.1", "64:ff9b:1::1", "2001::1", "2001:db8::1", "3fff::1", "5f00::1", "fec0::1", "fd00:ec2::254"),
+        "64:ff9b::192.0.0.192",
     ],
 )
 def test_addresses_that_are_not_of_the_internet_are_refused(address: str):

@@ -73,8 +73,8 @@ def _cloud_problem(options: Mapping[str, Any]) -> str | None:
     arguments, create = (options.get(name, {}) for name in _OBJECTS)
     if others := sorted(set(arguments) - ARGUMENTS):
         return (
-            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the setting"
-            " GREENROOM_MACHINE_CLOUDS of the Managers has the others."
+            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
+            " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
         )
     if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
         return f"The option create may not have {places[0]}, which leads to an address or a file."

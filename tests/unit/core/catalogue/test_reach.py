@@ -1,0 +1,46 @@
+"""From where lists of workspaces are read."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+
+from greenroom.core.catalogue.reach import INTERNET, Reach, refusal
+
+HERE = Reach(this_host=True)
+PRIVATE = Reach(private_networks=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "reach", "words"),
+    [
+        ("93.184.216.34", INTERNET, None),
+        ("2606:2800:220:1::1", INTERNET, None),
+        ("127.0.0.1", INTERNET, "this host itself"),
+        ("127.0.0.1", PRIVATE, "this host itself"),
+        ("127.0.0.1", HERE, None),
+        ("::ffff:127.0.0.1", INTERNET, "this host itself"),
+        ("2002:7f00:1::", INTERNET, "this host itself"),
+        ("0.0.0.0", HERE, "this host itself"),
+        ("172.17.0.1", INTERNET, "in a private network"),
+        ("172.17.0.1", HERE, "in a private network"),
+        ("172.17.0.1", PRIVATE, None),
+        ("fd12::1", PRIVATE, None),
+        ("fd00:ec2::254", PRIVATE, "no address of a server"),
+        ("169.254.169.254", PRIVATE, "no address of a server"),
+        ("100.100.100.200", PRIVATE, "no address of a server"),
+        ("192.0.0.192", PRIVATE, "no address of a server"),
+        ("224.0.0.1", PRIVATE, "no address of a server"),
+    ],
+)
+def test_lists_are_on_the_internet_or_where_a_setting_allows(text: str, reach: Reach, words: str | None):
+    problem = refusal(ipaddress.ip_address(text), reach, is_own=False)
+    assert problem is None if words is None else words in str(problem)
+
+
+def test_an_address_of_an_interface_is_this_host():
+    address = ipaddress.ip_address("93.184.216.34")
+    assert "this host itself" in str(refusal(address, PRIVATE, is_own=True))
+    assert refusal(address, HERE, is_own=True) is None
+    assert "no address of a server" in str(refusal(ipaddress.ip_address("224.0.0.1"), HERE, is_own=True))
