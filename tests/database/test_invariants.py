@@ -65,6 +65,7 @@ DEFECTS: list[tuple[str, LiteralString]] = [
         _STAGED + ", z AS (INSERT INTO zones (zone_name) VALUES ('us') RETURNING zone_id)"
         " UPDATE agents SET zone_id = z.zone_id FROM z",
     ),
+    ("I26", "UPDATE images SET name = repeat('a', 255)"),
     ("I21", "UPDATE sessions SET superseded_by = session_id"),
     ("I22", "UPDATE sessions SET launch_id = gen_random_uuid()"),
     ("I15", "UPDATE sessions SET status = 'failed', started = NULL, status_changed = now() - interval '1 hour'"),

@@ -16,7 +16,7 @@ from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
-from greenroom.core.workspace.definition import REFERENCE
+from greenroom.core.workspace.definition import reference_problem
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
 
 
@@ -114,8 +114,8 @@ def _checked(check: Callable[[Json], Any]) -> AfterValidator:
 
 
 def _reference(name: str) -> str:
-    if not REFERENCE.fullmatch(name):
-        raise ValueError("an image is written like [registry/]name[:tag], in lower case: greenroom/desktop:xfce")
+    if problem := reference_problem(name):
+        raise ValueError(problem)
     return name
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import exec_config, run_config
-from greenroom.core.workspace.definition import REFERENCE, registry_problem
+from greenroom.core.workspace.definition import reference_problem, registry_problem
 
 SCHEMA: Final = "1.1"
 MAX_LIST_BYTES: Final = 4 << 20
@@ -143,8 +143,8 @@ def _checked(given: _Row, friendly_name: str, address: str) -> Listed:
     version = max(given.compatibility or [], key=_order, default=_Version())
     image = version.image or given.name or ""
     docker_registry = _text(given.docker_registry)
-    if len(image) > MAX_NAME or not REFERENCE.fullmatch(image):
-        raise Invalid(f"{image[:100]!r} is no reference of an image.")
+    if problem := reference_problem(image):
+        raise Invalid(f"{image[:100]!r} is not the reference of an image. {problem}")
     if problem := registry_problem(image, docker_registry):
         raise Invalid(problem)
     return Listed(

@@ -26,6 +26,31 @@ DEFAULT_REGISTRY: Final = "docker.io"
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
+MAX_REPOSITORY: Final = 255
+"""Characters of the name of an image with its registry, without tag and digest."""
+HEX_ID: Final = re.compile("[0-9a-f]{64}")
+
+
+def reference_problem(name: str) -> str | None:
+    """Why Docker refuses this reference of an image, as a sentence; None if it does not."""
+    if not REFERENCE.fullmatch(name):
+        return "An image is written like [registry/]name[:tag], in lower case: greenroom/desktop:xfce."
+    repository, colon, tag = name.partition("@")[0].rpartition(":")
+    if not colon or "/" in tag:
+        repository = name.partition("@")[0]
+    if HEX_ID.fullmatch(repository):
+        return "An image cannot be named by 64 hexadecimal digits, because Docker takes them for an id."
+    path = repository.removeprefix(f"{DEFAULT_REGISTRY}/")
+    if registry_of(name) == DEFAULT_REGISTRY:
+        repository = f"{DEFAULT_REGISTRY}/{'' if '/' in path else 'library/'}{path}"
+    if len(repository) > MAX_REPOSITORY:
+        return (
+            f"The name of the image has {len(repository)} characters with its registry ({repository[:40]}…), and Docker"
+            f" accepts at most {MAX_REPOSITORY}."
+        )
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """The settings of a workspace. Memory and disk are bytes, the time limit is seconds."""

@@ -6,7 +6,7 @@ moment: the caller asks twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.session.deadlines import MAX_S
 from greenroom.core.session.states import COUNTS_FOR_USER, RETURNING, TRANSITIONAL, WANTED_IN
+from greenroom.core.workspace.definition import reference_problem
 from greenroom.db.database import Database
 from greenroom.db.launch.replacement import KEPT_PER_CONFIG
 
@@ -36,6 +37,8 @@ class Invariant:
     holds: str
     query: LiteralString
     parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    problem_of: Callable[[str], str | None] | None = None
+    """Says what is wrong with the column `value` of a row, None: nothing. Without it each row is a violation."""
 
 
 INVARIANTS: Final = (
@@ -235,12 +238,21 @@ INVARIANTS: Final = (
         " FROM machine_orders o LEFT JOIN machine_pools p USING (machine_pool_id)"
         " WHERE o.state = 'releasing' AND o.releasing < clock_timestamp() - interval '1 hour'",
     ),
+    Invariant(
+        "I26",
+        "Docker accepts the name of each workspace's image",
+        "SELECT format('the image of workspace %%s', friendly_name) AS what, name AS value FROM images",
+        problem_of=reference_problem,
+    ),
 )
 
 
 async def broken(db: Database, invariant: Invariant) -> list[str]:
     """The present violations, a sentence each."""
-    return [row["what"] for row in await db.fetch(invariant.query, invariant.parameters)]
+    rows = await db.fetch(invariant.query, invariant.parameters)
+    if (problem_of := invariant.problem_of) is None:
+        return [row["what"] for row in rows]
+    return [f"{row['what']}: {problem}" for row in rows if (problem := problem_of(row["value"]))]
 
 
 async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:

@@ -9,9 +9,9 @@ import pytest
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.definition import (
-    REFERENCE,
     Definition,
     check,
+    reference_problem,
     registry_of,
     registry_problem,
     token_problem,
@@ -23,16 +23,47 @@ WRITABLE = {"/srv/data": {"bind": "/mnt/data"}}
 READ_ONLY = {"/srv/data": {"bind": "/mnt/data", "mode": "ro"}}
 
 
+DIGEST = "@sha256:" + "0" * 64
+
+
 @pytest.mark.parametrize(
-    "name", ["a", "kasmweb/chrome:1.16.0", "localhost/x", "r.example:5000/team/desk_1:v1", "a@sha256:" + "0" * 64]
+    "name",
+    [
+        "a",
+        "kasmweb/chrome:1.16.0",
+        "localhost/x",
+        "r.example:5000/team/desk_1:v1",
+        f"a{DIGEST}",
+        "a" * 237,
+        f"docker.io/{'a' * 237}:{'t' * 128}{DIGEST}",
+        f"a/{'b' * 243}",
+        f"r.example:5000/{'a' * 240}:v1",
+    ],
 )
 def test_images_are_written_as_docker_writes_them(name: str):
-    assert REFERENCE.fullmatch(name)
+    assert reference_problem(name) is None
 
 
-@pytest.mark.parametrize("name", ["", "a b", "A/b", "../containers/x", "a//b", "a:", "a\n", "http://r.example/a"])
+@pytest.mark.parametrize(
+    "name", ["", "a b", "A/b", "../containers/x", "a//b", "a:", "a\n", "http://r.example/a", "a@sha256:0"]
+)
 def test_what_is_no_image(name: str):
-    assert not REFERENCE.fullmatch(name)
+    assert "is written like" in (reference_problem(name) or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a" * 255, "has 273 characters with its registry"),
+        ("a" * 238, "has 256 characters with its registry"),
+        (f"docker.io/{'a' * 238}", "has 256 characters"),
+        (f"a/{'b' * 244}", "has 256 characters"),
+        (f"r.example:5000/{'a' * 241}{DIGEST}", "has 256 characters"),
+        ("f" * 64, "64 hexadecimal digits"),
+    ],
+)
+def test_a_name_that_docker_refuses_has_its_reason(name: str, words: str):
+    assert words in (reference_problem(name) or "")
 
 
 @pytest.mark.parametrize(
