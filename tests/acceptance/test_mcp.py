@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
+import os
+import re
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import mcp_types as types
@@ -60,6 +65,30 @@ async def test_a_client_leases_a_desktop_looks_acts_and_releases(instance: Insta
         await uses_what_is_inside(client, held)
         assert answer_of(await client.call_tool("release", held)) == {"released": True}
     wait_for(lambda: instance.has_status(lease["session_id"], "deleted"), "the session ends with its lease")
+
+
+async def run_page(instance: Instance, folder: Path, workspace: str) -> tuple[int | None, str]:
+    """Exit code and errors of the program of the how-to, with the key of a new user who may lease for themselves."""
+    page = (Path(__file__).parents[2] / "docs/howto/mcp.md").read_text()
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (folder / "program.py").write_text(program.replace('"Desktop"', f'"{workspace}"'))
+    body = {"name": "mcp", "permissions": ["user"], "user_id": instance.new_user()}
+    key = instance.call("POST", "/api-keys", json=body)
+    words = (f"{instance.url}/mcp", key["api_key"], key["api_key_secret"])
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(folder / "program.py"), *words),
+        env={**os.environ, "SSL_CERT_FILE": instance.found["ca_file"]},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await run.communicate()
+    return run.returncode, errors.decode()
+
+
+async def test_the_program_of_the_page_uses_a_desktop_and_shows_a_refusal(instance: Instance, tmp_path: Path):
+    assert await run_page(instance, tmp_path, "Desktop") == (0, "")
+    code, errors = await run_page(instance, tmp_path, "Nothing")
+    assert code == 1
+    assert "lease: There is no workspace Nothing" in errors
 
 
 async def uses_the_desktop(client: Client, held: dict[str, Any]) -> None:

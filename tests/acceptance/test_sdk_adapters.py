@@ -55,13 +55,9 @@ def adapted(openbox_image: str) -> Iterator[Instance]:
 
 
 def key_of_user(instance: Instance) -> str:
-    """An API key of the administrator, in the form in which the SDKs have it."""
-    key = instance.call("POST", "/api-keys", json={"name": "sdk", "permissions": ["user", "users_auth_session"]})
-    instance.sql(
-        "UPDATE api_keys SET created_by = (SELECT user_id FROM users WHERE username = 'admin@greenroom.local')"
-        " WHERE key_id = %s",
-        key["api_key"],
-    )
+    """An API key of a new user, in the form in which the SDKs have it."""
+    body = {"name": "sdk", "permissions": ["user"], "user_id": instance.new_user()}
+    key = instance.call("POST", "/api-keys", json=body)
     return f"{key['api_key']}:{key['api_key_secret']}"
 
 

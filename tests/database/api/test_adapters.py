@@ -36,7 +36,7 @@ async def sdk(stage: Stage, connect: MakeClient, logged_in: MakeClient) -> Clien
 
 async def with_key_of(person: Client, program: Client) -> Client:
     """`program` with a new key of `person`, in the headers of all three SDKs."""
-    made = await person.make("/api/v1/api-keys", name="sdk", permissions=["user", "users_auth_session"])
+    made = await person.make("/api/v1/api-keys", name="sdk", permissions=["user"])
     key = f"{made['api_key']}:{made['api_key_secret']}"
     program.headers.update({"Authorization": f"Bearer {key}", "steel-api-key": key, "x-bb-api-key": key})
     return program
