@@ -8,6 +8,7 @@ from typing import LiteralString
 import pytest
 from tests.support.system import System
 
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import sessions_that_fit
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
@@ -187,6 +188,15 @@ async def test_an_answered_launch_without_its_session_is_a_defect(stage: System)
     image_id = await rows.image(stage.db, friendly_name="Another")
     await stage.db.write("UPDATE launches SET image_id = %s", (image_id,))
     assert list(await stage.broken()) == ["I12"]
+
+
+async def test_pictures_of_recordings_that_are_left_out_are_a_warning(db: Database):
+    logs = LogWriter(db, "api")
+    logs.write(LogCode.RECORDINGS_FULL, "Pictures of recordings are left out: it is full")
+    await logs.flush()
+    assert await warnings(db) == [
+        "Pictures of recordings are left out: it is full (greenroom logs list --code recordings-full)"
+    ]
 
 
 async def test_recent_failures_of_a_primary_are_one_warning_per_zone(db: Database):

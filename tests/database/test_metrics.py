@@ -49,7 +49,7 @@ async def api_page(db: Database) -> bytes:
     metrics = ApiMetrics()
     logs, snapshot = LogWriter(db, "api"), Snapshot(db)
     metrics.show_log(logs)
-    metrics.show_recordings(Recorder(db, lambda: cast("Desks", None), snapshot))
+    metrics.show_recordings(Recorder(db, lambda: cast("Desks", None), snapshot, cast("Any", None)))
     metrics.show_webhooks(Courier(db, Secrets(bytes(32)), logs, snapshot))
     for enabled in (True, False):
         await db.write(

@@ -117,7 +117,7 @@ def _app() -> FastAPI:
     app.include_router(routes.router)
     app.include_router(inside_routes.router)
     app.state.logs = SimpleNamespace(write=lambda *_, **__: None)
-    app.state.recorder = Recorder(cast("Any", None), lambda: app.state.desks, cast("Any", None))
+    app.state.recorder = Recorder(cast("Any", None), lambda: app.state.desks, cast("Any", None), cast("Any", None))
     return app
 
 

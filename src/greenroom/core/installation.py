@@ -42,6 +42,8 @@ class Installation:
     recording_retention_days: int = 14
     recording_max_mb: int = 100
     recordings_max_mb: int = 5000
+    recordings_reserved_percent: int = 50
+    recordings_user_max_mb: int = 500
     catalogues_on_this_host: bool = False
     catalogues_on_private_networks: bool = False
     machines_on_this_host: bool = False
@@ -124,6 +126,13 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         ),
         _setting("recording_max_mb", "MB", 0, "Pictures of one recording; what programs did is kept without more"),
         _setting("recordings_max_mb", "MB", 0, "Pictures of all recordings, which are in the database"),
+        _setting(
+            "recordings_reserved_percent",
+            "%",
+            0,
+            "Of `recordings_max_mb`, for recordings whose pictures a group requires (`record_leases`)",
+        ),
+        _setting("recordings_user_max_mb", "MB", 0, "Pictures of one user's recordings that no group requires"),
         _switch(
             "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
         ),

@@ -126,13 +126,9 @@ class LogCode(StrEnum):
     SECRETS_GRANTED = "secrets-granted", INFO, "the filter of a lease has secrets: whose lease, and which", SECURITY
     CONTROL_TAKEN_OVER = "control-taken-over", INFO, "a person took a leased desktop over, and from which one", SECURITY
     CONTROL_HANDED_BACK = "control-handed-back", INFO, "a leased desktop is its program's again, and why", SECURITY
-    RECORDING_VIEWED = (
-        "recording-viewed",
-        INFO,
-        "a user looks at the recording of another user's lease; at most one row in ten minutes",
-        SECURITY,
-    )
+    RECORDING_VIEWED = "recording-viewed", INFO, "a user looks at a recording of another user; once in 10 min", SECURITY
     RECORDING_EXPORTED = "recording-exported", INFO, "a user takes the recording of another user's lease away", SECURITY
+    RECORDINGS_FULL = "recordings-full", WARNING, "pictures of recordings are left out, and by which limit; hourly"
     RECORDING_DELETED = "recording-deleted", INFO, "a recording of a lease was deleted: who did, whose it was", SECURITY
     VIEWER_JOINED = "viewer-joined", INFO, "someone joined a shared session: who, by which share, from where", SECURITY
     VIEWER_LEFT = "viewer-left", INFO, "someone left a shared session, or was put out of it", SECURITY

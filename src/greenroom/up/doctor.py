@@ -19,6 +19,7 @@ from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_session
 from greenroom.db.diagnostics.views import disk_of, failed_tasks
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
+from greenroom.db.recording.recordings import said_full
 from greenroom.kit import host_limits
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.up import docker
@@ -32,6 +33,8 @@ LATELY_S: Final = 600.0
 """Older failures of tasks do not count: tasks are tried again at least every 30 s."""
 KEYS_WARNED_S: Final = 30 * 86400.0
 """Keys of administrators are warned of this long before they expire."""
+FULL_WARNED_S: Final = 2 * 3600.0
+"""The log has a row once an hour while pictures of recordings are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,9 @@ def without_database(reason: str) -> list[Finding]:
 
 
 async def warnings(db: Database) -> list[str]:
-    """Problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon."""
+    """Problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon, pictures
+    of recordings that are left out.
+    """
     failed = [
         f"{task.times} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {task.zone_name}"
         f" failed, last at {task.time:%H:%M:%S} UTC. {task.message}"
@@ -84,7 +89,8 @@ async def warnings(db: Database) -> list[str]:
         " that use this one; a key cannot make one that outlives it."
         for key in await administrators_keys_ending(db, KEYS_WARNED_S)
     ]
-    return failed + ending
+    full = await said_full(db, FULL_WARNED_S)
+    return failed + ending + ([f"{full} (greenroom logs list --code recordings-full)"] if full else [])
 
 
 async def runtime_warnings(db: Database | None, site: Site) -> list[str]:

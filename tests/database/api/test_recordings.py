@@ -190,6 +190,24 @@ async def test_a_recording_that_is_full_goes_on_without_pictures(leased: Leased)
     assert (shown["rows"], shown["pictures"], shown["pictures_left_out"]) == (2, 0, 1)
 
 
+async def test_pictures_that_a_group_requires_are_kept_when_those_that_were_wished_have_their_part(
+    stage: Stage, ada: Client, anonymous: Client
+):
+    await stage.admin.change("/api/v1/settings", recordings_reserved_percent=100)
+    for _ in range(2):
+        wished = await leased_by(stage, ada, anonymous, record="pictures")
+        await wished.acts(CLICK)
+        row = (await wished.rows())[-1]
+        assert row["picture"] is None
+        assert "reserved for the others" in row["picture_left_out"]
+    (said,) = await stage.log("recordings-full")
+    assert said["level"] == "WARNING"
+    await stage.everybody(record_leases="pictures")
+    required = await leased_by(stage, ada, anonymous)
+    await required.acts(CLICK)
+    assert (await required.rows())[-1]["picture"] is not None
+
+
 async def test_while_a_person_has_control_no_picture_is_kept(leased: Leased):
     await leased.stage.db.write(
         "INSERT INTO lease_controls (lease_id, term, viewer, name, until, said)"

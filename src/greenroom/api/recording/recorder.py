@@ -21,14 +21,16 @@ from starlette.requests import ClientDisconnect, Request
 from greenroom.api.desk.transport import Desks
 from greenroom.api.installation.service import Snapshot
 from greenroom.core.errors import GreenroomError, Unavailable
+from greenroom.core.log_codes import LogCode
 from greenroom.core.recording import limits
 from greenroom.core.recording.limits import Fitted, Room
 from greenroom.core.recording.rows import ENDED_BY_CLIENT, Asked, Picture, Row, picture_of, row_of_gap
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.controls import read_control
 from greenroom.db.lease.leases import Lease
 from greenroom.db.recording import recordings
-from greenroom.db.recording.recordings import Used
+from greenroom.db.recording.recordings import Stored, Used
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +51,8 @@ WRITTEN_S: Final = 2.0
 """So long the release of a lease waits for what its program did just before."""
 ALL_BYTES_S: Final = 5.0
 """How long the size of all recordings counts as known."""
+FULL_SAID_S: Final = 3600.0
+"""A log row says at most once in this time that pictures are left out."""
 GONE: Final = "The client went away before the answer."
 HURRY: Final = "the program went on before it could be taken"
 CROWDED: Final = "too many pictures waited to be written"
@@ -103,14 +107,16 @@ class Counts:
 class Recorder:
     """Writes recordings; one per process."""
 
-    def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot) -> None:
+    def __init__(self, db: Database, desks: Callable[[], Desks], snapshot: Snapshot, logs: LogWriter) -> None:
         self._db = db
+        self._logs = logs
+        self._full_said_s = float("-inf")
         self._desks = desks
         self._snapshot = snapshot
         self._lanes: dict[str, _Lane] = {}
         self._waiting_bytes = 0
-        self._all_bytes = 0
-        self._all_bytes_at_s = float("-inf")
+        self._stored = Stored()
+        self._stored_at_s = float("-inf")
         self.counts = Counts()
 
     @contextmanager
@@ -279,26 +285,39 @@ class Recorder:
         held = False
         if any(row.picture is not None for row in rows):
             held = (await read_control(self._db, lease_id)).holder == "person"
-            if time.monotonic() - self._all_bytes_at_s > ALL_BYTES_S:
-                self._all_bytes = await recordings.read_all_bytes(self._db)
-                self._all_bytes_at_s = time.monotonic()
+            if time.monotonic() - self._stored_at_s > ALL_BYTES_S:
+                self._stored = await recordings.read_stored(self._db)
+                self._stored_at_s = time.monotonic()
         settings = self._snapshot.installation
 
         def fit(used: Used) -> Fitted:
             room = Room(
                 rows=used.rows,
                 picture_bytes=used.picture_bytes,
-                all_bytes=self._all_bytes,
+                all_bytes=self._stored.all_bytes,
+                wished_bytes=self._stored.wished_bytes,
+                user_bytes=used.user_bytes,
+                required=used.required,
+                user_mb=settings.recordings_user_max_mb,
+                reserved_percent=settings.recordings_reserved_percent,
                 recording_mb=settings.recording_max_mb,
                 all_mb=settings.recordings_max_mb,
                 held=held,
             )
             return limits.fitted(rows, room)
 
-        return await recordings.append(self._db, lease_id, fit)
+        fits = await recordings.append(self._db, lease_id, fit)
+        if fits is not None and fits.full is not None and time.monotonic() - self._full_said_s > FULL_SAID_S:
+            self._full_said_s = time.monotonic()
+            said = f"Pictures of recordings are left out: {fits.full}"
+            self._logs.write(LogCode.RECORDINGS_FULL, said, details={"lease_id": lease_id})
+        return fits
 
     def _count(self, fits: Fitted) -> None:
-        self._all_bytes += fits.picture_bytes
+        self._stored = Stored(
+            all_bytes=self._stored.all_bytes + fits.picture_bytes,
+            wished_bytes=self._stored.wished_bytes + (0 if fits.required else fits.picture_bytes),
+        )
         self.counts.rows += len(fits.rows)
         self.counts.rows_left_out += fits.rows_left_out
         self.counts.pictures += fits.pictures

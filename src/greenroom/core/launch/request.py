@@ -240,7 +240,10 @@ def planned(
 
 def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease | None:
     """The lease, with what its user's groups record of every lease at least."""
-    return replace(lease, record=stronger(lease.record, facts.value("record_leases"))) if lease else None
+    if lease is None:
+        return None
+    least = facts.value("record_leases")
+    return replace(lease, record=stronger(lease.record, least), record_required=least == "pictures")
 
 
 def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:

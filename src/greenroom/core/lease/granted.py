@@ -28,6 +28,8 @@ class NewLease:
     tags: Tags = field(default_factory=list[str])
     record: Mode = "none"
     record_text: bool = False
+    record_required: bool = False
+    """A group of the user requires the pictures."""
     reservation_id: str | None = None
 
 

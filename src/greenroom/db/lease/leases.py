@@ -126,8 +126,8 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
         return
     await connection.execute(
         "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, max_lease_s, not_after, holder, tags, record,"
-        "   record_text) SELECT %(lease_id)s::uuid, session_id, %(key_id)s, %(max_lease_s)s, %(not_after)s, %(holder)s,"
-        "   %(tags)s, %(record)s, %(record_text)s"
+        "   record_text, record_required) SELECT %(lease_id)s::uuid, session_id, %(key_id)s, %(max_lease_s)s,"
+        "   %(not_after)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s, %(record_required)s"
         "  FROM sessions WHERE launch_id = %(launch_id)s RETURNING 1)"
         " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
         {
@@ -140,6 +140,7 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
             "tags": Jsonb(lease.tags),
             "record": lease.record,
             "record_text": lease.record_text,
+            "record_required": lease.record_required,
             "reservation_id": lease.reservation_id,
         },
     )

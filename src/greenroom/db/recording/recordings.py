@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
 from greenroom.core.listing import Order
+from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
 from greenroom.core.recording.limits import Fitted
 from greenroom.core.recording.rows import Row
@@ -62,10 +63,22 @@ class RecordedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
-    """How much a recording has already, while its row is locked."""
+    """How much a recording has already, while its row is locked; `user_bytes` have those of its user that are not
+    `required`.
+    """
 
     rows: int
     picture_bytes: int
+    required: bool
+    user_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """How much the pictures of all recordings have, and those of recordings that no group requires."""
+
+    all_bytes: int = 0
+    wished_bytes: int = 0
 
 
 _SELECT: Final[LiteralString] = (
@@ -130,10 +143,24 @@ async def read_picture(db: Database, lease_id: str, number: int) -> bytes:
     return found(row, "picture of row", str(number))["data"]
 
 
-async def read_all_bytes(db: Database) -> int:
-    """How much the pictures of all recordings have."""
-    row = await db.fetch_one("SELECT coalesce(sum(picture_bytes), 0)::bigint AS bytes FROM recordings")
-    return row["bytes"] if row else 0
+async def read_stored(db: Database) -> Stored:
+    """How much all pictures have."""
+    row = await db.fetch_one_as(
+        Stored,
+        "SELECT coalesce(sum(picture_bytes), 0)::bigint AS all_bytes,"
+        " coalesce(sum(picture_bytes) FILTER (WHERE NOT required), 0)::bigint AS wished_bytes FROM recordings",
+    )
+    return row or Stored()
+
+
+async def said_full(db: Database, within_s: float) -> str | None:
+    """The last log row that says that pictures are left out, of this time."""
+    row = await db.fetch_one(
+        "SELECT message FROM logs WHERE code = %s AND time > now() - make_interval(secs => %s)"
+        " ORDER BY time DESC LIMIT 1",
+        (LogCode.RECORDINGS_FULL, within_s),
+    )
+    return row["message"] if row else None
 
 
 async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> Fitted | None:
@@ -146,7 +173,11 @@ async def append(db: Database, lease_id: str, fit: Callable[[Used], Fitted]) -> 
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(
-            "SELECT rows, picture_bytes FROM recordings WHERE lease_id = %s FOR NO KEY UPDATE", (lease_id,)
+            "SELECT rows, picture_bytes, required, CASE WHEN required THEN 0 ELSE (SELECT"
+            "  coalesce(sum(o.picture_bytes), 0)::bigint FROM recordings o"
+            "  WHERE o.user_id = r.user_id AND NOT o.required) END AS user_bytes"
+            " FROM recordings r WHERE lease_id = %s FOR NO KEY UPDATE OF r",
+            (lease_id,),
         )
         used = row_as(Used, await cursor.fetchone())
         if used is None:

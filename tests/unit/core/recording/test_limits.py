@@ -16,6 +16,8 @@ from greenroom.core.recording.limits import (
     MOST_PICTURE_BYTES,
     MOST_ROWS,
     TOO_LARGE,
+    USER_FULL,
+    WISHED_FULL,
     Fitted,
     Room,
     fitted,
@@ -42,6 +44,24 @@ def test_pictures_are_kept_up_to_the_limit_of_the_recording():
 
 def test_pictures_of_all_recordings_have_a_limit():
     assert reasons(replace(EMPTY, all_bytes=9 * MB), MB, 1) == [None, ALL_FULL.format(limit=10)]
+
+
+WISHED = replace(EMPTY, required=False, reserved_percent=50, user_mb=4, recording_mb=10)
+
+
+def test_wished_pictures_leave_the_reserved_part_of_the_store():
+    assert reasons(replace(WISHED, wished_bytes=4 * MB), MB, 1) == [None, WISHED_FULL.format(limit=5)]
+    assert reasons(replace(WISHED, wished_bytes=5 * MB, all_bytes=5 * MB, required=True), MB, MB) == [None, None]
+
+
+def test_wished_pictures_of_one_user_have_a_limit():
+    assert reasons(replace(WISHED, user_bytes=3 * MB), MB, 1) == [None, USER_FULL.format(limit=4)]
+    assert reasons(replace(WISHED, user_bytes=4 * MB, required=True), MB) == [None]
+
+
+def test_a_full_store_is_reported_and_a_full_recording_is_not():
+    assert fitted([row(MB)], replace(EMPTY, all_bytes=10 * MB)).full == ALL_FULL.format(limit=10)
+    assert fitted([row(MB)], replace(EMPTY, picture_bytes=3 * MB)).full is None
 
 
 def test_a_picture_has_a_limit():
