@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from greenroom.api.catalogue.service import picture_address
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.access.permissions import allows
 from greenroom.db.access.credentials import find_key
@@ -14,6 +15,7 @@ from greenroom.db.installation import ADMIN, ensure_first_data
 from greenroom.db.launch.forecast import read_offer
 from greenroom.db.launch.ledger import read_launcher
 from greenroom.db.workspace.images import list_images
+from greenroom.recipes import shelf
 
 
 async def make(db: Database, key_id: str = "abcdefghijkl") -> bool:
@@ -39,6 +41,8 @@ async def test_everybody_has_the_eight_permissions_and_the_desktop(db: Database)
     offer = await read_offer(db)
     allowed = (await read_launcher(db, admin.user_id)).image_ids
     assert [offer.workspaces[image_id].image.friendly_name for image_id in allowed] == ["Desktop"]
+    assert [offer.workspaces[image_id].image_src for image_id in allowed] == [picture_address("desktop")]
+    assert "desktop" in {recipe.name for recipe in shelf.all_recipes()}
 
 
 async def test_a_second_time_changes_nothing_and_deleted_things_stay_deleted(db: Database):

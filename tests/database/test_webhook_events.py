@@ -84,11 +84,12 @@ async def test_of_a_session_on_demand_and_of_a_launch_in_vain(stage: Failing, se
     await stage.launch_on_demand()
     assert await sent.events() == ["session.assigned", "launch.done"]
     await stage.db.write("UPDATE agents SET enabled = false")
+    await rows.zone(stage.db, "without-agents")
     with pytest.raises(NoResources):
         await stage.launcher.launch(stage.request())
     failed = await sent.about("launch.failed")
     assert (failed["outcome"], failed["session_id"], failed["username"]) == ("failed", None, "ada")
-    assert "disabled" in failed["reason"]
+    assert failed["reason"] == "agent-1 is disabled. agent-2 is disabled."
 
 
 async def test_unused_staged_sessions_end_without_a_message_but_do_not_fail_so(stage: Failing, sent: Sent):

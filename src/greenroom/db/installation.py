@@ -294,10 +294,13 @@ async def _groups(connection: Connection) -> str:
 
 
 async def _desktop(connection: Connection, image: str) -> None:
-    """0.1 core and 256 MB reserved, 2 GiB at most, which its web browser needs, for All Users."""
+    """0.1 core and 256 MB reserved, 2 GiB at most, which its web browser needs, for All Users; with the picture of the
+    recipe.
+    """
     cursor = await connection.execute(
-        "INSERT INTO images (name, friendly_name, description, cores, memory, memory_limit, categories,"
-        " port_map) VALUES (%s, %s, 'A Linux desktop', 0.1, 256000000, %s, %s, %s) RETURNING image_id",
+        "INSERT INTO images (name, friendly_name, description, image_src, cores, memory, memory_limit, categories,"
+        " port_map) VALUES (%s, %s, 'A Linux desktop', '/api/v1/catalogue/desktop/picture', 0.1, 256000000, %s, %s, %s)"
+        " RETURNING image_id",
         (image, DESKTOP, 2 << 30, Jsonb(["Desktop"]), Jsonb({"desk": "desk"})),
     )
     image_id = (await returned(cursor))["image_id"]
