@@ -206,7 +206,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     metrics.show_webhooks(app.state.courier)
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
-    app.add_middleware(Hardening, served_hosts=served(config.served_hosts))
+    app.add_middleware(Hardening, served_hosts=served(config.served_hosts), public_url=config.public_url)
     app.add_middleware(Measured, metrics=metrics)
     app.router.routes += _ROUTES.routes
     for name in listed(config.sdk_adapters):

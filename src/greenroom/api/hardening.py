@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from greenroom.api.csrf import cross_site_reason
 from greenroom.api.problems import error_response, is_published
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
+from greenroom.core.fleet.addresses import not_served
 
 COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
@@ -39,9 +40,10 @@ HEADERS: Final = {
 class Hardening:
     """ASGI middleware; hosts other than `served_hosts` (names without port) get 421, except for `ANY_HOST`."""
 
-    def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str], public_url: str) -> None:
         self._app = app
         self._served_hosts = served_hosts
+        self._public_url = public_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,7 +67,7 @@ class Hardening:
     def _refusal(self, method: str, path: str, headers: Headers) -> GreenroomError | None:
         host = host_name(headers.get("host", ""))
         if path not in ANY_HOST and host not in self._served_hosts:
-            return MisdirectedHost(f"{host or 'A request without host'} is not served here; use another address.")
+            return MisdirectedHost(not_served(self._public_url))
         length = headers.get("content-length", "0")
         if not length.isdecimal() or (int(length) > MAX_BODY_BYTES and not _is_file(method, path)):
             return TooLarge()

@@ -55,6 +55,12 @@ def up(
         str | None, typer.Option(help="PostgreSQL of your own instead of the embedded; also in GREENROOM_DATABASE_URL.")
     ] = None,
     hostname: Annotated[str | None, typer.Option(help="Listen on all addresses, under this name.")] = None,
+    public_url: Annotated[
+        str | None, typer.Option(help="Address of the console behind a reverse proxy, https://NAME[:PORT].")
+    ] = None,
+    served_hosts: Annotated[
+        str | None, typer.Option(help="Further host names that are served, with commas; '' for none.")
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate for the host name, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return when it serves; it goes on running.")] = False,
@@ -69,6 +75,8 @@ def up(
         zones=tuple(name.strip() for name in zones.split(",")) if zones is not None else None,
         database_url=database_url or os.environ.get(URL_VARIABLE) or None,
         hostname=hostname,
+        public_url=public_url,
+        served_hosts=_names(served_hosts),
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
@@ -138,6 +146,10 @@ def reset_password(
     """Give a user a new random password and print it; needs no server, only the instance's folder."""
     password = commands.reset_password(_folder(data), username)
     typer.echo(json.dumps({"username": username, "password": password}) if as_json else password)
+
+
+def _names(given: str | None) -> tuple[str, ...] | None:
+    return None if given is None else tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 def _folder(data: Path | None) -> Path:

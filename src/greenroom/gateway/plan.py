@@ -131,6 +131,11 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
         return [Path(path) for path in dict.fromkeys(paths)]
 
     @property
+    def origin(self) -> str:
+        """The address that is named to who asks for another one."""
+        return (self.main_origins or [*self.stream_origins, ""])[0]
+
+    @property
     def main_origins(self) -> list[str]:
         return self._origins(self.public_url, self.main_listen)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -28,6 +29,8 @@ from greenroom.up.tls import check_pair
 PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
 """Program → its Debian package."""
 
+_UNUSABLE: Final = re.compile(r"[^\w./@+=~-]")
+
 DESKTOP_IMAGE: Final = "greenroom/desktop:xfce"
 """Image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE overrides it for a new instance."""
 
@@ -43,6 +46,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     Raises:
         SetupError: with what is missing and what to do.
     """
+    check_path(layout.data)
     check_programs()
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
@@ -58,6 +62,15 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         await _check_new(layout, settings.database_url)
     elif settings.database_url is not None and layout.installation_id.exists():
         await _check_same(layout, settings.database_url)
+
+
+def check_path(data: Path) -> None:
+    """Refuse a path that nginx, PostgreSQL, Squid or Python would read as several words or paths."""
+    if wrong := sorted(set(_UNUSABLE.findall(str(data)))):
+        raise SetupError(
+            f"The path {data} cannot be used: its programs would misread {' '.join(map(repr, wrong))} in it."
+            " Give a --data of letters, digits and ./@+=~_- without spaces."
+        )
 
 
 async def _check_new(layout: Layout, database_url: str | None) -> None:

@@ -154,6 +154,8 @@ def show_ready(found: Description, *, as_json: bool) -> None:
         return
     out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
     out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
+    if found.public_url != found.url:
+        out.print(f"The reverse proxy in front of it serves it at {found.public_url}")
     admin = found.admin
     if admin.password is not None:
         out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
@@ -317,7 +319,7 @@ async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFo
     site = site_of(layout)
     if (problem := await database_answers(site.dsn)) is not None:
         failure = cause(problem)
-        return failure, without_database(failure), await runtime_warnings(None, site), None
+        return failure, without_database("The database cannot be used."), await runtime_warnings(None, site), None
     async with database_to_check(layout) as (db, site):
         findings, warned = await examine(db, site), await warnings(db)
         good = await room(db, site)

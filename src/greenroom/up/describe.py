@@ -56,6 +56,7 @@ async def describe(db: Database, site: Site) -> Description:
         agents=[DescribedAgent(agent.agent_id, name_of(agent.zone), agent.port) for agent in site.agents],
         pids=pids_by_role(layout),
         data=str(layout.data),
+        public_url=site.settings.console_url,
         database_url=db.dsn,
     )
 

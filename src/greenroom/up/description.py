@@ -59,4 +59,5 @@ class Description:
     agents: list[DescribedAgent]
     pids: dict[str, list[int]]
     data: str
+    public_url: str
     database_url: str

@@ -15,6 +15,7 @@ import httpx
 import structlog
 
 from greenroom.agent.web_filter.brokering import forget_secrets
+from greenroom.core.database_failure import cause
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import live_sessions
@@ -40,7 +41,11 @@ log = structlog.get_logger(__name__)
 
 def ready_within_s() -> float:
     """Time limit of a start; set it higher on a slow machine."""
-    return float(os.environ.get("GREENROOM_READY_WITHIN_S", "90"))
+    given = os.environ.get("GREENROOM_READY_WITHIN_S", "90")
+    try:
+        return float(given)
+    except ValueError as error:
+        raise SetupError(f"GREENROOM_READY_WITHIN_S {given!r} is not a number of seconds.") from error
 
 
 HOPELESS_STARTS: Final = 6
@@ -175,10 +180,15 @@ class Instance:
             self.supervisor.run(roles.agent(self.site, agent))
 
     async def _wait_for_database(self) -> None:
-        async with asyncio.timeout(ready_within_s()):
-            while await health.database_answers(self.site.dsn) is not None:
-                self._refuse_hopeless()
-                await asyncio.sleep(0.1)
+        problem: str | None = "it was not asked yet"
+        try:
+            async with asyncio.timeout(ready_within_s()):
+                while (problem := await health.database_answers(self.site.dsn)) is not None:
+                    self._refuse_hopeless()
+                    await asyncio.sleep(0.1)
+        except TimeoutError as error:
+            waited = f"The database is not ready after {ready_within_s():g} s; see {self.site.layout.logs}."
+            raise SetupError(f"{waited} {cause(problem or '')}") from error
 
     async def _wait_until_healthy(self, http: httpx.AsyncClient, without: frozenset[str] = frozenset()) -> None:
         end = asyncio.get_running_loop().time() + ready_within_s()

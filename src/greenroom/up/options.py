@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from greenroom.core.errors import SetupError
 from greenroom.up.layout import FORMAT, Layout, read_json
@@ -101,6 +102,7 @@ def why_not_listenable(port: int) -> OSError | None:
 
 _ZONE_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _HOST_NAME: Final = re.compile(r"^(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$")
+_ORIGIN: Final = re.compile(r"^https://[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*(:[1-9][0-9]{0,4})?$")
 MAX_MANAGERS: Final = 9
 
 
@@ -113,6 +115,8 @@ class Options:
     zones: tuple[str, ...] | None = None
     database_url: str | None = None
     hostname: str | None = None
+    public_url: str | None = None
+    served_hosts: tuple[str, ...] | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
@@ -133,6 +137,10 @@ class Settings:
     database_url: str | None = None
     """None = the embedded PostgreSQL."""
     hostname: str | None = None
+    public_url: str | None = None
+    """Origin of the console behind a reverse proxy; None = `url`."""
+    further_hosts: tuple[str, ...] = ()
+    """Names that are served beside those of `url` and `public_url`."""
     tls_cert: str | None = None
     tls_key: str | None = None
     runtime: str = field(default_factory=runtime_name)
@@ -152,8 +160,18 @@ class Settings:
         return "0.0.0.0" if self.hostname else "127.0.0.1"
 
     @property
+    def console_url(self) -> str:
+        """Where people open the console."""
+        return self.public_url or self.url
+
+    @property
+    def console_host(self) -> str:
+        return urlsplit(self.console_url).hostname or self.host
+
+    @property
     def served_hosts(self) -> list[str]:
-        return list(dict.fromkeys([self.host, "127.0.0.1", "localhost"]))
+        own = [self.host, self.console_host, *self.further_hosts]
+        return list(dict.fromkeys([*own, "127.0.0.1", "localhost"]))
 
     @property
     def manager_names(self) -> list[tuple[str, str]]:
@@ -166,7 +184,7 @@ class Settings:
         return [(f"agent-{zone}", zone) for zone in self.zones]
 
     def stored(self) -> dict[str, Any]:
-        return {"format": FORMAT, "version": version("greenroom"), **asdict(self), "zones": list(self.zones)}
+        return {"format": FORMAT, "version": version("greenroom"), **asdict(self)}
 
 
 def settle(options: Options, stored: dict[str, Any]) -> Settings:
@@ -179,8 +197,9 @@ def settle(options: Options, stored: dict[str, Any]) -> Settings:
     known = {field.name for field in fields(Settings)}
     values = {name: value for name, value in stored.items() if name in known}
     values |= {name: value for name, value in _given(options).items() if value is not None}
-    if "zones" in values:
-        values["zones"] = tuple(values["zones"])  # JSON has lists
+    for name in ("zones", "further_hosts"):
+        if name in values:
+            values[name] = tuple(values[name])  # JSON has lists
     settings = Settings(**values)
     if problem := _problem(settings):
         raise SetupError(problem)
@@ -194,6 +213,7 @@ def stored_settings(layout: Layout) -> Settings:
 
 def _given(options: Options) -> dict[str, Any]:
     given = asdict(options)
+    given["further_hosts"] = given.pop("served_hosts")
     for name in ("tls_cert", "tls_key"):
         if given[name] is not None:
             given[name] = str(Path(given[name]).absolute())
@@ -203,6 +223,7 @@ def _given(options: Options) -> dict[str, Any]:
 def _problem(settings: Settings) -> str | None:
     """The first value that cannot be used, as a sentence, or None."""
     bad_zones = ", ".join(repr(name) for name in settings.zones if not _ZONE_NAME.match(name))
+    bad_hosts = ", ".join(repr(name) for name in settings.further_hosts if not _HOST_NAME.match(name))
     hostname = settings.hostname or "localhost"
     wrong = {
         f"--port {settings.port} is not a port; give a number from 1 to 65535.": not 1 <= settings.port <= 65535,
@@ -218,6 +239,9 @@ def _problem(settings: Settings) -> str | None:
         f"--hostname {hostname!r} is not a host name; give it without https:// and port.": not _HOST_NAME.match(
             hostname
         ),
+        f"--public-url {settings.public_url!r} is not an address like https://desk.example.org; the console cannot be"
+        " served below a path.": bool(settings.public_url) and not _ORIGIN.match(settings.public_url or ""),
+        f"--served-hosts: {bad_hosts} cannot be a host name; give names without https:// and port.": bool(bad_hosts),
         "--tls-cert is for a host name; give --hostname too.": settings.tls_cert is not None and not settings.hostname,
         "--tls-cert and --tls-key belong together; give both or none.": (settings.tls_cert is None)
         != (settings.tls_key is None),

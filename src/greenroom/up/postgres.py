@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg.conninfo import make_conninfo
+
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import OWNER_ROLE, ROLES, SERVICE_ROLE
 from greenroom.up.account import Account
@@ -72,7 +74,7 @@ class Cluster:
         return self._dsn(SERVICE_ROLE)
 
     def _dsn(self, role: str) -> str:
-        return f"host={self.sockets or self.folder} port={self.port} user={role} dbname=greenroom"
+        return make_conninfo(host=str(self.sockets or self.folder), port=self.port, user=role, dbname="greenroom")
 
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").exists() and not (self.folder / "initdb.unfinished").exists()

@@ -177,7 +177,7 @@ def _gateway_settings(site: Site) -> dict[str, str]:
 
 def _addresses(site: Site) -> dict[str, str]:
     return {
-        "GREENROOM_PUBLIC_URL": site.url,
+        "GREENROOM_PUBLIC_URL": site.settings.console_url,
         "GREENROOM_STREAM_URL": site.stream_url,
         "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
     }

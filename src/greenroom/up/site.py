@@ -125,7 +125,7 @@ class Site:
 
     @property
     def stream_url(self) -> str:
-        return f"https://{self.settings.host}:{self.ports['stream']}"
+        return f"https://{self.settings.console_host}:{self.ports['stream']}"
 
     @property
     def api_health_url(self) -> str:

@@ -199,6 +199,7 @@ async def test_another_host_is_misdirected(anonymous: Client):
         answer = await anonymous.get("/api/v1/me", headers={"Host": host})
         assert answer.status_code == 421
         assert answer.json()["code"] == "misdirected-host"
+        assert "Open https://127.0.0.1:8443, or add the name to GREENROOM_SERVED_HOSTS" in answer.json()["detail"]
 
 
 async def test_a_text_that_cannot_be_stored_is_refused_without_a_defect(admin: Client):

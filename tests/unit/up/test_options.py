@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from greenroom.core.errors import SetupError
+from greenroom.up import checks, health
+from greenroom.up.account import Account
+from greenroom.up.instance import Instance
+from greenroom.up.layout import Layout
 from greenroom.up.options import Options, settle
+from greenroom.up.postgres import Cluster
+from greenroom.up.site import Site
+from greenroom.up.supervisor import Supervisor
 
 
 def test_defaults():
@@ -48,3 +62,60 @@ def test_a_zone_name_that_cannot_be_used(name: str):
 def test_zones_need_different_names(names: tuple[str, ...]):
     with pytest.raises(SetupError, match="--zones needs one or more different names"):
         settle(Options(zones=names), {})
+
+
+def test_a_reverse_proxy_and_further_names_are_served():
+    options = Options(public_url="https://desk.example.org:444", served_hosts=("desk.lan", "127.0.0.5"))
+    settings = settle(options, {})
+    assert (settings.url, settings.console_url) == ("https://127.0.0.1:8443", "https://desk.example.org:444")
+    assert settings.listen_host == "127.0.0.1"
+    assert settings.served_hosts == ["127.0.0.1", "desk.example.org", "desk.lan", "127.0.0.5", "localhost"]
+    again = settle(Options(), json.loads(json.dumps(settings.stored())))
+    assert again == settings
+    without = settle(Options(public_url="", served_hosts=()), settings.stored())
+    assert without.served_hosts == ["127.0.0.1", "localhost"]
+    assert without.console_url == without.url
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (Options(public_url="http://desk.example.org"), "--public-url 'http://desk.example.org' is not an address"),
+        (Options(public_url="https://desk.example.org/desk"), "the console cannot be served below a path"),
+        (Options(public_url="https://desk.example.org; x"), "is not an address like https://desk.example.org"),
+        (Options(served_hosts=("a b",)), "--served-hosts: 'a b' cannot be a host name"),
+    ],
+)
+def test_an_address_that_cannot_be_served_is_refused(options: Options, sentence: str):
+    with pytest.raises(SetupError, match=re.escape(sentence)):
+        settle(options, {})
+
+
+@pytest.mark.parametrize(
+    "path", ["/srv/my desk", "/srv/it's", "/srv/a:b", "/srv/a,b", '/srv/a"b', "/srv/$a", "/srv/a%b"]
+)
+def test_a_path_that_a_program_would_misread_is_refused(path: str):
+    with pytest.raises(SetupError, match=r"cannot be used: its programs would misread .* in it"):
+        checks.check_path(Path(path))
+
+
+def test_a_path_may_have_letters_of_any_language():
+    checks.check_path(Path("/srv/büro_1/~a/b@c+d=e-f.g"))
+
+
+def test_the_folder_of_the_database_is_quoted_for_the_driver(tmp_path: Path):
+    cluster = Cluster(tmp_path, tmp_path / "it's ü here", 5432, Account(None))
+    assert conninfo_to_dict(cluster.dsn)["host"] == str(tmp_path / "it's ü here")
+
+
+async def test_a_wait_for_the_database_ends_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def refused(_: str) -> str:
+        return "connection refused"
+
+    waiting = Instance.__new__(Instance)
+    waiting.site = cast("Site", SimpleNamespace(dsn="", layout=Layout(tmp_path)))
+    waiting.supervisor = Supervisor(tmp_path / "state.json")
+    monkeypatch.setattr(health, "database_answers", refused)
+    monkeypatch.setenv("GREENROOM_READY_WITHIN_S", "0.3")
+    with pytest.raises(SetupError, match=r"not ready after 0.3 s; .* \(connection refused\)"):
+        await waiting._wait_for_database()

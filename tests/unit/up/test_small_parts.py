@@ -56,6 +56,7 @@ INSTANCE = Description(
     agents=[DescribedAgent("a", "default", 4444)],
     pids={"up": [6]},
     data="/data",
+    public_url="https://desk.example.org:8443",
     database_url="",
 )
 

@@ -223,3 +223,11 @@ def web_address_problem(text: str) -> str | None:
     if not host or not _PAGE_HOST.fullmatch(host):
         return "an address must name a host, like https://www.example.org/"
     return None
+
+
+def not_served(address: str) -> str:
+    """What is answered (421) to a request for a host name that is not served; `address` is one that is."""
+    return (
+        f"This host name is not served here. Open {address}, or add the name to GREENROOM_SERVED_HOSTS, or set"
+        " GREENROOM_PUBLIC_URL for a reverse proxy (greenroom up --served-hosts, --public-url)."
+    )
