@@ -61,7 +61,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "catalogues_name_unique": (Duplicate, "A catalogue with this name exists already."),
     "catalogues_url_unique": (Duplicate, "The catalogue at this address was added already."),
     "webhooks_name_unique": (Duplicate, "A webhook with this name exists already."),
-    "secrets_name_unique": (Duplicate, "A secret with this name exists already."),
+    "secrets_name_unique": (Duplicate, "You have a secret with this name already."),
     "machine_pools_name_unique": (Duplicate, "A machine pool with this name exists already."),
     "filter_policies_name_unique": (Duplicate, "A web filter policy with this name exists already."),
     "images_filter_policy": (Invalid, "There is no such web filter policy."),

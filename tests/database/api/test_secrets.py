@@ -50,6 +50,28 @@ async def test_users_keep_secrets_of_their_own_and_see_no_others(ada: Client, ad
     assert (await ada.delete(f"{SECRETS}/{own['secret_id']}")).status_code == 204
 
 
+async def test_names_are_unique_for_each_owner(ada: Client, user: Client, stage: Stage, workspace: str):
+    own = await ada.make(SECRETS, **GITHUB)
+    await user.make(SECRETS, **GITHUB)
+    assert (await ada.refused(409, f"POST {SECRETS}", GITHUB)).startswith("duplicate: You have a secret")
+    theirs = await stage.admin.make(SECRETS, **GITHUB)
+    await stage.admin.change(f"{SECRETS}/{theirs['secret_id']}", groups=[str(ALL_USERS)])
+    lease = await ada.make(LEASES, **wish(workspace, "github"))
+    given = await stage.db.fetch("SELECT secret_id::text FROM filter_policy_secrets")
+    assert [row["secret_id"] for row in given] == [own["secret_id"]]
+    assert lease["secrets"] == ["github"]
+
+
+async def test_of_several_secrets_of_others_with_one_name_none_is_chosen(
+    ada: Client, user: Client, stage: Stage, workspace: str
+):
+    for owner in (user, stage.admin):
+        made = await owner.make(SECRETS, **GITHUB)
+        await stage.admin.change(f"{SECRETS}/{made['secret_id']}", groups=[str(ALL_USERS)])
+    refusal = await ada.refused(422, f"POST {LEASES}", wish(workspace, "github"))
+    assert "You may use several secrets with the name github" in refusal
+
+
 async def test_only_with_a_permission_others_may_use_a_secret(ada: Client):
     shared = {**GITHUB, "groups": [str(ALL_USERS)]}
     refusal = await ada.refused(403, f"POST {SECRETS}", shared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 from pydantic import SecretStr
@@ -165,13 +166,20 @@ async def of_lease(keeping: Keeping, caller: Caller, names: Sequence[str]) -> li
     """The secrets that a caller's lease asks for.
 
     Raises:
-        Invalid: there is none of that name that the caller may use; or two would be in one header.
+        Invalid: there is none of that name that the caller may use, or several of other owners; or two would be in one
+            header.
     """
     wanted = sorted(set(names))
     found = await secrets.named_secrets(keeping.db, wanted)
     user_id = owner_of(caller)
     groups = await secrets.groups_of(keeping.db, user_id) if user_id else []
     mine = [one for one in found if one.for_users.include(user_id=user_id, key_id=caller.key_id, groups=groups)]
+    owned = {one.name for one in mine if one.owner_id == user_id}
+    mine = [one for one in mine if one.owner_id == user_id or one.name not in owned]
+    if several := sorted({one.name for one, other in pairwise(mine) if one.name == other.name}):
+        raise Invalid(
+            f"You may use several secrets with the name {several[0]}; ask one of their owners to rename theirs."
+        )
     if missing := [name for name in wanted if name not in {one.name for one in mine}]:
         raise Invalid(f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets has your own.")
     rules.require_distinct(

@@ -11,8 +11,11 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 from typing import Final
+
+from publicsuffixlist import PublicSuffixList
 
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import FilterPolicy, decision, domain
@@ -35,6 +38,8 @@ _CONNECTION: Final = frozenset(
 """Headers that say how a message is carried: they are the filter's."""
 _SQUIDS: Final = frozenset({"all", "other"})
 """What Squid takes for more than one header."""
+_NOT_FOR_SECRETS: Final = frozenset({"accept-encoding", "cookie", "max-forwards", "range", "referer"})
+"""Headers that sites log, store or send on, or that change how the answer comes."""
 _PRINTABLE: Final = re.compile(r"[ -~]*")
 
 
@@ -85,7 +90,17 @@ def host(text: str) -> str:
     found = domain(name.removeprefix("."))
     if "." not in found:
         raise Invalid(f"{_shown(text)} has no dot inside; write a whole name, like api.example.com.")
+    if _public_suffixes().is_public(found):
+        raise Invalid(
+            f"{_shown(text)} is a public suffix, with hosts of many owners below it; write one of these hosts."
+        )
     return f".{found}" if suffix else found
+
+
+@cache
+def _public_suffixes() -> PublicSuffixList:
+    """The list that comes with the package, with the suffixes that companies registered, like github.io."""
+    return PublicSuffixList()
 
 
 def hosts(texts: Sequence[str]) -> tuple[str, ...]:
@@ -112,6 +127,8 @@ def header(text: str) -> str:
         raise Invalid(f"{text} says how a request is carried, and is the web filter's; a secret cannot be in it.")
     if lower in _SQUIDS:
         raise Invalid(f"{text} means several headers to the web filter; a secret cannot be in it.")
+    if lower in _NOT_FOR_SECRETS:
+        raise Invalid(f"{text} is not a header for a secret; write one like Authorization or x-api-key.")
     return text
 
 
