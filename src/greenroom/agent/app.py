@@ -36,6 +36,8 @@ class Health:
     of an earlier process of this Agent."""
     runtime_error: str = ""
     manager_error: str = ""
+    crash_loop: Callable[[], str] = lambda: ""
+    """Why this process counts as crash-looping; empty if it does not."""
 
     def note_runtime(self, error: str) -> None:
         self.runtime_error = error
@@ -54,6 +56,8 @@ class Health:
             body["runtime_error"] = self.runtime_error
         if self.manager_error:
             body["manager_error"] = self.manager_error
+        if crash_loop := self.crash_loop():
+            body["crash_loop"] = crash_loop
         return ok, body
 
 

@@ -27,6 +27,7 @@ from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, environment, serving, stops
 from greenroom.kit.serving import Loop
+from greenroom.kit.starts import StartLog
 from greenroom.kit.stream_cutting import StreamTerminator
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 
@@ -205,8 +206,11 @@ async def main() -> None:
         await replica.run(settings, host.shared_by(settings), build)
         return
     agent = build(settings)
+    starts = StartLog(settings.agent_dir / "starts.json")
+    agent.health.crash_loop = lambda: starts.crash_loop
     await agent.prepare()
     try:
-        await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.said)
+        with starts.noted():
+            await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops, on_failure=agent.said)
     finally:
         await agent.close()

@@ -232,6 +232,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     """How late the Agent and its host are, so that it is waited for longer."""
     runtime_error: str = ""
     """Why the container runtime does not answer, as a sentence; nothing is offered meanwhile. Empty when it does."""
+    crash_loop: str = ""
+    """Why the Agent counts as crash-looping, as a sentence; empty if it does not."""
     images: list[ImageReport] | None = None
     homes: list[HomeReport] | None = None
     """All that are there; None = as reported before, or none are kept here."""

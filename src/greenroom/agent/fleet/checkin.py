@@ -220,6 +220,7 @@ class CheckInLoop:
             usage=self._host.usage(),
             lateness=self._host.lateness(),
             runtime_error=self._host.runtime_error(),
+            crash_loop=self._health.crash_loop(),
             images=self._host.images(),
             homes=self._host.homes(),
             sessions=sessions.outbox.unacknowledged(self._seq, steps=hold_s == 0),

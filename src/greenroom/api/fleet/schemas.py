@@ -174,6 +174,7 @@ class AgentView(View):
     status_reason: Annotated[
         str | None, Field(description="what is wrong with it, e.g. that Docker does not answer on its host")
     ]
+    crash_looping: Annotated[bool, Field(description="it started three times or more within five minutes")]
     enabled: bool
     draining: bool
     manager_id: UUID | None

@@ -72,6 +72,7 @@ def shown_status(
     silent_s: float | None,
     has_manager: bool,
     runtime_error: str,
+    crash_loop: str = "",
     edge_requested: str | None = None,
 ) -> ShownStatus:
     """How an Agent is shown now.
@@ -81,11 +82,17 @@ def shown_status(
         silent_s: since its last check-in.
         has_manager: whether a Manager of its zone runs.
         runtime_error: why the host's container runtime does not answer, as a sentence; empty when it does.
+        crash_loop: why it counts as crash-looping, as a sentence; empty if it does not.
         edge_requested: the unconfirmed address of its edge gateway; None = nothing waits.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNATTENDED_S:
         why = f"No Manager of zone {zone_name} runs, so this Agent cannot report; its sessions go on if it runs."
         return ShownStatus("missing", why)
+    if status in {"running", "missing"} and crash_loop:
+        return ShownStatus(status, crash_loop)
+    if status == "missing":
+        since = "" if silent_s is None else f" for {silent_s:.0f} s"
+        return ShownStatus(status, f"It has not checked in{since}. Look after its host, its process and its network.")
     if status == "running" and runtime_error:
         return ShownStatus(status, f"It can start nothing: {runtime_error}")
     if edge_requested is not None:

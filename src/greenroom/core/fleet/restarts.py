@@ -39,6 +39,29 @@ def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> R
     return Restart(pause_s, f"{name} {how}; it is started again {when}{times}")
 
 
+CRASH_WINDOW_S: Final = 300.0
+CRASH_STARTS: Final = 3
+HEALTHY_S: Final = 60.0
+"""A process that ran for this long is not crash-looping."""
+
+
+def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
+    """Why a process counts as crash-looping, as a sentence; empty if it does not.
+
+    It does after `CRASH_STARTS` starts within `CRASH_WINDOW_S` that are less than `HEALTHY_S` apart. `starts_s` are the
+    times of its starts in their order, the present one last; `last_error` ended the process before, empty: not known.
+    """
+    number = 1
+    for earlier, later in zip(reversed(starts_s[:-1]), reversed(starts_s), strict=False):
+        if later - earlier >= HEALTHY_S or starts_s[-1] - earlier > CRASH_WINDOW_S:
+            break
+        number += 1
+    if number < CRASH_STARTS:
+        return ""
+    why = f"The last error: {last_error}" if last_error else "It was killed, or ended without an error."
+    return f"It is crash-looping: it started {number} times within {CRASH_WINDOW_S / 60:.0f} minutes. {why}"
+
+
 @dataclass(frozen=True, slots=True)
 class Suspicion:
     """The evidence against a live process: its answers 500 in a row, or since when it has not answered at all."""

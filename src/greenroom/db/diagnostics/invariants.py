@@ -244,6 +244,11 @@ INVARIANTS: Final = (
         "SELECT format('the image of workspace %%s', friendly_name) AS what, name AS value FROM images",
         problem_of=reference_problem,
     ),
+    Invariant(
+        "I27",
+        "no Agent is crash-looping",
+        "SELECT format('Agent %%s: %%s', hostname, crash_loop) AS what FROM agents WHERE crash_loop <> ''",
+    ),
 )
 
 

@@ -31,6 +31,7 @@ class AgentProgress:
     usage: WireJson
     lateness: Lateness
     runtime_error: str | None
+    crash_loop: str = ""
 
 
 async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
@@ -42,9 +43,11 @@ async def advance(connection: Connection, manager_id: str, messages: Sequence[Ag
         "  ORDER BY agent_id FOR NO KEY UPDATE)"
         " UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
         " manager_id = %(manager_id)s, manager_term = m.term_seen, usage = m.usage,"
-        " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, '')"
+        " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, ''),"
+        " crash_loop = coalesce(m.crash_loop, '')"
         " FROM locked JOIN jsonb_to_recordset(%(messages)s) AS m(agent_id uuid, incarnation bigint, seq bigint,"
-        " complete boolean, term_seen bigint, usage jsonb, lateness jsonb, runtime_error text) USING (agent_id)"
+        " complete boolean, term_seen bigint, usage jsonb, lateness jsonb, runtime_error text, crash_loop text)"
+        " USING (agent_id)"
         " WHERE a.agent_id = locked.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
         " RETURNING a.agent_id::text",
         {

@@ -55,6 +55,7 @@ class AgentRow:
     registered: datetime
     last_reported: datetime | None
     runtime_error: str
+    crash_loop: str
     silent_s: float | None
     has_manager: bool
     edge_url: str
@@ -80,6 +81,10 @@ class AgentRow:
         return self._shown.status
 
     @property
+    def crash_looping(self) -> bool:
+        return bool(self.crash_loop)
+
+    @property
     def status_reason(self) -> str | None:
         return self._shown.reason
 
@@ -91,6 +96,7 @@ class AgentRow:
             silent_s=self.silent_s,
             has_manager=self.has_manager,
             runtime_error=self.runtime_error,
+            crash_loop=self.crash_loop,
             edge_requested=self.edge_url_requested,
         )
 
@@ -99,7 +105,8 @@ _LISTED: Final[LiteralString] = (
     "a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
     " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"
     " a.last_reported,"
-    " a.runtime_error, extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
+    " a.runtime_error, a.crash_loop,"
+    " extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
     " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
     " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
     " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"

@@ -175,6 +175,7 @@ def progress(message: CheckIn) -> reports.AgentProgress:
         usage=msgspec.to_builtins(message.usage),
         lateness=message.lateness,
         runtime_error=message.runtime_error,
+        crash_loop=message.crash_loop,
     )
 
 

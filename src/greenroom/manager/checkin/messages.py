@@ -47,7 +47,8 @@ def checked(message: CheckIn) -> CheckIn:
     if is_large or not 0 <= message.term_seen < MAX_TERM:
         raise Invalid("The message is larger than any Agent's can be.")
     homes = None if message.homes is None else [_clean_home(home) for home in message.homes]
-    return msgspec.structs.replace(message, sessions=[_clean(observed) for observed in message.sessions], homes=homes)
+    sessions = [_clean(observed) for observed in message.sessions]
+    return msgspec.structs.replace(message, sessions=sessions, homes=homes, crash_loop=_text(message.crash_loop))
 
 
 def _clean_home(home: HomeReport) -> HomeReport:

@@ -76,6 +76,12 @@ def test_what_is_wrong_with_an_agent_is_a_sentence():
     )
     assert moved.status == "running"
     assert "is at https://edge-2.example.org now; an administrator has to confirm" in (moved.reason or "")
+    loop = shown_status("running", "eu", silent_s=2.0, has_manager=True, runtime_error="x", crash_loop="It loops.")
+    assert loop == ShownStatus("running", "It loops.")
+    gone = shown_status("missing", "eu", silent_s=40.2, has_manager=True, runtime_error="")
+    assert gone == ShownStatus(
+        "missing", "It has not checked in for 40 s. Look after its host, its process and its network."
+    )
     assert shown_status("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == ShownStatus("dead")
 
 
