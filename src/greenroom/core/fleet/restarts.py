@@ -48,8 +48,9 @@ HEALTHY_S: Final = 60.0
 def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
     """Why a process counts as crash-looping, as a sentence; empty if it does not.
 
-    It does after `CRASH_STARTS` starts within `CRASH_WINDOW_S` with less than `HEALTHY_S` between two of them. `starts_s` are the
-    times of its starts in their order, the present one last; `last_error` ended the process before, empty: not known.
+    It does after `CRASH_STARTS` starts within `CRASH_WINDOW_S` with less than `HEALTHY_S` between two of them.
+    `starts_s` are the times of its starts in their order, the present one last; `last_error` ended the process before,
+    empty: not known.
     """
     number = 1
     for earlier, later in zip(reversed(starts_s[:-1]), reversed(starts_s), strict=False):
