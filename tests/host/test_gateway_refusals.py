@@ -13,6 +13,8 @@ from tests.support.played import ANN, BOB, ROUTE
 from tests.support.world_fixtures import shared_world, world
 from websockets.exceptions import InvalidStatus
 
+from greenroom.client import AsyncGreenroom, Unreachable
+
 UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
 
 __all__ = ["shared_world", "world"]
@@ -25,6 +27,13 @@ async def test_the_reason_of_a_refusal_is_in_the_reply(world: World):
     assert reply.status_code == 401
     assert reply.json() == {"error_message": "The token does not open this session."}
     assert reply.headers["X-Greenroom-Reason"] == "The token does not open this session."
+
+
+async def test_the_client_library_names_the_address_of_a_port_with_tls(world: World):
+    address = world.main.removeprefix("https://")
+    async with AsyncGreenroom(f"http://{address}", "key", "secret", trust_env=False) as greenroom:
+        with pytest.raises(Unreachable, match=f"is served with TLS only. Use https://{re.escape(address)}."):
+            await greenroom.request("GET", "/me")
 
 
 READERS = [

@@ -89,6 +89,7 @@ async def test_what_needs_no_permission_shows_nothing_of_other_users(app: FastAP
         "POST /api/v1/me/password",
         "GET /api/v1/permissions",
         "GET /api/v1/group-settings",
+        "GET /api/v1/version",
     }
 
 
