@@ -34,6 +34,7 @@ def allowed(instance: Instance) -> Iterator[None]:
 
 @pytest.fixture
 def ben(new_context: Contexts, instance: Instance) -> Iterator[Person]:
+    instance.call("PATCH", "/settings", json={"share_outside_groups": True})
     made = instance.call("POST", "/users", json={"username": BEN, "password": PASSWORD})
     yield log_in(new_context().new_page(), instance.url, BEN, PASSWORD)
     instance.call("DELETE", f"/users/{made['user_id']}")

@@ -37,6 +37,7 @@ class Installation:
     auto_agent: bool = False
     default_cpu_allocation_method: str = "Shares"
     allow_silent_assist: bool = False
+    share_outside_groups: bool = False
     control_away_s: int = 60
     max_lease_days: int = 7
     recording_retention_days: int = 14
@@ -133,6 +134,10 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "Of `recordings_max_mb`, for recordings whose pictures a group requires (`record_leases`)",
         ),
         _setting("recordings_user_max_mb", "MB", 0, "Pictures of one user's recordings that no group requires"),
+        _switch(
+            "share_outside_groups",
+            "Users find all users to share a session with, not only those of their own groups besides All Users",
+        ),
         _switch(
             "catalogues_on_this_host", "Lists of workspaces may also be read from the api's own host (127.0.0.1, ::1)"
         ),

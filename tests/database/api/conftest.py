@@ -21,6 +21,7 @@ from tests.database.api.client import (
     Client,
     MakeClient,
 )
+from tests.database.api.sharing import ALLOWED, Shared
 from tests.database.api.staging import Session, Stage
 
 from greenroom.api.app import create_app
@@ -150,3 +151,13 @@ async def stage(app: FastAPI, db: Database, admin: Client, agent: str) -> Stage:
 @pytest.fixture
 async def session(stage: Stage, ada: Client) -> Session:
     return Session(stage, ada, await ada.own_id(), await stage.launched(ada))
+
+
+@pytest.fixture
+async def shared(session: Session, anonymous: Client) -> Shared:
+    """A session that ada may share with all users."""
+    await session.stage.everybody(**ALLOWED)
+    await session.stage.admin.change("/api/v1/settings", share_outside_groups=True)
+    await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
+    await session.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (session.session_id,))
+    return Shared(session.stage, session.ada, session.ada_id, session.session_id, anonymous)

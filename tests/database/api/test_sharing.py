@@ -2,73 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
 from tests.database.api.client import ADA, ADMIN, USER, Client, MakeClient
-from tests.database.api.staging import Session
+from tests.database.api.sharing import Shared, secret_of
 from tests.support.system import primary_of
 
-from greenroom.db.fleet.checkin import read_desired
-from greenroom.kit.secrets import hashed
 from greenroom.manager.tasks.shares import run_shares
-
-ALLOWED = {"allow_kasm_sharing": True, "allow_shared_control": True, "allow_guest_links": True}
-
-
-@dataclass(frozen=True)
-class Shared(Session):
-    """A running session of ada, who may share it, on an Agent that has a credential."""
-
-    anonymous: Client
-
-    async def share(self, **body: Any) -> dict[str, Any]:
-        return await self.ada.make(f"{self.path}/shares", **{"access": "view", **body})
-
-    async def join(self, who: Client, share: dict[str, Any], **body: Any) -> dict[str, Any]:
-        return await who.make(f"/api/v1/shares/{share['share_id']}/viewers", token=secret_of(share), **body)
-
-    async def verdict(self, token: str) -> dict[str, Any]:
-        """What the api answers to the Agent."""
-        answer = await self.anonymous.post(
-            "/api/internal/stream", json={"session_id": self.session_id, "token": token}, headers=self.as_agent
-        )
-        assert answer.status_code == 200, answer.text
-        return {"access": "view"} | answer.json()
-
-    async def report(self, **clients: str) -> None:
-        """The Agent says who is in the session: viewer id → from where."""
-        watchers = [{"viewer_id": viewer, "client": client} for viewer, client in clients.items()]
-        body = {"session_id": self.session_id, "watchers": watchers}
-        answer = await self.anonymous.post("/api/internal/viewers", json=body, headers=self.as_agent)
-        assert answer.status_code == 204, answer.text
-
-    @property
-    def as_agent(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.stage.agent_id}.credential"}
-
-    async def guests(self) -> dict[str, str]:
-        """Who is to be let in by the Agent: viewer id → what they may do."""
-        (desired,) = await read_desired(self.db, self.stage.agent_id)
-        return dict(desired.guests)
-
-    async def logged(self, code: str) -> list[str]:
-        return [row["message"] for row in await self.stage.log(code)]
-
-
-def secret_of(share: dict[str, Any]) -> str:
-    path, _, secret = share["connect_url"].partition("#")
-    assert path == f"/join/{share['share_id']}"
-    return secret
-
-
-@pytest.fixture
-async def shared(session: Session, anonymous: Client) -> Shared:
-    await session.stage.everybody(**ALLOWED)
-    await session.db.write("UPDATE agents SET credential_hash = %s", (hashed("credential"),))
-    await session.db.write("INSERT INTO session_steps (session_id, name) VALUES (%s, 'painted')", (session.session_id,))
-    return Shared(session.stage, session.ada, session.ada_id, session.session_id, anonymous)
 
 
 async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(shared: Shared, user: Client):
@@ -355,17 +294,6 @@ async def test_help_ends_with_the_permission_to_help(shared: Shared, with_user: 
     assert await shared.guests() == {}
     assert not (await shared.verdict(joined["session_token"])).get("allow")
     assert len(await shared.logged("share-ended")) == 1
-
-
-async def test_candidates_are_of_the_owners_groups_or_named_in_full(shared: Shared, user: Client):
-    path = f"{shared.path}/share-candidates"
-    assert await shared.ada.read(path, q="use") == [], "all users are in All Users"
-    assert [one["username"] for one in await shared.ada.read(path, q=USER)] == [USER]
-    group = await shared.admin.make("/api/v1/groups", name="Team")
-    for member in (shared.ada_id, await user.own_id()):
-        await shared.admin.put(f"/api/v1/groups/{group['group_id']}/users/{member}")
-    assert [one["username"] for one in await shared.ada.read(path, q="USE")] == [USER]
-    assert len(await shared.admin.read(path, q="@")) == 2, "all that a caller may see, but the owner"
 
 
 async def test_the_published_interface_shares_and_joins(shared: Shared, user: Client):

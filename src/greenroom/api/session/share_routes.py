@@ -7,9 +7,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
 
+from greenroom.api.access.guesses import Guesses
 from greenroom.api.bodies import Shaped
 from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
+from greenroom.api.installation.service import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires, requires_own_or
 from greenroom.api.session import share_service
 from greenroom.api.session.service import session_for, settings_of
@@ -77,26 +79,42 @@ async def get_sharing(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN])
 
 @router.post("/sessions/{session_id}/shares", status_code=201)
 async def create_share(
-    session_id: UUID, body: ShareCreate, sharing: SharingDep, caller: Annotated[Caller, OWN]
+    session_id: UUID,
+    body: ShareCreate,
+    sharing: SharingDep,
+    snapshot: SettingsSnapshot,
+    caller: Annotated[Caller, OWN],
 ) -> ShareView:
-    """Share a session: to watch or to control, with a user, with users who have the link, or with guests."""
+    """Share a session: to watch or to control, with a user, with users who have the link, or with guests. A named user
+    is one of the `share-candidates`; others are as unknown as users who do not exist.
+    """
     session = await session_for(sharing.db, caller, str(session_id), "users_auth_session")
-    user = await _named(sharing.db, body)
+    user = await _named(sharing.db, body, session, everybody=_finds_everybody(caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
     return share_service.share_view(await share_service.create(sharing, caller, session, wish, user), sharing.secrets)
 
 
-async def _named(db: Database, body: ShareCreate) -> User | None:
-    """Raises Invalid, NotFound: more than one kind of people was named, or a user who does not exist."""
+def _finds_everybody(caller: Caller, snapshot: Snapshot) -> bool:
+    return caller.may("users_view") or snapshot.installation.share_outside_groups
+
+
+async def _named(db: Database, body: ShareCreate, session: Session, *, everybody: bool) -> User | None:
+    """Raises Invalid, NotFound: more than one kind of people was named, or a user who is no candidate."""
     if sum((body.user_id is not None, body.username is not None, body.guest)) > 1:
         raise Invalid("A share is for one user, or for guests; give user_id, username or guest, and only one of them.")
-    if body.user_id is not None:
-        return await users.get_user(db, str(body.user_id))
-    if body.username is None:
+    if body.user_id is None and body.username is None:
         return None
-    if (user := await users.find_user(db, body.username)) is None:
-        raise NotFound(f"There is no user {body.username}.")
+    named = str(body.user_id or body.username)
+    user = await users.find_user(db, named) if body.username else await users.find_user_by_id(db, named)
+    owner = session.user_id or ""
+    is_found = user is not None and (
+        everybody
+        or user.user_id == owner
+        or await viewers.have_common_group(db, owner, user.user_id, all_users=users.ALL_USERS)
+    )
+    if user is None or not is_found:
+        raise NotFound(f"There is no user {named} in the groups of the session's user.")
     return user
 
 
@@ -177,16 +195,19 @@ async def put_viewer_out(
 async def list_candidates(
     session_id: UUID,
     db: Db,
+    snapshot: SettingsSnapshot,
     caller: Annotated[Caller, OWN],
     q: Annotated[str, Query(min_length=1, max_length=255, description="part of a name")],
 ) -> list[CandidateView]:
-    """Users to share the session with by name: of groups that its user is in, of all with `users_view`."""
+    """Users to share the session with by name: of groups that its user is in besides All Users. Of all
+    users with `users_view`, and where the setting `share_outside_groups` is on.
+    """
     session = await session_for(db, caller, str(session_id), "users_auth_session")
     found = await viewers.find_candidates(
         db,
         session.user_id or "",
         q,
-        everybody=caller.may("users_view"),
+        everybody=_finds_everybody(caller, snapshot),
         all_users=users.ALL_USERS,
         limit=MAX_CANDIDATES,
     )
@@ -256,9 +277,13 @@ async def come_back(share_id: ShareId, body: ReturnBody, sharing: SharingDep) ->
 
 
 async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
+    """Raises NotFound, TooManyRequests: the link opens nothing, or too many of that address did."""
+    guesses: Guesses = request.app.state.guesses
+    guesses.admit(request, "link", f"by the link of share {share_id}")
     try:
         return await share_service.by_link(sharing.db, sharing.secrets, share_id, body.token.get_secret_value())
     except NotFound:
+        guesses.failed(request, "link")
         request.app.state.refusals.wrong_share(request, share_id)
         raise
 

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, Name, Secret, Text, View
 from greenroom.api.session.schemas import LeaseId, Record
+from greenroom.core.access.accounts import username_problem
 from greenroom.core.session.sharing import Audience
 from greenroom.core.session.streams import Access
 
@@ -104,10 +105,16 @@ class InvitationView(View):
     reason: Annotated[str | None, Field(description="why joining is not possible now, as a sentence")]
 
 
-class JoinBody(ShareLinkBody):
-    """Join by a link; `name` is what the others read of a guest."""
+def _guest_name(name: str) -> str:
+    if name and (problem := username_problem(name, what="name")):
+        raise ValueError(problem)
+    return name
 
-    name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60)] = ""
+
+class JoinBody(ShareLinkBody):
+    """Join by a link; `name` is what the others read of a guest, with `(guest)` after it."""
+
+    name: Annotated[Text, StringConstraints(strip_whitespace=True, max_length=60), AfterValidator(_guest_name)] = ""
 
 
 class ReturnBody(Body):

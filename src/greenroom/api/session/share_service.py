@@ -29,6 +29,7 @@ from greenroom.core.session.sharing import (
     refusal_to_join,
     refusal_to_share,
     share_ends,
+    viewer_name,
 )
 from greenroom.core.session.streams import Access
 from greenroom.db.access.users import User
@@ -172,7 +173,8 @@ async def put_out(sharing: Sharing, caller: Caller, session: Session, viewer_id:
         events = await shares.instruct_agent(connection, session.session_id)
         viewer = await viewers.end_viewer(connection, session.session_id, viewer_id)
     await sharing.db.notify(*events)
-    message = f"{caller.name} put {viewer.name} out of session {session.session_id} of {session.username}"
+    name = viewer_name(viewer.name, viewer.audience)
+    message = f"{caller.name} put {name} out of session {session.session_id} of {session.username}"
     _log(sharing.logs, LogCode.VIEWER_LEFT, message, caller, session)
 
 
@@ -219,7 +221,8 @@ async def join(sharing: Sharing, share: Share, guest: Guest) -> JoinedView:
     await sharing.db.notify(*events)
     sharing.logs.write(
         LogCode.VIEWER_JOINED,
-        f"{guest.name} joined session {share.session_id} of {share.owner} by share {share.share_id} of {share.made_by}",
+        f"{viewer_name(guest.name, share.audience)} joined session {share.session_id} of {share.owner}"
+        f" by share {share.share_id} of {share.made_by}",
         session_id=share.session_id,
         user_id=guest.user_id,
         username=guest.name if guest.user_id else None,

@@ -14,18 +14,18 @@ from typing import Final
 MAX_USERNAME: Final = 255
 
 
-def username_problem(username: str) -> str | None:
+def username_problem(username: str, *, what: str = "user name") -> str | None:
     """Why this user name cannot be used, as a sentence; None = it can. A name becomes part of folder names ({username}
-    in volume mappings), so it must not lead out of one.
+    in volume mappings), so it must not lead out of one. `what` is the word for the name.
     """
     if not username.strip() or len(username) > MAX_USERNAME:
-        return f"The user name must have 1 to {MAX_USERNAME} characters."
+        return f"The {what} must have 1 to {MAX_USERNAME} characters."
     if username != username.strip():
-        return "The user name must not begin or end with a space."
+        return f"The {what} must not begin or end with a space."
     if any(character in "/\\" or unicodedata.category(character).startswith("C") for character in username):
-        return "The user name must not contain slashes or control characters."
+        return f"The {what} must not contain slashes or control characters."
     if username.strip(".") == "":
-        return "The user name must not consist of dots."
+        return f"The {what} must not consist of dots."
     return None
 
 

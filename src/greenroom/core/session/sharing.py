@@ -180,5 +180,9 @@ def keeps_view_only(status: SessionStatus, steps: Mapping[str, float]) -> bool |
 
 def announcement(name: str, audience: Audience, access: Access) -> str:
     """What the others read of a viewer."""
-    kind = {"guests": " (guest)", "assistant": " (administrator)"}.get(audience, "")
-    return f"{name}{kind} {'controls' if access == 'control' else 'is watching'}"
+    return f"{viewer_name(name, audience)} {'controls' if access == 'control' else 'is watching'}"
+
+
+def viewer_name(name: str, audience: Audience) -> str:
+    """The name of a viewer with what they are; guests choose theirs themselves."""
+    return name + {"guests": " (guest)", "assistant": " (administrator)"}.get(audience, "")

@@ -128,10 +128,15 @@ async def get_user(db: Database, user_id: str) -> User:
     Raises:
         NotFound: there is none with this id.
     """
-    user = await db.fetch_one_as(User, _SELECT + " WHERE u.user_id = %s", (user_id,))
+    user = await find_user_by_id(db, user_id)
     if user is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
     return user
+
+
+async def find_user_by_id(db: Database, user_id: str) -> User | None:
+    """The user with this id."""
+    return await db.fetch_one_as(User, _SELECT + " WHERE u.user_id = %s", (user_id,))
 
 
 async def find_user(db: Database, username: str) -> User | None:

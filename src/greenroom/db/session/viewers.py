@@ -167,11 +167,28 @@ class Candidate:
     last_name: str
 
 
+_COMMON_GROUP: Final = (
+    "EXISTS (SELECT FROM user_groups mine JOIN user_groups theirs USING (group_id)"
+    " WHERE mine.user_id = %(owner)s AND theirs.user_id = u.user_id AND group_id <> %(all_users)s)"
+)
+
+
+async def have_common_group(db: Database, owner_id: str, user_id: str, *, all_users: str) -> bool:
+    """Whether two users are in one group besides `all_users`."""
+    return (
+        await db.fetch_one(
+            "SELECT FROM users u WHERE u.user_id = %(user)s AND " + _COMMON_GROUP,
+            {"owner": owner_id, "user": user_id, "all_users": all_users},
+        )
+        is not None
+    )
+
+
 async def find_candidates(
     db: Database, owner_id: str, word: str, *, everybody: bool, all_users: str, limit: int
 ) -> list[Candidate]:
     """Enabled users whose name has `word` in it: of all, or of those with a group in common with the owner (besides the
-    group `all_users`); anyone by the whole username.
+    group `all_users`).
     """
     return await db.fetch_as(
         Candidate,
@@ -179,10 +196,8 @@ async def find_candidates(
         " WHERE NOT u.disabled AND NOT u.locked"
         " AND NOT EXISTS (SELECT FROM anonymous_users a WHERE a.user_id = u.user_id)"
         " AND u.user_id <> %(owner)s"
-        " AND (lower(u.username) = %(word)s OR strpos(lower(concat_ws(' ', u.username, u.first_name, u.last_name)),"
-        "  %(word)s) > 0 AND (%(everybody)s OR EXISTS (SELECT FROM user_groups mine JOIN user_groups theirs"
-        "   USING (group_id) WHERE mine.user_id = %(owner)s AND theirs.user_id = u.user_id"
-        "   AND group_id <> %(all_users)s)))"
+        " AND strpos(lower(concat_ws(' ', u.username, u.first_name, u.last_name)), %(word)s) > 0"
+        " AND (%(everybody)s OR " + _COMMON_GROUP + ")"
         " ORDER BY lower(u.username) <> %(word)s, lower(u.username) LIMIT %(limit)s",
         {"owner": owner_id, "word": word.lower(), "everybody": everybody, "all_users": all_users, "limit": limit},
     )

@@ -67,7 +67,9 @@ async def watches(scene: Scene) -> None:
 
 async def named_share(scene: Scene) -> None:
     body = {"access": "control", "user_id": scene.ids["bob_id"]}
+    await scene.clients["admin"].change("/api/v1/settings", share_outside_groups=True)
     await scene.clients["ada"].make(f"/api/v1/sessions/{scene.ids['session_id']}/shares", **body)
+    await scene.clients["admin"].change("/api/v1/settings", share_outside_groups=False)
 
 
 async def happened(scene: Scene) -> None:
