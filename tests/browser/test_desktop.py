@@ -179,7 +179,7 @@ def test_a_failed_start_shows_its_cause_to_administrators_only(user: Person, adm
             expect(refused).not_to_contain_text("greenroom/desktop:nowhere")
             admin.open("/admin/diagnostics/launches?outcome=failed")
             row = admin.row("Nowhere")
-            expect(row).to_contain_text("cannot get image greenroom/desktop:nowhere")
+            expect(row).to_contain_text("image greenroom/desktop:nowhere")
             row.get_by_role("button", name="Steps of this launch").click()
             expect(admin.page.get_by_role("dialog")).to_contain_text("greenroom/desktop:nowhere")
             steps = admin.page.get_by_role("region", name="Placement")
