@@ -63,28 +63,40 @@ async def test_the_request_host_is_put_in_where_the_zone_asks_for_it(stage: Laun
 
 async def test_violations_are_logged_and_the_session_is_made_on_demand(stage: Launches):
     config_id = await stage.pool()
-    await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"}, allow_kasm_webcam=True)
+    await stage.setting(expose_user_environment_vars=True, run_config={"shm_size": "1g"}, allow_kasm_webcam=True)
     result = await stage.launch()
     assert await stage.trace(result.session_id) == [
-        (1, "staged_here", "eu", False, "inject_ssh_keys"),
+        (1, "staged_here", "eu", False, "expose_user_environment_vars"),
         (1, "staged_here", "eu", False, "run_config"),
         (1, "staged_here", "eu", False, "permissions"),
         (2, "on_demand_here", "eu", True, None),
     ]
     logged = await stage.log("staging-violation")
     assert [(r["level"], r["username"], r["setting"], str(r["staging_config_id"])) for r in logged] == [
-        ("WARNING", "ada", setting, config_id) for setting in ("inject_ssh_keys", "run_config", "permissions")
+        ("WARNING", "ada", setting, config_id)
+        for setting in ("expose_user_environment_vars", "run_config", "permissions")
     ]
     assert logged[0]["message"] == (
-        "ada gets no staged Desktop from zone eu: inject_ssh_keys (group Students): the user's keys are put in when a"
-        " container is created, so a staged one cannot have it."
+        "ada gets no staged Desktop from zone eu: expose_user_environment_vars (group Students): the user's variables"
+        " are set when a container is created, so a staged session cannot have them."
     )
     assert {str(row["session_id"]) for row in logged} == {result.session_id}
 
 
+async def test_a_user_without_ssh_keys_gets_a_staged_session_although_keys_are_injected(stage: Launches):
+    await stage.pool()
+    await stage.setting(inject_ssh_keys=True)
+    await stage.launch()
+    assert await stage.log("staging-violation") == []
+    keys = "INSERT INTO user_attributes (user_id, ssh_public_key) VALUES (%s, 'ssh-rsa A')"
+    await stage.db.write(keys, (stage.user_id,))
+    await stage.launch()
+    assert [row["setting"] for row in await stage.log("staging-violation")] == ["inject_ssh_keys"]
+
+
 async def test_a_violation_names_its_staging_config_even_once_deleted(stage: Launches):
     config_id = await stage.pool()
-    await stage.setting(inject_ssh_keys=True)
+    await stage.setting(expose_user_environment_vars=True)
     result = await stage.launch()
     await stage.logs.flush()
     await stage.db.write("DELETE FROM sessions WHERE staging_config_id = %s", (config_id,))
@@ -96,12 +108,12 @@ async def test_a_violation_names_its_staging_config_even_once_deleted(stage: Lau
 
 async def test_repeated_failed_launches_do_not_flood_the_log_or_hide_misses(stage: Launches):
     await stage.pool()
-    await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"})
+    await stage.setting(expose_user_environment_vars=True, run_config={"shm_size": "1g"})
     await stage.db.write("UPDATE agents SET draining = true")
     for _ in range(5):
         with pytest.raises(NoResources):
             await stage.launch()
-    settings = ["inject_ssh_keys", "run_config"]
+    settings = ["expose_user_environment_vars", "run_config"]
     assert [row["setting"] for row in await stage.log("staging-violation")] == settings
     await stage.db.write("UPDATE agents SET draining = false")
     result = await stage.launch()

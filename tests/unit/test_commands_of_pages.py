@@ -17,6 +17,7 @@ from tests.unit.test_documentation import PAGES
 NOT_RUN = {
     ("CONTRIBUTING.md", "script/check"),
     ("README.md", "script/up"),
+    ("docs/howto/behind-a-reverse-proxy.md", "greenroom up --public-url https://desk.example.org"),
     ("docs/howto/containers.md", "deploy/compose/build"),
     ("docs/howto/containers.md", "docker run --rm --privileged --network host --user root -v /"),
     ("docs/howto/catalogue.md", "curl --fail --cacert DATA/ca.pem -u KEY:SECRET -T picture.pn"),

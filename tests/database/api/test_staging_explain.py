@@ -9,7 +9,7 @@ import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
 
-from greenroom.core.launch.compatibility import AT_CREATION
+from greenroom.core.launch.compatibility import ALL_AT_CREATION
 from greenroom.testing import rows
 
 ADA = "ada@example.org"
@@ -38,7 +38,7 @@ class Situation:
 SITUATIONS = {
     "nothing in the way": Situation([]),
     "an empty pool": Situation(["pool_empty"], staged=False),
-    "a setting": Situation(["inject_ssh_keys"], {"inject_ssh_keys": True}),
+    "a setting": Situation(["expose_user_environment_vars"], {"expose_user_environment_vars": True}),
     "settings and permissions": Situation(
         ["expose_user_environment_vars", "run_config", "permissions"],
         {"expose_user_environment_vars": True, "run_config": {"hostname": "desk"}, "allow_kasm_webcam": False},
@@ -108,7 +108,9 @@ async def test_it_says_what_a_launch_then_does(stage: Stage, ada: Client, situat
 async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_user: MakeClient):
     config_id = await stage.config()
     user_id = (await (await with_user(ADA)).get("/api/v1/me")).json()["user"]["user_id"]
-    group_id = await rows.group(stage.db, name="Students", priority=2, inject_ssh_keys=True, max_kasms_per_user=0)
+    group_id = await rows.group(
+        stage.db, name="Students", priority=2, expose_user_environment_vars=True, max_kasms_per_user=0
+    )
     await stage.db.write("INSERT INTO user_groups VALUES (%s, %s)", (user_id, group_id))
     await stage.db.write("UPDATE users SET disabled = true WHERE user_id = %s", (user_id,))
     await stage.db.write("DELETE FROM group_images")
@@ -117,10 +119,10 @@ async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_
         f"{ADA} is disabled or locked.",
         f"{ADA} may not use workspace Desktop.",
         f"{ADA} has 0 of 0 allowed sessions.",
-        f"inject_ssh_keys (group Students): the user's keys are put in {AT_CREATION}.",
+        f"expose_user_environment_vars (group Students): the user's variables are set {ALL_AT_CREATION}.",
         "No staged session of Desktop in zone default is free.",
     ]
-    assert (found[3]["setting"], found[3]["group"]) == ("inject_ssh_keys", "Students")
+    assert (found[3]["setting"], found[3]["group"]) == ("expose_user_environment_vars", "Students")
 
 
 async def test_where_the_launch_begins_counts(stage: Stage, with_user: MakeClient):

@@ -15,7 +15,8 @@ from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.core.workspace.volumes import USER_TOKENS, VolumeMappings, is_writable
 
-AT_CREATION: Final = "when a container is created, so a staged one cannot have it"
+AT_CREATION: Final = "when a container is created, so a staged session cannot have it"
+ALL_AT_CREATION: Final = "when a container is created, so a staged session cannot have them"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,8 @@ class LaunchFacts:
     `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
     None = Enabled. `image_volume_mappings`: host path → options. `assign`: the image's command, which can take a
     `kasm_url` at hand-over. `language` and `timezone` are preferences of user or group, not of a browser.
-    `filters_disabled`: the image is never filtered, even if a group has a policy.
+    `has_ssh_keys` is True where the user is not known. `filters_disabled`: the image is never filtered, even if a group
+    has a policy.
     """
 
     settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
@@ -35,6 +37,7 @@ class LaunchFacts:
     assign: Exec | None = None
     language: str | None = None
     timezone: str | None = None
+    has_ssh_keys: bool = True
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network_id: str | None = None
     kasm_url: str | None = None
@@ -154,6 +157,13 @@ def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]
     return lambda facts, _: sentence if facts.value(name) else None
 
 
+def _ssh_keys(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    if not facts.value("inject_ssh_keys") or not facts.has_ssh_keys:
+        return None
+    return f"the user's keys are put in {ALL_AT_CREATION}"
+
+
 def _web_filter_policy(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
     del staged
     if facts.filters_disabled or not facts.value("web_filter_policy"):
@@ -198,7 +208,8 @@ def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | Non
         )
         if given
     ]
-    return f"the request asks for {', '.join(asked)}, set {AT_CREATION}" if asked else None
+    it_or_them = AT_CREATION if len(asked) == 1 else ALL_AT_CREATION
+    return f"the request asks for {', '.join(asked)}, set {it_or_them}" if asked else None
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -207,18 +218,18 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "expose_user_environment_vars",
         "expose_user_environment_vars",
-        _flag("expose_user_environment_vars", f"the user's variables are set {AT_CREATION}"),
+        _flag("expose_user_environment_vars", f"the user's variables are set {ALL_AT_CREATION}"),
     ),
     Rule(
         "inject_ssh_keys",
         "inject_ssh_keys",
-        _flag("inject_ssh_keys", f"the user's keys are put in {AT_CREATION}"),
+        _ssh_keys,
     ),
     Rule("run_config", "run_config", _flag("run_config", f"the group's run config is used {AT_CREATION}")),
     Rule(
         "volume_mapping",
         "volume_mapping",
-        _flag("volume_mapping", f"the group's volumes are mounted {AT_CREATION}"),
+        _flag("volume_mapping", f"the group's volumes are mounted {ALL_AT_CREATION}"),
     ),
     Rule(
         "web_filter_policy",

@@ -89,6 +89,7 @@ class LaunchingUser:
     locked: bool
     preferred_language: str | None
     preferred_timezone: str | None
+    has_ssh_keys: bool
     groups: list[GroupSettings]
     num_sessions: int
 
@@ -157,6 +158,7 @@ def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest 
         assign=assign_of(image.exec_config, request.kasm_url if request else None),
         language=user.preferred_language or None,
         timezone=user.preferred_timezone or None,
+        has_ssh_keys=user.has_ssh_keys,
         environment=request.environment if request else {},
         network_id=request.network_id if request else None,
         kasm_url=request.kasm_url if request else None,

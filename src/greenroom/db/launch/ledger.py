@@ -33,6 +33,7 @@ SELECT
   u.username, """
     + USERNAME_REUSED
     + """ AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
+  COALESCE(t.ssh_public_key, '') <> '' OR t.ssh_private_key_encrypted IS NOT NULL AS has_ssh_keys,
   COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name, 'priority', g.priority,
       'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
                              WHERE s.group_id = g.group_id), '{}')))

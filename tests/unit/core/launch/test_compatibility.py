@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
 from greenroom.core.launch import compatibility
-from greenroom.core.launch.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
+from greenroom.core.launch.compatibility import (
+    ALL_AT_CREATION,
+    AT_CREATION,
+    RULES,
+    LaunchFacts,
+    unused_profile,
+    violations,
+)
 from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec
 
@@ -36,12 +43,12 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "expose_user_environment_vars",
         facts({"expose_user_environment_vars": True}),
-        f"expose_user_environment_vars (group Students): the user's variables are set {AT_CREATION}",
+        f"expose_user_environment_vars (group Students): the user's variables are set {ALL_AT_CREATION}",
     ),
     (
         "inject_ssh_keys",
         facts({"inject_ssh_keys": True}),
-        f"inject_ssh_keys (group Students): the user's keys are put in {AT_CREATION}",
+        f"inject_ssh_keys (group Students): the user's keys are put in {ALL_AT_CREATION}",
     ),
     (
         "run_config",
@@ -51,7 +58,7 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "volume_mapping",
         facts({"volume_mapping": {"/data": {"bind": "/data"}}}),
-        f"volume_mapping (group Students): the group's volumes are mounted {AT_CREATION}",
+        f"volume_mapping (group Students): the group's volumes are mounted {ALL_AT_CREATION}",
     ),
     (
         "web_filter_policy",
@@ -82,7 +89,7 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "launch_options",
         facts(environment={"A": "b"}, network_id="n", kasm_url="https://a.example"),
-        f"launch_options: the request asks for environment, network_id, kasm_url, set {AT_CREATION}",
+        f"launch_options: the request asks for environment, network_id, kasm_url, set {ALL_AT_CREATION}",
     ),
 ]
 
@@ -107,6 +114,7 @@ def test_every_rule_has_its_case():
         facts({"allow_persistent_profile": True}, persistent_profile_path="/p", persistent_profile_mode="Disabled"),
         facts(image_volume_mappings={"/shared/{image_id}": {"bind": "/shared"}}),
         facts({"run_config": {}, "volume_mapping": {}, "web_filter_policy": "", "inject_ssh_keys": False}),
+        facts({"inject_ssh_keys": True}, has_ssh_keys=False),
         facts({"web_filter_policy": "strict"}, filters_disabled=True),
         facts(
             {"staged_session_language_and_timezone_preference_override": True}, language="de-DE", timezone="Asia/Tokyo"

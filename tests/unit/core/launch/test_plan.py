@@ -100,7 +100,7 @@ def test_every_violation_is_a_line_with_the_same_order():
         (1, "permissions", "permissions", "c-eu-1"),
     ]
     assert [(miss.group, miss.waiting_helps) for miss in attempts[0].misses] == [("Students", True)] * 2
-    assert lines[0].reason.endswith("when a container is created, so a staged one cannot have it.")
+    assert lines[0].reason.endswith("when a container is created, so a staged session cannot have them.")
 
 
 def test_of_several_configs_of_a_zone_the_matching_one_is_tried_first():

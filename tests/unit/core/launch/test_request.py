@@ -54,6 +54,7 @@ SNAPSHOT = LaunchSnapshot(
     locked=False,
     preferred_language=None,
     preferred_timezone=None,
+    has_ssh_keys=False,
     groups=[],
     num_sessions=0,
     image=IMAGE,
