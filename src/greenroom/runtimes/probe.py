@@ -237,7 +237,13 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """The beginning of an error's text, which may quote a whole page, or its type if it has none."""
+    """What the system says of a connection; otherwise the beginning of the error's text, which may quote a whole page,
+    or its type if it has none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower()
+        cause = cause.__cause__ or cause.__context__
     return str(error)[:MAX_REASON].rstrip(".") or type(error).__name__
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 
 import pytest
@@ -267,3 +268,18 @@ async def test_a_command_waits_for_its_result(stage: Stage, ada: Client):
     assert (answer.status_code, answer.json()["exit_code"], answer.json()["output"]) == (200, 3, "out")
     assert (await ada.post(path, json={"command": ["id"], "user": "root"})).status_code == 403
     assert (await ada.post(path, json={"command": []})).status_code == 422
+
+
+async def test_a_start_that_takes_long_says_what_its_agent_sees(stage: Stage, ada: Client):
+    session_id = (await ada.launch(stage.image_id))["session_id"]
+    path = f"/api/v1/sessions/{session_id}"
+    await stage.db.write(
+        "WITH s AS (UPDATE sessions SET status = 'starting', status_changed = clock_timestamp() - interval '30 s',"
+        " deadline = NULL WHERE session_id = %s RETURNING session_id, agent_id, generation)"
+        " INSERT INTO session_observed (session_id, agent_id, incarnation, seq, generation, state, probe_error)"
+        " SELECT session_id, agent_id, 1, 1, generation, 'running', 'The page does not answer on port 6901.' FROM s",
+        (session_id,),
+    )
+    seen = await stage.admin.read(path)
+    assert re.fullmatch(r"The page does not answer on port 6901 \(3\d s of 120 s\)\.", seen["status_reason"])
+    assert (await ada.read(path))["status_reason"] is None, "causes are for administrators"

@@ -252,6 +252,7 @@ def _view(session: Session, streams: StreamUrls, rights: Rights) -> SessionView:
         expires_action=expiry.action if expiry else None,
         expires_reason=expiry.reason if expiry else None,
         actions=rights.actions(session),
+        status_reason=session.status_reason if causes else None,
     )
 
 

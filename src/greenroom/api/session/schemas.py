@@ -91,6 +91,9 @@ class SessionView(View):
     last_screenshot_at: LastScreenshot
     ended: datetime | None
     ended_reason: str | None
+    status_reason: Annotated[
+        str | None, Field(description="why it still starts, as its Agent sees it; null in the first seconds")
+    ]
     error: Annotated[str | None, Field(description="why it failed, as a sentence")]
     log_tail: str | None
     exit_code: int | None

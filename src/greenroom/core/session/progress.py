@@ -145,3 +145,15 @@ _ASK: Final = "If it happens again, ask an administrator, who can see the cause 
 def _reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:
     done = [kind for kind in kinds if kind.name in recorded]
     return (done[-1].percent, done[-1].waiting_for) if done else (0, "Requested")
+
+
+REASON_AFTER_S: Final = 5.0
+"""Most starts are over before."""
+
+
+def starting_reason(status: SessionStatus, seen: str, age_s: float, limit_s: float) -> str | None:
+    """Why a session is not usable yet, as its Agent has `seen` it, with the seconds in its status and their limit; None
+    while there is nothing to say."""
+    if status not in _STARTING or not seen or age_s < REASON_AFTER_S:
+        return None
+    return f"{seen.rstrip('.')} ({age_s:.0f} s of {limit_s:.0f} s)."

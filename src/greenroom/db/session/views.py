@@ -12,8 +12,9 @@ from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import Order, Word
 from greenroom.core.recording.described import Mode
+from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.expiry import SessionLifetime
-from greenroom.core.session.progress import PACE_S, Queue
+from greenroom.core.session.progress import PACE_S, Queue, starting_reason
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service
 from greenroom.db.database import Database
@@ -76,12 +77,22 @@ class Session(SessionLifetime):
     ended: datetime | None
     steps: dict[str, float]
     """Name of a step → when it happened, in seconds since the epoch."""
+    seen_error: str
+    """Of its Agent's last look at its page, or at its container."""
+    status_age_s: float
+    status_limit_s: float | None
+    """Of the row; None = the usual one of its status."""
     error: str | None
     log_tail: str | None
     exit_code: int | None
     stopped_reason: str | None
     ended_reason: str | None
     set_aside_reason: str | None
+
+    @property
+    def status_reason(self) -> str | None:
+        limit_s = self.status_limit_s or DEADLINE_S.get(self.status, 0.0)
+        return starting_reason(self.status, self.seen_error, self.status_age_s, limit_s)
 
 
 _SELECT: Final[LiteralString] = (
@@ -101,6 +112,9 @@ _SELECT: Final[LiteralString] = (
        coalesce((SELECT record FROM leases WHERE leases.session_id = s.session_id), 'none') AS record,
        s.auth_epoch, s.claimable, s.replaces::text, s.awaits_successor, s.superseded_by::text,
        s.created, s.started, s.assigned, s.keepalive, s.expires, s.time_limit_ends, s.last_screenshot_at, s.ended,
+       CASE WHEN o.generation = s.generation THEN o.probe_error ELSE '' END AS seen_error,
+       extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS status_age_s,
+       extract(epoch FROM s.deadline - s.status_changed)::double precision AS status_limit_s,
        s.error, s.log_tail, s.exit_code, s.stopped_reason, s.ended_reason, s.set_aside_reason, """
     + CLOCKS
     + ", "

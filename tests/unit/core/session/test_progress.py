@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.core.session import progress as core_progress
-from greenroom.core.session.progress import ON_DEMAND, STAGED, Queue, failure, progress
+from greenroom.core.session.progress import ON_DEMAND, STAGED, Queue, failure, progress, starting_reason
 from greenroom.core.session.states import SessionStatus
 
 S = SessionStatus
@@ -127,3 +127,19 @@ def test_the_property_catches_a_step_out_of_order(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(core_progress, "ON_DEMAND", worse)
     with pytest.raises(AssertionError):
         check()
+
+
+@pytest.mark.parametrize(
+    ("status", "seen", "age_s", "said"),
+    [
+        ("starting", "Its page does not answer.", 60.4, "Its page does not answer (60 s of 120 s)."),
+        ("requested", "Docker does not answer.", 5.0, "Docker does not answer (5 s of 120 s)."),
+        ("starting", "Its page does not answer.", 4.9, None),
+        ("starting", "", 60.0, None),
+        ("running", "Its page does not answer.", 60.0, None),
+    ],
+)
+def test_a_start_that_takes_long_has_the_reason_that_its_agent_sees(
+    status: str, seen: str, age_s: float, said: str | None
+):
+    assert starting_reason(SessionStatus(status), seen, age_s, 120.0) == said
