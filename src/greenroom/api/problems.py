@@ -89,7 +89,7 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
     prompt for name and password."""
     headers: dict[str, str] = {}
     if isinstance(error, TooManyRequests):
-        headers["Retry-After"] = str(error.details.get("retry_after_s", 30))
+        headers["Retry-After"] = str(error.details.get("retry_after_s", 1))
     if isinstance(error, Unavailable):
         headers["Retry-After"] = str(error.details.get("retry_after_s", 5))
     if isinstance(error, Unauthenticated) and not browser:

@@ -130,9 +130,11 @@ class AsyncGreenroom:
         record: Mode = "none",
         record_text: bool = False,
         ready_within_s: float = 120.0,
+        wait_s: float = 0.0,
     ) -> AsyncDesk:
         """Lease a workspace, by its name or id, and wait until its session runs. The lease ends with the `with` block,
-        by `release`, or at its deadline.
+        by `release`, or at its deadline. While a limit is reached it waits up to `wait_s` (at most 60) for others to
+        end.
 
         Raises:
             GreenroomError: there is none now (`NoResources`), the user has too many (`SessionLimit`), …
@@ -148,6 +150,7 @@ class AsyncGreenroom:
             record=record,
             record_text=record_text,
             ready_within_s=ready_within_s,
+            wait_s=wait_s,
         )
         return AsyncDesk(self, await self.run(scripts.lease(wish, self.retries)))
 

@@ -165,7 +165,8 @@ def _json(answer: httpx.Response) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseWish:
-    """What to lease; the fields of `POST /api/v1/leases`. `ready_within_s`: wait so long until its session runs."""
+    """What to lease; the fields of `POST /api/v1/leases`. `ready_within_s`: wait so long until its session runs;
+    `wait_s`: while a limit is reached wait so long for others to end, at most 60."""
 
     workspace: str
     seconds: int
@@ -177,6 +178,7 @@ class LeaseWish:
     record: Mode
     record_text: bool
     ready_within_s: float
+    wait_s: float = 0.0
 
     @property
     def body(self) -> dict[str, Any]:
@@ -185,7 +187,7 @@ class LeaseWish:
         if options := {**(self.options or {}), **self._reach}:
             given["options"] = options
         recorded = {} if self.record == "none" else {"record": self.record, "record_text": self.record_text}
-        return given | recorded
+        return given | recorded | ({"wait_s": self.wait_s} if self.wait_s else {})
 
     @property
     def _reach(self) -> dict[str, Any]:
@@ -205,7 +207,7 @@ def lease(wish: LeaseWish, retries: Retries) -> Script[Lease]:
             run in time (`Unavailable`).
     """
     key = {"Idempotency-Key": str(uuid.uuid4())}
-    send = Send(method="POST", path=f"{PREFIX}/leases", body=wish.body, headers=key)
+    send = Send(method="POST", path=f"{PREFIX}/leases", body=wish.body, headers=key, timeout_s=TIMEOUT_S + wish.wait_s)
     made = msgspec.json.decode((yield from answered(send, retries)).content, type=Lease)
     try:
         yield from _running(made, wish.ready_within_s, retries)

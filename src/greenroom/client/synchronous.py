@@ -137,9 +137,11 @@ class Greenroom:
         record: Mode = "none",
         record_text: bool = False,
         ready_within_s: float = 120.0,
+        wait_s: float = 0.0,
     ) -> Desk:
         """Lease a workspace, by its name or id, and wait until its session runs. The lease ends with the `with` block,
-        by `release`, or at its deadline.
+        by `release`, or at its deadline. While a limit is reached it waits up to `wait_s` (at most 60) for others to
+        end.
 
         Raises:
             GreenroomError: there is none now (`NoResources`), the user has too many (`SessionLimit`), …
@@ -155,6 +157,7 @@ class Greenroom:
             record=record,
             record_text=record_text,
             ready_within_s=ready_within_s,
+            wait_s=wait_s,
         )
         return Desk(self, self.run(scripts.lease(wish, self.retries)))
 

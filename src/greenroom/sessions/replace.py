@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from psycopg import Rollback
@@ -20,6 +20,7 @@ from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.placement import PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
 from greenroom.core.launch.replacement import Failed, continued, failure_line, went_silent
+from greenroom.core.launch.request import NO_LIMIT
 from greenroom.core.launch.wanted import SpecMaker, WantedSession
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.homes import home_of
@@ -34,11 +35,6 @@ from greenroom.db.launch.replacement import WaitingSession
 from greenroom.db.session.sessions import NewSession, lock_sessions, lock_sessions_capacity, lock_user
 from greenroom.kit.secrets import Secrets
 from greenroom.wire.messages import Assignment
-
-NO_LIMIT: Final = 1_000_000
-"""The user's limit was checked at the launch; a session that waits for its successor counts, so the total stays the
-same.
-"""
 
 
 class NoLongerWaitingError(Exception):
@@ -202,6 +198,7 @@ class ReplacementWriter:
             await lock_user(connection, self.old.user_id)
             if yielding:
                 await self._lock(connection, yielding)
+            # The limit was checked at the launch. A session that waits for its successor counts: the total is the same.
             if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, yielding=yielding):
                 return False
             old = await self._detach_user(connection)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
+from greenroom.core.events import Event
 from greenroom.db.fleet.checkin import read_desired
 
 LEASES, KEYS = "/api/v1/leases", "/api/v1/api-keys"
@@ -97,6 +99,36 @@ async def test_a_lease_has_an_age_beyond_which_it_is_not_extended(held: Held):
     assert "A lease lasts at most 7 days in all (max_lease_days)" in refusal
     await held.stage.admin.change("/api/v1/settings", max_lease_days=8)
     assert await held.by_token(seconds=HOUR) == 200
+
+
+async def test_a_lease_waits_for_another_one_to_end(
+    stage: Stage, with_key: MakeClient, ada: Client, friendly_name: str
+):
+    program = await with_key("users_auth_session", max_leases=1)
+    body = {"workspace": friendly_name, "seconds": 600, "user_id": await ada.own_id()}
+    first = await program.make(LEASES, **body)
+    await program.refused(409, f"POST {LEASES}", body | {"wait_s": 0.5})
+    waiting = asyncio.create_task(program.make(LEASES, **body, wait_s=30))
+    assert (await program.delete(f"{LEASES}/{first['lease_id']}")).status_code == 204
+    hub = stage.app.state.hub
+    while not waiting.done():
+        hub.publish(Event.session(first["session_id"]))
+        await asyncio.wait([waiting], timeout=0.5)
+        for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
+            await stage.becomes(row["session_id"], "running")
+    assert (await waiting)["lease_id"] != first["lease_id"]
+
+
+async def test_a_keys_limit_of_leases_applies_in_place_of_that_of_desktops(
+    stage: Stage, with_key: MakeClient, ada: Client, friendly_name: str
+):
+    await stage.everybody(max_kasms_per_user=1)
+    body = {"workspace": friendly_name, "seconds": 600, "user_id": await ada.own_id()}
+    plain, limited = await with_key("users_auth_session"), await with_key("users_auth_session", max_leases=2)
+    for _ in range(2):
+        await limited.make(LEASES, **body)
+    assert (await limited.refused(409, f"POST {LEASES}", body)).startswith("lease-limit: ")
+    assert (await plain.refused(409, f"POST {LEASES}", body)).startswith("session-limit: ")
 
 
 async def listed(held: Held) -> tuple[int, int | None]:

@@ -23,6 +23,10 @@ class ExecCreate(Body):
     timeout_s: Annotated[
         float, Field(gt=0, le=3600, allow_inf_nan=False, description="then it is ended, with all that it started")
     ] = 60.0
+    wait_s: Annotated[
+        float,
+        Field(ge=0, le=60, allow_inf_nan=False, description="wait so long while too many run; 0 = fail at once"),
+    ] = 10.0
     stream: Annotated[bool, Field(description="answer with the output as it comes, as lines of JSON")] = False
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,12 +16,14 @@ import msgspec
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
 from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.transport import Desk, Desks
-from greenroom.core.errors import GreenroomError, Interrupted, Unavailable
+from greenroom.core.errors import GreenroomError, Interrupted, TooManyRequests, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.leases import Lease
 
 PATH: Final = "exec"
+AGAIN_S: Final = 0.2
+"""A command that waits for others to end is tried again after this."""
 SILENT_S: Final = 30.0
 """The page sends a sign of life three times in this time."""
 MOST_OUTPUT_BYTES: Final = 4 << 20
@@ -71,10 +75,10 @@ async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCrea
         WrongState, TooManyRequests, Unavailable, Interrupted: as `Desks.of` and `Desk.stream`.
     """
     desk = await desks.of(lease)
-    wanted: dict[str, Any] = command.model_dump(exclude={"stream"}, exclude_none=True)
+    wanted: dict[str, Any] = command.model_dump(exclude={"stream", "wait_s"}, exclude_none=True)
     content = msgspec.json.encode(wanted)
-    headers = {"Content-Type": "application/json"}
-    async with desk.stream("POST", PATH, content=content, headers=headers, timeout_s=SILENT_S) as answer:
+    async with AsyncExitStack() as stack:
+        answer = await begun(stack, desk, content, command.wait_s)
         logs.write(
             LogCode.SESSION_COMMAND,
             f"{lease.holder} runs {command.command[0]} in session {lease.session_id} by its lease",
@@ -85,6 +89,24 @@ async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCrea
             details={"lease_id": lease.lease_id, "program": command.command[0]},
         )
         yield Running(desk, answer)
+
+
+async def begun(stack: AsyncExitStack, desk: Desk, content: bytes, wait_s: float) -> httpx.Response:
+    """The answer of a command that begins within `wait_s`, once fewer others run in the session.
+
+    Raises:
+        TooManyRequests: too many ran all the time.
+    """
+    end_s = time.monotonic() + wait_s
+    headers = {"Content-Type": "application/json"}
+    while True:
+        try:
+            began = desk.stream("POST", PATH, content=content, headers=headers, timeout_s=SILENT_S)
+            return await stack.enter_async_context(began)
+        except TooManyRequests:
+            if (left_s := end_s - time.monotonic()) <= 0:
+                raise
+        await asyncio.sleep(min(AGAIN_S, left_s))
 
 
 @dataclass

@@ -66,7 +66,11 @@ class LeaseCreate(Body):
     ] = False
     wait_s: Annotated[
         float,
-        Field(ge=0, le=60, description="wait so long until the session runs; `status` says whether it does"),
+        Field(
+            ge=0,
+            le=60,
+            description="wait so long until a limit allows it and the session runs",
+        ),
     ] = 0
 
 

@@ -5,6 +5,7 @@ clocks.
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,7 +25,15 @@ from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
-from greenroom.core.errors import IdempotencyMismatch, Invalid, NotFound, Unauthenticated, WrongState
+from greenroom.core.errors import (
+    IdempotencyMismatch,
+    Invalid,
+    LeaseLimit,
+    NotFound,
+    SessionLimit,
+    Unauthenticated,
+    WrongState,
+)
 from greenroom.core.installation import Installation
 from greenroom.core.lease.granted import Limits, NewLease
 from greenroom.core.session.expiry import clocks_of, lease_clocks
@@ -45,6 +54,10 @@ _NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, Se
 NAMED: Final = 30
 """Workspaces that a refusal names."""
 MCP_PATH: Final = "/mcp"
+PAUSE_S: Final = 0.2
+"""Between two tries of a lease that waits for others to end, also when much happens."""
+LOOK_S: Final = 2.0
+"""It is tried again after this time, also when nothing happens: events of other processes may be missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +95,11 @@ async def create(
     """Lease a session; the same idempotency key gives the same lease. `gateway_zone` as in `LaunchRequest`.
 
     Raises:
-        Invalid, Forbidden, NotFound, SessionLimit, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
+        Invalid, Forbidden, NotFound, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
             lease would last longer than its user's sessions, or leases of the caller's API key, may live; it would
             reach, or use secrets, as it may not.
-        LeaseLimit: the caller's API key holds as many leases as it may.
+        LeaseLimit, SessionLimit: the caller's API key holds as many leases, or the user has as many sessions, as they
+            may, for all of `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
     user_id = service.launching_user(caller, body.user_id, FOR_OTHERS)
@@ -118,12 +132,14 @@ async def create(
         filter_policy=reach.filter_policy,
         with_secrets=bool(reach.secrets),
     )
-    lease, session = await _launch(leasing, caller, request, body, reach)
+    begun_s = time.monotonic()
+    lease, session = await _launch_in_time(leasing, caller, request, body, reach)
+    left_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
         await _require_valid_key(leasing, caller.key_id, session)
-    if body.wait_s and lease.status in _NOT_YET:
+    if left_s > 0 and lease.status in _NOT_YET:
         lease_id = lease.lease_id
-        lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), body.wait_s)
+        lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), left_s)
         session = await views.get_session(leasing.db, lease.session_id)
     return _granted(leasing, lease, session)
 
@@ -148,6 +164,26 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
         raise Unauthenticated("The API key is not valid any more.")
 
 
+async def _launch_in_time(
+    leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
+) -> tuple[Lease, Session]:
+    """`_launch`. While a limit of leases or sessions is reached it is tried again when something happens, for `wait_s`.
+
+    Raises:
+        LeaseLimit, SessionLimit: the limit was reached all the time.
+    """
+    end_s = time.monotonic() + body.wait_s
+    with leasing.hub.subscription() as subscriber:
+        while True:
+            try:
+                return await _launch(leasing, caller, request, body, reach)
+            except (LeaseLimit, SessionLimit):
+                if subscriber.closed or end_s - time.monotonic() <= 0:
+                    raise
+            await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
+            await subscriber.take(min(LOOK_S, max(0.0, end_s - time.monotonic())))
+
+
 async def _launch(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
 ) -> tuple[Lease, Session]:
@@ -168,6 +204,7 @@ async def _launch(
         record=body.record,
         record_text=body.record_text,
         reservation_id=reservation_id,
+        limited_by_key=caller.max_leases is not None,
     )
     try:
         launched = await leasing.launcher.launch_for(caller, replace(request, lease=new))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from typing import Final
 
 from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
@@ -141,6 +142,10 @@ class Launch:
     wanted: WantedSession
 
 
+NO_LIMIT: Final = 1_000_000
+"""Of sessions of one user."""
+
+
 def limit_reached(max_sessions: int) -> SessionLimit:
     """The refusal for a user who has reached their limit of sessions."""
     noun = "session is" if max_sessions == 1 else "sessions are"
@@ -176,7 +181,7 @@ def planned(
         IdempotencyMismatch: it was a different request.
         NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
-        SessionLimit: `max_kasms_per_user` is reached.
+        SessionLimit: `max_kasms_per_user` is reached; a lease of an API key with `max_leases` has that limit alone.
         Invalid: there is no such zone, the workspace takes no variables, there is no profile to enable or reset, the
             lease is longer than the user's sessions may live, or a command of the workspace would be root's beside a
             folder that the session can write to.
@@ -200,7 +205,8 @@ def planned(
         )
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
-    max_sessions = int(facts.value("max_kasms_per_user"))
+    is_limited_by_key = request.lease is not None and request.lease.limited_by_key
+    max_sessions = NO_LIMIT if is_limited_by_key else int(facts.value("max_kasms_per_user"))
     if snapshot.num_sessions >= max_sessions:
         raise limit_reached(max_sessions)
     clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)

@@ -31,6 +31,8 @@ class NewLease:
     record_required: bool = False
     """A group of the user requires the pictures."""
     reservation_id: str | None = None
+    limited_by_key: bool = False
+    """The API key has `max_leases`, which applies in place of the user's `max_kasms_per_user`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,42 @@
+"""What waits while a limit is reached, and what a refusal by a limit says of the time to wait."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from greenroom.api.desk import commands
+from greenroom.api.problems import error_response
+from greenroom.core.errors import TooManyRequests
+
+
+class Desk:
+    """Refuses a command so many times because of others that run."""
+
+    def __init__(self, refusals: int) -> None:
+        self.refusals = refusals
+
+    @asynccontextmanager
+    async def stream(self, *_: object, **__: object) -> AsyncGenerator[httpx.Response]:
+        if self.refusals:
+            self.refusals -= 1
+            raise TooManyRequests("32 commands run in this session; wait for one of them.")
+        yield httpx.Response(200)
+
+
+async def test_a_command_waits_for_others_to_end(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commands, "AGAIN_S", 0.0)
+    async with AsyncExitStack() as stack:
+        answer = await commands.begun(stack, cast("Any", Desk(2)), b"", 60.0)
+        assert answer.status_code == 200
+        with pytest.raises(TooManyRequests):
+            await commands.begun(stack, cast("Any", Desk(1)), b"", 0.0)
+
+
+@pytest.mark.parametrize(("known", "said"), [({}, "1"), ({"retry_after_s": 7}, "7")])
+def test_a_refusal_by_a_limit_says_what_the_limit_knows(known: dict[str, Any], said: str):
+    assert error_response("/api/v1/leases", TooManyRequests("Too many.", **known)).headers["Retry-After"] == said
