@@ -1,0 +1,106 @@
+"""A reverse proxy in front of an instance, with the configuration of its page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.open_desktop import open_desktop
+
+from greenroom.testing.ports import free_port
+from greenroom.up import tls
+
+PAGE = Path(__file__).parents[2] / "docs/howto/behind-a-reverse-proxy.md"
+PUBLIC = "127.0.0.9"
+"""Stands for the public name and address."""
+
+
+class Proxied:
+    """An instance as it is seen through the proxy at `url`."""
+
+    def __init__(self, instance: Instance, url: str) -> None:
+        self.url = url
+        self.ca = instance.ca
+        self._auth = (instance.found["api_key"], instance.found["api_key_secret"])
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", verify=self.ca(), auth=self._auth, timeout=15, trust_env=False)
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        url = f"{self.url}/api/v1{path}"
+        answer = httpx.request(method, url, verify=self.ca(), auth=self._auth, timeout=15, trust_env=False, **options)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+
+def nginx_of_the_page(instance: Instance, port: int) -> str:
+    """The configuration of the page with the addresses and files of this instance."""
+    block = re.search(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert block is not None
+    stream = urlsplit(instance.found["stream_url"]).port
+    replaced = {
+        "203.0.113.5:443": f"{PUBLIC}:{port}",
+        "203.0.113.5:8445": f"{PUBLIC}:{stream}",
+        "127.0.0.1:8443": f"127.0.0.1:{instance.port}",
+        "127.0.0.1:8445": f"127.0.0.1:{stream}",
+        "desk.example.org": PUBLIC,
+        "/etc/ssl/desk": str(instance.folder / "proxy"),
+        "/var/lib/greenroom/ca.pem": instance.found["ca_file"],
+    }
+    text = block[1]
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "".join(f"{kind}_temp_path {instance.folder}/{kind};\n" for kind in kinds)
+    return (
+        f"daemon off;\npid {instance.folder}/proxy.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
+    )
+
+
+@contextmanager
+def proxy(instance: Instance, port: int) -> Iterator[Proxied]:
+    """nginx of the distribution in front of the instance."""
+    authority = Path(instance.found["ca_file"]), instance.data / "tls" / "ca.key"
+    tls.ensure_pair(authority, instance.folder / "proxy", [PUBLIC], datetime.now(UTC))
+    file = instance.folder / "proxy.conf"
+    file.write_text(nginx_of_the_page(instance, port))
+    command = ["/usr/sbin/nginx", "-c", str(file), "-e", str(instance.folder / "proxy.log")]
+    with subprocess.Popen(command) as nginx:
+        try:
+            proxied = Proxied(instance, f"https://{PUBLIC}:{port}")
+            wait_for(lambda: _answers(proxied), "the proxy serves")
+            yield proxied
+        finally:
+            nginx.terminate()
+
+
+def _answers(proxied: Proxied) -> bool:
+    try:
+        return proxied.get("/api/__healthcheck").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def test_console_and_desktop_open_through_nginx(new_instance: Instance):
+    port = free_port()
+    new_instance.up("--public-url", f"https://{PUBLIC}:{port}")
+    assert new_instance.url == f"https://127.0.0.1:{new_instance.port}"
+    with proxy(new_instance, port) as proxied:
+        console = proxied.get("/")
+        assert console.status_code == httpx.codes.OK
+        stream = f"https://{PUBLIC}:{urlsplit(new_instance.found['stream_url']).port}"
+        assert stream in console.headers["content-security-policy"]
+        assert PUBLIC in proxied.call("GET", "/zones")[0]["allow_origin_domain"].split(",")
+        session_id = new_instance.launch(new_instance.new_user())["session_id"]
+        wait_for(lambda: new_instance.has_status(session_id, "running"), "the session runs", 120)
+        with open_desktop(proxied, session_id) as desktop:
+            assert desktop.goes_on()
