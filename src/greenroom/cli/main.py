@@ -85,8 +85,26 @@ mcp.register(app)
 events.register(app)
 recording.register(app)
 APPS["users"].command("reset-password")(instance.reset_password)
+PANELS: Final = {
+    "This machine": ("up", "down", "status", "doctor", "migrate", "setup", "join"),
+    "Sessions": ("sessions", "staging", "launches", "recording", "homes", "rehearse"),
+    "Workspaces": ("images", "catalogue", "catalogues", "filter-policies", "secrets"),
+    "Fleet": ("zones", "managers", "agents", "gateways", "machine-pools", "machine-orders", "join-tokens"),
+    "Access and settings": ("users", "groups", "keys", "settings"),
+    "Diagnostics and programs": ("logs", "events", "webhooks", "mcp"),
+    "Roles of a deployment": roles.ROLES,
+}
+"""Title of a panel of the help → its commands."""
+
+
+def _panel(name: str) -> str | None:
+    return next((title for title, names in PANELS.items() if name in names), None)
+
+
 for noun, commands in APPS.items():
     app.add_typer(commands, name=noun)
+for part in (*app.registered_commands, *app.registered_groups):
+    part.rich_help_panel = _panel(str(part.name or getattr(part.callback, "__name__", "")))
 
 
 _OF_COMMANDS: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})

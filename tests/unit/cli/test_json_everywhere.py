@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from greenroom.cli.main import app
+from greenroom.cli.main import PANELS, app
 from greenroom.up import commands
 
 WITHOUT = {"api", "manager", "agent", "gateway", "setup"}
@@ -31,6 +31,11 @@ def test_every_command_has_json():
     lacking = [name for name, one in found.items() if not any("--json" in option.opts for option in one.params)]
     assert len(found) > 100
     assert {name.partition(" ")[0] for name in lacking} == WITHOUT
+
+
+def test_every_command_stands_in_one_panel_of_the_help():
+    grouped = [name for names in PANELS.values() for name in names]
+    assert sorted(grouped) == sorted(typer.main.get_command(app).commands)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(("options", "said"), [([], "pw\n"), (["--json"], {"username": "ann", "password": "pw"})])
