@@ -9,10 +9,14 @@ test.each([
   ['max_upload_mb', 'Max upload'],
 ])('the title of %s is %s', (name, title) => expect(settingTitle(name)).toBe(title));
 
-test('the names of permissions in a sentence become titles', () =>
+test('the names of permissions in a sentence become titles', () => {
+  expect(withTitles('Sessions may not be shared: `allow_kasm_sharing` = false by default.')).toBe(
+    'Sessions may not be shared: Sharing is off by default.',
+  );
   expect(withTitles('allow_kasm_downloads is off for the user, allow_kasm_audio on in the staging config.')).toBe(
     'Downloads is off for the user, Audio on in the staging config.',
-  ));
+  );
+});
 
 test.each([
   ['Change groups, their members, workspaces and settings', 'Change groups'],

@@ -3,7 +3,7 @@
 /** Written differently in a title than in a name. */
 const SPELLED: Record<string, string> = { kasms: 'sessions', ssh: 'SSH', cpu: 'CPU', url: 'URL' };
 const UNIT = /_(s|mb|days|rows)$/;
-const PERMISSION = /\ballow_kasm_\w+/g;
+const PERMISSION = /`?\b(allow_kasm_\w+)`?(?: = (true|false))?/g;
 
 /** "Clipboard Down" for `allow_kasm_clipboard_down`, "Max sessions per user" for `max_kasms_per_user`. */
 export function settingTitle(name: string): string {
@@ -18,7 +18,10 @@ export function settingTitle(name: string): string {
 
 /** A sentence of the server with titles in the place of the names of permissions. */
 export function withTitles(sentence: string): string {
-  return sentence.replace(PERMISSION, settingTitle);
+  return sentence.replace(PERMISSION, (_, name: string, value?: string) => {
+    const title = settingTitle(name);
+    return value ? `${title} is ${value === 'true' ? 'on' : 'off'}` : title;
+  });
 }
 
 /** "Change groups": the description of a permission up to its details. */

@@ -3,6 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { IconLink, IconUserOff, IconX } from '@tabler/icons-react';
 import { endShare, putOut, type Share, sharingQuery, takeControlBack, type Viewer } from '../../api/sharing';
 import { showDone, showError } from '../../components/feedback';
+import { withTitles } from '../../components/titles';
 import { TimeAgo } from '../../components/TimeAgo';
 import { useAction } from '../../components/useAction';
 import { Panel } from '../session/Panel';
@@ -23,7 +24,7 @@ export function SharePanel({ sessionId, shares, viewers, onClose }: Props) {
   return (
     <Portal>
       <Panel title="Share" close="Close sharing" onClose={onClose} width={380} focusesClose>
-        {rules && !rules.allowed && <Text size="sm">{rules.reason}</Text>}
+        {rules && !rules.allowed && <Text size="sm">{withTitles(rules.reason ?? '')}</Text>}
         {rules?.allowed && <ShareForm sessionId={sessionId} rules={rules} onShared={copyLink} />}
         {shares.length > 0 && (
           <List title="Shared">
