@@ -229,3 +229,11 @@ async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous:
     assert changed in (await anonymous.published("get_images"))["images"]
     assert await anonymous.published("delete_image", target_image={"image_id": made["image_id"]}) == {}
     assert [each.friendly_name for each in (await images.list_images(db)).rows] == ["Desktop"]
+
+
+async def test_a_workspace_that_no_agent_can_hold_is_saved_with_a_warning(stage: Stage):
+    fits = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Small", cores=0.1, memory=512_000_000)
+    assert fits["warnings"] == []
+    large = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Large", cores=1000, memory=10**15)
+    (warning,) = large["warnings"]
+    assert warning.startswith("No Agent can hold a session of this workspace: it needs 1000 cores and 1000000.0 GB")

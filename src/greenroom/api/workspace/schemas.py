@@ -132,7 +132,9 @@ def _profile_path(path: str | None) -> str | None:
 
 Reference = Annotated[Name, AfterValidator(_reference), Field(description="the container image")]
 FriendlyName = Annotated[Name, Field(description="the name people see")]
-RunConfig = Annotated[JsonObject, _checked(run_config.validated), Field(description="how the container is run")]
+RunConfig = Annotated[
+    JsonObject, _checked(run_config.check_of_workspace), Field(description="how the container is run")
+]
 ExecConfig = Annotated[
     JsonObject,
     _checked(exec_config.validated),

@@ -31,6 +31,7 @@ from greenroom.db.workspace.filter_policies import PolicyFields, StoredPolicy
 from greenroom.db.workspace.images import Image
 from greenroom.kit.secrets import Secrets
 
+GB: Final = 1_000_000_000
 _IDS: Final = ("zone_id", "server_id", "filter_policy_id")
 _WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
 
@@ -45,12 +46,23 @@ def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
 
 async def with_warnings(db: Database, image: Image) -> Image:
     """The workspace with warnings about settings without effect."""
-    path = image.persistent_profile_path
-    if not path:
-        return image
-    users = await plain_launches(db, image.facts)
-    doubt = unused_profile(image.friendly_name, path, (each.facts for each in users))
-    return replace(image, warnings=(doubt,)) if doubt else image
+    doubts = [await _too_large(db, image)]
+    if path := image.persistent_profile_path:
+        users = await plain_launches(db, image.facts)
+        doubts.append(unused_profile(image.friendly_name, path, (each.facts for each in users)))
+    return replace(image, warnings=tuple(doubt for doubt in doubts if doubt))
+
+
+async def _too_large(db: Database, image: Image) -> str | None:
+    """Why no Agent can hold a session of the workspace; None: one can, or there is no Agent to compare with."""
+    offers = await images.offers_for(db, image.image_id)
+    if not offers or any(one.cores >= image.cores and one.memory >= image.memory for one in offers):
+        return None
+    cores, memory = max(one.cores for one in offers), max(one.memory for one in offers)
+    return (
+        f"No Agent can hold a session of this workspace: it needs {image.cores:g} cores and {image.memory / GB:.1f} GB of"
+        f" memory, and Agents offer at most {cores:g} cores and {memory / GB:.1f} GB."
+    )
 
 
 async def create_image(

@@ -88,6 +88,19 @@ def validated(config: RunConfig, *, of: str = "The run config") -> RunConfig:
     return made
 
 
+def check_of_workspace(config: RunConfig) -> None:
+    """Refuse what `validated` refuses, and empty values of options that are refused: they are slips, where `false`
+    says that the option is not wanted.
+
+    Raises:
+        Invalid: as `validated`.
+    """
+    for name, value in config.items():
+        if name in _REFUSED and not value and value is not False and value is not None:
+            raise Invalid(f"The run config may not set `{name}`, even to an empty value: {_REFUSED[name]}; remove it.")
+    validated(config)
+
+
 def validated_of_group(config: RunConfig) -> RunConfig:
     """As `validated`, without the runtime, because only a workspace may decide on which hosts a session can be.
 

@@ -261,3 +261,23 @@ def _some(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
     more = len(different) - MAX_NAMED_USERS
     return ", ".join(different[:MAX_NAMED_USERS]) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentOffer:
+    """What an Agent offers; memory is bytes."""
+
+    cores: float
+    memory: int
+
+
+async def offers_for(db: Database, image_id: str) -> list[AgentOffer]:
+    """The offers of the Agents on which sessions of a workspace may be; without those that are dead or offer nothing."""
+    return await db.fetch_as(
+        AgentOffer,
+        "SELECT c.cores, c.memory FROM agent_capacity c JOIN agents a USING (agent_id), images i"
+        " WHERE i.image_id = %s AND a.status <> 'dead' AND c.cores > 0"
+        " AND NOT (i.restrict_to_zone AND a.zone_id <> i.zone_id)"
+        " AND NOT (i.restrict_to_server AND a.agent_id <> i.server_id)",
+        (image_id,),
+    )

@@ -12,6 +12,7 @@ from greenroom.core.errors import Invalid
 from greenroom.core.workspace.run_config import (
     ALLOWED,
     CAPABILITIES,
+    check_of_workspace,
     merged,
     size_in_bytes,
     validated,
@@ -190,3 +191,15 @@ def test_sizes(text: int | str, size: int):
 def test_what_is_not_a_size(text: object):
     with pytest.raises(Invalid, match="not a size"):
         size_in_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("config", "refused"),
+    [({"ulimits": []}, "`ulimits`"), ({"devices": {}}, "`devices`"), ({"privileged": False, "devices": None}, "")],
+)
+def test_an_empty_value_of_a_refused_option_is_refused_when_a_workspace_is_saved(config: Any, refused: str):
+    if not refused:
+        check_of_workspace(config)
+        return
+    with pytest.raises(Invalid, match=refused):
+        check_of_workspace(config)
