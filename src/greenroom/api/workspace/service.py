@@ -60,8 +60,8 @@ async def _too_large(db: Database, image: Image) -> str | None:
         return None
     cores, memory = max(one.cores for one in offers), max(one.memory for one in offers)
     return (
-        f"No Agent can hold a session of this workspace: it needs {image.cores:g} cores and {image.memory / GB:.1f} GB of"
-        f" memory, and Agents offer at most {cores:g} cores and {memory / GB:.1f} GB."
+        f"No Agent can hold a session of this workspace: it needs {image.cores:g} cores and {image.memory / GB:.1f} GB"
+        f" of memory, and Agents offer at most {cores:g} cores and {memory / GB:.1f} GB."
     )
 
 
