@@ -13,11 +13,12 @@ import pytest
 from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
 
 from greenroom.agent.stream.viewers import Viewer, Viewers
-from greenroom.core.session.streams import PROGRAMS_ONLY, VIEWER_TTL_S
+from greenroom.core.session.streams import API_ONLY, PROGRAMS_ONLY, VIEWER_TTL_S
 from greenroom.kit.secrets import hashed
 from greenroom.wire.messages import Authorised
 
 TOKEN = f"{A}.{'x' * 43}"
+BOTH = ["allow_kasm_uploads", "allow_kasm_downloads"]
 OTHER = f"{A}.{'y' * 43}"
 
 
@@ -25,6 +26,7 @@ OTHER = f"{A}.{'y' * 43}"
 def agent(tmp_path: Path) -> Agent:
     agent = Agent(tmp_path)
     agent.api.guests[TOKEN] = ("", "program")
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, permitted=BOTH))
     return agent
 
 
@@ -33,7 +35,7 @@ WAYS: list[dict[str, Any]] = [{"uri": f"{PATH}lease/{TOKEN}/cdp/json"}, {"uri": 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_program_is_no_viewer(agent: Agent, way: dict[str, Any]):
-    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0))
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0, permitted=BOTH))
     for method in ("GET", "POST", "PUT", "DELETE"):
         reply = await agent.ask(**way, method=method, length="0", cookie="greenroom_viewer=wrong")
         assert (reply.status_code, reply.headers["X-Greenroom-Program"]) == (200, "1")
@@ -106,7 +108,7 @@ async def test_a_program_waits_until_its_session_was_handed_over(agent: Agent):
     asked = asyncio.create_task(agent.ask(**WAYS[0]))
     while not agent.api.asked:  # noqa: ASYNC110 -- the played api has no event
         await asyncio.sleep(0)
-    agent.table.put(A, handed_over=False)
+    agent.table.put(A, handed_over=False, authorised=Authorised(user_id="u", epoch=1, permitted=BOTH))
     done, _ = await asyncio.wait({asked}, timeout=0.05)
     assert not done
     agent.table.rows[A] = replace(agent.table.rows[A], handed_over=True)
@@ -115,7 +117,7 @@ async def test_a_program_waits_until_its_session_was_handed_over(agent: Agent):
 
 
 async def test_the_api_is_not_asked_about_a_program_that_a_fresh_list_has(agent: Agent):
-    listed = Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex())
+    listed = Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex(), permitted=BOTH)
     agent.table.put(A, authorised=listed)
     agent.fresh = agent.now - VIEWER_TTL_S
     assert (await agent.ask(**WAYS[0])).headers["X-Greenroom-Viewer"] == "program"
@@ -132,7 +134,7 @@ async def test_the_api_is_not_asked_about_a_program_that_a_fresh_list_has(agent:
 
 @pytest.mark.parametrize("shown", [{"cookie": f"greenroom_viewer={TOKEN}"}, {"bearer": OTHER}])
 async def test_a_listed_token_lets_in_no_one_else(agent: Agent, shown: dict[str, Any]):
-    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex()))
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex(), permitted=BOTH))
     agent.fresh = agent.now
     agent.api.guests.clear()
     assert (await agent.ask(PATH, **shown)).status_code == 401
@@ -184,3 +186,39 @@ def viewer(session_id: str, token: str) -> Viewer:
         ttl_s=1.0,
         address="",
     )
+
+
+OF_API = f"{A}.{'z' * 43}"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+async def test_the_desk_is_for_the_api_and_not_for_the_program(agent: Agent, listed: bool):
+    both = Authorised(user_id="u", epoch=1, program=hashed(TOKEN).hex(), api=hashed(OF_API).hex())
+    if listed:
+        agent.table.put(A, authorised=both)
+        agent.fresh = agent.now
+    agent.api.guests[OF_API] = ("", "api")
+    for path in ("desk/exec", "desk/steps", "desk/state", "desk/files", "desk/tree", "desk/screenshot", "%64esk/exec"):
+        refused = await agent.ask(f"{PATH}lease/{TOKEN}/{path}", method="POST", length="0")
+        assert (refused.status_code, refused.json()["error_message"]) == (403, API_ONLY)
+        let_in = await agent.ask(PATH + path, bearer=OF_API, method="POST", length="0")
+        assert (let_in.status_code, let_in.headers["X-Greenroom-Program"]) == (200, "1")
+    assert (await agent.ask(f"{PATH}websockify", bearer=OF_API, websocket=True)).status_code == 403
+
+
+async def test_an_agent_says_that_it_knows_the_api(agent: Agent):
+    await agent.ask(**WAYS[0])
+    assert [question.knows_api for _, question in agent.api.asked] == [True]
+
+
+@pytest.mark.parametrize(
+    "authorised", [Authorised(user_id="u", epoch=1), Authorised(user_id="u", epoch=1, permitted=BOTH, must_record=True)]
+)
+async def test_the_browser_is_closed_without_files_and_where_a_recording_is_required(
+    agent: Agent, authorised: Authorised
+):
+    agent.table.put(A, authorised=authorised)
+    for folder in ("cdp/json", "webdriver/session"):
+        assert (await agent.ask(f"{PATH}lease/{TOKEN}/{folder}")).status_code == 403
+    stream = await agent.ask(f"{PATH}lease/{TOKEN}/websockify", websocket=True)
+    assert stream.status_code == (403 if authorised.must_record else 200)

@@ -61,6 +61,7 @@ from greenroom.api.security import access_of, check_declared
 from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
 from greenroom.api.session import published as published_sessions
 from greenroom.api.session import routes as session_routes
+from greenroom.api.session.authorized import Notes
 from greenroom.api.session.commands import Screenshots
 from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
@@ -195,7 +196,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     metrics.show_log(logs)
     app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
-    app.state.screenshots = Screenshots(db, logs)
+    app.state.notes = Notes(logs)
+    app.state.screenshots = Screenshots(db, app.state.notes)
     app.state.desks = Desks(db, app.state.hub, secrets, config)
     app.state.offers = Coalesced(lambda: read_offer(db))
     app.state.keys = CoalescedEach(lambda key_id: find_key(db, key_id))

@@ -115,6 +115,7 @@ class LogCode(StrEnum):
         "a user takes screenshots of another user's session, which shows it; at most one row in ten minutes",
         SECURITY,
     )
+    SESSION_ENTERED = "session-entered", INFO, "someone else acts in it, reads its elements, or its files", SECURITY
     SHARE_CREATED = (
         "share-created",
         INFO,

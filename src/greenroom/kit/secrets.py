@@ -40,6 +40,7 @@ class Secrets:
         self._share_key = _derived(key, b"greenroom share link v1")
         self._viewer_key = _derived(key, b"greenroom viewer token v1")
         self._lease_key = _derived(key, b"greenroom lease token v1")
+        self._desk_key = _derived(key, b"greenroom desk token v1")
         self._session_token_key = _derived(key, b"greenroom session token v1")
         self._machine_key = _derived(key, b"greenroom machine order v1")
         self._device_key = _derived(key, b"greenroom known device v1")
@@ -162,6 +163,15 @@ class Secrets:
     def is_lease_token(self, token: str, lease_id: str, epoch: int) -> bool:
         """Compared in constant time."""
         return hmac.compare_digest(token.encode(), self.lease_token(lease_id, epoch).encode())
+
+    def desk_token(self, lease_id: str, epoch: int) -> str:
+        """The api's own token for the page of a leased session, in the form of the lease's; no program gets it."""
+        mac = hmac.digest(self._desk_key, f"{lease_id}|{epoch}".encode(), "sha256")
+        return f"{lease_id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+    def is_desk_token(self, token: str, lease_id: str, epoch: int) -> bool:
+        """Whether it is the api's own token for this lease and epoch."""
+        return hmac.compare_digest(token.encode(), self.desk_token(lease_id, epoch).encode())
 
     def session_token(self, login_id: str) -> str:
         """The token of a log-in that a program began: its id and its signature."""

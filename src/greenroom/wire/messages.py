@@ -257,7 +257,9 @@ class Authorised(Message, frozen=True, kw_only=True):
     """Who may view the session; a higher `epoch` revokes everything before.
 
     `idle_disconnect_s` is how long a viewer may give no input before being disconnected, 0 = no limit; `max_upload_mb`
-    how much one request may upload, 0 = no limit. `program` is the SHA-256 (hex) of its lease's token, empty = none.
+    how much one request may upload, 0 = no limit. `program` and `api` are the SHA-256 (hex) of the tokens of program
+    and api for its lease, empty = none. `permitted` are the switches it was made with, of those that DevTools need;
+    `must_record`: its user's groups require a recording of the lease.
     """
 
     user_id: str
@@ -269,6 +271,9 @@ class Authorised(Message, frozen=True, kw_only=True):
     program: str = ""
     program_epoch: int | None = None
     """As `epoch`, for programs with the lease's token; None = the session has no lease."""
+    api: str = ""
+    permitted: list[str] = []
+    must_record: bool = False
 
 
 class PictureSize(Message, frozen=True, kw_only=True):
@@ -363,6 +368,8 @@ class Stream(Message, frozen=True, kw_only=True):
     token: str
     username: str = ""
     origin: str = ""
+    knows_api: bool = False
+    """The Agent distinguishes the api from a program; an older Agent gets `program` for both."""
 
 
 class StreamVerdict(Message, frozen=True, kw_only=True):
@@ -380,7 +387,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     viewer_id: str = ""
     """Of a viewer by a share (core.session.sharing); empty for its user."""
     access: AnyAccess = "view"
-    """`program` with the token of the session's lease; else of a viewer with an id, for the user always controls."""
+    """`program` or `api` with their tokens for the session's lease; else of a viewer with an id: its user controls."""
     leased: bool = False
     """A program has it: one controls at a time (core.lease.control)."""
 

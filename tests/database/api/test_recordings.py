@@ -214,7 +214,8 @@ async def test_while_a_person_has_control_no_picture_is_kept(leased: Leased):
         " VALUES (%s, 1, 'user', 'ada', clock_timestamp() + interval '1 hour', 'ada took over')",
         (leased.lease["lease_id"],),
     )
-    await leased.program.get(f"{leased.path}/screenshot")
+    assert (await leased.program.get(f"{leased.path}/screenshot")).status_code == 409
+    await leased.ada.get(f"{leased.path}/screenshot")
     control, shot = (await leased.rows())[1:]
     assert (control["what"], control["said"], control["details"]["holder"]) == ("control", "ada took over.", "person")
     assert shot["picture_left_out"].startswith("a person had control")

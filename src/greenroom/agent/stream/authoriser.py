@@ -33,6 +33,7 @@ from greenroom.agent.stream.company import Company
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.questions import (
     Shown,
+    access_in,
     allowance,
     basic,
     check_access,
@@ -171,7 +172,7 @@ class StreamAuthoriser:
             viewer, session = await self._admit(address, shown, headers.get("origin"), websocket=is_websocket)
             target = _target(address, session)
             check_upload(headers, session)
-            check_access(headers, viewer, address, target)
+            check_access(headers, viewer, session, address, target)
             client = client_in(headers)
             await self.gateways.admit(viewer, session, client, websocket=is_websocket)
             if is_websocket:
@@ -265,11 +266,9 @@ class StreamAuthoriser:
             raise MovedError(viewer.path)
         if session is None:
             raise Forbidden("The session runs on another host now; ask for its status again.")
+        permitted, handed_over, address = permitted_by(session), session.handed_over, session.address
         reason = refusal_by_agent(
-            session_id=session.session_id,
-            permitted=permitted_by(session),
-            handed_over=session.handed_over,
-            address=session.address,
+            session_id=session.session_id, permitted=permitted, handed_over=handed_over, address=address
         )
         if reason or session.address is None:
             raise Forbidden(reason)
@@ -315,8 +314,8 @@ class StreamAuthoriser:
         return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
 
     async def _ask(self, asked: SessionSnapshot, shown: Shown, origin: str) -> Viewer:
-        question = Stream(session_id=asked.session_id, token=shown.token, username=shown.username, origin=origin)
         try:
+            question = shown.question(asked.session_id, origin)
             verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)
         except Unavailable as error:
             self._report(f"A viewer could not be admitted: {error.message}", asked.session_id)
@@ -336,7 +335,7 @@ class StreamAuthoriser:
             address=(shows.address if shows else None) or "",
             path=verdict.path,
             viewer_id=verdict.viewer_id,
-            access=verdict.access if verdict.viewer_id or verdict.access == "program" else "control",
+            access=access_in(verdict),
             leased=verdict.leased,
         )
         if viewer.viewer_id or viewer.is_program:

@@ -14,11 +14,15 @@ from starlette.responses import JSONResponse, Response
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.agent.stream.viewers import Client, Viewer, client_of, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
+from greenroom.core.session.authorization import Facts
 from greenroom.core.session.streams import (
+    TOKEN_OF_LEASE,
     VIEWER_COOKIE,
     VIEWER_TTL_S,
+    AnyAccess,
     Permitted,
     StreamAddress,
+    act_of_request,
     lease_token_in,
     printable,
     refusal_of_request,
@@ -27,6 +31,7 @@ from greenroom.core.session.streams import (
 from greenroom.core.session.targets import Target
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.gateways import GATEWAY_HEADER
+from greenroom.wire.messages import Stream, StreamVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,16 @@ class Shown:
     token: str
     username: str = ""
     of_lease: bool = False
+
+    def question(self, session_id: str, origin: str) -> Stream:
+        """The question to the api whether it opens this session."""
+        return Stream(session_id=session_id, token=self.token, username=self.username, origin=origin, knows_api=True)
+
+
+def access_in(verdict: StreamVerdict) -> AnyAccess:
+    """What the api lets a viewer do; the session's user controls it."""
+    is_named = verdict.viewer_id or verdict.access in TOKEN_OF_LEASE
+    return verdict.access if is_named else "control"
 
 
 def client_in(headers: Headers) -> Client:
@@ -66,13 +81,21 @@ def check_upload(headers: Headers, session: SessionSnapshot) -> None:
         raise TooLarge(reason)
 
 
-def check_access(headers: Headers, viewer: Viewer, address: StreamAddress, target: Target) -> None:
-    """Raises Forbidden: one who may only watch sends something, or asks for more than the page; or a viewer asks for
-    what is for programs.
-    """
+def check_access(
+    headers: Headers, viewer: Viewer, session: SessionSnapshot, address: StreamAddress, target: Target
+) -> None:
+    """Raises Forbidden: the authorization table does not allow the request."""
     method = headers.get("x-original-method", "GET")
-    if reason := refusal_of_request(viewer.access, method, address.rest, is_page=not target.strip):
+    act = act_of_request(viewer.access, method, address.rest, is_page=not target.strip)
+    if reason := refusal_of_request(viewer.access, act, _facts(session)):
         raise Forbidden(reason)
+
+
+def _facts(session: SessionSnapshot) -> Facts:
+    authorised = session.authorised
+    if authorised is None:
+        return Facts()
+    return Facts(permitted=dict.fromkeys(authorised.permitted, True), must_record=authorised.must_record)
 
 
 def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
@@ -89,18 +112,21 @@ def permitted_by(session: SessionSnapshot | None) -> Permitted | None:
 
 
 def listed_program(session: SessionSnapshot, shown: Shown, fresh_at: float | None, now: float) -> Viewer | None:
-    """The program that shows the token of the session's lease, which is in the desired list; None = ask the api.
+    """The program, or the api, that shows a token of the session's lease in the desired list; None = ask the api.
 
     `fresh_at`: when a Manager last said that the list is the present one (time.monotonic, like `now`).
     """
     authorised = session.authorised
     if not shown.of_lease or authorised is None or fresh_at is None or now - fresh_at > VIEWER_TTL_S:
         return None
-    if not hmac.compare_digest(authorised.program, token_hash(shown.token)):
+    known: dict[AnyAccess, str] = {"program": authorised.program, "api": authorised.api}
+    mine = token_hash(shown.token)
+    access: AnyAccess | None = next((one for one, kept in known.items() if hmac.compare_digest(kept, mine)), None)
+    if access is None:
         return None
     return Viewer(
         session_id=session.session_id,
-        token_hash=authorised.program,
+        token_hash=mine,
         shows=session.session_id,
         user_id=authorised.user_id,
         epoch=authorised.epoch if authorised.program_epoch is None else authorised.program_epoch,
@@ -108,7 +134,7 @@ def listed_program(session: SessionSnapshot, shown: Shown, fresh_at: float | Non
         confirmed_at=fresh_at,
         ttl_s=VIEWER_TTL_S,
         address=session.address or "",
-        access="program",
+        access=access,
         leased=True,
     )
 

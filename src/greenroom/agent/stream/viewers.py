@@ -20,7 +20,7 @@ import structlog
 from greenroom.agent.fleet.identity import write_private
 from greenroom.core.lease.control import PROGRAM, USER
 from greenroom.core.security_events import source_of
-from greenroom.core.session.streams import AnyAccess, Grant, Permitted, still_holds
+from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp_table import connected
@@ -76,8 +76,8 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def is_program(self) -> bool:
-        """They came with the token of the session's lease."""
-        return self.access == "program"
+        """They came with a token of the session's lease: the program's or the api's."""
+        return self.access in TOKEN_OF_LEASE
 
     @property
     def controller(self) -> str:

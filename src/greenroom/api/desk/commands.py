@@ -16,10 +16,10 @@ import msgspec
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
 from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.transport import Desk, Desks
+from greenroom.api.lease.access import Held
 from greenroom.core.errors import GreenroomError, Interrupted, TooManyRequests, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.lease.leases import Lease
 
 PATH: Final = "exec"
 AGAIN_S: Final = 0.2
@@ -66,7 +66,7 @@ class Running:
 
 
 @asynccontextmanager
-async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate) -> AsyncGenerator[Running]:
+async def running(desks: Desks, logs: LogWriter, held: Held, command: ExecCreate) -> AsyncGenerator[Running]:
     """A command while it runs; it is ended with this.
 
     Raises:
@@ -74,6 +74,7 @@ async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCrea
         Invalid: there is no such program or folder.
         WrongState, TooManyRequests, Unavailable, Interrupted: as `Desks.of` and `Desk.stream`.
     """
+    lease, caller = held.lease, held.caller
     desk = await desks.of(lease)
     wanted: dict[str, Any] = command.model_dump(exclude={"stream", "wait_s"}, exclude_none=True)
     content = msgspec.json.encode(wanted)
@@ -81,11 +82,12 @@ async def running(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCrea
         answer = await begun(stack, desk, content, command.wait_s)
         logs.write(
             LogCode.SESSION_COMMAND,
-            f"{lease.holder} runs {command.command[0]} in session {lease.session_id} by its lease",
+            f"{caller.name if caller else lease.holder} runs {command.command[0]} in session {lease.session_id}"
+            f" {'by' if caller is None else 'through'} its lease",
             zone_name=lease.zone_name,
             session_id=lease.session_id,
-            user_id=lease.user_id,
-            username=lease.username,
+            user_id=caller.user_id if caller else lease.user_id,
+            username=caller.name if caller else lease.username,
             details={"lease_id": lease.lease_id, "program": command.command[0]},
         )
         yield Running(desk, answer)
@@ -166,11 +168,11 @@ def _unless_text(data: bytearray, *, cut: bool) -> str | None:
     return None if is_text else base64.b64encode(data).decode()
 
 
-async def ended(desks: Desks, logs: LogWriter, lease: Lease, command: ExecCreate) -> ExecDone:
+async def ended(desks: Desks, logs: LogWriter, held: Held, command: ExecCreate) -> ExecDone:
     """What a command wrote, once it has ended. Raises as `running`."""
     output = Output()
     try:
-        async with running(desks, logs, lease, command) as begun:
+        async with running(desks, logs, held, command) as begun:
             async for line in _lines(begun.pieces()):
                 output.add(_said(line))
             if output.error == BROKEN_OFF:

@@ -13,13 +13,12 @@ from greenroom.api.desk.command_schemas import ExecCreate, ExecDone, Listing, Tr
 from greenroom.api.desk.decoding import decoded
 from greenroom.api.desk.relay import Relay, opened
 from greenroom.api.desk.transport import while_asked, whole
-from greenroom.api.lease.access import holds_lease
+from greenroom.api.lease.access import Held, holds_lease
 from greenroom.api.recording.noting import NotingDep, Tail
-from greenroom.db.lease.leases import Lease
+from greenroom.core.session.authorization import Act
 
 router = APIRouter(tags=["leases"])
 
-Held = Annotated[Lease, holds_lease("sessions_modify")]
 Flag = Literal["", "true", "1"] | None
 MOST_TREE_BYTES: Final = 8 << 20
 _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
@@ -31,7 +30,12 @@ _BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary
     responses={200: {"content": {"application/x-ndjson": {}}, "description": "its end, or its output as it comes"}},
 )
 async def run(
-    body: ExecCreate, request: Request, desks: DesksDep, logs: Logs, noting: NotingDep, lease: Held
+    body: ExecCreate,
+    request: Request,
+    desks: DesksDep,
+    logs: Logs,
+    noting: NotingDep,
+    held: Annotated[Held, holds_lease(Act.EXEC)],
 ) -> ExecDone | StreamingResponse:
     """Run a command as the user of the session, in the environment of its desktop, and wait for its end.
 
@@ -40,9 +44,9 @@ async def run(
     null. A client that goes away ends the command, with all that it started.
     """
     if not body.stream:
-        return await noting.command(lease, body, while_asked(request, commands.ended(desks, logs, lease, body)))
+        return await noting.command(held.lease, body, while_asked(request, commands.ended(desks, logs, held, body)))
     tail = Tail()
-    running = noting.stream(lease, body, commands.running(desks, logs, lease, body), tail)
+    running = noting.stream(held.lease, body, commands.running(desks, logs, held, body), tail)
     begun, source = await opened(request, running)
     return Relay(tail.of(commands.handed_on(begun)), source, media_type="application/x-ndjson")
 
@@ -64,7 +68,7 @@ async def get_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    lease: Held,
+    held: Annotated[Held, holds_lease(Act.READ_FILES)],
     listed: Annotated[Flag, Query(alias="list", description="the listing of a folder, as without")] = None,
     tar: Annotated[Flag, Query(description="a folder as a tar")] = None,
     watch: Annotated[Flag, Query(description="server-sent events of what changes below a folder")] = None,
@@ -75,15 +79,19 @@ async def get_file(
     `overflow`: more happened than could be noticed, so list again.
     """
     wanted = files.Wanted(path, listed=listed is not None, tar=tar is not None, watch=watch is not None)
-    reading = noting.read(lease, path, files.read(desks, lease, wanted, request.headers))
+    reading = noting.read(held.lease, path, files.read(desks, held.lease, wanted, request.headers))
     answer, source = await opened(request, reading)
     return await files.handed_on(answer, source, is_watch=wanted.watch)
 
 
 @router.get("/leases/{lease_id}/files", response_model=Listing)
-async def list_home(request: Request, desks: DesksDep, noting: NotingDep, lease: Held) -> Response:
+async def list_home(
+    request: Request, desks: DesksDep, noting: NotingDep, held: Annotated[Held, holds_lease(Act.READ_FILES)]
+) -> Response:
     """What lies in the home folder."""
-    answer, source = await opened(request, noting.read(lease, "", files.read(desks, lease, files.Wanted(""), {})))
+    answer, source = await opened(
+        request, noting.read(held.lease, "", files.read(desks, held.lease, files.Wanted(""), {}))
+    )
     return await files.handed_on(answer, source, is_watch=False)
 
 
@@ -97,13 +105,15 @@ async def put_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    lease: Held,
+    held: Annotated[Held, holds_lease(Act.WRITE_FILES)],
     tar: Annotated[Flag, Query(description="unpack what comes into this folder")] = None,
 ) -> Written:
     """Write a file, with the folders above it; a file of this name is replaced once the new one is whole. A path with a
     slash at its end is a folder.
     """
-    return await noting.file(lease, "write", path, files.write(desks, lease, path, request, tar=tar is not None))
+    return await noting.file(
+        held.lease, "write", path, files.write(desks, held.lease, path, request, tar=tar is not None)
+    )
 
 
 @router.delete("/leases/{lease_id}/files/{path:path}", status_code=204)
@@ -112,12 +122,12 @@ async def delete_file(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    lease: Held,
+    held: Annotated[Held, holds_lease(Act.WRITE_FILES)],
     recursive: Annotated[Flag, Query(description="also a folder that is not empty")] = None,
 ) -> None:
     """Delete a file or a folder."""
-    work = while_asked(request, files.delete(desks, lease, path, recursive=recursive is not None))
-    await noting.file(lease, "delete", path, work)
+    work = while_asked(request, files.delete(desks, held.lease, path, recursive=recursive is not None))
+    await noting.file(held.lease, "delete", path, work)
 
 
 @router.get("/leases/{lease_id}/tree", response_model=Tree)
@@ -125,7 +135,7 @@ async def get_tree(
     request: Request,
     desks: DesksDep,
     noting: NotingDep,
-    lease: Held,
+    held: Annotated[Held, holds_lease(Act.TREE)],
     ref: Annotated[str | None, Query(max_length=60, description="only what is below this element")] = None,
     depth: Annotated[int, Query(ge=0, le=60, description="levels below it")] = 60,
     most: Annotated[int, Query(alias="max", ge=1, le=1000, description="elements")] = 1000,
@@ -139,9 +149,9 @@ async def get_tree(
     given = {name: value for name, value in params.items() if value is not None}
 
     async def read() -> Tree:
-        desk = await desks.of(lease)
+        desk = await desks.of(held.lease)
         async with desk.stream("GET", "tree", params=given) as answer:
             return decoded(await while_asked(request, whole(answer, MOST_TREE_BYTES)), Tree)
 
-    tree = await noting.elements(lease, read())
+    tree = await noting.elements(held.lease, read())
     return Response(tree.model_dump_json(exclude_unset=True), media_type="application/json")

@@ -1,5 +1,5 @@
-"""Reaches the folder `desk/` of a leased session's page, through the gateway and with the lease's token, as its holder
-could. So the Agent decides about it as about every program, and it ends with the lease.
+"""Reaches the folder `desk/` of a leased session's page, through the gateway and with a token that only the api has. So
+the Agent decides about each request, and the token ends with the lease.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Desks:
         if session.status in _NOT_YET:
             session = await while_in(self._hub, _NOT_YET, look, RUNS_WITHIN_S)
         _require_open(session)
-        token = self._secrets.lease_token(lease.lease_id, session.auth_epoch)
+        token = self._secrets.desk_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
         host = asked_as(session, self._config)
         return Desk(self._client(), session.session_id, address, token, host=host, look=look)

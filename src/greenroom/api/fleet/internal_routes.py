@@ -19,7 +19,7 @@ from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
-from greenroom.api.session.streams import opens, opens_as_program
+from greenroom.api.session.streams import access_by_lease, opens
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import refusal_of_viewer
@@ -55,23 +55,24 @@ async def may_view(
     if session is None or session.asked_agent_id != agent_id:
         raise Forbidden("This Agent does not run the session it asks about.")
     viewer = await _viewer(db, secrets, question, session)
-    is_program = False
+    by_lease = None
     if viewer:
         reason = viewer.reason
     else:
-        is_program = opens_as_program(secrets, question.token, session)
-        opened = is_program or opens(secrets, question.token, session)
+        by_lease = access_by_lease(secrets, question.token, session)
+        opened = by_lease is not None or opens(secrets, question.token, session)
         opened = opened or await opens_sessions_of(
             db, secrets, question.token, session.user_id, snapshot.installation.session_idle_s
         )
-        reason = refusal_by_api(_facts(question, session, token_is_valid=opened, is_program=is_program))
+        reason = refusal_by_api(_facts(question, session, token_is_valid=opened, is_program=by_lease is not None))
     metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
     if reason is None:
         allowed = _allowed(question, session)
         if viewer:
             allowed = msgspec.structs.replace(allowed, viewer_id=viewer.viewer_id, access=viewer.access)
-        elif is_program:
-            allowed = msgspec.structs.replace(allowed, access="program", epoch=session.lease_epoch or 0)
+        elif by_lease is not None:
+            access = by_lease if question.knows_api else "program"
+            allowed = msgspec.structs.replace(allowed, access=access, epoch=session.lease_epoch or 0)
         return _encoded(allowed)
     logs.write(
         LogCode.STREAM_REFUSED,

@@ -1,17 +1,22 @@
-"""Who may act on a lease: the one who has its token, who holds it, and callers with a permission for all sessions."""
+"""Authenticates callers of routes about one lease, and asks the authorization table about them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
 
 from greenroom.api.security import Caller, Declared, Requires
+from greenroom.api.session.authorized import asking_of, authorized, kind_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, Unauthenticated
+from greenroom.core.session.authorization import TABLE, Act, Asking, Kind, watches
 from greenroom.core.session.states import SessionStatus
+from greenroom.db.database import Database
 from greenroom.db.lease.leases import Lease, get_lease
+from greenroom.db.session.commands import mark_screenshot
 from greenroom.kit.secrets import Secrets
 
 _REFUSAL = "This token opens no lease here: it is another lease's, or the lease is over."
@@ -20,33 +25,67 @@ FOR_OTHERS: Final = "leases_create_for_others"
 _OVER = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A lease on which a caller may do what the route declares; `caller` None = the program, by the lease's token."""
+
+    lease: Lease
+    caller: Caller | None
+
+
 class HoldsLease(Declared):
-    """Gives the lease of the path to its token (`Authorization: Bearer`), its holder, and callers with `code`."""
+    """Gives the lease of the path to the callers who may do `act` on its session, and logs what the table wants logged.
+
+    A program shows the lease's token (`Authorization: Bearer`).
+    """
 
     credentials = ("apiKey", "logIn", "leaseToken")
 
-    def __init__(self, code: str) -> None:
-        self._code = code
-        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, code))
+    def __init__(self, act: Act) -> None:
+        self.acts = (act,)
+        self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, *TABLE[act].others))
         self.codes = self._requires.codes
         self.one_of = self._requires.one_of
 
-    async def __call__(self, request: Request, lease_id: UUID) -> Lease:
+    async def __call__(self, request: Request, lease_id: UUID) -> Held:
         """Authenticate and authorize.
 
         Raises:
             Unauthenticated: no valid credential came, or a token that is not this lease's or whose lease is over.
-            Forbidden: a permission is missing.
+            Forbidden: a permission is missing, or the session or its user's groups do not allow it.
+            errors.Held: a person has control, and the program may not do this meanwhile.
             NotFound: there is no such lease, or the caller may not see it.
         """
+        db: Database = request.app.state.db
+        (act,) = self.acts
         token = bearer_token(request)
         if token is not None:
-            return await _by_token(request, str(lease_id), token)
+            lease = await _by_token(request, str(lease_id), token)
+            await authorized(db, act, Asking(kind=Kind.PROGRAM), lease, held_by=lease.held_by)
+            return Held(lease, None)
         caller = await self._requires(request)
-        lease = await get_lease(request.app.state.db, str(lease_id))
-        if not is_holder(caller, lease) and not caller.may(self._code):
-            raise NotFound(f"There is no lease {lease_id}; it may have been deleted.")
-        return lease
+        lease = await get_lease(db, str(lease_id))
+        asking = asking_of(caller, lease.user_id, kind_of(caller, lease.user_id, lease.key_id))
+        verdict = await authorized(db, act, asking, lease, held_by=lease.held_by)
+        if verdict.noted and watches(asking):
+            request.app.state.notes.note(caller, act, lease)
+        if verdict.shown:
+            await mark_screenshot(db, lease.session_id)
+        return Held(lease, caller)
+
+
+class ControlsLease(Requires):
+    """Gives the caller who asks for control of the lease of the path; `control.person_of` decides."""
+
+    acts = (Act.CONTROL,)
+
+    def __init__(self) -> None:
+        super().__init__(one_of=(USER, "users_auth_session", FOR_OTHERS))
+
+
+def controls_lease() -> Any:
+    """Dependency of the route that changes control; gives the `Caller`."""
+    return Depends(ControlsLease())
 
 
 def bearer_token(request: Request) -> str | None:
@@ -78,11 +117,9 @@ async def _by_token(request: Request, lease_id: str, token: str) -> Lease:
 
 def is_holder(caller: Caller, lease: Lease) -> bool:
     """Whether the lease was made with this API key, or its session is this user's."""
-    if caller.key_id is not None:
-        return caller.key_id == lease.key_id
-    return caller.user_id is not None and caller.user_id == lease.user_id
+    return kind_of(caller, lease.user_id, lease.key_id) is not Kind.OTHER
 
 
-def holds_lease(code: str) -> Any:
-    """Dependency of a route about one lease (`HoldsLease`); gives the `Lease`."""
-    return Depends(HoldsLease(code))
+def holds_lease(act: Act) -> Any:
+    """Dependency of a route that does `act` on the session of one lease (`HoldsLease`); gives `Held`."""
+    return Depends(HoldsLease(act))

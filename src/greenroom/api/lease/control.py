@@ -21,14 +21,15 @@ from fastapi import Depends
 from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.desk.transport import Desk, Desks
 from greenroom.api.events.service import RESYNC, Hub
-from greenroom.api.lease.access import is_holder
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
+from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.api.session.waiting import while_so
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import Event, Topic
 from greenroom.core.lease.control import USER, Control, Person, expired, handed_back, taken, withdrawn
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import Act, Facts, Kind, decide
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import controls
@@ -75,12 +76,14 @@ async def person_of(db: Database, caller: Caller, lease: Lease) -> Person:
     Raises:
         Forbidden: they are neither its user nor in it with control.
     """
-    if is_holder(caller, lease) or (caller.user_id is not None and caller.user_id == lease.user_id):
-        return Person(viewer=USER, name=caller.name, owns=True)
-    viewer_id = await viewers.find_controlling(db, lease.session_id, caller.user_id) if caller.user_id else None
-    if viewer_id is None:
+    kind = kind_of(caller, lease.user_id, lease.key_id)
+    viewer_id = USER
+    if kind is Kind.OTHER and caller.user_id:
+        joined = await viewers.find_controlling(db, lease.session_id, caller.user_id)
+        kind, viewer_id = (Kind.GUEST_CONTROL, joined) if joined is not None else (kind, "")
+    if decide(Act.CONTROL, asking_of(caller, lease.user_id, kind), Facts()).refused:
         raise Forbidden(JOIN_FIRST)
-    return Person(viewer=viewer_id, name=caller.name, owns=False)
+    return Person(viewer=viewer_id, name=caller.name, owns=kind is not Kind.GUEST_CONTROL)
 
 
 async def take(parts: Controls, lease: Lease, person: Person, term: int | None) -> ControlView:

@@ -9,7 +9,7 @@ from greenroom.api.lease.schemas import Egress, LeaseOptions
 from greenroom.api.secret import service as secret_service
 from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
-from greenroom.api.session import service
+from greenroom.api.session.authorized import settings_of
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy, Narrowing, domains, narrowed, policy_in_force
@@ -67,7 +67,7 @@ def _domains(egress: Literal["none"] | Egress) -> list[str]:
 
 async def _in_force(db: Database, place: Place) -> FilterPolicy | None:
     image = await get_image(db, place.image_id)
-    of_groups = (await service.settings_of(db, place.user_id))["web_filter_policy"].value or None
+    of_groups = (await settings_of(db, place.user_id))["web_filter_policy"].value or None
     in_force = policy_in_force(image.filter_policy_id, of_groups, force_disabled=image.filter_policy_force_disabled)
     return (await filter_policies.get_filter_policy(db, in_force)).policy if in_force else None
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request
 
 from greenroom.api.deps import Db
 from greenroom.api.lease import control, service
-from greenroom.api.lease.access import FOR_OTHERS, holds_lease
+from greenroom.api.lease.access import FOR_OTHERS, Held, controls_lease, holds_lease
 from greenroom.api.lease.control import ControlsDep
 from greenroom.api.lease.schemas import ControlOrder, ControlView, LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
 from greenroom.api.lease.service import LeasingDep
@@ -18,8 +18,9 @@ from greenroom.api.recording.noting import RecorderDep
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY
 from greenroom.core.access.permissions import USER
+from greenroom.core.session.authorization import Act
 from greenroom.db.lease import leases
-from greenroom.db.lease.leases import NEWEST_FIRST, Lease, LeaseFilter
+from greenroom.db.lease.leases import NEWEST_FIRST, LeaseFilter
 
 router = APIRouter(tags=["leases"])
 
@@ -57,28 +58,28 @@ async def list_leases(
 
 
 @router.get("/leases/{lease_id}")
-async def get_lease(lease: Annotated[Lease, holds_lease("sessions_view")]) -> LeaseView:
+async def get_lease(held: Annotated[Held, holds_lease(Act.SEE)]) -> LeaseView:
     """One lease, also one that is over, as long as its session is remembered."""
-    return LeaseView.model_validate(lease)
+    return LeaseView.model_validate(held.lease)
 
 
 @router.patch("/leases/{lease_id}")
 async def extend_lease(
-    body: LeaseExtension, leasing: LeasingDep, lease: Annotated[Lease, holds_lease("sessions_modify")]
+    body: LeaseExtension, leasing: LeasingDep, held: Annotated[Held, holds_lease(Act.EXTEND)]
 ) -> LeaseView:
     """Move the deadline to so many seconds from now, which may also be earlier than it was."""
-    await service.extend(leasing, lease, body.seconds)
-    return LeaseView.model_validate(await leases.get_lease(leasing.db, lease.lease_id))
+    await service.extend(leasing, held.lease, body.seconds)
+    return LeaseView.model_validate(await leases.get_lease(leasing.db, held.lease.lease_id))
 
 
 @router.get("/leases/{lease_id}/control")
 async def get_control(
     parts: ControlsDep,
-    lease: Annotated[Lease, holds_lease("sessions_view")],
+    held: Annotated[Held, holds_lease(Act.SEE)],
     wait_s: Annotated[float, Query(ge=0, le=60, description="wait so long until no person has control")] = 0,
 ) -> ControlView:
     """Who controls the session, the program or a person, and how that changed."""
-    return await control.view(parts, lease, wait_s=wait_s)
+    return await control.view(parts, held.lease, wait_s=wait_s)
 
 
 @router.post("/leases/{lease_id}/control")
@@ -86,7 +87,7 @@ async def change_control(
     lease_id: UUID,
     body: ControlOrder,
     parts: ControlsDep,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS)],
+    caller: Annotated[Caller, controls_lease()],
 ) -> ControlView:
     """Take control over from the program, keep it, or hand it back; for those who may type in the session.
 
@@ -99,8 +100,8 @@ async def change_control(
 
 @router.delete("/leases/{lease_id}", status_code=204)
 async def release_lease(
-    leasing: LeasingDep, recorder: RecorderDep, lease: Annotated[Lease, holds_lease("sessions_delete")]
+    leasing: LeasingDep, recorder: RecorderDep, held: Annotated[Held, holds_lease(Act.RELEASE)]
 ) -> None:
     """End the lease: its session is destroyed and goes to no one else. Doing so again is a success."""
-    await recorder.written(lease.lease_id)
-    await service.release(leasing, lease)
+    await recorder.written(held.lease.lease_id)
+    await service.release(leasing, held.lease)

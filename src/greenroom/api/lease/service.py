@@ -23,6 +23,7 @@ from greenroom.api.lease.schemas import LeaseCreate, LeaseGranted, LeaseOptions,
 from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
 from greenroom.api.session import service
+from greenroom.api.session.authorized import settings_of
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
 from greenroom.core.errors import (
@@ -36,6 +37,7 @@ from greenroom.core.errors import (
 )
 from greenroom.core.installation import Installation
 from greenroom.core.lease.granted import Limits, NewLease
+from greenroom.core.session.authorization import Act, Asking, Facts, Kind, decide
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import find_key
@@ -53,6 +55,8 @@ _NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, Se
 """Statuses of a session that does not run yet."""
 NAMED: Final = 30
 """Workspaces that a refusal names."""
+BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
+"""What the token of a lease may open at the gateway; the first two by the names of the services that they need."""
 MCP_PATH: Final = "/mcp"
 PAUSE_S: Final = 0.2
 """Between two tries of a lease that waits for others to end, also when much happens."""
@@ -247,13 +251,16 @@ def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
     """A lease with its token and addresses, for its holder."""
     stream, token = stream_url_of(session, leasing.streams), token_of(session, leasing.secrets)
     of_lease = leasing.secrets.lease_token(lease.lease_id, lease.auth_epoch)
-    driven = {one.name: f"{stream}lease/{of_lease}/{one.folder}" for one in session.services if stream}
+    by_token = f"{stream}lease/{of_lease}/" if stream else ""
+    program, facts = Asking(kind=Kind.PROGRAM), Facts(permitted=lease.permissions, must_record=lease.must_record)
+    open_to_it = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
+    driven = {one.name: by_token + one.folder for one in session.services if one.name in open_to_it}
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
         token=of_lease,
         urls=LeaseUrls(
             page=leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token),
-            websocket=f"wss{stream.removeprefix('https')}lease/{of_lease}/websockify" if stream else None,
+            websocket=f"wss{by_token.removeprefix('https')}websockify" if Act.STREAM_AS_PROGRAM in open_to_it else None,
             cdp=driven.get("cdp"),
             webdriver=driven.get("webdriver"),
             mcp=leasing.streams.page_origin + MCP_PATH,
@@ -277,7 +284,7 @@ async def extend(leasing: Leasing, lease: Lease, seconds: int) -> None:
     )
     limits.require(seconds, datetime.now(UTC))
     session = await views.get_session(leasing.db, lease.session_id)
-    settings = await service.settings_of(leasing.db, session.user_id)
+    settings = await settings_of(leasing.db, session.user_id)
     allowed = clocks_of(settings, session.image_time_limit, session.image_friendly_name)
     lease_clocks(seconds, allowed)
     if await leases.extend(leasing.db, session.session_id, seconds, allowed.time_limit_s):

@@ -13,9 +13,11 @@ from fastapi import Depends, Request
 
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.security import Caller, Declared, Requires
+from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import Act, Facts, Kind, decide
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.recording.recordings import Recording, get_recording
 
@@ -26,6 +28,8 @@ VIEWED_S: Final = 600.0
 
 class SeesRecording(Declared):
     """Gives the recording of the path to those who may see it, and logs who looks at another's."""
+
+    acts = (Act.SEE_RECORDING,)
 
     def __init__(self) -> None:
         self._requires = Requires(one_of=(USER, "users_auth_session", FOR_OTHERS, VIEW))
@@ -41,19 +45,18 @@ class SeesRecording(Declared):
         """
         caller = await self._requires(request)
         recording = await get_recording(request.app.state.db, str(lease_id))
-        if is_own(caller, recording):
-            return recording
-        if not caller.may(VIEW):
+        kind = kind_of(caller, recording.user_id, recording.key_id)
+        verdict = decide(Act.SEE_RECORDING, asking_of(caller, recording.user_id, kind), Facts())
+        if verdict.refused:
             raise NotFound(f"There is no recording of lease {lease_id}; it may have been deleted.")
-        request.app.state.recordings_viewed.note(caller, recording)
+        if kind is Kind.OTHER:
+            request.app.state.recordings_viewed.note(caller, recording)
         return recording
 
 
 def is_own(caller: Caller, recording: Recording) -> bool:
     """Whether the lease was held by this API key, or its session was this user's."""
-    if caller.key_id is not None:
-        return caller.key_id == recording.key_id
-    return caller.user_id is not None and caller.user_id == recording.user_id
+    return kind_of(caller, recording.user_id, recording.key_id) is not Kind.OTHER
 
 
 class Viewed:

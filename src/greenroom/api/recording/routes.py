@@ -15,11 +15,13 @@ from greenroom.api.paging import Paging
 from greenroom.api.recording.access import VIEW, is_own, sees_recording, write
 from greenroom.api.recording.export import exported, row_view, view_of
 from greenroom.api.recording.schemas import RecordedRowView, RecordingView
-from greenroom.api.security import Caller, requires, requires_one_of
+from greenroom.api.security import Caller, requires_one_of
+from greenroom.api.session.authorized import acts
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import WrongState
 from greenroom.core.listing import Order
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import Act
 from greenroom.db.listing import Part, Position
 from greenroom.db.recording import recordings
 from greenroom.db.recording.recordings import NEWEST_FIRST, Recording, RecordingFilter
@@ -92,8 +94,8 @@ async def get_recorded_picture(
 async def export_recording(
     db: Db,
     logs: Logs,
-    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
     recording: Seen,
+    caller: Annotated[Caller, requires_one_of(USER, "users_auth_session", FOR_OTHERS, VIEW)],
 ) -> StreamingResponse:
     """All of it: `recording.json`, `rows.jsonl` with one row a line, and `pictures/000012.png`."""
     if not is_own(caller, recording):
@@ -105,7 +107,7 @@ async def export_recording(
 
 @router.delete("/leases/{lease_id}/recording", status_code=204)
 async def delete_recording(
-    lease_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("recordings_delete")]
+    lease_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, acts(Act.DELETE_RECORDING)]
 ) -> None:
     """Delete the recording of a lease that is over."""
     recording = await recordings.get_recording(db, str(lease_id))

@@ -12,11 +12,12 @@ import uuid
 from typing import Final, NamedTuple
 
 from greenroom.api.security import Caller
+from greenroom.api.session.authorized import Notes
 from greenroom.api.session.schemas import CommandCreate, CommandView
-from greenroom.api.session.service import is_own, settings_of
-from greenroom.core.errors import Forbidden, NoScreenshot, TooManyRequests, Unavailable, WrongState
+from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -28,31 +29,11 @@ from greenroom.kit.secrets import Secrets
 SLACK_S: Final = 10.0
 """Added to a command's deadline for the transport to the Agent and back."""
 POLL_S: Final = 0.1
-TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
-"""A command can do both: its arguments and variables go in, its output comes out."""
 
 
-def require_command(caller: Caller, session: Session, command: CommandCreate) -> None:
-    """Refuse a command that the caller may not run in this session.
-
-    Raises:
-        Forbidden: names the reason: another user's session or another account inside it, or a command would carry data
-            past a session that was made without uploads or downloads.
-    """
-    if command.user is not None or not is_own(caller, session):
-        caller.require("sessions_modify")
-    missing = [name for name in TRANSFER if not _may_transfer(caller, session, name)]
-    if missing:
-        raise Forbidden(f"You may not run commands in a session without {' and '.join(missing)}.")
-
-
-def visible_output(caller: Caller, session: Session, output: str) -> str:
-    """The output of a workspace's command; empty if it would bypass a session made without downloads."""
-    return output if _may_transfer(caller, session, "allow_kasm_downloads") else ""
-
-
-def _may_transfer(caller: Caller, session: Session, name: str) -> bool:
-    return bool(session.permissions.get(name)) or caller.may("sessions_modify")
+def act_of(command: CommandCreate) -> Act:
+    """The act that a command is."""
+    return Act.COMMAND if command.user is None else Act.COMMAND_AS
 
 
 def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
@@ -93,7 +74,7 @@ async def order_command(
         zone_name=session.zone_name,
         session_id=session_id,
         user_id=caller.user_id,
-        username=caller.username,
+        username=caller.name,
         details={"command_id": command_id, "program": command.command[0], "run_as": command.user},
     )
     await db.notify(Event.agent(agent_id))
@@ -125,9 +106,6 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> Command
 
 DEADLINE_S: Final = 10.0
 PICTURE_POLL_S: Final = 0.05
-LOOKED_S: Final = 600.0
-"""Viewing another user's session is logged once in this time, not for every screenshot."""
-MAX_LOOKERS: Final = 10_000
 MAX_SIZES: Final = 4
 """Sizes in which screenshots of one session are waited for at the same time."""
 
@@ -143,28 +121,24 @@ class _Size(NamedTuple):
 class Screenshots:
     """Takes screenshots; one per process."""
 
-    def __init__(self, db: Database, logs: LogWriter) -> None:
+    def __init__(self, db: Database, notes: Notes) -> None:
         self._db = db
-        self._logs = logs
-        self._looked: dict[tuple[str, str], float] = {}
+        self._notes = notes
         self._waits: dict[_Size, asyncio.Task[bytes]] = {}
 
-    async def take(self, caller: Caller, session: Session, width: int, height: int) -> bytes:
-        """The screen of a session as a JPEG that fits into width x height pixels.
+    async def take(self, caller: Caller, session: Session, verdict: Verdict, width: int, height: int) -> bytes:
+        """The screen of a session as a JPEG that fits into width x height pixels. `verdict` allowed it.
 
         Equal requests at one time share one wait.
 
         Raises:
-            Forbidden: it is another user's, and their groups forbid it.
             WrongState: the session is not running.
             NoScreenshot: its Agent could not take a screenshot; the sentence says why.
             Unavailable: its Agent sent nothing in time.
             TooManyRequests: screenshots of this session are waited for in `MAX_SIZES` other sizes.
         """
-        is_watched = session.user_id != caller.owner_id
-        if session.user_id is not None and is_watched:
-            await self._require_allowed(session)
-            self._note(caller, session)
+        if verdict.noted:
+            self._notes.note(caller, Act.SCREENSHOT, session)
         size = _Size(session.session_id, width, height)
         if (waiting := self._waits.get(size)) is None:
             if sum(other.session_id == size.session_id for other in self._waits) >= MAX_SIZES:
@@ -172,14 +146,9 @@ class Screenshots:
             waiting = self._waits[size] = asyncio.create_task(self._wait(size), name="screenshot")
             waiting.add_done_callback(lambda ended: self._waited(size, ended))
         picture = await asyncio.shield(waiting)
-        if is_watched:
+        if verdict.shown:
             await commands.mark_screenshot(self._db, size.session_id)
         return picture
-
-    async def _require_allowed(self, session: Session) -> None:
-        setting = (await settings_of(self._db, session.user_id))["allow_kasm_screenshot"]
-        if not setting.value:
-            raise Forbidden(f"Only {session.username} may take pictures of their sessions: {setting.trace}.")
 
     def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
         del self._waits[size]
@@ -224,19 +193,3 @@ class Screenshots:
                 return result.picture
             await asyncio.sleep(PICTURE_POLL_S)
         return None
-
-    def _note(self, caller: Caller, session: Session) -> None:
-        now_s, who = time.monotonic(), (caller.name, session.session_id)
-        if now_s - self._looked.get(who, float("-inf")) < LOOKED_S:
-            return
-        self._looked = {k: at for k, at in self._looked.items() if now_s - at < LOOKED_S}
-        if len(self._looked) < MAX_LOOKERS:
-            self._looked[who] = now_s
-        self._logs.write(
-            LogCode.SESSION_SCREENSHOT,
-            f"{caller.name} takes screenshots of session {session.session_id} of {session.username}",
-            zone_name=session.zone_name,
-            session_id=session.session_id,
-            user_id=caller.user_id,
-            username=caller.username,
-        )

@@ -1,10 +1,4 @@
-"""What users do with the life of a session: stop, pause, resume, delete, and delete by force.
-
-Users may delete their own sessions if `allow_kasm_delete` is on, stop and pause them if `allow_kasm_stop` and
-`allow_kasm_pause` are, and end them by force if `allow_kasm_force_delete` is; callers who may modify or delete all
-sessions may do so with these too. Resuming is always allowed: a session that its clock stopped or paused must stay
-reachable.
-"""
+"""The life of a session by order of users: stop, pause, resume, delete, and delete by force."""
 
 from __future__ import annotations
 
@@ -14,11 +8,12 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.api.security import Caller
-from greenroom.api.session.service import is_own, require_setting, settings_of
+from greenroom.api.session.authorized import asking_of, kind_of, settings_of
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import WrongState
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import Act, Facts, decide
 from greenroom.core.session.expiry import Clocks, Expiry, clocks_of, next_expiry
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
@@ -29,35 +24,12 @@ from greenroom.db.session.views import Session
 
 Action = Literal["stop", "pause", "resume", "delete", "force_delete"]
 
-_SETTING: Final[dict[Action, str]] = {
-    "stop": "allow_kasm_stop",
-    "pause": "allow_kasm_pause",
-    "delete": "allow_kasm_delete",
-    "force_delete": "allow_kasm_force_delete",
-}
-_PERMISSION: Final[dict[Action, str]] = {
-    "stop": "sessions_modify",
-    "pause": "sessions_modify",
-    "resume": "sessions_modify",
-    "delete": "sessions_delete",
-    "force_delete": "sessions_delete",
-}
 _CODES: Final[dict[LifecycleCommand, LogCode]] = {
     "stop": LogCode.SESSION_STOP_REQUESTED,
     "pause": LogCode.SESSION_PAUSE_REQUESTED,
     "resume": LogCode.SESSION_RESUME_REQUESTED,
 }
 _DELETABLE: Final = sources_of(SessionStatus.DELETING)
-
-
-async def require_allowed(db: Database, caller: Caller, session: Session, action: Action) -> None:
-    """Refuse what the settings of the session's owner do not allow, unless the caller may do it with all sessions.
-
-    Raises:
-        Forbidden: names the setting and where its value came from.
-    """
-    if action in _SETTING and not caller.may(_PERMISSION[action]):
-        await require_setting(db, session, _SETTING[action], action.replace("_", " "))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +51,13 @@ class Rights:
         return [action for action in can if self._may(session, action)]
 
     def _may(self, session: Session, action: Action) -> bool:
-        if self.caller.may(_PERMISSION[action]):
-            return True
-        return is_own(self.caller, session) and (action not in _SETTING or bool(self.settings[_SETTING[action]].value))
+        asking = asking_of(self.caller, session.user_id, kind_of(self.caller, session.user_id))
+        return not decide(Act(action), asking, Facts(settings=self.settings)).refused
 
 
 async def rights_of(db: Database, caller: Caller) -> Rights:
     """The rights of a caller."""
-    return Rights(caller, await settings_of(db, caller.user_id) if caller.user_id else {})
+    return Rights(caller, await settings_of(db, caller.user_id))
 
 
 async def order(
@@ -94,13 +65,11 @@ async def order(
 ) -> SessionStatus:
     """Record that the session is to be stopped, paused or resumed; repeating it is a success. Returns its status now.
 
-    The caller's right to the session was checked before.
+    The authorization table was asked before.
 
     Raises:
-        Forbidden: the owner's settings do not allow it.
         WrongState: the session is in a status in which it cannot be done; the sentence says in which it can.
     """
-    await require_allowed(db, caller, session, command)
     session_id, status = session.session_id, session.status
     if reason := refusal(command, status, has_user=session.user_id is not None, pauses=session.pauses):
         raise WrongState(reason)

@@ -16,6 +16,7 @@ from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import date, hex_id, now
 from greenroom.api.session import lifecycle, published_shares, service
+from greenroom.api.session.authorized import asking_of, authorized
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.share_service import SharingDep
@@ -23,6 +24,7 @@ from greenroom.api.session.streams import Streams, StreamUrls, connect_url, toke
 from greenroom.api.session.waiting import while_in
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
+from greenroom.core.session.authorization import Act, Kind, Verdict
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.core.workspace.page import folders_of
 from greenroom.db.database import Database
@@ -181,9 +183,11 @@ async def get_kasm_status(
     """Where a session stands; what failed is a refusal with its reason. A hand-over under way is waited for, a second
     at most, unless `skip_agent_check`: who asks every few seconds finds a staged session running at the first call.
     """
-    session = await session_of(db, call)
+    session = await session_of(db, call, Act.OPEN)
     if session.status is SessionStatus.ASSIGNING and not call.flag("skip_agent_check"):
-        session = await while_in(hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call), HAND_OVER_WAIT_S)
+        session = await while_in(
+            hub, {SessionStatus.ASSIGNING}, lambda: session_of(db, call, Act.OPEN), HAND_OVER_WAIT_S
+        )
     token = token_of(session, secrets)
     shown = service.progress_of(session, causes=True, queue=await service.queue_of(db, session))
     answer: Answer = {
@@ -224,14 +228,16 @@ async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USE
 @router.post("/destroy_kasm")
 async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Record that a session is to go; done when get_kasm_status is refused."""
-    await service.destroy(db, logs, await session_of(db, call), f"destroyed by {call.caller.name}")
+    await service.destroy(
+        db, logs, await session_of(db, call, Act.DESTROY_FOR_USERS), f"destroyed by {call.caller.name}"
+    )
     return {}
 
 
 @router.post("/keepalive")
 async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> Answer:
     """A user looks at the session: it lives on for `keepalive_expiration` from now."""
-    await keep_alive(db, await session_of(db, call))
+    await keep_alive(db, await session_of(db, call, Act.KEEP_ALIVE))
     return {"usage_reached": False}
 
 
@@ -279,18 +285,25 @@ def _wanted(call: Call, image_id: str) -> SessionCreate:
     )
 
 
-async def session_of(db: Database, call: Call) -> Session:
-    """The session `kasm_id` of user `user_id`.
+async def session_of(db: Database, call: Call, act: Act) -> Session:
+    """The session `kasm_id` of user `user_id`, on which the caller may do this. Raises as `judged_of`."""
+    return (await judged_of(db, call, act))[0]
+
+
+async def judged_of(db: Database, call: Call, act: Act) -> tuple[Session, Verdict]:
+    """The session `kasm_id` of user `user_id`, and what the authorization table says of this act on it.
 
     Raises:
         NotFound: there is none, it was deleted, or it is another user's.
+        Forbidden: the caller may not do this.
     """
     kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
     session = await views.get_session(db, kasm_id)
     owner = session.user_id
     if owner is None or session.status is SessionStatus.DELETED or user_id not in (None, owner):
         raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
-    return session
+    kind = Kind.FOR_USERS if call.caller.may("users_auth_session", USER) else Kind.OTHER
+    return session, await authorized(db, act, asking_of(call.caller, owner, kind), session)
 
 
 lifecycle_router = APIRouter(include_in_schema=False)
@@ -315,5 +328,5 @@ async def resume_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> A
 
 
 async def _give_order(db: Database, logs: LogWriter, call: Call, command: LifecycleCommand) -> Answer:
-    await lifecycle.order(db, logs, call.caller, await session_of(db, call), command)
+    await lifecycle.order(db, logs, call.caller, await session_of(db, call, Act(command)), command)
     return {}

@@ -12,12 +12,13 @@ from greenroom.api.deps import Db, DesksDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.published.calls import Answer, Call, validated
 from greenroom.api.published.shapes import now
 from greenroom.api.session import published_shares, stream_stats
-from greenroom.api.session.commands import order_command, require_command, sealed_command
-from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of
+from greenroom.api.session.commands import act_of, order_command, sealed_command
+from greenroom.api.session.published import FOR_USERS, judged_of, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.share_service import SharingDep
 from greenroom.api.session.streams import Streams, connect_url, token_of
 from greenroom.core.errors import Invalid, Refused
+from greenroom.core.session.authorization import Act
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.access.users import get_user
 from greenroom.db.database import Database
@@ -38,10 +39,10 @@ async def exec_command_kasm(
     """Run a command in a session; the answer does not wait for it, and nothing of its output comes back. A privileged
     one runs as root in the container, with no right that the container does not have.
     """
-    session, exec_config = await session_of(db, call), call.part("exec_config")
+    exec_config = call.part("exec_config")
     remark = AS_ROOT if exec_config.flag("privileged") or call.flag("privileged") else ""
     command = _command(call, exec_config, root=bool(remark))
-    require_command(call.caller, session, command)
+    session = await session_of(db, call, act_of(command))
     await order_command(db, logs, call.caller, session, sealed_command(command, secrets), remark=remark)
     answer: Answer = {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
     return answer | {"message": f"The command runs {remark}."} if remark else answer
@@ -50,8 +51,8 @@ async def exec_command_kasm(
 @router.post("/get_kasm_screenshot")
 async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Call, FOR_USERS]) -> Response:
     """The screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
-    session = await session_of(db, call)
-    picture = await camera.take(call.caller, session, _pixels(call, "width"), _pixels(call, "height"))
+    session, verdict = await judged_of(db, call, Act.SCREENSHOT)
+    picture = await camera.take(call.caller, session, verdict, _pixels(call, "width"), _pixels(call, "height"))
     return Response(picture, media_type="image/jpeg")
 
 
@@ -134,7 +135,7 @@ def _command(call: Call, exec_config: Call, *, root: bool) -> CommandCreate:
 
 async def _running(db: Database, call: Call) -> Session:
     """The session of a call. Raises Refused: it shows nothing now."""
-    session = await session_of(db, call)
+    session = await session_of(db, call, Act.SEE)
     if session.status is not SessionStatus.RUNNING:
         raise Refused(f"The session is {OPERATIONAL[session.status]}; only a running one has stats.")
     return session

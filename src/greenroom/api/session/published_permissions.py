@@ -11,6 +11,7 @@ from greenroom.api.session import share_service
 from greenroom.api.session.published import session_of
 from greenroom.api.session.share_service import Sharing, SharingDep
 from greenroom.core.errors import Invalid
+from greenroom.core.session.authorization import Act
 from greenroom.core.session.sharing import ShareWish
 from greenroom.core.session.streams import Access
 from greenroom.db.access.users import get_user
@@ -33,7 +34,7 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[Call, CHA
     without one, and alone for every user who may join already.
     """
     target = call.part(TARGET)
-    session = await session_of(sharing.db, target)
+    session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     present = {share.user_id: share for share in await _named(sharing, session)}
     for user_id, access in _wanted(target, [str(user_id) for user_id in present]).items():
         share = present.get(user_id)
@@ -48,14 +49,14 @@ async def set_session_permissions(sharing: SharingDep, call: Annotated[Call, CHA
 @router.post("/get_session_permissions")
 async def get_session_permissions(sharing: SharingDep, call: Annotated[Call, SEES]) -> Answer:
     """The users who may join a session, and how."""
-    return await _answer(sharing, await session_of(sharing.db, call.part(TARGET)))
+    return await _answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
 
 
 @router.post("/delete_session_permissions")
 async def delete_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Take `user_ids` the right to join; who is in by it is cut off at once."""
     target = call.part(TARGET)
-    session = await session_of(sharing.db, target)
+    session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
     asked: object = target.body.get("user_ids")
     if not isinstance(asked, list):
         raise Invalid("user_ids must be a list of ids.")
@@ -69,7 +70,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[Call, 
 @router.post("/delete_all_session_permissions")
 async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Take all named users the right to join; the session's link stays as it is."""
-    session = await session_of(sharing.db, call.part(TARGET))
+    session = await session_of(sharing.db, call.part(TARGET), Act.SEE)
     for share in await _named(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
     return await _answer(sharing, session)

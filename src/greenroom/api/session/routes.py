@@ -14,7 +14,8 @@ from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import lifecycle, service
-from greenroom.api.session.lifecycle import Rights, end_by_force, expiry_of, keep_alive, require_allowed, rights_of
+from greenroom.api.session.authorized import acts, asking_of, kind_of
+from greenroom.api.session.lifecycle import Rights, end_by_force, expiry_of, keep_alive, rights_of
 from greenroom.api.session.schemas import (
     MAX_IDEMPOTENCY_KEY,
     ConnectionView,
@@ -30,6 +31,7 @@ from greenroom.api.session.service import session_for
 from greenroom.api.session.streams import Streams, StreamUrls, connection_of, stream_url_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.listing import Order, order_of, words_of
+from greenroom.core.session.authorization import Act, Facts, Kind, decide
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import launch_of_session
@@ -165,11 +167,11 @@ async def get_session(
     session_id: UUID,
     db: Db,
     streams: Streams,
-    caller: Annotated[Caller, requires_own_or("sessions_view")],
+    caller: Annotated[Caller, acts(Act.SEE)],
     follow: Follow = True,
 ) -> SessionView:
     """One session, or the one that took its place."""
-    session = await service.session_for(db, caller, str(session_id), "sessions_view", follow=follow)
+    session = await service.session_for(db, caller, str(session_id), Act.SEE, follow=follow)
     return _view(session, streams, await rights_of(db, caller))
 
 
@@ -178,7 +180,7 @@ async def delete_session(
     session_id: UUID,
     db: Db,
     logs: Logs,
-    caller: Annotated[Caller, requires_own_or("sessions_delete")],
+    caller: Annotated[Caller, acts(Act.DELETE, Act.FORCE_DELETE)],
     force: Annotated[bool, Query(description="end its row now, even if its Agent does not answer")] = False,
     follow: Follow = True,
 ) -> SessionState:
@@ -187,8 +189,8 @@ async def delete_session(
     With `force` its row ends at once and its reservation is given back, in any status; the container is
     removed when its Agent next reports it. That takes `sessions_delete`, or `allow_kasm_force_delete` of one's groups.
     """
-    session = await service.session_for(db, caller, str(session_id), "sessions_delete", follow=follow)
-    await require_allowed(db, caller, session, "force_delete" if force else "delete")
+    act = Act.FORCE_DELETE if force else Act.DELETE
+    session = await service.session_for(db, caller, str(session_id), act, follow=follow)
     if force:
         await end_by_force(db, logs, session, f"deleted by force by {caller.name}")
     elif session.superseded_by is not None:
@@ -206,22 +208,22 @@ async def get_connection(
     db: Db,
     streams: Streams,
     secrets: SecretsDep,
-    caller: Annotated[Caller, requires_own_or("sessions_view")],
+    caller: Annotated[Caller, acts(Act.SEE)],
 ) -> ConnectionView:
     """How far the session is; once it is running, where its stream is (for its user, or a program acting for them)."""
-    session = await service.session_for(db, caller, str(session_id), "sessions_view")
-    may_open = service.is_own(caller, session) or (caller.kind == "key" and caller.may("users_auth_session"))
+    session = await service.session_for(db, caller, str(session_id), Act.SEE)
+    in_name = caller.kind == "key" and caller.may("users_auth_session")
+    kind = Kind.FOR_USERS if in_name else kind_of(caller, session.user_id)
+    may_open = not decide(Act.OPEN, asking_of(caller, session.user_id, kind), Facts()).refused
     causes = service.may_know_causes(caller)
     queue = await service.queue_of(db, session)
     return connection_of(session, streams, secrets, may_open=may_open, causes=causes, queue=queue)
 
 
 @router.get("/sessions/{session_id}/placement")
-async def get_placement(
-    session_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or("sessions_view")]
-) -> PlacementView:
+async def get_placement(session_id: UUID, db: Db, caller: Annotated[Caller, acts(Act.SEE)]) -> PlacementView:
     """How the session came about: every step of its launch and why others were passed over."""
-    session = await service.session_for(db, caller, str(session_id), "sessions_view")
+    session = await service.session_for(db, caller, str(session_id), Act.SEE)
     launch = await launch_of_session(db, session.session_id)
     if launch is None:
         return PlacementView(outcome="staged" if session.staging_config_id else "on_demand", steps=[])
@@ -231,10 +233,10 @@ async def get_placement(
 @router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
 @router.post("/sessions/{session_id}/keepalives")
 async def keep_session_alive(
-    session_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or("sessions_modify")]
+    session_id: UUID, db: Db, caller: Annotated[Caller, acts(Act.KEEP_ALIVE)]
 ) -> KeepaliveView:
     """A user looks at the session: it lives on for `keepalive_expiration` from now."""
-    session = await service.session_for(db, caller, str(session_id), "sessions_modify")
+    session = await service.session_for(db, caller, str(session_id), Act.KEEP_ALIVE)
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
 
 
@@ -262,13 +264,13 @@ async def order_lifecycle(
     body: LifecycleOrder,
     db: Db,
     logs: Logs,
-    caller: Annotated[Caller, requires_own_or("sessions_modify")],
+    caller: Annotated[Caller, acts(Act.STOP, Act.PAUSE, Act.RESUME)],
 ) -> SessionState:
     """Stop, pause or resume a session; the Agent makes it so. Ordering it again is a success.
 
     Own sessions may be stopped and paused where the user's groups allow it (`allow_kasm_stop`, `allow_kasm_pause`), and
     always be resumed; those of everybody with `sessions_modify`.
     """
-    session = await session_for(db, caller, str(session_id), "sessions_modify")
+    session = await session_for(db, caller, str(session_id), Act(body.command))
     status = await lifecycle.order(db, logs, caller, session, body.command)
     return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])

@@ -6,14 +6,14 @@ from dataclasses import replace
 from uuid import UUID
 
 from greenroom.api.security import Caller
-from greenroom.core.access.group_settings import Resolved, resolve
+from greenroom.api.session.authorized import asking_of, authorized, kind_of
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import Forbidden, Invalid, NotFound
+from greenroom.core.errors import Invalid
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import Act, Verdict
 from greenroom.core.session.progress import Progress, Queue, progress
 from greenroom.core.session.states import RESTING, SessionStatus
-from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import replacement
@@ -22,18 +22,25 @@ from greenroom.db.session.views import Session
 from greenroom.kit.stops import stop
 
 
-async def session_for(db: Database, caller: Caller, session_id: str, code: str, *, follow: bool = True) -> Session:
-    """The session if it is the caller's own, or if the caller has the permission `code` for all sessions.
+async def judged(
+    db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True
+) -> tuple[Session, Verdict]:
+    """A session, and what the authorization table says of this act of the caller on it.
 
     It is the replacement, if there is one; without `follow` the replaced one itself, which has no user any more.
 
     Raises:
         NotFound: there is none with this id, or the caller may not see it.
+        Forbidden: the caller may not do this.
     """
     session = await views.get_session(db, session_id, follow=follow)
-    if not is_own(caller, session) and not caller.may(code):
-        raise NotFound(f"There is no session {session_id}; it may have been deleted.")
-    return session
+    asking = asking_of(caller, session.user_id, kind_of(caller, session.user_id))
+    return session, await authorized(db, act, asking, session)
+
+
+async def session_for(db: Database, caller: Caller, session_id: str, act: Act, *, follow: bool = True) -> Session:
+    """A session on which the caller may do this. Raises as `judged`."""
+    return (await judged(db, caller, session_id, act, follow=follow))[0]
 
 
 def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> str:
@@ -56,11 +63,6 @@ def launching_user(caller: Caller, user_id: UUID | None, *for_others: str) -> st
 def may_know_causes(caller: Caller) -> bool:
     """Whether the caller may read why a session failed: the cause names machines, registries and their answers."""
     return caller.may("sessions_view")
-
-
-def is_own(caller: Caller, session: Session) -> bool:
-    """Whether the session belongs to the caller."""
-    return caller.user_id is not None and session.user_id == caller.user_id
 
 
 async def queue_of(db: Database, session: Session) -> Queue | None:
@@ -120,19 +122,3 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: Session, r
         session_id=session_id,
         staging_config_id=session.staging_config_id,
     )
-
-
-async def require_setting(db: Database, session: Session, name: str, action: str) -> None:
-    """Refuse what a group setting of the session's owner does not allow.
-
-    Raises:
-        Forbidden: names the setting and where its value came from.
-    """
-    setting = (await settings_of(db, session.user_id))[name]
-    if not setting.value:
-        raise Forbidden(f"You may not {action} your sessions: {setting.trace}.")
-
-
-async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
-    """The settings in force for a user; for no user what they are by default."""
-    return resolve(await memberships_of(db, user_id) if user_id else [])

@@ -12,9 +12,10 @@ from greenroom.api.bodies import Shaped
 from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation.service import Snapshot
-from greenroom.api.security import Caller, login_caller, public_route, requires, requires_own_or
+from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
-from greenroom.api.session.service import session_for, settings_of
+from greenroom.api.session.authorized import acts, asking_of, kind_of, settings_of
+from greenroom.api.session.service import session_for
 from greenroom.api.session.share_schemas import (
     AssistOrder,
     CandidateView,
@@ -32,6 +33,7 @@ from greenroom.api.session.share_schemas import (
 from greenroom.api.session.share_service import Guest, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Invalid, NotFound, Unauthenticated
+from greenroom.core.session.authorization import Act, Facts, decide
 from greenroom.core.session.sharing import (
     ShareWish,
     announcement,
@@ -52,9 +54,9 @@ router = APIRouter(tags=["sharing"])
 
 ShareId = Annotated[str, Path(), Shaped(r"[0-9a-f]{8}", "eight of the characters 0-9 and a-f")]
 MAX_CANDIDATES: Final = 20
-OWN = requires_own_or("users_auth_session")
+OWN = acts(Act.SHARE)
 """One's own session, or a program that acts for users."""
-SEEN = requires_own_or("sessions_view")
+SEEN = acts(Act.SEE)
 
 
 def _sees_silent(caller: Caller) -> bool:
@@ -64,7 +66,7 @@ def _sees_silent(caller: Caller) -> bool:
 @router.get("/sessions/{session_id}/sharing")
 async def get_sharing(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> SharingView:
     """What the user of a session may share, by the settings of their groups."""
-    session = await session_for(db, caller, str(session_id), "sessions_view")
+    session = await session_for(db, caller, str(session_id), Act.SEE)
     settings = await settings_of(db, session.user_id)
     reason = may_share(settings)
     return SharingView(
@@ -88,7 +90,7 @@ async def create_share(
     """Share a session: to watch or to control, with a user, with users who have the link, or with guests. A named user
     is one of the `share-candidates`; others are as unknown as users who do not exist.
     """
-    session = await session_for(sharing.db, caller, str(session_id), "users_auth_session")
+    session = await session_for(sharing.db, caller, str(session_id), Act.SHARE)
     user = await _named(sharing.db, body, session, everybody=_finds_everybody(caller, snapshot))
     audience = "user" if user else "guests" if body.guest else "users"
     wish = ShareWish(access=body.access, audience=audience, seconds=body.seconds)
@@ -123,7 +125,7 @@ async def list_shares(
     session_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
 ) -> list[ShareView]:
     """The shares of a session that are not over, oldest first."""
-    session = await session_for(db, caller, str(session_id), "sessions_view")
+    session = await session_for(db, caller, str(session_id), Act.SEE)
     found = await shares.list_shares(db, session.session_id, silent=_sees_silent(caller))
     return [_for(caller, session, share, secrets) for share in found]
 
@@ -133,16 +135,14 @@ async def get_share(
     session_id: UUID, share_id: ShareId, db: Db, secrets: SecretsDep, caller: Annotated[Caller, SEEN]
 ) -> ShareView:
     """One share of a session."""
-    session = await session_for(db, caller, str(session_id), "sessions_view")
+    session = await session_for(db, caller, str(session_id), Act.SEE)
     return _for(caller, session, await _share_of(db, caller, session, share_id), secrets)
 
 
 @router.delete("/sessions/{session_id}/shares", status_code=204)
-async def end_shares(
-    session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, requires_own_or("sessions_modify")]
-) -> None:
+async def end_shares(session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, acts(Act.UNSHARE)]) -> None:
     """End all shares of a session; everyone who is in by them is cut off at once."""
-    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await share_service.end(sharing, caller, session)
 
 
@@ -151,27 +151,27 @@ async def end_share(
     session_id: UUID,
     share_id: ShareId,
     sharing: SharingDep,
-    caller: Annotated[Caller, requires_own_or("sessions_modify")],
+    caller: Annotated[Caller, acts(Act.UNSHARE)],
 ) -> None:
     """End one share; who is in by it is cut off at once, no one else."""
-    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await _share_of(sharing.db, caller, session, share_id)
     await share_service.end(sharing, caller, session, share_id)
 
 
 @router.post("/sessions/{session_id}/take-control", status_code=204)
 async def take_control_back(
-    session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, requires_own_or("sessions_modify")]
+    session_id: UUID, sharing: SharingDep, caller: Annotated[Caller, acts(Act.UNSHARE)]
 ) -> None:
     """All others in the session may only watch from now on."""
-    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await share_service.take_control_back(sharing, caller, session)
 
 
 @router.get("/sessions/{session_id}/viewers")
 async def list_viewers(session_id: UUID, db: Db, caller: Annotated[Caller, SEEN]) -> list[ViewerView]:
     """Who is in a session besides its user, in the order of their coming."""
-    session = await session_for(db, caller, str(session_id), "sessions_view")
+    session = await session_for(db, caller, str(session_id), Act.SEE)
     found = await viewers.list_present(db, session.session_id, silent=_sees_silent(caller))
     return [
         ViewerView.of(one, since=one.present, announcement=announcement(one.name, one.audience, one.access))
@@ -184,10 +184,10 @@ async def put_viewer_out(
     session_id: UUID,
     viewer_id: UUID,
     sharing: SharingDep,
-    caller: Annotated[Caller, requires_own_or("sessions_modify")],
+    caller: Annotated[Caller, acts(Act.UNSHARE)],
 ) -> None:
     """Put one viewer out; by a link that goes on they could join again."""
-    session = await session_for(sharing.db, caller, str(session_id), "sessions_modify")
+    session = await session_for(sharing.db, caller, str(session_id), Act.UNSHARE)
     await share_service.put_out(sharing, caller, session, str(viewer_id))
 
 
@@ -202,7 +202,7 @@ async def list_candidates(
     """Users to share the session with by name: of groups that its user is in besides All Users. Of all
     users with `users_view`, and where the setting `share_outside_groups` is on.
     """
-    session = await session_for(db, caller, str(session_id), "users_auth_session")
+    session = await session_for(db, caller, str(session_id), Act.SHARE)
     found = await viewers.find_candidates(
         db,
         session.user_id or "",
@@ -220,10 +220,10 @@ async def assist(
     body: AssistOrder,
     sharing: SharingDep,
     snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires("sessions_assist")],
+    caller: Annotated[Caller, acts(Act.ASSIST)],
 ) -> JoinedView:
     """Join a user's session to help; they see it, unless `silent`, for which there is a permission and a setting."""
-    session = await session_for(sharing.db, caller, str(session_id), "sessions_assist")
+    session = await session_for(sharing.db, caller, str(session_id), Act.ASSIST)
     allowed = snapshot.installation.allow_silent_assist
     return await share_service.assist(
         sharing, caller, session, body.access, silent=body.silent, silence_allowed=allowed
@@ -307,5 +307,5 @@ async def _share_of(db: Database, caller: Caller, session: Session, share_id: st
 def _for(caller: Caller, session: Session, share: Share, secrets: Secrets) -> ShareView:
     """The share; its link only for those who may give it away."""
     view = share_service.share_view(share, secrets)
-    may_give = session.user_id == caller.user_id or caller.may("users_auth_session")
-    return view if may_give else view.model_copy(update={"connect_url": ""})
+    verdict = decide(Act.SHARE, asking_of(caller, session.user_id, kind_of(caller, session.user_id)), Facts())
+    return view if not verdict.refused else view.model_copy(update={"connect_url": ""})

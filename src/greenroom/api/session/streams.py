@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
@@ -79,11 +79,13 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     )
 
 
-def opens_as_program(secrets: Secrets, token: str, session: StreamSession) -> bool:
-    """Whether it is the token of the lease that holds this session."""
+def access_by_lease(secrets: Secrets, token: str, session: StreamSession) -> Literal["program", "api"] | None:
+    """Whose token it is, of a program or of the api, for the lease that holds this session; None = it is neither."""
     if session.lease_id is None or session.lease_epoch is None:
-        return False
-    return secrets.is_lease_token(token, session.lease_id, session.lease_epoch)
+        return None
+    if secrets.is_lease_token(token, session.lease_id, session.lease_epoch):
+        return "program"
+    return "api" if secrets.is_desk_token(token, session.lease_id, session.lease_epoch) else None
 
 
 def frame_url(session: Session, url: str, token: str) -> str:

@@ -251,7 +251,12 @@ def _with_least_record(lease: NewLease | None, facts: LaunchFacts) -> NewLease |
     if lease is None:
         return None
     least = facts.value("record_leases")
-    return replace(lease, record=stronger(lease.record, least), record_required=least == "pictures")
+    return replace(
+        lease,
+        record=stronger(lease.record, least),
+        record_required=least == "pictures",
+        must_record=least != "none",
+    )
 
 
 def _placed_with_home(request: PlacementRequest, home_agent_id: str | None, facts: LaunchFacts) -> PlacementRequest:

@@ -30,6 +30,8 @@ class NewLease:
     record_text: bool = False
     record_required: bool = False
     """A group of the user requires the pictures."""
+    must_record: bool = False
+    """A group of the user requires a recording."""
     reservation_id: str | None = None
     limited_by_key: bool = False
     """The API key has `max_leases`, which applies in place of the user's `max_kasms_per_user`."""

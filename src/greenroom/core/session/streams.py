@@ -14,6 +14,7 @@ from urllib.parse import unquote, unquote_plus
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import edge_address
+from greenroom.core.session.authorization import NOT_ALLOWED, Act, Asking, Facts, Kind, decide
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import PROXY_PATH
 from greenroom.core.workspace.spec_builder import REQUEST_HOST, host_name
@@ -136,8 +137,8 @@ def lease_token_in(authorization: str) -> str:
 Access = Literal["view", "control"]
 """What a viewer may do: watch only, or type and use the pointer, too."""
 
-AnyAccess = Literal["view", "control", "program"]
-"""The same, or what a program may do that came with the token of a lease: all of it, and `PROGRAM_FOLDERS`."""
+AnyAccess = Literal["view", "control", "program", "api"]
+"""The same; or that of a program, which came with the token of a lease, or of the api, which came with its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +177,7 @@ def still_holds(grant: Grant, permitted: Permitted | None) -> bool:
     if permitted is None or grant.user_id != permitted.user_id:
         return False
     epoch = permitted.epoch
-    if grant.access == "program" and permitted.program_epoch is not None:
+    if grant.access in TOKEN_OF_LEASE and permitted.program_epoch is not None:
         epoch = permitted.program_epoch
     if grant.epoch < epoch:
         return False
@@ -190,7 +191,7 @@ class StreamFacts:
     """The api's facts about a session and the user whose token is shown.
 
     `username_shown` is the name sent with the token, or empty. `token_is_valid`: it is the connect token of this
-    session, or of one that it replaced, for its user and epoch, a session token of its user, or the token of its lease.
+    session, or of one that it replaced, for its user and epoch, a session token of its user, or a token of its lease.
     `is_program`: it is the last, and its holder may wait at the Agent for the end of the hand-over.
     """
 
@@ -249,20 +250,43 @@ def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> 
 WATCHES_ONLY: Final = "You may only watch this session."
 
 
-PROGRAM_FOLDERS: Final = frozenset({"desk", "cdp", "webdriver"})
-"""Folders of a session's page through which programs drive it."""
+PROGRAM_FOLDERS: Final[Mapping[str, Act]] = {str(act): act for act in (Act.DESK, Act.DEVTOOLS, Act.WEBDRIVER)}
+"""Folders of a session's page that no viewer opens."""
 PROGRAMS_ONLY: Final = "This address is for programs: it needs the token of the session's lease."
+API_ONLY: Final = (
+    "This address is for the api alone. Use the actions, screenshots, commands and files of the lease, below"
+    " /api/v1/leases/."
+)
+_REFUSALS: Final[Mapping[AnyAccess, str]] = {"view": WATCHES_ONLY, "program": API_ONLY}
+_KINDS: Final[Mapping[AnyAccess, Kind]] = {
+    "view": Kind.GUEST_VIEW,
+    "control": Kind.USER,
+    "program": Kind.PROGRAM,
+    "api": Kind.API,
+}
+TOKEN_OF_LEASE: Final = frozenset[AnyAccess]({"program", "api"})
 
 
-def refusal_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) -> str | None:
-    """Why a viewer may not make a request, as a sentence; None = it may pass. Who watches reads the session's page,
-    which looks after the rest, and nothing that its image serves beside it. `rest` is the path below the session's.
+def act_of_request(access: AnyAccess, method: str, rest: str, *, is_page: bool) -> Act:
+    """The act that a request to a session's stream is; `rest` is the path below the session's, `is_page` whether the
+    session's page answers it, and nothing that its image serves beside the page.
     """
-    if access == "program":
+    if is_page and (act := PROGRAM_FOLDERS.get(as_found(rest).partition("/")[0])):
+        return act
+    if access in TOKEN_OF_LEASE:
+        return Act.STREAM_AS_PROGRAM
+    return Act.WATCH if method in ("GET", "HEAD") and is_page else Act.TYPE
+
+
+def refusal_of_request(access: AnyAccess, act: Act, facts: Facts) -> str | None:
+    """Why a viewer may not make a request, as a sentence; None = it may pass. `facts` are those of the session."""
+    verdict = decide(act, Asking(kind=_KINDS[access]), facts)
+    if not verdict.refused:
         return None
-    if is_page and as_found(rest).partition("/")[0] in PROGRAM_FOLDERS:
-        return PROGRAMS_ONLY
-    return WATCHES_ONLY if access == "view" and (method not in ("GET", "HEAD") or not is_page) else None
+    if verdict.reason != NOT_ALLOWED:
+        return verdict.reason
+    is_folder = act in PROGRAM_FOLDERS.values() and access in ("view", "control")
+    return PROGRAMS_ONLY if is_folder else _REFUSALS.get(access, NOT_ALLOWED)
 
 
 def as_found(rest: str) -> str:

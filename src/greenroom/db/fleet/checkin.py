@@ -238,6 +238,8 @@ class DesiredSession:
     lease_id: str | None = None
     lease_epoch: int | None = None
     """The lease that holds it, and the epoch of its token; None while its user is disabled."""
+    must_record: bool = False
+    permissions: dict[str, bool] = field(default_factory=dict[str, bool])
 
 
 async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None = None) -> list[DesiredSession]:
@@ -254,7 +256,8 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
         "   'template', x.template, 'value_encrypted', convert_from(x.value_encrypted, 'UTF8')) ORDER BY x.name), '[]')"
         "  FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
         "  WHERE f.filter_policy_id::text = sessions.spec ->> 'filter_policy') AS secrets,"
-        " lease_id, lease_epoch FROM sessions LEFT JOIN LATERAL (SELECT l.lease_id::text, l.auth_epoch AS lease_epoch"
+        " permissions, lease_id, lease_epoch, coalesce(must_record, false) AS must_record"
+        " FROM sessions LEFT JOIN LATERAL (SELECT l.lease_id::text, l.auth_epoch AS lease_epoch, l.must_record"
         "  FROM leases l JOIN users u ON u.user_id = sessions.user_id"
         "  WHERE l.session_id = sessions.session_id AND NOT u.disabled AND NOT u.locked) held ON true"
         " WHERE agent_id = %s AND status <> 'deleted'"

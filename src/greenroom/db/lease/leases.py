@@ -40,6 +40,8 @@ class Lease:
     tags: Tags
     record: Mode
     record_text: bool
+    must_record: bool
+    """The groups of its user require a recording."""
     secrets: list[str]
     """Names of those that its web filter adds to requests."""
     user_id: str | None
@@ -50,6 +52,10 @@ class Lease:
     outcome: str
     status: SessionStatus
     auth_epoch: int
+    permissions: dict[str, bool]
+    """What its session's container was made with."""
+    held_by: str
+    """The person who has control; empty = the program."""
     created: datetime
     expires: datetime | None
     ended: datetime | None
@@ -58,12 +64,15 @@ class Lease:
 
 _SELECT: Final[LiteralString] = (
     "l.lease_id::text, l.session_id::text, l.key_id, l.max_lease_s, l.not_after, l.holder, l.tags, l.record,"
-    " l.record_text,"
+    " l.record_text, l.must_record,"
     " ARRAY(SELECT x.name FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
     "  WHERE f.filter_policy_id::text = s.spec ->> 'filter_policy' ORDER BY x.name) AS secrets, s.user_id::text,"
     " u.username, s.image_id::text, i.friendly_name AS image_friendly_name, z.zone_name, "
     + STATUS
     + " AS status, CASE WHEN s.staging_config_id IS NULL THEN 'on_demand' ELSE 'staged' END AS outcome, l.auth_epoch,"
+    " s.permissions,"
+    " coalesce((SELECT CASE WHEN c.viewer <> '' AND c.until > clock_timestamp() THEN c.name END"
+    "  FROM lease_controls c WHERE c.lease_id = l.lease_id ORDER BY c.term DESC LIMIT 1), '') AS held_by,"
     " l.created, s.time_limit_ends AS expires, s.ended, s.ended_reason"
 )
 _FROM: Final[LiteralString] = """
@@ -126,8 +135,9 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
         return
     await connection.execute(
         "WITH made AS (INSERT INTO leases (lease_id, session_id, key_id, max_lease_s, not_after, holder, tags, record,"
-        "   record_text, record_required) SELECT %(lease_id)s::uuid, session_id, %(key_id)s, %(max_lease_s)s,"
-        "   %(not_after)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s, %(record_required)s"
+        "   record_text, record_required, must_record) SELECT %(lease_id)s::uuid, session_id, %(key_id)s,"
+        "   %(max_lease_s)s, %(not_after)s, %(holder)s, %(tags)s, %(record)s, %(record_text)s, %(record_required)s,"
+        "   %(must_record)s"
         "  FROM sessions WHERE launch_id = %(launch_id)s RETURNING 1)"
         " DELETE FROM lease_reservations WHERE reservation_id = %(reservation_id)s::uuid AND EXISTS (SELECT FROM made)",
         {
@@ -141,6 +151,7 @@ async def write_lease(connection: Connection, user: SessionUser) -> None:
             "record": lease.record,
             "record_text": lease.record_text,
             "record_required": lease.record_required,
+            "must_record": lease.must_record,
             "reservation_id": lease.reservation_id,
         },
     )

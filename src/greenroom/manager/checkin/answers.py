@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.core.masking import shown
 from greenroom.core.secret.rules import PLACE, Brokered
+from greenroom.core.session.authorization import TABLE, Act
 from greenroom.core.session.observations import Verdict
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
@@ -229,8 +230,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
             idle_disconnect_s=settings.idle_disconnect * 60,
             max_upload_mb=int(settings.max_upload_mb),
             guests=session.guests,
-            program=_program(session, secrets),
-            program_epoch=session.lease_epoch,
+            **_lease(session, secrets),
         )
     return Desired(
         session_id=session.session_id,
@@ -243,10 +243,19 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
     )
 
 
-def _program(session: DesiredSession, secrets: Secrets) -> str:
-    if session.lease_id is None or session.lease_epoch is None:
-        return ""
-    return hashed(secrets.lease_token(session.lease_id, session.lease_epoch)).hex()
+def _lease(session: DesiredSession, secrets: Secrets) -> dict[str, Any]:
+    """What the Agent compares of requests by the lease of a session."""
+    lease_id, epoch = session.lease_id, session.lease_epoch
+    if lease_id is None or epoch is None:
+        return {}
+    names = TABLE[Act.DEVTOOLS].needs
+    return {
+        "program": hashed(secrets.lease_token(lease_id, epoch)).hex(),
+        "program_epoch": epoch,
+        "api": hashed(secrets.desk_token(lease_id, epoch)).hex(),
+        "permitted": [name for name in names if session.permissions.get(name)],
+        "must_record": session.must_record,
+    }
 
 
 def _brokered(session: DesiredSession, secrets: Secrets) -> tuple[Brokered, ...]:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.core.session.authorization import RECORDED_PAST, Facts
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import (
+    API_ONLY,
     LEASE_TOKEN,
     PROGRAM_FOLDERS,
     PROGRAMS_ONLY,
@@ -19,6 +21,7 @@ from greenroom.core.session.streams import (
     Permitted,
     ProxyFacts,
     StreamFacts,
+    act_of_request,
     direct_origins,
     lease_token_in,
     parse_address,
@@ -172,28 +175,61 @@ def test_a_guest_is_in_with_exactly_the_access_they_were_given(grant: Grant, gue
     assert not still_holds(grant, replace(permitted, epoch=2)), "and who was let in by them leaves with them"
 
 
+WHOLE = Facts(permitted={"allow_kasm_uploads": True, "allow_kasm_downloads": True})
+
+
+def refusal(access: AnyAccess, method: str, rest: str, *, is_page: bool = True, facts: Facts = WHOLE) -> str | None:
+    return refusal_of_request(access, act_of_request(access, method, rest, is_page=is_page), facts)
+
+
 def test_who_watches_only_reads():
     for method in ("GET", "HEAD"):
-        assert refusal_of_request("view", method, "a", is_page=True) is None
-    assert refusal_of_request("control", "PUT", "a", is_page=False) is None
-    assert refusal_of_request("view", "PUT", "a", is_page=True) == "You may only watch this session."
-    assert refusal_of_request("view", "GET", "a", is_page=False) == "You may only watch this session."
+        assert refusal("view", method, "a") is None
+    assert refusal("control", "PUT", "a", is_page=False) is None
+    assert refusal("view", "PUT", "a") == "You may only watch this session."
+    assert refusal("view", "GET", "a", is_page=False) == "You may only watch this session."
 
 
-@given(
-    st.sampled_from(["view", "control"]),
-    st.sampled_from(sorted(PROGRAM_FOLDERS)),
-    st.sampled_from(["", "/", "//", "%2f", "%2F/"]),
-    st.sampled_from(["", "/", "/a", "%2fa", "//a", "/a?b"]),
-)
+spelled = {
+    "folder": st.sampled_from(sorted(PROGRAM_FOLDERS)),
+    "before": st.sampled_from(["", "/", "//", "%2f", "%2F/"]),
+    "after": st.sampled_from(["", "/", "/a", "%2fa", "//a", "/a?b"]),
+}
+
+
+@given(access=st.sampled_from(["view", "control"]), **spelled)
 def test_only_programs_reach_their_folders(access: AnyAccess, folder: str, before: str, after: str):
     rest = f"{before}{folder}{after}"
-    assert refusal_of_request(access, "GET", rest, is_page=True) == PROGRAMS_ONLY
-    assert refusal_of_request(access, "GET", f"%{ord(folder[0]):x}{rest[1:]}", is_page=True) == PROGRAMS_ONLY or before
-    for method in ("GET", "POST", "PUT", "DELETE"):
-        assert refusal_of_request("program", method, rest, is_page=True) is None
-    assert refusal_of_request("control", "GET", f"{folder}er{after}", is_page=True) is None
-    assert refusal_of_request("control", "GET", rest, is_page=False) is None, "a service beside the page"
+    assert refusal(access, "GET", rest) == PROGRAMS_ONLY
+    assert refusal(access, "GET", f"%{ord(folder[0]):x}{rest[1:]}") == PROGRAMS_ONLY or before
+    assert refusal("control", "GET", f"{folder}er{after}") is None
+    assert refusal("control", "GET", rest, is_page=False) is None, "a service beside the page"
+
+
+@given(method=st.sampled_from(["GET", "POST", "PUT", "DELETE"]), **spelled)
+def test_only_the_api_reaches_the_desk_and_only_programs_reach_the_browser(
+    method: str, folder: str, before: str, after: str
+):
+    rest = f"{before}{folder}{after}"
+    assert (refusal("api", method, rest) is None) == (folder == "desk")
+    assert refusal("program", method, rest) == (API_ONLY if folder == "desk" else None)
+    assert refusal("api", method, f"{folder}er{after}") is not None, "nor does it open anything else"
+
+
+@pytest.mark.parametrize("missing", ["allow_kasm_uploads", "allow_kasm_downloads"])
+@pytest.mark.parametrize("folder", ["cdp", "webdriver"])
+def test_a_browser_is_driven_only_where_files_may_go_both_ways(folder: str, missing: str):
+    facts = Facts(permitted={**WHOLE.permitted, missing: False})
+    assert refusal("program", "GET", folder, facts=facts) == f"This is not allowed in a session without {missing}."
+    assert refusal("program", "GET", "websockify", facts=facts) is None
+
+
+@pytest.mark.parametrize("rest", ["cdp", "webdriver/status", "websockify"])
+def test_nothing_goes_past_a_recording_that_is_required(rest: str):
+    facts = replace(WHOLE, must_record=True)
+    assert refusal("program", "GET", rest, facts=facts) == RECORDED_PAST
+    assert refusal("api", "POST", "desk/steps", facts=facts) is None
+    assert refusal("control", "GET", "websockify", facts=facts) is None
 
 
 TOKEN = f"{ID}.{'aB-_9' * 8}xyz"

@@ -1,0 +1,138 @@
+"""Asks the authorization table for the routes: what the caller is to a session, and the facts that count."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, Protocol
+
+from fastapi import Depends
+
+from greenroom.api.security import Caller, Declared, Requires
+from greenroom.core.access.group_settings import Resolved, resolve
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import Forbidden, GreenroomError, Held, NotFound
+from greenroom.core.log_codes import LogCode
+from greenroom.core.session.authorization import TABLE, Act, Asking, Facts, Kind, Verdict, decide, needs_settings
+from greenroom.db.access.groups import memberships_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+
+NOTED_S: Final = 600.0
+"""What a caller does in another user's session is logged once in this time, not for every request."""
+MAX_NOTED: Final = 10_000
+_ENTERED: Final = {
+    Act.TREE: "reads the elements on the screen of",
+    Act.INPUT: "acts on the desktop of",
+    Act.READ_FILES: "reads files of",
+    Act.WRITE_FILES: "changes files of",
+}
+
+
+class Subject(Protocol):
+    """A session, or a lease with what the table compares of its session."""
+
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def username(self) -> str | None: ...
+    @property
+    def zone_name(self) -> str: ...
+    @property
+    def permissions(self) -> dict[str, bool]: ...
+
+
+class ActsOnSession(Requires):
+    """Requires what the table can ask of any caller for these acts; `session_for` decides about the session."""
+
+    def __init__(self, *acts: Act) -> None:
+        rows = [TABLE[act] for act in acts]
+        own = [USER] if any(Kind.USER in row.kinds for row in rows) else []
+        super().__init__(one_of=(*dict.fromkeys([*own, *(code for row in rows for code in row.others)]),))
+        self.acts = acts
+
+
+def acts(*acts: Act) -> Any:
+    """Dependency of a route about one session, which does one of these acts; gives the `Caller`."""
+    return Depends(ActsOnSession(*acts))
+
+
+def declared_acts(declared: Declared | None) -> tuple[Act, ...]:
+    """The acts that a route declares; empty = none."""
+    return getattr(declared, "acts", ())
+
+
+def kind_of(caller: Caller, user_id: str | None, key_id: str | None = None) -> Kind:
+    """What a caller is to a session of `user_id`, and to its lease, which the API key `key_id` made."""
+    if caller.key_id is not None:
+        return Kind.HOLDER if caller.key_id == key_id else Kind.OTHER
+    return Kind.USER if caller.user_id is not None and caller.user_id == user_id else Kind.OTHER
+
+
+def asking_of(caller: Caller, user_id: str | None, kind: Kind) -> Asking:
+    """The caller as the table compares it."""
+    owns = caller.owner_id is not None and caller.owner_id == user_id
+    return Asking(kind=kind, permissions=caller.permissions, owns=owns)
+
+
+async def settings_of(db: Database, user_id: str | None) -> dict[str, Resolved]:
+    """The settings in force for a user; for no user what they are by default."""
+    return resolve(await memberships_of(db, user_id) if user_id else [])
+
+
+async def authorized(db: Database, act: Act, asking: Asking, subject: Subject, *, held_by: str = "") -> Verdict:
+    """What the table answers for an act that is allowed.
+
+    Raises:
+        NotFound: the caller may not know that there is this session.
+        Held: a person has control.
+        Forbidden: it is not allowed; the sentence says why.
+    """
+    facts = Facts(
+        permitted=subject.permissions,
+        settings=await settings_of(db, subject.user_id) if needs_settings(act) else {},
+        user=(subject.username or subject.user_id or "") if subject.user_id else "",
+        held_by=held_by,
+    )
+    verdict = decide(act, asking, facts)
+    if verdict.refused:
+        raise _refusal(verdict, subject)
+    return verdict
+
+
+def _refusal(verdict: Verdict, subject: Subject) -> GreenroomError:
+    if verdict.refused == "hidden":
+        lease_id = getattr(subject, "holder", None) and getattr(subject, "lease_id", None)
+        what = f"lease {lease_id}" if lease_id else f"session {subject.session_id}"
+        return NotFound(f"There is no {what}; it may have been deleted.")
+    if verdict.refused == "held":
+        return Held(verdict.reason)
+    return Forbidden(verdict.reason, **({"required": list(verdict.missing)} if verdict.missing else {}))
+
+
+class Notes:
+    """Log rows of what callers do in sessions of others; one per process."""
+
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
+        self._noted: dict[tuple[str, str, Act], float] = {}
+
+    def note(self, caller: Caller, act: Act, subject: Subject) -> None:
+        """Write a row, unless there was one a short time ago."""
+        now_s, what = time.monotonic(), (caller.name, subject.session_id, act)
+        if now_s - self._noted.get(what, float("-inf")) < NOTED_S:
+            return
+        self._noted = {k: at for k, at in self._noted.items() if now_s - at < NOTED_S}
+        if len(self._noted) < MAX_NOTED:
+            self._noted[what] = now_s
+        code = LogCode.SESSION_SCREENSHOT if act is Act.SCREENSHOT else LogCode.SESSION_ENTERED
+        done = _ENTERED.get(act, "takes screenshots of")
+        self._logs.write(
+            code,
+            f"{caller.name} {done} session {subject.session_id} of {subject.username}",
+            zone_name=subject.zone_name,
+            session_id=subject.session_id,
+            user_id=caller.user_id,
+            username=caller.name,
+        )

@@ -1,0 +1,306 @@
+"""The authorization table: each act on a session, the kinds of caller that may do it, and the conditions.
+
+Every entry point asks `decide`: the routes of sessions and leases, the published interface, and the Agent for each
+request to a stream. An act that is not in `TABLE` cannot be asked for. A refusal is a sentence for the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal
+
+from greenroom.core.access.group_settings import Resolved
+from greenroom.core.access.permissions import allows
+from greenroom.core.lease.control import held_from
+
+
+class Kind(StrEnum):
+    """What a caller is to one session."""
+
+    USER = "user"
+    """The user of the session, by log-in or connect token."""
+    PROGRAM = "program"
+    """The token of the session's lease."""
+    HOLDER = "holder"
+    """The API key that made the lease."""
+    FOR_USERS = "for-users"
+    """An API key with `users_auth_session`, which acts in the name of users through `/api/public`."""
+    API = "api"
+    """The api at the session's page, after it decided about its own caller."""
+    GUEST_VIEW = "guest-view"
+    """A viewer by a share to watch."""
+    GUEST_CONTROL = "guest-control"
+    """A viewer by a share that gives control."""
+    OTHER = "other"
+    """Another user or API key; permissions decide."""
+
+
+class Act(StrEnum):
+    """What can be done to a session."""
+
+    SEE = "see"
+    """Read its row, its lease, its progress, its shares and who controls it."""
+    OPEN = "open"
+    """Get the address and the token of its stream."""
+    WATCH = "watch"
+    """Receive its stream, and read the files of its page."""
+    TYPE = "type"
+    """Send anything else to its page: keys, clipboard, uploads."""
+    SCREENSHOT = "screenshot"
+    INPUT = "input"
+    """Actions on the screen, which also return what they see."""
+    TREE = "tree"
+    EXEC = "exec"
+    """Commands as the session's user, through the session's page."""
+    READ_FILES = "read-files"
+    WRITE_FILES = "write-files"
+    COMMAND = "command"
+    """Commands through the Agent."""
+    COMMAND_AS = "command-as"
+    """Commands through the Agent as another account of the container."""
+    COMMAND_OF_WORKSPACE = "command-of-workspace"
+    """The command that the workspace has for opening an address."""
+    OUTPUT_OF_WORKSPACE = "output-of-workspace"
+    """Read the output of that command."""
+    DESK = "desk"
+    """The folder `desk/` of its page, by which the api does the acts above."""
+    DEVTOOLS = "cdp"
+    WEBDRIVER = "webdriver"
+    STREAM_AS_PROGRAM = "stream-as-program"
+    """Its page and stream by the token of the lease."""
+    CONTROL = "control"
+    """Take control from the program, or hand it back."""
+    SHARE = "share"
+    UNSHARE = "unshare"
+    """End shares, put viewers out, take control back from viewers."""
+    SHARE_BY_NAME = "share-by-name"
+    """Session permissions of the published interface."""
+    ASSIST = "assist"
+    KEEP_ALIVE = "keep-alive"
+    STOP = "stop"
+    PAUSE = "pause"
+    RESUME = "resume"
+    DELETE = "delete"
+    DESTROY_FOR_USERS = "destroy-for-users"
+    """`destroy_kasm` of the published interface, which knows no setting for it."""
+    FORCE_DELETE = "force_delete"
+    EXTEND = "extend"
+    """Move the deadline of its lease."""
+    RELEASE = "release"
+    """End its lease, and the session with it."""
+    SEE_RECORDING = "see-recording"
+    DELETE_RECORDING = "delete-recording"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The conditions of one act."""
+
+    kinds: frozenset[Kind]
+    """They may do it without further permissions."""
+    others: tuple[str, ...] = ()
+    """All the permissions that callers need who are not of `kinds`; empty = they may not."""
+    needs: tuple[str, ...] = ()
+    """Switches that the session must have been made with, all of them."""
+    needs_one: tuple[str, ...] = ()
+    """At least one of these switches."""
+    lifted_by: str = ""
+    """A permission that replaces `needs`."""
+    user_setting: str = ""
+    """A group setting that the session's user needs; callers with `others` do not."""
+    watch_setting: str = ""
+    """A group setting of the session's user that lets others do it."""
+    while_held: bool = True
+    """False: the program may not while a person has control. The session's page itself refuses `INPUT`, DevTools and
+    WebDriver then, because it also ends what is under way.
+    """
+    past_recording: bool = False
+    """It leaves no row in a recording, so it is refused where the user's groups require one."""
+    noted: Literal["never", "of others", "always"] = "never"
+    """Whether the log has a row of it. `of others`: of callers that are not the user and not a program of the user."""
+    shown: bool = False
+    """The user sees that others did it (`last_screenshot_at`)."""
+
+
+_HOLDERS: Final = frozenset({Kind.USER, Kind.PROGRAM, Kind.HOLDER})
+_FOR_USERS: Final = frozenset({Kind.USER, Kind.FOR_USERS})
+_GUESTS: Final = frozenset({Kind.GUEST_VIEW, Kind.GUEST_CONTROL})
+_LOOKS: Final = "sessions_screenshot"
+_MODIFY: Final = "sessions_modify"
+_TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
+"""What a command can do, and a program by DevTools: it carries data both ways."""
+
+TABLE: Final[Mapping[Act, Row]] = {
+    Act.SEE: Row(kinds=_HOLDERS | _FOR_USERS, others=("sessions_view",)),
+    Act.OPEN: Row(kinds=_FOR_USERS),
+    Act.WATCH: Row(kinds=frozenset({Kind.USER, *_GUESTS})),
+    Act.TYPE: Row(kinds=frozenset({Kind.USER, Kind.GUEST_CONTROL})),
+    Act.SCREENSHOT: Row(
+        kinds=_HOLDERS | _FOR_USERS,
+        others=(_LOOKS,),
+        watch_setting="allow_kasm_screenshot",
+        while_held=False,
+        noted="of others",
+        shown=True,
+    ),
+    Act.INPUT: Row(
+        kinds=_HOLDERS,
+        others=(_MODIFY, _LOOKS),
+        watch_setting="allow_kasm_screenshot",
+        noted="of others",
+        shown=True,
+    ),
+    Act.TREE: Row(
+        kinds=_HOLDERS,
+        others=(_LOOKS,),
+        needs_one=("allow_kasm_downloads", "allow_kasm_clipboard_down"),
+        watch_setting="allow_kasm_screenshot",
+        while_held=False,
+        noted="of others",
+        shown=True,
+    ),
+    Act.EXEC: Row(kinds=_HOLDERS, others=(_MODIFY,), needs=_TRANSFER, while_held=False, noted="always"),
+    Act.READ_FILES: Row(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_downloads",), noted="of others"),
+    Act.WRITE_FILES: Row(kinds=_HOLDERS, others=(_MODIFY,), needs=("allow_kasm_uploads",), noted="of others"),
+    Act.COMMAND: Row(
+        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=_TRANSFER, lifted_by=_MODIFY, noted="always"
+    ),
+    Act.COMMAND_AS: Row(kinds=frozenset(), others=(_MODIFY,), noted="always"),
+    Act.COMMAND_OF_WORKSPACE: Row(kinds=frozenset({Kind.USER}), others=(_MODIFY,), noted="always"),
+    Act.OUTPUT_OF_WORKSPACE: Row(
+        kinds=frozenset({Kind.USER}), others=(_MODIFY,), needs=("allow_kasm_downloads",), lifted_by=_MODIFY
+    ),
+    Act.DESK: Row(kinds=frozenset({Kind.API})),
+    Act.DEVTOOLS: Row(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
+    Act.WEBDRIVER: Row(kinds=frozenset({Kind.PROGRAM}), needs=_TRANSFER, past_recording=True),
+    Act.STREAM_AS_PROGRAM: Row(kinds=frozenset({Kind.PROGRAM}), past_recording=True),
+    Act.CONTROL: Row(kinds=frozenset({Kind.USER, Kind.HOLDER, Kind.GUEST_CONTROL})),
+    Act.SHARE: Row(kinds=_FOR_USERS, others=("users_auth_session",)),
+    Act.UNSHARE: Row(kinds=_FOR_USERS, others=(_MODIFY,)),
+    Act.SHARE_BY_NAME: Row(kinds=frozenset(), others=(_MODIFY,)),
+    Act.ASSIST: Row(kinds=frozenset(), others=("sessions_assist",)),
+    Act.KEEP_ALIVE: Row(kinds=_FOR_USERS, others=(_MODIFY,)),
+    Act.STOP: Row(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_stop"),
+    Act.PAUSE: Row(kinds=_FOR_USERS, others=(_MODIFY,), user_setting="allow_kasm_pause"),
+    Act.RESUME: Row(kinds=_FOR_USERS, others=(_MODIFY,)),
+    Act.DELETE: Row(kinds=_FOR_USERS, others=("sessions_delete",), user_setting="allow_kasm_delete"),
+    Act.DESTROY_FOR_USERS: Row(kinds=frozenset({Kind.FOR_USERS})),
+    Act.FORCE_DELETE: Row(
+        kinds=frozenset({Kind.USER}), others=("sessions_delete",), user_setting="allow_kasm_force_delete"
+    ),
+    Act.EXTEND: Row(kinds=_HOLDERS, others=(_MODIFY,)),
+    Act.RELEASE: Row(kinds=_HOLDERS, others=("sessions_delete",)),
+    Act.SEE_RECORDING: Row(kinds=frozenset({Kind.USER, Kind.HOLDER}), others=("recordings_view",)),
+    Act.DELETE_RECORDING: Row(kinds=frozenset(), others=("recordings_delete",)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A caller. `owns`: the session's user is the caller, or made the caller's API key."""
+
+    kind: Kind
+    permissions: Collection[str] = ()
+    owns: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The facts of a session that the table compares.
+
+    `permitted` are the switches that its container was made with, `settings` the group settings in force for its user
+    (`needs_settings` says whether an act compares them), `user` the name of its user, empty for a staged session.
+    `held_by` is the person who has control, empty = the program. `must_record`: the user's groups require a recording.
+    """
+
+    permitted: Mapping[str, bool] = field(default_factory=dict[str, bool])
+    settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
+    user: str = ""
+    held_by: str = ""
+    must_record: bool = False
+
+
+Refused = Literal["", "hidden", "forbidden", "held"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer. `refused` is empty = allowed; `hidden`: the caller may not know that the session exists. `missing`
+    are the permissions that would help. `noted` and `shown` as in `Row`, for this caller.
+    """
+
+    refused: Refused = ""
+    reason: str = ""
+    missing: tuple[str, ...] = ()
+    noted: bool = False
+    shown: bool = False
+
+
+RECORDED_PAST: Final = (
+    "The groups of this session's user require a recording of what programs do, and this would not be in it. Use the"
+    " actions, commands and files of the lease."
+)
+NOT_ALLOWED: Final = "This is not allowed here."
+
+
+def needs_settings(act: Act) -> bool:
+    """Whether `decide` compares `Facts.settings` for this act."""
+    return bool(TABLE[act].user_setting or TABLE[act].watch_setting)
+
+
+def decide(act: Act, asking: Asking, facts: Facts) -> Verdict:
+    """Whether this caller may do this to this session now."""
+    row = TABLE[act]
+    has_others = bool(row.others) and allows(asking.permissions, row.others)
+    if not (asking.kind in row.kinds or has_others):
+        return _missing(row, asking)
+    if reason := _switched_off(row, asking, facts):
+        return Verdict(refused="forbidden", reason=reason)
+    if reason := _against_settings(act, asking, facts, has_others=has_others):
+        return Verdict(refused="forbidden", reason=reason)
+    if facts.must_record and row.past_recording:
+        return Verdict(refused="forbidden", reason=RECORDED_PAST)
+    if facts.held_by and not row.while_held and asking.kind in {Kind.PROGRAM, Kind.HOLDER}:
+        return Verdict(refused="held", reason=held_from(facts.held_by))
+    is_watched = watches(asking) and bool(facts.user)
+    noted = row.noted == "always" or (row.noted == "of others" and is_watched)
+    return Verdict(noted=noted, shown=row.shown and is_watched)
+
+
+def watches(asking: Asking) -> bool:
+    """Whether what this caller does is done by someone else than the session's user and their programs."""
+    return asking.kind in {Kind.OTHER, Kind.FOR_USERS} and not asking.owns
+
+
+def _missing(row: Row, asking: Asking) -> Verdict:
+    lacking = tuple(code for code in row.others if not allows(asking.permissions, (code,)))
+    if not row.others:
+        return Verdict(refused="forbidden", reason=NOT_ALLOWED)
+    is_known = asking.kind is not Kind.OTHER or len(lacking) < len(row.others)
+    reason = f"This needs the permission {', '.join(lacking)}."
+    return Verdict(refused="forbidden" if is_known else "hidden", reason=reason, missing=lacking)
+
+
+def _switched_off(row: Row, asking: Asking, facts: Facts) -> str:
+    if row.lifted_by and allows(asking.permissions, (row.lifted_by,)):
+        return ""
+    if missing := [name for name in row.needs if not facts.permitted.get(name)]:
+        return f"This is not allowed in a session without {' and '.join(missing)}."
+    if row.needs_one and not any(facts.permitted.get(name) for name in row.needs_one):
+        return f"This is not allowed in a session without {' or '.join(row.needs_one)}."
+    return ""
+
+
+def _against_settings(act: Act, asking: Asking, facts: Facts, *, has_others: bool) -> str:
+    row = TABLE[act]
+    if row.user_setting and not has_others:
+        setting = facts.settings[row.user_setting]
+        if not setting.value:
+            return f"You may not {act.replace('_', ' ')} your sessions: {setting.trace}."
+    if row.watch_setting and facts.user and watches(asking):
+        setting = facts.settings[row.watch_setting]
+        if not setting.value:
+            return f"Only {facts.user} may take pictures of their sessions: {setting.trace}."
+    return ""

@@ -1,0 +1,299 @@
+"""Every entry point to a session asks the authorization table: routes by callers by switches, compared with `TABLE`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from psycopg.types.json import Jsonb
+from tests.database.api.client import Client, MakeClient
+from tests.database.api.staging import Stage
+
+from greenroom.api.desk.service import Acted
+from greenroom.api.mcp.tools import TOOLS
+from greenroom.api.security import access_of
+from greenroom.api.session.authorized import ActsOnSession, declared_acts
+from greenroom.core.access.group_settings import Resolved
+from greenroom.core.errors import Unavailable
+from greenroom.core.session.authorization import TABLE, Act, Asking, Facts, Kind, decide
+from greenroom.core.session.streams import PROGRAM_FOLDERS
+
+AT_THE_GATEWAY: Final = {*PROGRAM_FOLDERS.values(), Act.WATCH, Act.TYPE, Act.STREAM_AS_PROGRAM}
+"""Asked by the Agent: tests/unit/core/session/test_streams.py compares them."""
+WITHIN: Final = {Act.OPEN, Act.OUTPUT_OF_WORKSPACE, Act.SHARE_BY_NAME, Act.DESTROY_FOR_USERS}
+"""Asked by the published interface, or within a route of another act."""
+ENDS: Final = {Act.DELETE, Act.FORCE_DELETE, Act.RELEASE, Act.ASSIST}
+"""Acts that end the session, or need a person: they are only tried where the table refuses them."""
+BODIES: Final[dict[str, dict[str, Any]]] = {
+    "/actions": {"actions": [{"action": "screenshot"}]},
+    "/exec": {"command": ["true"]},
+    "/control": {"holder": "person"},
+    "/go": {"kasm_url": "https://example.com"},
+    "/shares": {"access": "view", "guest": True},
+    "/assist": {"access": "view"},
+    "/{lease_id}": {"seconds": 600},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A route by which a session is reached, and one of the acts it declares."""
+
+    method: str
+    path: str
+    act: Act
+
+    @property
+    def of_lease(self) -> bool:
+        return "{lease_id}" in self.path
+
+    def body(self) -> dict[str, Any] | None:
+        if self.method not in ("POST", "PATCH"):
+            return None
+        if self.path.endswith("/lifecycle-commands"):
+            return {"command": str(self.act)}
+        if self.path.endswith("/commands"):
+            return {"command": ["true"]} | ({"user": "root"} if self.act is Act.COMMAND_AS else {})
+        return next((body for end, body in BODIES.items() if self.path.endswith(end)), None)
+
+    def query(self) -> dict[str, Any]:
+        return {"q": "a"} if self.path.endswith("share-candidates") else {"force": self.act is Act.FORCE_DELETE}
+
+
+def routes_to_sessions(app: FastAPI) -> list[tuple[str, str, Any]]:
+    return [
+        (route.method, route.path, route.declared)
+        for route in access_of(app)
+        if "{session_id}" in route.path or "{lease_id}" in route.path
+    ]
+
+
+def entries(app: FastAPI) -> list[Entry]:
+    return [
+        Entry(method, path, act)
+        for method, path, declared in routes_to_sessions(app)
+        for act in declared_acts(declared)
+    ]
+
+
+@dataclass(frozen=True)
+class Asker:
+    """A caller of the api, and what the table has to know of it."""
+
+    name: str
+    client: Client
+    kind: Kind
+    permissions: tuple[str, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+    def asking(self, entry: Entry) -> Asking:
+        kind = self.kind if entry.of_lease or self.kind is Kind.USER else Kind.OTHER
+        return Asking(kind=kind, permissions=self.permissions)
+
+
+class NoDesk:
+    """Stands for `app.state.desks`: a caller that comes here was let in."""
+
+    async def of(self, _lease: object) -> Acted:
+        raise Unavailable("The session was reached.")
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A lease of ada's session, made by an API key; and callers of every kind."""
+
+    stage: Stage
+    lease: dict[str, Any]
+    askers: list[Asker]
+
+    async def set(self, *, switches: bool, settings: bool, held: bool) -> Facts:
+        """Switch all of what the table compares on or off."""
+        rows = TABLE.values()
+        permitted = {name: switches for row in rows for name in (*row.needs, *row.needs_one)}
+        groups = {name: settings for row in rows for name in (row.user_setting, row.watch_setting) if name}
+        await self.stage.db.write(
+            "UPDATE sessions SET permissions = %s WHERE session_id = %s", (Jsonb(permitted), self.lease["session_id"])
+        )
+        await self.stage.everybody(**groups, allow_kasm_sharing=True, allow_guest_links=True)
+        await self.stage.db.write("DELETE FROM lease_controls")
+        if held:
+            await self.stage.db.write(
+                "INSERT INTO lease_controls (lease_id, term, viewer, name, until, said)"
+                " VALUES (%s, 1, 'user', 'ada', clock_timestamp() + interval '1 hour', '')",
+                (self.lease["lease_id"],),
+            )
+        return Facts(
+            permitted=permitted,
+            settings={name: Resolved(name=name, value=on, groups=(), trace="") for name, on in groups.items()},
+            user="ada",
+            held_by="ada" if held else "",
+        )
+
+    async def ask(self, entry: Entry, asker: Asker) -> httpx.Response:
+        ids = {"lease_id": self.lease["lease_id"], "session_id": self.lease["session_id"], "path:path": "a"}
+        ids |= {"path": "a", "share_id": "0123abcd", "viewer_id": self.lease["lease_id"], "number": "1"}
+        path = entry.path
+        for name, value in ids.items():
+            path = path.replace("{" + name + "}", value)
+        return await asker.client.request(
+            entry.method, path, json=entry.body(), params=entry.query(), headers=asker.headers
+        )
+
+
+def is_refused(answer: httpx.Response) -> bool:
+    """Whether an answer is a refusal of the table, and not of what comes after it."""
+    if answer.status_code in (401, 403):
+        return True
+    said = answer.json() if answer.headers.get("content-type", "").startswith("application/problem") else {}
+    is_hidden = answer.status_code == 404 and said["detail"].startswith(
+        ("There is no session", "There is no lease", "There is no recording")
+    )
+    return is_hidden or said.get("code") == "held"
+
+
+KEYS: Final = (
+    ("sessions_view",),
+    ("sessions_modify",),
+    ("sessions_screenshot",),
+    ("sessions_modify", "sessions_screenshot"),
+    ("sessions_delete",),
+    ("users_auth_session", "user"),
+    ("recordings_view", "recordings_delete"),
+)
+
+
+@pytest.fixture
+async def scene(stage: Stage, connect: MakeClient, with_user: MakeClient, with_key: MakeClient) -> Scene:
+    stage.app.state.desks = NoDesk()
+    ada, bob = await with_user("ada@example.org"), await with_user("bob@example.org")
+    holder = await with_key("leases_create_for_others")
+    name = (await stage.admin.only("/api/v1/images"))["friendly_name"]
+    lease = await holder.make(
+        "/api/v1/leases", workspace=name, seconds=3600, user_id=await ada.own_id(), record="actions"
+    )
+    bearer = {"Authorization": f"Bearer {lease['token']}"}
+    askers = [
+        Asker("its user", ada, Kind.USER, ("user",)),
+        Asker("another user", bob, Kind.OTHER, ("user",)),
+        Asker("the program", await connect(), Kind.PROGRAM, (), bearer),
+        Asker("the key that made the lease", holder, Kind.HOLDER, ("leases_create_for_others",)),
+        *[Asker(" and ".join(codes), await with_key(*codes), Kind.OTHER, codes) for codes in KEYS],
+    ]
+    return Scene(stage, lease, askers)
+
+
+def test_every_route_to_a_session_declares_its_acts_and_every_act_has_an_entry_point(app: FastAPI):
+    silent = [f"{method} {path}" for method, path, declared in routes_to_sessions(app) if not declared_acts(declared)]
+    assert silent == [], "declare them with acts(…) or holds_lease(…)"
+    assert {entry.act for entry in entries(app)} | AT_THE_GATEWAY | WITHIN == set(Act)
+
+
+def test_a_route_without_an_act_is_found(app: FastAPI):
+    app.add_api_route("/api/v1/sessions/{session_id}/new", lambda: None, methods=["GET"])
+    assert [path for _, path, declared in routes_to_sessions(app) if not declared_acts(declared)] == [
+        "/api/v1/sessions/{session_id}/new"
+    ]
+
+
+def test_every_tool_of_the_protocol_is_a_request_to_a_route_that_declares_its_acts(app: FastAPI):
+    lease_id = "00000000-0000-4000-8000-000000000000"
+    given: dict[str, Any] = {"path": "a", "content": "", "command": ["true"]}
+    declared = {(entry.method, entry.path.replace("{lease_id}", lease_id)) for entry in entries(app)}
+    for tool in TOOLS:
+        if tool.of_lease:
+            asked = tool.request(lease_id, given)
+            path = "/api/v1" + asked.path
+            path = path.replace("/files/a", "/files/{path:path}") if path.endswith("/files/a") else path
+            assert (asked.method, path) in declared, tool.name
+
+
+@pytest.mark.parametrize(
+    ("switches", "settings", "held"),
+    [(True, True, False), (False, True, False), (True, False, False), (True, True, True)],
+)
+async def test_each_entry_point_answers_each_caller_as_the_table_says(
+    scene: Scene, switches: bool, settings: bool, held: bool
+):
+    facts = await scene.set(switches=switches, settings=settings, held=held)
+    wrong: list[str] = []
+    for entry, asker in itertools.product(entries(scene.stage.app), scene.askers):
+        if asker.kind is Kind.PROGRAM and not entry.of_lease:
+            continue
+        expected = bool(decide(entry.act, asker.asking(entry), facts).refused)
+        if entry.act in ENDS and not expected:
+            continue
+        if asker.kind is Kind.PROGRAM and entry.act in (Act.CONTROL, Act.SEE_RECORDING, Act.DELETE_RECORDING):
+            expected = True  # these routes take no token
+        answer = await scene.ask(entry, asker)
+        if is_refused(answer) != expected:
+            wrong.append(f"{asker.name}: {entry.method} {entry.path} ({entry.act}): {answer.status_code} {answer.text}")
+    assert wrong == []
+
+
+async def test_who_may_only_modify_neither_looks_at_a_leased_desktop_nor_hides_in_its_log(scene: Scene):
+    await scene.set(switches=True, settings=True, held=False)
+    path = f"/api/v1/leases/{scene.lease['lease_id']}"
+    key = next(one.client for one in scene.askers if one.permissions == ("sessions_modify",))
+    for what in (f"GET {path}/screenshot", f"GET {path}/tree"):
+        assert "sessions_screenshot" in await key.refused(403, what)
+    looks = {"actions": [{"action": "screenshot"}]}
+    assert "sessions_screenshot" in await key.refused(403, f"POST {path}/actions", looks)
+    assert (await key.get(f"{path}/files/.bashrc")).status_code == 503, "let in"
+    (row,) = await scene.stage.log("session-entered")
+    assert row["username"].startswith("API key ")
+    assert f"{row['username']} reads files of session" in row["message"]
+    session = await scene.stage.row(scene.lease["session_id"])
+    assert session["last_screenshot_at"] is None
+
+
+async def test_who_looks_at_a_leased_desktop_is_logged_and_shown_to_its_user(scene: Scene):
+    await scene.set(switches=True, settings=True, held=False)
+    path = f"/api/v1/leases/{scene.lease['lease_id']}/screenshot"
+    key = next(one.client for one in scene.askers if one.permissions == ("sessions_screenshot",))
+    assert (await key.get(path)).status_code == 503, "let in"
+    assert "API key" in (await scene.stage.log("session-screenshot"))[0]["message"]
+    assert (await scene.stage.row(scene.lease["session_id"]))["last_screenshot_at"] is not None
+
+
+class RunsCommands:
+    """Stands for `app.state.desks`: every command ends with 0."""
+
+    async def of(self, _lease: object) -> RunsCommands:
+        return self
+
+    @asynccontextmanager
+    async def stream(self, *_: Any, **__: Any) -> AsyncGenerator[RunsCommands]:
+        yield self
+
+    async def aiter_bytes(self) -> AsyncGenerator[bytes]:
+        yield b'{"exit_code": 0}\n'
+
+    async def close(self) -> None: ...
+
+
+async def test_the_row_of_a_command_names_who_ran_it(scene: Scene):
+    await scene.set(switches=True, settings=True, held=False)
+    scene.stage.app.state.desks = RunsCommands()
+    path = f"/api/v1/leases/{scene.lease['lease_id']}/exec"
+    for asker in scene.askers:
+        await asker.client.post(path, json={"command": ["id"]}, headers=asker.headers)
+    rows = await scene.stage.log("session-command")
+    user, program, holder, modifier, both = [(row["username"], row["message"]) for row in rows]
+    assert user[0] == program[0] == "ada@example.org"
+    assert "by its lease" in program[1]
+    assert "by its lease" not in user[1]
+    assert len({holder[0], modifier[0], both[0]}) == 3
+    assert all(name.startswith("API key ") and said.startswith(f"{name} runs id") for name, said in (holder, modifier))
+
+
+def test_a_declaration_requires_what_others_need():
+    declared = ActsOnSession(Act.COMMAND, Act.COMMAND_AS)
+    assert (declared.acts, declared.one_of) == ((Act.COMMAND, Act.COMMAND_AS), ("user", "sessions_modify"))

@@ -1,0 +1,133 @@
+"""The authorization table: who may do what to a session, under which conditions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.access.group_settings import SETTINGS, Resolved
+from greenroom.core.access.permissions import PERMISSIONS, read_only
+from greenroom.core.session.authorization import RECORDED_PAST, TABLE, Act, Asking, Facts, Kind, decide, needs_settings
+
+BOTH = ("allow_kasm_uploads", "allow_kasm_downloads")
+LOOKS = (Act.SCREENSHOT, Act.INPUT, Act.TREE)
+SWITCHES = sorted({name for row in TABLE.values() for name in (*row.needs, *row.needs_one)})
+GROUP_SETTINGS = sorted({name for row in TABLE.values() for name in (row.user_setting, row.watch_setting) if name})
+
+
+def settings(*, on: bool = True) -> dict[str, Resolved]:
+    trace = "from group Students, priority 5"
+    return {name: Resolved(name=name, value=on, groups=(), trace=f"`{name}` {trace}") for name in GROUP_SETTINGS}
+
+
+OPEN = Facts(permitted=dict.fromkeys(SWITCHES, True), settings=settings(), user="ada")
+KINDS = st.sampled_from(sorted(Kind))
+
+
+def refused(act: Act, kind: Kind, *permissions: str, facts: Facts = OPEN, owns: bool = False) -> str:
+    return decide(act, Asking(kind=kind, permissions=permissions, owns=owns), facts).refused
+
+
+def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
+    assert set(TABLE) == set(Act)
+    for row in TABLE.values():
+        assert {*row.others, *([row.lifted_by] if row.lifted_by else [])} <= PERMISSIONS.keys()
+        assert {*filter(None, (*row.needs, *row.needs_one, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
+
+
+@given(act=st.sampled_from(sorted(Act)), kind=KINDS, codes=st.sets(st.sampled_from(sorted(PERMISSIONS))))
+def test_who_is_neither_named_nor_has_all_permissions_may_not(act: Act, kind: Kind, codes: set[str]):
+    row = TABLE[act]
+    may = kind in row.kinds or (row.others and (codes >= set(row.others) or "global_admin" in codes))
+    assert bool(refused(act, kind, *codes)) == (not may)
+
+
+@given(act=st.sampled_from(sorted(Act)), kind=KINDS, codes=st.sets(st.sampled_from(sorted(PERMISSIONS))))
+def test_a_closed_switch_opens_nothing(act: Act, kind: Kind, codes: set[str]):
+    closed = replace(OPEN, permitted={}, settings=settings(on=False), held_by="bob", must_record=True)
+    assert refused(act, kind, *codes, facts=closed) or not refused(act, kind, *codes)
+
+
+@given(act=st.sampled_from([*LOOKS, Act.EXEC, Act.READ_FILES, Act.WRITE_FILES, Act.COMMAND]))
+def test_a_read_only_key_neither_looks_nor_acts(act: Act):
+    assert refused(act, Kind.OTHER, *read_only(PERMISSIONS)) == "hidden"
+
+
+@pytest.mark.parametrize("act", LOOKS)
+def test_looking_takes_its_own_permission_the_groups_consent_and_a_notice(act: Act):
+    codes = TABLE[act].others
+    assert "sessions_screenshot" in codes
+    assert refused(act, Kind.OTHER, *(set(PERMISSIONS) - {"sessions_screenshot", "global_admin"}))
+    banned = decide(act, Asking(kind=Kind.OTHER, permissions=codes), replace(OPEN, settings=settings(on=False)))
+    assert (banned.refused, banned.reason.startswith("Only ada may take pictures")) == ("forbidden", True)
+    for kind in (Kind.USER, Kind.PROGRAM, Kind.HOLDER):
+        own = decide(act, Asking(kind=kind), replace(OPEN, settings=settings(on=False)))
+        assert (own.refused, own.noted, own.shown) == ("", False, False)
+    seen = decide(act, Asking(kind=Kind.OTHER, permissions=codes), OPEN)
+    assert (seen.refused, seen.noted, seen.shown) == ("", True, True)
+    by_own_key = decide(act, Asking(kind=Kind.OTHER, permissions=codes, owns=True), OPEN)
+    assert (by_own_key.noted, by_own_key.shown) == (False, False)
+
+
+def test_what_is_missing_is_named_to_those_who_know_the_session():
+    part = decide(Act.INPUT, Asking(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN)
+    assert (part.refused, part.missing) == ("forbidden", ("sessions_screenshot",))
+    assert refused(Act.INPUT, Kind.OTHER, "sessions_view") == "hidden"
+    assert refused(Act.COMMAND_AS, Kind.USER) == "forbidden"
+
+
+@pytest.mark.parametrize("kind", [Kind.PROGRAM, Kind.HOLDER])
+@pytest.mark.parametrize("act", [Act.SCREENSHOT, Act.TREE, Act.EXEC])
+def test_a_program_neither_looks_nor_runs_commands_while_a_person_has_control(act: Act, kind: Kind):
+    held = decide(act, Asking(kind=kind), replace(OPEN, held_by="ada"))
+    assert (held.refused, held.reason.startswith("ada has control")) == ("held", True)
+    assert refused(act, Kind.USER, facts=replace(OPEN, held_by="ada")) == ""
+
+
+@pytest.mark.parametrize("act", [Act.EXEC, Act.COMMAND, Act.DEVTOOLS, Act.WEBDRIVER])
+@pytest.mark.parametrize("missing", BOTH)
+def test_what_carries_files_both_ways_needs_both_switches(act: Act, missing: str):
+    kind = Kind.PROGRAM if Kind.PROGRAM in TABLE[act].kinds else Kind.USER
+    closed = replace(OPEN, permitted={name: name != missing for name in SWITCHES})
+    verdict = decide(act, Asking(kind=kind), closed)
+    assert verdict.reason == f"This is not allowed in a session without {missing}."
+    assert (refused(act, kind, "sessions_modify", facts=closed) == "") == (act is Act.COMMAND)
+
+
+def test_the_tree_needs_one_way_by_which_text_may_leave():
+    assert refused(Act.TREE, Kind.PROGRAM, facts=replace(OPEN, permitted={})) == "forbidden"
+    for name in ("allow_kasm_downloads", "allow_kasm_clipboard_down"):
+        assert refused(Act.TREE, Kind.PROGRAM, facts=replace(OPEN, permitted={name: True})) == ""
+
+
+def test_nothing_goes_past_a_required_recording():
+    for act in (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM):
+        assert decide(act, Asking(kind=Kind.PROGRAM), replace(OPEN, must_record=True)).reason == RECORDED_PAST
+    assert refused(Act.EXEC, Kind.PROGRAM, facts=replace(OPEN, must_record=True)) == ""
+
+
+def test_the_settings_of_a_user_bind_the_user_and_not_an_administrator():
+    closed = replace(OPEN, settings=settings(on=False))
+    for act, row in TABLE.items():
+        if row.user_setting:
+            assert needs_settings(act)
+            assert decide(act, Asking(kind=Kind.USER), closed).reason.startswith("You may not ")
+            assert refused(act, Kind.OTHER, *row.others, facts=closed) == ""
+            assert refused(act, Kind.USER, facts=OPEN) == ""
+
+
+def test_commands_always_have_a_row_and_files_of_others_do():
+    for act in (Act.EXEC, Act.COMMAND):
+        assert decide(act, Asking(kind=Kind.USER), OPEN).noted
+    assert not decide(Act.READ_FILES, Asking(kind=Kind.PROGRAM), OPEN).noted
+    assert decide(Act.READ_FILES, Asking(kind=Kind.OTHER, permissions=("sessions_modify",)), OPEN).noted
+    assert not decide(Act.SEE, Asking(kind=Kind.OTHER, permissions=("sessions_view",)), OPEN).noted
+
+
+def test_a_staged_session_has_no_user_who_could_forbid_or_see_it():
+    staged = replace(OPEN, settings=settings(on=False), user="")
+    verdict = decide(Act.SCREENSHOT, Asking(kind=Kind.OTHER, permissions=("sessions_screenshot",)), staged)
+    assert (verdict.refused, verdict.noted, verdict.shown) == ("", False, False)
