@@ -41,12 +41,18 @@ async def test_a_new_config_is_filled_with_complete_rows(stage: System):
     assert await stage.reserved() == {"agent-1": (3.0, 300_000_000)}
 
 
-async def test_an_unusable_workspace_does_not_stop_other_pools(stage: System):
+@pytest.mark.parametrize(
+    "defect",
+    [
+        """UPDATE images SET exec_config = '{"first_launch": {"cmd": ""}}' WHERE image_id = %s""",
+        "UPDATE images SET run_config = '[]' WHERE image_id = %s",  # a row that cannot be read
+        "UPDATE images SET exec_config = '7' WHERE image_id = %s",
+    ],
+)
+async def test_an_unusable_workspace_does_not_stop_other_pools(stage: System, defect: LiteralString):
     for number in range(2):  # one of them comes before the good one or after it
         broken = await rows.image(stage.db, friendly_name=f"Broken {number}")
-        await stage.db.write(
-            "UPDATE images SET exec_config = %s WHERE image_id = %s", ('{"first_launch": {"cmd": ""}}', broken)
-        )
+        await stage.db.write(defect, (broken,))
         await rows.staging_config(stage.db, stage.zone_id, broken)
     await stage.plan()
     assert await stage.statuses() == {"requested": 3}
