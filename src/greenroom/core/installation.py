@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.setting_checks import checked
@@ -170,7 +170,7 @@ def installation_of(stored: SettingValues) -> Installation:
 
 
 def validated_installation(name: str, value: object) -> Any:
-    """`value` as it is stored for the setting `name`.
+    """`value` as it is stored for the setting `name`; hosts may also be a list.
 
     Raises:
         Invalid: there is no such setting, or the value is not allowed.
@@ -178,6 +178,8 @@ def validated_installation(name: str, value: object) -> Any:
     setting = INSTALLATION_SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no setting `{name}`; the settings are {', '.join(INSTALLATION_SETTINGS)}.")
+    if name == WEBHOOK_HOSTS and isinstance(value, list):
+        value = ",".join(map(str, cast("list[object]", value)))
     usable = checked(setting, value)
     if name == WEBHOOK_HOSTS:
         trusted_hosts(usable)

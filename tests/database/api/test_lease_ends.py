@@ -131,6 +131,16 @@ async def test_a_keys_limit_of_leases_applies_in_place_of_that_of_desktops(
     assert (await plain.refused(409, f"POST {LEASES}", body)).startswith("session-limit: ")
 
 
+async def test_the_user_of_a_lease_may_be_named(with_key: MakeClient, ada: Client, friendly_name: str):
+    body = {"workspace": friendly_name, "seconds": 600}
+    lease = await (await with_key("users_auth_session")).make(LEASES, **body, user_id="Ada@example.org")
+    assert lease["user_id"] == await ada.own_id()
+    assert (await ada.make(LEASES, **body, user_id="ada@example.org"))["user_id"] == await ada.own_id()
+    unknown = await (await with_key("users_auth_session")).refused(404, f"POST {LEASES}", body | {"user_id": "eve"})
+    assert "There is no user eve" in unknown
+    await ada.refused(403, f"POST {LEASES}", body | {"user_id": "eve"})
+
+
 async def listed(held: Held) -> tuple[int, int | None]:
     """The epochs of the session's viewers and of its program, as its Agent gets them."""
     (session,) = await read_desired(held.stage.db, held.stage.agent_id, [held.lease["session_id"]])

@@ -59,3 +59,9 @@ def test_of_another_kind_nothing_is_taken():
     for name, wrong in (("auto_agent", 1), ("default_cpu_allocation_method", "Inherit"), ("log_retention_days", "30")):
         with pytest.raises(Invalid):
             validated_installation(name, wrong)
+
+
+def test_hosts_of_webhooks_may_be_a_list():
+    assert validated_installation("webhook_hosts", ["127.0.0.1", "hooks.lan:8080"]) == "127.0.0.1,hooks.lan:8080"
+    with pytest.raises(Invalid):
+        validated_installation("webhook_hosts", ["http://x"])

@@ -53,7 +53,8 @@ class LeaseCreate(Body):
     workspace: Annotated[Name, Field(description="its friendly name, or its image_id")]
     seconds: Seconds
     user_id: Annotated[
-        UUID | None, Field(description="whose session it is; null = the caller's, for an API key its owner's")
+        Name | None,
+        Field(description="whose session it is, by id or user name; null = the caller's, for an API key its owner's"),
     ] = None
     options: LeaseOptions | None = None
     tags: Tags | None = None

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
+from uuid import UUID
 
 from fastapi import Depends
 
@@ -41,7 +42,7 @@ from greenroom.core.session.authorization import Act, Asking, Facts, Kind, decid
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import find_key
-from greenroom.db.access.users import get_user
+from greenroom.db.access.users import find_user, get_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases, quotas
@@ -106,7 +107,7 @@ async def create(
             may, for all of `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
-    user_id = service.launching_user(caller, body.user_id, FOR_OTHERS)
+    user_id = service.launching_user(caller, await _user_named(leasing.db, caller, body.user_id), FOR_OTHERS)
     if not (user_id == caller.owner_id or caller.may("users_auth_session")):
         caller.require_not_above((await get_user(leasing.db, user_id)).permissions)
     image_id = await find_image(leasing.db, body.workspace)
@@ -146,6 +147,27 @@ async def create(
         lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), left_s)
         session = await views.get_session(leasing.db, lease.session_id)
     return _granted(leasing, lease, session)
+
+
+async def _user_named(db: Database, caller: Caller, named: str | None) -> UUID | None:
+    """The id of the user with this id or name.
+
+    Raises:
+        Forbidden: it is a name, and the caller may not lease for others; so no name says whether there is such a user.
+        NotFound: there is no user with this name.
+    """
+    if named is None:
+        return None
+    try:
+        return UUID(named)
+    except ValueError:
+        if named.lower() == (caller.username or "").lower() and caller.user_id is not None:
+            return UUID(caller.user_id)
+    caller.require_one_of("users_auth_session", FOR_OTHERS)
+    user = await find_user(db, named)
+    if user is None:
+        raise NotFound(f"There is no user {named}; `user_id` is an id or a user name.")
+    return UUID(user.user_id)
 
 
 async def _no_workspace(db: Database, named: str, user_id: str) -> NotFound:

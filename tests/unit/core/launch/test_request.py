@@ -156,8 +156,13 @@ def test_a_lease_has_a_deadline_of_its_own_and_is_recorded_as_its_users_groups_w
     lease = NewLease(lease_id="l", seconds=30, holder="ci", record="actions")
     request = replace(REQUEST, lease=lease, idempotency_key="k")
     user = plan(request, session_time_limit=60, record_leases="pictures").wanted.user
-    assert (user.clocks.time_limit_s, user.lease) == (30, replace(lease, record="pictures"))
+    assert (user.clocks.time_limit_s, user.lease) == (
+        30,
+        replace(lease, record="pictures", record_required=True),
+    )
     assert plan(request, session_time_limit=60).wanted.user.lease == lease
+    chosen = plan(replace(request, lease=replace(lease, record="pictures"))).wanted.user.lease
+    assert chosen == replace(lease, record="pictures"), "its holder wished it, no group requires it"
     assert replace(request, lease=replace(lease, tags=["again"])).body() == request.body()
     for other in (replace(lease, seconds=31), replace(lease, record="pictures"), replace(lease, record_text=True)):
         assert replace(request, lease=other).body() != request.body()
