@@ -138,6 +138,12 @@ async def test_a_program_takes_no_control_by_itself(desk: Desk):
     assert (await steps(desk, typing("still-here"))).status_code == 200
 
 
+async def test_no_command_of_the_session_reads_the_memory_of_its_page(desk: Desk):
+    read = "p=$(pgrep -f '^python3 .*page.py'); [ -n \"$p\" ] && for f in mem environ; do head -c1 /proc/$p/$f; done"
+    said = await desk.shell(f"{read} 2>&1 | grep -c 'Permission denied'")
+    assert int(said) == 2, "neither its memory nor its environment"
+
+
 async def test_a_person_never_changes_the_size_that_the_program_knows(desk: Desk):
     size = struct.pack(">BxHHBx", 251, 1024, 700, 1) + struct.pack(">IHHHHI", 0, 0, 0, 1024, 700, 0)
     async with connected(desk, USER) as person:

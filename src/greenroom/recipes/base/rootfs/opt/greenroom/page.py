@@ -47,6 +47,7 @@ from files import only_watches
 from idle import Idle
 from printing import printer
 from program import Program
+from secrecy import hide_memory
 from sound_server import SoundServer
 from video import Video
 from watching import Watching
@@ -260,6 +261,7 @@ def own_certificate() -> ssl.SSLContext:
 
 async def main() -> None:
     """Serve until the container ends."""
+    hide_memory()
     with os.fdopen(3) as handed_over:
         password = handed_over.readline().rstrip("\n")
     mimetypes.add_type("text/javascript", ".js")
