@@ -23,7 +23,7 @@ SECRETS: Final[list[Step]] = [
     step("get_secret", by="bob", wrong=Wrong(by="ada")),
     step(
         "update_secret",
-        {"hosts": ["api.github.com", ".githubusercontent.com"], "value": "TOKEN-OF-A-ROBOT"},
+        {"hosts": ["api.github.com", "uploads.github.com"], "value": "TOKEN-OF-A-ROBOT"},
         wrong=Wrong(body={"value": None, "header": "x-api-key"}),
     ),
     step("delete_secret", by="bob", wrong=Wrong(again=True)),
