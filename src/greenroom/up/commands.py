@@ -73,7 +73,7 @@ def _become_up(
         SetupError: it cannot be started as asked.
         KeyboardInterrupt: a signal to end.
     """
-    log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+    log.for_commands("up")
     for number in instance.ENDING:
         signal.signal(number, _interrupt)  # asyncio's own handler of Ctrl-C would let a long copy end first
     signal.pthread_sigmask(signal.SIG_UNBLOCK, instance.ENDING)

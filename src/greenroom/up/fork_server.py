@@ -136,7 +136,10 @@ def _fork(channel: socket.socket) -> bool:
         os._exit(0)
     os.close(going)
     os.read(waiting, 1)  # ends when its parent has been waited for
-    channel.send(str(os.getpid()).encode())
+    try:
+        channel.send(str(os.getpid()).encode())
+    except ConnectionError:  # `up` ended meanwhile, and the role with it
+        os._exit(0)
     return True
 
 
