@@ -14,10 +14,12 @@ from greenroom.core.errors import (
     NotFound,
     Refused,
     SetupError,
+    StartAgain,
     TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
+    Unexpected,
 )
 
 
@@ -37,7 +39,11 @@ def _kinds(kind: type[GreenroomError]) -> Iterator[type[GreenroomError]]:
         yield from _kinds(below)
 
 
-BY_CODE: Final = {kind.code: kind for kind in _kinds(GreenroomError) if "code" in vars(kind) and kind is not SetupError}
+_OF_PROCESSES: Final = (SetupError, StartAgain, Unexpected)
+"""Errors inside a process of a deployment; no answer has them."""
+BY_CODE: Final = {
+    kind.code: kind for kind in _kinds(GreenroomError) if "code" in vars(kind) and kind not in _OF_PROCESSES
+}
 """The error of each code of a problem document."""
 _BY_STATUS: Final[dict[int, type[GreenroomError]]] = {
     400: Invalid,
