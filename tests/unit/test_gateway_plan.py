@@ -265,3 +265,35 @@ def test_a_body_that_is_too_large_is_refused_as_its_interface_refuses():
 
 def test_an_edge_gateway_does_not_count_web_gateways_as_one_viewer():
     assert "limit_conn" not in nginx_conf(parse_plan(json.dumps(EDGE).encode()), "/d/gateway")
+
+
+SECURITY_HEADERS = {
+    "Strict-Transport-Security",
+    "X-Content-Type-Options",
+    "Content-Security-Policy",
+    "Referrer-Policy",
+}
+
+
+def blocks_with_headers(conf: str) -> list[tuple[str, list[str]]]:
+    """Each server, and each further block with an `add_header`: how it begins, and the headers that it adds."""
+    bare = re.sub(r"""'[^']*'|"[^"]*"|(?m:(?:^|(?<=\s))\#.*$)""", '""', conf)
+    opened: list[tuple[str, list[str]]] = [("", [])]
+    found: list[tuple[str, list[str]]] = []
+    for words, end in re.findall(r"([^;{}]*)([;{}])", bare):
+        if end == "{":
+            opened.append((words.strip(), []))
+        elif end == "}":
+            found.append(opened.pop())
+        elif (name := words.split()[:2])[:1] == ["add_header"]:
+            opened[-1][1].append(name[1])
+    return [(words, headers) for words, headers in found if headers or words == "server"]
+
+
+@pytest.mark.parametrize("plan", [PLAN, EDGE], ids=["web", "edge"])
+def test_each_block_that_adds_a_header_adds_the_security_headers_once(plan: dict[str, Any]):
+    blocks = blocks_with_headers(text(plan))
+    assert len(blocks) > 10
+    for words, headers in blocks:
+        assert set(headers) >= SECURITY_HEADERS, words
+        assert len(headers) == len(set(headers)), words
