@@ -146,7 +146,7 @@ async def test_a_tasks_work_is_announced_before_the_next_even_if_it_failed(
     monkeypatch.setitem(manager_rounds.TASKS, first, half_done)
     monkeypatch.setitem(manager_rounds.TASKS, second, look)
     await PrimaryRounds().run(context)
-    assert announced == [[{"lease:1"}, {"session:s", "agent:a"}]]
+    assert announced == [[{"primary:1"}, {"session:s", "agent:a"}]]
 
 
 async def test_a_primary_that_can_do_nothing_does_not_finish_its_round(

@@ -18,10 +18,10 @@ async def test_users_to_share_with_are_of_the_owners_groups(shared: Shared, user
 
     assert await shared.ada.read(path, q=USER) == [], "all users are in All Users"
     assert (await refused(username=USER)).replace(USER, "x") == (await refused(username="ghost")).replace("ghost", "x")
-    await refused(user_id=user_id)
+    await shared.share(user_id=user_id)
     await shared.in_one_group(user_id)
     assert [one["username"] for one in await shared.ada.read(path, q="USE")] == [USER]
-    await shared.share(user_id=user_id)
+    await shared.share(username=USER)
     assert len(await shared.admin.read(path, q="@")) == 2, "all that a caller may see, but the owner"
 
 

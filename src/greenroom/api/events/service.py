@@ -86,6 +86,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._subscribers: dict[Subscriber, str] = {}
+        self._closed = False
         self._recent = deque[tuple[Event, datetime]](maxlen=MAX_RECENT)
 
     def admit(self, who: str) -> None:
@@ -102,6 +103,8 @@ class Hub:
     @contextmanager
     def subscription(self, who: str = "") -> Generator[Subscriber]:
         subscriber = Subscriber()
+        if self._closed:
+            subscriber.close()
         self._subscribers[subscriber] = who
         try:
             yield subscriber
@@ -119,7 +122,8 @@ class Hub:
         return list(self._recent)[-most:] if most else []
 
     def close(self) -> None:
-        """End all subscriptions, so that the process can stop."""
+        """End all subscriptions and those that follow, so that the process can stop."""
+        self._closed = True
         for subscriber in self._subscribers:
             subscriber.close()
 

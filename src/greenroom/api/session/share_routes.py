@@ -107,8 +107,11 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
         raise Invalid("A share is for one user, or for guests; give user_id, username or guest, and only one of them.")
     if body.user_id is None and body.username is None:
         return None
-    named = str(body.user_id or body.username)
-    user = await users.find_user(db, named) if body.username else await users.find_user_by_id(db, named)
+    if body.user_id is not None:  # an id cannot be guessed, so it reveals no account
+        if (user := await users.find_user_by_id(db, str(body.user_id))) is None:
+            raise NotFound(f"There is no user {body.user_id}.")
+        return user
+    user = await users.find_user(db, str(body.username))
     owner = session.user_id or ""
     is_found = user is not None and (
         everybody
@@ -116,7 +119,7 @@ async def _named(db: Database, body: ShareCreate, session: Session, *, everybody
         or await viewers.have_common_group(db, owner, user.user_id, all_users=users.ALL_USERS)
     )
     if user is None or not is_found:
-        raise NotFound(f"There is no user {named} in the groups of the session's user.")
+        raise NotFound(f"There is no user {body.username} in the groups of the session's user.")
     return user
 
 

@@ -158,7 +158,7 @@ def test_a_lease_has_a_deadline_of_its_own_and_is_recorded_as_its_users_groups_w
     user = plan(request, session_time_limit=60, record_leases="pictures").wanted.user
     assert (user.clocks.time_limit_s, user.lease) == (
         30,
-        replace(lease, record="pictures", record_required=True),
+        replace(lease, record="pictures", record_required=True, must_record=True),
     )
     assert plan(request, session_time_limit=60).wanted.user.lease == lease
     chosen = plan(replace(request, lease=replace(lease, record="pictures"))).wanted.user.lease
