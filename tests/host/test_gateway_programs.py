@@ -62,10 +62,10 @@ async def test_a_program_reaches_the_page_without_its_token(world: World, way: W
     for base in (world.stream, world.main):
         for method in ("GET", "POST", "PUT", "DELETE"):
             reply = await world.client().request(
-                method, f"{base}{world.path()}{way[0]}desk/a%2Fb?q=1&token=x", headers=forged
+                method, f"{base}{world.path()}{way[0]}cdp/a%2Fb?q=1&token=x", headers=forged
             )
             assert (reply.status_code, reply.json()["method"]) == (200, method)
-            assert reply.json()["target"].startswith("/desk/a%2Fb")
+            assert reply.json()["target"].startswith("/cdp/a%2Fb")
             headers = dict(reply.json()["headers"])
             assert headers["x-greenroom-program"] == "1"
             assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="
@@ -149,8 +149,8 @@ async def test_no_log_of_either_gateway_has_the_token(hosts: Hosts, monkeypatch:
     world = hosts.world
     world.table.put(ANN, world.spec, "127.0.0.1:1", "user-ann")
     for way in (BY_HEADER, BY_PATH):
-        reply = await world.client().get(f"{world.stream}{world.path()}{way[0]}desk/screen", headers=way[1])
+        reply = await world.client().get(f"{world.stream}{world.path()}{way[0]}cdp/json/version", headers=way[1])
         assert reply.status_code == 502
     logs = "".join(file.read_text(errors="replace") for file in world.folder.rglob("*.log")) + world.log()
-    assert "/desk/screen" in logs
+    assert "/cdp/json/version" in logs
     assert "k" * 43 not in logs

@@ -37,6 +37,8 @@ ROUTE = "1a2b3c4d"
 ANN = "0f6e8a52-0000-4000-8000-00000000000a"
 BOB = "0f6e8a52-0000-4000-8000-00000000000b"
 AGENT_ID = f"{ROUTE}-0000-4000-8000-000000000000"
+PERMITTED = ["allow_kasm_uploads", "allow_kasm_downloads"]
+"""The switches of every session: programs use DevTools."""
 
 
 @dataclass
@@ -251,7 +253,7 @@ class Table:
             session_id=session_id,
             spec=spec,
             address=address,
-            authorised=Authorised(user_id=user, epoch=epoch) if user else None,
+            authorised=Authorised(user_id=user, epoch=epoch, permitted=PERMITTED) if user else None,
             handed_over=True,
         )
         self.authorised_changed.emit(session_id)
