@@ -13,9 +13,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from greenroom.api.access.schemas import LoginBody
 from greenroom.api.app import ROUTERS
+from greenroom.api.bodies import Body
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
+from greenroom.api.diagnostics.schemas import FoundThing
 from greenroom.api.fleet.schemas import ZoneCreate
 from greenroom.api.hardening import host_name, served
 from greenroom.api.pool.schemas import StagingPatch
@@ -181,3 +185,33 @@ def test_a_parameter_is_named_with_what_it_must_be():
         assert invalid_request(RequestValidationError(refused)).message == (
             "The request has values that cannot be used: region: must be four whole numbers, such as 0,0,640,400."
         )
+
+
+NAMES = re.compile(r"(friendly_|first_|last_|zone_|user)?name|organization|phone")
+
+
+def named_fields(body: type[Body]) -> list[tuple[type[Body], str]]:
+    """The fields of this body and of all below it that are names which people type."""
+    own = [(body, name) for name in body.model_fields if NAMES.fullmatch(name)]
+    return own + [found for below in body.__subclasses__() for found in named_fields(below)]
+
+
+def accepts(body: type[Body], name: str, text: str) -> bool:
+    try:
+        body.model_validate({name: text})
+    except ValidationError as error:
+        return all(problem["loc"][0] != name for problem in error.errors())
+    return True
+
+
+def test_no_name_that_is_stored_has_a_line_break_or_an_invisible_character():
+    elsewhere = (LoginBody, FoundThing)  # looked up, and reported by an Agent
+    fields = [(body, name) for body, name in named_fields(Body) if body not in elsewhere]
+    assert len(fields) > 15
+    wrong = [
+        f"{body.__name__}.{name} takes U+{ord(character):04X}"
+        for body, name in fields
+        for character in "\n\x1b\u200b\u202e\u2066"
+        if accepts(body, name, f"a{character}b")
+    ]
+    assert not wrong

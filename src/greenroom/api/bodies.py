@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from greenroom.core.text import MAX_NAME, normal_line, normal_name
+
 Json = dict[str, Any]
 """A JSON object of a client: as it was sent, or as it was stored once it was checked."""
 
@@ -76,10 +78,14 @@ def _encodable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
-"""A non-empty name."""
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_NAME), AfterValidator(_storable), AfterValidator(normal_name)
+]
+"""A name that people type or choose, as it is stored."""
 Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
 """A string, may be empty."""
+Line = Annotated[Text, AfterValidator(normal_line)]
+"""One line of text as it is stored, may be empty."""
 Secret = Annotated[SecretStr, AfterValidator(_encodable)]
 """A string that is neither logged nor shown."""
 JsonObject = Annotated[Json, AfterValidator(_storable_json)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from greenroom.core.errors import TooManyRequests
+from greenroom.core.text import normal_password
 from greenroom.kit.concurrency import Turns
 
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -32,7 +34,17 @@ def admit(waiting: int, of_source: int) -> None:
 
 def hash_password(password: str) -> str:
     """The stored form of a password; takes some 20 ms of CPU."""
-    return _HASHER.hash(password)
+    return _HASHER.hash(normal_password(password))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a shown password is right, and then whether its stored form should be replaced: it has older parameters,
+    or is a hash of the password before normalization.
+    """
+
+    right: bool
+    outdated: bool = False
 
 
 class Passwords:
@@ -55,7 +67,7 @@ class Passwords:
 
     async def verify(
         self, stored: str | None, password: str, *, source: str = "", admit: Callable[[], object] = lambda: None
-    ) -> bool:
+    ) -> Verdict:
         """Whether the password matches; takes the same time where `stored` is None (no such user).
 
         `admit` is called when the turn has come; its error ends the check.
@@ -65,13 +77,16 @@ class Passwords:
         """
         async with self._turns.turn(source):
             admit()
-            right = await asyncio.to_thread(_matches, stored or self._unknown, password)
-        return right and stored is not None
+            verdict = await asyncio.to_thread(_verdict, stored or self._unknown, password)
+        return verdict if stored is not None else Verdict(right=False)
 
-    @staticmethod
-    def outdated(stored: str) -> bool:
-        """Whether a stored form has older parameters and should be replaced at this log-in."""
-        return _HASHER.check_needs_rehash(stored)
+
+def _verdict(stored: str, password: str) -> Verdict:
+    normal = normal_password(password)
+    if _matches(stored, normal):
+        return Verdict(right=True, outdated=_HASHER.check_needs_rehash(stored))
+    right = normal != password and _matches(stored, password)
+    return Verdict(right, outdated=right)
 
 
 def _matches(stored: str, password: str) -> bool:

@@ -11,7 +11,7 @@ from tests.database.api.client import ADMIN, PASSWORD, SAME_ORIGIN, Client, Make
 
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
-from greenroom.kit.passwords import Passwords
+from greenroom.kit.passwords import Passwords, Verdict
 
 
 async def log_in(client: Client, username: str = ADMIN, password: str = PASSWORD) -> httpx.Response:
@@ -51,7 +51,7 @@ async def test_an_unknown_name_costs_a_password_check_too(anonymous: Client, mon
     verified: list[str | None] = []
     verify = Passwords.verify
 
-    async def counting(self: Passwords, stored: str | None, *args: Any, **more: Any) -> bool:
+    async def counting(self: Passwords, stored: str | None, *args: Any, **more: Any) -> Verdict:
         verified.append(stored)
         return await verify(self, stored, *args, **more)
 
@@ -174,7 +174,30 @@ async def test_rehashing_a_password_at_a_log_in_does_not_revive_an_old_one(
     assert (await log_in(anonymous)).status_code == 401
     assert (await log_in(anonymous, password="another, given by an administrator")).status_code == 200
     (stored,) = await db.fetch("SELECT password_hash FROM users")
-    assert not Passwords.outdated(stored["password_hash"])
+    verdict = await Passwords().verify(stored["password_hash"], "another, given by an administrator")
+    assert verdict == Verdict(right=True, outdated=False)
+
+
+COMPOSED, DECOMPOSED = "gr\u00fcn wie B\u00e4ume \ufb01x", "gru\u0308n wie Ba\u0308ume fix"
+
+
+async def test_a_password_is_right_in_each_form_that_a_keyboard_sends(admin: Client, anonymous: Client):
+    await admin.make("/api/v1/users", username="ann", password=COMPOSED)
+    for typed in (COMPOSED, DECOMPOSED):
+        assert (await log_in(anonymous, "ann", typed)).status_code == 200
+
+
+async def test_a_hash_of_the_password_as_it_was_typed_is_replaced_at_a_log_in(
+    admin: Client, anonymous: Client, db: Database
+):
+    await admin.make("/api/v1/users", username="ann", password=COMPOSED)
+    await db.write(
+        "UPDATE users SET password_hash = %s WHERE username = 'ann'",
+        (PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1).hash(DECOMPOSED),),
+    )
+    assert (await log_in(anonymous, "ann", COMPOSED)).status_code == 401
+    assert (await log_in(anonymous, "ann", DECOMPOSED)).status_code == 200
+    assert (await log_in(anonymous, "ann", COMPOSED)).status_code == 200
 
 
 @pytest.mark.parametrize("change", [{"password": "another one!"}, {"disabled": True}, {"locked": True}])

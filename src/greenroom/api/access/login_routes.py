@@ -26,6 +26,7 @@ from greenroom.core.wording import one_line
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.passwords import Verdict
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 
 router = APIRouter(tags=["account"])
@@ -135,28 +136,29 @@ def _admit(guesses: Guesses, shown: _Shown) -> None:
         guesses.admit(shown.request, "password", shown.claimed_name)
 
 
-async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> bool:
+async def _judged(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> Verdict:
     """Whether the password is right; takes the same time if there is no such user. A wrong one is counted."""
-    right = await passwords.verify(
+    verdict = await passwords.verify(
         stored,
         shown.password,
         source=shown.address,
         admit=lambda: _admit(guesses, shown),  # other attempts failed while this one waited
     )
-    if not right:
+    if not verdict.right:
         if shown.device is None:
             guesses.failed(shown.request, "password")
         shown.request.app.state.refusals.login_failed(shown.request, one_line(shown.username))
-    return right
+    return verdict
 
 
 async def _verified(
     db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown, user: users.User | None
 ) -> users.User | None:
     stored = user.password_hash if user else None
-    if not await _is_right(passwords, guesses, shown, stored) or user is None or stored is None:
+    verdict = await _judged(passwords, guesses, shown, stored)
+    if not verdict.right or user is None or stored is None:
         return None
-    if passwords.outdated(stored):
+    if verdict.outdated:
         password_hash = await passwords.hash(shown.password, source=shown.address)
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
@@ -276,7 +278,7 @@ async def change_own_password(
     device = known_device(request, secrets, user)
     shown = _Shown(request, user.username, body.password.get_secret_value(), device)
     await _begin_attempt(db, guesses, snapshot, shown)
-    if not await _is_right(passwords, guesses, shown, user.password_hash):
+    if not (await _judged(passwords, guesses, shown, user.password_hash)).right:
         raise Forbidden("The present password is wrong.")
     await credentials.clear_attempts(db, user.username, shown.source)
     new = body.new_password.get_secret_value()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -10,13 +11,14 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 
-from greenroom.api.bodies import Body, JsonObject, Name, Secret, Text, View
+from greenroom.api.bodies import Body, JsonObject, Line, Name, Secret, Text, View
 from greenroom.core.access.accounts import normal_language, username_problem
 from greenroom.core.access.group_settings import SettingValues
 from greenroom.core.access.permissions import unknown
 
 
-def _username(name: str) -> str:
+def _username(typed: str) -> str:
+    name = unicodedata.normalize("NFC", typed)
     if problem := username_problem(name):
         raise ValueError(problem)
     return name
@@ -110,10 +112,10 @@ class UserCreate(Body):
 
     username: Username
     password: Secret | None = None
-    first_name: Text = ""
-    last_name: Text = ""
-    phone: Text = ""
-    organization: Text = ""
+    first_name: Line = ""
+    last_name: Line = ""
+    phone: Line = ""
+    organization: Line = ""
     notes: Text = ""
     locked: Locked = False
     disabled: Disabled = False
@@ -125,10 +127,10 @@ class UserPatch(Body):
 
     username: Username = ""
     password: Secret = SecretStr("")
-    first_name: Text = ""
-    last_name: Text = ""
-    phone: Text = ""
-    organization: Text = ""
+    first_name: Line = ""
+    last_name: Line = ""
+    phone: Line = ""
+    organization: Line = ""
     notes: Text = ""
     locked: Locked = False
     disabled: Disabled = False

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.bodies import Body, Name, Shaped, View
+from greenroom.api.bodies import Body, Name, View
 from greenroom.core.webhooks.addresses import MAX_URL
 from greenroom.core.webhooks.delivery import DeliveryState
 from greenroom.core.webhooks.events import CHOSEN
 
-WebhookName = Annotated[Name, Field(max_length=100), Shaped(r"[^\x00-\x1f\x7f]+", "one line of text")]
+WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; where messages are posted to")]
 EventName = Literal[tuple(map(str, CHOSEN))]  # pyright: ignore[reportInvalidTypeForm] -- the table has them
 Events = Annotated[list[EventName], Field(min_length=1, max_length=100, description="what it is sent")]  # pyright: ignore[reportInvalidTypeForm]

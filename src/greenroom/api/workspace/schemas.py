@@ -8,9 +8,9 @@ from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
-from greenroom.api.bodies import Body, Json, JsonObject, Name, Shaped, Text, View
+from greenroom.api.bodies import Body, Json, JsonObject, Name, Text, View
 from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import Invalid
@@ -269,11 +269,6 @@ def _each_once(names: list[str]) -> list[str]:
     return sorted(set(names))
 
 
-PolicyName = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=255),
-    Shaped(r"[^\x00-\x1f\x7f]+", "one line without control characters"),
-]
 Domains = Annotated[
     list[Annotated[str, AfterValidator(_domain)]], Field(max_length=MAX_DOMAINS), AfterValidator(_each_once)
 ]
@@ -306,13 +301,13 @@ class FilterPolicyFields(Body):
 class FilterPolicyPatch(FilterPolicyFields):
     """Changes of a policy; omitted fields stay. They hold for running sessions, too."""
 
-    name: PolicyName = ""
+    name: Name = ""
 
 
 class FilterPolicyCreate(FilterPolicyFields):
     """A new policy."""
 
-    name: PolicyName
+    name: Name
 
 
 class FilterDecisionView(View):

@@ -11,6 +11,8 @@ import re
 import unicodedata
 from typing import Final
 
+from greenroom.core.text import normal_password
+
 MAX_USERNAME: Final = 255
 
 
@@ -96,8 +98,9 @@ _ROWS: Final = (
 
 def password_problem(password: str, username: str, *, shortest: int) -> str | None:
     """Why this password (plain text) cannot be used by `username`, as a sentence; None = it can. `shortest` is the
-    setting `min_password_length`.
+    setting `min_password_length`. The form that is hashed is judged.
     """
+    password = normal_password(password)
     if len(password) < shortest:
         return f"The password must have at least {shortest} characters."
     if len(password) > MAX_PASSWORD:

@@ -1,0 +1,101 @@
+"""Names and passwords that people type."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.text import normal_line, normal_name, normal_password
+
+TYPED = st.text(
+    st.sampled_from(
+        "aZ é1/\t\n\u0301\u212bक्षم\u200c\u200d\u200b\u202e\u2067\u2028\ufeff\u00a0\u3164👩💻\ufe0f\U0001f3fd"
+    ),
+    max_size=6,
+)
+
+
+def keeps_names_plain(normal: Callable[[str], str], typed: str) -> None:
+    """What is accepted can be read on one line, is stored in one form, and is accepted as it is stored."""
+    try:
+        name = normal(typed)
+    except ValueError:
+        return
+    assert name
+    assert name == name.strip() == unicodedata.normalize("NFC", name) == normal(name)
+    joined = name.translate({0x200C: None, 0x200D: None})
+    assert not {unicodedata.category(c) for c in joined} & {"Cc", "Cf", "Zl", "Zp"}
+    assert "\u3164" not in joined
+    for before, joiner, after in zip(name, name[1:], name[2:], strict=False):
+        assert joiner not in "\u200c\u200d" or not (before + after).isascii()
+    assert name[0] not in "\u200c\u200d"
+    assert name[-1] not in "\u200c\u200d"
+
+
+def test_an_accepted_name_is_plain():
+    holds(keeps_names_plain, normal_name, TYPED)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        str.strip,
+        lambda typed: unicodedata.normalize("NFC", typed) or "x",
+        lambda typed: normal_line(typed.replace("\u200d", "").replace("\u3164", "x")),
+    ],
+    ids=["only trimmed", "only normalized", "maybe empty"],
+)
+def test_a_mutant_that_leaves_out_a_part_of_the_rule_is_caught(mutant: Callable[[str], str]):
+    catches(keeps_names_plain, mutant, TYPED)
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("Desktop", "Desktop"),
+        ("  Entwürfe \n", "Entw\u00fcrfe"),
+        ("Cafe\u0301", "Caf\u00e9"),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0631\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0631\u0645"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("Lab 👩\u200d💻", "Lab 👩\u200d💻"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+def test_usual_names_are_stored_in_one_form(typed: str, stored: str):
+    assert normal_name(typed) == stored
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("", "must not be empty"),
+        (" \t\n\u00a0", "must not be empty"),
+        ("a\nb", r"one line .* remove U\+000A"),
+        ("a\u202eb", r"remove U\+202E"),
+        ("a\u2066b", r"remove U\+2066"),
+        ("a\u200bb", r"remove U\+200B"),
+        ("\ufeffa", r"remove U\+FEFF"),
+        ("Desk\u200dtop", r"remove U\+200D"),
+        ("👩\u200d", r"remove U\+200D"),
+        ("é\u200d\u200dé", r"remove U\+200D"),
+        ("\u3164", r"remove U\+3164"),
+        ("x" * 256, "at most 255"),
+        ("\u0958" * 200, "at most 255"),
+    ],
+)
+def test_other_names_are_refused_with_a_sentence(typed: str, sentence: str):
+    with pytest.raises(ValueError, match=sentence):
+        normal_name(typed)
+
+
+def test_a_line_may_be_empty():
+    assert normal_line("  ") == ""
+
+
+@pytest.mark.parametrize("typed", ["\uff27\uff52\u00fcn 1", "Gru\u0308n\u00a01", "Gr\u00fcn 1"])
+def test_a_password_has_one_form_however_it_is_typed(typed: str):
+    assert normal_password(typed) == "Gr\u00fcn 1"
