@@ -169,3 +169,18 @@ async def test_a_user_who_is_disabled_ends_every_token_for_good(held: Held, ada:
     assert await held.by_token() == 401
     await held.stage.admin.change(user, disabled=False)
     assert await held.by_token() == 401
+
+
+@pytest.mark.parametrize("how", ["disabled", "locked", "deleted"])
+async def test_leases_for_others_lose_their_token_with_the_owner_of_their_key(held: Held, user: Client, how: str):
+    admin, owner = held.stage.admin, f"/api/v1/users/{await user.own_id()}"
+    await held.stage.db.write(
+        "UPDATE api_keys SET created_by = %s WHERE key_id = %s", (await user.own_id(), held.key.rpartition("/")[2])
+    )
+    assert await held.by_token() == 200
+    if how == "deleted":
+        assert (await admin.delete(owner)).status_code == 204
+    else:
+        await admin.change(owner, **{how: True})
+    assert await held.by_token() == 401
+    assert (await held.status() == "deleting") is (how == "deleted")

@@ -31,6 +31,7 @@ from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
+from greenroom.db.lease import leases
 from greenroom.db.session.sessions import request_delete
 from greenroom.db.workspace import images
 from greenroom.kit.passwords import Passwords
@@ -104,7 +105,7 @@ async def change_user(
 
 
 async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: str, *, force: bool) -> None:
-    """Delete a user and disable the API keys they made.
+    """Delete a user, disable the API keys they made, and end the leases of these keys.
 
     Raises:
         NotFound: there is no such user.
@@ -115,6 +116,7 @@ async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: st
     async with db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         caller.require_not_above(user.permissions)
+        events |= await users.revoke_access(connection, user_id, barred=True)
         live = await users.lock_sessions_of(connection, user_id)
         if live and not force:
             count = "1 session" if len(live) == 1 else f"{len(live)} sessions"
@@ -122,6 +124,9 @@ async def delete_user(db: Database, logs: LogWriter, caller: Caller, user_id: st
         for session_id in live:
             session = await request_delete(connection, session_id, f"user {user.username} was deleted")
             events |= session_events(session_id, agent_id=session.agent_id)
+        reason = f"user {user.username}, who had the API key of its lease, was deleted"
+        for session in await leases.end_leases_of_owner(connection, user_id, reason):
+            events |= session_events(session.session_id, agent_id=session.agent_id)
         await users.delete_user_row(connection, user_id)
         await users.require_an_administrator(connection)
     await db.notify(*events)

@@ -276,10 +276,16 @@ async def require_an_administrator(connection: Connection) -> None:
         raise Refused("After this no user could administer Greenroom any more; make another user administrator first.")
 
 
+_BY_KEYS: Final[LiteralString] = (
+    "SELECT b.session_id FROM leases b JOIN api_keys k USING (key_id) WHERE k.created_by = %(user_id)s AND %(barred)s"
+)
+"""Sessions that API keys of a user lease."""
+
+
 async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[Event]:
     """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
     returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
-    `barred`: disabled or locked.
+    `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
 
     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
     Lock order: users, then sessions by id.
@@ -287,19 +293,22 @@ async def revoke_access(connection: Connection, user_id: str, *, barred: bool = 
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(
         "SELECT 1 FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE user_id = %(user_id)s"
-        "  AND status <> 'deleted' UNION " + JOINED + ") ORDER BY session_id FOR NO KEY UPDATE",
-        {"user_id": user_id},
+        "  AND status <> 'deleted' UNION " + JOINED + " UNION " + _BY_KEYS + ") ORDER BY session_id FOR NO KEY UPDATE",
+        {"user_id": user_id, "barred": barred},
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET auth_epoch = auth_epoch + 1, generation = generation + 1"
-        " WHERE user_id = %s AND status <> 'deleted' RETURNING agent_id, session_id",
-        (user_id,),
+        "UPDATE sessions SET auth_epoch = auth_epoch + (user_id IS NOT DISTINCT FROM %(user_id)s)::integer,"
+        " generation = generation + 1 WHERE status <> 'deleted' AND (user_id = %(user_id)s OR session_id IN ("
+        + _BY_KEYS
+        + ")) RETURNING agent_id, session_id",
+        {"user_id": user_id, "barred": barred},
     )
     revoked = await cursor.fetchall()
     await connection.execute(
         "UPDATE leases l SET auth_epoch = l.auth_epoch + 1 FROM sessions s WHERE s.session_id = l.session_id"
-        " AND s.user_id = %s AND s.status <> 'deleted' AND (l.key_id IS NULL OR %s)",
-        (user_id, barred),
+        " AND s.status <> 'deleted' AND (s.user_id = %(user_id)s AND (l.key_id IS NULL OR %(barred)s)"
+        "  OR l.session_id IN (" + _BY_KEYS + "))",
+        {"user_id": user_id, "barred": barred},
     )
     left = await end_for_user(connection, user_id)
     left |= await withdraw_from_user(connection, user_id)

@@ -197,6 +197,13 @@ async def end_leases_of_key(connection: Connection, key_id: str, reason: str) ->
     return [one for one in ended if one.changed]
 
 
+async def end_leases_of_owner(connection: Connection, user_id: str, reason: str) -> list[DeletedSession]:
+    """`end_leases_of_key` for all API keys of a user."""
+    cursor = await connection.execute("SELECT key_id FROM api_keys WHERE created_by = %s ORDER BY key_id", (user_id,))
+    keys = [row["key_id"] for row in await cursor.fetchall()]
+    return [ended for key_id in keys for ended in await end_leases_of_key(connection, key_id, reason)]
+
+
 async def limit_leases_of_key(connection: Connection, key: ApiKey) -> None:
     """The leases that an API key holds get its limits as they are now; a deadline after its end moves to its end."""
     await connection.execute(
