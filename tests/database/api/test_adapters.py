@@ -102,6 +102,19 @@ async def test_a_refusal_has_a_sentence_and_is_not_repeated(
     assert words in answer.json()["message"] == answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (BROWSERS, '{"timeout_seconds": NaN}'),
+        (STEEL, '{"timeout": Infinity}'),
+        (f"{BROWSERS}/none/computer/press_key", '{"keys": ["a"], "duration": NaN}'),
+    ],
+)
+async def test_a_number_that_is_none_is_refused(sdk: Client, path: str, body: str):
+    answer = await sdk.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "finite" in answer.text) == (422, True)
+
+
 async def test_a_workspace_without_devtools_is_refused_and_its_lease_released(stage: Stage, sdk: Client):
     await stage.admin.change(f"/api/v1/images/{stage.image_id}", port_map={})
     answer = await created(stage, sdk)

@@ -230,7 +230,7 @@ def refuse_the_rest(router: APIRouter, asks: Any) -> None:
 class Given(BaseModel):
     """The body of a call: the fields that have a counterpart, and others."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
 
 def refuse(given: BaseModel, *names: str) -> None:

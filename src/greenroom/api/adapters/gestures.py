@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from greenroom.api.adapters.asking import NotSupportedError
 from greenroom.api.bodies import Json
@@ -15,6 +15,8 @@ _PHASES: Final = {"down": "left_mouse_down", "up": "left_mouse_up"}
 
 class Gesture(BaseModel):
     """The fields of all calls about mouse and keyboard; each call has some of them."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     x: float | None = None
     y: float | None = None
