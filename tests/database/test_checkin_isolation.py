@@ -74,7 +74,10 @@ async def test_unreadable_secrets_affect_their_session_and_image_alone(agent: To
 
 @pytest.mark.parametrize(
     "ill_typed",
-    ["spec = '[]'", "assignment = '1'", """client_settings = '{"max_upload_mb": "many"}'"""],
+    [
+        *("spec = '[]'", "assignment = '1'"),
+        *("""client_settings = '{"max_upload_mb": "many"}'""", """permissions = '{"allow_kasm_audio": "yes"}'"""),
+    ],
 )
 async def test_a_row_that_cannot_be_read_concerns_its_session_alone(
     ill_typed: LiteralString, agent: ToldAgent, db: Database

@@ -277,10 +277,9 @@ def _desired_session(row: DictRow) -> DesiredSession:
         return msgspec.convert(row, DesiredSession)
     except msgspec.ValidationError as error:
         log.error("the row of a session cannot be read", session_id=row["session_id"], reason=str(error))
-        return msgspec.convert(
-            {**row, "spec": None, "assignment": None, "user_id": None, "client_settings": {}, "guests": {}},
-            DesiredSession,
-        )
+        absent = dict.fromkeys(("spec", "assignment", "user_id"))
+        empty: DictRow = {"client_settings": {}, "guests": {}, "permissions": {}, "secrets": []}
+        return msgspec.convert(row | absent | empty, DesiredSession)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
