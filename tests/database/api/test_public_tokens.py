@@ -111,6 +111,14 @@ async def test_users_are_given_access_by_name(shared: Session, anonymous: Client
     }
 
 
+async def test_all_users_are_removed_with_the_permission_that_removes_one(shared: Session, with_key: MakeClient):
+    asked = {"kasm_id": shared.session_id.replace("-", "")}
+    key = await with_key("sessions_modify")
+    assert await key.published("delete_all_session_permissions", target_session_permissions=asked) == {
+        "session_permissions": []
+    }
+
+
 async def test_who_was_given_control_by_name_has_it_by_the_sessions_link(
     shared: Session, anonymous: Client, user: Client
 ):

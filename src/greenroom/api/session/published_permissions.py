@@ -70,7 +70,7 @@ async def delete_session_permissions(sharing: SharingDep, call: Annotated[Call, 
 @router.post("/delete_all_session_permissions")
 async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Take all named users the right to join; the session's link stays as it is."""
-    session = await session_of(sharing.db, call.part(TARGET), Act.SEE)
+    session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
     for share in await _named(sharing, session):
         await share_service.end(sharing, call.caller, session, share.share_id)
     return await _answer(sharing, session)
