@@ -91,7 +91,7 @@ async def authorized(db: Database, act: Act, asking: Asking, subject: Subject, *
     """
     facts = Facts(
         permitted=subject.permissions,
-        settings=await settings_of(db, subject.user_id) if needs_settings(act) else {},
+        settings=await settings_of(db, subject.user_id) if needs_settings(act, asking) else {},
         user=(subject.username or subject.user_id or "") if subject.user_id else "",
         held_by=held_by,
     )

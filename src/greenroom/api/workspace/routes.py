@@ -90,7 +90,7 @@ async def refresh_image(
     """Let all Agents ask the registry for the image again.
 
     Staged sessions of an older image are replaced one by one.
-    ."""
+    """
     return await view(db, secrets, caller, await service.refresh_image(db, logs, caller, str(image_id)))
 
 

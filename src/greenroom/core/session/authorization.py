@@ -245,9 +245,10 @@ RECORDED_PAST: Final = (
 NOT_ALLOWED: Final = "This is not allowed here."
 
 
-def needs_settings(act: Act) -> bool:
-    """Whether `decide` compares `Facts.settings` for this act."""
-    return bool(TABLE[act].user_setting or TABLE[act].watch_setting)
+def needs_settings(act: Act, asking: Asking) -> bool:
+    """Whether `decide` compares `Facts.settings` for this act of this caller."""
+    row = TABLE[act]
+    return bool(row.user_setting or (row.watch_setting and watches(asking)))
 
 
 def decide(act: Act, asking: Asking, facts: Facts) -> Verdict:

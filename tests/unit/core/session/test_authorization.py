@@ -113,10 +113,16 @@ def test_the_settings_of_a_user_bind_the_user_and_not_an_administrator():
     closed = replace(OPEN, settings=settings(on=False))
     for act, row in TABLE.items():
         if row.user_setting:
-            assert needs_settings(act)
+            assert needs_settings(act, Asking(kind=Kind.USER))
             assert decide(act, Asking(kind=Kind.USER), closed).reason.startswith("You may not ")
             assert refused(act, Kind.OTHER, *row.others, facts=closed) == ""
             assert refused(act, Kind.USER, facts=OPEN) == ""
+
+
+def test_settings_are_read_only_for_callers_that_they_bind():
+    for act in (Act.SCREENSHOT, Act.INPUT, Act.TREE):
+        assert needs_settings(act, Asking(kind=Kind.OTHER))
+        assert not needs_settings(act, Asking(kind=Kind.PROGRAM))
 
 
 def test_commands_always_have_a_row_and_files_of_others_do():
