@@ -145,6 +145,31 @@ async def test_an_image_that_cannot_be_refreshed_stays_and_says_why(
     assert report.error.startswith("The registry could not be asked for a newer image: The image a/rolling:1 could not")
 
 
+async def test_a_missing_image_comes_before_refreshes_that_wait(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    behave(tmp_path, missing_images=["c/new:1"])
+    pulled, begun, end = list[str](), asyncio.Event(), asyncio.Event()
+
+    async def pull(self: SimulatedRuntime, name: str, credentials: Any = None) -> AsyncIterator[int]:
+        del self, credentials
+        pulled.append(name)
+        begun.set()
+        await end.wait()
+        yield 100
+
+    monkeypatch.setattr(SimulatedRuntime, "pull", pull)
+    world.images = [DesiredImage(name=name, pull_policy="always") for name in ("a/old:1", "b/old:1")]
+    async with agent_inside(tmp_path, manager):
+        await begun.wait()
+        world.images = [*world.images, DesiredImage(name="c/new:1")]
+        await world.notify()
+        await world.until(lambda: _image_state(world, "c/new:1") == "absent")
+        end.set()
+        await eventually(lambda: len(pulled) >= 2)
+    assert pulled[:2] == ["a/old:1", "c/new:1"]
+
+
 def _last(world: World, name: str) -> ImageReport:
     return [r for message in world.check_ins for r in message.images or [] if r.name == name][-1]
 

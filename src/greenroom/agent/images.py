@@ -264,7 +264,9 @@ class Images:
 
     async def _refresh_due(self) -> None:
         for image, due in self._to_refresh():
-            if due <= time.monotonic() and image.name in self._wanted:
+            if self._wakes[PULLING].is_set():
+                return  # an image of the new list may be missing, and comes first
+            if due <= time.monotonic():
                 await self._refresh(image)
 
     async def _refresh(self, image: DesiredImage) -> None:
