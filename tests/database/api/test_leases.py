@@ -280,6 +280,17 @@ async def test_a_key_leases_for_its_owner_and_holds_what_it_leased(
     assert (await program.delete(f"{LEASES}/{lease['lease_id']}")).status_code == 204
 
 
+async def test_a_program_that_must_be_recorded_gets_no_address_that_makes_it_the_user(
+    stage: Stage, with_key_of: MakeClient, ada: Client, friendly_name: str
+):
+    program = await with_key_of(ada, "user")
+    assert "connect" in (await leased(program, friendly_name))["urls"]["page"]
+    await stage.everybody(record_leases="actions")
+    urls = (await leased(program, friendly_name))["urls"]
+    assert urls["page"] == urls["live"]
+    assert (urls["websocket"], urls["cdp"], urls["webdriver"]) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -277,16 +277,20 @@ def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:
     program, facts = Asking(kind=Kind.PROGRAM), Facts(permitted=lease.permissions, must_record=lease.must_record)
     open_to_it = {act for act in BY_TOKEN if by_token and not decide(act, program, facts).refused}
     driven = {one.name: by_token + one.folder for one in session.services if one.name in open_to_it}
+    live = f"{leasing.streams.page_origin}/watch/{lease.lease_id}"
+    page = leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token)
+    # The connect token makes its bearer the session's user, past the recording that their groups require.
+    page = live if lease.must_record and lease.key_id is not None else page
     return LeaseGranted(
         **LeaseView.model_validate(lease).model_dump(),
         token=of_lease,
         urls=LeaseUrls(
-            page=leasing.streams.page_origin + connect_url(session.session_id, str(session.user_id), token),
+            page=page,
             websocket=f"wss{by_token.removeprefix('https')}websockify" if Act.STREAM_AS_PROGRAM in open_to_it else None,
             cdp=driven.get("cdp"),
             webdriver=driven.get("webdriver"),
             mcp=leasing.streams.page_origin + MCP_PATH,
-            live=f"{leasing.streams.page_origin}/watch/{lease.lease_id}",
+            live=live,
         ),
     )
 
