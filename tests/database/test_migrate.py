@@ -9,7 +9,9 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
+from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.migrate import LAST_OF_THE_FIRST, Migration, before_new_code, check, migrate, migrations, plan
 
 
@@ -80,3 +82,29 @@ def test_a_changed_file_is_refused():
 def test_a_newer_database_is_refused():
     with pytest.raises(SetupError, match="newer version"):
         plan([], {"0009_pre_z.sql": "0"})
+
+
+EQUAL = "0102_pre_equal_usernames.sql"
+
+
+async def test_users_with_equal_names_are_kept_and_reported(db: Database):
+    for undo in (
+        "DROP TRIGGER users_end_shared_username ON users",
+        "DROP FUNCTION end_shared_username",
+        "DROP INDEX users_username_key_unique",
+        "ALTER TABLE users DROP COLUMN username_shared",
+        "DROP FUNCTION username_key",
+    ):
+        await db.write(undo)
+    names = ["Zo\u00eb", "Zoe\u0308", "Stra\u00dfe", "STRASSE", "ann"]
+    for name in names:
+        await db.write("INSERT INTO users (username) VALUES (%s)", (name,))
+    (migration,) = (one for one in migrations() if one.name == EQUAL)
+    async with db.transaction() as connection:
+        await connection.execute(migration.sql.encode())
+    found = [await find_user(db, name) for name in names]
+    assert [user and user.username for user in found] == names, "each by the name as it is written"
+    (invariant,) = (one for one in INVARIANTS if one.code == "I28")
+    assert len(await broken(db, invariant)) == 2
+    await db.write("UPDATE users SET username = 'other ' || username WHERE username_shared")
+    assert await broken(db, invariant) == []

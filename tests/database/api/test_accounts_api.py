@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.database.api.client import Client, MakeClient
+import pytest
+from tests.database.api.client import SAME_ORIGIN, Client, MakeClient
 from tests.database.api.staging import bare_session
 
 from greenroom.db.access.users import ALL_USERS
@@ -39,6 +40,25 @@ async def test_names_that_differ_only_in_case_are_equal_in_any_alphabet(admin: C
     await new_user(admin, "Öztürk")
     assert (await admin.post("/api/v1/users", json={"username": "öZTÜRK"})).status_code == 409
     assert [user["username"] for user in await admin.read("/api/v1/users?q=ÖZT")] == ["Öztürk"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("Zo\u00eb", "zoe\u0308"),
+        ("Stra\u00dfe", "STRASSE"),
+        ("ann", "\uff41\uff4e\uff4e"),
+        ("\u03c3\u03c2", "\u03a3\u03a3"),
+    ],
+)
+async def test_names_that_differ_only_in_the_form_of_their_letters_are_equal(
+    admin: Client, anonymous: Client, first: str, second: str
+):
+    await admin.make("/api/v1/users", username=first, password="quite ordinary")
+    answer = await admin.post("/api/v1/users", json={"username": second})
+    assert (answer.status_code, "exists already" in answer.json()["detail"]) == (409, True)
+    login = {"username": second, "password": "quite ordinary"}
+    assert (await anonymous.post("/api/v1/login", json=login, headers=SAME_ORIGIN)).status_code == 200
 
 
 async def test_no_user_falls_between_two_pages(admin: Client):

@@ -174,30 +174,29 @@ async def begin_attempt(
     come from `core.rate_limits.account_wait_s`, the source of an address from `core.security_events.source_of`; a known
     device is a source of its own. `is_known`: the account's user is logged in at this source.
     """
-    name = username.lower()
     async with db.transaction() as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s))", (name,))
+        await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(username_key(%s)))", (username,))
         cursor = await connection.execute(
             "SELECT client_ip AS source, extract(epoch FROM now() - at)::float8 AS age_s FROM login_failures"
-            " WHERE username_lower = %s AND at > now() - make_interval(secs => %s)",
-            (name, window_s),
+            " WHERE username_lower = username_key(%s) AND at > now() - make_interval(secs => %s)",
+            (username, window_s),
         )
         failures = [Failure(**row) for row in await cursor.fetchall()]
-        is_known = is_known or source in await _logged_in_at(connection, name)
+        is_known = is_known or source in await _logged_in_at(connection, username)
         wait_s = account_wait_s(failures, source, most=attempts, window_s=window_s, is_known=is_known)
         if wait_s > 0:
             return wait_s
         await connection.execute(
-            "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, source)
+            "INSERT INTO login_failures (username_lower, client_ip) VALUES (username_key(%s), %s)", (username, source)
         )
     return None
 
 
-async def _logged_in_at(connection: Connection, username_lower: str) -> set[str]:
+async def _logged_in_at(connection: Connection, username: str) -> set[str]:
     cursor = await connection.execute(
         "SELECT DISTINCT client_ip FROM login_sessions JOIN users USING (user_id)"
-        " WHERE lower(username) = %s AND expires > now()",
-        (username_lower,),
+        " WHERE username_key(username) = username_key(%s) AND NOT username_shared AND expires > now()",
+        (username,),
     )
     return {source_of(row["client_ip"]) for row in await cursor.fetchall()}
 
@@ -205,7 +204,7 @@ async def _logged_in_at(connection: Connection, username_lower: str) -> set[str]
 async def clear_attempts(db: Database, username: str, source: str) -> None:
     """Forget the failures of an account from a source, after a successful log-in."""
     await db.write(
-        "DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), source)
+        "DELETE FROM login_failures WHERE username_lower = username_key(%s) AND client_ip = %s", (username, source)
     )
 
 

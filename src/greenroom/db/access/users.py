@@ -140,8 +140,16 @@ async def find_user_by_id(db: Database, user_id: str) -> User | None:
 
 
 async def find_user(db: Database, username: str) -> User | None:
-    """The user with this name, ignoring case."""
-    return await db.fetch_one_as(User, _SELECT + " WHERE lower(u.username) = lower(%s)", (username,))
+    """The user with this name, ignoring case and the form of letters. The name as it is written comes first: names
+    from before that comparison may be equal.
+    """
+    return await db.fetch_one_as(
+        User,
+        _SELECT + " WHERE lower(u.username) = lower(%(name)s)"
+        " OR (NOT u.username_shared AND username_key(u.username) = username_key(%(name)s))"
+        " ORDER BY lower(u.username) = lower(%(name)s) DESC LIMIT 1",
+        {"name": username},
+    )
 
 
 async def list_users(
@@ -166,7 +174,7 @@ async def insert_user(connection: Connection, fields: UserFields) -> str:
     """Store a new user in the group All Users, in a transaction; returns the id.
 
     Raises:
-        Duplicate: the name exists, ignoring case.
+        Duplicate: the name exists, ignoring case and the form of letters.
     """
     cursor = await connection.execute(
         "INSERT INTO users " + inserted(FIELDS) + " RETURNING user_id::text", values_of(UserFields, fields)
