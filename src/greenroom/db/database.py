@@ -48,10 +48,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "zones_name_unique": (Duplicate, "A zone with this name exists already."),
     "groups_name_unique": (Duplicate, "A group with this name exists already."),
     "users_username_unique": (Duplicate, "A user with this name exists already."),
-    "users_username_key_unique": (
-        Duplicate,
-        "A user exists already whose name differs from this one only in case or in the form of its letters.",
-    ),
+    "users_username_key_unique": (Duplicate, "A user with an equal name exists already; letters differ in form alone."),
     "sessions_one_profile": (
         ProfileInUse,
         "The profile is in use by another session; open that one, end it, or launch with the profile Disabled.",
