@@ -85,6 +85,7 @@ def test_explain_says_whether_a_user_would_get_one_and_if_not_why(instance: Inst
         assert answered(instance, "staging", "explain", config_id, "--user", user)["would_get"] is True
         answered(instance, "groups", "create", "Keys", "--priority", "5", "--settings", "inject_ssh_keys=true")
         answered(instance, "groups", "add-user", "Keys", user)
+        answered(instance, "users", "ssh-key", user)
         found = answered(instance, "staging", "explain", config_id, "--user", user)
         assert found["would_get"] is False
         assert [(reason["setting"], reason["group"]) for reason in found["reasons"]] == [("inject_ssh_keys", "Keys")]

@@ -15,6 +15,8 @@ from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.members import member_of
 
 from greenroom.client import AsyncGreenroom, Desk, Greenroom, Invalid, TooLarge, WrongState
+from greenroom.kit.secrets import Secrets
+from greenroom.up.layout import Layout
 
 TERMINAL = (400, 300)
 """A place in the terminal of the light desktop."""
@@ -57,9 +59,17 @@ def http(instance: Instance, desk: Desk) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def state_url(desk: Desk) -> str:
-    """What the session itself says of pointer and buttons."""
+    """Address of the pointer and buttons in the session's page, which only the api may read."""
     websocket = desk.urls.websocket or ""
     return f"https{websocket.removeprefix('wss').partition('/lease/')[0]}/desk/state"
+
+
+@pytest.fixture
+def api_bearer(instance: Instance, desk: Desk) -> dict[str, str]:
+    """The api's own token for the session's page."""
+    (row,) = instance.sql("SELECT auth_epoch FROM sessions WHERE session_id = %s", desk.lease.session_id)
+    secrets = Secrets.from_file(Layout(instance.data).key_file)
+    return {"Authorization": f"Bearer {secrets.desk_token(desk.lease.lease_id, row['auth_epoch'])}"}
 
 
 def has_terminal(desk: Desk) -> bool:
@@ -171,7 +181,9 @@ def test_ten_megabytes_of_text_are_refused(desk: Desk):
 
 
 @pytest.mark.parametrize("held", [{"action": "left_mouse_down"}, {"action": "hold_key", "text": "a", "duration": 20}])
-def test_a_client_that_goes_away_holds_nothing(desk: Desk, http: httpx.Client, state_url: str, held: dict[str, Any]):
+def test_a_client_that_goes_away_holds_nothing(
+    desk: Desk, http: httpx.Client, state_url: str, api_bearer: dict[str, str], held: dict[str, Any]
+):
     shell(desk, "clear; cat > ~/held")
     actions = [{"action": "mouse_move", "coordinate": [1000, 700]}, held, {"action": "wait", "duration": 20}]
     with pytest.raises(httpx.ReadTimeout):
@@ -180,23 +192,29 @@ def test_a_client_that_goes_away_holds_nothing(desk: Desk, http: httpx.Client, s
     # another request of this lease has its turn when the one that was left has ended
     assert desk.act({"action": "cursor_position"}).results[0].coordinate == (1000, 700)
     assert time.monotonic() - begun < 10
-    assert http.get(state_url).json()["held"] == 0
+    assert http.get(state_url, headers=api_bearer).json()["held"] == 0
     desk.type("\n")
     desk.key("ctrl+d")
     wait_for(lambda: said(desk, "~/held").endswith("\n"), "the line is whole")
 
 
-def test_a_button_stays_held_between_requests(desk: Desk, http: httpx.Client, state_url: str):
+def test_a_button_stays_held_between_requests(
+    desk: Desk, http: httpx.Client, state_url: str, api_bearer: dict[str, str]
+):
     desk.act({"action": "left_mouse_down", "coordinate": [1000, 700]})
     desk.move(1010, 710)
-    assert http.get(state_url).json() | {"width": 0, "height": 0} == {
+    assert http.get(state_url, headers=api_bearer).json() | {"width": 0, "height": 0} == {
         "width": 0,
         "height": 0,
         "pointer": [1010, 710],
         "held": 1,
     }
     desk.act({"action": "left_mouse_up"})
-    assert http.get(state_url).json()["held"] == 0
+    assert http.get(state_url, headers=api_bearer).json()["held"] == 0
+
+
+def test_the_folder_of_the_desk_is_for_the_api_alone(http: httpx.Client, state_url: str):
+    assert http.get(state_url).status_code == 403
 
 
 def test_the_desk_is_for_its_lease_alone(instance: Instance, desk: Desk, state_url: str):
