@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, violations
 
@@ -29,6 +29,17 @@ def limited(user: Person, instance: Instance) -> Iterator[Person]:
     instance.call("PUT", f"/groups/{group['group_id']}/users/{user_id}")
     yield user
     instance.call("DELETE", f"/groups/{group['group_id']}")
+
+
+def as_page_of_others(page: Page) -> None:
+    """Make the desktops of this window pages of other images: they send nothing, and the api says so."""
+
+    def connection(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "own_page": False})
+
+    page.context.route("**/api/v1/sessions/*/connection", connection)
+    page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
 
 
 def signs_of_life(page: Page) -> list[Request]:
@@ -58,12 +69,10 @@ def test_a_session_counts_as_unused_until_there_is_input(limited: Person):
 @pytest.mark.usefixtures("clean")
 def test_a_page_without_input_counts_is_left_when_its_window_is_hidden(limited: Person):
     page = limited.page
-    # as a page of others' images
-    page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
+    as_page_of_others(page)
     limited.launch("Desktop")
     page.locator("iframe[data-state=silent]").wait_for(timeout=60_000)
     page.evaluate(OUT_OF_SIGHT)
-    # A page that says nothing is loaded again after 2.5 s and after 5 s more; only then are the IDLE_S reached
     expect(page.get_by_text("out of sight for a while")).to_be_visible(timeout=60_000)
     expect(page.locator("iframe")).to_have_count(0)
     assert violations(page) == []

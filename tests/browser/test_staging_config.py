@@ -101,13 +101,13 @@ def test_the_answer_whether_a_user_would_get_one_follows_changes(admin: Person, 
     everybody = next(each for each in instance.call("GET", "/groups") if each["name"] == "All Users")
     group = f"/groups/{everybody['group_id']}"
     try:
-        instance.call("PATCH", group, json={"settings": {"inject_ssh_keys": True}})
+        instance.call("PATCH", group, json={"settings": {"expose_user_environment_vars": True}})
         expect(answer).to_contain_text(f"No: {user.username} would not get a session")
-        expect(answer).to_contain_text("SSH keys of the user")
+        expect(answer).to_contain_text("Environment variables of the user")
         expect(answer).to_contain_text("group All Users")
         assert violations(admin.page) == []
     finally:
-        instance.call("PATCH", group, json={"settings": {"inject_ssh_keys": None}})
+        instance.call("PATCH", group, json={"settings": {"expose_user_environment_vars": None}})
     expect(answer).to_contain_text(f"Yes: {user.username}")
 
 
