@@ -28,6 +28,10 @@ class Browsers:
     def token(self, session_id: str) -> str:
         return f"{session_id}.{'k' * 43}"
 
+    def desk_token(self, session_id: str) -> str:
+        """The token with which the api opens `desk/`."""
+        return f"{session_id}.{'a' * 43}"
+
     def url(self, name: str, session_id: str = ANN) -> str:
         """`urls.cdp` and `urls.webdriver` of a lease."""
         return f"{self.world.stream}{self.world.path(session_id)}lease/{self.token(session_id)}/{name}"
@@ -44,17 +48,19 @@ class Browsers:
         order = {"term": term, "viewer": "user" if person else "", "name": person, "lasts_s": 60}
         content = json.dumps(order).encode()
         signature = hmac.digest(self.world.spec.credential.encode(), content, "sha256").hex()
-        headers = {"X-Greenroom-Signature": signature}
-        reply = await self.world.client().put(self.url("desk/control", session_id), content=content, headers=headers)
+        headers = {"X-Greenroom-Signature": signature, "Authorization": f"Bearer {self.desk_token(session_id)}"}
+        reply = await self.world.client().put(self.bare("desk/control", session_id), content=content, headers=headers)
         assert reply.status_code == 200, reply.text
 
     def release(self, session_id: str) -> None:
         """End the lease, as its session's Agent learns of it."""
         self.world.api.programs.clear()
+        self.world.api.desks.clear()
         self.world.table.raise_epoch(session_id)
 
     def lease(self, session_id: str) -> None:
         self.world.api.programs[session_id, self.token(session_id)] = "user"
+        self.world.api.desks[session_id, self.desk_token(session_id)] = "user"
 
 
 @asynccontextmanager

@@ -130,6 +130,7 @@ class World:
         """Ann and Bob have a desktop each, no viewer was admitted, nothing was asked, no Manager drains."""
         self.api.tokens.clear()
         self.api.programs.clear()
+        self.api.desks.clear()
         self.api.questions.clear()
         self.api.reports.clear()
         for viewer in list(self.agent._viewers._viewers.values()):

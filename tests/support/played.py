@@ -120,6 +120,8 @@ class Api:
     tokens: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     programs: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """The same, of tokens of leases."""
+    desks: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """The same, of the api's own tokens for leases, which open `desk/`."""
     epoch: int = 1
     questions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     reports: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -131,8 +133,9 @@ class Api:
         question = await request.json()
         self.questions.append(question | {"bearer": request.headers["authorization"]})
         asked = question["session_id"], question["token"]
-        if (program := self.programs.get(asked)) is not None:
-            return JSONResponse({"allow": True, "user_id": program, "epoch": self.epoch, "access": "program"})
+        for access, tokens in (("program", self.programs), ("api", self.desks)):
+            if asked in tokens:
+                return JSONResponse({"allow": True, "user_id": tokens[asked], "epoch": self.epoch, "access": access})
         user = self.tokens.get(asked)
         if user is None:
             return JSONResponse({"allow": False, "reason": "The token does not open this session."})
