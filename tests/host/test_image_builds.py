@@ -41,7 +41,7 @@ async def test_a_build_says_how_far_it_is_and_its_image_is_not_made_again(
     builder: DockerBuilder, reference: str, tmp_path: Path
 ):
     folder = recipe_folder(tmp_path, "echo Making everything ready")
-    image = Image(reference=reference, digest=uuid.uuid4().hex, flavour="openbox", folder=folder)
+    image = Image(reference=reference, digest=uuid.uuid4().hex, flavour="openbox", folders=(folder,))
     steps = [progress async for progress in build.make(builder, image)]
     percents = [progress.percent for progress in steps]
     assert percents == sorted(percents)
@@ -67,7 +67,9 @@ async def test_a_build_that_fails_says_why_in_a_sentence_and_leaves_no_image(
 ):
     reference = f"greenroom/test:{uuid.uuid4().hex[:12]}"
     folder = recipe_folder(tmp_path, install)
-    image = Image(reference=reference, digest=uuid.uuid4().hex, flavour="openbox", packages=(package,), folder=folder)
+    image = Image(
+        reference=reference, digest=uuid.uuid4().hex, flavour="openbox", packages=(package,), folders=(folder,)
+    )
     with pytest.raises(BuildError) as failed:
         async for _ in build.make(builder, image):
             pass
