@@ -176,7 +176,11 @@ async def test_programs_do_not_inherit_the_password(host: Host, runtime: Runtime
 
 
 async def test_every_session_has_its_own_machine_id(host: Host, runtime: Runtime):
-    ids = [await shell(runtime, (await host.started(runtime))[0], "cat /etc/machine-id") for _ in range(2)]
+    ids: list[tuple[int | None, str]] = []
+    for _ in range(2):
+        session_id, wanted, started = await host.started(runtime)
+        await usable(runtime, started.address, wanted)
+        ids.append(await shell(runtime, session_id, "cat /etc/machine-id"))
     assert ids[0] != ids[1]
     assert all(len(text) == 32 for _, text in ids)
 
