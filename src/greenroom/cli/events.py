@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import logging
+import sys
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -12,7 +14,18 @@ from greenroom.cli.output import absolute, printable
 from greenroom.cli.verbs import Call, command
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
+from greenroom.client.events import log as log_of_events
 from greenroom.core.events import MAX_RECENT, Topic
+
+
+class _Reconnections(logging.Handler):
+    """Writes to the present stderr when the client library connects to the events again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(printable(f"greenroom: {record.getMessage()}"), file=sys.stderr)  # noqa: T201
+
+
+_RECONNECTIONS: Final = _Reconnections(logging.WARNING)
 
 Topics = Annotated[
     list[Topic], typer.Option("--topic", "-t", help="Only events of this topic; may be repeated.", show_default=False)
@@ -31,6 +44,7 @@ def events(call: Call, *, topic: Topics = [], lines: Lines = 20, follow: Follow 
 
     An event says what changed, not how. `resync` says that some may be missing, because the connection was lost.
     """
+    log_of_events.addHandler(_RECONNECTIONS)
     found = call.client.events(lines) if follow else call.client.recent_events(lines)
     for event in found:
         if not topic or event.topic in (*topic, RESYNC):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,16 +42,6 @@ _COLOURS: Final = {
     "dim": {"-", "no", "deleted", "stopped", "paused", "DEBUG"},
 }
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
-
-
-class _ClientLog(logging.Handler):
-    """Writes what the client library logs to the present stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        print(printable(f"greenroom: {record.getMessage()}"), file=sys.stderr)  # noqa: T201
-
-
-_CLIENT_LOG: Final = _ClientLog(logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)

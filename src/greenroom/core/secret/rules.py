@@ -13,12 +13,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
-from typing import Final
-
-from publicsuffixlist import PublicSuffixList
+from typing import TYPE_CHECKING, Final
 
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import FilterPolicy, decision, domain
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 PLACE: Final = "{secret}"
 """What stands for the secret in a template."""
@@ -100,6 +101,8 @@ def host(text: str) -> str:
 @cache
 def _public_suffixes() -> PublicSuffixList:
     """The list that comes with the package, with the suffixes that companies registered, like github.io."""
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415 -- only the api checks hosts
+
     return PublicSuffixList()
 
 

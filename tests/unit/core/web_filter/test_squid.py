@@ -27,7 +27,7 @@ def access(subject: FilterPolicy) -> list[str]:
 
 def test_deeper_domains_are_asked_first_and_the_default_last():
     subject = policy(allow=("example.com", "docs.ads.example.com"), deny=("ads.example.com",))
-    assert access(subject)[4:] == [
+    assert access(subject)[5:] == [
         "http_access deny allow_4 private",
         "http_access allow allow_4",
         "http_access deny deny_3",
