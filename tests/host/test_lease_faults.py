@@ -98,9 +98,9 @@ async def test_of_four_managers_one_becomes_primary_with_term_1(fleet: Fleet, db
     names = ("one", "two", "three", "four")
     for name in names:
         fleet.make(name, **LONG_LEASE).start()
-    first = await primary_is(db, *names)
     for name in names:
         await answers(f"{fleet.urls[name]}/health", 200)
+    first = await primary_is(db, *names)
     await provoke(db)
     assert (await lease(db))["term"] == 1
     assert (await eventually(lambda: log_rows(db, "primary-elected"))) == [
