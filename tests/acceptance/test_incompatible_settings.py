@@ -248,6 +248,7 @@ def test_a_volume_mapping_of_the_workspace_with_the_users_name_or_id(instance: I
 def test_every_violation_is_said_not_only_the_first(instance: Instance, pool: str):
     settings = {"inject_ssh_keys": True, "run_config": {"hostname": "desk"}, "allow_kasm_audio": False}
     with member_of(instance, **settings) as ada:
+        instance.call("POST", f"/users/{ada.user_id}/ssh-key")
         codes = ["inject_ssh_keys", "run_config", "permissions"]
         assert [code for code, _, _ in settings_against(instance, pool, ada)] == codes
         session = ada.ask(environment={"A": "b"})
