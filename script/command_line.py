@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ INTRODUCTION: Final = Path(__file__).with_suffix(".md")
 
 def document() -> str:
     """The whole page."""
-    root: Any = typer.main.get_command(app)
+    root = _root()
     parts = [INTRODUCTION.read_text().rstrip()]
     for name, command in root.commands.items():
         if hasattr(command, "commands"):
@@ -43,6 +44,12 @@ def document() -> str:
         else:
             parts.append(_section(f"greenroom {name}", "##", command))
     return "\n\n".join(parts) + "\n"
+
+
+@cache
+def _root() -> Any:
+    """The program as one command; making it takes a third of a second."""
+    return typer.main.get_command(app)
 
 
 def _section(name: str, heading: str, command: Any) -> str:
@@ -87,7 +94,7 @@ def _value(parameter: Any) -> str:
         return str(parameter.metavar)
     if parameter.param_type_name == "argument":
         return str(parameter.name).upper()
-    command: Any = typer.main.get_command(app)
+    command = _root()
     kind = str(parameter.display_type(command.context_class(command)))
     kind = kind.strip("<>").removeprefix("list[").removesuffix("]")
     return VALUES.get(kind, kind)
