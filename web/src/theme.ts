@@ -21,6 +21,12 @@ export const theme = createTheme({
     // What is typed is what is sent: a value that cannot be used is refused at its field, and not exchanged for another.
     NumberInput: { defaultProps: { clampBehavior: 'none' } },
     Switch: { defaultProps: { withThumbIndicator: false } },
+    // A list opens by a click, an arrow key or typing. A dialog gives its first field the focus, and an open list would
+    // cover the buttons.
+    Autocomplete: { defaultProps: { openOnFocus: false } },
+    MultiSelect: { defaultProps: { openOnFocus: false } },
+    Select: { defaultProps: { openOnFocus: false } },
+    TagsInput: { defaultProps: { openOnFocus: false } },
   },
 });
 
