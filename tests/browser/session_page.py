@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -48,6 +48,8 @@ class SmallGateway:
     idle_disconnect_s: float = 0.0
     max_upload_mb: int = 0
     cut_after_bytes: int | None = None
+    before_cut: Callable[[], Awaitable[None]] | None = None
+    """Awaited before an upload is cut: a cut loses data that the session has not read."""
     status_after_cut: int | None = None
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
     flows: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,6 +65,8 @@ class SmallGateway:
             if self.cut_after_bytes is not None:
                 self.cut_after_bytes -= len(data)
                 if self.cut_after_bytes <= 0:
+                    if self.before_cut is not None:
+                        await self.before_cut()
                     self.cut_after_bytes, self.status = None, self.status_after_cut
                     assert request.transport is not None
                     request.transport.abort()

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Request
 from tests.browser.session_desk import UPLOADS, Desk
 
 pytestmark = pytest.mark.docker
@@ -32,6 +33,18 @@ async def drop(desk: Desk, *paths: Path) -> None:
 async def open_panel(desk: Desk) -> None:
     await desk.say({"type": "panel", "name": "files", "open": True})
     await desk.received("m.type === 'panel' && m.open")
+
+
+def pieces(desk: Desk) -> list[int]:
+    """The first byte of each piece of a file that the page sends from now on."""
+    begins: list[int] = []
+
+    def note(request: Request) -> None:
+        if request.method == "PUT" and "/files/" in request.url:
+            begins.append(int(request.headers["content-range"].split()[1].split("-")[0]))
+
+    desk.page.on("request", note)
+    return begins
 
 
 async def digest(desk: Desk, name: str) -> str:
@@ -70,16 +83,16 @@ async def test_a_dropped_folder_keeps_its_shape_without_what_is_hidden(desk: Des
 async def test_an_upload_goes_on_where_the_connection_was_cut(desk: Desk, tmp_path: Path):
     wanted = random_file(tmp_path / "large.bin", 30_000_000)
     await desk.received("m.type === 'files'")
-    sent: list[str] = []
-    desk.page.on(
-        "request",
-        lambda request: sent.append(request.headers["content-range"]) if request.method == "PUT" else None,
-    )
+    begins = pieces(desk)
+
+    async def within_the_second_piece() -> None:
+        await desk.eventually("[ $(stat -c %s ~/Uploads/.upload-*) -gt 8388608 ] && echo yes", "yes")
+
+    desk.gateway.before_cut = within_the_second_piece
     desk.gateway.cut_after_bytes = 12_000_000
     await drop(desk, tmp_path / "large.bin")
     await desk.frame.get_by_text("large.bin is in Uploads.").wait_for()
     assert await digest(desk, "large.bin") == wanted
-    begins = [int(each.split()[1].split("-")[0]) for each in sent]
     assert begins == sorted(begins)
     assert 8 << 20 < begins[2] < 16 << 20, "from within the piece that was cut"
 
@@ -94,15 +107,7 @@ async def test_the_same_file_goes_on_after_the_page_was_closed_and_another_of_it
     await drop(desk, tmp_path / "large.bin")
     await desk.frame.get_by_text("The connection was lost; it goes on by itself.").wait_for()
     desk.gateway.status = None
-    sent: list[int] = []
-    desk.page.on(
-        "request",
-        lambda request: (
-            sent.append(int(request.headers["content-range"].split()[1].split("-")[0]))
-            if request.method == "PUT"
-            else None
-        ),
-    )
+    sent = pieces(desk)
     await desk.reopen()
     other = random_file(tmp_path / "other/large.bin", 30_000_000 - 1)
     await drop(desk, tmp_path / "other/large.bin")
@@ -133,8 +138,7 @@ async def test_what_is_too_large_is_said_before_it_is_sent(desk: Desk, tmp_path:
     await open_panel(desk)
     await desk.frame.get_by_text("Up to 1 MB a file.").wait_for()
     random_file(tmp_path / "large.bin", 1_000_001)
-    sent: list[str] = []
-    desk.page.on("request", lambda request: sent.append(request.url) if request.method == "PUT" else None)
+    sent = pieces(desk)
     await drop(desk, tmp_path / "large.bin")
     await desk.frame.get_by_role("listitem").get_by_text("too large: up to 1 MB").wait_for()
     assert sent == []
