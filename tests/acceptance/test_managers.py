@@ -210,7 +210,7 @@ def test_the_record_of_a_running_manager_that_is_deleted_is_made_anew(managers: 
     assert after["manager_id"] != before["manager_id"]
     assert after["first_reported"] > before["first_reported"]
     assert pid_of(managers, "us-3") != pid
-    said = f"the record of {before['instance_id']} was deleted or moved to another zone"
+    said = f"The record of {before['instance_id']} was deleted or moved to another zone"
     assert said in (managers.data / "logs/manager-us-3.log").read_text()
 
 
