@@ -203,7 +203,7 @@ async def test_a_manager_moved_to_another_zone_starts_anew_there(fleet: Fleet, d
         "UPDATE managers SET zone_id = (SELECT zone_id FROM zones WHERE zone_name = 'us') WHERE instance_id = 'one'"
     )
     assert await one.ended() == 1
-    assert "the record of one was deleted or moved to another zone" in one.log
+    assert "The record of one was deleted or moved to another zone" in one.log
     one.start()  # as its supervisor does
 
     async def at_work() -> bool:

@@ -142,7 +142,7 @@ IMAGES = Resource(
     required=("name", "friendly_name"),
     unique="friendly_name",
     invalid=[
-        *refuses("name", "No Image", words="an image is written like"),
+        *refuses("name", "No Image", words="An image is written like"),
         *refuses("friendly_name", ""),
         *refuses("cores", 0, 1e9),
         *refuses("memory", -1, 2768),
@@ -190,8 +190,8 @@ SECRETS = Resource(
     key="secret_id",
     body={"name": "github", "hosts": ["api.example.com"], "value": "s3cret"},
     made={"header": "Authorization", "template": "Bearer {secret}", "users": [], "owner": None, "num_leases": 0},
-    change={"hosts": ["API.example.com", ".example.org"], "header": "x-api-key", "template": "{secret}"},
-    changed={"hosts": [".example.org", "api.example.com"], "header": "x-api-key", "template": "{secret}"},
+    change={"name": "forge"},
+    changed={"name": "forge"},
     required=("name", "hosts", "value"),
     unique="name",
     invalid=[

@@ -199,6 +199,11 @@ async def _launch_in_time(
         LeaseLimit, SessionLimit: the limit was reached all the time.
     """
     end_s = time.monotonic() + body.wait_s
+    try:
+        return await _launch(leasing, caller, request, body, reach)
+    except (LeaseLimit, SessionLimit):
+        if body.wait_s <= 0:
+            raise
     with leasing.hub.subscription() as subscriber:
         while True:
             try:
