@@ -204,6 +204,6 @@ async def test_a_new_primary_announces_itself_to_agents_of_other_managers(door: 
         await end_the_other(db)
         async with asyncio.timeout(20):
             async for event in listening.notifies():
-                if event.payload == f"lease:{zone['zone_key']}":
+                if event.payload == f"primary:{zone['zone_key']}":
                     break
     assert (await lease(db))["primary"] == "one"

@@ -39,7 +39,8 @@ async def list_images(
     The values of variables are for those who may change workspaces; others see `(secret)`.
     """
     found = await images.list_images(db, after=page.after_row(images.BY_NAME), limit=page.limit)
-    return [await view(db, secrets, caller, image) for image in page.rows(found, images.BY_NAME)]
+    shown = page.rows(found, images.BY_NAME)
+    return [await view(db, secrets, caller, image, of_agents=False) for image in shown]
 
 
 @router.post("/images", status_code=201)
@@ -102,9 +103,10 @@ async def delete_image(
     await service.delete_image(db, logs, caller, str(image_id))
 
 
-async def view(db: Database, secrets: Secrets, caller: Caller, image: Image) -> ImageView:
-    """A workspace as it is answered to this caller."""
-    return ImageView.model_validate(service.as_seen(await service.with_warnings(db, image), secrets, caller))
+async def view(db: Database, secrets: Secrets, caller: Caller, image: Image, *, of_agents: bool = True) -> ImageView:
+    """A workspace as it is answered to this caller; `of_agents` as in `service.with_warnings`."""
+    seen = await service.with_warnings(db, image, of_agents=of_agents)
+    return ImageView.model_validate(service.as_seen(seen, secrets, caller))
 
 
 filter_policy_router = APIRouter(tags=["filter-policies"])

@@ -44,9 +44,9 @@ def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
     )
 
 
-async def with_warnings(db: Database, image: Image) -> Image:
-    """The workspace with warnings about settings without effect."""
-    doubts = [await _too_large(db, image)]
+async def with_warnings(db: Database, image: Image, *, of_agents: bool = True) -> Image:
+    """The workspace with warnings about settings without effect; `of_agents`: compare it with all Agents, too."""
+    doubts = [await _too_large(db, image) if of_agents else None]
     if path := image.persistent_profile_path:
         users = await plain_launches(db, image.facts)
         doubts.append(unused_profile(image.friendly_name, path, (each.facts for each in users)))
