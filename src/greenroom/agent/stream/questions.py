@@ -48,7 +48,7 @@ class Shown:
 
 
 def access_in(verdict: StreamVerdict) -> AnyAccess:
-    """What the api lets a viewer do; the session's user controls it."""
+    """The access that the api gives a viewer; the session's user controls it."""
     is_named = verdict.viewer_id or verdict.access in TOKEN_OF_LEASE
     return verdict.access if is_named else "control"
 

@@ -1,4 +1,4 @@
-"""What all adapters share: the API key of a call, its requests to `/api/v1`, and the shape of a refusal."""
+"""The common part of all adapters: the API key of a call, its requests to `/api/v1`, and the shape of a refusal."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class Asking:
         await self.ask(Asked(method="DELETE", path=lease_path(lease_id)))
 
     async def act(self, lease_id: str, *actions: Json, screenshot: bool = False) -> Json:
-        """What became of actions: `results`, and `screenshot` in base64.
+        """The outcome of actions: `results`, and `screenshot` in base64.
 
         Raises:
             WrongState: an action was not done.

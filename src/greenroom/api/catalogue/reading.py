@@ -30,7 +30,7 @@ class Answer:
 
 
 async def read(url: str, *, most_bytes: int, etag: str = "", reach: Reach = INTERNET) -> Answer:
-    """What is at an address, as far as `reach` allows.
+    """The content of an address, as far as `reach` allows.
 
     Raises:
         Invalid: it cannot be read; the sentence says why, and nothing of what was answered.

@@ -57,7 +57,7 @@ _NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, Se
 NAMED: Final = 30
 """Workspaces that a refusal names."""
 BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
-"""What the token of a lease may open at the gateway; the first two by the names of the services that they need."""
+"""The acts that the token of a lease may do at the gateway; the first two have the names of their services."""
 MCP_PATH: Final = "/mcp"
 PAUSE_S: Final = 0.2
 """Between two tries of a lease that waits for others to end, also when much happens."""
