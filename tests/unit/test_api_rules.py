@@ -191,8 +191,9 @@ NAMES = re.compile(r"(friendly_|first_|last_|zone_|user)?name|organization|phone
 
 
 def named_fields(body: type[Body]) -> list[tuple[type[Body], str]]:
-    """The fields of this body and of all below it that are names which people type."""
-    own = [(body, name) for name in body.model_fields if NAMES.fullmatch(name)]
+    """The fields of this body of the api, and of its subclasses, that are names which people type."""
+    is_of_api = body.__module__.startswith("greenroom.api.")
+    own = [(body, name) for name in body.model_fields if is_of_api and NAMES.fullmatch(name)]
     return own + [found for below in body.__subclasses__() for found in named_fields(below)]
 
 

@@ -23,6 +23,11 @@ def test_stored_values_that_are_not_allowed_count_as_absent(stored: dict[str, An
         assert getattr(values, name) == expected
 
 
+def test_catalogues_are_reached_where_the_settings_say():
+    reach = Installation(catalogues_on_this_host=True).catalogue_reach
+    assert (reach.this_host, reach.private_networks) == (True, False)
+
+
 def test_every_field_is_a_setting_and_has_its_default():
     assert {name: setting.default for name, setting in INSTALLATION_SETTINGS.items()} == {
         name: getattr(Installation(), name) for name in Installation.__slots__

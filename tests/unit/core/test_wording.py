@@ -91,4 +91,5 @@ def test_a_failed_copy_of_many_files_is_one_sentence():
     assert summary(OSError(28, "No space left on device", "/to")) == "No space left on device: /to"
     assert summary(OSError("odd")) == "OSError: odd"
     assert summary(TimeoutError()) == "TimeoutError"
+    assert summary(ValueError("odd")) == "ValueError: odd"
     assert summary(SetupError("A sentence.")) == "A sentence."

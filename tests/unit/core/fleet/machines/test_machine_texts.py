@@ -18,6 +18,7 @@ from greenroom.core.fleet.machines.model import Machine, ProviderKind
 from greenroom.core.fleet.machines.names import MAX_SAID, machine_name, name_prefix, ours, said
 from greenroom.core.fleet.machines.options import (
     is_same_place,
+    is_vouched_for,
     options_problem,
     secrets_problem,
     shows_same_machines,
@@ -246,3 +247,13 @@ def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
     assert shows_same_machines("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "size": "c6i.large"})
     other = {**LIBCLOUD, "arguments": {"region": "eu-west-1"}}
     assert not shows_same_machines("libcloud", LIBCLOUD, "libcloud", other)
+
+
+@pytest.mark.parametrize("name", ["provider", "options", "join_url", "edge_url"])
+def test_an_approved_pool_stays_approved_unless_another_user_changes_where_its_machines_join(name: str):
+    before = {"provider": "webhook", "options": {}, "join_url": "a", "edge_url": "b", "max_machines": 1}
+    after = before | {name: "other"}
+    assert is_vouched_for(before, before | {"max_machines": 2}, has_new_secrets=False, by_approver=False)
+    assert not is_vouched_for(before, after, has_new_secrets=False, by_approver=False)
+    assert not is_vouched_for(before, before, has_new_secrets=True, by_approver=False)
+    assert is_vouched_for(before, after, has_new_secrets=True, by_approver=True)
