@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.kit import ending
-from greenroom.up.layout import Layout
-from greenroom.up.site import _removed_if_new  # pyright: ignore[reportPrivateUsage]
+from greenroom.up.layout import DataLock, Layout, check_folder, running_pid
+from greenroom.up.site import locked
 
 INTERRUPTED_AT_AN_IMPORT = """
 import builtins, signal, sys
@@ -54,29 +57,62 @@ def test_an_error_of_the_machine_is_one_sentence(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == "greenroom: No space left on device: /a\\u000ab\n"
 
 
-@pytest.mark.parametrize("stop", [OSError(28, "No space left on device", "/x"), KeyboardInterrupt()])
 @pytest.mark.parametrize("parents", ["", "a/b"])
-def test_a_new_folder_that_cannot_be_finished_is_removed(tmp_path: Path, stop: BaseException, parents: str):
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_new_folder_that_cannot_be_finished_is_removed(tmp_path: Path, parents: str, is_there: bool):
     (tmp_path / "other").touch()
-    data = tmp_path / "top" / parents / "data"
-    (tmp_path / "top").mkdir()
+    data = tmp_path / parents / "data"
+    if is_there:
+        data.mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
 
     def lay_out() -> None:
-        with _removed_if_new(Layout(data)):
-            data.mkdir(parents=True)
+        with locked(Layout(data)):
             (data / "logs").mkdir()
             (data / "instance.json").write_text("{}")
-            raise stop
+            raise KeyboardInterrupt
 
-    with pytest.raises((SetupError, KeyboardInterrupt)):
+    with pytest.raises(KeyboardInterrupt):
         lay_out()
-    assert {path.name for path in tmp_path.iterdir()} == {"other", "top"}
-    assert list((tmp_path / "top").iterdir()) == []
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_folder_of_an_instance_stays(tmp_path: Path):
     (tmp_path / "instance.json").write_text("{}")
-    with pytest.raises(SetupError, match=r"cannot be laid out in .*: No space left on device"):  # noqa: SIM117
-        with _removed_if_new(Layout(tmp_path)):
-            raise OSError(28, "No space left on device")
+    with pytest.raises(SetupError), locked(Layout(tmp_path)):
+        raise SetupError("It cannot be laid out.")
     assert (tmp_path / "instance.json").exists()
+
+
+def test_a_start_that_another_one_forestalled_removes_nothing_of_it(tmp_path: Path):
+    layout = Layout(tmp_path / "data")
+    with locked(layout):
+        (layout.data / "logs").mkdir()
+        with pytest.raises(SetupError, match="Another greenroom"), locked(layout):
+            pytest.fail("it has the lock")
+        assert (layout.data / "logs").exists()
+
+
+def test_the_half_made_folder_of_another_start_is_named_as_such(tmp_path: Path):
+    layout = Layout(tmp_path / "data")
+    with locked(layout):
+        (layout.data / "logs").mkdir()
+        with pytest.raises(SetupError, match=rf"Another greenroom \(pid {os.getpid()}\) is running"):
+            check_folder(layout)
+
+
+def test_a_lock_on_a_file_that_was_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    layout = Layout(tmp_path / "data")
+    opened: list[int] = []
+
+    def lock(descriptor: int, how: int, real: Callable[[int, int], None] = fcntl.flock) -> None:
+        opened.append(descriptor)
+        if len(opened) == 1:
+            layout.lock.unlink()  # the failed start of another process
+            layout.data.rmdir()
+        real(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    DataLock.take(layout)
+    assert len(opened) == 2
+    assert running_pid(layout) == os.getpid()

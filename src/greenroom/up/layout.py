@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -99,19 +100,23 @@ class Layout:
         """While this file exists, the gateway answers 503 for that Manager."""
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
-    def create(self, accounts: Accounts) -> None:
-        """Make DATA and its folders; modes and owners of existing ones are corrected.
+    def make(self) -> None:
+        """Make DATA itself, empty.
 
         Raises:
             SetupError: DATA cannot be made here by this account.
         """
         try:
             self.data.mkdir(parents=True, exist_ok=True)
-            self.data.chmod(0o711)
         except OSError as error:
             raise SetupError(
                 f"The folder {self.data} cannot be made by this account ({error.strerror}); give another --data."
             ) from error
+
+    def create(self, accounts: Accounts) -> None:
+        """Make the folders in DATA; modes and owners of existing ones are corrected."""
+        self.make()
+        self.data.chmod(0o711)
         for folder in (self.keys, self.api, self.data / "manager"):
             own(folder, 0o700, accounts.services)
         for folder, account in ((self.gateway, accounts.gateway), (self.postgres, accounts.database)):
@@ -203,6 +208,8 @@ def check_folder(layout: Layout) -> None:
         raise SetupError(f"{data} is not a folder; give another --data.")
     if not layout.instance.exists():
         if any(entry.name != "lock" for entry in data.iterdir()):
+            if (pid := running_pid(layout)) is not None:
+                raise _another(layout, pid)
             raise SetupError(f"{data} is not empty and holds no Greenroom instance; give another --data.")
         return
     found = read_json(layout.instance).get("format")
@@ -231,6 +238,10 @@ def check_reachable(layout: Layout, accounts: Accounts) -> None:
         raise SetupError(f"The path {layout.data} is too long for the database's socket; choose a shorter --data.")
 
 
+ATTEMPTS: Final = 20
+"""Attempts to lock a DATA that failed starts of other processes remove meanwhile."""
+
+
 class DataLock:
     """The lock on DATA, held until the process ends."""
 
@@ -239,24 +250,50 @@ class DataLock:
 
     @classmethod
     def take(cls, layout: Layout) -> Self:
-        """Raises SetupError: another process holds it."""
-        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
-        os.fchmod(descriptor, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            pid = os.read(descriptor, 32).decode().strip()
-            os.close(descriptor)
-            raise SetupError(
-                f"Another greenroom (pid {pid or 'unknown'}) is running on {layout.data}; "
-                f"stop it with: greenroom down --data {layout.data}"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        return cls(descriptor)
+        """Lock DATA, which is made if it is missing.
+
+        Raises:
+            SetupError: another process holds the lock, or DATA cannot be made by this account.
+        """
+        for _ in range(ATTEMPTS):
+            layout.make()
+            try:
+                descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+            except FileNotFoundError:  # DATA was removed meanwhile
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                pid = os.read(descriptor, 32).decode().strip()
+                os.close(descriptor)
+                raise _another(layout, pid) from error
+            if _is_at(layout.lock, descriptor):
+                os.fchmod(descriptor, 0o600)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+                return cls(descriptor)
+            os.close(descriptor)  # a failed start removed its DATA before this process locked the file
+        raise SetupError(
+            f"Other processes make and remove {layout.data} again and again; stop them, or give another --data."
+        )
 
     def release(self) -> None:
         os.close(self.descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether the open file is still the one at this path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _another(layout: Layout, pid: object) -> SetupError:
+    return SetupError(
+        f"Another greenroom (pid {pid or 'unknown'}) is running on {layout.data}; "
+        f"stop it with: greenroom down --data {shlex.quote(str(layout.data))}"
+    )
 
 
 def running_pid(layout: Layout) -> int | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import AsyncGenerator, Generator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, Self
+
+import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.core.wording import summary
@@ -34,6 +37,8 @@ from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
 from greenroom.up.programs import Programs, current, prepare
 from greenroom.up.progress import Progress
+
+log = structlog.get_logger(__name__)
 
 LEFTOVERS_WITHIN_S: Final = 8.0
 
@@ -170,51 +175,61 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
         SetupError: it cannot be started as asked; a new DATA is left as it was found.
     """
     check_folder(layout)
-    lock = DataLock.take(layout) if layout.lock.exists() else None
-    reservations = Reservations()
-    settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
-    await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-    with progress.step("Checking this machine"):
-        await checks.check_machine(layout, settings)
-        if not reservations.take(settings.port):
-            raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
-        accounts = service_accounts()
-        check_reachable(layout, accounts)
-        checks.check_space(layout, settings, accounts)
-    with _removed_if_new(layout):
-        layout.create(accounts)
-        lock = lock or DataLock.take(layout)
-        write_json(layout.instance, settings.stored(), 0o600)
-        with progress.step("Preparing the programs"):
-            programs = prepare(layout.runtime, accounts)
-        _lay_out(layout, settings, accounts, reservations)
-    return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.left())
+    with locked(layout) as lock:
+        reservations = Reservations()
+        settings = settle(options, {**read_json(layout.instance), "runtime": runtime_name()})
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        with progress.step("Checking this machine"):
+            await checks.check_machine(layout, settings)
+            if not reservations.take(settings.port):
+                raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
+            accounts = service_accounts()
+            check_reachable(layout, accounts)
+            checks.check_space(layout, settings, accounts)
+        try:
+            layout.create(accounts)
+            write_json(layout.instance, settings.stored(), 0o600)
+            with progress.step("Preparing the programs"):
+                programs = prepare(layout.runtime, accounts)
+            _lay_out(layout, settings, accounts, reservations)
+        except OSError as error:
+            raise SetupError(f"The instance cannot be laid out in {layout.data}: {summary(error)}") from error
+        return Site.of(layout, settings, accounts, programs), (lock.descriptor, *reservations.left())
 
 
 @contextmanager
-def _removed_if_new(layout: Layout) -> Generator[None]:
-    """Remove a DATA that the block could not finish, with the parents that it made.
+def locked(layout: Layout) -> Generator[DataLock]:
+    """Lock DATA before anything is made in it. A new DATA that the block could not finish is removed, with the parents
+    that were made for it.
 
     Raises:
-        SetupError: the disk refuses a file.
+        SetupError: another process holds the lock.
     """
+    made = list(takewhile(lambda folder: not folder.exists(), (layout.data, *layout.data.parents)))
+    lock = DataLock.take(layout)
     is_new = not layout.instance.exists()
-    was_there = next(folder for folder in (layout.data, *layout.data.parents) if folder.exists())
     try:
-        yield
-    except BaseException as error:
+        yield lock
+    except BaseException:
         if is_new:
-            for made in _made_in(was_there, layout.data):
-                shutil.rmtree(made) if made.is_dir() else made.unlink()
-        if isinstance(error, OSError):
-            raise SetupError(f"The instance cannot be laid out in {layout.data}: {summary(error)}") from error
+            _remove(layout, made)
+        lock.release()
         raise
 
 
-def _made_in(was_there: Path, data: Path) -> list[Path]:
-    if was_there == data:
-        return list(data.iterdir())
-    return [folder for folder in (data, *data.parents) if folder.parent == was_there and folder.exists()]
+def _remove(layout: Layout, made: Iterable[Path]) -> None:
+    """Remove what is in DATA, the lock last, and those of the folders that are empty then: another process may have
+    begun to use them."""
+    for entry in layout.data.iterdir():
+        if entry != layout.lock:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    layout.lock.unlink()
+    for folder in made:
+        try:
+            folder.rmdir()
+        except OSError as error:
+            log.info("a folder stays", folder=str(folder), reason=error.strerror)
+            return
 
 
 def _lay_out(layout: Layout, settings: Settings, accounts: Accounts, reservations: Reservations) -> None:
