@@ -19,7 +19,7 @@ sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/root
 import png  # type: ignore[import-not-found]  -- of the image
 from answers import BadRequestError, Request, body  # type: ignore[import-not-found]
 from cursor import Cursor, cursor_of  # type: ignore[import-not-found]
-from keymap import MOST_AT_ONCE, is_special, is_unused, parts  # type: ignore[import-not-found]
+from keymap import MOST_AT_ONCE, changes, is_special, is_unused, parts  # type: ignore[import-not-found]
 from screen import View, Wish, wished  # type: ignore[import-not-found]
 from steps import StepError, checked, keysym_of  # type: ignore[import-not-found]
 
@@ -190,6 +190,14 @@ def test_a_text_is_cut_where_it_has_more_characters_than_keys(keysyms: list[int]
 )
 def test_only_keys_that_a_session_can_do_without_are_given_to_characters(symbols: tuple[int, ...], unused: bool):
     assert is_unused(symbols) == unused
+
+
+def test_neighboring_keys_are_given_to_characters_in_one_request():
+    euro, arrow, check = 0x010020AC, 0x01002192, 0x01002713
+    assert list(changes({201: arrow, 210: check, 200: euro})) == [
+        struct.pack("<BBHBBxxIIII", 100, 2, 6, 200, 2, euro, euro, arrow, arrow),
+        struct.pack("<BBHBBxxII", 100, 1, 4, 210, 2, check, check),
+    ]
 
 
 def read_body(head: str, *sent: bytes) -> bytes:

@@ -52,10 +52,12 @@ class Keymap:
         if len(missing) > len(self._free):
             await asyncio.sleep(max(0.0, self._typed_s + READ_WITHIN_S - time.monotonic()))
         del self._free[: len(missing)]
-        for code, keysym in zip(chosen, missing, strict=False):  # those without a key are left to the X server
+        given = dict(zip(chosen, missing, strict=False))  # those without a key are left to the X server
+        for code, keysym in given.items():
             self._given.pop(code, None)
             self._given[code] = keysym
-            display.send(struct.pack("<BBHBBxxII", CHANGE, 1, 4, code, 2, keysym, keysym))
+        for request in changes(given):
+            display.send(request)
         await _read(display)  # its answer comes when that is done
 
 
@@ -69,6 +71,21 @@ def parts(keysyms: list[int]) -> Iterator[list[int]]:
                 begin, special = at, set()
             special.add(keysym)
     yield keysyms[begin:]
+
+
+def changes(given: dict[int, int]) -> Iterator[bytes]:
+    """The requests that give these characters (key → character) to keys, one request for each row of neighboring keys: a
+    window manager reads the whole keyboard again after each request, and the pointer stalls meanwhile.
+    """
+    rows: list[list[int]] = []
+    for code in sorted(given):
+        if rows and rows[-1][-1] == code - 1:
+            rows[-1].append(code)
+        else:
+            rows.append([code])
+    for row in rows:
+        symbols = [given[code] for code in row for _ in range(2)]  # without and with Shift
+        yield struct.pack(f"<BBHBBxx{len(symbols)}I", CHANGE, len(row), 2 + len(symbols), row[0], 2, *symbols)
 
 
 def is_special(keysym: int) -> bool:
