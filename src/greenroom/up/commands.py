@@ -99,7 +99,8 @@ def _in_background(layout: Layout, options: Options) -> Description:
     if isinstance(event, Ready):
         return event.found
     os.waitpid(pid, 0)
-    raise SetupError(event.sentence if event else f"The process in the background ended early; see {layout.log('up')}.")
+    said = instance.last_line(layout.log("up"))
+    raise SetupError(event.sentence if event else f"The process in the background ended early; its log says: {said}")
 
 
 @contextmanager
@@ -217,7 +218,8 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
         end_s = time.monotonic() + DOWN_WITHIN_S
         while running_pid(layout) == pid:
             if time.monotonic() > end_s:
-                raise SetupError(f"It has not ended after {DOWN_WITHIN_S:g} s; see {layout.log('up')}.")
+                said = f"Its log {layout.log('up')} ends with: {instance.last_line(layout.log('up'))}"
+                raise SetupError(f"The instance has not ended after {DOWN_WITHIN_S:g} s. {said}")
             time.sleep(0.1)
     if layout.state.exists():
         if left := State.read(layout.state).left:

@@ -15,6 +15,7 @@ import msgspec
 import psycopg
 import structlog
 
+from greenroom.core.database_failure import cause
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.disk import shortage
 from greenroom.db.connections import PatientConnection
@@ -62,14 +63,19 @@ async def database_answers(dsn: str) -> str | None:
             connection.answer_s = TIMEOUT_S
             await connection.execute("SELECT 1")
     except (psycopg.Error, OSError) as error:
-        return str(error).strip()
+        return str(error).strip() or type(error).__name__
     return None
+
+
+def database(problem: str | None) -> Health:
+    """The health of the database; `problem` is the answer of `database_answers`."""
+    return Health(name="postgres", role="postgres", ok=problem is None, detail=cause(problem) if problem else "answers")
 
 
 async def check_all(http: httpx.AsyncClient, db: Database, site: Site) -> list[Health]:
     """The health of every part, in start order. A disabled Manager is healthy."""
     problem = await database_answers(db.dsn)
-    answers = [Health(name="postgres", role="postgres", ok=problem is None, detail=problem or "answers")]
+    answers = [database(problem)]
     offices = await _offices(db) if problem is None else {}
     probes = [probe(http, "api", "api", site.api_health_url)]
     probes += [

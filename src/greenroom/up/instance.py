@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +15,8 @@ import httpx
 import structlog
 
 from greenroom.agent.web_filter.brokering import forget_secrets
-from greenroom.core.database_failure import cause
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
+from greenroom.core.wording import summary
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import live_sessions
 from greenroom.db.installation import end_sessions_of
@@ -47,6 +47,9 @@ def ready_within_s() -> float:
     except ValueError as error:
         raise SetupError(f"GREENROOM_READY_WITHIN_S {given!r} is not a number of seconds.") from error
 
+
+LOOK_S: Final = 0.2
+"""Interval at which a starting part is asked."""
 
 HOPELESS_STARTS: Final = 6
 """A part started this often before the instance was ever ready is given up."""
@@ -180,36 +183,46 @@ class Instance:
             self.supervisor.run(roles.agent(self.site, agent))
 
     async def _wait_for_database(self) -> None:
-        problem: str | None = "it was not asked yet"
-        try:
-            async with asyncio.timeout(ready_within_s()):
-                while (problem := await health.database_answers(self.site.dsn)) is not None:
-                    self._refuse_hopeless()
-                    await asyncio.sleep(0.1)
-        except TimeoutError as error:
-            waited = f"The database is not ready after {ready_within_s():g} s; see {self.site.layout.logs}."
-            raise SetupError(f"{waited} {cause(problem or '')}") from error
+        async def failing() -> list[health.Health]:
+            problem = await health.database_answers(self.site.dsn)
+            return [] if problem is None else [health.database(problem)]
+
+        await self._wait_while(failing)
 
     async def _wait_until_healthy(self, http: httpx.AsyncClient, without: frozenset[str] = frozenset()) -> None:
-        end = asyncio.get_running_loop().time() + ready_within_s()
-        while True:
+        async def failing() -> list[health.Health]:
             states = await health.check_all(http, self.db, self.site)
-            missing = [state for state in states if not state.ok and state.role not in without]
-            if not missing:
-                return
+            return [state for state in states if not state.ok and state.role not in without]
+
+        await self._wait_while(failing)
+
+    async def _wait_while(self, failing: Callable[[], Awaitable[list[health.Health]]]) -> None:
+        """Ask until no part fails any more.
+
+        Raises:
+            SetupError: a part has not become ready in time, or is given up; with its last problem and line of log.
+        """
+        end = asyncio.get_running_loop().time() + ready_within_s()
+        while failed := await failing():
             self._refuse_hopeless()
             if asyncio.get_running_loop().time() > end:
-                what = "; ".join(f"{state.name}: {state.detail}" for state in missing)
-                raise SetupError(f"Not ready after {ready_within_s():g} s ({what}); see {self.site.layout.logs}.")
-            await asyncio.sleep(0.2)
+                what = " ".join(f"{state.name}: {state.detail} {self._end_of_log(state.name)}" for state in failed)
+                raise SetupError(f"Not ready after {ready_within_s():g} s. {what}")
+            await asyncio.sleep(LOOK_S)
+
+    def _end_of_log(self, name: str) -> str:
+        """The last line of the log of the part with whose name `name` begins."""
+        log_file = self.site.layout.log(name.split(maxsplit=1)[0])
+        return f"Its log {log_file} ends with: {last_line(log_file)}"
 
     def _refuse_hopeless(self) -> None:
-        if (error := self.supervisor.failed_task()) is not None:
-            raise error
+        """Raises SetupError: a part cannot be started, or has ended too often."""
+        if (failed := self.supervisor.failed_task()) is not None:
+            name, error = failed
+            raise SetupError(f"{name} cannot be started: {summary(error)}") from error
         for part in self.supervisor.parts:
             if part.starts >= HOPELESS_STARTS:
-                log_file = self.site.layout.log(part.name)
-                raise SetupError(f"{part.name} does not start ({part.last_exit}): {last_line(log_file)} ({log_file})")
+                raise SetupError(f"{part.name} does not start ({part.last_exit}). {self._end_of_log(part.name)}")
 
     def _watches(self) -> Iterator[tuple[str, PartWatch]]:
         restart, part_of = self.supervisor.restart, {part.name: part for part in self.supervisor.parts}
@@ -349,4 +362,4 @@ def last_line(file: Path) -> str:
         lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:
         return "it wrote nothing"
-    return lines[-1][:500] if lines else "it wrote nothing"
+    return lines[-1][:300] if lines else "it wrote nothing"

@@ -123,11 +123,11 @@ class Supervisor:
         if part.process is not None:
             part.process.send(signal.SIGKILL)
 
-    def failed_task(self) -> BaseException | None:
-        """The exception of a part that could not be started, if there is one."""
+    def failed_task(self) -> tuple[str, BaseException] | None:
+        """The name of a part that could not be started and its exception, if there is one."""
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
-                return error
+                return task.get_name(), error
         return None
 
     async def stop(self, *, keep: frozenset[str] = frozenset()) -> None:

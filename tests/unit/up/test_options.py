@@ -5,21 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from greenroom.core.errors import SetupError
-from greenroom.up import checks, health
+from greenroom.up import checks
 from greenroom.up.account import Account
-from greenroom.up.instance import Instance
-from greenroom.up.layout import Layout
 from greenroom.up.options import Options, settle
 from greenroom.up.postgres import Cluster
-from greenroom.up.site import Site
-from greenroom.up.supervisor import Supervisor
 
 
 def test_defaults():
@@ -106,16 +100,3 @@ def test_a_path_may_have_letters_of_any_language():
 def test_the_folder_of_the_database_is_quoted_for_the_driver(tmp_path: Path):
     cluster = Cluster(tmp_path, tmp_path / "it's ü here", 5432, Account(None))
     assert conninfo_to_dict(cluster.dsn)["host"] == str(tmp_path / "it's ü here")
-
-
-async def test_a_wait_for_the_database_ends_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    async def refused(_: str) -> str:
-        return "connection refused"
-
-    waiting = Instance.__new__(Instance)
-    waiting.site = cast("Site", SimpleNamespace(dsn="", layout=Layout(tmp_path)))
-    waiting.supervisor = Supervisor(tmp_path / "state.json")
-    monkeypatch.setattr(health, "database_answers", refused)
-    monkeypatch.setenv("GREENROOM_READY_WITHIN_S", "0.3")
-    with pytest.raises(SetupError, match=r"not ready after 0.3 s; .* \(connection refused\)"):
-        await waiting._wait_for_database()
