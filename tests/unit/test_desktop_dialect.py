@@ -155,3 +155,37 @@ def test_a_click_waits_only_while_its_bytes_may_be_standard(y: int, waits: bool)
     first = viewer.sent(pressed)
     assert (first == b"") is waits
     assert first + viewer.sent(released) == b"".join(expected)
+
+
+BOTH = [
+    bytes([5, 0, 0, 5, 0, 0, 4, 0, 0, 0, 0]),
+    bytes([5, 0, 0, 5, 0, 0, 0, 0, 0, 5, 0]),
+    bytes([5, 0, 0, 0, 5, 0, 0, 0, 0, 0, 5]),
+    bytes([5, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0]),
+]
+"""Pointer events of KasmVNC's client that are standard messages as well: pointer events and one key."""
+
+
+def test_bytes_that_both_dialects_allow_are_read_once(monkeypatch: pytest.MonkeyPatch):
+    client_half = sys.modules["client_half"]
+    read_bytes: list[int] = []
+    reading = client_half.reading
+
+    def counted(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
+        read_bytes.append(len(data))
+        return reading(data, is_kasm=is_kasm)
+
+    monkeypatch.setattr(client_half, "reading", counted)
+    viewer = Idle()
+    viewer.sent(GREETING)
+    assert not any(viewer.sent(event) for event in BOTH * 100)
+    assert sum(read_bytes) < 3 * 100 * sum(map(len, BOTH))
+
+
+def test_a_viewer_whose_dialect_stays_unknown_counts_as_standard():
+    viewer = Idle()
+    viewer.sent(GREETING)
+    compared_bytes: int = sys.modules["client_half"].COMPARED_BYTES
+    said = b"".join(BOTH) * (1 + compared_bytes // sum(map(len, BOTH)))
+    assert viewer.sent(said) == said
+    assert viewer.sent(BOTH[0][:6]) == BOTH[0][:6]

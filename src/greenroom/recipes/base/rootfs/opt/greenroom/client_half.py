@@ -28,7 +28,7 @@ KASM_BYTES = {178: 4, 179: 12, KASM_CLIPBOARD: 2, 185: 1, KASM_MOTION: 10, 189: 
 """As FIXED_BYTES: statistics wanted, of frames, head of a clipboard, still there, relative motion, latency, network, system,
 largest video."""
 COMPARED_BYTES = 1 << 16
-"""After so many bytes that both dialects allow, they are read as standard."""
+"""After so many bytes that both dialects allow, the viewer counts as standard."""
 
 ZERO, FLAG = range(1), range(2)
 ALLOWED = {
@@ -74,6 +74,8 @@ class ClientHalf:
         self._version: bytes | None = None
         self._items = 0
         self._is_kasm: bool | None = None
+        self._read_bytes = {False: 0, True: 0}
+        """Bytes of the head that are whole messages in the standard and in KasmVNC's dialect, while they are compared."""
 
     @property
     def is_kasm(self) -> bool:
@@ -130,19 +132,24 @@ class ClientHalf:
 
     def _compare(self) -> bool:
         """Find the dialect of the pointer event at the beginning; False = more has to arrive before."""
-        with memoryview(bytes(self._head[:COMPARED_BYTES])) as head:
-            standard, kasm = reading(head, is_kasm=False), reading(head, is_kasm=True)
+        standard, kasm = self._reading(is_kasm=False), self._reading(is_kasm=True)
         if kasm == IMPOSSIBLE or (standard == WHOLE_MESSAGES and kasm == PARTIAL):
             self._is_kasm = False
         elif standard == IMPOSSIBLE and len(self._head) >= KASM_POINTER_BYTES:
             self._is_kasm = True
-        else:
-            return len(self._head) >= COMPARED_BYTES
-        return True
+        elif len(self._head) >= COMPARED_BYTES:
+            self._is_kasm = False
+        return self._is_kasm is not None
+
+    def _reading(self, *, is_kasm: bool) -> int:
+        new = bytes(self._head[self._read_bytes[is_kasm] : COMPARED_BYTES])
+        found, rest_bytes = reading(memoryview(new), is_kasm=is_kasm)
+        self._read_bytes[is_kasm] += len(new) - rest_bytes
+        return found
 
 
-def reading(data: memoryview, *, is_kasm: bool) -> int:
-    """What the bytes from the beginning of a message on are in this dialect."""
+def reading(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
+    """What the bytes from the beginning of a message on are in this dialect, and how many at their end are no whole message."""
     while data:
         kind = data[0]
         is_own = kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES
@@ -151,17 +158,17 @@ def reading(data: memoryview, *, is_kasm: bool) -> int:
         else:
             length, allowed = None if is_own and not is_kasm else message_bytes(data), ALLOWED.get(kind, {})
         if length is None or any(data[at] not in values for at, values in allowed.items() if at < len(data)):
-            return IMPOSSIBLE
-        if kind == TEXT and len(data) > 4 and data[4] < 0x80 and 0 in data[8:length]:
-            return IMPOSSIBLE  # plain text has no such character
+            return IMPOSSIBLE, len(data)
+        if kind == TEXT and len(data) > 4 and data[4] < 0x80 and b"\0" in bytes(data[8:length]):
+            return IMPOSSIBLE, len(data)  # plain text has no such character
         if kind == SIZE and data[2:4] == b"\0\0":
-            return IMPOSSIBLE
+            return IMPOSSIBLE, len(data)
         if kind == KASM_CLIPBOARD and length <= len(data):
             length = clipboard_bytes(data)
         if length == 0 or length > len(data):
-            return PARTIAL
+            return PARTIAL, len(data)
         data = data[length:]
-    return WHOLE_MESSAGES
+    return WHOLE_MESSAGES, 0
 
 
 def clipboard_bytes(data: memoryview) -> int:
