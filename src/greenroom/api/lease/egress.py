@@ -54,9 +54,7 @@ async def chosen(keeping: Keeping, caller: Caller, place: Place, options: LeaseO
     )
     policy = narrowed(present, narrowing.wanted)
     if options.secrets:
-        return await _with_secrets(keeping, caller, place, options, policy or present, narrowing=narrowing)
-    if policy is None:
-        return Reach()
+        return await _with_secrets(keeping, caller, place, options, policy, narrowing=narrowing)
     await filter_policies.keep_policy_of_leases(keeping.db, policy, narrowing)
     return Reach(policy.filter_policy_id)
 
@@ -77,12 +75,10 @@ async def _with_secrets(
     caller: Caller,
     place: Place,
     options: LeaseOptions,
-    policy: FilterPolicy | None,
+    policy: FilterPolicy,
     *,
     narrowing: Narrowing,
 ) -> Reach:
-    if policy is None:
-        raise TypeError("A lease that chooses what it reaches has a policy.")
     granted = await secret_service.of_lease(keeping, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
     if not await secrets.can_be_added(keeping.db, zone_id):

@@ -195,20 +195,17 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
         raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; take it out of one of the lists.")
 
 
-def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy | None:
+def narrowed(in_force: FilterPolicy | None, allow: Sequence[str]) -> FilterPolicy:
     """The policy of a session that may reach these domains alone, and of what is below them no more than the policy in
-    force allows. None: the one in force says just that. The same domains of the same policy give the same policy, also
-    its id and name.
+    force allows. It is never the policy in force, which may allow more later. The same domains of the same policy give
+    the same policy, also its id and name.
 
     Raises:
         Invalid: one of them is not a domain, or the policy in force denies it.
     """
     wanted = domains(allow)
-    if in_force is not None:
-        if closed := [name for name in wanted if decision(in_force, name).action == "deny"]:
-            raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot open it.")
-        if in_force.default_action == "deny" and in_force.allow == wanted:
-            return None
+    if in_force is not None and (closed := [name for name in wanted if decision(in_force, name).action == "deny"]):
+        raise Invalid(f"The web filter {in_force.name} denies {', '.join(closed[:5])}; a lease cannot open it.")
     number = uuid.uuid5(_NARROWED, f"{in_force.filter_policy_id if in_force else ''};{','.join(wanted)}")
     allow_now, deny_now = lists_of(in_force, wanted)
     names = ", ".join(wanted[:3]) + (", …" if len(wanted) > 3 else "") if wanted else "nothing"
