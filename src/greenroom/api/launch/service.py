@@ -18,7 +18,7 @@ from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
 from greenroom.core.launch.forecast import refusal
 from greenroom.core.launch.request import Launch, LaunchRequest, RepeatedRequest, planned
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.core.workspace.run_config import launch_problem
+from greenroom.core.workspace.launch_environment import launch_problem
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import read_launch

@@ -1,9 +1,7 @@
-"""The `run_config` of workspaces and groups, and the variables of a launch: which container options may be chosen.
+"""The `run_config` of workspaces and groups: which container options may be chosen.
 
 An allow-list, because permission to edit a workspace or a group must not give control of the host: nothing in it
-weakens the isolation of sessions. It is checked where it is saved and again where a container is created. Users who
-launch a session may not set variables that make other programs run their code, because the image's own start may be
-root's; the `run_config` of the workspace may set them.
+weakens the isolation of sessions. It is checked where it is saved and again where a container is created.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import ipaddress
 import math
 import posixpath
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
@@ -331,60 +329,3 @@ _CHECKS: Final[dict[str, Callable[[object], Any]]] = {
 _MERGED: Final = frozenset({"environment", "tmpfs"})
 
 ALLOWED: Final = tuple(sorted(_CHECKS))
-
-
-PREFIXES: Final = (
-    *("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "OPENSSL_", "PERL", "PYTHON", "RUBY", "GIT_", "LESS"),
-    *("GDK_", "GIO_", "GSETTINGS_", "GST_", "GTK", "QT_", "FONTCONFIG_", "EGL_", "LIBGL_", "LIBVA_", "MESA_", "VK_"),
-    *("__", "AT_SPI_", "DBUS_", "PULSE_", "XDG_", "CHROME_", "MOZ_", "SSL", "GREENROOM_", "NO_VNC_", "VNC_"),
-)
-"""Prefixes of the variables of the dynamic loader, shells and interpreters, of toolkits, drivers and their plugins, of
-the desktop's services, and of the image's own start."""
-
-NAMES: Final = frozenset(
-    {
-        *("CDPATH", "ENV", "GLOBIGNORE", "IFS", "PATH", "PROMPT_COMMAND", "PS4", "SHELLOPTS", "ZDOTDIR"),
-        *("CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LOCPATH", "NLSPATH"),
-        *("DISPLAY", "HOME", "LOGNAME", "SHELL", "TMPDIR", "USER", "WAYLAND_DISPLAY", "XAUTHORITY"),
-        *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE"),
-        *("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"),
-    }
-)
-"""Others of shells, interpreters and the desktop, and those that redirect connections and names; in capitals."""
-
-PREFERENCES: Final = frozenset({"LANG", "LANGUAGE", "LC_ALL", "TZ"})
-"""Users may choose these also where the image sets them."""
-
-
-def launch_problem(environment: Variables) -> str | None:
-    """Why a launch may not set these variables, as a sentence; None = it may."""
-    if problem := environment_problem(environment):
-        return problem
-    for name in environment:
-        if name.upper() in NAMES or name.startswith(PREFIXES):
-            return (
-                f"{name} changes which code, files or servers programs of the image use; an administrator can set it in"
-                " the run_config of the workspace."
-            )
-    return None
-
-
-def chosen_problem(
-    environment: Mapping[str, str], *, of_workspace: Collection[str], of_image: Collection[str] = ()
-) -> str | None:
-    """Why no container is made with the variables that its user chose, as a sentence; None = it is. `environment` is
-    that of the specification; variables of the workspace take the place of the user's. `of_image` are the names of
-    those that the image sets itself: they decide what it shows.
-    """
-    chosen = {name: environment[name] for name in chosen_by_users(environment) if name not in of_workspace}
-    if problem := launch_problem(chosen):
-        return problem
-    taken = sorted((chosen.keys() - PREFERENCES) & set(of_image))
-    return f"{taken[0]} is set by the image, and a launch may not change it." if taken else None
-
-
-def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The variables of a session's specification that its user chose, by the request or by preferences. All that
-    Greenroom sets itself begins with `OUR_PREFIX`, and no one else may set those.
-    """
-    return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))

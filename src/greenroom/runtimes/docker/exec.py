@@ -10,7 +10,7 @@ from typing import Any, Final
 from aiodocker.containers import DockerContainer
 
 from greenroom.core.workspace.exec_config import spells_root
-from greenroom.core.workspace.run_config import PREFERENCES, chosen_by_users
+from greenroom.core.workspace.launch_environment import PREFERENCES, chosen_by_users
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, StartError, cut_output
 from greenroom.runtimes.docker.daemon import DockerJson

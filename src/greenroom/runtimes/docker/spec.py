@@ -9,7 +9,8 @@ from typing import Final
 from greenroom.core.errors import Invalid
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.run_config import SHM_BYTES, RunConfig, chosen_by_users, chosen_problem
+from greenroom.core.workspace.launch_environment import chosen_by_users, chosen_problem
+from greenroom.core.workspace.run_config import SHM_BYTES, RunConfig
 from greenroom.core.workspace.session_spec import Mount, SessionSpec
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError

@@ -37,7 +37,8 @@ from lightkube.resources.core_v1 import Pod, Secret
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace import run_config
-from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, chosen_problem, size_in_bytes
+from greenroom.core.workspace.launch_environment import chosen_problem
+from greenroom.core.workspace.run_config import SHM_BYTES, TMPFS_SIZE, RunConfig, size_in_bytes
 from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.core.workspace.volumes import OWNER
 from greenroom.runtimes.contract import SPEC_HASH, StartError

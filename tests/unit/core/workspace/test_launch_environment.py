@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.workspace.run_config import chosen_by_users, chosen_problem, launch_problem
+from greenroom.core.workspace.launch_environment import chosen_by_users, chosen_problem, launch_problem
 
 REFUSED = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "BASHOPTS", "ENV", "PATH", "IFS", "SHELLOPTS", "GCONV_PATH"),
@@ -12,9 +12,22 @@ REFUSED = (
     *("OPENSSL_CONF", "GREENROOM_DESKTOP", "GREENROOM_PICTURE", "VNC_USER", "NO_VNC_PORT", "DISPLAY", "HOME"),
     *("XDG_CONFIG_HOME", "DBUS_SESSION_BUS_ADDRESS", "GTK3_MODULES", "GTK_EXE_PREFIX", "GDK_PIXBUF_MODULEDIR"),
     *("GST_PLUGIN_PATH", "LIBGL_DRIVERS_PATH", "VK_ICD_FILENAMES", "SSL_CERT_FILE", "SSLKEYLOGFILE", "LESSOPEN"),
-    *("GIT_SSH_COMMAND", "CHROME_DEVEL_SANDBOX", "__EGL_VENDOR_LIBRARY_FILENAMES"),
+    *("GIT_SSH_COMMAND", "CHROME_DEVEL_SANDBOX", "__EGL_VENDOR_LIBRARY_FILENAMES", "XENVIRONMENT", "BROWSER"),
+    *("EDITOR", "VISUAL", "PAGER", "SYSTEMD_EDITOR", "JUPYTER_CONFIG_DIR", "PIP_INDEX_URL", "npm_config_registry"),
+    *(
+        "ELECTRON_RUN_AS_NODE",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "SSH_ASKPASS",
+        "KIOSK_ADDRESS",
+        "REQUESTS_CA_BUNDLE",
+    ),
+    *("OTHER_PLUGIN_PATH", "OTHER_PRELOAD"),
 )
-ALLOWED = ["COLOUR", "LANG", "LC_ALL", "TZ", "EDITOR", "ENVIRONMENT", "MY_PATH", "LDAP_SERVER"]
+ALLOWED = (
+    *("COLOUR", "LANG", "LC_ALL", "TZ", "ENVIRONMENT", "MY_PATH", "LDAP_SERVER", "TASK_ID", "API_BASE", "API_TOKEN"),
+    *("A", "course", "PROMPT", "DEBUG", "TERMS", "QTY", "GST", "MANAGER", "CARGO", "TARGET_URL", "OPENAI_API_KEY"),
+)
 
 
 @pytest.mark.parametrize("name", REFUSED)
