@@ -104,7 +104,7 @@ def test_an_agent_that_registers_has_not_joined_until_it_serves():
     reason = "its Agent a registered, and does not serve 1080 s after the order"
     assert follow(late, shows("r")) == [Move("o", OrderState.RELEASING, reason, "r", failed=True, agent_id="a")]
     assert moved(late, shows("r"), quiet=True) is None
-    disabled = replace(late, agent=replace(late.agent, enabled=False))
+    disabled = replace(late, agent=replace(EMPTY, status="pending", enabled=False))
     assert moved(disabled, shows("r")) == (
         "releasing",
         "its Agent a registered, and no administrator enabled it within 1080 s of the order",
