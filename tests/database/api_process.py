@@ -18,13 +18,18 @@ KEY = ("abcdefghijkl", "the secret half")
 
 
 @asynccontextmanager
-async def api_process(key_file: Path, dsn: str, timeout_s: float = 20) -> AsyncGenerator[httpx.AsyncClient]:
-    """One that answers each request within `timeout_s`; in the end SIGTERM ends it, with exit code 0."""
+async def api_process(
+    key_file: Path, dsn: str, timeout_s: float = 20, **settings: str
+) -> AsyncGenerator[httpx.AsyncClient]:
+    """One that answers each request within `timeout_s`; in the end SIGTERM ends it, with exit code 0. `settings` are
+    GREENROOM_* in small letters.
+    """
     port = free_port()
     environment = os.environ | {
         "GREENROOM_DATABASE_URL": dsn,
         "GREENROOM_SECRET_KEY_FILE": str(key_file),
         "GREENROOM_API_PORT": str(port),
+        **{f"GREENROOM_{key.upper()}": value for key, value in settings.items()},
     }
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "greenroom", "api", env=environment)
     async with httpx.AsyncClient(

@@ -67,6 +67,10 @@ DEFECTS: list[tuple[str, LiteralString]] = [
         " UPDATE agents SET zone_id = z.zone_id FROM z",
     ),
     ("I26", "UPDATE images SET name = repeat('a', 255)"),
+    (
+        "I27",
+        "INSERT INTO managers (instance_id, zone_id, crash_loop) SELECT 'm', zone_id, 'It loops.' FROM zones",
+    ),
     ("I27", "UPDATE agents SET crash_loop = 'It is crash-looping.'"),
     ("I21", "UPDATE sessions SET superseded_by = session_id"),
     ("I22", "UPDATE sessions SET launch_id = gen_random_uuid()"),

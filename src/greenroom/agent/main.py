@@ -206,7 +206,7 @@ async def main() -> None:
         await replica.run(settings, host.shared_by(settings), build)
         return
     agent = build(settings)
-    starts = StartLog(settings.agent_dir / "starts.json")
+    starts = StartLog(settings.agent_dir)
     agent.health.crash_loop = lambda: starts.crash_loop
     await agent.prepare()
     try:

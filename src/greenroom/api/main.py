@@ -13,6 +13,7 @@ from greenroom.api.lease.control import Controls, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.restarts import named
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -22,6 +23,7 @@ from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import Loop, serve
+from greenroom.kit.starts import StartLog
 
 
 async def main() -> None:
@@ -35,6 +37,12 @@ async def main() -> None:
     """
     config = environment.begin(kit_config.ApiConfig)
     await stops.serve(config.stop_dir, config.process_name)
+    starts = StartLog(config.api_dir)
+    with starts.noted():
+        await _run(config, starts)
+
+
+async def _run(config: kit_config.ApiConfig, starts: StartLog) -> None:
     secrets = Secrets.from_file(config.secret_key_file)
     looks: list[tuple[str, Loop]] = []
     try:
@@ -43,6 +51,8 @@ async def main() -> None:
         looks = [("look for a pooler", lambda: refuse_pooler_later(config.database_url))]
     db = Database(config.database_url, application_name="greenroom api", max_size=16)
     logs = LogWriter(db, "api")
+    if crash_loop := starts.crash_loop:
+        logs.write(LogCode.CRASH_LOOPING, named("The api", crash_loop))
     app = create_app(config, db, secrets, logs)
     state = app.state
     controls = Controls(db, logs, secrets, state.hub, state.desks, state.snapshot.installation.control_away_s)

@@ -23,8 +23,8 @@ def _agent_enabled(agent: Row) -> str:
     return "no"
 
 
-def _agent_status(agent: Row) -> str:
-    return f"{agent['status']}. {agent['status_reason']}" if agent["status_reason"] else agent["status"]
+def _status(member: Row) -> str:
+    return f"{member['status']}. {member['status_reason']}" if member["status_reason"] else member["status"]
 
 
 FLEET_NOUNS: Final = (
@@ -62,7 +62,9 @@ FLEET_NOUNS: Final = (
                 "Take a Manager out of service without stopping it; refused for the last enabled one of a zone.",
             ),
         ),
-        columns=columns("instance_id enabled first_reported last_reported zone_name status is_primary"),
+        columns=columns(
+            "instance_id enabled first_reported last_reported zone_name", Column("Status", _status), "is_primary"
+        ),
     ),
     Noun(
         noun="agents",
@@ -92,7 +94,7 @@ FLEET_NOUNS: Final = (
         columns=columns(
             "hostname agent_id",
             Column("Enabled", _agent_enabled),
-            Column("Status", _agent_status),
+            Column("Status", _status),
             "zone_name manager_instance_id sessions",
             Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
             Column("Memory reserved", _memory),

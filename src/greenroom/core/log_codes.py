@@ -240,6 +240,7 @@ class LogCode(StrEnum):
     AGENT_MISSING = "agent-missing", WARNING, "an Agent has not reported for 15 s: no new sessions there"
     AGENT_DEAD = "agent-dead", WARNING, "it has not reported for an hour: its sessions end"
     AGENT_NEW_DATABASE = "agent-new-database", WARNING, "an Agent noticed that the database was restored or replaced"
+    CRASH_LOOPING = "crash-looping", ERROR, "the api started three times within five minutes, and its last error"
     LOOP_FAILED = "loop-failed", ERROR, "a loop of a process failed, and why; it is started again after a pause"
     AGENT_ACTION_FAILED = (
         "agent-action-failed",

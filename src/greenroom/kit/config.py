@@ -105,6 +105,8 @@ class DatabaseConfig(ProcessConfig):
 class ApiConfig(DatabaseConfig):
     """The api."""
 
+    api_dir: Path | None = None
+    """Folder that keeps the times of its starts, which show whether it is crash-looping; none = they are not kept."""
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     public_url: str = "https://127.0.0.1:8443"

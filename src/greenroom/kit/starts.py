@@ -1,4 +1,5 @@
-"""The starts of a process, in a file of its folder: a process that ends again and again knows that, and why."""
+"""The starts of a process, in a file of its folder: the process and `greenroom status` read there whether it is
+crash-looping, and why."""
 
 from __future__ import annotations
 
@@ -24,15 +25,21 @@ class _Starts(msgspec.Struct):
     at_s: list[float] = []
     """Seconds since 1970."""
     error: str = ""
-    """Of the last process that ended with one."""
+    """It ended the last process; empty while that runs, or if it was killed."""
+    error_before: str = ""
+    """It ended the process before the last one."""
+
+    @property
+    def crash_loop(self) -> str:
+        return crash_loop(self.at_s, self.error or self.error_before)
 
 
 class StartLog:
-    """The starts of the processes that used `file` one after the other. A file that cannot be read or written is
-    logged, and counts as empty."""
+    """The starts of the processes that used `folder` one after the other; without a folder nothing is known of them. A
+    file that cannot be read or written is logged, and counts as empty."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, folder: Path | None) -> None:
+        self._file = folder / "starts.json" if folder is not None else None
         self._loop = ""
         self._begun_s = time.monotonic()
 
@@ -41,13 +48,18 @@ class StartLog:
         """Why this process counts as crash-looping, as a sentence; empty if it does not, or has run long enough."""
         return "" if time.monotonic() - self._begun_s >= HEALTHY_S else self._loop
 
+    def read_crash_loop(self) -> str:
+        """Why the processes that use the folder count as crash-looping, as another process reads it; empty if they do
+        not, or the last start is long ago."""
+        starts = self._read()
+        return starts.crash_loop if starts.at_s and time.time() - starts.at_s[-1] < HEALTHY_S else ""
+
     @contextmanager
     def noted(self) -> Generator[None]:
         """Note the start, and the error that ends the block. After an end without an error the file is deleted."""
         starts = self._read()
-        starts.at_s = [*starts.at_s, time.time()][-MOST:]
-        self._loop = crash_loop(starts.at_s, starts.error)
-        starts.error = ""
+        starts = _Starts([*starts.at_s, time.time()][-MOST:], error_before=starts.error)
+        self._loop = starts.crash_loop
         self._write(starts)
         try:
             yield
@@ -59,6 +71,8 @@ class StartLog:
             self._write(None)
 
     def _read(self) -> _Starts:
+        if self._file is None:
+            return _Starts()
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=_Starts)
         except FileNotFoundError:
@@ -68,6 +82,8 @@ class StartLog:
             return _Starts()
 
     def _write(self, starts: _Starts | None) -> None:
+        if self._file is None:
+            return
         try:
             if starts is None:
                 self._file.unlink(missing_ok=True)

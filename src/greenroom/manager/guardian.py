@@ -56,6 +56,7 @@ class Guardian:
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
         lateness: LatenessMeter,
         agenda: Agenda,
+        crash_loop: Callable[[], str],
     ) -> None:
         self._db = db
         self._heartbeat_db = heartbeat_db
@@ -70,6 +71,7 @@ class Guardian:
         self._primary_round = primary_round
         self._lateness = lateness
         self._agenda = agenda
+        self._crash_loop = crash_loop
         self._woken = asyncio.Event()
         self._enabled = me.enabled
         self._finished_at_s: float | None = None
@@ -148,7 +150,7 @@ class Guardian:
     async def _beat(self) -> Beat | None:
         """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
         since_s, self._answering_since_s = self._answering_since_s, None
-        beat = await heartbeat(self._heartbeat_db, self._me.manager_id, _age_s(self._finished_at_s))
+        beat = await heartbeat(self._heartbeat_db, self._me.manager_id, _age_s(self._finished_at_s), self._crash_loop())
         self._answering_since_s = boottime_s() if since_s is None else since_s
         return beat
 

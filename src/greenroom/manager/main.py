@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -30,6 +31,7 @@ from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.loops import Loop, kept
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
+from greenroom.kit.starts import StartLog
 from greenroom.kit.version import version
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
@@ -68,12 +70,13 @@ class Manager:
     """One process = one Manager of one zone. It is registered before it listens, unless the database is away: then it
     listens, unhealthy, and registers later."""
 
-    def __init__(self, config: ManagerConfig) -> None:
+    def __init__(self, config: ManagerConfig, crash_loop: Callable[[], str] = lambda: "") -> None:
         if problem := timings_problem(timings_of(config)):
             raise SetupError(problem)
         if problem := silence_problem(config.agent_missing_s, config.checkin_hold_s):
             raise SetupError(problem)
         self.config = config
+        self.crash_loop = crash_loop
         self.secrets = Secrets.from_file(config.secret_key_file)
         self.instance_id = instance_id(config.manager_dir)
         self.lateness = LatenessMeter(proc=None)
@@ -167,7 +170,9 @@ async def register(process: Manager) -> RunningManager:
     manager = RunningManager(process, me)
     await manager.listener.open()
     try:
-        await describe(process.db, me.manager_id, hostname, version(), config.gateway_url)
+        await describe(
+            process.db, me.manager_id, hostname, version(), config.gateway_url, crash_loop=process.crash_loop()
+        )
         files.match_sentinel(config.sentinel_file, me.enabled)
     except GreenroomError:
         await manager.listener.close()
@@ -219,6 +224,7 @@ class RunningManager:
             takeover=takeover,
             primary_round=PrimaryRounds().run,
             lateness=process.lateness,
+            crash_loop=process.crash_loop,
             agenda=self._agenda,
         )
         self._refill = Refill(self.guardian.context)
@@ -305,13 +311,15 @@ async def main() -> None:
     """Run one Manager until SIGTERM."""
     config = begin(ManagerConfig)
     await stops.serve(config.stop_dir, config.process_name)
-    manager = Manager(config)
-    await manager.start()
-    await serve(
-        create_app(manager),
-        config.manager_host,
-        config.manager_port,
-        [("manager", manager.run), ("pulse", manager.pulse.run)],
-        on_stop=manager.stop,
-        on_listening=manager.pulse.listens,
-    )
+    starts = StartLog(config.manager_dir)
+    with starts.noted():
+        manager = Manager(config, lambda: starts.crash_loop)
+        await manager.start()
+        await serve(
+            create_app(manager),
+            config.manager_host,
+            config.manager_port,
+            [("manager", manager.run), ("pulse", manager.pulse.run)],
+            on_stop=manager.stop,
+            on_listening=manager.pulse.listens,
+        )

@@ -22,6 +22,7 @@ from rich.text import Text
 from greenroom.core.database_failure import cause
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
+from greenroom.core.fleet.restarts import named
 from greenroom.core.wording import shortened, summary
 from greenroom.db.database import Database
 from greenroom.db.installation import set_password
@@ -261,6 +262,9 @@ def _show_status(found: Status) -> None:
     out = console()
     out.print(f"{found.url}  (pid {found.pids['up'][0]}, {found.phase}, version {version()})")
     out.print(table)
+    for part in found.parts:
+        if part.crash_loop:
+            out.print(Text(named(part.check.name, part.crash_loop), style="red"))
 
 
 def doctor(data: Path, *, as_json: bool) -> None:

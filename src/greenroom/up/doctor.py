@@ -12,6 +12,7 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import warnings as of_docker
 from greenroom.core.fleet.host_limits import GoodFor, good_for
+from greenroom.core.fleet.restarts import named
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.database import Database
@@ -21,6 +22,7 @@ from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.recording.recordings import said_full
 from greenroom.kit import host_limits
+from greenroom.kit.starts import StartLog
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.up import docker
 from greenroom.up.cluster import cluster_remarks
@@ -63,12 +65,13 @@ async def examine(db: Database, site: Site) -> list[Finding]:
         except (SetupError, RuntimeUnavailable) as error:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
     findings.append(await _twice(*SENTINELS, lambda: _sentinels(db, site)))
+    findings.append(await _twice(*API_LOOPS, lambda: api_loops(site)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 
 def without_database(reason: str) -> list[Finding]:
     """Every invariant, skipped: each is about rows."""
-    known = {**{i.code: i.holds for i in INVARIANTS}, **CONTAINER_INVARIANTS, **dict([SENTINELS])}
+    known = {**{i.code: i.holds for i in INVARIANTS}, **CONTAINER_INVARIANTS, **dict([SENTINELS, API_LOOPS])}
     found = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in known.items()]
     return sorted(found, key=lambda finding: int(finding.code[1:]))
 
@@ -117,6 +120,7 @@ async def room(db: Database, site: Site) -> GoodFor:
     return GoodFor(f"Sessions are {kind} and take nothing of this host.")
 
 
+API_LOOPS: Final = ("I29", "the api of this machine is not crash-looping")
 SENTINELS: Final = ("I18", "nginx has the list of disabled Managers")
 CONTAINER_INVARIANTS: Final = {
     "I3": "a session has at most one container",
@@ -148,6 +152,12 @@ async def _sentinels(db: Database, site: Site) -> list[str]:
         f" {m.sentinel_file} is {'there' if enabled[m.instance_id] else 'missing'}"
         for m in wrong
     ]
+
+
+async def api_loops(site: Site) -> list[str]:
+    """The api of this machine, if it is crash-looping; the file of its starts needs no database."""
+    crash_loop = StartLog(site.layout.api).read_crash_loop()
+    return [named("The api", crash_loop)] if crash_loop else []
 
 
 async def _part(look: Callable[[], Awaitable[dict[str, list[str]]]], code: str) -> list[str]:

@@ -80,6 +80,7 @@ def api(site: Site) -> Part:
         {
             **_database(site),
             **_addresses(site),
+            "GREENROOM_API_DIR": str(site.layout.api),
             "GREENROOM_API_PORT": str(site.ports["api"]),
             **({} if site.given_certificate else {"GREENROOM_CA_FILE": str(site.layout.ca_file)}),
         },

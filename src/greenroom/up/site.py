@@ -140,6 +140,12 @@ class Site:
     def agent_ids(self) -> list[str]:
         return [agent.agent_id for agent in self.agents]
 
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Name of the api, a Manager or an Agent → its folder."""
+        managers = {manager.name: self.layout.manager(manager.name) for manager in self.managers}
+        return {"api": self.layout.api, **managers, **{agent.name: agent.folder for agent in self.agents}}
+
     def managers_of(self, zone: str) -> list[ManagerSite]:
         return [manager for manager in self.managers if manager.zone == zone]
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
 from greenroom.db.database import Database
+from greenroom.kit.starts import StartLog
 from greenroom.kit.version import version
 from greenroom.up import health
 from greenroom.up.describe import describe, pids_by_role
@@ -18,14 +19,16 @@ from greenroom.up.supervisor import PartState, State
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """A part: whether it works, its process, and the port it listens on."""
+    """A part: whether it works, its process, the port it listens on, and why it counts as crash-looping, as a sentence
+    (empty: it does not)."""
 
     check: Health
     state: PartState
     port: int | None
+    crash_loop: str = ""
 
     def as_json(self) -> dict[str, object]:
-        return {**asdict(self.check), **asdict(self.state), "port": self.port}
+        return {**asdict(self.check), **asdict(self.state), "port": self.port, "crash_loop": self.crash_loop}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,13 @@ async def read_status(layout: Layout) -> Status:
             described = await describe(db, site)
     state = State.read(layout.state)
     known = {part.name: part for part in state.parts}
+    loops = {name: StartLog(folder).read_crash_loop() for name, folder in site.folders.items()}
     parts = [
         PartStatus(
-            check, known.get(check.name, PartState(name=check.name, role=check.role)), site.ports.get(check.name)
+            check,
+            known.get(check.name, PartState(name=check.name, role=check.role)),
+            site.ports.get(check.name),
+            loops.get(check.name, ""),
         )
         for check in checks
     ]

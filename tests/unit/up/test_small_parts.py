@@ -22,11 +22,13 @@ from cryptography import x509
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.host_limits import GoodFor
+from greenroom.core.fleet.restarts import CRASH_STARTS
 from greenroom.db.installation import AgentState
+from greenroom.kit.starts import StartLog
 from greenroom.kit.version import version
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
-from greenroom.up import commands, health, tls
+from greenroom.up import commands, doctor, health, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.description import AdminLogin, DescribedAgent, DescribedZone, Description
 from greenroom.up.docker import sessions_of_containers
@@ -207,8 +209,24 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
         "pids": {"up": [6]},
         "version": version(),
         "phase": "ready",
-        "parts": [{**shown, "port": 8080}],
+        "parts": [{**shown, "port": 8080, "crash_loop": ""}],
     }
+
+
+def test_a_part_that_is_crash_looping_is_named_below_the_parts(capsys: pytest.CaptureFixture[str]):
+    check = Health(name="api", role="api", ok=False, detail="no answer")
+    part = PartStatus(check, PartState(name="api", role="api"), 8080, "It is crash-looping: [red].")
+    commands._show_status(Status("https://127.0.0.1:8443", {"up": [6]}, "ready", [part], None))
+    assert "api is crash-looping: [red]." in capsys.readouterr().out
+
+
+async def test_a_crash_looping_api_of_this_machine_is_found(layout: Layout):
+    site: Any = SimpleNamespace(layout=layout)
+    for _ in range(CRASH_STARTS):
+        with pytest.raises(SetupError), StartLog(layout.api).noted():
+            raise SetupError("Port 8080 is taken.")
+    (found,) = await doctor.api_loops(site)
+    assert found.endswith("The last error: Port 8080 is taken.")
 
 
 async def test_an_instance_killed_in_its_first_start_has_no_sessions_to_end(layout: Layout):

@@ -112,6 +112,9 @@ class ZoneCreate(ZonePatch):
     zone_name: ZoneName = Field(...)
 
 
+CrashLooping = Annotated[bool, Field(description="it started three times or more within five minutes")]
+
+
 class ManagerView(View):
     """A Manager, as the page Managers shows it."""
 
@@ -126,6 +129,8 @@ class ManagerView(View):
     zone_name: str
     gateway_url: str
     status: Literal["running", "unknown"]
+    status_reason: Annotated[str | None, Field(description="what is wrong with it, as a sentence")]
+    crash_looping: CrashLooping
     is_primary: bool
     term: int
 
@@ -174,7 +179,7 @@ class AgentView(View):
     status_reason: Annotated[
         str | None, Field(description="what is wrong with it, e.g. that Docker does not answer on its host")
     ]
-    crash_looping: Annotated[bool, Field(description="it started three times or more within five minutes")]
+    crash_looping: CrashLooping
     enabled: bool
     draining: bool
     manager_id: UUID | None

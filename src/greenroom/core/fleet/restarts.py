@@ -63,6 +63,11 @@ def crash_loop(starts_s: Sequence[float], last_error: str) -> str:
     return f"It is crash-looping: it started {number} times within {CRASH_WINDOW_S / 60:.0f} minutes. {why}"
 
 
+def named(name: str, crash_loop: str) -> str:
+    """The sentence of `crash_loop` with `name` as its subject."""
+    return f"{name}{crash_loop.removeprefix('It')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Suspicion:
     """The evidence against a live process: its answers 500 in a row, or since when it has not answered at all."""

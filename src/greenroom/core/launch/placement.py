@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
+from greenroom.core.fleet.restarts import named
 from greenroom.core.sizes import EXACT, size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -69,6 +70,8 @@ class AgentView:
     """Its web filters add secrets to requests."""
     runtime_error: str = ""
     """Why its host's container runtime does not answer, as a sentence."""
+    crash_loop: str = ""
+    """Why the Agent counts as crash-looping, as a sentence; empty if it does not."""
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
@@ -78,6 +81,13 @@ class AgentView:
     """Of its edge gateway; empty without one."""
     silent: bool = False
     """Silent for longer than the check-in interval: it may be gone."""
+
+    @property
+    def failure(self) -> str:
+        """Why sessions do not start there now, as a clause; empty if they do."""
+        if self.crash_loop:
+            return named(self.hostname, self.crash_loop).rstrip(".")
+        return f"{self.hostname} can start nothing: {self.runtime_error.rstrip('.')}" if self.runtime_error else ""
 
     @property
     def free_cores(self) -> float:
@@ -246,7 +256,10 @@ def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str]
         "missing": "is missing: it has not checked in for some time",
         "dead": "is dead: it has not checked in for a long time",
     }.get(agent.status, f"is {agent.status}")
-    return "agent_missing", f"{agent.hostname} {why}"
+    return (
+        "agent_missing",
+        agent.failure if agent.crash_loop and agent.status == "missing" else f"{agent.hostname} {why}",
+    )
 
 
 def _no_such_runtime(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
@@ -274,7 +287,7 @@ def _runtime_away(agent: AgentView, request: PlacementRequest) -> tuple[str, str
     del request
     if not agent.runtime_error:
         return None
-    return "agent_missing", f"{agent.hostname} can start nothing: {agent.runtime_error.rstrip('.')}"
+    return "agent_missing", agent.failure
 
 
 def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:

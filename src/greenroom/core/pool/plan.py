@@ -225,6 +225,6 @@ def _shortfall(
         return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
     if backing_off.number:
         return shortfalls.failing(snapshot, short, backing_off)
-    if (silent := shortfalls.runtime_away(snapshot, left, short)) is not None:
-        return silent
+    if (failing_agents := shortfalls.failing_agents(snapshot, left, short)) is not None:
+        return failing_agents
     return shortfalls.starting(snapshot.config.num_sessions, short, len(left) - usable + len(work.creates))

@@ -102,13 +102,13 @@ def failing(snapshot: PoolSnapshot, short: int, failures: Failures) -> Shortfall
     )
 
 
-def runtime_away(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
-    """Sessions placed before their host's container runtime ended do not start; None = there are none."""
+def failing_agents(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
+    """Sessions do not start on Agents that are crash-looping or whose container runtime ended after they were placed;
+    None = there are none."""
     hosts = {session.agent_id for session in counted if session.status in COMING}
-    silent = [agent for agent in snapshot.agents if agent.agent_id in hosts and agent.runtime_error]
-    if not silent:
+    why = "; ".join(agent.failure for agent in snapshot.agents if agent.agent_id in hosts and agent.failure)
+    if not why:
         return None
-    why = "; ".join(f"{agent.hostname} can start nothing: {agent.runtime_error.rstrip('.')}" for agent in silent)
     return Shortfall("no-agent", f"{short} of {snapshot.config.num_sessions} not staged: {why}.")
 
 

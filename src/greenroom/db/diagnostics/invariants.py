@@ -246,8 +246,9 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I27",
-        "no Agent is crash-looping",
-        "SELECT format('Agent %%s: %%s', hostname, crash_loop) AS what FROM agents WHERE crash_loop <> ''",
+        "no Agent and no Manager is crash-looping",
+        "SELECT format('Agent %%s: %%s', hostname, crash_loop) AS what FROM agents WHERE crash_loop <> ''"
+        " UNION ALL SELECT format('Manager %%s: %%s', instance_id, crash_loop) FROM managers WHERE crash_loop <> ''",
     ),
     Invariant(
         "I28",

@@ -80,12 +80,14 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
     return row
 
 
-async def describe(db: Database, manager_id: str, hostname: str, version: str, gateway_url: str) -> None:
-    """Store where this Manager runs and how Agents reach it."""
+async def describe(
+    db: Database, manager_id: str, hostname: str, version: str, gateway_url: str, *, crash_loop: str
+) -> None:
+    """Store where this Manager runs, how Agents reach it, and why it counts as crash-looping."""
     await db.write(
-        "UPDATE managers SET hostname = %s, version = %s, gateway_url = %s, last_reported = clock_timestamp()"
-        " WHERE manager_id = %s",
-        (hostname, version, gateway_url, manager_id),
+        "UPDATE managers SET hostname = %s, version = %s, gateway_url = %s, crash_loop = %s,"
+        " last_reported = clock_timestamp() WHERE manager_id = %s",
+        (hostname, version, gateway_url, crash_loop, manager_id),
     )
 
 
@@ -121,16 +123,17 @@ class Beat:
     server_age_s: float
 
 
-async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None) -> Beat | None:
-    """Report this Manager alive, and when its last finished round ended; None if its record was deleted."""
+async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None, crash_loop: str = "") -> Beat | None:
+    """Report this Manager alive, when its last finished round ended, and why it counts as crash-looping; None if its
+    record was deleted."""
     rows = await db.write(
-        "UPDATE managers m SET last_reported = clock_timestamp(),"
+        "UPDATE managers m SET last_reported = clock_timestamp(), crash_loop = %s,"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
         " FROM zones z JOIN zone_leases l USING (zone_key) WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
         " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term, " + REMAINING + " AS remaining_s,"
         " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS seen_term,"
         " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
-        (finished_ago_s, manager_id),
+        (crash_loop, finished_ago_s, manager_id),
     )
     return row_as(Beat, rows[0]) if rows else None
 
@@ -215,13 +218,22 @@ class ListedManager:
     status: Literal["running", "unknown"]
     is_primary: bool
     term: int
+    crash_loop: str
+
+    @property
+    def crash_looping(self) -> bool:
+        return bool(self.crash_loop)
+
+    @property
+    def status_reason(self) -> str | None:
+        return self.crash_loop or None
 
 
 _LIST: Final = (
     "SELECT m.manager_id::text, m.instance_id, m.hostname, m.version, m.enabled, m.first_reported, m.last_reported,"
     " m.zone_id::text, z.zone_name, m.gateway_url,"
     " CASE WHEN " + RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
-    " (l.manager_id = m.manager_id AND l.expires_at > clock_timestamp()) IS TRUE AS is_primary, l.term"
+    " (l.manager_id = m.manager_id AND l.expires_at > clock_timestamp()) IS TRUE AS is_primary, l.term, m.crash_loop"
     " FROM managers m JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key)"
     " WHERE %(manager_id)s::uuid IS NULL OR m.manager_id = %(manager_id)s::uuid"
     " ORDER BY z.zone_name, m.instance_id"

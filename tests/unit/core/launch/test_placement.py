@@ -22,6 +22,7 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
     ("changes", "code", "reason"),
     [
         ({"status": "missing"}, "agent_missing", "agent-1 is missing: it has not checked in for some time"),
+        ({"status": "missing", "crash_loop": "It loops."}, "agent_missing", "agent-1 loops"),
         ({"status": "dead"}, "agent_missing", "agent-1 is dead: it has not checked in for a long time"),
         ({"status": "pending"}, "agent_missing", "agent-1 is waiting for its first complete check-in"),
         ({"enabled": False}, "agent_disabled", "agent-1 is disabled"),

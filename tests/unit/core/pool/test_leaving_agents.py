@@ -99,3 +99,14 @@ def test_a_start_on_a_silent_runtime_is_not_reported_as_starting():
         "no-agent",
         "2 of 3 not staged: agent-1 can start nothing: The Docker daemon does not answer: connection refused.",
     )
+
+
+def test_a_start_on_a_crash_looping_agent_has_its_last_error():
+    loops = replace(
+        BIG, crash_loop="It is crash-looping: it started 3 times within 5 minutes. The last error: bad row."
+    )
+    made = plan(snapshot(session(0), session(1, "starting"), session(2, "requested"), agents=(loops,)))
+    assert made.shortfall == Shortfall(
+        "no-agent",
+        "2 of 3 not staged: agent-1 is crash-looping: it started 3 times within 5 minutes. The last error: bad row.",
+    )

@@ -67,6 +67,7 @@ function Details({ manager }: { manager: Manager }) {
       <Facts
         facts={[
           ['Instance ID', <ShortId key="id" id={manager.instance_id} />],
+          ['Status', manager.status_reason],
           ['Zone', manager.zone_name],
           ['Term of the zone', manager.term],
           ['Hostname', manager.hostname],

@@ -1,4 +1,4 @@
-import { Alert, Badge, Code, Group, Text } from '@mantine/core';
+import { Alert, Badge, Code, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconAlertTriangle, IconCrown, IconServer2 } from '@tabler/icons-react';
 import { managersQuery } from '../../../api/queries';
@@ -54,7 +54,16 @@ const COLUMNS: Column<Manager>[] = [
     key: 'status',
     title: 'Status',
     value: (row) => row.status,
-    render: (row) => <StatusBadge status={row.status} intended={!row.enabled} />,
+    render: (row) => (
+      <Stack gap={4} align="flex-start">
+        <StatusBadge status={row.status} intended={!row.enabled} />
+        {row.status_reason && (
+          <Text size="xs" c="dimmed" maw="16rem">
+            {row.status_reason}
+          </Text>
+        )}
+      </Stack>
+    ),
   },
   {
     key: 'primary',
