@@ -71,6 +71,7 @@ def _pgbench_script() -> str:
         "request_host": "''",
         "config_hash": "''",
         "max_sessions": "100",
+        "leased": "false",
         "first_s": "3600",
         "expiry": "'{}'::jsonb",
         "time_limit_s": "0",

@@ -13,6 +13,7 @@ from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.migrate import LAST_OF_THE_FIRST, Migration, before_new_code, check, migrate, migrations, plan
+from greenroom.testing import rows
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -108,3 +109,12 @@ async def test_users_with_equal_names_are_kept_and_reported(db: Database):
     assert len(await broken(db, invariant)) == 2
     await db.write("UPDATE users SET username = 'other ' || username WHERE username_shared")
     assert await broken(db, invariant) == []
+
+
+async def test_a_group_that_limits_sessions_limits_leases_to_the_same_number(db: Database):
+    group_id = await rows.group(db, max_kasms_per_user=30)
+    (migration,) = (one for one in migrations() if one.name == "0140_pre_limits_of_leases.sql")
+    async with db.transaction() as connection:
+        await connection.execute(migration.sql.encode())
+    found = await db.fetch("SELECT name, value FROM group_settings WHERE group_id = %s ORDER BY name", (group_id,))
+    assert [(row["name"], row["value"]) for row in found] == [("max_kasms_per_user", 30), ("max_leases_per_user", 30)]

@@ -71,6 +71,9 @@ SHOWN_BY = {
             "max_share_seconds",
         ),
     },
+    "database/api/test_lease_limits.py": {
+        "test_leases_and_desktops_have_separate_limits": ("max_leases_per_user",),
+    },
     "database/api/test_recordings.py": {
         "test_groups_say_how_much_is_kept_at_least": ("record_leases",),
     },

@@ -5,7 +5,7 @@
             print(desk.urls.page)
 
 `AsyncGreenroom` is the same with `async with` and `await`. What the server refuses is raised as the error of its code
-(`NoResources`, `SessionLimit`, …), all below `GreenroomError`. The library logs to the logger `greenroom.client` of
+(`NoResources`, `LeaseLimit`, …), all below `GreenroomError`. The library logs to the logger `greenroom.client` of
 `logging`, and writes to neither stdout nor stderr.
 """
 

@@ -203,7 +203,7 @@ def lease(wish: LeaseWish, retries: Retries) -> Script[Lease]:
     """A lease whose session runs. If it does not in time, or the program ends this, it is released.
 
     Raises:
-        GreenroomError: it was refused (`NoResources`, `SessionLimit`, …); its session failed (`WrongState`), or did not
+        GreenroomError: it was refused (`NoResources`, `LeaseLimit`, …); its session failed (`WrongState`), or did not
             run in time (`Unavailable`).
     """
     key = {"Idempotency-Key": str(uuid.uuid4())}

@@ -144,7 +144,7 @@ class Greenroom:
         end.
 
         Raises:
-            GreenroomError: there is none now (`NoResources`), the user has too many (`SessionLimit`), …
+            GreenroomError: there is none now (`NoResources`), the user or the API key has too many (`LeaseLimit`), …
         """
         wish = LeaseWish(
             workspace=workspace,

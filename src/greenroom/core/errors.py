@@ -165,7 +165,7 @@ class SessionLimit(Refused):
 
 
 class LeaseLimit(Refused):
-    """The limit of leases for this API key is reached; release one first."""
+    """The limit of leases for this user or API key is reached; release one first."""
 
     code = "lease-limit"
 

@@ -24,8 +24,8 @@ from greenroom.kit.stops import hold, stop
 class LaunchWriter:
     """A `Writer` for one launch that began at `begin_s` (perf_counter).
 
-    `claim` and `insert` raise SessionLimit (the user's limit is reached), RepeatedRequest (the idempotency key was used
-    by another request meanwhile) and IdempotencyMismatch (it was used for a different one).
+    `claim` and `insert` raise SessionLimit or LeaseLimit (the user's limit is reached), RepeatedRequest (the
+    idempotency key was used by another request meanwhile) and IdempotencyMismatch (it was used for a different one).
     """
 
     db: Database

@@ -15,9 +15,9 @@ from greenroom.client import (
     AsyncGreenroom,
     Greenroom,
     Invalid,
+    LeaseLimit,
     NotFound,
     Retries,
-    SessionLimit,
     Unauthenticated,
     Unavailable,
     Unreachable,
@@ -152,8 +152,8 @@ async def test_a_refusal_is_the_error_of_its_code(
         await asynchronous.lease("Nothing", user_id=user_id)
     with pytest.raises(Invalid):
         await asynchronous.lease("Desktop", seconds=1, user_id=user_id)
-    await stage.everybody(max_kasms_per_user=0)
-    with pytest.raises(SessionLimit) as refused:
+    await stage.everybody(max_leases_per_user=0)
+    with pytest.raises(LeaseLimit) as refused:
         await asynchronous.lease("Desktop", user_id=user_id)
     assert refused.value.details["status"] == 409
     stranger = AsyncGreenroom(URL, KEY[0], "wrong", transport=httpx.ASGITransport(app))

@@ -119,18 +119,6 @@ async def test_a_lease_waits_for_another_one_to_end(
     assert (await waiting)["lease_id"] != first["lease_id"]
 
 
-async def test_a_keys_limit_of_leases_applies_in_place_of_that_of_desktops(
-    stage: Stage, with_key: MakeClient, ada: Client, friendly_name: str
-):
-    await stage.everybody(max_kasms_per_user=1)
-    body = {"workspace": friendly_name, "seconds": 600, "user_id": await ada.own_id()}
-    plain, limited = await with_key("users_auth_session"), await with_key("users_auth_session", max_leases=2)
-    for _ in range(2):
-        await limited.make(LEASES, **body)
-    assert (await limited.refused(409, f"POST {LEASES}", body)).startswith("lease-limit: ")
-    assert (await plain.refused(409, f"POST {LEASES}", body)).startswith("session-limit: ")
-
-
 async def test_the_user_of_a_lease_may_be_named(with_key: MakeClient, ada: Client, friendly_name: str):
     body = {"workspace": friendly_name, "seconds": 600}
     lease = await (await with_key("users_auth_session")).make(LEASES, **body, user_id="Ada@example.org")

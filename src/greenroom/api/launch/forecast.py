@@ -14,6 +14,7 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, Prospect, prospect
 from greenroom.core.launch.nearest import RoundTripTarget, round_trip_targets
 from greenroom.core.launch.plan import plan_launch
 from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
+from greenroom.core.lease.limits import refusal
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database
@@ -57,7 +58,7 @@ async def targets_of(db: Database, offers: Coalesced[Offer], asked: Request) -> 
 def _prospect(workspace: Workspace, offer: Offer, user: UserOfLauncher, gateway_zone: str | None) -> Prospect:
     image, supply = workspace.image, offer.supply
     facts = launch_facts(user, image)
-    if user.num_sessions >= int(facts.value("max_kasms_per_user")):
+    if refusal(facts.settings, leased=False, of_user=user.num_sessions) is not None:
         return Prospect(False, None, LIMIT_REACHED)
     if not supply.zones:
         return prospect(image, (), supply)

@@ -73,7 +73,7 @@ class Launcher:
             NotFound: there is no such user, workspace or zone.
             Invalid: the environment sets variables that it may not.
             Forbidden: the user is disabled, or may not use the workspace.
-            SessionLimit: `max_kasms_per_user` is reached.
+            SessionLimit, LeaseLimit: `max_kasms_per_user`, or for a lease `max_leases_per_user`, is reached.
             IdempotencyMismatch: the key was used for a different request.
             NoResources: nothing could serve it; the message says what is missing where.
             ProfileInUse: another session has the user's profile of this workspace as its home.
@@ -85,7 +85,9 @@ class Launcher:
             return await self._launch(request, begin_s)
 
     async def _launch(self, request: LaunchRequest, begin_s: float) -> LaunchResult:
-        snapshot = await read_launch(self._db, request.user_id, request.image_id, request.idempotency_key)
+        snapshot = await read_launch(
+            self._db, request.user_id, request.image_id, request.idempotency_key, leased=request.lease is not None
+        )
         try:
             launch = planned(request, snapshot, launch_id=str(uuid.uuid4()), decrypt=self._secrets.decrypt)
             return await self._carry_out(launch, begin_s)

@@ -32,7 +32,6 @@ from greenroom.core.errors import (
     Invalid,
     LeaseLimit,
     NotFound,
-    SessionLimit,
     Unauthenticated,
     WrongState,
 )
@@ -103,8 +102,7 @@ async def create(
         Invalid, Forbidden, NotFound, NoResources, Busy: as a launch is refused (`Launcher.launch`); the
             lease would last longer than its user's sessions, or leases of the caller's API key, may live; it would
             reach, or use secrets, as it may not.
-        LeaseLimit, SessionLimit: the caller's API key holds as many leases, or the user has as many sessions, as they
-            may, for all of `wait_s`.
+        LeaseLimit: the user, or the caller's API key, has as many leases as they may, for all of `wait_s`.
         IdempotencyMismatch: another API key, or another request, used the idempotency key for this user.
     """
     user_id = service.launching_user(caller, await _user_named(leasing.db, caller, body.user_id), FOR_OTHERS)
@@ -193,22 +191,22 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
 async def _launch_in_time(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
 ) -> tuple[Lease, Session]:
-    """`_launch`. While a limit of leases or sessions is reached it is tried again when something happens, for `wait_s`.
+    """`_launch`. While a limit of leases is reached it is tried again when something happens, for `wait_s`.
 
     Raises:
-        LeaseLimit, SessionLimit: the limit was reached all the time.
+        LeaseLimit: the limit was reached all the time.
     """
     end_s = time.monotonic() + body.wait_s
     try:
         return await _launch(leasing, caller, request, body, reach)
-    except (LeaseLimit, SessionLimit):
+    except LeaseLimit:
         if body.wait_s <= 0:
             raise
     with leasing.hub.subscription() as subscriber:
         while True:
             try:
                 return await _launch(leasing, caller, request, body, reach)
-            except (LeaseLimit, SessionLimit):
+            except LeaseLimit:
                 if subscriber.closed or end_s - time.monotonic() <= 0:
                     raise
             await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
@@ -235,7 +233,6 @@ async def _launch(
         record=body.record,
         record_text=body.record_text,
         reservation_id=reservation_id,
-        limited_by_key=caller.max_leases is not None,
     )
     try:
         launched = await leasing.launcher.launch_for(caller, replace(request, lease=new))

@@ -29,6 +29,7 @@ from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.launch.request import LaunchSnapshot, launch_facts
+from greenroom.core.lease.limits import most_of_user
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import ConfigFields, config_title
 from greenroom.core.pool.shortfalls import barrier
@@ -245,7 +246,7 @@ async def explain(db: Database, staging_config_id: str, user: str, zone: str | N
     begin = _named(snapshot.zones, zone or config.zone_id)
     plan = plan_launch(snapshot.zones, begin.zone_id, image, snapshot.pools, launching)
     ahead = simulate_launch(plan, config.staging_config_id, config.zone_id)
-    misses = [*_about_user(snapshot, image, int(launching.value("max_kasms_per_user"))), *ahead.misses]
+    misses = [*_about_user(snapshot, image, most_of_user(launching.settings, leased=False)), *ahead.misses]
     empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
     served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
     misses += [] if served is None else [_served_before(served.zone)]

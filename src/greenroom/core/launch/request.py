@@ -9,13 +9,14 @@ from functools import partial
 from typing import Final
 
 from greenroom.core.access.group_settings import GroupSettings, client_settings_of, permissions_of, resolve
-from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
+from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
 from greenroom.core.lease.granted import NewLease
+from greenroom.core.lease.limits import most_of_user, refusal
 from greenroom.core.recording.described import stronger
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
@@ -81,7 +82,8 @@ def _chosen(body: str) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchingUser:
-    """What holds for all launches of a user. `num_sessions` are those that count towards their limit."""
+    """What holds for all launches of a user. `num_sessions` are the desktops, or for a
+    lease the leases, that count towards their limit."""
 
     username: str
     username_reused: bool
@@ -146,12 +148,6 @@ NO_LIMIT: Final = 1_000_000
 """Of sessions of one user."""
 
 
-def limit_reached(max_sessions: int) -> SessionLimit:
-    """The refusal for a user who has reached their limit of sessions."""
-    noun = "session is" if max_sessions == 1 else "sessions are"
-    return SessionLimit(f"{max_sessions} {noun} allowed for this user (max_kasms_per_user); delete a session first.")
-
-
 def launch_facts(user: LaunchingUser, image: ImageFacts, request: LaunchRequest | None = None) -> LaunchFacts:
     """What is in force for the user of a workspace; without a request for any plain launch."""
     return LaunchFacts(
@@ -181,7 +177,7 @@ def planned(
         IdempotencyMismatch: it was a different request.
         NotFound: there is no such workspace.
         Forbidden: the user is disabled, or may not use the workspace.
-        SessionLimit: `max_kasms_per_user` is reached; a lease of an API key with `max_leases` has that limit alone.
+        SessionLimit, LeaseLimit: `max_kasms_per_user`, or for a lease `max_leases_per_user`, is reached.
         Invalid: there is no such zone, the workspace takes no variables, there is no profile to enable or reset, the
             lease is longer than the user's sessions may live, or a command of the workspace would be root's beside a
             folder that the session can write to.
@@ -205,10 +201,9 @@ def planned(
         )
     if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
         raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
-    is_limited_by_key = request.lease is not None and request.lease.limited_by_key
-    max_sessions = NO_LIMIT if is_limited_by_key else int(facts.value("max_kasms_per_user"))
-    if snapshot.num_sessions >= max_sessions:
-        raise limit_reached(max_sessions)
+    leased = request.lease is not None
+    if (refused := refusal(facts.settings, leased=leased, of_user=snapshot.num_sessions)) is not None:
+        raise refused
     clocks = clocks_of(facts.settings, image.session_time_limit, image.friendly_name)
     begins_in, nearer = _begins_in(snapshot.zones, request, image, facts)
     permissions = permissions_of(facts.settings)
@@ -219,7 +214,7 @@ def planned(
         launch_id=launch_id,
         username=snapshot.username,
         image=image,
-        max_sessions=max_sessions,
+        max_sessions=most_of_user(facts.settings, leased=leased),
         current_zone_id=begins_in,
         attempts=plan_launch(snapshot.zones, begins_in, image, snapshot.pools, facts),
         wanted=WantedSession(

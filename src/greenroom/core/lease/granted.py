@@ -33,8 +33,6 @@ class NewLease:
     must_record: bool = False
     """A group of the user requires a recording."""
     reservation_id: str | None = None
-    limited_by_key: bool = False
-    """The API key has `max_leases`, which applies in place of the user's `max_kasms_per_user`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

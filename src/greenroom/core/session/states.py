@@ -89,7 +89,7 @@ WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
 """status → what the Agent may be instructed meanwhile (an invariant of `greenroom doctor`)."""
 
 COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - {_S.DELETED, _S.DELETING, _S.FAILED}
-"""Statuses that count towards `max_kasms_per_user`."""
+"""Statuses that count towards `max_kasms_per_user` or, for a lease, `max_leases_per_user`."""
 
 RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
 """Statuses of a session that is stopped or paused, or about to be."""

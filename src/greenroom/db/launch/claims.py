@@ -16,8 +16,8 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from greenroom.core.launch.plan import PoolContents, TraceStep
-from greenroom.core.launch.request import limit_reached
 from greenroom.core.launch.wanted import SessionUser
+from greenroom.core.lease.limits import user_limit_reached
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease
@@ -54,6 +54,7 @@ class Claim:
         user = self.user
         return {
             "user_id": user.user_id,
+            "leased": user.lease is not None,
             "launch_id": user.launch_id,
             "kasm_url": user.kasm_url,
             "client_settings": Jsonb(user.client_settings),
@@ -236,7 +237,7 @@ async def claim(
     """Claim one staged session of a pool for a user, in one round trip; or what the pool had, if there was none.
 
     Raises:
-        SessionLimit: the user has `max_sessions` already.
+        SessionLimit, LeaseLimit: the user has `max_sessions` desktops, or for a lease as many leases, already.
         RepeatedRequest: the idempotency key was used by another request meanwhile.
         IdempotencyMismatch: it was used for a different request.
     """
@@ -251,7 +252,7 @@ async def claim(
             return claimed
         contents, of_user = await _read_contents(db, values)
         if of_user >= max_sessions:
-            raise limit_reached(max_sessions)
+            raise user_limit_reached(max_sessions, leased=wanted.user.lease is not None)
         if not contents.serves:
             break
     return contents
@@ -272,6 +273,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
         "staging_config_id": staging_config_id,
         "config_hash": config_hash,
         "counting": COUNTING,
+        "leased": False,
     }
     contents, _ = await _read_contents(db, values)
     return contents

@@ -26,7 +26,7 @@ from greenroom.db.secret.secrets import ADDS_SECRETS
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
 
-# Who launches, with what is in force for them; `counting` is `sessions.COUNTING`.
+# Who launches, with what is in force for them; `counting` and `leased` as in `sessions.NUMBER_OF_USER`.
 _LAUNCHER: Final[LiteralString] = (
     """
 SELECT
@@ -124,13 +124,21 @@ class UserOfLauncher(LaunchingUser):
     image_ids: list[str]
 
 
-async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> LaunchSnapshot:
-    """The snapshot of a launch.
+async def read_launch(
+    db: Database, user_id: str, image_id: str, idempotency_key: str | None, *, leased: bool = False
+) -> LaunchSnapshot:
+    """The snapshot of a launch, or of one for a lease.
 
     Raises:
         NotFound: there is no such user.
     """
-    values = {"user_id": user_id, "image_id": image_id, "idempotency_key": idempotency_key, "counting": COUNTING}
+    values = {
+        "user_id": user_id,
+        "image_id": image_id,
+        "idempotency_key": idempotency_key,
+        "counting": COUNTING,
+        "leased": leased,
+    }
     snapshot = await db.fetch_one_as(LaunchSnapshot, _SNAPSHOT, values)
     if snapshot is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
@@ -143,7 +151,9 @@ async def read_launcher(db: Database, user_id: str) -> UserOfLauncher:
     Raises:
         NotFound: there is no such user.
     """
-    user = await db.fetch_one_as(UserOfLauncher, _IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING})
+    user = await db.fetch_one_as(
+        UserOfLauncher, _IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING, "leased": False}
+    )
     if user is None:
         raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
     return user

@@ -12,7 +12,8 @@ from psycopg import Rollback
 
 from greenroom.core.events import Event, session_events
 from greenroom.core.launch.eviction import Unready, events_of
-from greenroom.core.launch.request import limit_reached
+from greenroom.core.launch.wanted import SessionUser
+from greenroom.core.lease.limits import user_limit_reached
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.eviction import take_room
@@ -42,7 +43,7 @@ async def insert_for_user(
     or one of those became usable.
 
     Raises:
-        SessionLimit: the user has `max_sessions` already.
+        SessionLimit, LeaseLimit: the user has `max_sessions` desktops, or for a lease as many leases, already.
         RepeatedRequest: the idempotency key was used by another request meanwhile.
         IdempotencyMismatch: it was used for a different request.
     """
@@ -59,7 +60,7 @@ async def insert_for_user(
                 await _write_ledger(connection, new, ledger, events)
                 await write_lease(connection, user)
             else:
-                await _check_limit(connection, user.user_id, max_sessions)
+                await _check_limit(connection, user, max_sessions)
             return placed
     except psycopg.errors.UniqueViolation as error:
         raise await repeated_request(db, error, user) from error
@@ -98,10 +99,11 @@ async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLin
     )
 
 
-async def _check_limit(connection: Connection, user_id: str, max_sessions: int) -> None:
+async def _check_limit(connection: Connection, user: SessionUser, max_sessions: int) -> None:
+    leased = user.lease is not None
     cursor = await connection.execute(
-        "SELECT " + NUMBER_OF_USER + " AS number", {"user_id": user_id, "counting": COUNTING}
+        "SELECT " + NUMBER_OF_USER + " AS number", {"user_id": user.user_id, "counting": COUNTING, "leased": leased}
     )
     row = await cursor.fetchone()
     if row is not None and row["number"] >= max_sessions:
-        raise limit_reached(max_sessions)
+        raise user_limit_reached(max_sessions, leased=leased)

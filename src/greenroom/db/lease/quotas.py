@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from greenroom.core.errors import LeaseLimit, Unavailable
+from greenroom.core.errors import Unavailable
+from greenroom.core.lease.limits import key_limit_reached
 from greenroom.db.database import Database, returned
 from greenroom.db.session.sessions import COUNTING
 
@@ -41,7 +42,7 @@ async def reserve(db: Database, key_id: str, *, user_id: str, idempotency_key: s
         if held["repeated"]:
             return None
         if held["held"] + held["reserved"] >= most:
-            raise LeaseLimit(f"This API key may hold {most} leases at a time (max_leases); release one first.")
+            raise key_limit_reached(most)
         cursor = await connection.execute(
             "INSERT INTO lease_reservations (key_id, user_id, idempotency_key) VALUES (%s, %s, %s)"
             " RETURNING reservation_id::text",

@@ -30,9 +30,10 @@ COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
 
 A failed session with a user who waits counts, too: another one will replace it.
 """
-NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
-    AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor))"""
-"""How many sessions of user `user_id` count towards their limit; `counting` is COUNTING.
+NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions one WHERE user_id = %(user_id)s
+    AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor)
+    AND EXISTS (SELECT FROM leases WHERE session_id = one.session_id) = %(leased)s)"""
+"""How many desktops, or leases (`leased`), of user `user_id` count towards their limit; `counting` is COUNTING.
 
 The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it the statement is
 planned anew each time, which takes longer than a claim itself.
@@ -94,6 +95,7 @@ class NewSession:
             "allow_origin": ",".join(spec.allow_origin),
             "upstream_auth": spec.upstream_auth,
             "user_id": user.user_id if user else None,
+            "leased": user is not None and user.lease is not None,
             "launch_id": user.launch_id if user else None,
             "kasm_url": user.kasm_url if user else "",
             "client_settings": Jsonb(user.client_settings if user else {}),

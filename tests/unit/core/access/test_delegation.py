@@ -20,6 +20,7 @@ RULES: dict[str, st.SearchStrategy[Any]] = {
     "allow_kasm_screenshot": st.booleans(),
     "session_time_limit": NUMBERS,
     "max_kasms_per_user": NUMBERS,
+    "max_leases_per_user": NUMBERS,
     "max_upload_mb": NUMBERS,
     "keepalive_expiration_action": st.sampled_from(["delete", "stop", "pause"]),
     "web_filter_policy": st.sampled_from(["", "school", "office"]),

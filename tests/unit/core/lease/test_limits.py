@@ -1,0 +1,121 @@
+"""Desktops and leases have separate limits, and the limit of an API key only narrows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.access.group_settings import GroupSettings, Resolved, resolve
+from greenroom.core.errors import LeaseLimit, SessionLimit
+from greenroom.core.lease.limits import refusal
+
+DEFAULT: Final = 5
+KEYS: Final = ("", "narrow", "wide")
+"""API keys that lease; the first stands for a user without one."""
+
+
+def settings_of(**values: int) -> Mapping[str, Resolved]:
+    return resolve([GroupSettings("g", "Fleet", 1, values)])
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "sentence"),
+    [
+        ({"leased": False, "of_user": 1}, SessionLimit, "1 session is allowed for this user (max_kasms_per_user);"),
+        ({"leased": True, "of_user": 2}, LeaseLimit, "2 leases are allowed for this user (max_leases_per_user);"),
+        (
+            {"leased": True, "of_user": 1, "of_key": 1, "max_leases": 1},
+            LeaseLimit,
+            "This API key may hold 1 lease at a time (max_leases);",
+        ),
+    ],
+)
+def test_a_refusal_names_its_limit(asked: dict[str, Any], error: type[Exception], sentence: str):
+    refused = refusal(settings_of(max_kasms_per_user=1, max_leases_per_user=2), **asked)
+    assert isinstance(refused, error)
+    assert str(refused).startswith(sentence)
+
+
+def test_limits_are_said_in_the_number_of_the_noun():
+    settings = settings_of(max_kasms_per_user=2, max_leases_per_user=1)
+    assert "2 sessions are" in str(refusal(settings, leased=False, of_user=2))
+    assert "1 lease is" in str(refusal(settings, leased=True, of_user=1))
+
+
+def test_without_a_value_a_user_has_as_many_leases_as_desktops():
+    for leased in (False, True):
+        assert refusal(resolve([]), leased=leased, of_user=DEFAULT - 1) is None
+        assert refusal(resolve([]), leased=leased, of_user=DEFAULT) is not None
+
+
+@dataclass
+class Books:
+    """The desktops and leases of a user, and the leases of each API key."""
+
+    desktops: int = 0
+    leases: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KEYS, 0))
+
+    def of_user(self, *, leased: bool) -> int:
+        return sum(self.leases.values()) if leased else self.desktops
+
+
+limits = st.integers(0, 4)
+days = st.tuples(
+    limits,
+    limits,
+    st.fixed_dictionaries({"": st.none(), "narrow": limits, "wide": limits}),
+    st.lists(st.tuples(st.sampled_from(["open", "lease", "close", "release"]), st.sampled_from(KEYS)), max_size=30),
+)
+
+
+def within_all_limits(rule: Callable[..., Exception | None], day: tuple[Any, ...]) -> None:
+    """At any time all limits hold, and a request is refused by no other limit than those of its kind."""
+    max_desktops, max_leases, of_keys, requests = day
+    settings = settings_of(max_kasms_per_user=max_desktops, max_leases_per_user=max_leases)
+    books = Books()
+    for what, key in requests:
+        if what == "close":
+            books.desktops = max(0, books.desktops - 1)
+        elif what == "release":
+            books.leases[key] = max(0, books.leases[key] - 1)
+        else:
+            leased, most = what == "lease", of_keys[key]
+            of_key = {"of_key": books.leases[key], "max_leases": most} if leased else {}
+            refused = rule(settings, leased=leased, of_user=books.of_user(leased=leased), **of_key)
+            room = books.of_user(leased=leased) < (max_leases if leased else max_desktops)
+            room_of_key = not leased or most is None or books.leases[key] < most
+            assert (refused is None) == (room and room_of_key)
+            if refused is None and leased:
+                books.leases[key] += 1
+            elif refused is None:
+                books.desktops += 1
+        assert books.desktops <= max_desktops
+        assert books.of_user(leased=True) <= max_leases
+        assert all(most is None or books.leases[key] <= most for key, most in of_keys.items())
+
+
+def test_desktops_and_leases_stay_within_all_limits():
+    holds(within_all_limits, refusal, days)
+
+
+def lets_a_key_widen(settings: Mapping[str, Resolved], *, of_user: int, **asked: Any) -> Exception | None:
+    return refusal(settings, of_user=0 if asked.get("max_leases") is not None else of_user, **asked)
+
+
+def forgets_the_key(settings: Mapping[str, Resolved], *, leased: bool, of_user: int, **_: Any) -> Exception | None:
+    return refusal(settings, leased=leased, of_user=of_user)
+
+
+def counts_leases_as_desktops(settings: Mapping[str, Resolved], *, leased: bool, **asked: Any) -> Exception | None:
+    del leased
+    return refusal(settings, leased=False, **asked)
+
+
+@pytest.mark.parametrize("mutant", [lets_a_key_widen, forgets_the_key, counts_leases_as_desktops])
+def test_a_wrong_rule_is_caught(mutant: Callable[..., Any]):
+    catches(within_all_limits, mutant, days)
