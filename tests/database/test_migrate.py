@@ -85,7 +85,10 @@ def test_a_newer_database_is_refused():
         plan([], {"0009_pre_z.sql": "0"})
 
 
-EQUAL = "0102_pre_equal_usernames.sql"
+async def apply(db: Database, name: str) -> None:
+    (migration,) = (one for one in migrations() if one.name == name)
+    async with db.transaction() as connection:
+        await connection.execute(migration.sql.encode())
 
 
 async def test_users_with_equal_names_are_kept_and_reported(db: Database):
@@ -100,9 +103,7 @@ async def test_users_with_equal_names_are_kept_and_reported(db: Database):
     names = ["Zo\u00eb", "Zoe\u0308", "Stra\u00dfe", "STRASSE", "ann"]
     for name in names:
         await db.write("INSERT INTO users (username) VALUES (%s)", (name,))
-    (migration,) = (one for one in migrations() if one.name == EQUAL)
-    async with db.transaction() as connection:
-        await connection.execute(migration.sql.encode())
+    await apply(db, "0102_pre_equal_usernames.sql")
     found = [await find_user(db, name) for name in names]
     assert [user and user.username for user in found] == names, "each by the name as it is written"
     (invariant,) = (one for one in INVARIANTS if one.code == "I28")
@@ -113,8 +114,53 @@ async def test_users_with_equal_names_are_kept_and_reported(db: Database):
 
 async def test_a_group_that_limits_sessions_limits_leases_to_the_same_number(db: Database):
     group_id = await rows.group(db, max_kasms_per_user=30)
-    (migration,) = (one for one in migrations() if one.name == "0140_pre_limits_of_leases.sql")
-    async with db.transaction() as connection:
-        await connection.execute(migration.sql.encode())
+    await apply(db, "0140_pre_limits_of_leases.sql")
     found = await db.fetch("SELECT name, value FROM group_settings WHERE group_id = %s ORDER BY name", (group_id,))
     assert [(row["name"], row["value"]) for row in found] == [("max_kasms_per_user", 30), ("max_leases_per_user", 30)]
+
+
+async def test_applications_of_a_registry_take_no_variables_of_launches(db: Database):
+    allowed = ["greenroom/kiosk:1", "registry.example/greenroom/desktop:1", "other/firefox:1"]
+    applications = ["registry.example/greenroom/kiosk:1", "registry.example:5000/a/greenroom/firefox@sha256:0"]
+    for name in (*allowed, *applications):
+        await rows.image(db, name=name, friendly_name=name)
+    await apply(db, "0150_pre_launch_variables_of_registries.sql")
+    changed = await db.fetch("SELECT name FROM images WHERE NOT allow_launch_variables")
+    assert {row["name"] for row in changed} == set(applications)
+
+
+@pytest.mark.parametrize(
+    ("of_groups", "record", "required"),
+    [
+        ({"staff": "pictures"}, "pictures", (True, True, True)),
+        ({"staff": "pictures"}, "actions", (True, False, False)),
+        ({"staff": "actions"}, "pictures", (True, False, False)),
+        ({"first": "none", "staff": "pictures"}, "pictures", (False, False, False)),
+        ({}, "pictures", (False, False, False)),
+    ],
+)
+async def test_earlier_leases_of_groups_that_require_a_recording_require_it(
+    db: Database, of_groups: dict[str, str], record: str, required: tuple[bool, bool, bool]
+):
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    groups = [
+        await rows.group(db, name=name, priority=number, record_leases=mode)
+        for number, (name, mode) in enumerate(of_groups.items())
+    ]
+    await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
+        " cores, memory) VALUES (gen_random_uuid(), %s, %s, %s, 'running', '{}', '', '', 1, 1)",
+        (zone_id, image_id, await rows.user(db, "ann", *groups)),
+    )
+    await db.write(
+        "INSERT INTO leases (session_id, holder, tags, record) SELECT session_id, 'ann', '[]', %s FROM sessions",
+        (record,),
+    )
+    (before,) = await db.fetch("SELECT generation FROM sessions")
+    await apply(db, "0151_pre_recordings_of_earlier_leases.sql")
+    (row,) = await db.fetch(
+        "SELECT must_record, record_required, required, generation FROM leases JOIN sessions USING (session_id)"
+        " JOIN recordings USING (lease_id)"
+    )
+    assert (row["must_record"], row["record_required"], row["required"]) == required
+    assert (row["generation"] > before["generation"]) is row["must_record"]
