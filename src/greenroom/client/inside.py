@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -19,6 +20,10 @@ SLACK_S: Final = 30.0
 """A command that ends at its time limit is answered within this."""
 
 
+DEFAULT_WAIT_S: Final = 10.0
+"""How long a command without `wait_s` waits (`api.desk.command_schemas`)."""
+
+
 class _Line(msgspec.Struct):
     stdout: str = ""
     stderr: str = ""
@@ -28,29 +33,43 @@ class _Line(msgspec.Struct):
     error_message: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandLimits:
+    """How long a command runs (`timeout_s`), and waits to begin (`wait_s`; None = as long as the server does)."""
+
+    timeout_s: float
+    wait_s: float | None
+    is_streamed: bool = False
+
+    @property
+    def answered_within_s(self) -> float:
+        """A streamed command is answered when it begins, another one when it has ended."""
+        waits_s = DEFAULT_WAIT_S if self.wait_s is None else self.wait_s
+        return SLACK_S + waits_s + (0 if self.is_streamed else self.timeout_s)
+
+
 def command(
     lease_id: str,
     argv: Sequence[str],
+    limits: CommandLimits,
     *,
     env: Mapping[str, str] | None,
     workdir: str | None,
     input: str | None,  # noqa: A002 -- as subprocess.run has it
-    timeout_s: float,
-    is_streamed: bool,
 ) -> Send:
     """The request that runs a command. Raises TypeError: it is one text."""
-    given = {"env": env, "workdir": workdir, "input": input}
+    given = {"env": env, "workdir": workdir, "input": input, "wait_s": limits.wait_s}
     return Send(
         method="POST",
         path=f"{scripts.PREFIX}/leases/{lease_id}/exec",
         body={
             "command": scripts.words(argv, "A command", '["ls", "-l"], or ["sh", "-c", "ls -l"] with a shell'),
-            "timeout_s": timeout_s,
-            "stream": is_streamed,
+            "timeout_s": limits.timeout_s,
+            "stream": limits.is_streamed,
             **{name: value for name, value in given.items() if value is not None},
         },
-        timeout_s=SLACK_S if is_streamed else timeout_s + SLACK_S,
-        is_streamed=is_streamed,
+        timeout_s=limits.answered_within_s,
+        is_streamed=limits.is_streamed,
     )
 
 

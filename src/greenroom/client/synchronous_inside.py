@@ -35,15 +35,16 @@ class Inside:
         workdir: str | None = None,
         input: str | None = None,  # noqa: A002 -- as subprocess.run has it
         timeout_s: float = 60.0,
+        wait_s: float | None = None,
     ) -> Command:
-        """Run a command in the session and wait for its end.
+        """Run a command in the session and wait for its end. `timeout_s` counts from its beginning. While too many
+        commands run in the session, it waits up to `wait_s` to begin (0 to 60; None = 10; 0 = fail at once).
 
         Raises:
-            GreenroomError: it cannot be run (`Invalid`), or may not be (`Forbidden`), …
+            GreenroomError: it cannot be run (`Invalid`), may not be (`Forbidden`), too many run (`TooManyRequests`), …
         """
-        send = inside.command(
-            self._lease_id, command, env=env, workdir=workdir, input=input, timeout_s=timeout_s, is_streamed=False
-        )
+        limits = inside.CommandLimits(timeout_s=timeout_s, wait_s=wait_s)
+        send = inside.command(self._lease_id, command, limits, env=env, workdir=workdir, input=input)
         return self._greenroom.run(inside.ended(send, self._greenroom.retries))
 
     def exec_stream(
@@ -54,15 +55,16 @@ class Inside:
         workdir: str | None = None,
         input: str | None = None,  # noqa: A002 -- as subprocess.run has it
         timeout_s: float = 3600.0,
+        wait_s: float | None = None,
     ) -> Generator[Output]:
         """The output of a command as it comes; the last one says how it ended. Closing this ends the command.
+        `timeout_s` and `wait_s` as in `exec`.
 
         Raises:
             GreenroomError: as `exec`; the connection was broken off (`Interrupted`).
         """
-        send = inside.command(
-            self._lease_id, command, env=env, workdir=workdir, input=input, timeout_s=timeout_s, is_streamed=True
-        )
+        limits = inside.CommandLimits(timeout_s=timeout_s, wait_s=wait_s, is_streamed=True)
+        send = inside.command(self._lease_id, command, limits, env=env, workdir=workdir, input=input)
         for output in _said(self._greenroom, send, inside.output_of):
             yield output
             if output.has_ended:

@@ -291,7 +291,7 @@ class KeyCreated(KeyView):
 
 
 MaxLeases = Annotated[
-    int | None, Field(ge=0, le=100_000, description="leases that it may hold at a time; null = without limit")
+    int | None, Field(ge=0, le=100_000, description="leases that it may hold at a time; null = as many as its user may")
 ]
 MaxLease = Annotated[
     int | None, Field(ge=60, le=86400, description="seconds that each of its leases may last; null = without limit")
