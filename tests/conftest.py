@@ -21,7 +21,7 @@ from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.kit.processes import system_account
+from greenroom.kit.accounts import system_account
 from greenroom.up.account import Account
 from greenroom.up.postgres import Cluster, copy_binaries
 

@@ -24,6 +24,9 @@ def _run() -> None:
     if len(sys.argv) == 2 and sys.argv[1] in roles.ROLES:
         roles.run(sys.argv[1])
         return
+    from greenroom.kit.imports import leave_out  # noqa: PLC0415
+
+    leave_out("httpx._main", "trio")  # httpx and httpcore import them where they are installed; they take 0.1 s
     from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does without it
 
     command_line()

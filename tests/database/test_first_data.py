@@ -6,12 +6,12 @@ import asyncio
 
 from greenroom.api.catalogue.service import picture_address
 from greenroom.core.access.group_settings import permissions_of, resolve
-from greenroom.core.access.permissions import allows
+from greenroom.core.access.permissions import ADMIN, allows
 from greenroom.db.access.credentials import find_key
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database
-from greenroom.db.installation import ADMIN, ensure_first_data
+from greenroom.db.installation import ensure_first_data
 from greenroom.db.launch.forecast import read_offer
 from greenroom.db.launch.ledger import read_launcher
 from greenroom.db.workspace.images import list_images

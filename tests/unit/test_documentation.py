@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import typer
 
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +18,8 @@ FOLDERS = ("docs", "deploy", "bench")
 PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
 MOST_PICTURE_BYTES = 200_000
 PROGRAM: Any = typer.main.get_command(app)
+COMMANDS = {"": PROGRAM} | dict(walk(PROGRAM))
+"""Full name of each command and group, with the command."""
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -74,12 +77,13 @@ def test_every_file_named_on_the_way_into_the_code_exists(page: str):
 
 def problem_of(words: list[str]) -> str | None:
     """What `greenroom WORDS…` has that the program does not."""
-    command = PROGRAM
-    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+    name = ""
+    while hasattr(COMMANDS[name], "commands") and words and not words[0].startswith("-"):
         alternatives, *words = words
-        if unknown := set(alternatives.split("|")) - set(command.commands):
+        if unknown := set(alternatives.split("|")) - set(COMMANDS[name].commands):
             return f"no command {sorted(unknown)}"
-        command = command.commands[alternatives.partition("|")[0]]
+        name = f"{name} {alternatives.partition('|')[0]}".strip()
+    command = COMMANDS[name]
     options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
     used = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
     return f"no option {sorted(used - options)}" if used - options else None

@@ -7,12 +7,11 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from greenroom.api.access.schemas import AttributesPatch
-from greenroom.cli.fields import FieldOption, options_of
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
+from greenroom.cli.options import FieldOption, argument
 from greenroom.cli.output import Column, columns
-from greenroom.cli.verbs import Call, argument, verb
+from greenroom.cli.verbs import Call, fields_of, verb
 
 Login = Annotated[str | None, typer.Option("--login", help="Only this one, by its id.", show_default=False)]
 
@@ -40,7 +39,7 @@ def attributes(call: Call) -> None:
     call.one(call.client.get(f"{call.path}/attributes"))
 
 
-@verb("users", options=options_of(AttributesPatch))
+@verb("users", options=fields_of("greenroom.api.access.schemas:AttributesPatch"))
 def set_attributes(call: Call) -> None:
     """Change what a user prefers and their SSH keys; what is not given stays as it is."""
     call.change("/attributes")
@@ -81,7 +80,7 @@ def _add(word: str, part: str, text: str) -> None:
 
     change.__doc__ = text
     option = FieldOption("member", member, lambda given, client: find_id(client, noun, given))
-    verb("groups", f"{word}-{part}", options=[option])(change)
+    verb("groups", f"{word}-{part}", options=lambda: [option])(change)
 
 
 for (_word, _part), _text in _MEMBERS.items():

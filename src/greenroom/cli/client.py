@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from greenroom.cli.output import Row
 from greenroom.cli.server import Server
 from greenroom.client import Event, Greenroom, Retries, Unreachable
 from greenroom.client.scripts import PAGE_ROWS, PREFIX, TIMEOUT_S, connection_options
@@ -20,8 +21,6 @@ __all__ = ["PAGE_ROWS", "PREFIX", "TIMEOUT_S", "ApiError", "Client", "Row"]
 
 RETRIES: Final = Retries(attempts=4, first_wait_s=0.2)
 """A person waits for it: without a server 1.4 s."""
-
-Row = dict[str, Any]
 
 
 class ApiError(GreenroomError):

@@ -34,11 +34,7 @@ Lines = Annotated[int, typer.Option("--lines", "-n", min=0, max=MAX_RECENT, help
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events until interrupted.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `greenroom`."""
-    app.command("events")(command(events))
-
-
+@command
 def events(call: Call, *, topic: Topics = [], lines: Lines = 20, follow: Follow = False) -> None:  # noqa: B006 -- typer copies it
     """Show what changed last, and with --follow what changes; with --json one object per line.
 

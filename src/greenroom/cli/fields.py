@@ -8,13 +8,11 @@ field; `-` reads a secret from stdin. What was not given is not sent.
 from __future__ import annotations
 
 import inspect
-import json
 import sys
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from datetime import datetime
 from getpass import getpass
-from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
@@ -25,14 +23,12 @@ from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
 from greenroom.api.bodies import Body
-from greenroom.cli.client import Client, Row
+from greenroom.cli.client import Client
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, REFERENCES
-from greenroom.cli.values import UNITS_S, duration, moment, number, with_unit_s
-from greenroom.core.access.group_settings import SETTINGS, Setting
-
-NULL: Final = object()
-"""`null` was given: set the field to null. None = the option was not given."""
+from greenroom.cli.options import NULL, FieldOption, Read
+from greenroom.cli.values import assignments, duration, items_of, moment, number
+from greenroom.core.access.group_settings import SETTINGS
 
 SECRETS: Final = frozenset({"docker_token"})
 """Secret fields that the api takes as plain text."""
@@ -54,17 +50,6 @@ SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories":
 RENAMED: Final = {"url": "address"}
 """Field → its option, where that of the deployment has its name."""
 
-Read = Callable[[Any, Client], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class FieldOption:
-    """The option of one field: the parameter of a command, and the conversion of its value for the request."""
-
-    field: str
-    parameter: inspect.Parameter
-    read: Read
-
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
@@ -82,16 +67,6 @@ def options_of(model: type[Body], without: Set[str] = frozenset(), *, with_null:
     fields = [(name, info) for name, info in model.model_fields.items() if name not in without]
     fields.sort(key=lambda field: (not field[1].is_required(), field[0] not in REFERENCES))
     return [_option(name, info, with_null=with_null) for name, info in fields]
-
-
-def body_of(options: Sequence[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
-    """The request, with the fields that were given."""
-    read = {option.field: (option.read, given.get(option.field)) for option in options}
-    return {
-        name: None if value is NULL else reader(value, client)
-        for name, (reader, value) in read.items()
-        if value is not None and value != []
-    }
 
 
 def _option(name: str, info: FieldInfo, *, with_null: bool) -> FieldOption:
@@ -163,9 +138,9 @@ def _list_kind(name: str, plain: Any) -> _Kind | None:
     if get_origin(plain) is not list:
         return None
     if name not in REFERENCES:
-        return _Kind(list[str], lambda given, _: _items(given))
+        return _Kind(list[str], lambda given, _: items_of(given))
     noun = NOUNS[REFERENCES[name]]
-    return _Kind(list[str], lambda given, client: [find_id(client, noun, item) for item in _items(given)])
+    return _Kind(list[str], lambda given, client: [find_id(client, noun, item) for item in items_of(given)])
 
 
 def _simple_kind(name: str, plain: Any) -> _Kind:
@@ -212,57 +187,6 @@ def _or_null(kind: _Kind) -> Callable[[str], Any]:
 
 def _as_given(given: Any, client: Client) -> Any:
     return given
-
-
-def _items(given: list[str]) -> list[str]:
-    return [item for item in given if item]
-
-
-def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
-    """An object from `NAME=VALUE` and JSON objects; a VALUE that is not JSON is a string, with `as_texts` every VALUE.
-
-    `settings`: the allowed NAMEs; a duration among them also accepts a unit.
-
-    Raises:
-        typer.BadParameter: one of them is neither.
-    """
-    values: Row = {}
-    for item in _items(given):
-        if item.lstrip().startswith("{"):
-            values |= cast("Row", _json(item))
-            continue
-        name, separator, text = item.partition("=")
-        if not separator:
-            raise typer.BadParameter(f"{item!r} is neither NAME=VALUE nor a JSON object.")
-        values[name] = text if as_texts else _setting_value((settings or {}).get(name), text)
-    return values
-
-
-def _setting_value(setting: Setting | None, text: str) -> Any:
-    if setting is not None and setting.unit in UNITS_S and with_unit_s(text) is not None:
-        return duration(setting.unit, whole=setting.kind == "int")(text)
-    try:
-        return _strict_json(text)
-    except ValueError:
-        return text
-
-
-def _json(text: str) -> Any:
-    try:
-        return _strict_json(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r} is not JSON: {error}.") from error
-
-
-def _strict_json(text: str) -> Any:
-    """JSON by the standard, without the `NaN`, `Infinity` and `1e999` that Python reads but cannot send."""
-
-    def finite(literal: str) -> float:
-        if not isfinite(value := float(literal)):
-            raise ValueError(f"{literal} is not a number that JSON has")
-        return value
-
-    return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
 def _text_of(path: str) -> str:

@@ -9,13 +9,11 @@ import typer
 from rich.text import Text
 
 from greenroom.cli.client import ApiError, Row
-from greenroom.cli.fields import options_of
-from greenroom.cli.filters import RequestFilter
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column, absolute, columns, printable
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, verb
+from greenroom.cli.verbs import Call, fields_of, verb
 
 Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone they join, by name or id.")]
 Uses = Annotated[int, typer.Option(min=1, help="How many may join with it.")]
@@ -117,7 +115,7 @@ COLUMNS: Final = columns(
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 
 
-@verb("managers", options=options_of(RequestFilter, with_null=False), of_one=False)
+@verb("managers", options=fields_of("greenroom.cli.filters:RequestFilter", with_null=False), of_one=False)
 def requests(call: Call, *, limit: Limit = 100) -> None:
     """List how Managers answered Agents, newest first: each answer that was not 2xx, the others counted per minute."""
     rows = call.client.rows("/diagnostics/manager-requests", call.body(), limit)

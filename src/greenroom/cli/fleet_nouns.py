@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from greenroom.api.fleet import machine_schemas
-from greenroom.api.fleet import schemas as fleet_schemas
-from greenroom.cli.client import Row
-from greenroom.cli.filters import MachineOrderFilter
 from greenroom.cli.noun import Change, Noun
-from greenroom.cli.output import Column, columns
+from greenroom.cli.output import Column, Row, columns
 from greenroom.core.sizes import size
 
 
@@ -33,11 +29,10 @@ FLEET_NOUNS: Final = (
         path="/zones",
         what="zone",
         many="zones",
-        help="Deployment zones.",
         key="zone_id",
         name="zone_name",
-        create=fleet_schemas.ZoneCreate,
-        update=fleet_schemas.ZonePatch,
+        create="greenroom.api.fleet.schemas:ZoneCreate",
+        update="greenroom.api.fleet.schemas:ZonePatch",
         columns=columns(
             "zone_name allow_origin_domain upstream_auth_address load_balancing_strategy search_alternate_zones",
             "num_managers num_agents num_sessions",
@@ -48,7 +43,6 @@ FLEET_NOUNS: Final = (
         path="/managers",
         what="Manager",
         many="Managers",
-        help="Managers: one of a zone is its Primary and coordinates it.",
         key="manager_id",
         name="instance_id",
         called="instance id",
@@ -71,12 +65,11 @@ FLEET_NOUNS: Final = (
         path="/agents",
         what="Agent",
         many="Agents",
-        help="Agents: the machines on which sessions run.",
         key="agent_id",
         name="hostname",
         called="hostname",
         found_by_server=True,
-        update=fleet_schemas.AgentPatch,
+        update="greenroom.api.fleet.schemas:AgentPatch",
         force="End the sessions of an Agent that is gone for good.",
         changes=(
             Change(
@@ -106,9 +99,8 @@ FLEET_NOUNS: Final = (
         path="/join-tokens",
         what="join token",
         many="join tokens",
-        help="Join tokens: with which new hosts join; deleting one revokes it.",
         key="join_token_id",
-        create=fleet_schemas.JoinTokenCreate,
+        create="greenroom.api.fleet.schemas:JoinTokenCreate",
         columns=columns(
             "join_token_id role zone_name status agent_hostname",
             Column("Joined", "used"),
@@ -120,7 +112,6 @@ FLEET_NOUNS: Final = (
         path="/gateways",
         what="gateway",
         many="gateways",
-        help="Web gateways on hosts of their own, which joined with a token.",
         key="gateway_id",
         name="hostname",
         called="hostname",
@@ -131,12 +122,11 @@ FLEET_NOUNS: Final = (
         path="/machine-pools",
         what="machine pool",
         many="machine pools",
-        help="Machine pools: machines that are ordered and given back by themselves.",
         key="machine_pool_id",
         name="name",
         found_by_server=True,
-        create=machine_schemas.MachinePoolCreate,
-        update=machine_schemas.MachinePoolPatch,
+        create="greenroom.api.fleet.machine_schemas:MachinePoolCreate",
+        update="greenroom.api.fleet.machine_schemas:MachinePoolPatch",
         changes=(
             Change("enable", {"enabled": True}, "Order and give back machines as they are needed."),
             Change("disable", {"enabled": False}, "Order no more; machines go when their last session has ended."),
@@ -151,9 +141,8 @@ FLEET_NOUNS: Final = (
         path="/machine-orders",
         what="machine order",
         many="machine orders",
-        help="The ledger of ordered machines, each with its reasons.",
         key="machine_order_id",
-        filters=MachineOrderFilter,
+        filters="greenroom.cli.filters:MachineOrderFilter",
         delete=False,
         columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
     ),

@@ -1,4 +1,7 @@
-"""`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine; `setup`: one in containers."""
+"""`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine.
+
+What carries a command out is imported by it: that takes most of a second, which its `--help` does not need.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,12 @@ from typing import Annotated
 
 import typer
 
-from greenroom.cli.repair import repair_elsewhere
 from greenroom.cli.server import find_server
-from greenroom.cli.setup import setup
 from greenroom.cli.values import begin_again_without
-from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect
+from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect, plain_verb
+from greenroom.core.access.permissions import ADMIN
 from greenroom.core.errors import SetupError
-from greenroom.db.database import has_password
-from greenroom.db.installation import ADMIN
-from greenroom.up import commands
 from greenroom.up.options import Options, default_data
-from greenroom.up.repair import show_repair
 
 URL_VARIABLE = "GREENROOM_DATABASE_URL"
 
@@ -33,16 +31,6 @@ Data = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to `greenroom`."""
-    app.command()(up)
-    app.command()(down)
-    app.command()(status)
-    app.command()(doctor)
-    app.command()(migrate)
-    app.add_typer(setup, name="setup")
 
 
 def up(
@@ -67,6 +55,9 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run everything on this machine."""
+    from greenroom.db.database import has_password  # noqa: PLC0415
+    from greenroom.up import commands  # noqa: PLC0415
+
     if database_url is not None and has_password(database_url):
         begin_again_without("--database-url", URL_VARIABLE, database_url)
     options = Options(
@@ -85,11 +76,15 @@ def up(
 
 def down(data: Data = None, as_json: Json = False) -> None:
     """Stop it, end its sessions, and leave no process, container or network behind."""
+    from greenroom.up import commands  # noqa: PLC0415
+
     commands.down(_folder(data), as_json=as_json)
 
 
 def status(data: Data = None, as_json: Json = False) -> None:
     """Show what runs and whether it works."""
+    from greenroom.up import commands  # noqa: PLC0415
+
     commands.status(_folder(data), as_json=as_json)
 
 
@@ -111,6 +106,10 @@ def doctor(
     With --repair and --url it looks for what a deployment elsewhere made: in Docker here, or with
     GREENROOM_RUNTIME=kubernetes in the namespace GREENROOM_KUBE_NAMESPACE.
     """
+    from greenroom.cli.repair import repair_elsewhere  # noqa: PLC0415
+    from greenroom.up import commands  # noqa: PLC0415
+    from greenroom.up.repair import show_repair  # noqa: PLC0415
+
     if repair and url is not None:
         with connect(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:
             repair_elsewhere(client, removes=yes, as_json=as_json)
@@ -130,6 +129,8 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Bring the database up to this version of Greenroom."""
+    from greenroom.up import commands  # noqa: PLC0415
+
     url = database_url or os.environ.get(URL_VARIABLE)
     applied, left = commands.migrate(_folder(data), url, only_pre=pre)
     if as_json:
@@ -144,8 +145,13 @@ def reset_password(
     username: Annotated[str, typer.Argument()] = ADMIN, data: Data = None, as_json: Json = False
 ) -> None:
     """Give a user a new random password and print it; needs no server, only the instance's folder."""
+    from greenroom.up import commands  # noqa: PLC0415
+
     password = commands.reset_password(_folder(data), username)
     typer.echo(json.dumps({"username": username, "password": password}) if as_json else password)
+
+
+plain_verb("users", "reset-password", reset_password)
 
 
 def _names(given: str | None) -> tuple[str, ...] | None:

@@ -42,11 +42,6 @@ TIMEOUT_S: Final = 15.0
 _CA_HELP: Final = "Fingerprint (SHA-256) of the authority of the deployment's certificates."
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(join)
-
-
 def join(
     *,
     url: Annotated[str, typer.Argument(metavar="URL", help="Address of the deployment, https://….")],

@@ -12,10 +12,8 @@ import typer
 from rich.text import Text
 
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
-from greenroom.cli.fields import options_of
-from greenroom.cli.filters import LogFilter
 from greenroom.cli.output import Column, absolute, columns, printable
-from greenroom.cli.verbs import Call, verb
+from greenroom.cli.verbs import Call, fields_of, verb
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0
@@ -25,7 +23,7 @@ _COLOURS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
 _COLUMNS: Final = columns(
     Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
-_OPTIONS: Final = options_of(LogFilter, with_null=False)
+_OPTIONS: Final = fields_of("greenroom.cli.filters:LogFilter", with_null=False)
 
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Rows shown at first.")]

@@ -5,37 +5,132 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Final
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli import (
-    access,
-    catalogue,
-    events,
-    fleet,
-    homes,
-    instance,
-    join,
-    logs,
-    mcp,
-    recording,
-    rehearse,
-    sessions,
-    settings,
-    staging,
-    webhooks,
-)
-from greenroom.cli.output import printable
-from greenroom.cli.verbs import APPS
+from greenroom.cli.lazy import Group, Later, application, imported, made
 from greenroom.core.errors import GreenroomError
-from greenroom.kit import ending, log, roles
+from greenroom.kit import ending, log
 from greenroom.kit.version import version
 
-VERBS: Final = (access, catalogue, fleet, homes, logs, sessions, settings, staging, webhooks)
-"""Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A command, or a typer application of several, with its place `MODULE:NAME` in `greenroom.cli` and its text."""
+
+    where: str
+    text: str
+
+    def make(self, name: str) -> Any:
+        """The command, imported now."""
+        return made(name, imported(f"greenroom.cli.{self.where}"))
+
+
+@dataclass(frozen=True, slots=True)
+class Nouns:
+    """A noun with its text; `modules` of `greenroom.cli` add verbs to those of its entry in the table of nouns."""
+
+    text: str
+    modules: tuple[str, ...] = ()
+
+    def make(self, name: str) -> Any:
+        """The group of its verbs, imported now."""
+        return imported("greenroom.cli.verbs:group")(
+            name, self.text, *(f"greenroom.cli.{module}" for module in self.modules)
+        )
+
+
+PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
+    "This machine": {
+        "up": Program("instance:up", "Run everything on this machine."),
+        "down": Program(
+            "instance:down", "Stop it, end its sessions, and leave no process, container or network behind."
+        ),
+        "status": Program("instance:status", "Show what runs and whether it works."),
+        "doctor": Program(
+            "instance:doctor",
+            "Check what must always hold; exit code 1 when something is broken, or left over and not removed.",
+        ),
+        "migrate": Program("instance:migrate", "Bring the database up to this version of Greenroom."),
+        "setup": Program("setup:setup", "Begin a deployment in containers, or on several machines."),
+        "join": Program("join:join", "Join a deployment with a token that one of its administrators made."),
+    },
+    "Sessions": {
+        "sessions": Nouns("Sessions of users, and staged ones that wait for a user.", ("sessions",)),
+        "staging": Nouns("Staging configs: pools of sessions that run before any user asks for them.", ("staging",)),
+        "launches": Nouns("The ledger of launches: how each came about, and why some gave nothing."),
+        "recording": Program(
+            "recording:recording",
+            "Show what was done with a lease, also when it is over; with --export take it away with its pictures.",
+        ),
+        "homes": Nouns("Home folders that are kept for users, with size and last use.", ("homes",)),
+        "rehearse": Program(
+            "rehearse:rehearse",
+            "Launch a session for each of many users, as on a morning, and say what would be short; 1 where one got"
+            " none.",
+        ),
+    },
+    "Workspaces": {
+        "images": Nouns("Workspaces: the images people can launch.", ("staging",)),
+        "catalogue": Nouns("The catalogue: workspaces that one command adds.", ("catalogue",)),
+        "catalogues": Nouns("Catalogues of other registries, whose entries stand beside Greenroom's own."),
+        "filter-policies": Nouns("Web filter policies: which sites sessions may open.", ("access",)),
+        "secrets": Nouns("Secrets that web filters add to requests of leased sessions, which never have them."),
+    },
+    "Fleet": {
+        "zones": Nouns("Deployment zones."),
+        "managers": Nouns("Managers: one of a zone is its Primary and coordinates it.", ("fleet",)),
+        "agents": Nouns("Agents: the machines on which sessions run.", ("fleet",)),
+        "gateways": Nouns("Web gateways on hosts of their own, which joined with a token."),
+        "machine-pools": Nouns("Machine pools: machines that are ordered and given back by themselves.", ("fleet",)),
+        "machine-orders": Nouns("The ledger of ordered machines, each with its reasons."),
+        "join-tokens": Nouns("Join tokens: with which new hosts join; deleting one revokes it."),
+    },
+    "Access and settings": {
+        "users": Nouns("People who log in.", ("access", "instance")),
+        "groups": Nouns("Groups: members, permissions and the settings of their sessions.", ("access",)),
+        "keys": Nouns("API keys for programs."),
+        "settings": Nouns("Settings of the installation.", ("settings",)),
+    },
+    "Diagnostics and programs": {
+        "logs": Nouns("Log rows of all parts of the deployment.", ("logs",)),
+        "events": Program(
+            "events:events", "Show what changed last, and with --follow what changes; with --json one object per line."
+        ),
+        "webhooks": Nouns(
+            "Webhooks: addresses to which messages of sessions, pools, launches and leases are sent.", ("webhooks",)
+        ),
+        "mcp": Program(
+            "mcp:mcp",
+            "Follow the Model Context Protocol on standard input and output, for a program that starts this command.",
+        ),
+    },
+    "Roles of a deployment": {
+        "api": Program("roles:api", "Run the api of a deployment (settings: GREENROOM_*)."),
+        "manager": Program("roles:manager", "Run one Manager of a zone (settings: GREENROOM_*)."),
+        "agent": Program("roles:agent", "Run the Agent of this host (settings: GREENROOM_*)."),
+        "gateway": Program(
+            "roles:gateway", "Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."
+        ),
+    },
+}
+"""Title of a panel of the help → its commands, in their order."""
+
+
+class _Everything(Group):
+    """The program: the commands of all panels."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for panel, commands in PANELS.items():
+            for name, entry in commands.items():
+                self.add_command(Later(name, entry.text, partial(entry.make, name), panel))
+
+
+app = application(group=_Everything)
 
 
 def _show_version(asked: bool) -> None:
@@ -54,59 +149,6 @@ def everywhere(
     """Greenroom: desktops, browsers and applications in containers, streamed to people's browsers."""
 
 
-@app.command()
-def api() -> None:
-    """Run the api of a deployment (settings: GREENROOM_*)."""
-    roles.run("api")
-
-
-@app.command()
-def manager() -> None:
-    """Run one Manager of a zone (settings: GREENROOM_*)."""
-    roles.run("manager")
-
-
-@app.command()
-def agent() -> None:
-    """Run the Agent of this host (settings: GREENROOM_*)."""
-    roles.run("agent")
-
-
-@app.command()
-def gateway() -> None:
-    """Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."""
-    roles.run("gateway")
-
-
-instance.register(app)
-join.register(app)
-rehearse.register(app)
-mcp.register(app)
-events.register(app)
-recording.register(app)
-APPS["users"].command("reset-password")(instance.reset_password)
-PANELS: Final = {
-    "This machine": ("up", "down", "status", "doctor", "migrate", "setup", "join"),
-    "Sessions": ("sessions", "staging", "launches", "recording", "homes", "rehearse"),
-    "Workspaces": ("images", "catalogue", "catalogues", "filter-policies", "secrets"),
-    "Fleet": ("zones", "managers", "agents", "gateways", "machine-pools", "machine-orders", "join-tokens"),
-    "Access and settings": ("users", "groups", "keys", "settings"),
-    "Diagnostics and programs": ("logs", "events", "webhooks", "mcp"),
-    "Roles of a deployment": roles.ROLES,
-}
-"""Title of a panel of the help → its commands."""
-
-
-def _panel(name: str) -> str | None:
-    return next((title for title, names in PANELS.items() if name in names), None)
-
-
-for noun, commands in APPS.items():
-    app.add_typer(commands, name=noun)
-for part in (*app.registered_commands, *app.registered_groups):
-    part.rich_help_panel = _panel(str(part.name or getattr(part.callback, "__name__", "")))
-
-
 _OF_COMMANDS: Final = frozenset({"GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA"})
 """Variables that need no look at the settings of the roles, which takes time to load."""
 
@@ -119,6 +161,7 @@ def _judge(environment: Mapping[str, str]) -> None:
     """
     if not any(name.startswith("GREENROOM_") and name not in _OF_COMMANDS for name in environment):
         return
+    from greenroom.cli.output import printable  # noqa: PLC0415 -- see above
     from greenroom.kit.environment import refuse_unusable, unknown_variables  # noqa: PLC0415 -- see above
 
     for sentence in unknown_variables(environment):

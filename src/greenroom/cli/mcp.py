@@ -20,11 +20,7 @@ User = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `greenroom`."""
-    app.command("mcp")(command(mcp))
-
-
+@command
 def mcp(call: Call, *, user: User = None) -> None:
     """Follow the Model Context Protocol on standard input and output, for a program that starts this command.
 

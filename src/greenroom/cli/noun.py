@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenroom.api.bodies import Body
-from greenroom.cli.client import Row
-from greenroom.cli.output import Column, Parts
+from greenroom.cli.output import Column, Parts, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +24,23 @@ class Noun:
     `called` the users' word for it; `found_by_server`: the server accepts that name itself; `search`: the query
     parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
     no command needs them. `changes` are further verbs. `force` says what `delete --force` does; None = no such option.
-    `parts` are shown as tables by `get`.
+    `parts` are shown as tables by `get`. `filters`, `create` and `update` are models of the api, `MODULE:NAME`, which
+    are imported when the options of their verb are made.
     """
 
     noun: str
     path: str
     what: str
     many: str
-    help: str
     key: str
     columns: tuple[Column, ...]
     name: str | None = None
     called: str = "name"
     found_by_server: bool = False
     search: str | None = None
-    filters: type[Body] | None = None
-    create: type[Body] | None = None
-    update: type[Body] | None = None
+    filters: str | None = None
+    create: str | None = None
+    update: str | None = None
     without: frozenset[str] = frozenset()
     changes: tuple[Change, ...] = ()
     delete: bool = True

@@ -1,24 +1,16 @@
 """The nouns of the command line: their place in `/api/v1`, their name, the columns of a list and what can be set.
 
-`greenroom.cli.verbs` makes the verbs from this table and `greenroom.cli.fields` the options of `create` and `update`
-from the api's own bodies, so that no field can be missing here.
+`greenroom.cli.verbs` makes the verbs from this table, and `greenroom.cli.fields` makes the options of `create` and
+`update` from the bodies of the api, so that no field can be missing here.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from greenroom.api.access import schemas as access_schemas
-from greenroom.api.catalogue import schemas as catalogue_schemas
-from greenroom.api.pool import schemas as pool_schemas
-from greenroom.api.secret import schemas as secret_schemas
-from greenroom.api.webhooks import schemas as webhook_schemas
-from greenroom.api.workspace import schemas as workspace_schemas
-from greenroom.cli.client import Row
-from greenroom.cli.filters import HomeFilter, LaunchFilter, SessionFilter, UserFilter
 from greenroom.cli.fleet_nouns import FLEET_NOUNS
 from greenroom.cli.noun import Change, Noun
-from greenroom.cli.output import Column, columns
+from greenroom.cli.output import Column, Row, columns
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.sizes import size
 
@@ -53,12 +45,11 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/images",
             what="workspace",
             many="workspaces",
-            help="Workspaces: the images people can launch.",
             key="image_id",
             name="friendly_name",
             called="friendly name",
-            create=workspace_schemas.ImageCreate,
-            update=workspace_schemas.ImagePatch,
+            create="greenroom.api.workspace.schemas:ImageCreate",
+            update="greenroom.api.workspace.schemas:ImagePatch",
             columns=columns(
                 "friendly_name enabled",
                 Column("Container image", "name"),
@@ -71,9 +62,8 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/homes",
             what="home folder",
             many="home folders",
-            help="Home folders that are kept for users, with size and last use.",
             key="home_id",
-            filters=HomeFilter,
+            filters="greenroom.cli.filters:HomeFilter",
             delete=False,
             columns=columns(
                 "home_id",
@@ -89,10 +79,9 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/staging-configs",
             what="staging config",
             many="staging configs",
-            help="Staging configs: pools of sessions that run before any user asks for them.",
             key="staging_config_id",
-            create=pool_schemas.StagingCreate,
-            update=pool_schemas.StagingPatch,
+            create="greenroom.api.pool.schemas:StagingCreate",
+            update="greenroom.api.pool.schemas:StagingPatch",
             without=frozenset({"zone_id", "image_id"}),
             changes=(
                 Change("pause", {"paused": True}, "Assign no session of a config, and stage no more of them."),
@@ -115,10 +104,9 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/catalogues",
             what="catalogue",
             many="catalogues",
-            help="Catalogues of other registries, whose entries stand beside Greenroom's own.",
             key="catalogue_id",
             name="name",
-            create=catalogue_schemas.CatalogueCreate,
+            create="greenroom.api.catalogue.schemas:CatalogueCreate",
             columns=columns("name list_url entries looked error"),
         ),
         Noun(
@@ -126,11 +114,10 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/filter-policies",
             what="web filter policy",
             many="web filter policies",
-            help="Web filter policies: which sites sessions may open.",
             key="filter_policy_id",
             name="name",
-            create=workspace_schemas.FilterPolicyCreate,
-            update=workspace_schemas.FilterPolicyPatch,
+            create="greenroom.api.workspace.schemas:FilterPolicyCreate",
+            update="greenroom.api.workspace.schemas:FilterPolicyPatch",
             columns=columns(
                 "name default_action",
                 Column("Allowed", lambda policy: len(policy["allow"])),
@@ -143,9 +130,8 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/sessions",
             what="session",
             many="sessions",
-            help="Sessions of users, and staged ones that wait for a user.",
             key="session_id",
-            filters=SessionFilter,
+            filters="greenroom.cli.filters:SessionFilter",
             delete=False,
             columns=columns(
                 "session_id",
@@ -162,9 +148,8 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/launches",
             what="launch",
             many="launches",
-            help="The ledger of launches: how each came about, and why some gave nothing.",
             key="launch_id",
-            filters=LaunchFilter,
+            filters="greenroom.cli.filters:LaunchFilter",
             delete=False,
             parts=(("steps", STEPS),),
             columns=columns(
@@ -176,13 +161,12 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/users",
             what="user",
             many="users",
-            help="People who log in.",
             key="user_id",
             name="username",
             search="q",
-            filters=UserFilter,
-            create=access_schemas.UserCreate,
-            update=access_schemas.UserPatch,
+            filters="greenroom.cli.filters:UserFilter",
+            create="greenroom.api.access.schemas:UserCreate",
+            update="greenroom.api.access.schemas:UserPatch",
             force="Destroy the user's sessions, too.",
             changes=(
                 Change("enable", {"disabled": False}, "Let a user log in again."),
@@ -203,11 +187,10 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/groups",
             what="group",
             many="groups",
-            help="Groups: members, permissions and the settings of their sessions.",
             key="group_id",
             name="name",
-            create=access_schemas.GroupCreate,
-            update=access_schemas.GroupPatch,
+            create="greenroom.api.access.schemas:GroupCreate",
+            update="greenroom.api.access.schemas:GroupPatch",
             columns=columns(
                 "name priority num_users",
                 Column("Workspaces", lambda group: len(group["images"])),
@@ -220,11 +203,10 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/api-keys",
             what="API key",
             many="API keys",
-            help="API keys for programs.",
             key="key_id",
             name="name",
-            create=access_schemas.KeyCreate,
-            update=access_schemas.KeyPatch,
+            create="greenroom.api.access.schemas:KeyCreate",
+            update="greenroom.api.access.schemas:KeyPatch",
             changes=(
                 Change("enable", {"enabled": True}, "Let an API key be used again."),
                 Change("disable", {"enabled": False}, "Let an API key be used no more, without deleting it."),
@@ -241,11 +223,10 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/webhooks",
             what="webhook",
             many="webhooks",
-            help="Webhooks: addresses to which messages of sessions, pools, launches and leases are sent.",
             key="webhook_id",
             name="name",
-            create=webhook_schemas.WebhookCreate,
-            update=webhook_schemas.WebhookPatch,
+            create="greenroom.api.webhooks.schemas:WebhookCreate",
+            update="greenroom.api.webhooks.schemas:WebhookPatch",
             changes=(
                 Change("enable", {"enabled": True}, "Send a webhook events again, and those that wait for it."),
                 Change("disable", {"enabled": False}, "Send a webhook nothing any more, without deleting it."),
@@ -257,11 +238,10 @@ NOUNS: Final[dict[str, Noun]] = {
             path="/secrets",
             what="secret",
             many="secrets",
-            help="Secrets that web filters add to requests of leased sessions, which never have them.",
             key="secret_id",
             name="name",
-            create=secret_schemas.SecretCreate,
-            update=secret_schemas.SecretPatch,
+            create="greenroom.api.secret.schemas:SecretCreate",
+            update="greenroom.api.secret.schemas:SecretPatch",
             columns=columns("name hosts header template owner num_leases value_changed description"),
         ),
     )

@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenroom.cli.client import Row
 from greenroom.core.sizes import size
 from greenroom.kit.terminal import console
 
@@ -41,6 +40,8 @@ _COLOURS: Final = {
     "red": {"failed", "lost", "unreachable", "missing", "dead", "ERROR"},
     "dim": {"-", "no", "deleted", "stopped", "paused", "DEBUG"},
 }
+Row = dict[str, Any]
+
 _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 

@@ -37,11 +37,7 @@ _COLUMNS: Final = columns(
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `greenroom`."""
-    app.command("recording")(command(recording))
-
-
+@command
 def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
     """Show what was done with a lease, also when it is over; with --export take it away with its pictures."""
     path = f"/leases/{lease}/recording"

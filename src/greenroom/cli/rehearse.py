@@ -45,11 +45,7 @@ Seed = Annotated[int, typer.Option(help="The same one gives the same arrivals.")
 Real = Annotated[bool, typer.Option("--real-containers", help="Also where Agents have real containers.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to `greenroom`."""
-    app.command("rehearse")(command(rehearse))
-
-
+@command
 def rehearse(
     call: Call,
     *,

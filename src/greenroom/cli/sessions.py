@@ -11,19 +11,19 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from greenroom.api.session.schemas import CommandCreate, SessionCreate
 from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
-from greenroom.cli.fields import options_of
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, STEPS
 from greenroom.cli.output import Output, printable
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, verb
+from greenroom.cli.verbs import Call, fields_of, verb
+from greenroom.core.access.permissions import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
-from greenroom.db.installation import ADMIN
 
 _DEADLINE_S: Final = 60.0
+_NEW: Final = fields_of("greenroom.api.session.schemas:SessionCreate", {"image_id"}, with_null=False)
+_COMMAND: Final = fields_of("greenroom.api.session.schemas:CommandCreate", {"command"}, with_null=False)
 
 POLL_S: Final = 0.25
 OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
@@ -54,7 +54,7 @@ Within = Annotated[
 ]
 
 
-@verb("sessions", options=options_of(SessionCreate, {"image_id"}, with_null=False), of_one=False)
+@verb("sessions", options=_NEW, of_one=False)
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
     """Launch a workspace; without --user for the first administrator of the local instance."""
     body: Row = {"image_id": find_id(call.client, NOUNS["images"], image)}
@@ -131,7 +131,7 @@ def placement(call: Call) -> None:
     call.output.rows(found["steps"], STEPS, "No steps were recorded.")
 
 
-@verb("sessions", "exec", options=options_of(CommandCreate, {"command"}, with_null=False))
+@verb("sessions", "exec", options=_COMMAND)
 def execute(call: Call, *, argv: Argv) -> None:
     """Run a command in a running session and print what it said; 1 where it did not end well."""
     body: Row = {"command": argv, **call.body()}

@@ -7,8 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from greenroom.cli.client import ApiError, Row
-from greenroom.cli.fields import assignments
 from greenroom.cli.output import Column, columns
+from greenroom.cli.values import assignments
 from greenroom.cli.verbs import Call, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
 

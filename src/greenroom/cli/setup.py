@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from greenroom.agent.fleet.identity import Identity
+from greenroom.cli.help import Command
+from greenroom.cli.lazy import application
 from greenroom.core.fleet.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
@@ -28,10 +30,10 @@ Zone = Annotated[str, typer.Option(help="Name of the zone.")]
 
 FOLDER = Path("/opt/kasm/current")
 
-setup = typer.Typer(no_args_is_help=True, help="Begin a deployment in containers, or on several machines.")
+setup = application("Begin a deployment in containers, or on several machines.")
 
 
-@setup.command()
+@setup.command(cls=Command)
 def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     """Make keys, certificates and folders that are missing, and give each role what it needs."""
     log.configure("WARNING", "setup")
@@ -40,7 +42,7 @@ def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     typer.echo(f"Files of this host are in {folder}; back up {found.installation}.")
 
 
-@setup.command()
+@setup.command(cls=Command)
 def database(
     *,
     database_url: DatabaseUrl,
@@ -62,7 +64,7 @@ def database(
         typer.echo(f"The first password of the administrator is in {found.credentials}, for root alone.")
 
 
-@setup.command()
+@setup.command(cls=Command)
 def installation(
     *,
     database_url: DatabaseUrl,
@@ -84,7 +86,7 @@ def installation(
     )
 
 
-@setup.command()
+@setup.command(cls=Command)
 def host(
     name: Annotated[str, typer.Argument(help="Name or address of the further host, as other hosts reach it.")],
     *,
@@ -98,7 +100,7 @@ def host(
     typer.echo(f"Copy {made} to {name} as {FOLDER}/installation, within the hour if it is to run an Agent.")
 
 
-@setup.command()
+@setup.command(cls=Command)
 def kubernetes(
     *,
     folder: Annotated[Path, typer.Option(help="Folder for keys and certificates, to be kept and backed up.")],
@@ -111,7 +113,7 @@ def kubernetes(
     typer.echo(json.dumps(made))
 
 
-@setup.command()
+@setup.command(cls=Command)
 def limits(
     *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if one is too low.")] = False
 ) -> None:
@@ -138,7 +140,7 @@ def _raise_limits() -> None:
         )
 
 
-@setup.command()
+@setup.command(cls=Command)
 def remove() -> None:
     """End the sessions of this host and remove what its Agent made here: containers, networks, firewall rules.
 

@@ -5,15 +5,21 @@ Secrets given as options are removed from the command line, which every user of 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import isfinite
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import typer
+
+from greenroom.cli.output import Row
+
+if TYPE_CHECKING:
+    from greenroom.core.access.group_settings import Setting
 
 UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "days": 86_400, "w": 604_800}
 """Unit of time → seconds: of the command line and of settings."""
@@ -82,6 +88,58 @@ def moment(*, ahead: bool) -> Callable[[str], str]:
             ) from error
 
     return parse
+
+
+def items_of(given: list[str]) -> list[str]:
+    """The items of a repeated option; one that is empty only says that the list is."""
+    return [item for item in given if item]
+
+
+def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
+    """An object from `NAME=VALUE` and JSON objects; a VALUE that is not JSON is a string, with `as_texts` every VALUE.
+
+    `settings`: the allowed NAMEs; a duration among them also accepts a unit.
+
+    Raises:
+        typer.BadParameter: one of them is neither.
+    """
+    values: Row = {}
+    for item in items_of(given):
+        if item.lstrip().startswith("{"):
+            values |= cast("Row", _json(item))
+            continue
+        name, separator, text = item.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{item!r} is neither NAME=VALUE nor a JSON object.")
+        values[name] = text if as_texts else _setting_value((settings or {}).get(name), text)
+    return values
+
+
+def _setting_value(setting: Setting | None, text: str) -> Any:
+    if setting is not None and setting.unit in UNITS_S and with_unit_s(text) is not None:
+        return duration(setting.unit, whole=setting.kind == "int")(text)
+    try:
+        return _strict_json(text)
+    except ValueError:
+        return text
+
+
+def _json(text: str) -> Any:
+    try:
+        return _strict_json(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}.") from error
+
+
+def _strict_json(text: str) -> Any:
+    """JSON by the standard, without the `NaN`, `Infinity` and `1e999` that Python reads but cannot send."""
+
+    def finite(literal: str) -> float:
+        if not isfinite(value := float(literal)):
+            raise ValueError(f"{literal} is not a number that JSON has")
+        return value
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
 def begin_again_without(option: str, variable: str, secret: str) -> NoReturn:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.api.bodies import Body
-from greenroom.cli.client import Client, Row
-from greenroom.cli.fields import FieldOption, body_of, options_of
+from greenroom.cli.client import Client
+from greenroom.cli.lazy import Group, Later, command_of, group_of, imported, text_of
 from greenroom.cli.names import find_id, with_names
 from greenroom.cli.noun import Change, Noun
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Output, Parts
+from greenroom.cli.options import FieldOption, argument, body_of
+from greenroom.cli.output import Output, Parts, Row
 from greenroom.cli.server import Server, find_server
 
 _PANEL: Final = "Deployment"
@@ -101,20 +104,54 @@ _COMMON: Final = inspect.signature(common_options, eval_str=True).parameters
 
 
 Run = Callable[..., None]
+Options = Callable[[], Sequence[FieldOption]]
+"""Options of a verb, which are made when it is used."""
+Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_default=False)]
+
+_VERBS: Final[defaultdict[str, dict[str, Later]]] = defaultdict(dict)
+"""Noun → the verbs that functions were made."""
 
 
-def verb(
-    noun: str, name: str = "", *, options: Sequence[FieldOption] = (), of_one: bool = True
-) -> Callable[[Run], Run]:
+def no_options() -> Sequence[FieldOption]:
+    """For a verb without fields."""
+    return ()
+
+
+def fields_of(model: str, without: Set[str] = frozenset(), *, with_null: bool = True) -> Options:
+    """An option for each field of a model of the api, `MODULE:NAME`; the other arguments are those of `options_of`."""
+
+    def options() -> Sequence[FieldOption]:
+        from greenroom.cli.fields import options_of  # noqa: PLC0415 -- with it pydantic is imported
+
+        return options_of(imported(model), without, with_null=with_null)
+
+    return options
+
+
+def group(name: str, text: str, *modules: str) -> Group:
+    """The group of a noun: the verbs of its entry in the table, then those of functions in these modules."""
+    for module in modules:
+        importlib.import_module(module)
+    generic = [] if name not in NOUNS else _generic(NOUNS[name])
+    return group_of(name, text, [*generic, *_VERBS[name].values()])
+
+
+def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bool = True) -> Callable[[Run], Run]:
     """Make a function that takes a `Call` the command `greenroom NOUN NAME`; the default name is the function's.
     `options` are made from fields, and `Call.body` has their values; `of_one`: its first argument names one thing."""
 
     def add(function: Run) -> Run:
+        called = name or function.__name__.replace("_", "-")
         thing = NOUNS[noun] if of_one else None
-        APPS[noun].command(name or function.__name__.replace("_", "-"))(command(function, thing, options))
+        _VERBS[noun][called] = _later(called, text_of(function), function, thing, options)
         return function
 
     return add
+
+
+def plain_verb(noun: str, name: str, function: Run) -> None:
+    """Make a function with typer's signature, which asks no deployment, the command `greenroom NOUN NAME`."""
+    _VERBS[noun][name] = Later(name, text_of(function), partial(command_of, name, function))
 
 
 def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOption] = ()) -> Run:
@@ -139,16 +176,17 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
     return run
 
 
-def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
-    """The positional parameter of a command."""
-    annotation = Annotated[str, typer.Argument(metavar=metavar, help=text, show_default=False)]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+def _later(name: str, text: str, function: Run, noun: Noun | None = None, options: Options = no_options) -> Later:
+    def make() -> Any:
+        run = command(function, noun, options())
+        run.__doc__ = text
+        return command_of(name, run)
+
+    return Later(name, text, make)
 
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_default=False)]
-
-
-def _add_generic(app: typer.Typer, noun: Noun) -> None:
+def _generic(noun: Noun) -> list[Later]:
+    """The verbs that the entry of a noun has."""
     a_noun = f"{'an' if noun.what.startswith('A') else 'a'} {noun.what}"
 
     def rows(call: Call, *, limit: Limit = None) -> None:
@@ -169,50 +207,34 @@ def _add_generic(app: typer.Typer, noun: Noun) -> None:
         gone = {noun.key: path.rpartition("/")[2], "deleted": True}
         call.output.done(f"The {noun.what} {call.named} is deleted.", gone)
 
-    filters = options_of(noun.filters, with_null=False) if noun.filters else ()
-    _add(app, "list", f"List {noun.many}.", rows, options=filters)
-    _add(app, "get", f"Show one {noun.what} with all its fields.", get, of=noun)
+    filters = fields_of(noun.filters, with_null=False) if noun.filters else no_options
+    found = [
+        _later("list", f"List {noun.many}.", rows, options=filters),
+        _later("get", f"Show one {noun.what} with all its fields.", get, noun),
+    ]
     if noun.create is not None:
-        _add(app, "create", f"Create {a_noun}.", create, options=_options_of_new(noun, noun.create))
+        found.append(_later("create", f"Create {a_noun}.", create, options=partial(_of_new, noun, noun.create)))
     if noun.update is not None:
         text = f"Change {a_noun}; what is not given stays as it is."
-        _add(app, "update", text, update, of=noun, options=options_of(noun.update, noun.without))
+        found.append(_later("update", text, update, noun, fields_of(noun.update, noun.without)))
     if noun.delete:
-        _add(app, "delete", f"Delete {a_noun}.", delete, of=noun, options=_force(noun.force) if noun.force else ())
+        found.append(_later("delete", f"Delete {a_noun}.", delete, noun, partial(_force, noun.force)))
+    return [*found, *(_later(change.verb, change.help, _changing(change), noun) for change in noun.changes)]
 
 
-def _add(
-    app: typer.Typer,
-    name: str,
-    text: str,
-    function: Run,
-    *,
-    of: Noun | None = None,
-    options: Sequence[FieldOption] = (),
-) -> None:
-    function.__doc__ = text
-    app.command(name)(command(function, of, options))
-
-
-def _noun_app(noun: Noun) -> typer.Typer:
-    app = typer.Typer(no_args_is_help=True, help=noun.help)
-    _add_generic(app, noun)
-    for change in noun.changes:
-        _add(app, change.verb, change.help, _changing(change), of=noun)
-    return app
-
-
-def _options_of_new(noun: Noun, model: type[Body]) -> list[FieldOption]:
+def _of_new(noun: Noun, where: str) -> list[FieldOption]:
     """The name of the new thing is an argument."""
-    required = {name for name, info in model.model_fields.items() if info.is_required()}
-    options = options_of(model, (noun.without - required) | {noun.name or ""}, with_null=False)
+    required = {name for name, info in imported(where).model_fields.items() if info.is_required()}
+    options = fields_of(where, (noun.without - required) | {noun.name or ""}, with_null=False)()
     if noun.name is None:
-        return options
+        return [*options]
     name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.what}.")
     return [FieldOption(noun.name, name, lambda given, _: given), *options]
 
 
-def _force(text: str) -> list[FieldOption]:
+def _force(text: str | None) -> list[FieldOption]:
+    if text is None:
+        return []
     option = Annotated[bool, typer.Option("--force", help=text, show_default=False)]
     parameter = inspect.Parameter("force", inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False)
     return [FieldOption("force", parameter, lambda given, _: given or None)]
@@ -223,10 +245,3 @@ def _changing(change: Change) -> Run:
         call.one(call.client.patch(call.path, change.body))
 
     return run
-
-
-APPS: Final = {noun.noun: _noun_app(noun) for noun in NOUNS.values()} | {
-    "catalogue": typer.Typer(no_args_is_help=True, help="The catalogue: workspaces that one command adds."),
-    "logs": typer.Typer(no_args_is_help=True, help="Log rows of all parts of the deployment."),
-    "settings": typer.Typer(no_args_is_help=True, help="Settings of the installation."),
-}

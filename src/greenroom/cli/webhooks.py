@@ -7,10 +7,8 @@ from typing import Annotated, Final
 import typer
 
 from greenroom.cli.client import Row
-from greenroom.cli.fields import options_of
-from greenroom.cli.filters import DeliveryFilter
 from greenroom.cli.output import Column, columns, milliseconds, printable
-from greenroom.cli.verbs import Call, verb
+from greenroom.cli.verbs import Call, fields_of, verb
 
 _OUTCOME: Final = 60
 """Characters of an answer in the list."""
@@ -37,7 +35,7 @@ Delivery = Annotated[
 GivenUp = Annotated[bool, typer.Option("--given-up", help="All that were given up, in place of one.")]
 
 
-@verb("webhooks", options=options_of(DeliveryFilter, with_null=False))
+@verb("webhooks", options=fields_of("greenroom.cli.filters:DeliveryFilter", with_null=False))
 def deliveries(call: Call, *, limit: Limit = 100) -> None:
     """List what a webhook was sent, newest first, and what came of it."""
     rows = call.client.rows(f"{call.path}/deliveries", call.body(), limit)

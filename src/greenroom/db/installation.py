@@ -13,7 +13,7 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
+from greenroom.core.access.permissions import ADMIN, GLOBAL_ADMIN, USER
 from greenroom.core.errors import NotFound
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.disk import FreeDisk
@@ -216,8 +216,6 @@ async def set_password(db: Database, username: str, password_hash: str) -> None:
         events = await revoke_access(connection, user.user_id)
     await db.notify(Event(Topic.USERS), *events)
 
-
-ADMIN: Final = "admin@greenroom.local"
 
 DESKTOP: Final = "Desktop"
 

@@ -11,16 +11,18 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Final, TextIO, cast
+from typing import TYPE_CHECKING, Final, TextIO, cast
 
-import structlog
-from structlog.typing import EventDict, Processor
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor
 
 LIBRARIES: Final = logging.WARNING
 
 
 def configure(level: str, process_name: str) -> None:
     """Set up structlog and `logging` for this process."""
+    import structlog  # noqa: PLC0415 -- most commands of the command line use no structlog
+
     number = getattr(logging, level.upper(), logging.INFO)
     output = Output(sys.stderr)
     shared: list[Processor] = [
@@ -42,18 +44,28 @@ def configure(level: str, process_name: str) -> None:
 
 
 def for_commands(process_name: str) -> None:
-    """Write no log, because a command says itself what is wrong; with GREENROOM_LOG_LEVEL=DEBUG write everything."""
+    """Write no log, because a command says itself what is wrong; with GREENROOM_LOG_LEVEL=DEBUG write everything.
+
+    What imports structlog later calls this again.
+    """
     if os.environ.get("GREENROOM_LOG_LEVEL", "").upper() == "DEBUG":
         configure("DEBUG", process_name)
         return
+    if "structlog" in sys.modules:
+        _silence()
+    root = logging.getLogger()
+    root.handlers[:] = [logging.NullHandler()]
+    logging.captureWarnings(capture=True)
+
+
+def _silence() -> None:
+    import structlog  # noqa: PLC0415 -- it is imported already
+
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
         logger_factory=structlog.ReturnLoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    root = logging.getLogger()
-    root.handlers[:] = [logging.NullHandler()]
-    logging.captureWarnings(capture=True)
 
 
 class Output:
@@ -87,6 +99,8 @@ class Output:
 
 
 def _route_libraries(output: Output, level: int, shared: list[Processor], renderer: Processor) -> None:
+    import structlog  # noqa: PLC0415 -- see `configure`
+
     handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

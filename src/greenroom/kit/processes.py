@@ -1,14 +1,11 @@
-"""Processes of this machine, signals to those that may have ended meanwhile, and the system accounts they run as."""
+"""Processes of this machine, and signals to those that may have ended meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import fcntl
 import os
-import pwd
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -21,7 +18,6 @@ from greenroom.core.errors import SetupError
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _LOOK_AGAIN_S: Final = 0.05
-_ACCOUNTS_LOCK: Final = Path("/run/greenroom-accounts.lock")
 
 
 def become_subreaper() -> None:
@@ -179,34 +175,3 @@ async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) ->
         if not found:
             return
     raise SetupError(f"Processes cannot be ended: {', '.join(f'{seen.name} (pid {seen.pid})' for seen in find())}")
-
-
-def system_account(name: str) -> pwd.struct_passwd:
-    """The account `name`, created without home, shell and password when it does not exist.
-
-    Raises:
-        SetupError: it could not be created.
-    """
-    try:
-        return pwd.getpwnam(name)
-    except KeyError:
-        pass
-    # Of two useradd at once for one name, both may succeed, and the second gives the account another number.
-    with _ACCOUNTS_LOCK.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            _create(name)
-    return pwd.getpwnam(name)
-
-
-def _create(name: str) -> None:
-    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-    command = ["useradd", *options, "--shell", "/usr/sbin/nologin", name]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
-    if done.returncode not in {0, 9}:  # 9: an administrator made it meanwhile
-        raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import resource
-import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import ending
+from greenroom.kit.imports import leave_out
+
+if TYPE_CHECKING:
+    import asyncio
 
 ROLES: Final = ("api", "manager", "agent", "gateway")
 
@@ -18,13 +20,14 @@ ROLES: Final = ("api", "manager", "agent", "gateway")
 def load(role: str) -> Callable[[], Coroutine[Any, Any, None]]:
     """`greenroom.<role>.main.main`. structlog and httpx would load rich (10 MiB) for terminals, and do without it;
     httpcore would look for sniffio, which is not installed, on the disk with every request."""
-    for name in ("rich", "sniffio"):
-        sys.modules.setdefault(name, None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
+    leave_out("rich", "sniffio")
     return importlib.import_module(f"greenroom.{role}.main").main
 
 
 def run(role: str) -> None:
     """Run a role until it ends; a Greenroom error is one sentence on stderr and exit code 1."""
+    import asyncio  # noqa: PLC0415 -- the command line reads the names of the roles, and has no use for it
+
     try:
         main = load(role)
         raise_open_files()

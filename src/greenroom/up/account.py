@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.kit.processes import system_account
+from greenroom.kit.accounts import system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
 """Runs api and Managers; reads the installation's key and logs in to the database."""

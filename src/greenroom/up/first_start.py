@@ -11,10 +11,10 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenroom.core.access.permissions import ADMIN
 from greenroom.db import installation
 from greenroom.db.database import Database
 from greenroom.db.installation import (
-    ADMIN,
     ensure_zones,
     installation_id,
     let_join,

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cli.conftest import Done, Pretended
 from tests.unit.cli.test_commands import FOUND, IMAGE, ZONE
-from tests.unit.cli.test_json_everywhere import all_commands
 
+from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
 from greenroom.cli.values import UNITS_S, duration, moment, with_unit_s
 
@@ -24,7 +24,7 @@ def taking_numbers() -> dict[str, tuple[Any, str]]:
     """Every option of every command that takes a number or a length of time: with its command, and how it is typed."""
     return {
         f"{name} {option.opts[0]}": (command, option.opts[0])
-        for name, command in all_commands(typer.main.get_command(app))
+        for name, command in walk(typer.main.get_command(app))
         for option in command.params
         if str(option.metavar).removesuffix("|null") in {"NUMBER", "DURATION"}
         or "float" in option.display_type(command.context_class(command))

@@ -1,0 +1,93 @@
+"""Commands that are imported when they are used.
+
+A group knows only the name and the text of each of its commands, which is all that its own `--help` shows.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from typing import Any, Final, cast
+
+import typer
+
+from greenroom.cli import help as titled
+from greenroom.kit import log
+
+WIDEST: Final = 100
+"""Columns of a help text at most."""
+
+
+def imported(where: str) -> Any:
+    """What `MODULE:NAME` names."""
+    module, _, name = where.partition(":")
+    found = getattr(import_module(module), name)
+    log.for_commands("greenroom")  # a module may be the first that imports structlog
+    return found
+
+
+class Later(titled.Command):
+    """A command in the help of its group; `make` returns the command itself."""
+
+    def __init__(self, name: str, text: str, make: Callable[[], Any], panel: str | None = None) -> None:
+        super().__init__(name, help=text, rich_help_panel=panel)
+        self.make = make
+
+
+class Group(titled.Group):
+    """A group that makes a command when it is used."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Returns the name, the command and the remaining words."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.make() if isinstance(command, Later) else command, rest
+
+
+def application(text: str | None = None, group: type[titled.Group] = titled.Group) -> typer.Typer:
+    """A typer application that shows its help when no command is named."""
+    return typer.Typer(
+        cls=group,
+        help=text,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"max_content_width": WIDEST},
+    )
+
+
+def group_of(name: str, text: str, commands: Iterable[Later]) -> Group:
+    """A group of these commands that shows its help when none is named."""
+    found: dict[str, Any] = {command.name or "": command for command in commands}
+    return Group(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
+
+
+def command_of(name: str, function: Callable[..., None]) -> titled.Command:
+    """The command that calls a function with typer's signature."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app.command(name, cls=titled.Command)(function)
+    return cast("titled.Command", typer.main.get_command(app))
+
+
+def made(name: str, found: object) -> Any:
+    """The command of a function, or the group of a typer application."""
+    if not isinstance(found, typer.Typer):
+        return command_of(name, cast("Callable[..., None]", found))
+    group = typer.main.get_command(found)
+    group.name = name
+    return group
+
+
+def text_of(function: Callable[..., None]) -> str:
+    """The help of a function's command."""
+    return inspect.getdoc(function) or ""
+
+
+def walk(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command and group below `group`, made, with its full name; a group comes before its commands."""
+    for name, stub in group.commands.items():
+        command = stub.make() if isinstance(stub, Later) else stub
+        yield f"{above}{name}", command
+        if hasattr(command, "commands"):
+            yield from walk(command, f"{above}{name} ")

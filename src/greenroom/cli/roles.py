@@ -1,0 +1,25 @@
+"""`greenroom api|manager|agent|gateway`: the roles of a deployment, each a process."""
+
+from __future__ import annotations
+
+from greenroom.kit import roles
+
+
+def api() -> None:
+    """Run the api of a deployment (settings: GREENROOM_*)."""
+    roles.run("api")
+
+
+def manager() -> None:
+    """Run one Manager of a zone (settings: GREENROOM_*)."""
+    roles.run("manager")
+
+
+def agent() -> None:
+    """Run the Agent of this host (settings: GREENROOM_*)."""
+    roles.run("agent")
+
+
+def gateway() -> None:
+    """Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."""
+    roles.run("gateway")

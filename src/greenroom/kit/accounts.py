@@ -1,0 +1,44 @@
+"""The system accounts that processes of this machine run as."""
+
+from __future__ import annotations
+
+import fcntl
+import pwd
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import SetupError
+
+_LOCK: Final = Path("/run/greenroom-accounts.lock")
+
+
+def system_account(name: str) -> pwd.struct_passwd:
+    """The account `name`, created without home, shell and password when it does not exist.
+
+    Raises:
+        SetupError: it could not be created.
+    """
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        pass
+    # Of two useradd at once for one name, both may succeed, and the second gives the account another number.
+    with _LOCK.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            _create(name)
+    return pwd.getpwnam(name)
+
+
+def _create(name: str) -> None:
+    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    command = ["useradd", *options, "--shell", "/usr/sbin/nologin", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise SetupError(f"The system account {name} could not be made: useradd cannot be run ({error}).") from error
+    if done.returncode not in {0, 9}:  # 9: an administrator made it meanwhile
+        raise SetupError(f"The system account {name} could not be made: {done.stderr.strip()}")
