@@ -24,7 +24,7 @@ def interrupted(name, *rest, real=builtins.__import__):
         signal.raise_signal(signal.SIGINT)
     return real(name, *rest)
 from greenroom.__main__ import main
-sys.argv = ["greenroom", "status", "--data", "/nonexistent/greenroom"]
+sys.argv = ["greenroom", "doctor", "--data", "/nonexistent/greenroom"]
 builtins.__import__ = interrupted
 main()
 """
@@ -42,8 +42,8 @@ def test_ctrl_c_in_a_command_is_one_line():
 import signal, sys
 from greenroom.up import commands
 from greenroom.__main__ import main
-commands.status = lambda *_, **__: signal.raise_signal(signal.SIGINT)
-sys.argv = ["greenroom", "status"]
+commands.doctor = lambda *_, **__: signal.raise_signal(signal.SIGINT)
+sys.argv = ["greenroom", "doctor"]
 main()
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

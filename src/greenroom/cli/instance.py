@@ -17,6 +17,7 @@ from greenroom.cli.values import begin_again_without
 from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect, plain_verb
 from greenroom.core.access.permissions import ADMIN
 from greenroom.core.errors import SetupError
+from greenroom.up.layout import running_layout
 from greenroom.up.options import Options, default_data
 
 URL_VARIABLE = "GREENROOM_DATABASE_URL"
@@ -83,9 +84,10 @@ def down(data: Data = None, as_json: Json = False) -> None:
 
 def status(data: Data = None, as_json: Json = False) -> None:
     """Show what runs and whether it works."""
+    layout = running_layout(_folder(data))
     from greenroom.up import commands  # noqa: PLC0415
 
-    commands.status(_folder(data), as_json=as_json)
+    commands.status(layout, as_json=as_json)
 
 
 def doctor(

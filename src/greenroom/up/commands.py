@@ -39,7 +39,7 @@ from greenroom.up.description import Description
 from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings, without_database
 from greenroom.up.handed import Handed
 from greenroom.up.health import database_answers
-from greenroom.up.layout import Layout, check_folder, running_pid
+from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
 from greenroom.up.site import Site, prepared, site_of
@@ -228,29 +228,16 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
         raise SetupError(f"It ended, but not cleanly; see {layout.log('up')}, then run greenroom down again.")
 
 
-def status(data: Path, *, as_json: bool) -> None:
-    """Show the state of each part; exit code 1 when the instance does not run or a part does not work.
-
-    Raises:
-        SetupError: there is no instance.
-    """
+def status(layout: Layout, *, as_json: bool) -> None:
+    """Show the state of each part of a running instance; exit code 1 when a part does not work."""
     log.for_commands("status")
-    found = asyncio.run(read_status(running_layout(data)))
+    found = asyncio.run(read_status(layout))
     if as_json:
         print(json.dumps(found.as_json()))  # noqa: T201 -- the command's result
     else:
         _show_status(found)
     if not all(part.check.ok for part in found.parts):
         raise SystemExit(1)
-
-
-def running_layout(data: Path) -> Layout:
-    """Raises SetupError: no instance is running there."""
-    layout = Layout(data)
-    check_folder(layout)
-    if running_pid(layout) is None:
-        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
-    return layout
 
 
 def _show_status(found: Status) -> None:

@@ -309,3 +309,12 @@ def running_pid(layout: Layout) -> int | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def running_layout(data: Path) -> Layout:
+    """Raises SetupError: no instance is running there."""
+    layout = Layout(data)
+    check_folder(layout)
+    if running_pid(layout) is None:
+        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
+    return layout

@@ -21,8 +21,8 @@ from greenroom.kit.terminal import console
 from greenroom.runtimes.contract import Things
 from greenroom.runtimes.registry import open_things
 from greenroom.up.cluster import kubernetes_settings
-from greenroom.up.commands import database_to_check, running_layout
-from greenroom.up.layout import Layout
+from greenroom.up.commands import database_to_check
+from greenroom.up.layout import Layout, running_layout
 from greenroom.up.site import Site
 
 Became = Literal["removed", "would be removed", "left", "not removed"]

@@ -18,8 +18,6 @@ HEAVY = {
     "lightkube",
     "mcp",
     "structlog",
-    "asyncio",
-    "psutil",
     "jinja2",
     "cryptography",
     "greenroom.api",

@@ -188,8 +188,7 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
     async def answers(_: str) -> None:
         return None
 
-    monkeypatch.setattr(commands, "check_folder", lambda _: None)
-    monkeypatch.setattr(commands, "running_pid", lambda _: 1)
+    monkeypatch.setattr(commands, "running_layout", Layout)
     monkeypatch.setattr(commands, "site_of", lambda _: SimpleNamespace(dsn=""))
     monkeypatch.setattr(commands, "database_answers", answers)
     monkeypatch.setattr(commands, "pending_migrations", pending)
@@ -261,8 +260,7 @@ def test_doctor_warns_on_stderr_and_succeeds(
             GoodFor("25 sessions."),
         )
 
-    monkeypatch.setattr(commands, "check_folder", lambda _: None)
-    monkeypatch.setattr(commands, "running_pid", lambda _: 1)
+    monkeypatch.setattr(commands, "running_layout", Layout)
     monkeypatch.setattr(commands, "_doctor", looked)
     commands.doctor(tmp_path, as_json=as_json)
     shown = capsys.readouterr()
