@@ -100,7 +100,7 @@ def preview(call: Call) -> None:
         call.output.json(found)
         return
     call.output.out.print(Text(printable(found["sentence"])))
-    call.output.rows(found["actions"], columns("action machine reason"), "Nothing would be done now.")
+    call.output.rows(found["actions"], columns("action machine reason"), "Nothing would be done now.", whole=True)
 
 
 COLUMNS: Final = columns(

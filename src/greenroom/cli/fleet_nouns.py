@@ -85,13 +85,14 @@ FLEET_NOUNS: Final = (
             ),
         ),
         columns=columns(
-            "hostname agent_id",
+            "hostname",
             Column("Enabled", _agent_enabled),
             Column("Status", _status),
             "zone_name manager_instance_id sessions",
             Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
             Column("Memory reserved", _memory),
             "last_reported",
+            wide="agent_id",
         ),
     ),
     Noun(
@@ -133,7 +134,8 @@ FLEET_NOUNS: Final = (
             Change("approve", {"approved": True}, "Enable the Agents of machines that it orders from now on."),
         ),
         columns=columns(
-            "name zone_name enabled approved_by provider joined coming draining releasing max_machines last_error"
+            "name zone_name enabled provider joined coming draining max_machines last_error",
+            wide="approved_by releasing",
         ),
     ),
     Noun(

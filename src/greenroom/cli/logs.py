@@ -34,7 +34,7 @@ Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on 
 def logs_list(call: Call, *, limit: Limit = 100) -> None:
     """List log rows, newest first."""
     rows = call.client.rows("/logs", call.body(), limit)
-    call.output.rows(rows, _COLUMNS, "There are no such log rows.")
+    call.output.rows(rows, _COLUMNS, "There are no such log rows.", whole=True)
 
 
 @verb("logs", "tail", options=_OPTIONS, of_one=False)

@@ -17,11 +17,13 @@ from greenroom.core.sizes import size
 
 def _pool(config: Row) -> str:
     starting = config["num_starting_sessions"]
-    return f"{config['num_current_sessions']}" + (f" (+{starting} starting)" if starting else "")
+    return f"{config['num_current_sessions']}" + (f" (+{starting})" if starting else "")
 
 
 def _shortfall(config: Row) -> str | None:
-    return " ".join(filter(None, [config["shortfall"] and config["shortfall"]["reason"], config["warning"]])) or None
+    paused = "Paused." if config["paused"] else None
+    reason = config["shortfall"] and config["shortfall"]["reason"]
+    return " ".join(filter(None, [paused, reason, config["warning"]])) or None
 
 
 def _access(user: Row) -> str:
@@ -93,10 +95,9 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Image", "image_friendly_name"),
                 Column("Desired Sessions", "num_sessions"),
                 Column("Current Sessions", _pool),
-                "expiration",
-                Column("Permissions", _permissions),
-                "paused hits_24h misses_24h",
                 Column("Shortfall", _shortfall),
+                Column("Permissions", _permissions, wide=True),
+                wide="expiration hits_24h misses_24h",
             ),
         ),
         Noun(
@@ -136,11 +137,11 @@ NOUNS: Final[dict[str, Noun]] = {
             columns=columns(
                 "session_id",
                 Column("User", lambda session: session["username"] or ("-" if session["user_id"] else "(staged)")),
-                "image_friendly_name status",
-                Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand"),
-                "zone_name",
+                "image_friendly_name status zone_name",
                 Column("Agent", "hostname"),
-                "created expires",
+                "created",
+                Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand", wide=True),
+                wide="expires",
             ),
         ),
         Noun(
@@ -153,7 +154,8 @@ NOUNS: Final[dict[str, Noun]] = {
             delete=False,
             parts=(("steps", STEPS),),
             columns=columns(
-                "at launch_id username image_friendly_name outcome session_id reason",
+                "at launch_id username image_friendly_name outcome reason",
+                wide="session_id",
             ),
         ),
         Noun(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,12 @@ from rich.text import Text
 from greenroom.core.sizes import size
 from greenroom.kit.terminal import console
 
+LIST_WIDTH: Final = 100
+"""Columns of a list that is not printed on a terminal."""
+GAP: Final = 2
+"""Columns between those of a table."""
+
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that would act on the terminal; names and messages may come from untrusted users."""
@@ -47,10 +54,12 @@ _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a list: its title (as in the console) and the field or function of its value."""
+    """A column of a list: its title (as in the console) and the field or function of its value. `wide`: it is shown
+    with --wide only."""
 
     title: str
     value: str | Callable[[Row], Any]
+    wide: bool = False
 
     def of(self, row: Row) -> Any:
         """None if the deployment's version does not know the field."""
@@ -93,13 +102,15 @@ TITLES: Final = {
 """Field → its title, if that is not made of its words."""
 
 
-def columns(*parts: str | Column) -> tuple[Column, ...]:
-    """Columns of a list: names of fields separated by spaces, and columns with another title or value."""
-    return tuple(
+def columns(*parts: str | Column, wide: str = "") -> tuple[Column, ...]:
+    """Columns of a list: names of fields separated by spaces, and columns with another title or value; `wide` names the
+    fields that are shown with --wide only."""
+    shown = [
         column
         for part in parts
         for column in ([part] if isinstance(part, Column) else [Column(_title(field), field) for field in part.split()])
-    )
+    ]
+    return (*shown, *(Column(_title(field), field, wide=True) for field in wide.split()))
 
 
 def _title(field: str) -> str:
@@ -113,24 +124,26 @@ Parts = Sequence[tuple[str, Sequence[Column]]]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where one command prints: results to `out`, progress and warnings to `err`."""
+    """Where one command prints: results to `out`, progress and warnings to `err`. `wide`: lists have all columns and
+    whole values."""
 
     as_json: bool
     out: Console
     err: Console
+    wide: bool = False
 
     @classmethod
-    def standard(cls, *, as_json: bool) -> Output:
-        return cls(as_json, console(), console(stderr=True))
+    def standard(cls, *, as_json: bool, wide: bool = False) -> Output:
+        return cls(as_json, console(), console(stderr=True), wide)
 
-    def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str) -> None:
-        """Print a list; `nothing` in place of an empty table."""
+    def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str, *, whole: bool = False) -> None:
+        """Print a list; `nothing` in place of an empty table. `whole`: long values are folded instead of shortened."""
         if self.as_json:
             self.json(rows)
         elif not rows:
             self.err.print(nothing)
         else:
-            self.out.print(_table(rows, columns))
+            self._print_table(rows, columns, whole=whole)
 
     def one(self, row: Row, parts: Parts = ()) -> None:
         """Print one object with all its fields; those in `parts` as tables below the others."""
@@ -148,9 +161,27 @@ class Output:
         self.out.print(table)
         for name, columns in tables.items():
             self.out.print()
-            self.out.print(_table(row[name], columns))
+            self._print_table(row[name], columns, whole=True)
         for sentence in (row.get("warning"), *row.get("warnings", ())):
             self.warn(sentence)
+
+    def _print_table(self, rows: Sequence[Row], columns: Sequence[Column], *, whole: bool) -> None:
+        """Print a table that fits the terminal, or `LIST_WIDTH`."""
+        now = datetime.now(UTC)
+        shown = [column for column in columns if self.wide or not column.wide]
+        cells = [[_one_line(cell(column.of(row), column.field, now)) for column in shown] for row in rows]
+        room = self.out.width if self.out.is_terminal else min(self.out.width, LIST_WIDTH)
+        widths = _widths([column.title for column in shown], cells, None if self.wide else room)
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for column, width in zip(shown, widths, strict=True):
+            title = "\n".join(textwrap.wrap(column.title, width))
+            table.add_column(title, width=width, no_wrap=not whole, overflow="fold" if whole else "ellipsis")
+        for line in cells:
+            table.add_row(*line)
+        usual = self.out.width
+        self.out.width = sum(widths) + GAP * len(widths)  # a terminal may be narrower than ids and titles
+        self.out.print(table)
+        self.out.width = usual
 
     def done(self, sentence: str, answer: Row) -> None:
         """Print the sentence, or with --json `answer`."""
@@ -169,17 +200,28 @@ class Output:
             self.err.print(Text(f"Warning: {printable(sentence)}", style="yellow"))
 
 
-def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    """Nothing is cut off; wide cells are folded, but never the first column: other commands take it as an argument."""
-    now = datetime.now(UTC)
-    cells = [[cell(column.of(row), column.field, now) for column in columns] for row in rows]
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-    for number, column in enumerate(columns):
-        widest = max(line[0].cell_len for line in cells) if number == 0 else None
-        table.add_column(column.title, overflow="fold", min_width=widest, no_wrap=number == 0)
-    for line in cells:
-        table.add_row(*line)
-    return table
+def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], room: int | None) -> list[int]:
+    """The width of each column of a table in `room` (None = any). The widest columns become narrower, but never the
+    first column, which other commands take as an argument, nor an id, nor a word of a title."""
+    of_values = [max(text.cell_len for text in column) for column in zip(*cells, strict=True)]
+    widths = [max(len(title), width) for title, width in zip(titles, of_values, strict=True)]
+    if room is None or sum(widths) + GAP * (len(widths) - 1) <= room:
+        return widths
+    least = [max(map(len, title.split())) for title in titles]
+    widths = [max(low, min(width, room)) for low, width in zip(least, of_values, strict=True)]
+    for number, column in enumerate(zip(*cells, strict=True)):
+        if number == 0 or any(_ID.fullmatch(text.plain) for text in column):
+            least[number] = widths[number]
+    while sum(widths) + GAP * (len(widths) - 1) > room:
+        shrinking = [number for number, width in enumerate(widths) if width > least[number]]
+        if not shrinking:
+            break
+        widths[max(shrinking, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _one_line(text: Text) -> Text:
+    return Text(" ".join(text.plain.split()), style=text.style)
 
 
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:

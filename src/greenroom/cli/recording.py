@@ -46,4 +46,4 @@ def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
         call.output.err.print(f"The recording is in {export}.")
         return
     rows = call.client.rows(f"{path}/rows")
-    call.output.rows(rows, _COLUMNS, "Nothing was done with this lease yet.")
+    call.output.rows(rows, _COLUMNS, "Nothing was done with this lease yet.", whole=True)

@@ -106,7 +106,7 @@ def _show(output: Output, result: Result) -> None:
     for reasons in (refusals, not_staged):
         if reasons:
             output.out.print()
-            output.rows(reasons, _REASONS, "")
+            output.rows(reasons, _REASONS, "", whole=True)
     output.out.print()
     for sentence in short or ["Nothing would be short."]:
         output.out.print(Text(printable(sentence)))

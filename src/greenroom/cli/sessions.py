@@ -128,7 +128,7 @@ def placement(call: Call) -> None:
         call.output.json(found)
         return
     call.output.out.print(f"outcome: {found['outcome']}")
-    call.output.rows(found["steps"], STEPS, "No steps were recorded.")
+    call.output.rows(found["steps"], STEPS, "No steps were recorded.", whole=True)
 
 
 @verb("sessions", "exec", options=_COMMAND)

@@ -42,4 +42,4 @@ def settings_update(call: Call, *, changes: Changes) -> None:
 
 
 def _show(call: Call, settings: list[Row]) -> None:
-    call.output.rows(settings, _COLUMNS, "There are no settings.")
+    call.output.rows(settings, _COLUMNS, "There are no settings.", whole=True)

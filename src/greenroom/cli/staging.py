@@ -66,7 +66,7 @@ def explain(
     whence = f" when the launch begins in zone {found['zone_name']}" if zone else ""
     call.output.out.print(Text(f"{found['username']} {verdict} a session of this config now{whence}."))
     if found["reasons"]:
-        call.output.rows(found["reasons"], _REASONS, "")
+        call.output.rows(found["reasons"], _REASONS, "", whole=True)
     for note in found["notes"]:
         call.output.warn(note)
 
@@ -85,6 +85,6 @@ def history(
     call.output.rows(found["windows"], _WINDOWS, "")
     if found["reasons"]:
         call.output.out.print()
-        call.output.rows(found["reasons"], _CAUSES, "")
+        call.output.rows(found["reasons"], _CAUSES, "", whole=True)
         call.output.out.print()
-        call.output.rows(found["recent_misses"], _MISSES, "")
+        call.output.rows(found["recent_misses"], _MISSES, "", whole=True)

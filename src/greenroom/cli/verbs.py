@@ -96,6 +96,7 @@ def common_options(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Show all columns and whole values of lists.")] = False,
 ) -> None:
     """The options every command has."""
 
@@ -161,7 +162,7 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
 
     def run(**given: Any) -> None:
         where = {name: given.pop(name) for name in _COMMON}
-        output = Output.standard(as_json=where.pop("as_json"))
+        output = Output.standard(as_json=where.pop("as_json"), wide=where.pop("wide"))
         named = given.pop("given_id", "")
         fields = {option.field: given.pop(option.parameter.name) for option in options}
         with connect(find_server(**where)) as client:

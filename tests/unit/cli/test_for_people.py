@@ -73,3 +73,12 @@ def test_two_pools_that_differ_in_permissions_can_be_distinguished(api: Pretende
 def test_help_calls_things_by_their_names(greenroom: Greenroom, noun: str):
     assert f"List {NOUNS[noun].many}." in greenroom(noun, "list", "--help").out
     assert NOUNS[noun].many != noun
+
+
+def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, greenroom: Greenroom):
+    reason = "Nothing was free in any zone that may be searched, and each of the Agents was full at the time."
+    launch = {"launch_id": IMAGE, "session_id": SESSION, "username": "ann", "outcome": "failed", "reason": reason}
+    api.answers = {("GET", "/launches"): [launch]}
+    short, wide = greenroom("launches", "list").out, greenroom("launches", "list", "--wide").out
+    assert (IMAGE in short, SESSION in short, reason in short) == (True, False, False)
+    assert (IMAGE in wide, SESSION in wide, reason in wide) == (True, True, True)

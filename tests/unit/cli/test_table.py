@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from greenroom.api.openapi import document
@@ -19,6 +21,7 @@ from greenroom.cli.lazy import imported
 from greenroom.cli.main import app
 from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
+from greenroom.cli.output import Output
 
 PAGE = Path(__file__).parents[3] / "docs/reference/command-line.md"
 SCRIPT = PAGE.parents[2] / "script/command_line.py"
@@ -101,3 +104,38 @@ def test_the_reference_is_what_the_program_says():
 def test_help_names_the_defaults_of_an_instance(option: str, default: str):
     shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "200"}).output
     assert re.search(rf"{option} .*\[default: \({default}\)\]", shown)
+
+
+SIMPLE = {"integer": 123_456_789, "number": 123_456_789, "boolean": True}
+FORMATS = {"uuid": "9756cb25-f886-495f-a612-4bb6080e87b9", "date-time": "2026-01-01T11:00:00Z"}
+
+
+def example(schema: dict[str, Any]) -> Any:
+    """A long value of a schema."""
+    if "$ref" in schema:
+        schema = API["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        return example(schema["anyOf"][0])
+    kind = str(schema.get("type"))
+    if kind == "object":
+        return {name: example(part) for name, part in schema.get("properties", {}).items()}
+    if kind == "array":
+        return [example(schema["items"])] * 3
+    return SIMPLE.get(kind) or FORMATS.get(schema.get("format", ""), "a value that does not fit into its place " * 3)
+
+
+@pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
+def test_a_list_fits_a_hundred_columns_and_shortens_no_id(noun: Noun):
+    many, _ = of_path(noun)
+    row = example(many["get"]["responses"]["200"]["content"]["application/json"]["schema"]["items"])
+    row |= {name: "name-of-20-characters" for name in (noun.name, "hostname", "name") if name in row}
+    printed = {}
+    for wide in (False, True):
+        text = io.StringIO()
+        console = Console(file=text, width=400)
+        Output(as_json=False, out=console, err=console, wide=wide).rows([row], noun.columns, "")
+        printed[wide] = text.getvalue()
+    assert max(map(len, printed[False].splitlines())) <= 100
+    assert "…" not in printed[True]
+    first = noun.columns[0].field
+    assert first not in {noun.key, noun.name} or row[first] in printed[False]
