@@ -79,6 +79,23 @@ def test_inherited_and_denied_settings_look_different(admin: Person, instance: I
         instance.call("DELETE", group)
 
 
+def test_an_administrator_creates_an_api_key_for_another_user(admin: Person, user: Person, instance: Instance):
+    page = admin.page
+    admin.open("/admin/api-keys")
+    page.get_by_role("button", name="Create API Key").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("for another user")
+    form.get_by_role("combobox", name="User").click()
+    page.get_by_role("option", name=user.username).click()
+    assert violations(page) == []
+    form.get_by_role("button", name="Submit").click()
+    form.get_by_role("button", name="Done").click()
+    expect(admin.row("for another user")).to_contain_text(user.username)
+    with instance.http() as http:
+        (key,) = [one for one in http.get("/api/v1/api-keys").json() if one["name"] == "for another user"]
+        http.delete(f"/api/v1/api-keys/{key['key_id']}").raise_for_status()
+
+
 def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, instance: Instance):
     page = admin.page
     admin.open("/admin/api-keys")

@@ -1,12 +1,15 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, Stack, Switch, Text, TextInput } from '@mantine/core';
-import { useForm } from '@mantine/form';
+import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Switch, Text, TextInput } from '@mantine/core';
+import { useForm, type UseFormReturnType } from '@mantine/form';
 import { IconPlus } from '@tabler/icons-react';
+import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { useAllowed } from '../../../api/auth';
+import { useAllowed, useMe } from '../../../api/auth';
 import { createApiKey } from '../../../api/actions';
+import { usersQuery } from '../../../api/queries';
 import type { Schemas } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
 import { PermissionsField } from '../PermissionsField';
+import { bodyOf, NEW, ownersOf } from './apiKeys';
 
 /** Create API Key: the button, its form, and the secret, shown this one time. */
 export function CreateApiKey() {
@@ -46,18 +49,17 @@ interface FormProps {
 }
 
 function Form({ onCreated, onClose }: FormProps) {
-  const form = useForm({ initialValues: { name: '', permissions: [] as string[], read_only: false, expires: '' } });
+  const form = useForm({ initialValues: NEW });
   return (
     <FormFrame
       form={form}
-      save={({ expires, ...fields }) =>
-        createApiKey({ ...fields, ...(expires ? { expires: new Date(expires).toISOString() } : {}) })
-      }
+      save={(fields) => createApiKey(bodyOf(fields))}
       touched={['api-keys']}
       onSaved={onCreated}
       onCancel={onClose}
     >
       <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
+      <Owner {...form.getInputProps('user_id')} />
       <PermissionsField description="Without any the key may do nothing" {...form.getInputProps('permissions')} />
       <TextInput
         type="datetime-local"
@@ -71,6 +73,27 @@ function Form({ onCreated, onClose }: FormProps) {
         {...form.getInputProps('read_only', { type: 'checkbox' })}
       />
     </FormFrame>
+  );
+}
+
+/** The user that the key belongs to, for administrators who may create keys for other users. */
+function Owner(props: ReturnType<UseFormReturnType<typeof NEW>['getInputProps']>) {
+  const allowed = useAllowed();
+  const me = useMe();
+  const may = allowed('users_view') && allowed('users_modify');
+  const users = useQuery({ ...usersQuery, enabled: may });
+  if (!may) return null;
+  return (
+    <Select
+      label="User"
+      description="The key acts as this user and may never do more than they may"
+      placeholder={me?.user.username}
+      searchable
+      clearable
+      clearButtonProps={{ 'aria-label': 'Own key' }}
+      data={ownersOf(users.data ?? [])}
+      {...props}
+    />
   );
 }
 

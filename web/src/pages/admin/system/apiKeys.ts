@@ -1,0 +1,27 @@
+import type { Schemas, User } from '../../../api/types';
+
+/** The fields of a new API key; without a user it belongs to the person who creates it. */
+export const NEW = {
+  name: '',
+  user_id: null as string | null,
+  permissions: [] as string[],
+  read_only: false,
+  expires: '',
+};
+
+/** The request of a new API key. */
+export function bodyOf({ user_id, expires, ...fields }: typeof NEW): Schemas['KeyCreate'] {
+  return {
+    ...fields,
+    ...(user_id ? { user_id } : {}),
+    ...(expires ? { expires: new Date(expires).toISOString() } : {}),
+  };
+}
+
+/** The users that a key can belong to, by name. */
+export function ownersOf(users: Pick<User, 'user_id' | 'username' | 'anonymous'>[]) {
+  return users
+    .filter(({ anonymous }) => !anonymous)
+    .map(({ user_id, username }) => ({ value: user_id, label: username }))
+    .sort((one, other) => one.label.localeCompare(other.label));
+}
