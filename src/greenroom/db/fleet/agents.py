@@ -22,9 +22,14 @@ ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
-    " (SELECT timeline_id FROM pg_control_checkpoint()) || '.' || db_epoch FROM installation)"
+    " (SELECT timeline_id FROM pg_control_checkpoint()) || '.' ||"
+    " (SELECT oid FROM pg_database WHERE datname = current_database()) || '.' ||"
+    " 'installation'::regclass::oid || '.' || db_epoch FROM installation)"
 )
-"""SQL for the installation's db_epoch, which changes with a restore, a fork or a new database (PROTOCOLS §1)."""
+"""SQL for the installation's db_epoch, which changes with a restore, a fork or a new database (PROTOCOLS §1). A dump
+that is restored in the same server brings back every row, also that of `installation`, but makes the table again: its
+oid shows that, and that of the database where this was made again.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
