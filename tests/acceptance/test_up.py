@@ -132,14 +132,27 @@ def as_account(account: str, expression: str) -> str:
     return done.stdout.strip()
 
 
-def test_it_listens_on_the_loopback_alone(instance: Instance):
-    listening = {
-        line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"
-    }
+def listening(table: str, port: int) -> set[str]:
+    """The addresses in this table of the kernel on which a port is listened on, in its hexadecimal form."""
+    lines = [line.split() for line in Path("/proc/net", table).read_text().splitlines()[1:]]
+    addresses = [columns[1].split(":") for columns in lines if columns[3] == "0A"]
+    return {host for host, number in addresses if int(number, 16) == port}
+
+
+def test_it_listens_on_the_loopback_alone_with_ipv6_where_people_and_agents_connect(instance: Instance):
     ports = json.loads((instance.data / "ports.json").read_text())
+    outside = {name for name in ports if name in ("main", "stream") or name.endswith("-gateway")}
+    assert len(outside) == 3
     for name, port in ports.items():
-        addresses = {address.split(":")[0] for address in listening if int(address.split(":")[1], 16) == port}
-        assert addresses == {"0100007F"}, name
+        assert listening("tcp", port) == {"0100007F"}, name
+        assert listening("tcp6", port) == ({24 * "0" + "01000000"} if name in outside else set()), name
+
+
+@pytest.mark.parametrize("host", ["[::1]", "localhost"])
+def test_the_console_and_the_api_are_served_by_ipv6(instance: Instance, host: str):
+    with httpx.Client(verify=instance.ca(), trust_env=False) as client:
+        for path in ("/", "/api/__healthcheck", "/health"):
+            assert client.get(f"https://{host}:{instance.port}{path}").status_code == httpx.codes.OK
 
 
 def test_zones_of_up_can_be_staged_at_once(instance: Instance):

@@ -112,6 +112,7 @@ def test_what_is_no_host_and_port_has_no_name(header: str):
 
 def test_a_comma_list_of_hosts():
     assert served(" a.example:1, B.example,,[::1]") == {"a.example", "b.example", "::1"}
+    assert served("::1,a.example") == {"a.example"}, "or every Host header that names no host would be served"
 
 
 @given(st.datetimes(datetime(2000, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])))  # noqa: DTZ001

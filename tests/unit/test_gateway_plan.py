@@ -76,6 +76,10 @@ def test_both_profiles_are_accepted():
         ("tls_key", "key.pem", "tls_key must be an absolute path"),
         ("main_listen", "localhost:8443", "cannot be listened on"),
         ("main_listen", "127.0.0.1:0", "cannot be listened on"),
+        ("main_listen", "::1:8443", "cannot be listened on"),
+        ("main_listen", "[127.0.0.1]:8443", "cannot be listened on"),
+        ("main_listen", "127.0.0.1:8443,", "cannot be listened on"),
+        ("main_listen", "127.0.0.1:8443,[::1]:8444", "must have the same port"),
         ("stream_listen", "127.0.0.1:8443", "same address"),
         ("api", "127.0.0.1", "is not host:port"),
         ("managers.upstream", "127.0.0.1:99999", "is not host:port"),
@@ -169,6 +173,20 @@ def test_every_listener_has_a_default_server_that_answers_421():
     for address in ("8443", "8445", "8446", "8447"):
         assert f"listen 127.0.0.1:{address} ssl" in conf
     assert conf.count("default_server") == conf.count("return 421") == 4
+
+
+def test_each_address_of_a_listener_is_served():
+    both = {"main_listen": "127.0.0.1:8443,[::1]:8443", "stream_listen": "127.0.0.1:8445, [::1]:8445"}
+    managers = [{**PLAN["managers"][0], "listen": "127.0.0.1:8446,[::1]:8446"}]
+    plan = {**PLAN, **both, "managers": managers, "served_hosts": ["127.0.0.1", "[::1]"]}
+    conf = text(plan)
+    for port, protocol in ((8443, "ssl http2"), (8445, "ssl http2"), (8446, "ssl")):
+        for host in ("127.0.0.1", "[::1]"):
+            assert conf.count(f"listen {host}:{port} {protocol} default_server") == 1
+            assert conf.count(f"listen {host}:{port} {protocol};") == 1
+    assert conf.count("server_name 127.0.0.1 [::1];") == 2
+    assert "https://127.0.0.1:8445" in conf
+    assert "https://[::1]" not in conf, "a Content Security Policy has no form for it"
 
 
 def test_each_manager_follows_its_own_sentinel_by_absolute_path():

@@ -109,4 +109,4 @@ def host_name(host: str) -> str:
 
 def served(names: str) -> frozenset[str]:
     """The setting `served_hosts`, separated by commas, as a set."""
-    return frozenset(host_name(name.strip()) for name in names.split(",") if name.strip())
+    return frozenset(found for name in names.split(",") if (found := host_name(name.strip())))

@@ -14,11 +14,11 @@ from typing import Final
 from greenroom.core.errors import TooLarge
 from greenroom.core.fleet.addresses import edge_name, not_served
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
-from greenroom.gateway.plan import GatewayPlan, port_of
+from greenroom.gateway.plan import GatewayPlan, addresses, in_policies, port_of
 from greenroom.kit.templates import templates
 
 STATUS_PATH: Final = "/gateway_status"
-"""nginx's own counters on the main listener, for 127.0.0.1 only."""
+"""nginx's own counters on the main listener, for 127.0.0.1 and ::1 only."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
 """Datagram socket of the parent: Manager requests that nginx answered itself."""
@@ -65,6 +65,8 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
     `workers` 0 = one for each core."""
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
+        addresses=addresses,
+        in_policies=in_policies,
         quoted=_quoted,
         folder=folder,
         max_files=max_files,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 
 from greenroom.core.errors import SetupError
+from greenroom.core.fleet.addresses import origin_host
 
 _PATH: Final = re.compile(r"/[\w./@+:,=~ -]*")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
@@ -71,7 +72,8 @@ class NamedCertificate(_Part, frozen=True, kw_only=True):
 
 
 class GatewayPlan(_Part, frozen=True, kw_only=True):
-    """All a gateway serves. Addresses are host:port, listeners with a literal IP address; paths are absolute.
+    """All a gateway serves. Addresses are host:port, paths are absolute. A listener is one address with a literal IP
+    address, or several with commas and the same port.
 
     `profile`: `web` = console, `/api/`, Managers and streams; `edge` = streams only (no `main_listen`, `api`, …).
     `served_hosts`: the host names (without port) that are served; requests for any other are answered 421.
@@ -107,8 +109,13 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     @property
     def listeners(self) -> list[str]:
         """Every address nginx listens on, main first."""
-        main = [self.main_listen] if self.profile == "web" else []
-        return [*main, self.stream_listen, *(manager.listen for manager in self.managers if manager.listen)]
+        managers = (address for manager in self.managers for address in addresses(manager.listen))
+        return [*self.browser_listeners, *managers]
+
+    @property
+    def browser_listeners(self) -> list[str]:
+        """The addresses of console and streams, with HTTP/2."""
+        return [*addresses(self.main_listen), *addresses(self.stream_listen)]
 
     @property
     def stream_origins(self) -> list[str]:
@@ -119,7 +126,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     def stream_hosts(self) -> list[str]:
         """Host names of the stream listener: the served ones, those of `stream_url` and of `direct_origins`."""
         urls = [*([self.stream_url] if self.stream_url else []), *self.direct_origins]
-        own = [re.sub(r":\d+$", "", url.removeprefix("https://")) for url in urls]
+        own = [origin_host(url) for url in urls]
         return list(dict.fromkeys([*self.served_hosts, *own]))
 
     @property
@@ -144,9 +151,19 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
         return list(dict.fromkeys([*([url] if url else []), *own]))
 
 
-def port_of(address: str) -> int:
-    """The port of host:port."""
-    return int(address.rpartition(":")[2])
+def in_policies(origins: Iterable[str]) -> list[str]:
+    """The origins that can stand in a Content Security Policy, which has no form for IPv6 addresses."""
+    return [origin for origin in origins if not origin.startswith("https://[")]
+
+
+def addresses(listener: str) -> list[str]:
+    """The addresses of a listener; none of an empty one."""
+    return [address.strip() for address in listener.split(",")] if listener else []
+
+
+def port_of(listener: str) -> int:
+    """The port of host:port, or of all addresses of a listener."""
+    return int(listener.rpartition(":")[2])
 
 
 def read_plan(path: Path) -> GatewayPlan:
@@ -208,9 +225,12 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
 
 
 def _address_problems(plan: GatewayPlan) -> Iterator[str]:
-    for address in plan.listeners:
-        if not _is_listener(address):
-            yield f"{address!r} cannot be listened on; write an IP address and a port, e.g. 127.0.0.1:8443"
+    main = [plan.main_listen] if plan.profile == "web" else []
+    for listener in [*main, plan.stream_listen, *(manager.listen for manager in plan.managers if manager.listen)]:
+        if wrong := [address for address in addresses(listener) or [""] if not _is_listener(address)]:
+            yield f"{wrong[0]!r} cannot be listened on; write IP address and port, e.g. 127.0.0.1:8443 or [::1]:8443"
+        elif len({port_of(address) for address in addresses(listener)}) > 1:
+            yield f"the addresses of a listener must have the same port (they are {listener!r})"
     if len(set(plan.listeners)) < len(plan.listeners):
         yield f"two listeners have the same address ({', '.join(plan.listeners)})"
     upstreams = [*plan.managers, *plan.agents, *plan.edges]
@@ -253,11 +273,12 @@ def _manager_problems(plan: GatewayPlan) -> Iterator[str]:
 
 def _is_listener(address: str) -> bool:
     host, _, port = address.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
     try:
-        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        version = ipaddress.ip_address(bare).version
     except ValueError:
         return False
-    return _is_port(port)
+    return _is_port(port) and host == (f"[{bare}]" if version == 6 else bare) and "%" not in bare
 
 
 def _is_host(host: str) -> bool:

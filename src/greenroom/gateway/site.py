@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from greenroom.core.errors import Invalid, SetupError
-from greenroom.core.fleet.addresses import edge_address, edge_name
+from greenroom.core.fleet.addresses import edge_address, edge_name, origin_host
 from greenroom.core.session.streams import ProxyFacts, direct_origins
 from greenroom.gateway.agents import Serving
 from greenroom.gateway.plan import AgentUpstream, Edge, GatewayPlan, ManagerListener, NamedCertificate
@@ -194,7 +193,7 @@ def _named(config: GatewayConfig) -> list[NamedCertificate]:
 
 def _served_hosts(config: GatewayConfig) -> list[str]:
     hosts = [host.strip() for host in config.served_hosts.split(",") if host.strip()]
-    public = urlsplit(config.public_url).hostname
+    public = origin_host(config.public_url)
     return list(dict.fromkeys([*hosts, *([public] if public else [])]))
 
 

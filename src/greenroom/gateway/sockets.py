@@ -9,6 +9,7 @@ with all its connections, until another client connects.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterable
@@ -72,7 +73,8 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
             _try_alone(family, host, int(port))
         listening = _bound(family, host, int(port), reuse_port=True)
     except OSError as error:
-        raise SetupError(f"{address} cannot be listened on: {error.strerror}; choose another port.") from error
+        other = "address" if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) else "port"
+        raise SetupError(f"{address} cannot be listened on: {error.strerror}; choose another {other}.") from error
     listening.listen(BACKLOG)
     return listening
 

@@ -317,7 +317,8 @@ class GatewayManager(BaseModel, frozen=True, extra="forbid"):
     upstream: str = "127.0.0.1:8181"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
     listen: str = ""
-    """IP:port of a listener of its own; the first Manager may have none and is then served on the main port alone."""
+    """IP:port of its separate listener, several with commas; the first Manager may have none and is then served on the
+    main port alone."""
 
 
 class GatewayAgent(BaseModel, frozen=True, extra="forbid"):
@@ -352,9 +353,9 @@ class GatewayConfig(ProcessConfig):
     """Connections of each worker, of which a desktop's stream takes two; 0 = as many as it may open files."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"
-    """IP:port of console, `/api/` and the first Manager (profile `web`)."""
+    """IP:port of console, `/api/` and the first Manager (profile `web`); several with commas, all with one port."""
     stream_listen: str = "127.0.0.1:8445"
-    """IP:port of the streams."""
+    """IP:port of the streams; several with commas, all with one port."""
     public_url: str = ""
     """Origin of the console as browsers see it; an edge gateway needs it, because the console frames its streams."""
     stream_url: str = ""

@@ -80,7 +80,7 @@ async def ensure_rows(db: Database, site: Site) -> None:
     the installation's id to a file."""
     settings = site.settings
     write_text(site.layout.installation_id, await installation_id(db) + "\n", 0o644)
-    origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", *settings.served_hosts]))
+    origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", *settings.named_hosts]))
     await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", site.ports["stream"])
     for agent in site.agents:
         identity = agent.folder / "identity.json"

@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from greenroom.core.errors import SetupError
+from greenroom.core.fleet.addresses import host_problem
 from greenroom.up.layout import FORMAT, Layout, read_json
 
 USUAL: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
@@ -90,14 +91,31 @@ class Reservations:
 
 def why_not_listenable(port: int) -> OSError | None:
     """Why no listener can be opened on this port of all addresses now; None = it can."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-            probe.listen(1)
-        except OSError as error:
-            return error
+    try:
+        _listen("0.0.0.0", port)
+        if has_ipv6():
+            _listen("::", port)
+    except OSError as error:
+        return error
     return None
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has IPv6: its loopback address can be listened on."""
+    try:
+        _listen("::1", 0)
+    except OSError:
+        return False
+    return True
+
+
+def _listen(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if probe.family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        probe.bind((host, port))
+        probe.listen(1)
 
 
 _ZONE_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
@@ -154,10 +172,10 @@ class Settings:
     def host(self) -> str:
         return self.hostname or "127.0.0.1"
 
-    @property
-    def listen_host(self) -> str:
-        """All addresses only if a host name was given."""
-        return "0.0.0.0" if self.hostname else "127.0.0.1"
+    def listener(self, port: int, *, ipv6: bool) -> str:
+        """The addresses of a listener for people, with commas: all of the machine only if a host name was given."""
+        hosts = ("0.0.0.0", "[::]") if self.hostname else ("127.0.0.1", "[::1]")
+        return ",".join(f"{host}:{port}" for host in (hosts if ipv6 else hosts[:1]))
 
     @property
     def console_url(self) -> str:
@@ -169,9 +187,13 @@ class Settings:
         return urlsplit(self.console_url).hostname or self.host
 
     @property
+    def named_hosts(self) -> list[str]:
+        """The names that the options give."""
+        return list(dict.fromkeys([self.host, self.console_host, *self.further_hosts]))
+
+    @property
     def served_hosts(self) -> list[str]:
-        own = [self.host, self.console_host, *self.further_hosts]
-        return list(dict.fromkeys([*own, "127.0.0.1", "localhost"]))
+        return list(dict.fromkeys([*self.named_hosts, "127.0.0.1", "localhost", "[::1]"]))
 
     @property
     def manager_names(self) -> list[tuple[str, str]]:
@@ -223,7 +245,7 @@ def _given(options: Options) -> dict[str, Any]:
 def _problem(settings: Settings) -> str | None:
     """The first value that cannot be used, as a sentence, or None."""
     bad_zones = ", ".join(repr(name) for name in settings.zones if not _ZONE_NAME.match(name))
-    bad_hosts = ", ".join(repr(name) for name in settings.further_hosts if not _HOST_NAME.match(name))
+    bad_hosts = ", ".join(repr(name) for name in settings.further_hosts if not _is_host(name))
     hostname = settings.hostname or "localhost"
     wrong = {
         f"--port {settings.port} is not a port; give a number from 1 to 65535.": not 1 <= settings.port <= 65535,
@@ -241,12 +263,20 @@ def _problem(settings: Settings) -> str | None:
         ),
         f"--public-url {settings.public_url!r} is not an address like https://desk.example.org; the console cannot be"
         " served below a path.": bool(settings.public_url) and not _ORIGIN.match(settings.public_url or ""),
-        f"--served-hosts: {bad_hosts} cannot be a host name; give names without https:// and port.": bool(bad_hosts),
+        f"--served-hosts: {bad_hosts} cannot be a host name; give names without https:// and port,"
+        " and IPv6 addresses in brackets.": bool(bad_hosts),
         "--tls-cert is for a host name; give --hostname too.": settings.tls_cert is not None and not settings.hostname,
         "--tls-cert and --tls-key belong together; give both or none.": (settings.tls_cert is None)
         != (settings.tls_key is None),
     }
     return next((sentence for sentence, is_wrong in wrong.items() if is_wrong), None)
+
+
+def _is_host(name: str) -> bool:
+    """A host name, an IPv4 address, or an IPv6 address in brackets."""
+    if name.startswith("["):
+        return host_problem(name, with_port=False) is None and "%" not in name
+    return _HOST_NAME.match(name) is not None
 
 
 def default_data() -> Path:

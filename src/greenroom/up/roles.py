@@ -6,14 +6,20 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from greenroom.up.account import Account
 from greenroom.up.forks import Forks
+from greenroom.up.options import has_ipv6
 from greenroom.up.processes import MARK, Command
 from greenroom.up.site import AgentSite, ManagerSite, Site
 from greenroom.up.supervisor import FORK_SERVER, Part
+
+log = structlog.get_logger(__name__)
 
 _OURS_ALONE: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
@@ -142,12 +148,15 @@ def gateway(site: Site) -> Part:
 
 
 def _gateway_settings(site: Site) -> dict[str, str]:
-    local, listen, ports = "127.0.0.1", site.settings.listen_host, site.ports
+    local, ports, ipv6 = "127.0.0.1", site.ports, has_ipv6()
+    if not ipv6:
+        log.info("the gateway listens on IPv4 addresses alone", reason="this machine has no IPv6")
+    listener = partial(site.settings.listener, ipv6=ipv6)
     managers = [
         {
             "name": manager.instance_id,
             "zone": manager.zone,
-            "listen": f"{listen}:{manager.gateway_port}",
+            "listen": listener(manager.gateway_port),
             "upstream": f"{local}:{manager.port}",
             "sentinel_file": str(manager.sentinel_file),
         }
@@ -158,8 +167,8 @@ def _gateway_settings(site: Site) -> dict[str, str]:
     settings = {
         **_addresses(site),
         "GREENROOM_GATEWAY_DIR": str(site.layout.gateway),
-        "GREENROOM_MAIN_LISTEN": f"{listen}:{site.settings.port}",
-        "GREENROOM_STREAM_LISTEN": f"{listen}:{ports['stream']}",
+        "GREENROOM_MAIN_LISTEN": listener(site.settings.port),
+        "GREENROOM_STREAM_LISTEN": listener(ports["stream"]),
         "GREENROOM_TLS_CERTIFICATE": str(certificate),
         "GREENROOM_TLS_KEY": str(key),
         "GREENROOM_API_UPSTREAM": f"{local}:{ports['api']}",

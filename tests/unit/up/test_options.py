@@ -19,8 +19,8 @@ from greenroom.up.postgres import Cluster
 def test_defaults():
     settings = settle(Options(), {})
     assert (settings.port, settings.managers, settings.zones) == (8443, 1, ("default",))
-    assert settings.listen_host == "127.0.0.1"
-    assert settings.served_hosts == ["127.0.0.1", "localhost"]
+    assert settings.listener(8443, ipv6=True) == "127.0.0.1:8443,[::1]:8443"
+    assert settings.served_hosts == ["127.0.0.1", "localhost", "[::1]"]
 
 
 def test_a_later_up_goes_on_with_what_was_given_before():
@@ -31,8 +31,8 @@ def test_a_later_up_goes_on_with_what_was_given_before():
 
 def test_a_host_name_opens_all_addresses():
     settings = settle(Options(hostname="rooms.example.org"), {})
-    assert (settings.host, settings.listen_host) == ("rooms.example.org", "0.0.0.0")
-    assert settings.served_hosts == ["rooms.example.org", "127.0.0.1", "localhost"]
+    assert (settings.host, settings.listener(1, ipv6=True)) == ("rooms.example.org", "0.0.0.0:1,[::]:1")
+    assert settings.served_hosts == ["rooms.example.org", "127.0.0.1", "localhost", "[::1]"]
 
 
 def test_names_of_the_processes():
@@ -62,12 +62,13 @@ def test_a_reverse_proxy_and_further_names_are_served():
     options = Options(public_url="https://desk.example.org:444", served_hosts=("desk.lan", "127.0.0.5"))
     settings = settle(options, {})
     assert (settings.url, settings.console_url) == ("https://127.0.0.1:8443", "https://desk.example.org:444")
-    assert settings.listen_host == "127.0.0.1"
-    assert settings.served_hosts == ["127.0.0.1", "desk.example.org", "desk.lan", "127.0.0.5", "localhost"]
+    assert settings.listener(1, ipv6=False) == "127.0.0.1:1"
+    assert settings.named_hosts == ["127.0.0.1", "desk.example.org", "desk.lan", "127.0.0.5"]
+    assert settings.served_hosts == [*settings.named_hosts, "localhost", "[::1]"]
     again = settle(Options(), json.loads(json.dumps(settings.stored())))
     assert again == settings
     without = settle(Options(public_url="", served_hosts=()), settings.stored())
-    assert without.served_hosts == ["127.0.0.1", "localhost"]
+    assert without.served_hosts == ["127.0.0.1", "localhost", "[::1]"]
     assert without.console_url == without.url
 
 
@@ -100,3 +101,10 @@ def test_a_path_may_have_letters_of_any_language():
 def test_the_folder_of_the_database_is_quoted_for_the_driver(tmp_path: Path):
     cluster = Cluster(tmp_path, tmp_path / "it's ü here", 5432, Account(None))
     assert conninfo_to_dict(cluster.dsn)["host"] == str(tmp_path / "it's ü here")
+
+
+def test_an_ipv6_address_is_served_in_brackets():
+    assert "[2001:db8::1]" in settle(Options(served_hosts=("[2001:db8::1]",)), {}).served_hosts
+    for host in ("2001:db8::1", "[2001:db8::1", "[fe80::1%eth0]", "[desk]"):
+        with pytest.raises(SetupError, match="IPv6 addresses in brackets"):
+            settle(Options(served_hosts=(host,)), {})

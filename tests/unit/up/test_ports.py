@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
 from greenroom.testing.ports import free_port
-from greenroom.up.options import Reservations, choose, wanted
+from greenroom.up.options import Reservations, choose, has_ipv6, wanted
 
 NAMES = wanted(["manager-default-1"], ["agent-default"])
 some_ports = st.sets(st.sampled_from([8080, 8081, 8181, 8182, 8443, 8445, 8446, 8447, 4444, 4445]))
@@ -58,6 +60,26 @@ def test_two_instances_that_start_at_once_do_not_get_the_same_port():
     assert other.take(port)
 
 
-def test_a_port_with_a_listener_is_not_free():
-    with socket.create_server(("127.0.0.1", 0)) as server:
+@pytest.mark.parametrize(("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)])
+def test_a_port_with_a_listener_is_not_free(host: str, family: socket.AddressFamily):
+    with socket.create_server((host, 0), family=family) as server:
         assert not Reservations().take(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(("number", "part"), [(errno.EAFNOSUPPORT, "socket"), (errno.EADDRNOTAVAIL, "bind")])
+def test_a_machine_without_ipv6_listens_on_ipv4_alone(monkeypatch: pytest.MonkeyPatch, number: int, part: str):
+    class WithoutIpv6(socket.socket):
+        def __init__(self, family: int = socket.AF_INET, *rest: int) -> None:
+            if part == "socket" and family == socket.AF_INET6:
+                raise OSError(number, os.strerror(number))
+            super().__init__(family, *rest)
+
+        def bind(self, address: Any) -> None:
+            if self.family == socket.AF_INET6:
+                raise OSError(number, os.strerror(number))
+            super().bind(address)
+
+    assert has_ipv6()
+    monkeypatch.setattr(socket, "socket", WithoutIpv6)
+    assert not has_ipv6()
+    assert Reservations().take(free_port())

@@ -317,7 +317,7 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
     """Its own one when it expires soon; the administrator's when they replace it."""
     now = datetime.now(UTC)
     tls.ensure_authority(layout)
-    own, own_key = tls.ensure_certificate(layout, MINE, ["rooms.example", "127.0.0.1", "localhost"], now)
+    own, own_key = tls.ensure_certificate(layout, MINE, ["rooms.example", "127.0.0.1", "localhost", "[::1]"], now)
     brought = tmp_path / "brought.pem", tmp_path / "brought.key"
 
     def bring() -> None:

@@ -82,6 +82,11 @@ def parse_origin(origin: str) -> tuple[str, int] | None:
     return (entry["host"], port) if 0 < port < 65536 else None
 
 
+def origin_host(url: str) -> str:
+    """The host of an origin as it stands there, an IPv6 address in brackets; empty where there is none."""
+    return re.sub(r":[0-9]*$", "", urlsplit(url).netloc)
+
+
 def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
     """Why a request with this Origin header may not open the stream, as a sentence; None = it may.
 
