@@ -150,6 +150,24 @@ async def test_hosts_that_are_not_served_get_421_on_every_port(world: World):
         assert (await raw(world.main, "GET / HTTP/1.0"))[0] == 421
 
 
+async def test_a_browser_gets_a_page_with_the_name_and_the_command_that_adds_it(world: World):
+    for base in (world.main, world.stream, world.manager()):
+        headers = {"Host": "desk.lan:8443", "Accept": "text/html,*/*"}
+        reply = await world.client().get(f"{base}/session/x", headers=headers)
+        assert reply.status_code == 421
+        assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "does not serve the name <code>desk.lan</code>. It serves <code>127.0.0.1</code>," in reply.text
+        assert "greenroom up --served-hosts &#39;desk.lan&#39;" in reply.text
+        assert world.main in reply.text
+
+
+async def test_the_page_of_a_name_that_is_not_served_repeats_no_markup(world: World):
+    for host in ("a<b>.example", "a&b", 'a"b', "a'b", "$host"):
+        status, answer = await raw(world.main, f"GET / HTTP/1.1\nHost: {host}\nAccept: text/html\nConnection: close")
+        assert status in (400, 421)
+        assert host.encode() not in answer
+
+
 async def test_the_console_is_served_with_a_strict_policy(world: World):
     client = world.client()
     reply = await client.get(f"{world.main}/admin/staging")

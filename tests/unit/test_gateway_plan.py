@@ -172,7 +172,7 @@ def test_every_listener_has_a_default_server_that_answers_421():
     conf = text(PLAN)
     for address in ("8443", "8445", "8446", "8447"):
         assert f"listen 127.0.0.1:{address} ssl" in conf
-    assert conf.count("default_server") == conf.count("return 421") == 4
+    assert conf.count("default_server") == conf.count("code\": \"misdirected-host") == 4
 
 
 def test_each_address_of_a_listener_is_served():

@@ -12,7 +12,7 @@ import hashlib
 from typing import Final
 
 from greenroom.core.errors import TooLarge
-from greenroom.core.fleet.addresses import edge_name, not_served
+from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served, origin_host
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, addresses, in_policies, port_of
 from greenroom.kit.templates import templates
@@ -75,6 +75,7 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         # $host is one of served_hosts here: all others reach the default server
         stream_origin=plan.stream_url or f"https://$host:{port_of(plan.stream_listen)}",
         misdirected=not_served(plan.origin),
+        further_hosts=[host for host in plan.served_hosts if host not in (*LOCAL_HOSTS, origin_host(plan.public_url))],
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,
         temporary=TEMPORARY,

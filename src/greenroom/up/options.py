@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.addresses import host_problem
+from greenroom.core.fleet.addresses import LOCAL_HOSTS, host_problem
 from greenroom.up.layout import FORMAT, Layout, read_json
 
 USUAL: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
@@ -193,7 +193,7 @@ class Settings:
 
     @property
     def served_hosts(self) -> list[str]:
-        return list(dict.fromkeys([*self.named_hosts, "127.0.0.1", "localhost", "[::1]"]))
+        return list(dict.fromkeys([*self.named_hosts, *LOCAL_HOSTS]))
 
     @property
     def manager_names(self) -> list[tuple[str, str]]:

@@ -230,6 +230,10 @@ def web_address_problem(text: str) -> str | None:
     return None
 
 
+LOCAL_HOSTS: Final = ("127.0.0.1", "localhost", "[::1]")
+"""Names of this machine, which `greenroom up` always serves."""
+
+
 def not_served(address: str) -> str:
     """What is answered (421) to a request for a host name that is not served; `address` is one that is."""
     return (
