@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
-from greenroom.core.events import Event
 from greenroom.db.fleet.checkin import read_desired
 
 LEASES, KEYS = "/api/v1/leases", "/api/v1/api-keys"
@@ -99,24 +97,6 @@ async def test_a_lease_has_an_age_beyond_which_it_is_not_extended(held: Held):
     assert "A lease lasts at most 7 days in all (max_lease_days)" in refusal
     await held.stage.admin.change("/api/v1/settings", max_lease_days=8)
     assert await held.by_token(seconds=HOUR) == 200
-
-
-async def test_a_lease_waits_for_another_one_to_end(
-    stage: Stage, with_key: MakeClient, ada: Client, friendly_name: str
-):
-    program = await with_key("users_auth_session", max_leases=1)
-    body = {"workspace": friendly_name, "seconds": 600, "user_id": await ada.own_id()}
-    first = await program.make(LEASES, **body)
-    await program.refused(409, f"POST {LEASES}", body | {"wait_s": 0.5})
-    waiting = asyncio.create_task(program.make(LEASES, **body, wait_s=30))
-    assert (await program.delete(f"{LEASES}/{first['lease_id']}")).status_code == 204
-    hub = stage.app.state.hub
-    while not waiting.done():
-        hub.publish(Event.session(first["session_id"]))
-        await asyncio.wait([waiting], timeout=0.5)
-        for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
-            await stage.becomes(row["session_id"], "running")
-    assert (await waiting)["lease_id"] != first["lease_id"]
 
 
 async def test_the_user_of_a_lease_may_be_named(with_key: MakeClient, ada: Client, friendly_name: str):

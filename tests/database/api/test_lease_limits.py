@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
+from tests.support.waiting import eventually
+
+from greenroom.api.events.service import Subscriber
+from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
+from greenroom.api.lease import service
+from greenroom.core.events import Event, Topic
 
 LEASES, SESSIONS = "/api/v1/leases", "/api/v1/sessions"
 
@@ -58,3 +65,76 @@ async def test_leases_at_the_same_time_do_not_exceed_the_limit_of_their_user(
     program = await with_key("users_auth_session")
     answers = await asyncio.gather(*(program.post(LEASES, json=body) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201, 201, 409, 409, 409]
+
+
+async def granted(stage: Stage, waiting: asyncio.Task[dict[str, Any]]) -> dict[str, Any]:
+    """The lease for which a request waits, with a session that runs."""
+    while not waiting.done():
+        for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
+            await stage.becomes(row["session_id"], "running")
+            stage.app.state.hub.publish(Event.session(row["session_id"]))
+        await asyncio.wait([waiting], timeout=0.1)
+    return waiting.result()
+
+
+@pytest.mark.parametrize("limited", ["key", "user"])
+async def test_a_lease_waits_for_another_one_to_end(
+    stage: Stage, with_key: MakeClient, body: dict[str, object], limited: str
+):
+    program = await with_key("users_auth_session", **({"max_leases": 1} if limited == "key" else {}))
+    await stage.everybody(max_leases_per_user=1 if limited == "user" else 5)
+    first = await program.make(LEASES, **body)
+    await program.refused(409, f"POST {LEASES}", body | {"wait_s": 0.5})
+    waiting = asyncio.create_task(program.make(LEASES, **body, wait_s=30))
+    hub = stage.app.state.hub
+    await eventually(lambda: hub.is_followed)
+    assert (await program.delete(f"{LEASES}/{first['lease_id']}")).status_code == 204
+    hub.publish(Event.lease(first["lease_id"]))
+    assert (await granted(stage, waiting))["lease_id"] != first["lease_id"]
+
+
+async def test_a_waiting_lease_is_not_launched_while_the_limit_is_reached(
+    stage: Stage, ada: Client, body: dict[str, object], monkeypatch: pytest.MonkeyPatch
+):
+    launched: list[LaunchRequest] = []
+    launch = Launcher.launch
+
+    async def counted(self: Launcher, request: LaunchRequest) -> LaunchResult:
+        launched.append(request)
+        return await launch(self, request)
+
+    await stage.everybody(max_leases_per_user=0)
+    monkeypatch.setattr(Launcher, "launch", counted)
+    monkeypatch.setattr(service, "PAUSE_S", 0.01)
+    monkeypatch.setattr(service, "LOOK_S", 0.05)
+    assert (await ada.refused(409, f"POST {LEASES}", body | {"wait_s": 1})).startswith("lease-limit: ")
+    assert len(launched) == 1
+
+
+async def test_a_waiting_request_gets_the_lease_that_its_repetition_made(
+    stage: Stage, ada: Client, body: dict[str, object]
+):
+    await stage.everybody(max_leases_per_user=1)
+    first = await ada.make(LEASES, **body)
+    repeated = {"Idempotency-Key": "job-1"}
+    waiting = asyncio.create_task(ada.post(LEASES, json=body | {"wait_s": 30}, headers=repeated))
+    await eventually(lambda: stage.app.state.hub.is_followed)
+    await stage.everybody(max_leases_per_user=2)
+    other = await ada.post(LEASES, json=body, headers=repeated)
+    stage.app.state.hub.publish(Event(Topic.SETTINGS))
+    for row in await stage.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'requested'"):
+        await stage.becomes(row["session_id"], "running")
+    assert (await waiting).json()["lease_id"] == other.json()["lease_id"] != first["lease_id"]
+
+
+async def test_other_events_do_not_wake_a_waiting_lease():
+    subscriber = Subscriber()
+    loop = asyncio.get_running_loop()
+    woken = asyncio.create_task(service.until_freed(subscriber, loop.time() + 60))
+    for event in (Event.session("s"), Event.agent("a"), Event(Topic.LOGS)):
+        subscriber.put(event)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not woken.done()
+    subscriber.put(Event.lease("l"))
+    await asyncio.wait_for(woken, 5)

@@ -15,7 +15,7 @@ from uuid import UUID
 from fastapi import Depends
 
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.events.service import Hub
+from greenroom.api.events.service import RESYNC, Hub, Subscriber
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
 from greenroom.api.lease.access import FOR_OTHERS, is_holder
@@ -27,7 +27,9 @@ from greenroom.api.session import service
 from greenroom.api.session.authorized import settings_of
 from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.api.session.waiting import while_in
+from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import (
+    GreenroomError,
     IdempotencyMismatch,
     Invalid,
     LeaseLimit,
@@ -37,6 +39,7 @@ from greenroom.core.errors import (
 )
 from greenroom.core.installation import Installation
 from greenroom.core.lease.granted import Limits, NewLease
+from greenroom.core.lease.limits import FREED_BY, refusal
 from greenroom.core.session.authorization import Act, Asking, Facts, Kind, decide
 from greenroom.core.session.expiry import clocks_of, lease_clocks
 from greenroom.core.session.states import SessionStatus
@@ -59,9 +62,9 @@ BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
 """The acts that the token of a lease may do at the gateway; the first two have the names of their services."""
 MCP_PATH: Final = "/mcp"
 PAUSE_S: Final = 0.2
-"""Between two tries of a lease that waits for others to end, also when much happens."""
+"""Between two looks of a lease that waits for others to end, also when many end."""
 LOOK_S: Final = 2.0
-"""It is tried again after this time, also when nothing happens: events of other processes may be missed."""
+"""It looks again after this time, also when no lease ends: events of other processes may be missed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,7 @@ async def _require_valid_key(leasing: Leasing, key_id: str, session: Session) ->
 async def _launch_in_time(
     leasing: Leasing, caller: Caller, request: LaunchRequest, body: LeaseCreate, reach: Reach
 ) -> tuple[Lease, Session]:
-    """`_launch`. While a limit of leases is reached it is tried again when something happens, for `wait_s`.
+    """`_launch`. While a limit of leases is reached, wait for `wait_s` until there is room under it, and try again.
 
     Raises:
         LeaseLimit: the limit was reached all the time.
@@ -204,13 +207,33 @@ async def _launch_in_time(
             raise
     with leasing.hub.subscription() as subscriber:
         while True:
-            try:
-                return await _launch(leasing, caller, request, body, reach)
-            except LeaseLimit:
-                if subscriber.closed or end_s - time.monotonic() <= 0:
-                    raise
+            refused = await _refusal(leasing.db, caller, request)
+            if refused is None:
+                try:
+                    return await _launch(leasing, caller, request, body, reach)
+                except LeaseLimit as error:
+                    refused = error
+            if subscriber.closed or time.monotonic() >= end_s:
+                raise refused
             await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
-            await subscriber.take(min(LOOK_S, max(0.0, end_s - time.monotonic())))
+            await until_freed(subscriber, min(end_s, time.monotonic() + LOOK_S))
+
+
+async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
+    """Why a limit of leases refuses the request now, by one query; None = it may be tried."""
+    held = await quotas.read_held(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
+    if held.repeated:
+        return None
+    return refusal(
+        resolve(held.groups), leased=True, of_user=held.of_user, of_key=held.of_key, max_leases=held.max_leases
+    )
+
+
+async def until_freed(subscriber: Subscriber, end_s: float) -> None:
+    """Wait for an event that can free a limit of leases; until `end_s` (monotonic), or the process is to stop."""
+    while not subscriber.closed and (left_s := end_s - time.monotonic()) > 0:
+        if any(event is RESYNC or event.topic in FREED_BY for event in await subscriber.take(left_s)):
+            return
 
 
 async def _launch(

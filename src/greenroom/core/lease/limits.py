@@ -8,9 +8,14 @@ counts towards the limit of the other, and a key only narrows.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import LeaseLimit, SessionLimit
+from greenroom.core.events import Topic
+
+FREED_BY: Final = frozenset({Topic.LEASE, Topic.SETTINGS, Topic.USERS})
+"""Topics of the events that can end the refusal of a lease: a lease ends, a limit or the groups of the user change."""
 
 
 def most_of_user(settings: Mapping[str, Resolved], *, leased: bool) -> int:

@@ -59,6 +59,13 @@ async def list_groups(
     return await _LISTING.read(db, Group, _COLUMNS, conditions, order=BY_PRIORITY, after=after, limit=limit)
 
 
+GROUPS_OF_USER: Final[LiteralString] = """COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id,
+      'name', g.name, 'priority', g.priority, 'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value)
+        FROM group_settings s WHERE s.group_id = g.group_id), '{}')))
+    FROM groups g JOIN user_groups ug USING (group_id) WHERE ug.user_id = %(user_id)s), '[]')"""
+"""The groups of user `user_id` as a list of GroupSettings."""
+
+
 async def get_group(db: Database, group_id: str) -> Group:
     """One group.
 

@@ -16,6 +16,7 @@ from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import TraceStep, outcome_reason
 from greenroom.core.launch.request import LaunchingUser, LaunchSnapshot
 from greenroom.core.listing import Order, Word
+from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.access.users import USERNAME_REUSED
 from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
@@ -34,11 +35,9 @@ SELECT
     + USERNAME_REUSED
     + """ AS username_reused, u.disabled, u.locked, t.preferred_language, t.preferred_timezone,
   COALESCE(t.ssh_public_key, '') <> '' OR t.ssh_private_key_encrypted IS NOT NULL AS has_ssh_keys,
-  COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name, 'priority', g.priority,
-      'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
-                             WHERE s.group_id = g.group_id), '{}')))
-    FROM groups g JOIN user_groups ug USING (group_id) WHERE ug.user_id = %(user_id)s), '[]') AS groups,
   """
+    + GROUPS_OF_USER
+    + " AS groups, "
     + NUMBER_OF_USER
     + " AS num_sessions"
 )
