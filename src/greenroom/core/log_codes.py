@@ -327,7 +327,7 @@ class LogCode(StrEnum):
         "login-throttled",
         WARNING,
         (
-            "too many wrong passwords, links or API keys of one account or from one address; the next attempts are "
+            "too many wrong passwords, links, keys or tokens of one account or from one address; the next attempts are "
             "answered 429"
         ),
         SECURITY,

@@ -93,6 +93,32 @@ async def test_links_and_keys_are_throttled_but_the_right_key_never(connect: Mak
     assert (await right.get("/api/v1/zones")).status_code == 200
 
 
+ID = "00000000-0000-4000-8000-000000000000"
+BEARER = {"Authorization": "Bearer wrong"}
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "refusal"),
+    [
+        ("/api/v1/shares/0123abcd/return", {"json": {"session_token": "wrong"}}, 404),
+        ("/api/v1/connect", {"json": {"user_id": ID, "session_id": ID, "session_token": "wrong"}}, 404),
+        ("/api/v1/join/agent", {"json": {"token": "wrong"}}, 401),
+        (f"/api/v1/leases/{ID}/actions", {"json": {}, "headers": BEARER}, 401),
+        ("/mcp", {"json": {}, "headers": BEARER}, 401),
+        ("/api/internal/manager-requests", {"json": {}, "headers": BEARER}, 401),
+        ("/api/internal/viewers", {"json": {}, "headers": BEARER}, 401),
+    ],
+)
+async def test_wrong_tokens_are_throttled_by_address(
+    connect: MakeClient, admin: Client, path: str, sent: dict[str, Any], refusal: int
+):
+    await admin.change("/api/v1/settings", max_login_attempts_per_address=1)
+    attacker, elsewhere = await connect(address="203.0.113.9"), await connect(address="192.0.2.7")
+    answers = [(await attacker.post(path, **sent)).status_code for _ in range(11)]
+    assert answers == [refusal] * 10 + [429]
+    assert (await elsewhere.post(path, **sent)).status_code == refusal
+
+
 async def test_twelve_addresses_that_guess_lock_no_user_out(connect: MakeClient, db: Database):
     known = await connect(address="192.0.2.50")
     assert await guess(known, ADMIN, PASSWORD) == 200

@@ -1,4 +1,7 @@
-"""Wrong passwords, links and keys are counted by address, and refused after too many (`core.rate_limits`).
+"""Wrong passwords, links, keys and tokens are counted by address, and refused after too many (`core.rate_limits`).
+
+A password or link waits for its turn before it is compared (`admit`, `failed`). A key or token is compared first, and
+only a wrong one is counted and refused (`wrong`), so that one broken program blocks no other program at its address.
 
 Each api process counts for itself; counts by account are in the database (`greenroom.db.access.credentials`). A device
 on which a user has logged in is recognized by a signed cookie. The cookie grants no access: with it an attempt is
@@ -29,7 +32,7 @@ from greenroom.kit.secrets import Secrets, new_secret
 
 Guessed = Literal["password", "link", "key"]
 KEY_ATTEMPTS: Final = 10
-"""Factor for API keys: 256 bits cannot be guessed, but a program with an expired key retries again and again."""
+"""Factor for keys and tokens: they cannot be guessed, but a program with an expired one retries again and again."""
 
 
 class Guesses:
@@ -54,6 +57,15 @@ class Guesses:
 
     def failed(self, request: Request, what: Guessed) -> None:
         self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
+
+    def wrong(self, request: Request, claimed_name: str) -> None:
+        """Count a wrong key or token of the request's address.
+
+        Raises:
+            TooManyRequests: too many came from there.
+        """
+        self.admit(request, "key", claimed_name)
+        self.failed(request, "key")
 
     def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
         """Raises TooManyRequests: always."""

@@ -151,6 +151,7 @@ async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> No
     gateway = await find_asking_gateway(db, gateway_id)
     known = gateway.credential_hash if gateway else _UNKNOWN
     if not hmac.compare_digest(known, hashed(credential)) or gateway is None:
+        request.app.state.guesses.wrong(request, "by a gateway's credential")
         raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
     await gateway_seen(db, gateway.gateway_id)
 
@@ -165,6 +166,7 @@ async def _asking_agent(request: Request, db: Database) -> str:
     agent = await find_asking_agent(db, agent_id)
     known = agent.credential_hash if agent else _UNKNOWN
     if not hmac.compare_digest(known, hashed(credential)) or agent is None:
+        request.app.state.guesses.wrong(request, "by an Agent's credential")
         raise Unauthenticated("The Agent's credential is not valid.")
     return agent.agent_id
 

@@ -5,6 +5,7 @@ The host asks which authority to trust, and uses a join token to join as an Agen
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -68,7 +69,8 @@ router = APIRouter(tags=["joining"])
 
 
 async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
-    return JoinAttempt(client_address(request), logs, request.app.state.join_attempts)
+    state = request.app.state
+    return JoinAttempt(client_address(request), logs, state.join_attempts, partial(state.guesses.wrong, request))
 
 
 JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]

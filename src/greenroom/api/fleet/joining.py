@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -107,14 +108,22 @@ def authority(file: Path) -> str:
 
 
 class JoinAttempt:
-    """A request to join. A refusal is logged for administrators; of a flood only the beginning."""
+    """A request to join. A refusal is logged for administrators; of a flood only the beginning.
 
-    def __init__(self, address: str, logs: LogWriter, limiter: JoinAttemptLimiter) -> None:
+    `count_wrong` counts a wrong token; it raises TooManyRequests after too many (`access.guesses`).
+    """
+
+    def __init__(
+        self, address: str, logs: LogWriter, limiter: JoinAttemptLimiter, count_wrong: Callable[[str], None]
+    ) -> None:
         self._address = address
         self._logs = logs
         self._limiter = limiter
+        self._count_wrong = count_wrong
 
     def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
+        if isinstance(error, Unauthenticated):
+            self._count_wrong("by join token")
         if not self._limiter.is_written(self._address, time.monotonic()):
             return error
         self._logs.write(

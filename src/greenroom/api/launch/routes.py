@@ -101,11 +101,13 @@ async def _session_of(db: Database, secrets: Secrets, request: Request, body: Co
 
     Raises:
         NotFound: one sentence for every reason, so that the caller cannot find out which sessions exist.
+        TooManyRequests: the same, after too many wrong tokens from that address.
     """
     session_id, token = str(body.session_id), body.session_token.get_secret_value()
     stream = await find_stream_session(db, session_id)
     is_open = stream is not None and stream.user_enabled and stream.user_id == str(body.user_id)
     if stream is None or not is_open or not opens(secrets, token, stream):
+        request.app.state.guesses.wrong(request, f"by the connect address of session {session_id}")
         request.app.state.refusals.wrong_address(request, session_id)
         raise NotFound("This address opens no session: the session has ended, or access to it was withdrawn.")
     return await views.get_session(db, stream.session_id)

@@ -95,23 +95,24 @@ def bearer_token(request: Request) -> str | None:
 
 
 async def lease_of_token(request: Request, token: str) -> Lease:
-    """The lease that a token opens; its id is in it. Raises Unauthenticated: it opens none."""
-    try:
-        lease_id = str(UUID(token.partition(".")[0]))
-    except ValueError as error:
-        raise Unauthenticated(_REFUSAL) from error
-    return await _by_token(request, lease_id, token)
+    """The lease that a token opens; its id is in it.
+
+    Raises:
+        Unauthenticated: it opens none.
+        TooManyRequests: the same, after too many wrong tokens from that address.
+    """
+    return await _by_token(request, token.partition(".")[0], token)
 
 
 async def _by_token(request: Request, lease_id: str, token: str) -> Lease:
     secrets: Secrets = request.app.state.secrets
-    refusal = Unauthenticated(_REFUSAL)
     try:
-        lease = await get_lease(request.app.state.db, lease_id)
-    except NotFound as error:
-        raise refusal from error
-    if not secrets.is_lease_token(token, lease_id, lease.auth_epoch) or lease.status in _OVER:
-        raise refusal
+        lease = await get_lease(request.app.state.db, str(UUID(lease_id)))
+    except (NotFound, ValueError):
+        lease = None
+    if lease is None or not secrets.is_lease_token(token, lease.lease_id, lease.auth_epoch) or lease.status in _OVER:
+        request.app.state.guesses.wrong(request, "by the token of a lease")
+        raise Unauthenticated(_REFUSAL)
     return lease
 
 

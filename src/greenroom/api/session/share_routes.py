@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.bodies import Shaped
-from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot
+from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires
@@ -274,9 +274,15 @@ async def join(share_id: ShareId, body: JoinBody, request: Request, sharing: Sha
 
 
 @router.post("/shares/{share_id}/return", dependencies=[public_route("the viewer's own token is checked here")])
-async def come_back(share_id: ShareId, body: ReturnBody, sharing: SharingDep) -> JoinedView:
+async def come_back(
+    share_id: ShareId, body: ReturnBody, request: Request, sharing: SharingDep, guesses: WrongGuesses
+) -> JoinedView:
     """Open the session again for someone who joined before, by the `session_token` they got then."""
-    return await share_service.back(sharing, share_id, body.session_token.get_secret_value())
+    try:
+        return await share_service.back(sharing, share_id, body.session_token.get_secret_value())
+    except NotFound:
+        guesses.wrong(request, f"by the token of a viewer of share {share_id}")
+        raise
 
 
 async def _by_link(request: Request, sharing: Sharing, share_id: str, body: ShareLinkBody) -> Share:
