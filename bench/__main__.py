@@ -11,6 +11,7 @@ from bench.summary import write
 from bench.table import Figure, show
 
 ALL = (
+    "command_line",
     "claim_in_database",
     "claim_in_large_pool",
     "claim_through_http",

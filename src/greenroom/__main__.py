@@ -26,7 +26,7 @@ def _run() -> None:
         return
     from greenroom.kit.imports import leave_out  # noqa: PLC0415
 
-    leave_out("httpx._main", "trio")  # httpx and httpcore import them where they are installed; they take 0.1 s
+    leave_out("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
     from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does without it
 
     command_line()

@@ -14,7 +14,6 @@ import typer
 from greenroom.cli.lazy import Group, Later, application, imported, made
 from greenroom.core.errors import GreenroomError
 from greenroom.kit import ending, log
-from greenroom.kit.version import version
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +134,8 @@ app = application(group=_Everything)
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from greenroom.kit.version import version  # noqa: PLC0415 -- it reads the metadata of packages
+
         typer.echo(f"greenroom {version()}")
         raise typer.Exit
 

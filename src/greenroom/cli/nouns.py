@@ -11,7 +11,6 @@ from typing import Final
 from greenroom.cli.fleet_nouns import FLEET_NOUNS
 from greenroom.cli.noun import Change, Noun
 from greenroom.cli.output import Column, Row, columns
-from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.sizes import size
 
 
@@ -32,6 +31,8 @@ def _access(user: Row) -> str:
 
 
 def _permissions(config: Row) -> str:
+    from greenroom.core.access.group_settings import STAGED_PERMISSIONS  # noqa: PLC0415 -- only this needs the settings
+
     denied = [name.removeprefix("allow_kasm_").replace("_", " ") for name in STAGED_PERMISSIONS if not config[name]]
     return f"all but {', '.join(denied)}" if denied else "all"
 

@@ -10,8 +10,8 @@
 """
 
 import logging
+from typing import TYPE_CHECKING, Any
 
-from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
 from greenroom.client.errors import ActionFailed, Unreachable
 from greenroom.client.events import Event
 from greenroom.client.models import (
@@ -62,7 +62,20 @@ from greenroom.core.errors import (
     WrongState,
 )
 
+if TYPE_CHECKING:
+    from greenroom.client.asynchronous import AsyncDesk, AsyncGreenroom
+
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """The classes for asyncio, which a program without it does not import."""
+    if name not in {"AsyncDesk", "AsyncGreenroom"}:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from greenroom.client import asynchronous  # noqa: PLC0415
+
+    return getattr(asynchronous, name)
+
 
 __all__ = [
     "Acted",

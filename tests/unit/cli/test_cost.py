@@ -18,6 +18,10 @@ HEAVY = {
     "lightkube",
     "mcp",
     "structlog",
+    "asyncio",
+    "psutil",
+    "trio",
+    "h2",
     "jinja2",
     "cryptography",
     "greenroom.api",
@@ -38,7 +42,7 @@ try:
     __main__.main()
 except SystemExit:
     pass
-print(*sys.modules, file=sys.stderr)
+print(*(name for name, module in sys.modules.items() if module is not None), file=sys.stderr)
 """
 
 
