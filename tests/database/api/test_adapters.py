@@ -15,6 +15,7 @@ from tests.support.waiting import eventually
 from greenroom.api.adapters import browserbase, kernel, steel
 from greenroom.core.errors import SetupError
 from greenroom.core.events import Event
+from greenroom.db.database import Database
 from greenroom.kit.config import ApiConfig
 
 BROWSERS, STEEL, BROWSERBASE = (
@@ -141,3 +142,29 @@ def test_an_adapter_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GREENROOM_SDK_ADAPTERS", "kernel,selenium")
     with pytest.raises((ValueError, SetupError), match="there is no adapter selenium"):
         ApiConfig()  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("path", [BROWSERS, STEEL, BROWSERBASE])
+async def test_a_list_asks_the_database_as_often_for_many_browsers_as_for_one(
+    stage: Stage, sdk: Client, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    asked: list[object] = []
+    fetch = Database.fetch
+
+    async def counted(self: Database, *query: Any, **options: Any) -> list[dict[str, Any]]:
+        asked.append(query)
+        return await fetch(self, *query, **options)
+
+    monkeypatch.setattr(Database, "fetch", counted)
+
+    async def queries() -> int:
+        before = len(asked)
+        await sdk.read(path)
+        return len(asked) - before
+
+    await created(stage, sdk)
+    await queries()
+    of_one = await queries()
+    for _ in range(2):
+        await created(stage, sdk)
+    assert await queries() == of_one

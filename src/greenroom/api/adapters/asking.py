@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import httpx
@@ -26,7 +25,6 @@ from greenroom.api.problems import error_response
 from greenroom.api.security import Caller, Declared, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.lease.leases import get_lease
 
 DEFAULT_S: Final = 600
 LEAST_S: Final = 60
@@ -133,13 +131,13 @@ class Asking:
     async def browser(self, lease_id: str) -> Browser:
         """Raises NotFound: there is no such lease, or the caller may not see it."""
         answer = await self.ask(Asked(method="GET", path=lease_path(lease_id)))
-        return await self._granted(LeaseView.model_validate_json(answer.content))
+        (browser,) = await self._browsers_of([LeaseView.model_validate_json(answer.content)])
+        return browser
 
     async def browsers(self, *, ended: bool = False, limit: int = MOST_LISTED) -> list[Browser]:
         """The newest leases that the caller may see."""
         asked = Asked(method="GET", path="/leases", query={"limit": limit, "ended": ended})
-        leases = [LeaseView.model_validate(one) for one in (await self.ask(asked)).json()]
-        return await asyncio.gather(*map(self._granted, leases))
+        return await self._browsers_of([LeaseView.model_validate(one) for one in (await self.ask(asked)).json()])
 
     async def release(self, lease_id: str | UUID) -> None:
         await self.ask(Asked(method="DELETE", path=lease_path(lease_id)))
@@ -157,11 +155,9 @@ class Asking:
             raise WrongState(f"{failed['action']} was not done: {failed['error']}")
         return done
 
-    async def _granted(self, lease: LeaseView) -> Browser:
-        granted = await service.granted_to(
-            self.leasing, self.caller, await get_lease(self.leasing.db, str(lease.lease_id))
-        )
-        return Browser.of(granted or lease)
+    async def _browsers_of(self, leases: list[LeaseView]) -> list[Browser]:
+        granted = await service.granted_to(self.leasing, self.caller, [lease.lease_id for lease in leases])
+        return [Browser.of(granted.get(lease.lease_id, lease)) for lease in leases]
 
 
 class AdapterKey(Declared):
@@ -172,7 +168,7 @@ class AdapterKey(Declared):
     def __init__(self, header: str) -> None:
         self._header = header
 
-    async def __call__(self, request: Request, leasing: LeasingDep) -> Asking:
+    async def __call__(self, request: Request, leasing: LeasingDep) -> None:
         """Authenticate the caller.
 
         Raises:
@@ -190,7 +186,16 @@ class AdapterKey(Declared):
             raise Unauthenticated("The API key of the SDK is KEY:SECRET, a key of Greenroom and its secret.")
         request.state.caller = caller = await key_caller(request, key_id, secret)
         basic = base64.b64encode(f"{key_id}:{secret}".encode()).decode()
-        return Asking(request, caller, f"Basic {basic}", leasing)
+        request.state.asking = Asking(request, caller, f"Basic {basic}", leasing)
+
+
+def _asking(request: Request) -> Asking:
+    asking: Asking = request.state.asking
+    return asking
+
+
+Asks = Annotated[Asking, Depends(_asking)]
+"""The call that a route of an adapter answers."""
 
 
 class AdapterRoute(APIRoute):
@@ -212,19 +217,28 @@ class AdapterRoute(APIRoute):
         return handled
 
 
-def adapter(prefix: str, header: str) -> tuple[APIRouter, Any]:
-    """The router of an adapter, and the dependency that gives the `Asking` of a call."""
-    router = APIRouter(prefix=f"/adapters/{prefix}", route_class=AdapterRoute, include_in_schema=False)
-    return router, Depends(AdapterKey(header))
+def adapter(prefix: str, header: str) -> APIRouter:
+    """The router of an adapter, whose calls have the API key in this header."""
+    return APIRouter(
+        prefix=f"/adapters/{prefix}",
+        route_class=AdapterRoute,
+        include_in_schema=False,
+        dependencies=[Depends(AdapterKey(header))],
+    )
 
 
-def refuse_the_rest(router: APIRouter, asks: Any) -> None:
+def refuse_the_rest(router: APIRouter) -> None:
     """Answer every other call of the SDK with `NotSupportedError`."""
 
     async def rest(request: Request, path: str) -> None:
-        raise NotSupportedError(f"Greenroom has no counterpart of {request.method} /{path}.")
+        raise without_counterpart(f"{request.method} /{path}")
 
-    router.add_api_route("/{path:path}", rest, methods=_METHODS, dependencies=[asks])
+    router.add_api_route("/{path:path}", rest, methods=_METHODS)
+
+
+def without_counterpart(what: str, remedy: str = "") -> NotSupportedError:
+    """The refusal of a call, or of a part of it."""
+    return NotSupportedError(f"Greenroom has no counterpart of {what}{remedy}.")
 
 
 class Given(BaseModel):
@@ -238,7 +252,7 @@ def refuse(given: BaseModel, *names: str) -> None:
     fields = given.model_extra or {}
     asked = [name for name in names if fields.get(name)]
     if asked:
-        raise NotSupportedError(f"Greenroom has no counterpart of {', '.join(asked)}; leave it out.")
+        raise without_counterpart(", ".join(asked), "; leave it out")
 
 
 def lease_path(lease_id: str | UUID) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from greenroom.api.adapters.asking import OVER, Asking, Browser, Given, adapter, refuse, refuse_the_rest
+from greenroom.api.adapters import asking
+from greenroom.api.adapters.asking import Asks, Browser, Given
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import SessionStatus
 
-router, _ASKS = adapter("browserbase", "x-bb-api-key")
-Asks = Annotated[Asking, _ASKS]
+router = asking.adapter("browserbase", "x-bb-api-key")
 
 WITHOUT_COUNTERPART: Final = ("extensionId", "proxies", "proxySettings")
 SETTINGS_WITHOUT_COUNTERPART: Final = (
@@ -67,14 +67,14 @@ def _status(status: str) -> str:
         return "PENDING"
     if status in (SessionStatus.FAILED, SessionStatus.LOST):
         return "ERROR"
-    return "COMPLETED" if status in OVER else "RUNNING"
+    return "COMPLETED" if status in asking.OVER else "RUNNING"
 
 
 @router.post("/v1/sessions")
 async def create(asks: Asks, body: Wish) -> Json:
     """Lease a browser; `timeout` is its deadline, in seconds from now."""
-    refuse(body, *WITHOUT_COUNTERPART)
-    refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
+    asking.refuse(body, *WITHOUT_COUNTERPART)
+    asking.refuse(body.browserSettings, *SETTINGS_WITHOUT_COUNTERPART)
     domains = body.browserSettings.allowedDomains
     options: Json = {"egress": {"allow": list(domains)}} if domains else {}
     return shown(await asks.create(body.timeout, tags=body.userMetadata, options=options))
@@ -121,4 +121,4 @@ async def recording(asks: Asks, session_id: str) -> list[Json]:
     return []
 
 
-refuse_the_rest(router, _ASKS)
+asking.refuse_the_rest(router)

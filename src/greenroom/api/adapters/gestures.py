@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from greenroom.api.adapters.asking import NotSupportedError
+from greenroom.api.adapters.asking import NotSupportedError, without_counterpart
 from greenroom.api.bodies import Json
 
 _CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
@@ -57,7 +57,7 @@ class Gesture(BaseModel):
         name = _CLICKS.get((self.button, self.num_clicks)) or single
         if kind != "click" or not name:
             asked = f"{self.num_clicks} times {kind} of the button {self.button}"
-            raise NotSupportedError(f"Greenroom has no counterpart of {asked}.")
+            raise without_counterpart(asked)
         return [{"action": name, **place, **self.held}]
 
     def move(self) -> list[Json]:

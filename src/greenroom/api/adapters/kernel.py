@@ -10,26 +10,15 @@ from fastapi import Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from greenroom.api.adapters.asking import (
-    MOST_LISTED,
-    OVER,
-    Asking,
-    Browser,
-    Given,
-    NotSupportedError,
-    adapter,
-    lease_path,
-    refuse,
-    refuse_the_rest,
-)
+from greenroom.api.adapters import asking
+from greenroom.api.adapters.asking import Asks, Browser, Given
 from greenroom.api.adapters.gestures import Gesture
 from greenroom.api.bodies import Json
 from greenroom.api.mcp.requests import Asked
 from greenroom.api.mcp.tool import as_base64
 from greenroom.api.published.calls import validated
 
-router, _ASKS = adapter("kernel", "authorization")
-Asks = Annotated[Asking, _ASKS]
+router = asking.adapter("kernel", "authorization")
 
 WITHOUT_COUNTERPART: Final = (
     "stealth", "profile", "proxy", "proxy_id", "location", "extensions", "vaults", "chrome_policy", "gpu", "name",
@@ -102,7 +91,7 @@ def shown(browser: Browser) -> Json:
 @router.post("/browsers")
 async def create(asks: Asks, body: Wish) -> Json:
     """Lease a browser; `timeout_seconds` is its deadline, from now."""
-    refuse(body, *WITHOUT_COUNTERPART)
+    asking.refuse(body, *WITHOUT_COUNTERPART)
     options: Json = {"kasm_url": body.start_url} if body.start_url else {}
     return shown(await asks.create(body.timeout_seconds, tags=body.tags, options=options))
 
@@ -112,16 +101,16 @@ async def list_browsers(
     asks: Asks,
     status: str = "active",
     include_deleted: bool = False,
-    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
+    limit: Annotated[int, Query(ge=1, le=asking.MOST_LISTED)] = 20,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> JSONResponse:
     """The newest leases that the caller may see."""
     if offset:
-        raise NotSupportedError(f"Greenroom lists the newest {MOST_LISTED} browsers; leave offset out.")
+        raise asking.NotSupportedError(f"Greenroom lists the newest {asking.MOST_LISTED} browsers; leave offset out.")
     ended = include_deleted or status in ("deleted", "all")
-    found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in OVER) <= ended]
+    found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in asking.OVER) <= ended]
     if status == "deleted":
-        found = [one for one in found if one.lease.status in OVER]
+        found = [one for one in found if one.lease.status in asking.OVER]
     return JSONResponse(list(map(shown, found)), headers={"X-Has-More": "false"})
 
 
@@ -156,7 +145,7 @@ _ACTIONS: Final[dict[str, Callable[[Gesture], list[Json]]]] = {
 
 def _meant(step: Step) -> list[Json]:
     if (actions := _ACTIONS.get(step.type)) is None:
-        raise NotSupportedError(f"Greenroom has no counterpart of the action {step.type!r}.")
+        raise asking.without_counterpart(f"the action {step.type!r}")
     return actions(validated(Gesture, (step.model_extra or {}).get(step.type) or {}))
 
 
@@ -171,7 +160,7 @@ async def screenshot(asks: Asks, browser_id: str, body: Picture) -> Response:
     """The screen, or the part `region` of it, as PNG."""
     part = body.region
     query = {"region": f"{part.x},{part.y},{part.x + part.width},{part.y + part.height}"} if part else None
-    picture = await asks.ask(Asked(method="GET", path=f"{lease_path(browser_id)}/screenshot", query=query))
+    picture = await asks.ask(Asked(method="GET", path=f"{asking.lease_path(browser_id)}/screenshot", query=query))
     return Response(picture.content, media_type="image/png")
 
 
@@ -210,7 +199,7 @@ _serve("type", _ACTIONS["type_text"])
 @router.post("/browsers/{browser_id}/process/exec")
 async def execute(asks: Asks, browser_id: str, body: Command) -> Json:
     """Run a command and wait for its end."""
-    refuse(body, "as_root", "as_user")
+    asking.refuse(body, "as_root", "as_user")
     wish: Json = {
         "command": [body.command, *body.args],
         "env": body.env,
@@ -218,7 +207,7 @@ async def execute(asks: Asks, browser_id: str, body: Command) -> Json:
         "timeout_s": body.timeout_sec or 60,
     }
     begun_s = time.monotonic()
-    done: Json = (await asks.ask(Asked(method="POST", path=f"{lease_path(browser_id)}/exec", json=wish))).json()
+    done: Json = (await asks.ask(Asked(method="POST", path=f"{asking.lease_path(browser_id)}/exec", json=wish))).json()
     return {
         "exit_code": done["exit_code"],
         "stdout_b64": done["stdout_base64"] or as_base64(done["stdout"].encode()),
@@ -234,4 +223,4 @@ async def replays(asks: Asks, browser_id: str) -> list[Json]:
     return []
 
 
-refuse_the_rest(router, _ASKS)
+asking.refuse_the_rest(router)

@@ -7,23 +7,13 @@ from typing import Annotated, Final
 
 from fastapi import Query
 
-from greenroom.api.adapters.asking import (
-    MOST_LISTED,
-    OVER,
-    Asking,
-    Browser,
-    Given,
-    NotSupportedError,
-    adapter,
-    refuse,
-    refuse_the_rest,
-)
+from greenroom.api.adapters import asking
+from greenroom.api.adapters.asking import Asks, Browser, Given
 from greenroom.api.adapters.gestures import Gesture
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import SessionStatus
 
-router, _ASKS = adapter("steel", "steel-api-key")
-Asks = Annotated[Asking, _ASKS]
+router = asking.adapter("steel", "steel-api-key")
 
 WITHOUT_COUNTERPART: Final = (
     "sessionId", "proxyUrl", "useProxy", "solveCaptcha", "stealthConfig", "credentials", "extensionIds", "profileId",
@@ -53,7 +43,7 @@ def shown(browser: Browser) -> Json:
     end = lease.ended or lease.expires or lease.created
     return {
         "id": str(lease.lease_id),
-        "status": "failed" if is_failed else "released" if lease.status in OVER else "live",
+        "status": "failed" if is_failed else "released" if lease.status in asking.OVER else "live",
         "createdAt": lease.created.isoformat(),
         "timeout": browser.seconds * 1000,
         "duration": round((end - lease.created).total_seconds() * 1000) if lease.ended else 0,
@@ -72,7 +62,7 @@ def shown(browser: Browser) -> Json:
 @router.post("/v1/sessions")
 async def create(asks: Asks, body: Wish) -> Json:
     """Lease a browser; `timeout` is its deadline, in milliseconds from now."""
-    refuse(body, *WITHOUT_COUNTERPART)
+    asking.refuse(body, *WITHOUT_COUNTERPART)
     return shown(await asks.create(None if body.timeout is None else body.timeout / 1000))
 
 
@@ -80,7 +70,7 @@ async def create(asks: Asks, body: Wish) -> Json:
 async def list_sessions(
     asks: Asks,
     status: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED,
+    limit: Annotated[int, Query(ge=1, le=asking.MOST_LISTED)] = asking.MOST_LISTED,
     after: Annotated[str, Query(alias="cursorId")] = "",
 ) -> Json:
     """The newest leases that the caller may see. The SDK asks for those after the last one until there is none."""
@@ -145,7 +135,7 @@ _ACTIONS: Final[dict[str, Callable[[Action], list[Json]]]] = {
 async def computer(asks: Asks, session_id: str, body: Action) -> Json:
     """Do one action; with `screenshot` the answer has the screen after it."""
     if (actions := _ACTIONS.get(body.action)) is None or (body.action == "type_text" and body.hold_keys):
-        raise NotSupportedError(f"Greenroom has no counterpart of the action {body.action!r} with these fields.")
+        raise asking.without_counterpart(f"the action {body.action!r} with these fields")
     with_picture = body.screenshot or body.action == "take_screenshot"
     done = await asks.act(session_id, *actions(body), screenshot=with_picture)
     results: list[Json] = done["results"]
@@ -153,4 +143,4 @@ async def computer(asks: Asks, session_id: str, body: Action) -> Json:
     return {"output": f"X={place[0]}, Y={place[1]}" if place else "", "base64_image": done["screenshot"], "error": None}
 
 
-refuse_the_rest(router, _ASKS)
+asking.refuse_the_rest(router)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -50,7 +51,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease import leases, quotas
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
-from greenroom.db.session.views import Session
+from greenroom.db.session.views import Session, SessionFilter
 from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit.secrets import Secrets
 
@@ -287,11 +288,16 @@ async def _first(leasing: Leasing, caller: Caller, session_id: str) -> tuple[Lea
     return lease, session
 
 
-async def granted_to(leasing: Leasing, caller: Caller, lease: Lease) -> LeaseGranted | None:
-    """A lease with its token and addresses, for its holder; None for another caller."""
-    if not is_holder(caller, lease):
-        return None
-    return _granted(leasing, lease, await views.get_session(leasing.db, lease.session_id))
+async def granted_to(leasing: Leasing, caller: Caller, lease_ids: Iterable[UUID]) -> dict[UUID, LeaseGranted]:
+    """Those of the leases that the caller holds, with their tokens and addresses; read by two queries."""
+    found = await leases.get_leases(leasing.db, list(map(str, lease_ids)))
+    held = {lease.session_id: lease for lease in found if is_holder(caller, lease)}
+    if not held:
+        return {}
+    wanted = SessionFilter(session_ids=list(map(UUID, held)), ended=True)
+    sessions = await views.list_sessions(leasing.db, wanted)
+    granted = (_granted(leasing, held[session.session_id], session) for session in sessions.rows)
+    return {lease.lease_id: lease for lease in granted}
 
 
 def _granted(leasing: Leasing, lease: Lease, session: Session) -> LeaseGranted:

@@ -5,6 +5,7 @@ The deadline is the session's time limit, so that the Primary ends a leased sess
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
@@ -114,6 +115,11 @@ async def get_lease(db: Database, lease_id: str) -> Lease:
     """Raises NotFound: there is none with this id."""
     lease = await db.fetch_one_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = %s", (lease_id,))
     return found(lease, "lease", lease_id)
+
+
+async def get_leases(db: Database, lease_ids: Sequence[str]) -> list[Lease]:
+    """Those of these leases that there are, in any order."""
+    return await db.fetch_as(Lease, f"SELECT {_SELECT} {_FROM} WHERE l.lease_id = ANY(%s::uuid[])", (list(lease_ids),))
 
 
 async def is_lease_of_user(db: Database, lease_id: str, user_id: str) -> bool:
