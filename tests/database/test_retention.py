@@ -20,6 +20,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import forget_ended
+from greenroom.manager.tasks import retention
 from greenroom.manager.tasks.retention import Retention
 from greenroom.testing import rows
 
@@ -207,6 +208,21 @@ async def test_the_primary_goes_by_the_settings_of_the_installation(db: Database
     await set_installation(db, log_retention_days=4)
     await Retention(db, lambda: True).round()
     assert await count(db, "SELECT count(*) FROM logs") == 0
+
+
+async def test_hours_are_counted_although_rows_cannot_be_deleted(db: Database, monkeypatch: pytest.MonkeyPatch):
+    counted = list[Database]()
+
+    async def fails(*_: Any) -> Any:
+        raise ValueError("bad row")
+
+    async def counts(db: Database) -> None:
+        counted.append(db)
+
+    monkeypatch.setattr(retention, "prune", fails)
+    monkeypatch.setattr(retention, "count_hours", counts)
+    await Retention(db, lambda: True).round()
+    assert counted == [db]
 
 
 async def set_installation(db: Database, **values: Any) -> None:

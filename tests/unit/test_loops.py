@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from greenroom.core.backoff import Backoff
-from greenroom.core.errors import Invalid, SetupError, StartAgain, Unexpected, reason_of
+from greenroom.core.errors import GivenUp, Invalid, SetupError, StartAgain, Unavailable, Unexpected, reason_of
 from greenroom.kit import loops
-from greenroom.kit.loops import Loop, LoopEndedError, kept, one_item
+from greenroom.kit.loops import Loop, LoopEndedError, kept, logged_item, one_item
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,17 @@ def test_the_error_of_an_item_is_a_sentence(error: Exception, kind: type[Excepti
     with pytest.raises(kind) as raised, one_item("image", "a/b:1"):
         raise error
     assert reason_of(raised.value) == reason
+
+
+@pytest.mark.parametrize("error", [ValueError("bad row"), Invalid("It is wrong."), GivenUp("It took too long.")])
+def test_a_logged_item_keeps_its_error_to_itself(error: Exception):
+    with logged_item("pool", "eu"):
+        raise error
+
+
+def test_a_database_that_is_away_concerns_all_items():
+    with pytest.raises(Unavailable), logged_item("pool", "eu"):
+        raise Unavailable("The database cannot be reached.")
 
 
 async def test_an_item_that_is_cancelled_did_not_fail():

@@ -16,7 +16,16 @@ from typing import Any, Final, Never
 import structlog
 
 from greenroom.core.backoff import Backoff
-from greenroom.core.errors import GreenroomError, SetupError, StartAgain, Unexpected, reason_of, single_errors
+from greenroom.core.errors import (
+    GivenUp,
+    GreenroomError,
+    SetupError,
+    StartAgain,
+    Unavailable,
+    Unexpected,
+    reason_of,
+    single_errors,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +62,22 @@ def one_item(kind: str, name: str = "") -> Generator[None]:
         *_, last = traceback.extract_tb(error.__traceback__)
         log.debug("an item failed unexpectedly", kind=kind, name=name, at=f"{last.filename}:{last.lineno}")
         raise Unexpected(reason_of(error)) from error
+
+
+@contextmanager
+def logged_item(kind: str, name: str) -> Generator[None]:
+    """Do the work of one item without a status: its error is logged, and the other items are done.
+
+    Raises:
+        Unavailable: the database is away, which concerns all items.
+    """
+    try:
+        with one_item(kind, name):
+            yield
+    except GreenroomError as error:
+        if isinstance(error, Unavailable) and not isinstance(error, GivenUp):
+            raise
+        log.warning("an item is put off", kind=kind, name=name, reason=error.message)
 
 
 def _ignore(_sentence: str) -> None:

@@ -21,6 +21,7 @@ from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy, name_servers
 from greenroom.core.web_filter.squid import CLOSED_PORT, PORT, Denial, parse_denial
 from greenroom.kit.accounts import system_account
+from greenroom.kit.loops import one_item
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, FilterRunner, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
@@ -270,9 +271,10 @@ class RuntimeServing:
     async def _follow(self) -> None:
         while True:
             try:
-                async for line in self._runner.filter_output(self._policy_id):
-                    if (denial := parse_denial(line)) is not None:
-                        self._refused.append(denial)
+                with one_item("output of a web filter", self._policy_id):
+                    async for line in self._runner.filter_output(self._policy_id):
+                        if (denial := parse_denial(line)) is not None:
+                            self._refused.append(denial)
                 break
             except RuntimeUnavailable as error:
                 log.info("the output of a web filter is not read for a moment", reason=error.message)

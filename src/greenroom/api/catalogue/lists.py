@@ -20,7 +20,7 @@ from greenroom.db.catalogue import lists
 from greenroom.db.catalogue.lists import Catalogue
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.kit.loops import one_item
+from greenroom.kit.loops import logged_item, one_item
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +92,8 @@ async def read_due(db: Database, snapshot: Snapshot) -> None:
         Unavailable: the database is away.
     """
     for catalogue in await lists.due(db, READ_EVERY_S):
-        await _refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
+        with logged_item("catalog", catalogue.name):
+            await _refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
 
 
 async def _refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:

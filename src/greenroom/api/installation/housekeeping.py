@@ -19,8 +19,8 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.pool.configs import list_configs, note_shortfall
-from greenroom.kit.loops import one_item
+from greenroom.db.pool.configs import StagingConfig, list_configs, note_shortfall
+from greenroom.kit.loops import logged_item, one_item
 
 log = structlog.get_logger(__name__)
 
@@ -67,17 +67,22 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
         Unavailable: the database cannot be reached.
     """
     for config in (await list_configs(db, unattended=True)).rows:
-        shortfall, staging_config_id = config.shortfall, config.staging_config_id
-        if shortfall is None or shortfall.code != "no-running-manager":
-            continue
-        if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
-            continue
-        await db.notify(Event.staging(staging_config_id))
-        logs.write(
-            LogCode.STAGING_SHORTFALL,
-            f"{title(config)}: {shortfall.reason}",
-            level="ERROR",
-            zone_name=config.zone_name,
-            staging_config_id=staging_config_id,
-            details={"code": shortfall.code},
-        )
+        with logged_item("pool", config.staging_config_id):
+            await _note_unattended(db, logs, config)
+
+
+async def _note_unattended(db: Database, logs: LogWriter, config: StagingConfig) -> None:
+    shortfall, staging_config_id = config.shortfall, config.staging_config_id
+    if shortfall is None or shortfall.code != "no-running-manager":
+        return
+    if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
+        return
+    await db.notify(Event.staging(staging_config_id))
+    logs.write(
+        LogCode.STAGING_SHORTFALL,
+        f"{title(config)}: {shortfall.reason}",
+        level="ERROR",
+        zone_name=config.zone_name,
+        staging_config_id=staging_config_id,
+        details={"code": shortfall.code},
+    )

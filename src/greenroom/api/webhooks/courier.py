@@ -25,7 +25,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import deliveries
 from greenroom.db.webhooks.deliveries import TakenDelivery
 from greenroom.db.webhooks.webhooks import Webhook
-from greenroom.kit.loops import one_item
+from greenroom.kit.loops import logged_item, one_item
 from greenroom.kit.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Courier:
                 while taken := await deliveries.take(self._db, webhook_id, AT_ONCE):
                     async with asyncio.TaskGroup() as group:
                         for one in taken:
-                            group.create_task(self._deliver(sender, one))
+                            group.create_task(self._try_deliver(sender, one))
             self.wake()
         except* Unavailable as errors:
             reasons = [str(error) for error in errors.exceptions]
@@ -139,6 +139,11 @@ class Courier:
             log.exception("messages of a webhook are put off", webhook_id=webhook_id)
         finally:
             del self._serving[webhook_id]
+
+    async def _try_deliver(self, sender: Sender, taken: TakenDelivery) -> None:
+        """A message whose attempt cannot be noted is taken again later."""
+        with logged_item("message", taken.delivery_id):
+            await self._deliver(sender, taken)
 
     async def _deliver(self, sender: Sender, taken: TakenDelivery) -> None:
         attempt = await self._attempt(sender, taken)

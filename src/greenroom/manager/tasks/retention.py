@@ -21,7 +21,7 @@ from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import count_hours
-from greenroom.kit.loops import one_item
+from greenroom.kit.loops import logged_item, one_item
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -62,9 +62,11 @@ class Retention:
             launch_days=settings.launch_retention_days,
             recording_days=settings.recording_retention_days,
         )
-        if deleted := await prune(self._db, keep):
-            log.info("rows that need not be kept any longer were deleted", **deleted)
-        await count_hours(self._db)
+        with logged_item("clean-up", "rows"):
+            if deleted := await prune(self._db, keep):
+                log.info("rows that need not be kept any longer were deleted", **deleted)
+        with logged_item("clean-up", "hours"):
+            await count_hours(self._db)
 
 
 async def run_records(ctx: PrimaryContext) -> None:

@@ -19,6 +19,7 @@ from typing import Any, Final
 import aiodocker
 import structlog
 
+from greenroom.core.errors import reason_of
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.daemon import DockerJson
@@ -205,6 +206,8 @@ class SessionsNetwork:
             self._not_counted = await firewall.install(self._identity, self._connections_max)
         except (firewall.FirewallError, OSError) as error:
             self._problem = str(error)
+        except Exception as error:  # noqa: BLE001 -- no session starts while there is a problem, and the loop runs on
+            self._problem = reason_of(error)
         else:
             self._problem = ""
         if self._problem not in ("", before[0]):

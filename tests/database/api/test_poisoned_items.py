@@ -1,0 +1,125 @@
+"""One poisoned item among healthy ones in the loops of the api: the healthy ones are served, for each type of error."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from fastapi import FastAPI
+from tests.database.api.client import Client
+from tests.database.api.receiving import Hooks, Receiver
+
+from greenroom.api import main
+from greenroom.api.catalogue import lists
+from greenroom.api.installation import housekeeping
+from greenroom.core.errors import GivenUp
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.webhooks import deliveries
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.loops import Loop
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.starts import StartLog
+from greenroom.testing import rows
+
+LOOPS = {
+    "logs": "rows, those without a storable form are dropped and counted",
+    "listener": "one connection, opened again",
+    "settings": "a stored value that is not allowed counts as absent",
+    "refusals": "rows, as of logs",
+    "housekeeping": "each clean-up is isolated",
+    "catalogues": "lists, raises here",
+    "control of leases": "leases, isolated one by one",
+    "webhooks": "messages, raises here",
+    "unattended pools": "pools, raises here",
+}
+"""Loop → its items, and where their errors are tested. A loop that is missing here fails the test."""
+
+ERRORS: dict[str, Callable[[], Exception]] = {
+    "value": lambda: ValueError("half a \udce9 pair"),
+    "disk": lambda: OSError(28, "No space left on device"),
+    "database": lambda: psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"),
+    "given up": lambda: GivenUp("It took too long."),
+    "group": lambda: ExceptionGroup("of a task group", [KeyError("name"), ValueError("bad row")]),
+}
+
+
+class Poison:
+    """Makes a function raise for its first call, and notes how many of its calls succeeded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Callable[[], Exception]) -> None:
+        self.calls = 0
+        self.healthy = 0
+        work = getattr(owner, name)
+
+        async def poisoned(*args: Any, **kwargs: Any) -> Any:
+            self.calls += 1
+            if self.calls == 1:
+                raise error()
+            result = await work(*args, **kwargs)
+            self.healthy += 1
+            return result
+
+        monkeypatch.setattr(owner, name, poisoned)
+
+
+@pytest.fixture(params=ERRORS)
+def error(request: pytest.FixtureRequest) -> Callable[[], Exception]:
+    return ERRORS[request.param]
+
+
+@pytest.fixture
+async def hooks(admin: Client, app: FastAPI) -> AsyncIterator[Hooks]:
+    receiver = Receiver()
+    await receiver.start()
+    await admin.change("/api/v1/settings", webhook_hosts="127.0.0.1")
+    yield Hooks(admin, app, receiver)
+    await receiver.stop()
+
+
+async def test_a_message_whose_attempt_cannot_be_noted_cuts_no_other(
+    hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+):
+    made = await hooks.made("launch.done")
+    poison = Poison(monkeypatch, deliveries, "note_attempt", error)
+    for _ in range(3):
+        await db.fetch("SELECT send_webhooks('launch.done', '{}')")
+    await hooks.delivered()
+    assert poison.healthy == 2
+    assert sorted(one["state"] for one in await hooks.deliveries(made)) == ["delivered", "delivered", "waiting"]
+
+
+async def test_a_catalog_whose_state_cannot_be_stored_keeps_no_other_waiting(
+    app: FastAPI, db: Database, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+):
+    for name in ("one", "two"):
+        await db.write("INSERT INTO catalogues (name, list_url) VALUES (%s, 'http://127.0.0.1:1/' || %s)", (name, name))
+    poison = Poison(monkeypatch, lists.lists, "store_failure", error)
+    await lists.read_due(db, app.state.snapshot)
+    assert (poison.calls, poison.healthy) == (2, 1)
+
+
+async def test_a_pool_that_cannot_be_noted_keeps_no_other_waiting(
+    db: Database, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+):
+    for name in ("eu", "us"):
+        image_id = await rows.image(db, friendly_name=name)
+        await rows.staging_config(db, await rows.zone(db, name), image_id)
+    poison = Poison(monkeypatch, housekeeping, "note_shortfall", error)
+    await housekeeping.note_unattended_pools(db, LogWriter(db, "api"))
+    assert (poison.calls, poison.healthy) == (2, 1)
+
+
+async def test_each_loop_of_the_api_is_listed(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found = set[str]()
+
+    async def serve(_app: Any, _host: str, _port: int, loops: Sequence[tuple[str, Loop]], **_: Any) -> None:
+        found.update(name for name, _ in loops)
+
+    monkeypatch.setattr(main, "serve", serve)
+    Secrets.create_file(tmp_path / "key")
+    await main._run(ApiConfig(database_url=dsn, secret_key_file=tmp_path / "key"), StartLog(None))
+    assert found == LOOPS.keys()

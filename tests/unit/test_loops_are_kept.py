@@ -1,0 +1,71 @@
+"""Endless loops of Agents, Managers and the api are started with `kept`, so that an error ends none of them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import greenroom
+
+ROOT = Path(greenroom.__file__).parent
+FOLDERS = ("agent", "api", "db", "kit", "manager", "runtimes", "sessions")
+STARTS = {"create_task", "ensure_future"}
+
+OTHERS = {
+    "agent/homes.py: _measure_all": "the loop homes is kept, and waits for it",
+    "agent/homes.py: _remove_all": "the loop homes is kept, and waits for it",
+    "agent/images.py: _work": "the loop images is kept, and waits for it",
+    "agent/replica.py: _work": "the loop act is kept, and waits for it",
+    "agent/web_filter/serving.py: _follow": "its errors end the filter, which is started again",
+    "api/desk/transport.py: _gone": "it ends with its request",
+    "api/session/commands.py: _wait": "those who wait for the screenshot get its errors",
+    "runtimes/docker/events.py: run": "the loop events is kept, and waits for it",
+    "runtimes/docker/networks.py: _keep_rules": "its errors are kept, and no session starts until they are over",
+    "runtimes/kubernetes/changes.py: _watch": "the loop events is kept, and waits for it",
+}
+"""File and coroutine → who handles its errors. An entry without a task fails the test."""
+
+
+def _trees() -> Iterator[tuple[str, ast.Module]]:
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            yield str(file.relative_to(ROOT)), ast.parse(file.read_text())
+
+
+def _is_endless(node: ast.AST) -> bool:
+    return isinstance(node, ast.While) and isinstance(node.test, ast.Constant) and bool(node.test.value)
+
+
+def _name(call: ast.expr) -> str:
+    """The name of the coroutine function that is called, without what it belongs to; "" = it is no call."""
+    if not isinstance(call, ast.Call):
+        return ""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def endless(trees: list[tuple[str, ast.Module]]) -> set[str]:
+    """The names of coroutine functions with a loop that has no condition."""
+    functions = (node for _, tree in trees for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef))
+    return {function.name for function in functions if any(map(_is_endless, ast.walk(function)))}
+
+
+def started(trees: list[tuple[str, ast.Module]]) -> set[str]:
+    """ "file: name" of each coroutine that is started as a task."""
+    calls = ((file, node) for file, tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {f"{file}: {_name(call.args[0])}" for file, call in calls if _name(call) in STARTS}
+
+
+def _loops(trees: list[tuple[str, ast.Module]]) -> set[str]:
+    names = endless(trees) - {"kept"}
+    return {one for one in started(trees) if one.partition(": ")[2] in names}
+
+
+def test_every_endless_loop_is_started_with_kept():
+    assert _loops(list(_trees())) == OTHERS.keys()
+
+
+def test_a_loop_without_kept_is_found():
+    source = "async def run():\n    while True:\n        pass\nasync def main(group):\n    group.create_task(run())\n"
+    assert _loops([("role/main.py", ast.parse(source))]) == {"role/main.py: run"}
+    assert _loops([("role/main.py", ast.parse(source.replace("task(run()", "task(kept('x', run)")))]) == set()
