@@ -58,7 +58,7 @@ def policies(draw: st.DrawFn) -> FilterPolicy:
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
     """One that the filter's account can reach; pytest's own are closed to it. No Squid of it stays."""
-    with tempfile.TemporaryDirectory(prefix="gr-filter-") as folder:
+    with tempfile.TemporaryDirectory(prefix="gr-filter Räume (1) 部屋-") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder)
         for process in squids_of(Path(folder)):

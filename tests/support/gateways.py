@@ -239,7 +239,7 @@ def give(folder: Path, owner: tuple[int, int] | None) -> None:
 
 async def make_world() -> World:
     """All but the gateway itself."""
-    folder = Path(tempfile.mkdtemp(prefix="gr-gw-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="gr-gw Räume (1), 部屋-", dir="/tmp"))
     make_certificate(folder)
     for name in ("gateway", "drain0", "drain1", "console/assets"):
         (folder / name).mkdir(parents=True)

@@ -135,6 +135,7 @@ texts = (
     "agents.route",
     "agents.upstream",
 )
+paths = ("tls_certificate", "tls_key", "console_dir", "managers.sentinel_file")
 syntax = st.sampled_from(list("\"'`;{}$\\\n\r\t\0#()|^*<>%")).flatmap(
     lambda bad: st.tuples(st.sampled_from(["/x", "127.0.0.1", "a", ""]), st.sampled_from(["", ":1", "/y", "x"])).map(
         lambda around: around[0] + bad + around[1]
@@ -142,10 +143,25 @@ syntax = st.sampled_from(list("\"'`;{}$\\\n\r\t\0#()|^*<>%")).flatmap(
 )
 
 
-@given(name=st.sampled_from(texts), value=syntax)
+@given(name=st.sampled_from([name for name in texts if name not in paths]), value=syntax)
 def test_no_value_with_nginx_syntax_in_it_is_accepted(name: str, value: str):
     with pytest.raises(SetupError):
         parse_plan(json.dumps(changed(name, value)).encode())
+
+
+@given(name=st.sampled_from(paths), value=st.text(st.sampled_from(list("\"'`;{}$\\\n\0#()|^*<>% ü部a/")), max_size=9))
+def test_a_path_is_refused_or_one_word_in_quotes(name: str, value: str):
+    plan = json.dumps(changed(name, f"/{value}")).encode()
+    if set(value) & set('"$\\\n\0'):
+        with pytest.raises(SetupError, match="must be an absolute path"):
+            parse_plan(plan)
+    else:
+        assert f'"/{value}"' in nginx_conf(parse_plan(plan), "/gw")
+
+
+def test_a_file_that_is_included_is_no_pattern():
+    with pytest.raises(SetupError, match="stream_secrets_file must be a path without"):
+        parse_plan(json.dumps({**PLAN, "stream_secrets_file": "/d/[1]/secrets"}).encode())
 
 
 def test_a_mutant_that_lets_syntax_through_is_caught(monkeypatch: pytest.MonkeyPatch):
@@ -172,7 +188,7 @@ def test_every_listener_has_a_default_server_that_answers_421():
     conf = text(PLAN)
     for address in ("8443", "8445", "8446", "8447"):
         assert f"listen 127.0.0.1:{address} ssl" in conf
-    assert conf.count("default_server") == conf.count("code\": \"misdirected-host") == 4
+    assert conf.count("default_server") == conf.count('code": "misdirected-host') == 4
 
 
 def test_each_address_of_a_listener_is_served():

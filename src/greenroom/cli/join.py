@@ -363,7 +363,7 @@ def _write_settings(home: Path, name: str, values: Mapping[str, str], files: Map
     Raises:
         SetupError: the folder cannot be written.
     """
-    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
     try:
         for other, content in files.items():
             if content:

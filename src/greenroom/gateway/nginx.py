@@ -52,7 +52,7 @@ COPY_RATE: Final = "40m"
 
 
 def _quoted(path: str) -> str:
-    """A path as one word; `parse_plan` refuses quotes, dollars and backslashes."""
+    """A path as one word; `parse_plan` refuses double quotes, dollars and backslashes."""
     return f'"{path}"'
 
 

@@ -17,7 +17,7 @@ import msgspec
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import origin_host
 
-_PATH: Final = re.compile(r"/[\w./@+:,=~ -]*")
+_PATH: Final = re.compile(r"/[^\"$\\]*")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -219,9 +219,11 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
         paths["stream_secrets_file"] = plan.stream_secrets_file
     paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
     paths |= {f"edges[{e.route}].ca_file": e.ca_file for e in plan.edges}
+    if set(plan.stream_secrets_file) & set("*?["):  # it is included
+        yield f"stream_secrets_file must be a path without * ? and [ (it is {plan.stream_secrets_file!r})"
     for name, path in paths.items():
-        if not _PATH.fullmatch(path):
-            yield f"{name} must be an absolute path of letters, digits, spaces and ./@+:,=~_- (it is {path!r})"
+        if not (_PATH.fullmatch(path) and path.isprintable()):
+            yield f"{name} must be an absolute path without quotes, dollar signs and backslashes (it is {path!r})"
 
 
 def _address_problems(plan: GatewayPlan) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.space import Space, shortages
+from greenroom.core.wording import one_line
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
@@ -29,7 +30,9 @@ from greenroom.up.tls import check_pair
 PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
 """Program → its Debian package."""
 
-_UNUSABLE: Final = re.compile(r"[^\w./@+=~-]")
+_UNUSABLE: Final = re.compile(r"""["$'\\`:,]""")
+"""nginx has no form for `$`; programs of PostgreSQL pass paths to a shell in double quotes; commas and colons separate
+the entries of a database's hosts and of PYTHONPATH."""
 
 DESKTOP_IMAGE: Final = "greenroom/desktop:xfce"
 """Image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE overrides it for a new instance."""
@@ -46,7 +49,6 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     Raises:
         SetupError: with what is missing and what to do.
     """
-    check_path(layout.data)
     check_programs()
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
@@ -65,11 +67,13 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
 
 
 def check_path(data: Path) -> None:
-    """Refuse a path that nginx, PostgreSQL, Squid or Python would read as several words or paths."""
-    if wrong := sorted(set(_UNUSABLE.findall(str(data)))):
+    """Refuse a path with a character that cannot be quoted for a program that has to read it."""
+    wrong = {character for character in str(data) if _UNUSABLE.match(character) or not character.isprintable()}
+    if wrong:
         raise SetupError(
-            f"The path {data} cannot be used: its programs would misread {' '.join(map(repr, wrong))} in it."
-            " Give a --data of letters, digits and ./@+=~_- without spaces."
+            f"The path {one_line(str(data))} cannot be used: programs of the instance would misread"
+            f" {' '.join(map(repr, sorted(wrong)))} in it. Give a --data without quotes, backslashes, dollar signs,"
+            " colons, commas and control characters."
         )
 
 

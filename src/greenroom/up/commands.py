@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -163,8 +164,8 @@ def show_ready(found: Description, *, as_json: bool) -> None:
         out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
     else:
         out.print(f"Log in as {admin.username} (its password was changed).")
-    out.print(f"Certificate authority: {found.ca_file}")
-    out.print(f"Stop it with: {program()} down --data {found.data}")
+    out.print(f"Certificate authority: {found.ca_file}", markup=False)
+    out.print(f"Stop it with: {program()} down --data {shlex.quote(found.data)}", markup=False)
 
 
 def program() -> str:

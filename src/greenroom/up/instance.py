@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -339,8 +340,8 @@ async def end_sessions(db: Database, site: Site) -> None:
     except GreenroomError as error:
         raise SetupError(
             "The instance has ended, but what it made in Docker is left: the containers of its sessions, their network"
-            f" and its firewall rules. {error.message} When Docker answers again, greenroom down --data {layout.data}"
-            " removes them."
+            f" and its firewall rules. {error.message} When Docker answers again, remove them with:"
+            f" greenroom down --data {shlex.quote(str(layout.data))}"
         ) from error
 
 

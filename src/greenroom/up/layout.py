@@ -231,7 +231,7 @@ def check_reachable(layout: Layout, accounts: Accounts) -> None:
         if blocked is not None:
             raise SetupError(
                 f"The account {account.user} cannot pass through {blocked}, a parent of {layout.data}; choose a --data "
-                f"elsewhere, or allow it with: chmod o+x {blocked}"
+                f"elsewhere, or allow it with: chmod o+x {shlex.quote(str(blocked))}"
             )
     socket = layout.sockets / ".s.PGSQL.65535"
     if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
@@ -316,5 +316,7 @@ def running_layout(data: Path) -> Layout:
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:
-        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
+        raise SetupError(
+            f"No instance is running on {data}; start it with: greenroom up --data {shlex.quote(str(data))}"
+        )
     return layout

@@ -39,6 +39,11 @@ def copy_binaries(target: Path) -> None:
         shutil.copytree(wheel_folder() / name, target / name, symlinks=True, dirs_exist_ok=True)
 
 
+def list_entry(path: Path) -> str:
+    """A path as one entry of a list in a setting of PostgreSQL."""
+    return '"' + str(path).replace('"', '""') + '"'
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """One database cluster in a folder.
@@ -146,7 +151,7 @@ class Cluster:
         """The command line of the server in the foreground; more `-c name=value` pairs may follow."""
         settings = [
             f"port={self.port}",
-            f"unix_socket_directories={self.sockets or self.folder}",
+            f"unix_socket_directories={list_entry(self.sockets or self.folder)}",
             "listen_addresses=",
             *options,
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def show_repair(data: Path, *, removes: bool, as_json: bool) -> None:
     """
     log.for_commands("doctor")
     outcomes = asyncio.run(_repair(running_layout(data), removes=removes))
-    show(outcomes, f"greenroom doctor --repair --yes --data {data}", as_json=as_json)
+    show(outcomes, f"greenroom doctor --repair --yes --data {shlex.quote(str(data))}", as_json=as_json)
 
 
 def show(outcomes: Sequence[Outcome], remove: str, *, as_json: bool) -> None:

@@ -180,6 +180,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> tupl
     Raises:
         SetupError: it cannot be started as asked; a new DATA is left as it was found.
     """
+    checks.check_path(layout.data)
     check_folder(layout)
     with locked(layout) as lock:
         reservations = Reservations()

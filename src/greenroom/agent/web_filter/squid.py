@@ -86,9 +86,9 @@ class Squid:
         place = Place(
             listens=(f"{address}:{PORT}",),
             subnet=subnet,
-            pages=str(self._folder / "pages"),
-            folder=str(self.denials.parent),
-            log=str(self.denials),
+            pages="../pages",  # seen from the folder it works in: Squid has no quotes for paths
+            folder=".",
+            log=self.denials.name,
             resolvers=name_servers,
             headers=str(self.brokering.headers) if secrets else "",
             certificate=str(self.brokering.certificate) if secrets else "",
@@ -170,7 +170,7 @@ class Squid:
         with errors.open("wb") as output:
             return subprocess.Popen(
                 ["setpriv", *options, "--", *squid],
-                cwd=self._folder,
+                cwd=self.denials.parent,
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
