@@ -1,10 +1,11 @@
-"""A reverse proxy in front of an instance, with the configuration of its page."""
+"""Reverse proxies in front of an instance, with the configurations of their page."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 
@@ -41,46 +43,77 @@ class Proxied:
         return answer.json()
 
 
-def nginx_of_the_page(instance: Instance, port: int) -> str:
-    """The configuration of the page with the addresses and files of this instance."""
-    block = re.search(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)
+def of_the_page(language: str, replaced: dict[str, str]) -> str:
+    """The configuration of the page in this language, with other addresses and files."""
+    block = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert block is not None
-    stream = urlsplit(instance.found["stream_url"]).port
-    replaced = {
-        "203.0.113.5:443": f"{PUBLIC}:{port}",
-        "203.0.113.5:8445": f"{PUBLIC}:{stream}",
-        "127.0.0.1:8443": f"127.0.0.1:{instance.port}",
-        "127.0.0.1:8445": f"127.0.0.1:{stream}",
-        "desk.example.org": PUBLIC,
-        "/etc/ssl/desk": str(instance.folder / "proxy"),
-        "/var/lib/greenroom/ca.pem": instance.found["ca_file"],
-    }
     text = block[1]
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
+    return text
+
+
+def nginx(instance: Instance, port: int, stream: int) -> list[str]:
+    """The command of nginx of the distribution; writes its configuration."""
+    text = of_the_page(
+        "nginx",
+        {
+            "203.0.113.5:443": f"{PUBLIC}:{port}",
+            "203.0.113.5:8445": f"{PUBLIC}:{stream}",
+            "127.0.0.1:8443": f"127.0.0.1:{instance.port}",
+            "127.0.0.1:8445": f"127.0.0.1:{stream}",
+            "desk.example.org": PUBLIC,
+            "/etc/ssl/desk": str(instance.folder / "proxy"),
+            "/var/lib/greenroom/ca.pem": instance.found["ca_file"],
+        },
+    )
     kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     temporary = "".join(f"{kind}_temp_path {instance.folder}/{kind};\n" for kind in kinds)
-    return (
+    file = instance.folder / "proxy.conf"
+    file.write_text(
         f"daemon off;\npid {instance.folder}/proxy.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{text}}}\n"
     )
+    return ["/usr/sbin/nginx", "-c", str(file), "-e", str(instance.folder / "proxy.log")]
+
+
+def caddy(instance: Instance, port: int, stream: int) -> list[str]:
+    """The command of Caddy of the distribution, with a certificate of the instance in place of a public one; writes its
+    configuration."""
+    proxy = instance.folder / "proxy"
+    text = of_the_page(
+        "caddy",
+        {
+            "import greenroom 8443": f"import greenroom {instance.port}",
+            "import greenroom 8445": f"import greenroom {stream}",
+            "desk.example.org:8445": f"https://{PUBLIC}:{stream}",
+            "desk.example.org {": f"https://{PUBLIC}:{port} {{",
+            "bind 203.0.113.5": f"bind {PUBLIC}\n    tls {proxy}.pem {proxy}.key",
+            "/var/lib/greenroom/ca.pem": instance.found["ca_file"],
+        },
+    )
+    file = instance.folder / "Caddyfile"
+    file.write_text(
+        f"{{\nadmin off\nauto_https disable_redirects\nstorage file_system {instance.folder}/caddy\n}}\n{text}"
+    )
+    return ["/usr/bin/caddy", "run", "--adapter", "caddyfile", "--config", str(file)]
 
 
 @contextmanager
-def proxy(instance: Instance, port: int) -> Iterator[Proxied]:
-    """nginx of the distribution in front of the instance."""
+def proxy(instance: Instance, port: int, command: Callable[[Instance, int, int], list[str]]) -> Iterator[Proxied]:
+    """A proxy in front of the instance."""
     authority = Path(instance.found["ca_file"]), instance.data / "tls" / "ca.key"
     tls.ensure_pair(authority, instance.folder / "proxy", [PUBLIC], datetime.now(UTC))
-    file = instance.folder / "proxy.conf"
-    file.write_text(nginx_of_the_page(instance, port))
-    command = ["/usr/sbin/nginx", "-c", str(file), "-e", str(instance.folder / "proxy.log")]
-    with subprocess.Popen(command) as nginx:
+    stream = urlsplit(instance.found["stream_url"]).port
+    assert stream is not None
+    home = {"HOME": str(instance.folder), "PATH": os.defpath}
+    with subprocess.Popen(command(instance, port, stream), env=home) as process:
         try:
             proxied = Proxied(instance, f"https://{PUBLIC}:{port}")
             wait_for(lambda: _answers(proxied), "the proxy serves")
             yield proxied
         finally:
-            nginx.terminate()
+            process.terminate()
 
 
 def _answers(proxied: Proxied) -> bool:
@@ -90,11 +123,14 @@ def _answers(proxied: Proxied) -> bool:
         return False
 
 
-def test_console_and_desktop_open_through_nginx(new_instance: Instance):
+@pytest.mark.parametrize("command", [nginx, caddy])
+def test_console_and_desktop_open_through_a_proxy(
+    new_instance: Instance, command: Callable[[Instance, int, int], list[str]]
+):
     port = free_port()
     new_instance.up("--public-url", f"https://{PUBLIC}:{port}")
     assert new_instance.url == f"https://127.0.0.1:{new_instance.port}"
-    with proxy(new_instance, port) as proxied:
+    with proxy(new_instance, port, command) as proxied:
         console = proxied.get("/")
         assert console.status_code == httpx.codes.OK
         stream = f"https://{PUBLIC}:{urlsplit(new_instance.found['stream_url']).port}"
