@@ -12,6 +12,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import sessions_that_fit
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
+from greenroom.db.diagnostics.unreadable import unreadable
 from greenroom.db.installation import end_sessions_of
 from greenroom.db.workspace.images import delete_image
 from greenroom.testing import rows
@@ -32,6 +33,14 @@ async def stage(db: Database) -> System:
 
 async def test_a_healthy_database_breaks_nothing(stage: System):
     assert await stage.broken() == {}
+
+
+async def test_a_row_that_cannot_be_read_is_named_with_the_reason(stage: System):
+    assert await unreadable(stage.db) == []
+    await stage.db.write("UPDATE images SET run_config = '7'")
+    sentence = (await unreadable(stage.db))[-1]
+    assert sentence.startswith(f"a workspace cannot be read, image_id {stage.image_id}")
+    assert sentence.endswith("Expected `object`, got `int` - at `$.run_config`")
 
 
 async def test_as_many_sessions_fit_as_the_smallest_workspace_has_room_for(stage: System):

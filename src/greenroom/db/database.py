@@ -42,6 +42,7 @@ from greenroom.db.connections import (
     reraise_lost_cancellation,
     servers_of,
 )
+from greenroom.db.unreadable import readable
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
@@ -159,9 +160,6 @@ Cursor = psycopg.AsyncCursor[DictRow]
 Params = Mapping[str, Any] | Sequence[Any] | None
 T = TypeVar("T")
 
-_SAID: Final[dict[tuple[str, str, str], None]] = {}
-"""Rows that could not be read, each logged once."""
-MOST_SAID: Final = 1000
 READ_ATTEMPTS: Final = 3
 TRIED_FOR_S: Final = 2.0
 """How long one attempt of the pool looks for a server that takes writes."""
@@ -203,22 +201,7 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     Raises:
         msgspec.ValidationError: a row lacks a field of the kind; a defect of the statement.
     """
-    return [found for row in rows if (found := _readable(kind, row)) is not None]
-
-
-def _readable(kind: type[T], row: Mapping[str, Any]) -> T | None:
-    try:
-        return msgspec.convert(row, kind)
-    except msgspec.ValidationError as error:
-        if " - at `$" not in str(error):  # of the row itself, not of a value in it
-            raise
-        ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
-        if (what := (kind.__name__, str(ids), str(error))) not in _SAID:
-            _SAID[what] = None
-            log.error("a row cannot be read, and is left out", kind=kind.__name__, reason=str(error), **ids)
-        if len(_SAID) > MOST_SAID:
-            _SAID.pop(next(iter(_SAID)))
-        return None
+    return [found for row in rows if (found := readable(kind, row)) is not None]
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:

@@ -17,6 +17,7 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
+from greenroom.db.diagnostics.unreadable import unreadable
 from greenroom.db.diagnostics.views import disk_of, failed_tasks
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
@@ -66,12 +67,13 @@ async def examine(db: Database, site: Site) -> list[Finding]:
             findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
     findings.append(await _twice(*SENTINELS, lambda: _sentinels(db, site)))
     findings.append(await _twice(*API_LOOPS, lambda: api_loops(site)))
+    findings.append(await _twice(*READABLE, lambda: unreadable(db)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
 
 def without_database(reason: str) -> list[Finding]:
     """Every invariant, skipped: each is about rows."""
-    known = {**{i.code: i.holds for i in INVARIANTS}, **CONTAINER_INVARIANTS, **dict([SENTINELS, API_LOOPS])}
+    known = {**{i.code: i.holds for i in INVARIANTS}, **CONTAINER_INVARIANTS, **dict([SENTINELS, API_LOOPS, READABLE])}
     found = [Finding(code=code, holds=holds, broken=(), skipped=reason) for code, holds in known.items()]
     return sorted(found, key=lambda finding: int(finding.code[1:]))
 
@@ -121,6 +123,7 @@ async def room(db: Database, site: Site) -> GoodFor:
 
 
 API_LOOPS: Final = ("I29", "the api of this machine is not crash-looping")
+READABLE: Final = ("I30", "each row can be read")
 SENTINELS: Final = ("I18", "nginx has the list of disabled Managers")
 CONTAINER_INVARIANTS: Final = {
     "I3": "a session has at most one container",
