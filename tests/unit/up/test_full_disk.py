@@ -1,9 +1,10 @@
-"""The supervisor and the logs of an instance whose disk is full."""
+"""The start, the supervisor and the logs of an instance whose disk is full."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import json
 import os
 import signal
@@ -13,10 +14,15 @@ from typing import Any
 
 import pytest
 
+from greenroom.core.errors import SetupError
 from greenroom.kit.log import Output
-from greenroom.up import supervisor
+from greenroom.testing.ports import free_port
+from greenroom.up import checks, site, supervisor
 from greenroom.up.account import Account
+from greenroom.up.layout import Layout
+from greenroom.up.options import Options
 from greenroom.up.processes import Command
+from greenroom.up.progress import Lines
 from greenroom.up.supervisor import Part, Supervisor
 
 
@@ -73,3 +79,23 @@ def test_an_unwritable_line_stops_nothing_and_the_gap_is_logged(tmp_path: Path):
     events = [json.loads(line)["event"] for line in said]
     assert sum("lines of this log are missing" in event for event in events) == 1
     assert events[-1] == "kept 1"
+
+
+async def test_a_start_that_the_disk_refuses_says_so_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def fine(*_: object) -> None:
+        await asyncio.sleep(0)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checks, "check_machine", fine)
+    monkeypatch.setattr(checks, "check_space", lambda *_: None)
+    monkeypatch.setattr(site, "check_reachable", lambda *_: None)
+    monkeypatch.setattr(site, "service_accounts", lambda: None)
+    monkeypatch.setattr(Layout, "create", full)
+    layout = Layout(tmp_path / "data")
+    with pytest.raises(SetupError, match=r"cannot be laid out in .*data: No space left on device"):
+        await site.prepared(layout, Options(port=free_port()), Lines(io.StringIO()))
+    assert not layout.data.exists()
