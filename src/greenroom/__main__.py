@@ -5,6 +5,7 @@ Everything is imported within `main`, so that Ctrl-C is answered from the first 
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -27,6 +28,7 @@ def _run() -> None:
     from greenroom.kit.imports import leave_out  # noqa: PLC0415
 
     leave_out("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # to look for them, pydantic reads what all packages say
     from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does without it
 
     command_line()
