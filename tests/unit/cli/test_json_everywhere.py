@@ -47,3 +47,10 @@ def test_what_migrate_did_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert "0002_b" in plain.stdout
     done = CliRunner().invoke(app, ["migrate", "--data", str(tmp_path), "--pre", "--json"])
     assert json.loads(done.stdout) == {"applied": ["0001_a"], "left": ["0002_b"]}
+
+
+def test_the_help_shows_every_option_whole_at_80_columns():
+    for name, command in walk(typer.main.get_command(app)):
+        shown = command.get_help(command.context_class(command, info_name=name, terminal_width=80)).split()
+        names = [option for one in command.params for option in (*one.opts, *one.secondary_opts) if "-" in option]
+        assert [option for option in names if option not in {word.rstrip(",") for word in shown}] == [], name
