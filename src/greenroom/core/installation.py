@@ -76,7 +76,8 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "max_login_attempts_per_address",
             "attempts",
             1,
-            "Wrong passwords of all accounts from one address within the window, as many links, ten times as many keys",
+            "Wrong passwords of all accounts from one address within the window, as many links, ten times as many keys"
+            " and tokens",
         ),
         _setting("login_window_s", "s", 1, "Length of that window; afterwards the account can be tried again"),
         _setting("log_retention_rows", "rows", 1000, "Log rows, and as many requests, kept in Diagnostics at most"),
