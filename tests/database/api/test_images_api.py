@@ -231,6 +231,19 @@ async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous:
     assert [each.friendly_name for each in (await images.list_images(db)).rows] == ["Desktop"]
 
 
+async def test_a_user_who_cannot_write_the_home_folder_is_a_warning(stage: Stage):
+    made = await stage.admin.make(
+        "/api/v1/images",
+        name="a/b:1",
+        friendly_name="Other user",
+        cores=0.1,
+        memory=512_000_000,
+        persistent_profile_path="/srv/profiles",
+        run_config={"user": "1001"},
+    )
+    assert made["warnings"][-1].startswith("Sessions cannot write their home folder")
+
+
 async def test_a_workspace_that_no_agent_can_hold_is_saved_with_a_warning(stage: Stage):
     fits = await stage.admin.make("/api/v1/images", name="a/b:1", friendly_name="Small", cores=0.1, memory=512_000_000)
     assert fits["warnings"] == []

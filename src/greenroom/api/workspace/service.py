@@ -20,6 +20,7 @@ from greenroom.core.pool.rotation import rollover
 from greenroom.core.web_filter.policy import require_disjoint
 from greenroom.core.workspace.definition import Definition, check, token_problem
 from greenroom.core.workspace.families import with_defaults
+from greenroom.core.workspace.volumes import unwritable_home
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue.offers import set_origin
 from greenroom.db.columns import values_of
@@ -50,6 +51,7 @@ async def with_warnings(db: Database, image: Image, *, of_agents: bool = True) -
     if path := image.persistent_profile_path:
         users = await plain_launches(db, image.facts)
         doubts.append(unused_profile(image.friendly_name, path, (each.facts for each in users)))
+        doubts.append(unwritable_home(path, image.run_config.get("user")))
     return replace(image, warnings=tuple(doubt for doubt in doubts if doubt))
 
 

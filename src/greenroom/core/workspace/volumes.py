@@ -222,6 +222,20 @@ def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mo
     return Mount(source=_normal(_replaced(own, tokens)), target=HOME, profile=mode)
 
 
+def unwritable_home(path: str | None, user: object) -> str | None:
+    """Why sessions cannot write the persistent profile at `path`, as a warning; None = they can, or it is not known.
+    `user` is that of the run config: the uid of a name is known to the image alone.
+    """
+    uid = str(user or OWNER).partition(":")[0]
+    if not path or not uid.isdecimal() or int(uid) == OWNER:
+        return None
+    return (
+        f"Sessions cannot write their home folder on a host with Docker: the run config has the user {uid}, and folders"
+        f" of profiles are made for user {OWNER}. Remove `user` from the run config, or the persistent profile"
+        " from the workspace."
+    )
+
+
 def laid_over(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
     """All mounts; a later layer wins where two have the same place in the container."""
     places = {mount.target: mount for layer in layers for mount in layer}

@@ -25,6 +25,7 @@ from greenroom.core.workspace.volumes import (
     profile_mount,
     profile_problem,
     source_problem,
+    unwritable_home,
 )
 
 names = st.sampled_from(
@@ -211,3 +212,20 @@ def test_a_user_with_the_name_of_a_former_user_has_another_folder():
 def test_an_entry_without_a_place_in_the_container_is_refused():
     with pytest.raises(Invalid, match="/srv has no `bind`, the folder inside the container"):
         mounts({"/srv": {"mode": "ro"}}, TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("path", "user", "is_said"),
+    [
+        ("/srv/profiles", "1001", True),
+        ("/srv/profiles", "1001:1000", True),
+        ("/srv/profiles", "1000:2000", False),
+        ("/srv/profiles", "kasm-user", False),
+        ("/srv/profiles", None, False),
+        (None, "1001", False),
+    ],
+)
+def test_a_user_who_cannot_write_the_home_folder_is_named(path: str | None, user: str | None, is_said: bool):
+    warning = unwritable_home(path, user)
+    assert (warning is not None) == is_said
+    assert warning is None or "the run config has the user 1001" in warning
