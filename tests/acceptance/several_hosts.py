@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psycopg
 from psycopg.rows import dict_row
-from tests.acceptance.instance import wait_for
+from tests.acceptance.instance import CRASH_LOOPS, wait_for
 from tests.acceptance.machines import Machine, Network
 from tests.support.gateways import account
 
@@ -297,14 +297,15 @@ class Deployment:
         return self.sql("SELECT term FROM zone_leases")[0]["term"]
 
     def broken(self) -> list[str]:
-        """What breaks an invariant of the database."""
+        """What breaks an invariant of the database, but crash-looping roles: tests kill them again and again."""
         return asyncio.run(self._broken())
 
     async def _broken(self) -> list[str]:
         db = Database(self.dsn, application_name="several hosts")
         await db.open()
         try:
-            return [what for invariant in INVARIANTS for what in await broken(db, invariant)]
+            invariants = [invariant for invariant in INVARIANTS if invariant.code not in CRASH_LOOPS]
+            return [what for invariant in invariants for what in await broken(db, invariant)]
         finally:
             await db.close()
 
