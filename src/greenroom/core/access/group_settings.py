@@ -71,8 +71,8 @@ def _by_image(variable: str) -> str:
     return f"sets {variable} in the container, which images with such a service obey; the Greenroom desktop has none"
 
 
-def _most(name: str, unit: str, what: str) -> Setting:
-    return Setting(name=name, kind="int", default=5, minimum=0, unit=unit, looseness=float, description=what)
+def _most(name: str, unit: str, default: int, what: str) -> Setting:
+    return Setting(name=name, kind="int", default=default, minimum=0, unit=unit, looseness=float, description=what)
 
 
 _ALL: Final = (
@@ -84,8 +84,8 @@ _ALL: Final = (
     _permission("allow_kasm_microphone", "Use the own microphone in the session"),
     _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
     _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
-    _most("max_kasms_per_user", "sessions", "Desktops a user may have open at the same time; leases do not count"),
-    _most("max_leases_per_user", "leases", "Leases a user may have at the same time; desktops do not count"),
+    _most("max_kasms_per_user", "sessions", 5, "Desktops a user may have open at the same time; leases do not count"),
+    _most("max_leases_per_user", "leases", 100, "Leases a user may have at the same time; desktops do not count"),
     Setting(
         name="keepalive_expiration",
         kind="int",
