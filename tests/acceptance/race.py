@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 
 import httpx
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import CRASH_LOOPS, Instance, wait_for
 
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import IN_POOL, INVARIANTS, ROTATING, broken
@@ -207,7 +207,9 @@ def broken_rows(instance: Instance) -> list[str]:
         db = Database(instance.found["database_url"], application_name="acceptance", max_size=1)
         await db.open()
         try:
-            return [f"{i.code}: {what}" for i in INVARIANTS for what in await broken(db, i)]
+            return [
+                f"{i.code}: {what}" for i in INVARIANTS if i.code not in CRASH_LOOPS for what in await broken(db, i)
+            ]
         finally:
             await db.close()
 
