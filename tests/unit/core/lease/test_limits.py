@@ -14,7 +14,6 @@ from greenroom.core.access.group_settings import GroupSettings, Resolved, resolv
 from greenroom.core.errors import LeaseLimit, SessionLimit
 from greenroom.core.lease.limits import refusal
 
-DEFAULT: Final = 5
 KEYS: Final = ("", "narrow", "wide")
 """API keys that lease; the first stands for a user without one."""
 
@@ -47,10 +46,10 @@ def test_limits_are_said_in_the_number_of_the_noun():
     assert "1 lease is" in str(refusal(settings, leased=True, of_user=1))
 
 
-def test_without_a_value_a_user_has_as_many_leases_as_desktops():
-    for leased in (False, True):
-        assert refusal(resolve([]), leased=leased, of_user=DEFAULT - 1) is None
-        assert refusal(resolve([]), leased=leased, of_user=DEFAULT) is not None
+@pytest.mark.parametrize(("leased", "most"), [(False, 5), (True, 100)])
+def test_without_a_value_a_user_has_five_desktops_and_a_hundred_leases(leased: bool, most: int):
+    assert refusal(resolve([]), leased=leased, of_user=most - 1) is None
+    assert refusal(resolve([]), leased=leased, of_user=most) is not None
 
 
 @dataclass
