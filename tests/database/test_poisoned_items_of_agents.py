@@ -229,7 +229,7 @@ async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
         await _orders(scene, reason)
         await _handovers(scene)
         await world.until(lambda: world.is_usable(scene.ids["remove"]))
-        for one in ("remove", "good"):
+        for one in ("remove", "good", "probe"):
             await world.want(scene.ids[one], "absent")
         await world.until(lambda: world.state(scene.ids["good"]) == "absent")
         await eventually(lambda: set(poison.given) >= POISONED)
