@@ -37,6 +37,12 @@ def _permissions(config: Row) -> str:
     return f"all but {', '.join(denied)}" if denied else "all"
 
 
+def _user_of_session(session: Row) -> str:
+    """The user, or that the session waits in a pool for one."""
+    waits = session["staging_config_id"] and not session["user_id"]
+    return session["username"] or ("(staged)" if waits else "-")
+
+
 STEPS: Final = columns("order step zone_name used code setting reason")
 
 NOUNS: Final[dict[str, Noun]] = {
@@ -137,7 +143,7 @@ NOUNS: Final[dict[str, Noun]] = {
             delete=False,
             columns=columns(
                 "session_id",
-                Column("User", lambda session: session["username"] or ("-" if session["user_id"] else "(staged)")),
+                Column("User", _user_of_session),
                 "image_friendly_name status zone_name",
                 Column("Agent", "hostname"),
                 "created",

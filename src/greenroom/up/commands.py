@@ -246,7 +246,7 @@ def _show_status(found: Status) -> None:
     for part in found.parts:
         colour = "green" if part.check.ok else "red"
         cells = (str(cell or "") for cell in (part.check.name, part.state.pid, part.port, part.state.starts))
-        table.add_row(*cells, Text(part.check.detail[:80], style=colour))
+        table.add_row(*cells, Text(part.check.detail, style=colour))
     out = console()
     out.print(f"{found.url}  (pid {found.pids['up'][0]}, {found.phase}, version {version()})")
     out.print(table)

@@ -82,3 +82,16 @@ def test_a_list_has_all_columns_and_whole_values_with_wide(api: Pretended, green
     short, wide = greenroom("launches", "list").out, greenroom("launches", "list", "--wide").out
     assert (IMAGE in short, SESSION in short, reason in short) == (True, False, False)
     assert (IMAGE in wide, SESSION in wide, reason in wide) == (True, True, True)
+
+
+@pytest.mark.parametrize(
+    ("session", "shown"),
+    [
+        ({"username": "amy", "user_id": USER, "staging_config_id": POLICY}, "amy"),
+        ({"username": None, "user_id": None, "staging_config_id": POLICY}, "(staged)"),
+        ({"username": None, "user_id": None, "staging_config_id": None}, "-"),
+    ],
+)
+def test_only_a_session_of_a_pool_without_a_user_is_listed_as_staged(session: dict[str, str | None], shown: str):
+    (user,) = (column for column in NOUNS["sessions"].columns if column.title == "User")
+    assert user.of(session) == shown

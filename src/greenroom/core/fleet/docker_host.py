@@ -83,16 +83,16 @@ def _quotas(host: DockerHost) -> Iterator[str]:
 def _database(host: DockerHost) -> Iterator[str]:
     if not host.database:
         return
-    protection = "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0."
+    protection = "" if host.disk.free_bytes is None else " Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0."
     if kept_bytes := host.disk.kept_bytes:
         protection = (
-            f"With less than {size(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
+            f" With less than {size(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
             f" session; with less than {size(kept_bytes * EMERGENCY_FRACTION)} the session that has written"
             " most is stopped."
         )
     yield (
         f"The database in {host.database} shares a disk with Docker's folder {host.folder}, which sessions and images"
-        f" fill. {protection} To separate them, give Docker a disk of its own (data-root in its daemon.json), or the"
+        f" fill.{protection} To separate them, give Docker a disk of its own (data-root in its daemon.json), or the"
         " instance (--data)."
     )
 

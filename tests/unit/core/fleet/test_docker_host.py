@@ -62,8 +62,10 @@ def test_a_database_beside_docker():
         " 1.2 GB the session that has written most is stopped. To separate them, give Docker a disk of its own"
         " (data-root in its daemon.json), or the instance (--data)."
     )
-    (sentence,) = warnings(replace(GOOD, database="/data/postgres", disk=FreeDisk()))
+    (sentence,) = warnings(replace(GOOD, database="/data/postgres", disk=FreeDisk(free_bytes=9 * GB)))
     assert "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0." in sentence
+    (sentence,) = warnings(replace(GOOD, database="/data/postgres", disk=FreeDisk()))
+    assert "images fill. To separate them" in sentence
 
 
 def test_less_free_than_is_kept():
