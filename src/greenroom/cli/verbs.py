@@ -134,7 +134,8 @@ def group(name: str, text: str, *modules: str) -> Group:
     for module in modules:
         importlib.import_module(module)
     generic = [] if name not in NOUNS else _generic(NOUNS[name])
-    return group_of(name, text, [*generic, *_VERBS[name].values()])
+    added = [later for _, later in sorted(_VERBS[name].items())]  # in an order that no import changes
+    return group_of(name, text, [*generic, *added])
 
 
 def verb(noun: str, name: str = "", *, options: Options = no_options, of_one: bool = True) -> Callable[[Run], Run]:
