@@ -91,7 +91,7 @@ def test_from_create_to_delete_and_the_clocks_of_its_sessions(instance: Instance
         assert missed.row()["staging_config_id"] is None
         (reason,) = answered(instance, "staging", "explain", config_id, "--user", ada.username)["reasons"]
         assert "paused" in reason["reason"]
-        said = greenroom(instance, "staging", "history", config_id).stdout
+        said = greenroom(instance, "staging", "history", config_id, "--wide").stdout
         assert "50%" in said
         assert ada.username in said
         assert [s["session_id"] for s in staged(instance, config_id)] == fresh, "a paused config keeps what it has"
