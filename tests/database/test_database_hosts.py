@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import psycopg
@@ -74,13 +74,18 @@ def processes(server: Server) -> list[int]:
 def frozen(server: Server) -> Iterator[None]:
     """As on a host that stands still, of which the network knows nothing: nothing is refused, nothing is answered."""
     pids = processes(server)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(pids, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: list[int], number: signal.Signals) -> None:
+    """PostgreSQL ends some of its processes by itself, such as those of autovacuum."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 async def where(db: Database) -> str:

@@ -115,12 +115,14 @@ class Poison:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]) -> None:
         self._monkeypatch = monkeypatch
         self._error = error
+        self.called = list[str]()
         self.given = list[str]()
 
     def put(self, kind: type, method: str, is_bad: Callable[..., bool]) -> None:
         healthy = getattr(kind, method)
 
         def poisoned(this: Any, *args: Any, **kwargs: Any) -> Any:
+            self.called.append(method)
             if is_bad(*args, **kwargs):
                 self.given.append(method)
                 return self._generator() if method in {"pull", "events"} else self._raise()
@@ -229,6 +231,7 @@ async def test_a_poisoned_item_has_its_reason_and_the_others_are_served(
         await _orders(scene, reason)
         await _handovers(scene)
         await world.until(lambda: world.is_usable(scene.ids["remove"]))
+        await eventually(lambda: poison.called.count("events") > 1)  # the Agent listens again, and inspects what ends
         for one in ("remove", "good", "probe"):
             await world.want(scene.ids[one], "absent")
         await world.until(lambda: world.state(scene.ids["good"]) == "absent")
