@@ -301,3 +301,12 @@ async def test_a_changed_workspace_keeps_staged_sessions_that_still_fit(
     (row,) = await stage.db.fetch("SELECT recycled FROM staging_configs")
     replaces = "name" in change or "cores" in change
     assert (row["recycled"] is not None and all(one["created"] < row["recycled"] for one in kept)) == replaces
+
+
+@pytest.mark.parametrize("change", [{"cores": 1.5}, {"run_config": {"hostname": "desk"}}])
+async def test_the_pools_of_a_changed_workspace_try_again_at_once(stage: Stage, change: dict[str, Any]):
+    await stage.created()
+    await stage.db.write("UPDATE staging_configs SET failures = 3, next_try = now(), last_error = 'e'")
+    await stage.admin.change(f"/api/v1/images/{stage.image_id}", **change)
+    row = await stage.db.fetch_one("SELECT failures, next_try, last_error FROM staging_configs")
+    assert row == {"failures": 0, "next_try": None, "last_error": None}

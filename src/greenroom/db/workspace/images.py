@@ -147,7 +147,8 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
 
 
 async def update_image(connection: Connection, image_id: str, fields: Definition, *, staged: Rollover) -> None:
-    """Store an image, after `lock_image`, and apply `staged` to its staged sessions.
+    """Store an image, after `lock_image`, and apply `staged` to its staged sessions. Its pools forget failures of the
+    former content, and try again at once.
 
     The pools' rows are locked before the time is taken: a session inserted meanwhile counts as older.
 
@@ -159,15 +160,15 @@ async def update_image(connection: Connection, image_id: str, fields: Definition
     step = int(staged is Rollover.END)
     cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
     found(await cursor.fetchone(), "workspace", image_id)
-    if staged is Rollover.REPLACE:
+    if staged is not Rollover.KEEP:
         await connection.execute(
             "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
             (image_id,),
         )
         await connection.execute(
-            "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
-            " WHERE image_id = %s AND deleted IS NULL",
-            (image_id,),
+            "UPDATE staging_configs SET recycled = CASE WHEN %s THEN clock_timestamp() ELSE recycled END, failures = 0,"
+            " last_error = NULL, next_try = NULL WHERE image_id = %s AND deleted IS NULL",
+            (staged is Rollover.REPLACE, image_id),
         )
 
 
