@@ -335,5 +335,7 @@ def test_a_renamed_zone_is_the_same_after_a_restart(zones: Instance):
             (us["zone_id"], "america"),
         ]
         assert len(zones.call("GET", "/zones")) == 2
+        sized = "SELECT 1 FROM agent_capacity JOIN agents USING (agent_id) WHERE zone_id = %s AND cores > 0"
+        wait_for(lambda: zones.sql(sized, us["zone_id"]), "the Agent has reported its capacity")
         assert zones.session(launched(zones, gateway_of="america")["session_id"])["zone_name"] == "america"
     zones.found = zones.status()
