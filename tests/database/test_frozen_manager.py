@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
-import pytest
 from tests.support.managers import STARTED_S, Fleet
 from tests.support.waiting import eventually
 
-from greenroom.db.database import Database
 from greenroom.kit.processes import children, is_running
 from greenroom.testing.processes import answers
 
 FROZEN = {"ok": False, "status": "unhealthy", "enabled": True, "frozen": True}
-
-
-@pytest.fixture
-async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
-    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
-    fleet = Fleet(dsn, tmp_path)
-    yield fleet
-    fleet.close()
 
 
 async def test_a_frozen_manager_answers_500_to_all_and_200_once_it_goes_on(fleet: Fleet):

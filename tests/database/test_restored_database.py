@@ -43,14 +43,6 @@ def run_in_database(cluster: Cluster, dsn: str) -> Callable[..., None]:
     return run
 
 
-@pytest.fixture
-async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
-    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
-    fleet = Fleet(dsn, tmp_path)
-    yield fleet
-    fleet.close()
-
-
 class Gateway:
     """The address at which Agents reach the Manager, while there is one."""
 

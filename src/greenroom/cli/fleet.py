@@ -75,7 +75,7 @@ def join_token(
 ) -> None:
     """Make a token with which new hosts join a zone, and show the command for it, this one time.
 
-    What became of tokens: join-tokens list; join-tokens delete revokes one.
+    The use of tokens: join-tokens list; join-tokens delete revokes one.
     """
     zone_id = find_id(call.client, NOUNS["zones"], zone)
     body: dict[str, object] = {"zone_id": zone_id, "role": role, "uses": uses, "hours": hours}

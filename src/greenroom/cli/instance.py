@@ -1,6 +1,6 @@
 """`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine.
 
-What carries a command out is imported by it: that takes most of a second, which its `--help` does not need.
+Each command imports its implementation when it runs: the import takes most of a second, which `--help` does not need.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _chosen(body: str) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchingUser:
-    """What holds for all launches of a user. `num_sessions` are the desktops, or for a
+    """The rules for all launches of a user. `num_sessions` are the desktops, or for a
     lease the leases, that count towards their limit."""
 
     username: str

@@ -149,7 +149,7 @@ class ClientHalf:
 
 
 def reading(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
-    """What the bytes from the beginning of a message on are in this dialect, and how many at their end are no whole message."""
+    """The verdict on messages in this dialect, and how many bytes at their end are an incomplete message."""
     while data:
         kind = data[0]
         is_own = kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES
