@@ -97,9 +97,7 @@ async def test_an_upload_goes_on_where_the_connection_was_cut(desk: Desk, tmp_pa
     assert 8 << 20 < begins[2] < 16 << 20, "from within the piece that was cut"
 
 
-async def test_the_same_file_goes_on_after_the_page_was_closed_and_another_of_its_name_does_not(
-    desk: Desk, tmp_path: Path
-):
+async def test_the_same_file_goes_on_after_its_page_closed_and_a_namesake_does_not(desk: Desk, tmp_path: Path):
     wanted = random_file(tmp_path / "large.bin", 30_000_000)
     await desk.received("m.type === 'files'")
     desk.gateway.cut_after_bytes = 12_000_000

@@ -129,9 +129,7 @@ def pool(deployed: Deployment) -> Iterator[Pool]:
 
 
 @pytest.mark.timeout(300)
-def test_a_docker_daemon_that_ends_takes_its_containers_along_and_the_pool_is_made_anew(
-    deployed: Deployment, pool: Pool
-):
+def test_the_containers_of_an_ended_docker_daemon_end_and_the_pool_is_made_anew(deployed: Deployment, pool: Pool):
     host, other = deployed.hosts
     pool.change(other, enabled=False)
     pool.resize(3)

@@ -207,7 +207,7 @@ async def test_an_image_of_a_known_recipe_is_built_here_with_progress_and_its_si
     assert reports[-1].size_bytes > 0
 
 
-async def test_an_image_whose_workspace_names_a_registry_is_pulled_even_if_its_recipe_is_known(
+async def test_an_image_of_a_workspace_with_a_registry_is_pulled_despite_a_known_recipe(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     name = _recipe_image()

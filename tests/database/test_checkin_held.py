@@ -111,7 +111,7 @@ async def test_a_held_check_in_looks_when_it_ends_and_the_next_one_begins_with_t
     assert asked == [[agent.agent_id]]
 
 
-async def test_a_report_is_taken_with_what_was_just_read_and_answered_with_what_is_read_after_its_commit(
+async def test_a_report_is_taken_with_the_last_read_and_answered_with_one_after_commit(
     long_holding: httpx.ASGITransport, db: Database, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(polling, "RECENT_S", HOLD_S)

@@ -119,7 +119,7 @@ async def test_a_machine_on_which_another_agent_was_joined_is_kept_while_that_is
     assert (await cloud.states(), cloud.cloud.machines) == (["ended"], {})
 
 
-async def test_the_agent_of_another_order_is_on_another_machine_also_with_the_id_of_a_copied_disk(cloud: Cloud):
+async def test_the_agent_of_another_order_is_another_machine_despite_a_copied_disks_id(cloud: Cloud):
     await cloud.short(9)
     await cloud.rounds(2)
     for ref in ("sim-1", "sim-2"):

@@ -110,7 +110,7 @@ async def test_what_agents_report_all_the_time_wakes_no_pool(
     assert await after_a_round(stage, planned) == 0
 
 
-async def test_of_many_pools_that_cannot_be_filled_some_are_looked_at_in_each_round_in_turn(
+async def test_of_many_pools_that_cannot_be_filled_each_round_looks_at_some_in_turn(
     stage: System, planned: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     await after_a_round(stage, planned)

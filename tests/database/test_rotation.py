@@ -54,7 +54,7 @@ async def test_a_session_is_replaced_before_it_expires(stage: System):
     assert await stage.log("staging-shortfall") == []
 
 
-async def test_sessions_of_an_older_image_are_replaced_one_by_one_where_the_agent_has_a_newer_one(stage: System):
+async def test_sessions_of_an_older_image_are_replaced_one_by_one_where_a_newer_one_is(stage: System):
     async def reported(digest: str) -> None:
         image = ReportedImage(
             name="greenroom/desktop:test",

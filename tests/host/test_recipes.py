@@ -144,7 +144,7 @@ async def test_a_browser_opens_the_addresses_that_it_is_given(host: Host, runtim
 
 
 @each([recipe for recipe in TRIED if recipe.kind == "page"])
-async def test_a_page_is_served_to_who_has_the_password_and_comes_back_when_its_program_ends(
+async def test_a_page_needs_the_password_and_comes_back_when_its_program_ends(
     host: Host, runtime: HostRuntime, recipe: Recipe
 ):
     session = await begun(host, runtime, recipe)

@@ -99,7 +99,7 @@ def piece(begin: int, length: int, total: int) -> dict[str, str]:
     return {"Content-Range": f"bytes {begin}-{begin + length - 1}/{total}"}
 
 
-async def test_pieces_become_a_file_once_all_are_there_and_a_repeated_last_one_is_no_other_file(desk: Desk):
+async def test_pieces_become_a_file_once_all_came_and_a_repeated_last_one_makes_no_other(desk: Desk):
     async with desk.page() as page:
         address = f"files/folder/a.txt?upload={UPLOAD}"
         first = await page.put(address, content=b"half ", headers=piece(0, 5, 10))

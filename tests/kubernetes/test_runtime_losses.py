@@ -71,7 +71,7 @@ async def test_a_node_that_is_lost_is_reported_and_its_session_removed_at_once(
 
 
 @pytest.mark.timeout(300)
-async def test_when_all_nodes_are_silent_and_the_cluster_takes_no_pod_away_the_runtime_does(
+async def test_the_runtime_removes_pods_when_all_nodes_are_silent_and_the_cluster_does_not(
     kubernetes: Cluster, namespace: str, host: Host, runtime: Runtime
 ):
     session_id, _, _ = await host.started(runtime)

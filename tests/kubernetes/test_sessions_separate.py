@@ -44,7 +44,7 @@ def installation(
         found.remove()
 
 
-def test_sessions_have_a_namespace_of_their_own_whose_agent_reads_no_secret_of_the_roles(installation: Installation):
+def test_sessions_have_their_own_namespace_whose_agent_reads_no_secret_of_the_roles(installation: Installation):
     cluster = installation.cluster
     wait_for(lambda: is_available(installation, "Desktop"), "the workspace can be launched", SOON_S)
     installation.type("greenroom images update Desktop --cores 0.2 --memory 500000000")

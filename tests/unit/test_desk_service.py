@@ -311,7 +311,7 @@ async def test_the_result_comes_while_the_client_waits():
     ("gateway", "is_proxied", "host"),
     [("kasm-proxy:8443", True, "desk.example:8443"), ("kasm-proxy:8443", False, ""), ("", True, "")],
 )
-def test_a_gateway_with_an_address_for_the_api_is_asked_by_the_name_of_the_deployment(
+def test_a_gateway_with_an_api_address_is_asked_by_the_name_of_the_deployment(
     *, gateway: str, is_proxied: bool, host: str
 ):
     """An edge gateway behind it serves no other name."""

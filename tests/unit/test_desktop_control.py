@@ -297,7 +297,7 @@ class Browser:
         self.closed = True
 
 
-async def test_a_websocket_passes_whole_until_a_person_takes_over_and_its_answers_come_between_messages():
+async def test_a_websocket_passes_whole_until_a_takeover_with_answers_between_messages():
     control = leased()
     program: Any = Browser()
     browser: Any = Browser()

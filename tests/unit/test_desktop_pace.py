@@ -46,7 +46,7 @@ def test_a_viewer_who_comes_late_waits_for_a_whole_picture() -> None:
     assert not viewer.takes(stripe(9, 400), 0.0), "its row had no whole stripe"
 
 
-def test_a_viewer_who_paints_nothing_is_sent_a_window_of_frames_and_is_stuck_after_a_while() -> None:
+def test_a_viewer_who_paints_nothing_is_sent_a_window_of_frames_and_is_then_stuck() -> None:
     viewer = sent_whole()
     assert [viewer.takes(stripe(frame, 0), 0.0) for frame in range(1, 9)] == [True] * 5 + [False] * 3
     assert not viewer.is_ready

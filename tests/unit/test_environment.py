@@ -81,7 +81,7 @@ def _greenroom(*words: str, **variables: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_command_warns_of_a_variable_that_nothing_reads_and_refuses_a_value_that_cannot_be_used():
+def test_a_command_warns_of_an_unread_variable_and_refuses_an_unusable_value():
     ended = _greenroom("status", "--help", GREENROOM_ZNOE="lab")
     assert ended.returncode == 0
     assert ended.stderr == "greenroom: Nothing reads the variable GREENROOM_ZNOE; the nearest is GREENROOM_ZONE.\n"

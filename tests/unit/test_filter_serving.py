@@ -99,7 +99,7 @@ async def test_an_end_is_reported_and_the_next_run_is_another_one(
     serving.leave()
 
 
-async def test_one_that_was_replaced_before_its_end_was_seen_is_another_run_and_its_late_end_is_not_that_of_the_next(
+async def test_a_filter_replaced_before_its_end_was_seen_is_another_run_that_goes_on(
     runner: Runner, serving: RuntimeServing, ended: list[bool]
 ):
     await serving.apply(POLICY, NETWORK)

@@ -103,7 +103,7 @@ async def test_entries_of_another_list_stand_beside_ours_with_the_name_of_their_
     assert (await admin.get(shown["picture_url"])).headers["content-type"] == "image/webp"
 
 
-async def test_an_entry_of_another_list_is_added_with_its_picture_and_its_new_image_is_an_update(
+async def test_an_entry_of_another_list_brings_its_picture_and_its_new_image_is_an_update(
     admin: Client, user: Client, registry: Registry
 ):
     catalogue = await subscribed(admin, registry)

@@ -85,7 +85,7 @@ async def test_what_a_policy_denies_now_is_denied_to_running_leases(
     assert await session_lists(db, lease) == (["bad.example", "example.com"], [])
 
 
-async def test_a_lease_that_asked_for_all_that_its_policy_allows_gets_no_more_when_that_allows_more(
+async def test_a_lease_that_asked_for_all_of_its_policy_gains_nothing_when_that_is_widened(
     stage: Stage, ada: Client, db: Database
 ):
     exam = await stage.admin.make("/api/v1/filter-policies", name="Exam", allow=["example.com"])

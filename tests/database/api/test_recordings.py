@@ -190,7 +190,7 @@ async def test_a_recording_that_is_full_goes_on_without_pictures(leased: Leased)
     assert (shown["rows"], shown["pictures"], shown["pictures_left_out"]) == (2, 0, 1)
 
 
-async def test_pictures_that_a_group_requires_are_kept_when_those_that_were_wished_have_their_part(
+async def test_required_pictures_are_kept_when_the_wished_ones_have_used_their_part(
     stage: Stage, ada: Client, anonymous: Client
 ):
     await stage.admin.change("/api/v1/settings", recordings_reserved_percent=100)

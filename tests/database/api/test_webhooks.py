@@ -91,7 +91,7 @@ async def test_outcomes_are_listed(hooks: Hooks, db: Database):
     assert (await hooks.admin.read(f"{PATH}/{made['webhook_id']}"))["last_delivered"] == one["attempted"]
 
 
-async def test_what_fails_is_tried_again_with_the_same_id_and_replayed_after_it_was_given_up(
+async def test_a_failed_delivery_is_retried_with_its_id_and_replayed_after_it_was_given_up(
     hooks: Hooks, db: Database, app: FastAPI
 ):
     made = await hooks.made(EVENT)

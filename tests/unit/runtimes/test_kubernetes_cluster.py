@@ -122,7 +122,7 @@ async def refused(said: str, meaning: type[GreenroomError]) -> str:
     ],
     ids=["Pod security", "LimitRange", "quota", "RuntimeClass", "webhook"],
 )
-async def test_what_the_cluster_forbids_of_a_session_fails_its_start_with_the_servers_own_text(said: str):
+async def test_what_the_cluster_forbids_fails_the_start_with_the_servers_own_text(said: str):
     assert await refused(said, StartError) == f"Kubernetes refused: {said}."
 
 

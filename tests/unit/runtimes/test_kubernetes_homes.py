@@ -68,7 +68,7 @@ async def test_a_claim_that_never_got_a_volume_is_replaced_when_the_class_is_ano
     assert after.spec.storageClassName == (now or None)
 
 
-async def test_a_claim_of_before_without_the_class_it_was_to_have_is_judged_by_the_one_that_it_has():
+async def test_an_older_claim_without_its_intended_class_is_judged_by_the_class_it_has():
     for has, is_replaced in (("fsat", True), ("fast", False)):
         objects, there = WithNodes(), claim(has)
         del annotations_of(there)[CLASS]

@@ -104,7 +104,7 @@ def test_what_a_pod_cannot_have_is_one_sentence(config: dict[str, object], why: 
         made(spec(network="other"))
 
 
-def test_a_workspace_chooses_nodes_and_the_runtime_and_a_lost_node_is_left_all_the_same():
+def test_a_workspace_chooses_nodes_and_the_runtime_and_still_leaves_a_lost_node():
     config = {"node_selector": {"disk": "fast"}, "tolerations": [{"operator": "Exists"}], "runtime": "kata"}
     pod = made(spec(run_config=config), Offer(runtime_classes=("kata",)))
     assert pod.spec is not None

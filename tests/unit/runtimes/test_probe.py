@@ -149,7 +149,7 @@ class Desktop(Prober):
         return self.painted
 
 
-async def test_a_kept_connection_serves_the_next_looks_and_is_closed_by_the_first_that_may_not_keep_it():
+async def test_a_kept_connection_is_closed_by_the_first_look_that_may_not_keep_it():
     prober = Desktop()
     for keep in (True, True, True, False):
         assert (await prober.probe("h:1", SPEC, keep=keep)).usable

@@ -40,7 +40,7 @@ def found(name: str, *, removed: bool = True) -> Leftover:
     return Leftover(thing=Thing(kind="network", name=name, ref=name, age_s=99.0), removed=removed, reason="so it is")
 
 
-async def test_one_that_cannot_be_removed_holds_up_no_other_and_without_the_wish_nothing_is_done():
+async def test_one_that_cannot_be_removed_holds_up_no_other_and_unasked_nothing_is_done():
     namespace, leftovers = Namespace(), [found("held"), found("free"), found("young", removed=False)]
     assert [one.became for one in await repaired(namespace, leftovers, removes=False)] == [
         "would be removed",

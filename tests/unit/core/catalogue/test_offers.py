@@ -31,7 +31,7 @@ def test_an_entry_has_the_fields_of_the_workspace_made_from_it():
     assert OURS.workspace["image_src"] == "/picture"
 
 
-def test_an_entry_of_another_list_has_its_name_before_it_and_only_the_fields_it_gives():
+def test_an_entry_of_another_list_is_prefixed_with_its_name_and_has_only_its_fields():
     assert (THEIRS.name, THEIRS.source, THEIRS.image) == ("acme/firefox", "acme", "acme/firefox:1")
     assert "cores" not in THEIRS.workspace
     given = of_list("acme", Listed(name="x", friendly_name="X", image="x:1", cores=3, memory=10**9))
@@ -44,7 +44,7 @@ def test_ours_come_first_and_then_by_friendly_name():
 
 
 @pytest.mark.parametrize(("image_then", "update"), [("greenroom/firefox:old", True), ("greenroom/firefox:new", False)])
-def test_an_update_is_offered_when_the_entry_has_another_image_than_when_it_was_added(image_then: str, *, update: bool):
+def test_an_update_is_offered_when_the_image_of_the_entry_has_changed_since(image_then: str, *, update: bool):
     (entry,) = entries([OURS], [known("registry.example/firefox", "firefox", image_then)], {})
     assert (entry.added is not None, entry.update_available) == (True, update)
 

@@ -220,7 +220,7 @@ def test_ports_go_from_1_to_65535(port: int, *, is_one: bool):
         ({"proxy_hostname": "$request_host$"}, {}),
     ],
 )
-def test_a_host_of_a_zone_is_known_to_the_installation_or_stands_in_the_field_already(
+def test_a_host_of_a_zone_is_known_to_the_installation_or_already_in_the_field(
     given: dict[str, str], foreign: dict[str, str]
 ):
     known = ["$request_host$", "desk.example:443,[::1]", ""]

@@ -176,7 +176,7 @@ def test_no_resources_says_what_an_administrator_needs():
     assert outcome_reason(trace) == "Zone eu: agent-7 has 1 of 1 cores free, 2 are needed. Zone us has no Agent."
 
 
-def test_a_list_says_what_a_launch_gave_and_the_last_reason_where_nothing_was_tried_on_demand():
+def test_the_reason_of_an_outcome_is_that_of_its_success_or_of_the_last_failure():
     (attempt, *_) = plan_launch([zone("eu")], "id-eu", IMAGE, [pool("eu")], LaunchFacts())
     failed = missed_steps(attempt, [Miss("hand_over_failed", "It failed.")])
     assert outcome_reason([*failed, success_step(attempt, "c-eu-1", "It was assigned.")]) == "It was assigned."

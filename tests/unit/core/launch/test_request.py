@@ -152,7 +152,7 @@ def test_a_staged_session_is_assigned_with_the_identity_of_its_user():
     assert plan(snapshot=replace(SNAPSHOT, image=replace(IMAGE, exec_config={}))).wanted.assign.argv == ()
 
 
-def test_a_lease_has_a_deadline_of_its_own_and_is_recorded_as_its_users_groups_want_at_least():
+def test_a_lease_has_its_own_deadline_and_is_recorded_at_least_as_groups_require():
     lease = NewLease(lease_id="l", seconds=30, holder="ci", record="actions")
     request = replace(REQUEST, lease=lease, idempotency_key="k")
     user = plan(request, session_time_limit=60, record_leases="pictures").wanted.user

@@ -28,7 +28,7 @@ def test_the_plan_of_a_pool_at_rest_stays_the_same_until_its_time(shot: PoolSnap
     assert plan(replace(shot, now=later)) == made
 
 
-def test_a_full_pool_is_at_rest_until_a_session_has_to_be_replaced_and_a_short_one_is_not():
+def test_a_full_pool_is_at_rest_until_a_replacement_is_due_and_a_short_one_is_not():
     full = snapshot(*(session(number, expires=NOW + timedelta(hours=1)) for number in range(3)))
     until = settled_until(full, plan(full))
     assert until is not None
@@ -72,7 +72,7 @@ def test_a_new_term_looks_at_all_pools_and_then_at_none_at_rest():
     assert set(made.due(1.0)) == some
 
 
-def test_many_pools_that_are_due_are_looked_at_in_turn_also_those_that_cannot_be_planned():
+def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned():
     many = [f"c{number:04}" for number in range(3 * LOOKED_AT)]
     made, seen = agenda(*many, rest_s=None), list[str]()
     for now_s in (1.0, 2.0, 3.0):
@@ -115,7 +115,7 @@ def test_what_is_said_while_a_pool_is_looked_at_is_not_forgotten():
     assert set(made.due(2.0)) == {"a", "b"}
 
 
-def test_of_the_pools_with_other_rows_than_before_no_word_was_said_and_new_ones_are_found():
+def test_pools_whose_rows_changed_without_an_event_and_new_pools_are_found():
     made = agenda("a", "b", "c")
     assert set(made.due(LOOK_S)) == set()
     assert made.wants_list(LOOK_S)

@@ -303,7 +303,7 @@ def test_a_session_of_the_moment_of_the_recycling_is_new():
     assert snapshot().outdated(session(1)) is None
 
 
-def test_a_session_is_outdated_when_its_own_host_got_another_image_after_it_was_created():
+def test_a_session_is_outdated_when_its_host_got_another_image_after_its_creation():
     changed = replace(BIG, image_changed=NOW)
     other = replace(BIG, agent_id="a2", image_changed=NOW + timedelta(hours=1))
     seen = snapshot(agents=(changed, other))

@@ -75,7 +75,7 @@ def of_page(rest: str, **allowed: bool) -> str:
 @pytest.mark.parametrize(
     "rest", ["files", "files/a", "filesa", "/files/", "///files", "%66iles/", "file%73/socket.io?x"]
 )
-def test_addresses_of_the_page_that_are_a_forbidden_service_are_refused_however_they_are_written(rest: str):
+def test_page_addresses_of_a_forbidden_service_are_refused_in_every_spelling(rest: str):
     assert "may not use downloads" in of_page(rest, downloads=False)
     assert of_page(rest, downloads=True) == ""
 

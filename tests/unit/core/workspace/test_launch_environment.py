@@ -52,7 +52,7 @@ def test_no_container_is_made_with_a_variable_that_a_launch_may_not_set():
     assert chosen_problem(chosen, of_workspace=("HOME",)) is None, "the workspace's takes its place"
 
 
-def test_what_the_image_sets_itself_is_not_for_launches_but_for_language_and_time_zone():
+def test_launches_set_no_variable_of_the_image_but_language_and_time_zone():
     image = ("MODE", "LANG", "TZ", "KASM_ID")
     assert str(chosen_problem({"MODE": "desktop"}, of_workspace=(), of_image=image)).startswith(
         "MODE is set by the image"

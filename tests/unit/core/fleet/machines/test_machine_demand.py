@@ -44,7 +44,7 @@ def test_they_count_where_a_machine_may_come_for_them_first(supply: dict[str, li
     assert list(counted([BEN, ADA], supply).values()) == expected
 
 
-def test_who_waits_longer_is_first_and_the_others_count_where_there_is_room_beside_them():
+def test_the_longest_wait_is_first_and_others_count_where_there_is_room_beside_it():
     crowd = [waiting(f"p{i}", "eu", "us", since_s=30 - i) for i in range(10)]
     found = counted(crowd, {"eu": machines(1), "us": machines(1)})
     assert [found[one] for one in crowd] == ["eu"] * 8 + ["us"] * 2

@@ -250,7 +250,7 @@ def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
 
 
 @pytest.mark.parametrize("name", ["provider", "options", "join_url", "edge_url"])
-def test_an_approved_pool_stays_approved_unless_another_user_changes_where_its_machines_join(name: str):
+def test_an_approved_pool_stays_so_unless_another_user_changes_where_machines_join(name: str):
     before = {"provider": "webhook", "options": {}, "join_url": "a", "edge_url": "b", "max_machines": 1}
     after = before | {name: "other"}
     assert is_vouched_for(before, before | {"max_machines": 2}, has_new_secrets=False, by_approver=False)
