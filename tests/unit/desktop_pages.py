@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import httpx
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
 from answers import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 
 Answer = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import struct
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
 import registry  # type: ignore[import-not-found]  -- of the image
 from bus import Reading, Writing, answer, message, types  # type: ignore[import-not-found]
+from hypothesis import given
+from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9)
 BASIC = st.one_of(

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
 
 import clipboard  # type: ignore[import-not-found]  -- of the image
+import pytest
 from rfb import Input  # type: ignore[import-not-found]
 from steps import Hands  # type: ignore[import-not-found]
 

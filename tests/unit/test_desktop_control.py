@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-import sys
-from pathlib import Path
 from typing import Any
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
-
-from greenroom.core.lease.control import held_from
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
 import events  # type: ignore[import-not-found]
+import pytest
 from answers import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 from control import HELD, Control, Gate  # type: ignore[import-not-found]
 from fence import Fenced, refusal  # type: ignore[import-not-found]
+from hypothesis import given
+from hypothesis import strategies as st
 from idle import Idle  # type: ignore[import-not-found]
+from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
+
+from greenroom.core.lease.control import held_from
 
 GREETING = b"RFB 003.008\n\x01\x01"
 cuts = st.lists(st.integers(1, 40), max_size=20)

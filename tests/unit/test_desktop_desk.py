@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import io
 import struct
-import sys
 import zlib
-from pathlib import Path
-
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
 
 import png  # type: ignore[import-not-found]  -- of the image
+import pytest
 from answers import BadRequestError, Request, body  # type: ignore[import-not-found]
 from cursor import Cursor, cursor_of  # type: ignore[import-not-found]
+from hypothesis import given
+from hypothesis import strategies as st
 from keymap import MOST_AT_ONCE, changes, is_special, is_unused, parts  # type: ignore[import-not-found]
+from PIL import Image
 from screen import View, Wish, wished  # type: ignore[import-not-found]
 from steps import StepError, checked, keysym_of  # type: ignore[import-not-found]
 

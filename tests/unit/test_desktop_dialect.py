@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import struct
 import sys
-from pathlib import Path
 
 import hypothesis
 import pytest
+from answers import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
-from answers import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from idle import Idle  # type: ignore[import-not-found]
+from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
 
 GREETING = b"RFB 003.008\n\x01\x01"
 QUALITY = -1023 + 5

@@ -11,12 +11,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import desk_exec  # type: ignore[import-not-found]  -- of the image
 import httpx
 import pytest
 from tests.support.waiting import eventually
 from tests.unit.desktop_pages import served
-
-import desk_exec  # type: ignore[import-not-found]  # isort: skip  -- of the image
 
 LONG = ["sh", "-c", "echo begun; setsid sleep 600 & sleep 600"]
 

@@ -11,14 +11,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import desk_files  # type: ignore[import-not-found]  -- of the image
+import desk_watch  # type: ignore[import-not-found]
 import httpx
 import pytest
+import uploads  # type: ignore[import-not-found]
 from tests.support.waiting import eventually
 from tests.unit.desktop_pages import served
-
-import desk_files  # type: ignore[import-not-found]  # isort: skip  -- of the image
-import desk_watch  # type: ignore[import-not-found]  # isort: skip
-import uploads  # type: ignore[import-not-found]  # isort: skip
 
 FILES = "desk/files"
 

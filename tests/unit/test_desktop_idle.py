@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import hypothesis
+import idle  # type: ignore[import-not-found]  -- of the image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-SOURCE = Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom/idle.py"
-
-
-sys.path.append(str(SOURCE.parent))
-
-
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("desktop_idle", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-idle = loaded()
 VERSIONS = {b"RFB 003.008\n": b"\x01\x01", b"RFB 003.003\n": b"\x01"}
 """Version → what else the client says before its first message."""
 

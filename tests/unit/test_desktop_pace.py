@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import struct
-from types import ModuleType
 from typing import Any
 
+import pace  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.test_desktop_idle import SOURCE
 
 ROWS = (0, 400)
-
-
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("desktop_pace", SOURCE.parent / "pace.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-pace = loaded()
 
 
 def stripe(frame: int, row: int, *, whole: bool = False) -> bytes:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.desktop_pages import served
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
 import region  # type: ignore[import-not-found]  -- of the image
+from tests.unit.desktop_pages import served
 
 BERLIN = {"timezone": "Europe/Berlin", "language": "de_DE"}
 RESTART = ("pkill", "-x")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,11 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.desktop_pages import served
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
 from stats import Held, Stats  # type: ignore[import-not-found]  -- of the image
+from tests.unit.desktop_pages import served
 
 GATEWAY = SimpleNamespace(headers={"x-forwarded-prefix": "/desktop/1/s"})
 AGENT = SimpleNamespace(headers={})

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from answers import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.test_desktop_idle import INPUT, PICTURE, pieces
-
-sys.path.append(str(Path(__file__).parents[2] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
-from answers import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from watching import Watching  # type: ignore[import-not-found]
 
 GREETING = b"RFB 003.008\n\x01"

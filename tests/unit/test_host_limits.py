@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
 
 from greenroom.agent.capacity import HostLimits
-from greenroom.core.fleet.host_limits import LIMITS
 from greenroom.kit.host_limits import raise_limits, read
 from greenroom.runtimes.docker.usage import containers_here
 
-PAGE = Path(__file__).parents[2] / "docs/reference/host-limits.md"
 UNTOUCHED = {"fs.inotify.max_user_instances": 128}
 
 
@@ -99,9 +96,3 @@ def test_where_they_may_not_be_set_it_says_so_and_keeps_nothing(proc: Path, tmp_
     assert raised.sentence.startswith("kernel.pid_max stays at 65536: it may not be set from here (")
     assert raised.sentence.endswith("On the host itself, as root: sysctl -w kernel.pid_max=201000")
     assert not (tmp_path / "60-greenroom.conf").exists()
-
-
-def test_the_page_lists_every_limit_with_its_figures():
-    listed = re.findall(r"^\| (.+?) \| .+? \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", PAGE.read_text(), re.MULTILINE)
-    found = [(name.strip("`"), *(int(number.replace(",", "")) for number in numbers)) for name, *numbers in listed]
-    assert found == [(limit.name, limit.at_rest, limit.per_session, limit.kept) for limit in LIMITS]

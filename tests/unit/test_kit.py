@@ -26,6 +26,7 @@ from greenroom.kit.concurrency import wait_for
 from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig
 from greenroom.kit.environment import load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.recipes import shelf
 from greenroom.testing.ports import free_port
 
 KEY = bytes(range(32))
@@ -195,7 +196,7 @@ def test_a_setting_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_no_files_or_code_of_the_agent_are_mounted_into_a_container(tmp_path: Path):
     private = AgentConfig(agent_dir=tmp_path / "agent", instance_data=tmp_path / "data").private_folders()
-    for folder in (tmp_path / "agent", tmp_path / "data", Path(sys.prefix) / "bin", Path(stops.__file__).parent):
+    for folder in (tmp_path / "agent", tmp_path / "data", Path(sys.prefix) / "bin", shelf.ROOT):
         assert "belongs to the host itself" in (source_problem(str(folder), private) or "")
     assert source_problem(str(tmp_path / "other"), private) is None
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from greenroom.core.session.states import WANTED_IN, SessionStatus
-from greenroom.db.session import transitions
 from greenroom.db.session.transitions import TO
-
-DB = Path(transitions.__file__).parent
 
 
 @pytest.mark.parametrize("status", TO)
@@ -31,13 +27,3 @@ def test_the_agent_is_instructed_what_a_status_allows(status: SessionStatus):
 def test_viewers_of_a_session_that_ends_are_cut():
     for status in (SessionStatus.DELETING, SessionStatus.DELETED):
         assert "auth_epoch = auth_epoch + 1" in TO[status]
-
-
-def test_no_statement_sets_a_status_by_hand():
-    found = {
-        path.name
-        for path in DB.rglob("*.py")
-        for statement in re.findall(r"UPDATE sessions(?: s)? SET(.*?)WHERE", path.read_text(), re.DOTALL)
-        if re.search(r"(?<![._])status = '", statement)
-    }
-    assert found == set()

@@ -6,14 +6,13 @@ import asyncio
 import hashlib
 import hmac
 import json
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
+from control import Control  # type: ignore[import-not-found]  -- of the image
 from tests.database.api.client import ADA, ADMIN, Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
@@ -22,10 +21,6 @@ from greenroom.api.lease import control as service
 from greenroom.core.errors import Held, Unavailable
 from greenroom.core.events import Event
 from greenroom.kit.secrets import Secrets, hashed
-
-sys.path.append(str(Path(__file__).parents[3] / "src/greenroom/recipes/base/rootfs/opt/greenroom"))
-
-from control import Control  # type: ignore[import-not-found]  -- of the image
 
 
 @dataclass

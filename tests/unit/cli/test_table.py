@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import runpy
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,8 +21,6 @@ from greenroom.cli.noun import Noun
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Output
 
-PAGE = Path(__file__).parents[3] / "docs/reference/command-line.md"
-SCRIPT = PAGE.parents[2] / "script/command_line.py"
 API: dict[str, Any] = document()
 PATHS: dict[str, Any] = API["paths"]
 
@@ -93,11 +89,6 @@ def test_requests_of_agents_have_all_filters_and_fields_of_the_api():
 )
 def test_every_field_of_a_body_has_an_option(model: Any):
     assert {option.field for option in options_of(model)} == set(model.model_fields)
-
-
-def test_the_reference_is_what_the_program_says():
-    page = runpy.run_path(str(SCRIPT))["document"]()
-    assert PAGE.read_text() == page, f"run: .venv/bin/python {SCRIPT} > {PAGE}"
 
 
 @pytest.mark.parametrize(("option", "default"), [("--port", "8443"), ("--managers", "1"), ("--zones", "default")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import httpx2
@@ -11,7 +10,7 @@ from lightkube.resources.core_v1 import Pod
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, RuntimeUnavailable, StartError
-from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS, version_problem
+from greenroom.runtimes.kubernetes.access import version_problem
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone, translated
 from greenroom.runtimes.kubernetes.objects import metadata
@@ -152,15 +151,6 @@ async def test_what_is_forbidden_for_another_reason_fails_no_session(said: str, 
 )
 def test_a_cluster_must_have_a_known_version(version: str, problem: str):
     assert (problem in version_problem(version)) if problem else not version_problem(version)
-
-
-def test_the_page_names_each_verb_of_one_agent():
-    page = (Path(__file__).parents[3] / "docs/reference/kubernetes.md").read_text()
-    alone = page.partition("## Several processes of the Agent")[0]
-    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", alone, re.MULTILINE)
-    assert {(name, tuple(verbs.split(", "))) for name, verbs, _ in rows} == {
-        (need.named, need.verbs) for need in (*NEEDS, *REASON_NEEDS, *FILTER_NEEDS)
-    }
 
 
 async def test_the_output_of_a_pod_is_asked_of_our_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,9 +19,7 @@ from lightkube.models.core_v1 import (
 )
 from lightkube.resources.core_v1 import Node, Pod, ResourceQuota
 
-from greenroom import recipes
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.workspace.launch_environment import launch_problem
 from greenroom.core.workspace.session_spec import Exec, File, Mount, Service, SessionSpec
 from greenroom.runtimes.contract import SPEC_HASH, Credentials, StartError
 from greenroom.runtimes.kubernetes.amounts import ENDLESS, Amount, left_of_quotas, of_nodes, of_pods
@@ -309,11 +305,3 @@ def test_the_log_in_for_an_image_is_that_of_its_registry():
         auths = json.loads(decoded(log_in_of(image, account, WHO), ".dockerconfigjson"))["auths"]
         assert list(auths) == [registry]
     assert json.loads(decoded(log_in_of("desk:1", None, WHO), ".dockerconfigjson")) == {"auths": {}}
-
-
-def test_a_launch_changes_no_variable_that_an_image_of_greenroom_sets():
-    dockerfile = (Path(recipes.__file__).parent / "base/Dockerfile").read_text()
-    entries = " ".join(re.findall(r"^ENV ((?:.*\\\n)*.*)$", dockerfile, re.MULTILINE)).replace("\\\n", " ").split()
-    names = {entry.partition("=")[0] for entry in entries}
-    assert {"GREENROOM_DESKTOP", "XENVIRONMENT", "MAX_FRAME_RATE"} < names
-    assert {name for name in names if launch_problem({name: "x"}) is None} == {"LANG"}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +15,6 @@ from greenroom.up.deployment import SYSTEM_AUTHORITIES, Deployment, add_host
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 MINE = Account(None)
-HEALTHCHECK = Path(__file__).parents[3] / "deploy/compose/rootfs/usr/local/bin/kasm_manager_healthcheck"
 
 
 @pytest.fixture
@@ -170,25 +167,3 @@ def test_no_folder_is_made_for_what_is_no_host_name(deployment: Deployment, name
     with pytest.raises(SetupError, match="no host name"):
         asyncio.run(add_host(deployment, "", name, "default", NOW))
     assert not (deployment.folder / "hosts").exists()
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "exit_code"),
-    [
-        (200, '{"ok": true}', 0),
-        (503, '{"ok": false, "status": "disabled", "enabled": false}', 0),
-        (503, '{"ok":false,"status":"disabled","enabled":false}', 0),
-        (503, '{"ok": false, "status": "starting", "enabled": true}', 1),
-        (500, '{"ok": false, "status": "unhealthy", "enabled": false}', 1),
-        (500, '{"ok": false, "status": "disabled"}', 1),
-        (None, "", 1),
-    ],
-)
-def test_the_health_check_of_a_manager_maps_disabled_to_healthy(
-    tmp_path: Path, status: int | None, body: str, exit_code: int
-):
-    answer = f"printf '%s\\n%s' '{body}' {status}" if status else "exit 7"
-    (tmp_path / "curl").write_text(f"#!/bin/sh\n{answer}\n")
-    (tmp_path / "curl").chmod(0o755)
-    done = subprocess.run([HEALTHCHECK], check=False, env={"PATH": f"{tmp_path}:{os.defpath}"})
-    assert done.returncode == exit_code

@@ -11,8 +11,8 @@ from tests.acceptance.test_compose_one_host import PAGE as IN_CONTAINERS
 from tests.acceptance.test_documentation import READ
 from tests.acceptance.test_rehearsal import PAGE as REHEARSED
 from tests.commands_of_pages import ROOT, blocks_of, words_of
+from tests.repository.test_documentation import PAGES
 from tests.support.kubernetes.page import PAGE as ON_KUBERNETES
-from tests.unit.test_documentation import PAGES
 
 NOT_RUN = {
     ("CONTRIBUTING.md", "script/check"),

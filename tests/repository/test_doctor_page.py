@@ -1,10 +1,11 @@
-"""The page about `greenroom doctor` lists what it checks."""
+"""The page about `greenroom doctor` lists what it checks and which vulnerabilities it knows."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+from greenroom.core.fleet.docker_host import KNOWN_VULNERABILITIES
 from greenroom.db.diagnostics.invariants import INVARIANTS
 from greenroom.up.doctor import CONTAINER_INVARIANTS, OTHER_INVARIANTS
 
@@ -16,3 +17,10 @@ def test_every_invariant_is_on_the_page_in_order():
     of_rows = {invariant.code: invariant.holds for invariant in INVARIANTS}
     assert listed == of_rows | CONTAINER_INVARIANTS | OTHER_INVARIANTS
     assert list(listed) == sorted(listed, key=lambda code: int(code[1:]))
+
+
+def test_the_page_lists_every_known_hole():
+    listed = re.findall(r"^\| (runc|Docker Engine) \| (CVE.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert listed == [
+        (hole.component, ", ".join(hole.known_as), ", ".join(hole.fixed)) for hole in KNOWN_VULNERABILITIES
+    ]

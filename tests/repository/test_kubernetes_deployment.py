@@ -1,4 +1,4 @@
-"""deploy/kubernetes without a cluster: what its manifests say, file by file."""
+"""deploy/kubernetes and the page of the runtime without a cluster: what manifests and page say."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import yaml
 
 from greenroom.core.web_filter.policy import PRIVATE
 from greenroom.kit.config import GatewayCertificate
+from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS
 from greenroom.up.deployment import GIVEN
 
 FOLDER: Final = Path(__file__).parents[2] / "deploy/kubernetes"
@@ -52,3 +53,12 @@ def test_a_certificate_of_ones_own_is_shown_with_the_line_of_the_page():
     (line,) = re.findall(r"^- ('named_certificate=.*')$", page, re.MULTILINE)
     given = GatewayCertificate.model_validate_json(yaml.safe_load(line).partition("=")[2])
     assert (given.certificate.name, given.key.name) == GIVEN
+
+
+def test_the_page_names_each_verb_of_one_agent():
+    page = (FOLDER.parents[1] / "docs/reference/kubernetes.md").read_text()
+    alone = page.partition("## Several processes of the Agent")[0]
+    rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| ([^|]+) \|$", alone, re.MULTILINE)
+    assert {(name, tuple(verbs.split(", "))) for name, verbs, _ in rows} == {
+        (need.named, need.verbs) for need in (*NEEDS, *REASON_NEEDS, *FILTER_NEEDS)
+    }
