@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from tests.unit.client.leases import LEASE
 
-from greenroom.client import AsyncDesk, AsyncGreenroom, Desk, Greenroom, Lease
+from greenroom.client import AsyncDesk, AsyncGreenroom, Desk, Greenroom
 from greenroom.client.inside import CommandLimits
 
 ADDRESS = ("http://desk.example", "key", "secret")
-LEASE = Lease(
-    lease_id="l",
-    session_id="s",
-    image_friendly_name="Desktop",
-    outcome="staged",
-    status="running",
-    tags=[],
-    created=datetime.now(UTC),
-    expires=None,
-)
 DONE = {"exit_code": 0, "stdout": "", "stderr": ""}
 
 

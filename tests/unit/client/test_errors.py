@@ -5,26 +5,16 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from tests.unit.client.leases import LEASE
 
 import greenroom.client
 from greenroom.client import Greenroom, Retries, Unreachable
 from greenroom.client.errors import BY_CODE, error_of
 
-LEASE = greenroom.client.Lease(
-    lease_id="l",
-    session_id="s",
-    image_friendly_name="Desktop",
-    outcome="staged",
-    status="running",
-    tags=[],
-    created=datetime.now(UTC),
-    expires=None,
-)
 PLAIN = "<html><center>The plain HTTP request was sent to HTTPS port</center></html>"
 
 

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from tests.unit.client.leases import LEASE
 
-from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Element, Greenroom, Lease, NotFound
+from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Element, Greenroom, NotFound
 from greenroom.client import hands as hands_of
-
-LEASE = Lease(
-    lease_id="L",
-    session_id="S",
-    image_friendly_name="Desktop",
-    outcome="staged",
-    status="running",
-    tags=[],
-    created=datetime(2026, 1, 1, tzinfo=UTC),
-    expires=None,
-)
 
 
 class Api(httpx.MockTransport):
@@ -131,7 +120,7 @@ async def test_both_clients_send_the_same():
     assert await there.screenshot((0, 0, 9, 9), width=5, cursor=False) == b"PNG"
     assert api.sent == other.sent
     assert api.sent[1][1]["display"] == {"width": 640, "height": 400}
-    assert api.sent[2][0].endswith("/api/v1/leases/L/screenshot?region=0%2C0%2C9%2C9&width=5&cursor=false")
+    assert api.sent[2][0].endswith("/api/v1/leases/l/screenshot?region=0%2C0%2C9%2C9&width=5&cursor=false")
 
 
 def test_an_action_that_was_not_done_is_an_error():
