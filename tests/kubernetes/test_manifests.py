@@ -32,9 +32,10 @@ def namespaces(kubernetes: Cluster) -> Iterator[tuple[str, ...]]:
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
 def test_the_api_server_accepts_an_overlay(kubernetes: Cluster, namespaces: tuple[str, ...], overlay: Path) -> None:
     said = kubernetes.kubectl("apply", "--dry-run=server", "--filename=-", stdin=for_this_cluster(rendered(overlay)))
-    for one in rendered(overlay):
-        if one["kind"] == "Deployment":
-            assert f"deployment.apps/{one['metadata']['name']} created (server dry run)" in said
+    deployments = [one["metadata"]["name"] for one in rendered(overlay) if one["kind"] == "Deployment"]
+    assert deployments
+    for name in deployments:
+        assert f"deployment.apps/{name} created (server dry run)" in said
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
@@ -102,13 +103,15 @@ def test_a_budget_lets_one_pod_of_each_deployment_be_away(kubernetes: Cluster, o
 
 def test_each_service_budget_and_policy_selects_pods_that_there_are(kubernetes: Cluster) -> None:
     objects = rendered(FOLDER / "overlays/all-in-one")
-    named = dict(_labels(objects))
+    named, judged = dict(_labels(objects)), 0
     for one in objects:
         selector = one["spec"].get("selector") or one["spec"].get("podSelector") if "spec" in one else None
         if selector is None or one["kind"] in {"Deployment", "StatefulSet"}:
             continue
         wanted = selector.get("matchLabels", selector if one["kind"] == "Service" else {})
         assert any(wanted.items() <= labels.items() for labels in named.values()), one["metadata"]["name"]
+        judged += 1
+    assert judged
 
 
 def _labels(objects: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,12 +39,11 @@ def test_deeper_domains_are_asked_first_and_the_default_last():
 
 
 def test_all_that_is_allowed_was_checked_for_private_addresses():
-    for default_action in ("allow", "deny"):
+    for default_action, number in (("allow", 3), ("deny", 2)):
         lines = access(policy(default_action=default_action, allow=("a.test", "b.c.test"), deny=("d.test",)))
-        for position, line in enumerate(lines):
-            if line.startswith("http_access allow"):
-                assert "deny" in lines[position - 1]
-                assert lines[position - 1].endswith("private")
+        checks = [before for before, line in pairwise(lines) if line.startswith("http_access allow")]
+        assert len(checks) == number
+        assert all(one.startswith("http_access deny") and one.endswith("private") for one in checks)
 
 
 def test_it_listens_on_the_networks_address_for_its_sessions_only():
