@@ -308,6 +308,8 @@ class Desired(Message, frozen=True, kw_only=True):
     authorised: Authorised | None = None
     secrets: tuple[Brokered, ...] = ()
     """What its web filter adds to requests; the session itself never has them."""
+    has_run: bool = False
+    """Its container was running once: if it is gone, what was in it is lost, and no other one is created."""
 
 
 class DesiredChanges(Message, frozen=True, kw_only=True):

@@ -181,4 +181,5 @@ class DesiredSessions:
             want=Want(desired.want),
             spec_hash=self._hashes.get(desired.session_id) if desired.spec is not None else None,
             assignment_id=desired.assignment.assignment_id if desired.assignment else None,
+            has_run=desired.has_run,
         )

@@ -53,13 +53,16 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One session of the desired list. `spec_hash` is None where no container may be created (`want: absent`)."""
+    """One session of the desired list. `spec_hash` is None where no container may be created (`want: absent`).
+    `has_run`: its row says that its container was running once, also where this Agent does not remember it.
+    """
 
     session_id: str
     generation: int
     want: Want
     spec_hash: str | None = None
     assignment_id: str | None = None
+    has_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,9 +196,16 @@ def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
 
 
 def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
-    if wanted.want is not Want.RUNNING or known.ran or wanted.spec_hash is None:
+    if wanted.want is not Want.RUNNING or _ran(wanted, known) or wanted.spec_hash is None:
         return []
     return [_do(ActionKind.CREATE, wanted, "the session is to be running and has no container yet")]
+
+
+def _ran(wanted: Wanted, known: JournalFacts) -> bool:
+    """Whether there was a container with something in it. The Agent forgets a session that was deleted; a row from a
+    backup made before that does not.
+    """
+    return known.ran or wanted.has_run
 
 
 def _assignment(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, begun: frozenset[str]) -> list[Action]:
@@ -307,7 +317,7 @@ def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
 
 
 def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState, str]:
-    if known.ran:
+    if _ran(wanted, known):
         return (
             ObservedState.FAILED,
             "The container is gone although its deletion was not requested; what was in it is lost.",

@@ -239,6 +239,7 @@ class DesiredSession:
     lease_epoch: int | None = None
     """The lease that holds it, and the epoch of its token; None while its user is disabled."""
     must_record: bool = False
+    has_run: bool = False
     permissions: dict[str, bool] = field(default_factory=dict[str, bool])
 
 
@@ -256,7 +257,8 @@ async def read_desired(db: Database, agent_id: str, only: Iterable[str] | None =
         "   'template', x.template, 'value_encrypted', convert_from(x.value_encrypted, 'UTF8')) ORDER BY x.name), '[]')"
         "  FROM filter_policy_secrets f JOIN secrets x USING (secret_id)"
         "  WHERE f.filter_policy_id::text = sessions.spec ->> 'filter_policy') AS secrets,"
-        " permissions, lease_id, lease_epoch, coalesce(must_record, false) AS must_record"
+        " permissions, lease_id, lease_epoch, coalesce(must_record, false) AS must_record,"
+        " started IS NOT NULL AS has_run"
         " FROM sessions LEFT JOIN LATERAL (SELECT l.lease_id::text, l.auth_epoch AS lease_epoch, l.must_record"
         "  FROM leases l JOIN users u ON u.user_id = sessions.user_id"
         "  WHERE l.session_id = sessions.session_id AND NOT u.disabled AND NOT u.locked) held ON true"

@@ -240,6 +240,7 @@ def _desired(session: DesiredSession, agent_id: str, secrets: Secrets) -> Desire
         assignment=_assignment(session, session.assignment, secrets) if session.assignment else None,
         authorised=authorised,
         secrets=_brokered(session, secrets),
+        has_run=session.has_run,
     )
 
 

@@ -111,6 +111,15 @@ def test_what_is_done_has_its_reason(snapshot: Snapshot, kind: ActionKind, reaso
     assert action.reason.startswith(reason)
 
 
+@pytest.mark.parametrize("want", [Want.RUNNING, Want.STOPPED, Want.PAUSED])
+def test_no_other_container_is_made_where_the_row_says_that_one_ran(want: Want):
+    restored = wanted(want, has_run=True)
+    assert plan(one(restored)) == []
+    state, error = observe(restored, None, JournalFacts())
+    assert state is ObservedState.FAILED
+    assert error == "The container is gone although its deletion was not requested; what was in it is lost."
+
+
 def test_a_start_that_is_to_give_way_does_so_on():
     known = JournalFacts(ran=True, gives_way=True)
     assert plan(one(wanted(), seen(RUNNING), known, giving_way=frozenset({"s1"}))) == []
