@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import SETTINGS, GroupSettings
 from greenroom.core.access.permissions import refusal_of_change, refusal_of_leaving
@@ -66,63 +65,40 @@ def changed(groups: list[GroupSettings], group_id: str, new: dict[str, Any], pri
     ]
 
 
-def allowed_changes_loosen_nothing(refusal: Callable[..., str | None] = refusal_of_change) -> int:
-    """Judge drawn changes that `refusal` allows: none makes a rule of a member looser. Returns their number."""
-    judged = 0
-
-    @settings(max_examples=500)
-    @given(
-        worlds, st.lists(st.sets(st.integers(0, 3), min_size=1), max_size=4), st.lists(changes, min_size=1, max_size=4)
-    )
-    def check(world: list[GroupSettings], people: list[set[int]], wanted: list[tuple[int, dict[str, Any]]]):
-        nonlocal judged
-        group_ids = [{world[n % len(world)].group_id for n in numbers} for numbers in people]
-        for number, new in wanted:
-            group = world[number % len(world)]
-            before = [[one for one in world if one.group_id in ids] for ids in group_ids]
-            members = [groups for groups in before if group in groups]
-            if refusal(group, new, members, priority=group.priority) is not None:
-                continue
-            judged += bool(members and new)
-            world = changed(world, group.group_id, new, group.priority)
-            for groups, ids in zip(before, group_ids, strict=True):
-                after = [one for one in world if one.group_id in ids]
-                for name in RULES:
-                    assert not is_looser(name, in_force(after, name), in_force(groups, name)), name
-
-    check()
-    return judged
+def allows_everything(*_: Any, **__: Any) -> None:
+    return None
 
 
-def ended_memberships_loosen_nothing(refusal: Callable[..., str | None] = refusal_of_leaving) -> int:
-    """Judge drawn ends of memberships that `refusal` allows: no rule becomes looser. Returns their number."""
-    judged = 0
+@for_all(
+    worlds,
+    st.lists(st.sets(st.integers(0, 3), min_size=1), max_size=4),
+    st.lists(changes, min_size=1, max_size=4),
+    subject=refusal_of_change,
+    mutants=[allows_everything],
+)
+def test_an_allowed_change_makes_no_rule_of_a_member_looser(
+    subject: Any, world: list[GroupSettings], people: list[set[int]], wanted: list[tuple[int, dict[str, Any]]]
+):
+    group_ids = [{world[n % len(world)].group_id for n in numbers} for numbers in people]
+    for number, new in wanted:
+        group = world[number % len(world)]
+        before = [[one for one in world if one.group_id in ids] for ids in group_ids]
+        members = [groups for groups in before if group in groups]
+        if subject(group, new, members, priority=group.priority) is not None:
+            continue
+        world = changed(world, group.group_id, new, group.priority)
+        for groups, ids in zip(before, group_ids, strict=True):
+            after = [one for one in world if one.group_id in ids]
+            for name in RULES:
+                assert not is_looser(name, in_force(after, name), in_force(groups, name)), name
 
-    @given(worlds, st.data())
-    def check(world: list[GroupSettings], data: st.DataObject):
-        nonlocal judged
-        left = data.draw(st.sampled_from(world))
-        if refusal(left.group_id, world) is None:
-            judged += 1
-            after = [one for one in world if one is not left]
-            assert not [name for name in RULES if is_looser(name, in_force(after, name), in_force(world, name))]
 
-    check()
-    return judged
-
-
-PROPERTIES = [allowed_changes_loosen_nothing, ended_memberships_loosen_nothing]
-
-
-@pytest.mark.parametrize("judge", PROPERTIES)
-def test_what_a_delegate_may_do_makes_no_rule_of_a_member_looser(judge: Callable[..., int]):
-    assert judge() >= 10
-
-
-@pytest.mark.parametrize("judge", PROPERTIES)
-def test_a_mutant_that_allows_everything_is_caught(judge: Callable[..., int]):
-    with pytest.raises(AssertionError):
-        judge(lambda *_, **__: None)
+@for_all(worlds, st.integers(0, 3), subject=refusal_of_leaving, mutants=[allows_everything])
+def test_an_allowed_end_of_a_membership_makes_no_rule_looser(subject: Any, world: list[GroupSettings], number: int):
+    left = world[number % len(world)]
+    if subject(left.group_id, world) is None:
+        after = [one for one in world if one is not left]
+        assert not [name for name in RULES if is_looser(name, in_force(after, name), in_force(world, name))]
 
 
 DLP = GroupSettings("dlp", "DLP", 100, {"allow_kasm_downloads": False, "session_time_limit": 3600, "max_upload_mb": 10})

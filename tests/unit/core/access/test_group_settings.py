@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
-from greenroom.core.access import group_settings
 from greenroom.core.access.group_settings import (
     SETTINGS,
     STAGED_PERMISSIONS,
     GroupSettings,
+    Resolved,
     client_settings_of,
     inherited,
     keepalive_interval_s,
@@ -23,7 +23,6 @@ from greenroom.core.access.group_settings import (
 )
 from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace import run_config
 
 run_configs = st.fixed_dictionaries(
     {},
@@ -75,8 +74,14 @@ memberships_with_mappings = _memberships(
 )
 
 
-def lowest_priority_number_wins(groups: list[GroupSettings]) -> None:
-    resolved = resolve(groups)
+def highest_number_wins(groups: list[GroupSettings]) -> dict[str, Any]:
+    ordered = sorted(groups, key=lambda group: group.priority)
+    return {name: resolve([one for one in ordered if name in one.settings][-1:])[name] for name in SETTINGS}
+
+
+@for_all(memberships, subject=resolve, mutants=[highest_number_wins])
+def test_the_lowest_priority_number_wins(subject: Any, groups: list[GroupSettings]):
+    resolved = subject(groups)
     for name, setting in SETTINGS.items():
         having = [group for group in groups if name in group.settings]
         if not having:
@@ -88,19 +93,26 @@ def lowest_priority_number_wins(groups: list[GroupSettings]) -> None:
             assert f"group {winner.name}, priority {winner.priority}" in resolved[name].trace
 
 
-@given(memberships)
-def test_the_lowest_priority_number_wins(groups: list[GroupSettings]):
-    lowest_priority_number_wins(groups)
+def first_alone(groups: list[GroupSettings]) -> dict[str, Any]:
+    return resolve(groups[:1])
 
 
-def merged_by_key(groups: list[GroupSettings], name: str, inside: str | None = None) -> None:
+def outermost_keys_alone(groups: list[GroupSettings]) -> dict[str, Any]:
+    ordered = sorted(groups, key=lambda one: (one.priority, one.name, one.group_id), reverse=True)
+    merged = {key: value for group in ordered for key, value in group.settings.get("run_config", {}).items()}
+    return resolve([GroupSettings("m", "M", 1, {"run_config": merged})])
+
+
+def merged_by_key(
+    resolved: Mapping[str, Resolved], groups: list[GroupSettings], name: str, inside: str | None = None
+) -> None:
     """Each key has the value of the lowest number that has the key; `inside` is a key whose value is a mapping."""
 
     def part(group: GroupSettings) -> dict[str, Any]:
         value = group.settings.get(name, {})
         return value if inside is None else value.get(inside, {})
 
-    merged = resolve(groups)[name].value
+    merged = resolved[name].value
     value = merged if inside is None else merged.get(inside, {})
     assert set(value) == {key for group in groups for key in part(group)}
     for key in value.keys() - {"environment", "tmpfs"}:
@@ -109,16 +121,16 @@ def merged_by_key(groups: list[GroupSettings], name: str, inside: str | None = N
         assert value[key] == part(winner)[key]
 
 
-@given(memberships_with_mappings)
-def test_mappings_are_merged_and_the_lowest_number_wins_per_key(groups: list[GroupSettings]):
-    merged_by_key(groups, "volume_mapping")
-    merged_by_key(groups, "run_config")
+@for_all(memberships_with_mappings, subject=resolve, mutants=[highest_number_wins, first_alone])
+def test_mappings_are_merged_and_the_lowest_number_wins_per_key(subject: Any, groups: list[GroupSettings]):
+    merged_by_key(subject(groups), groups, "volume_mapping")
+    merged_by_key(subject(groups), groups, "run_config")
 
 
-@given(memberships_with_mappings)
-def test_variables_and_scratch_folders_are_merged_one_by_one(groups: list[GroupSettings]):
-    merged_by_key(groups, "run_config", "environment")
-    merged_by_key(groups, "run_config", "tmpfs")
+@for_all(memberships_with_mappings, subject=resolve, mutants=[outermost_keys_alone])
+def test_variables_and_scratch_folders_are_merged_one_by_one(subject: Any, groups: list[GroupSettings]):
+    merged_by_key(subject(groups), groups, "run_config", "environment")
+    merged_by_key(subject(groups), groups, "run_config", "tmpfs")
 
 
 @pytest.mark.parametrize(("first", "second"), [("/srv/a", "/srv/z"), ("/srv/z", "/srv/a")])
@@ -136,30 +148,22 @@ def test_of_two_groups_with_one_mount_point_the_lowest_number_wins(first: str, s
     }
 
 
-def test_a_mutant_that_merges_only_the_outermost_keys_is_caught(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(run_config, "merged", lambda *configs: {k: v for config in configs for k, v in config.items()})
-    with pytest.raises(AssertionError):
-        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
-            given(memberships_with_mappings)(lambda groups: merged_by_key(groups, "run_config", "environment"))
-        )()
-
-
 @pytest.mark.parametrize(("interval", "expiration", "said_every"), [(300, 3600, 300), (300, 60, 30), (5, 1, 0.5)])
 def test_an_open_window_reports_twice_before_its_session_is_unused(interval: int, expiration: int, said_every: float):
     group = GroupSettings("1", "a", 1, {"keepalive_interval": interval, "keepalive_expiration": expiration})
     assert keepalive_interval_s(resolve([group])) == said_every
 
 
-@given(memberships, st.randoms())
-def test_the_order_of_groups_does_not_matter(groups: list[GroupSettings], random: Any):
+@for_all(memberships, st.randoms(), subject=resolve, mutants=[lambda groups: groups[:1]])
+def test_the_order_of_groups_does_not_matter(subject: Any, groups: list[GroupSettings], random: Any):
     shuffled = list(groups)
     random.shuffle(shuffled)
-    assert resolve(shuffled) == resolve(groups)
+    assert subject(shuffled) == subject(groups)
 
 
-@given(memberships)
-def test_the_eight_permissions_are_booleans(groups: list[GroupSettings]):
-    assert set(permissions_of(resolve(groups))) == set(STAGED_PERMISSIONS)
+@for_all(memberships, subject=permissions_of, mutants=[lambda resolved: set(SETTINGS)])
+def test_the_eight_permissions_are_booleans(subject: Any, groups: list[GroupSettings]):
+    assert set(subject(resolve(groups))) == set(STAGED_PERMISSIONS)
 
 
 def test_what_viewers_obey_stays_as_it_is_at_the_launch():
@@ -259,19 +263,13 @@ def test_a_value_that_cannot_be_is_refused_in_words(name: str, value: object, pr
     assert refused.value.message == problem
 
 
-def test_a_mutant_that_takes_the_highest_number_is_caught(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(
-        group_settings, "sorted", lambda items, key: sorted(items, key=key, reverse=True), raising=False
-    )
-    with pytest.raises(AssertionError):
-        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
-            given(memberships)(lowest_priority_number_wins)
-        )()
-
-
-@given(st.sampled_from(sorted(SETTINGS)).flatmap(lambda name: st.tuples(st.just(name), _value(name))))
-def test_values_of_the_right_kind_are_accepted_unchanged(pair: tuple[str, Any]):
-    assert validated(*pair) == pair[1]
+@for_all(
+    st.sampled_from(sorted(SETTINGS)).flatmap(lambda name: st.tuples(st.just(name), _value(name))),
+    subject=validated,
+    mutants=[lambda name, value: str(value)],
+)
+def test_values_of_the_right_kind_are_accepted_unchanged(subject: Any, pair: tuple[str, Any]):
+    assert subject(*pair) == pair[1]
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.access.accounts import password_problem
 
@@ -86,6 +88,10 @@ UNUSUAL = st.text(min_size=12, max_size=256).filter(
 )
 
 
-@given(UNUSUAL)
-def test_long_passwords_of_any_characters_are_accepted(password: str):
-    assert password_problem(password, "someone", shortest=12) is None
+@for_all(
+    UNUSUAL,
+    subject=password_problem,
+    mutants=[lambda password, *_, **__: None if password.isascii() else "It has other letters."],
+)
+def test_long_passwords_of_any_characters_are_accepted(subject: Any, password: str):
+    assert subject(password, "someone", shortest=12) is None

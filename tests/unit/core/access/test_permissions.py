@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from typing import Any
+
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.access.permissions import (
     GLOBAL_ADMIN,
@@ -21,25 +23,30 @@ from greenroom.core.access.permissions import (
 codes = st.frozensets(st.sampled_from(sorted(PERMISSIONS)))
 
 
-@given(codes, codes)
-def test_everything_required_must_be_granted(granted: frozenset[str], required: frozenset[str]):
-    assert allows(granted, required) == (GLOBAL_ADMIN in granted or required <= granted)
+@for_all(
+    codes,
+    codes,
+    subject=allows,
+    mutants=[lambda granted, required: required <= granted, lambda granted, required: bool(granted & required)],
+)
+def test_everything_required_must_be_granted(subject: Any, granted: frozenset[str], required: frozenset[str]):
+    assert subject(granted, required) == (GLOBAL_ADMIN in granted or required <= granted)
 
 
-@given(codes)
-def test_the_global_administrator_may_do_everything(required: frozenset[str]):
-    assert allows({GLOBAL_ADMIN}, required)
+@for_all(codes, subject=allows, mutants=[lambda granted, required: required <= granted])
+def test_the_global_administrator_may_do_everything(subject: Any, required: frozenset[str]):
+    assert subject({GLOBAL_ADMIN}, required)
 
 
-@given(codes, codes)
-def test_no_user_hands_on_more_than_they_have(granted: frozenset[str], given_away: frozenset[str]):
-    kept = given_away - set(beyond(granted, given_away))
+@for_all(codes, codes, subject=beyond, mutants=[lambda granted, given: sorted(given - granted - {GLOBAL_ADMIN})])
+def test_no_user_hands_on_more_than_they_have(subject: Any, granted: frozenset[str], given_away: frozenset[str]):
+    kept = given_away - set(subject(granted, given_away))
     assert expanded(kept) <= expanded(granted)
 
 
-@given(codes)
-def test_a_read_only_key_can_only_look(granted: frozenset[str]):
-    kept = read_only(granted)
+@for_all(codes, subject=read_only, mutants=[expanded, lambda granted: read_only(PERMISSIONS)])
+def test_a_read_only_key_can_only_look(subject: Any, granted: frozenset[str]):
+    kept = subject(granted)
     assert all(code.endswith("_view") for code in kept)
     assert kept <= expanded(granted)
 
@@ -57,9 +64,14 @@ def test_an_unknown_code_grants_nothing():
     assert expanded({"root"}) == frozenset()
 
 
-@given(codes, codes)
-def test_a_key_never_exceeds_its_owner(granted: frozenset[str], owner: frozenset[str]):
-    kept = bounded(granted, owner)
+@for_all(
+    codes,
+    codes,
+    subject=bounded,
+    mutants=[lambda granted, owner: expanded(granted), lambda granted, owner: granted & owner | {USER}],
+)
+def test_a_key_never_exceeds_its_owner(subject: Any, granted: frozenset[str], owner: frozenset[str]):
+    kept = subject(granted, owner)
     assert kept <= expanded(owner)
     assert kept <= expanded(granted)
     assert all(allows(owner, [code]) and allows(granted, [code]) for code in kept)
@@ -69,9 +81,11 @@ def test_a_demoted_administrators_key_is_no_global_administrator():
     assert bounded({GLOBAL_ADMIN}, {USER, "zones_view"}) == {USER, "zones_view"}
 
 
-@given(codes, codes)
-def test_no_user_is_above_another_with_the_same_permissions(granted: frozenset[str], other: frozenset[str]):
-    assert bool(above(granted, other)) == (not expanded(other) - {USER} <= expanded(granted))
+@for_all(codes, codes, subject=above, mutants=[beyond, lambda granted, other: sorted(other - granted)])
+def test_no_user_is_above_another_with_the_same_permissions(
+    subject: Any, granted: frozenset[str], other: frozenset[str]
+):
+    assert bool(subject(granted, other)) == (not expanded(other) - {USER} <= expanded(granted))
 
 
 def test_a_user_is_above_no_one_and_an_administrator_above_a_helpdesk():

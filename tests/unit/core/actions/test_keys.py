@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.actions.keys import ALIASES, KEYSYMS, chord_of, chords_of, keysym_of
 from greenroom.core.errors import Invalid
@@ -82,7 +83,7 @@ def test_what_is_no_key_is_refused(text: str, sentence: str) -> None:
         chord_of(text)
 
 
-@given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
+@for_all(st.text(), subject=chords_of, mutants=[lambda text: [[ord(character) for character in text]]])
+def test_any_text_is_read_or_refused(subject: Any, text: str) -> None:
     with contextlib.suppress(Invalid):
-        assert all(0x20 <= keysym <= 0x1110FFFF for chord in chords_of(text) for keysym in chord)
+        assert all(0x20 <= keysym <= 0x1110FFFF for chord in subject(text) for keysym in chord)

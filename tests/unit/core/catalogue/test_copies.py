@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from typing import Any
 
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.catalogue.copies import MOST_SOURCES, Holder, room_problem, sources
 
@@ -25,11 +26,20 @@ HOLDERS = st.lists(
 )
 
 
-@given(HOLDERS, st.randoms())
+@for_all(
+    HOLDERS,
+    st.randoms(),
+    subject=sources,
+    mutants=[
+        lambda holders: sources(holders[:-1]),
+        lambda holders: holders[:MOST_SOURCES],
+        lambda holders: sources(holders)[::-1],
+    ],
+)
 def test_sources_have_the_image_that_most_have_and_the_least_busy_come_first(
-    holders: list[Holder], shuffled: random.Random
+    subject: Any, holders: list[Holder], shuffled: random.Random
 ):
-    found = sources(holders)
+    found = subject(holders)
     counted = Counter(one.digest for one in holders)
     assert bool(found) == bool(holders)
     assert len(found) <= MOST_SOURCES
@@ -41,12 +51,21 @@ def test_sources_have_the_image_that_most_have_and_the_least_busy_come_first(
     assert all(found[-1].sessions <= one.sessions for one in left)
     mixed = list(holders)
     shuffled.shuffle(mixed)
-    assert sources(mixed) == found, "Managers agree"
+    assert subject(mixed) == found, "Managers agree"
 
 
-@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12))
-def test_a_copy_needs_its_room_twice_and_leaves_what_is_kept(size: int, free: int, kept: int):
-    problem = room_problem("desk", size, free, kept)
+@for_all(
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    subject=room_problem,
+    mutants=[
+        lambda name, size, free, kept: room_problem(name, size // 2, free, kept),
+        lambda name, size, free, kept: room_problem(name, size, free, 0),
+    ],
+)
+def test_a_copy_needs_its_room_twice_and_leaves_what_is_kept(subject: Any, size: int, free: int, kept: int):
+    problem = subject("desk", size, free, kept)
     assert (problem == "") == (free - 2 * size >= kept)
-    assert room_problem("desk", size, None, kept) == "", "it is found when the disk is full"
+    assert subject("desk", size, None, kept) == "", "it is found when the disk is full"
     assert not problem or (problem.endswith(".") and "desk" in problem)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.fleet.addresses import (
     foreign_hosts,
@@ -16,11 +17,6 @@ from greenroom.core.fleet.addresses import (
     refusal_of_origin,
     stream_origin,
 )
-
-Rule = Callable[..., str | None]
-
-PROVE = settings()
-CATCH = settings(max_examples=300, derandomize=True, database=None, report_multiple_bugs=False)
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
 hosts = st.one_of(
@@ -32,48 +28,6 @@ ports = st.one_of(st.none(), st.integers(1, 65535))
 
 def text_of(host: str, port: int | None) -> str:
     return host if port is None else f"{host}:{port}"
-
-
-def check(rule: Rule, how: settings = PROVE) -> None:
-    @how
-    @given(allowed=st.lists(st.tuples(hosts, ports), max_size=4), host=hosts, port=ports, upper=st.booleans())
-    def exactly_the_listed_hosts_pass(
-        allowed: list[tuple[str, int | None]], host: str, port: int | None, upper: bool
-    ) -> None:
-        entries = [text_of(*one) for one in allowed]
-        origin = f"https://{text_of(host, port)}"
-        expected = any(h == host and p in (None, port or 443) for h, p in allowed)
-        assert (
-            rule(origin.upper().replace("HTTPS", "https") if upper else origin, entries, websocket=True) is None
-        ) == (expected)
-
-    @how
-    @given(host=hosts, prefix=label, port=ports)
-    def look_alikes_are_refused(host: str, prefix: str, port: int | None) -> None:
-        for origin in (
-            f"https://{prefix}.{host}",
-            f"https://{prefix}{host}",
-            f"https://{host}.{prefix}",
-            f"http://{text_of(host, port)}",
-            f"https://{host}/",
-            f"https://user@{host}",
-            f"https://{host}, https://{host}",
-            f"https://{host}:",
-        ):
-            assert rule(origin, [host], websocket=True) is not None, origin
-
-    @how
-    @given(allowed=st.lists(hosts), origin=st.sampled_from([None, "", "null", "file://", "https://"]))
-    def a_websocket_without_a_page_is_refused(allowed: list[str], origin: str | None) -> None:
-        assert rule(origin, [*allowed, "null"], websocket=True) is not None
-
-    exactly_the_listed_hosts_pass()
-    look_alikes_are_refused()
-    a_websocket_without_a_page_is_refused()
-
-
-def test_exactly_the_listed_hosts_may_open_a_stream():
-    check(refusal_of_origin)
 
 
 def _host_of(origin: str | None) -> str:
@@ -96,10 +50,48 @@ def trusts_silence(origin: str | None, allowed: Iterable[str], *, websocket: boo
     return refusal_of_origin(origin, allowed, websocket=False)
 
 
-@pytest.mark.parametrize("mutant", [suffix, any_port, any_scheme, trusts_silence])
-def test_the_properties_catch_their_mutants(mutant: Rule):
-    with pytest.raises(AssertionError):
-        check(mutant, CATCH)
+@for_all(
+    allowed=st.lists(st.tuples(hosts, ports), max_size=4),
+    host=hosts,
+    port=ports,
+    upper=st.booleans(),
+    subject=refusal_of_origin,
+    mutants=[suffix, any_port],
+)
+def test_exactly_the_listed_hosts_may_open_a_stream(
+    subject: Any, allowed: list[tuple[str, int | None]], host: str, port: int | None, upper: bool
+):
+    entries = [text_of(*one) for one in allowed]
+    origin = f"https://{text_of(host, port)}"
+    expected = any(h == host and p in (None, port or 443) for h, p in allowed)
+    assert (
+        subject(origin.upper().replace("HTTPS", "https") if upper else origin, entries, websocket=True) is None
+    ) == (expected)
+
+
+@for_all(host=hosts, prefix=label, port=ports, subject=refusal_of_origin, mutants=[suffix, any_scheme])
+def test_look_alikes_of_a_listed_host_are_refused(subject: Any, host: str, prefix: str, port: int | None):
+    for origin in (
+        f"https://{prefix}.{host}",
+        f"https://{prefix}{host}",
+        f"https://{host}.{prefix}",
+        f"http://{text_of(host, port)}",
+        f"https://{host}/",
+        f"https://user@{host}",
+        f"https://{host}, https://{host}",
+        f"https://{host}:",
+    ):
+        assert subject(origin, [host], websocket=True) is not None, origin
+
+
+@for_all(
+    allowed=st.lists(hosts),
+    origin=st.sampled_from([None, "", "null", "file://", "https://"]),
+    subject=refusal_of_origin,
+    mutants=[trusts_silence],
+)
+def test_a_websocket_without_a_page_is_refused(subject: Any, allowed: list[str], origin: str | None):
+    assert subject(origin, [*allowed, "null"], websocket=True) is not None
 
 
 def test_a_page_of_the_stream_itself_sends_no_origin_and_passes():
@@ -194,11 +186,16 @@ def test_a_port_is_refused_where_it_is_a_field_of_its_own():
     assert host_problem("a.example", with_port=False) is None
 
 
-@given(hosts.filter(lambda host: not host.split(".")[-1].isdecimal() or host == "127.0.0.1"), ports)
-def test_what_can_be_saved_is_understood_later(host: str, port: int | None):
+@for_all(
+    hosts.filter(lambda host: not host.split(".")[-1].isdecimal() or host == "127.0.0.1"),
+    ports,
+    subject=parse_entry,
+    mutants=[lambda text: parse_entry(text.partition(":")[0])],
+)
+def test_what_can_be_saved_is_understood_later(subject: Any, host: str, port: int | None):
     text = text_of(host, port)
     assert host_problem(text) is None
-    assert parse_entry(text) is not None
+    assert subject(text) is not None
 
 
 @pytest.mark.parametrize(("port", "is_one"), [(0, False), (1, True), (65535, True), (65536, False)])

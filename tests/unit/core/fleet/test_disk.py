@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from typing import Any
 
-from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, FreeDisk, Use, Written, shortage, to_stop
+from hypothesis import strategies as st
+from tests.unit.properties import for_all
+
+from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, FreeDisk, Stop, Use, Written, shortage, to_stop
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 
 GB = 10**9
@@ -88,9 +90,16 @@ def test_a_disk_without_free_inodes_is_full():
     assert stop.session_id == "d", "nothing can be more than what cannot be counted"
 
 
-@given(sessions, st.builds(free, st.none() | st.floats(0, 40), parts))
-def test_no_session_within_the_limit_is_stopped_while_there_is_disk(sessions: list[Written], disk: FreeDisk):
-    stopped = {stop.session_id for stop in to_stop(sessions, "vm", disk)}
+@for_all(
+    sessions,
+    st.builds(free, st.none() | st.floats(0, 40), parts),
+    subject=to_stop,
+    mutants=[lambda written, *_: [Stop(one.session_id, "") for one in written], lambda *_: ()],
+)
+def test_no_session_within_the_limit_is_stopped_while_there_is_disk(
+    subject: Any, sessions: list[Written], disk: FreeDisk
+):
+    stopped = {stop.session_id for stop in subject(sessions, "vm", disk)}
     over = {w.session_id for w in sessions if w.is_over}
     assert over <= stopped
     if over or not shortage("vm", disk):
