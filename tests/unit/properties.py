@@ -27,7 +27,9 @@ def for_all(
     assert mutants
 
     def decorated(test: Callable[..., None]) -> Callable[[Any], None]:
-        @pytest.mark.parametrize("mutant", [None, *mutants], ids=["right", *(f"mutant {n + 1}" for n in range(len(mutants)))])
+        names = ["right", *(f"mutant {number}" for number, _ in enumerate(mutants, 1))]
+
+        @pytest.mark.parametrize("mutant", [None, *mutants], ids=names)
         def judged(mutant: Callable[..., Any] | None) -> None:
             if mutant is None:
                 given(*values, **named)(test)(subject=subject)

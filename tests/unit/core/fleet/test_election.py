@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.fleet.election import Record, Seen, claim, given_back, max_drift, noticed, renewal
 from greenroom.core.fleet.lease import Timings, may_act, renewed
@@ -21,7 +22,7 @@ def seen(record: Record | None, version: str | None = "v", since_s: float = 0.0)
     return Seen(record=record, version=version, since_s=since_s)
 
 
-@given(
+@for_all(
     sent_s=seconds,
     reached_s=st.floats(0, 10),
     looked_s=st.floats(0, 10),
@@ -29,9 +30,12 @@ def seen(record: Record | None, version: str | None = "v", since_s: float = 0.0)
     drift=drifts,
     other_drift=drifts,
     offset_s=seconds,
+    subject=claim,
+    mutants=[lambda seen, own, address, now_s, ttl_s: claim(seen, own, address, now_s + 2.0, ttl_s)],
 )
 def test_who_takes_the_record_finds_the_one_before_stopped(
     *,
+    subject: Any,
     sent_s: float,
     reached_s: float,
     looked_s: float,
@@ -52,14 +56,19 @@ def test_who_takes_the_record_finds_the_one_before_stopped(
     read_s = sent_s + reached_s + looked_s  # the record is changed after it was sent, and read after it was changed
     looked = noticed(None, HELD, "v", there(read_s))
     now_s = read_s + waited_s
-    if claim(looked, "b", "", there(now_s), TIMINGS.ttl_s) is not None:
+    if subject(looked, "b", "", there(now_s), TIMINGS.ttl_s) is not None:
         assert not may_act(belief, here(now_s))
 
 
-@given(waited_s=st.floats(0, 3.99), ttl_s=st.floats(0.1, 4))
-def test_a_record_that_was_renewed_is_left_alone(waited_s: float, ttl_s: float):
-    first = noticed(None, HELD, "1", 0.0)
-    again = noticed(first, renewal(HELD, copy=3), "2", 3.0)
+@for_all(
+    waited_s=st.floats(0, 3.99),
+    ttl_s=st.floats(0.1, 4),
+    subject=noticed,
+    mutants=[lambda before, record, version, read_at_s: noticed(before, record, "1", read_at_s)],
+)
+def test_a_record_that_was_renewed_is_left_alone(subject: Any, waited_s: float, ttl_s: float):
+    first = subject(None, HELD, "1", 0.0)
+    again = subject(first, renewal(HELD, copy=3), "2", 3.0)
     assert claim(again, "b", "", 3.0 + waited_s, ttl_s) is None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
 from greenroom.core.fleet.addresses import edge_address, edge_name
@@ -177,9 +178,21 @@ NEWCOMERS = st.builds(
 )
 
 
-@given(NEWCOMERS, st.none() | KNOWNS, st.none() | TOKENS)
-def test_no_host_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | None, token: Token | None):
-    if refusal(newcomer, known, token) is not None:
+@for_all(
+    NEWCOMERS,
+    st.none() | KNOWNS,
+    st.none() | TOKENS,
+    subject=refusal,
+    mutants=[
+        lambda newcomer, known, token: None,
+        lambda newcomer, known, token: refusal(newcomer, known and replace(known, alive=False), token),
+        lambda newcomer, known, token: refusal(newcomer, known, token and replace(token, uses_left=1)),
+    ],
+)
+def test_no_host_gets_in_past_the_rules(
+    subject: Any, newcomer: Newcomer, known: KnownAgent | None, token: Token | None
+):
+    if subject(newcomer, known, token) is not None:
         return
     if newcomer.token_hash is None:
         assert known is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.fleet.host_limits import LIMITS, SESSIONS, good_for, met_in, named, narrowest, to_raise, too_low
 
@@ -24,16 +26,31 @@ def test_an_unprepared_host_is_good_for_25_desktops_and_says_why():
     assert good_for({}).sentence == "Nothing is known of this host's limits: /proc/sys cannot be read here."
 
 
-@given(VALUES)
-def test_what_is_raised_is_enough_and_nothing_is_lowered(values: dict[str, int]):
-    raised = to_raise(values)
+@for_all(
+    VALUES,
+    subject=to_raise,
+    mutants=[
+        lambda values: {name: wanted // 2 for name, wanted in to_raise(values).items()},
+        lambda values: {one.name: one.wanted for one in LIMITS if one.sysctl and one.name in values},
+        lambda values: {},
+    ],
+)
+def test_what_is_raised_is_enough_and_nothing_is_lowered(subject: Any, values: dict[str, int]):
+    raised = subject(values)
     assert all(raised[name] > values[name] for name in raised)
     assert not [low for low in too_low(values | raised, SESSIONS) if low.limit.sysctl]
 
 
-@given(VALUES, st.integers(0, 2000))
-def test_a_host_is_good_for_as_many_sessions_as_its_narrowest_limit(values: dict[str, int], sessions: int):
-    first = narrowest(values)
+@for_all(
+    VALUES,
+    st.integers(0, 2000),
+    subject=narrowest,
+    mutants=[lambda values: narrowest(dict(sorted(values.items())[:1]))],
+)
+def test_a_host_is_good_for_as_many_sessions_as_its_narrowest_limit(
+    subject: Any, values: dict[str, int], sessions: int
+):
+    first = subject(values)
     assert (first is not None and first.room < sessions) == bool(too_low(values, sessions))
 
 

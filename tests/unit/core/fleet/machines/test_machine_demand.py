@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.machines import DESKTOP, agent, ago
+from tests.unit.properties import for_all
 
 from greenroom.core.fleet.machines.demand import Waiting, counted, take_room
 from greenroom.core.launch.placement import AgentView
@@ -69,14 +70,23 @@ PEOPLE = st.lists(
 SUPPLY = st.dictionaries(st.sampled_from(ZONES), st.integers(0, 2).map(machines))
 
 
-@given(PEOPLE, SUPPLY, st.randoms())
+@for_all(
+    PEOPLE,
+    SUPPLY,
+    st.randoms(),
+    subject=counted,
+    mutants=[
+        lambda people, supply: {one: one.zone_ids[0] for one in people},
+        lambda people, supply: counted(people, {zone: list(rooms)[:1] for zone, rooms in supply.items()}),
+    ],
+)
 def test_each_counts_once_and_later_only_where_those_before_are_full(
-    people: list[Waiting], supply: Mapping[str, Sequence[AgentView]], chance: random.Random
+    subject: Any, people: list[Waiting], supply: Mapping[str, Sequence[AgentView]], chance: random.Random
 ):
-    found = counted(people, supply)
+    found = subject(people, supply)
     assert set(found) == set(people)
     mixed = chance.sample(people, len(people))
-    assert counted(mixed, supply) == found, "every zone finds the same"
+    assert subject(mixed, supply) == found, "every zone finds the same"
     left = {zone: list(rooms) for zone, rooms in supply.items()}
     for one in sorted(people, key=lambda one: (one.since, one.user_id)):
         zone = found[one]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.machines import DESKTOP, GB, LIMITS, NOW, POOL, agent, ago, order, want, zone
+from tests.unit.properties import for_all
 
 from greenroom.core.fleet.machines.model import (
     COMING,
@@ -100,10 +100,23 @@ def zones(draw: st.DrawFn) -> ZoneSnapshot:
     )
 
 
-@settings(max_examples=400)
-@given(zones())
-def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(snapshot: ZoneSnapshot):
-    made = plan(snapshot)
+def without_limits(snapshot: ZoneSnapshot) -> MachinePlan:
+    generous = [replace(pool, limits=replace(pool.limits, max_machines=20)) for pool in snapshot.pools]
+    return plan(replace(snapshot, pools=tuple(generous)))
+
+
+def blind_to_sessions(snapshot: ZoneSnapshot) -> MachinePlan:
+    empty = [replace(one, agent_sessions=0, live_sessions=0) for one in snapshot.orders]
+    return plan(replace(snapshot, orders=tuple(empty)))
+
+
+def opens_closed_pools(snapshot: ZoneSnapshot) -> MachinePlan:
+    return plan(replace(snapshot, pools=tuple(replace(pool, closed=False) for pool in snapshot.pools)))
+
+
+@for_all(zones(), subject=plan, mutants=[without_limits, blind_to_sessions, opens_closed_pools])
+def test_no_plan_takes_a_machine_from_a_session_or_has_more_than_are_allowed(subject: Any, snapshot: ZoneSnapshot):
+    made = subject(snapshot)
     by_id = {one.machine_order_id: one for one in snapshot.orders}
     states = {name: one.state for name, one in by_id.items()}
     moves = {move.machine_order_id: move for move in made.moves}
@@ -166,13 +179,19 @@ def _carried_out(snapshot: ZoneSnapshot, made: MachinePlan, number: int) -> Zone
     return zone(*after, *placed, pools=tuple(remembered), wants=snapshot.wants, quiet=snapshot.quiet)
 
 
-@settings(max_examples=400)
-@given(zones())
-def test_plans_that_are_carried_out_come_to_rest_and_none_orders_twice_for_the_same(snapshot: ZoneSnapshot):
+def orders_again(snapshot: ZoneSnapshot) -> MachinePlan:
+    """It counts no machine that comes."""
+    return plan(replace(snapshot, orders=tuple(one for one in snapshot.orders if one.state not in COMING)))
+
+
+@for_all(zones(), subject=plan, mutants=[orders_again])
+def test_plans_that_are_carried_out_come_to_rest_and_none_orders_twice_for_the_same(
+    subject: Any, snapshot: ZoneSnapshot
+):
     for number in range(6):  # one registered, drains as its Agent is taken out, is released, and another is ordered
-        made = plan(snapshot)
+        made = subject(snapshot)
         snapshot = _carried_out(snapshot, made, number)
         if not made.moves:
             break
-    assert plan(snapshot).orders == ()
-    assert plan(snapshot).moves == ()
+    assert subject(snapshot).orders == ()
+    assert subject(snapshot).moves == ()
