@@ -6,11 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
-from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
-from greenroom.core.launch import compatibility
+from greenroom.core.access.group_settings import (
+    SETTINGS,
+    STAGED_PERMISSIONS,
+    GroupSettings,
+    Setting,
+    permissions_of,
+    resolve,
+)
 from greenroom.core.launch.compatibility import (
     ALL_AT_CREATION,
     AT_CREATION,
@@ -174,26 +180,19 @@ def test_all_violations_are_found():
     ]
 
 
-def permissions_must_match_exactly() -> None:
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
-    @given(st.fixed_dictionaries({name: st.booleans() for name in STAGED_PERMISSIONS}), st.data())
-    def run(staged: dict[str, bool], data: st.DataObject) -> None:
-        user = {name: data.draw(st.booleans()) for name in STAGED_PERMISSIONS}
-        found = violations(facts(user), staged)
-        assert bool(found) == (user != staged)
-        assert all(f"{name} is" in found[0].reason for name in user if user[name] != staged[name])
-
-    run()
+def forgets_one(launch: LaunchFacts, staged: dict[str, bool]) -> Any:
+    last = STAGED_PERMISSIONS[-1]
+    return violations(launch, {**staged, last: permissions_of(launch.settings)[last]})
 
 
-def test_permissions_must_match_exactly():
-    permissions_must_match_exactly()
+PERMISSIONS = st.fixed_dictionaries({name: st.booleans() for name in STAGED_PERMISSIONS})
 
 
-def test_the_property_catches_a_rule_that_forgets_a_permission(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(compatibility, "STAGED_PERMISSIONS", STAGED_PERMISSIONS[:-1])
-    with pytest.raises(AssertionError):
-        permissions_must_match_exactly()
+@for_all(PERMISSIONS, PERMISSIONS, subject=violations, mutants=[forgets_one])
+def test_permissions_must_match_exactly(subject: Any, staged: dict[str, bool], user: dict[str, bool]):
+    found = subject(facts(user), staged)
+    assert bool(found) == (user != staged)
+    assert all(f"{name} is" in found[0].reason for name in user if user[name] != staged[name])
 
 
 PROFILE = "/srv/profiles/{user_id}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.launch.nearest import NEARER_BY_MS, nearest_zone, round_trip_targets
 from greenroom.core.launch.plan import LaunchZone
@@ -52,10 +53,19 @@ def test_a_launch_begins_in_the_current_zone_where(
     assert nearest_zone(zones, "id-eu", image, measured) is None
 
 
-@given(st.dictionaries(st.sampled_from(["id-eu", "id-us", "id-ap", "id-gone"]), st.floats(0, 60_000)))
-def test_no_zone_that_may_be_used_is_nearer_than_the_one_found(measured: dict[str, float]):
+@for_all(
+    st.dictionaries(st.sampled_from(["id-eu", "id-us", "id-ap", "id-gone"]), st.floats(0, 60_000)),
+    subject=nearest_zone,
+    mutants=[
+        lambda zones, *others: nearest_zone(zones[:2], *others),
+        lambda zones, here, image, measured: nearest_zone(
+            zones, here, image, {name: ms + NEARER_BY_MS * (name == here) for name, ms in measured.items()}
+        ),
+    ],
+)
+def test_no_zone_that_may_be_used_is_nearer_than_the_one_found(subject: Any, measured: dict[str, float]):
     zones = [EU, US, zone("ap")]
-    nearest = nearest_zone(zones, "id-eu", IMAGE, measured)
+    nearest = subject(zones, "id-eu", IMAGE, measured)
     if nearest is not None:
         assert measured[nearest.zone_id] <= measured["id-eu"] - NEARER_BY_MS
         assert measured[nearest.zone_id] <= min(ms for name, ms in measured.items() if name != "id-gone")

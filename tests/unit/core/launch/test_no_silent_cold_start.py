@@ -7,17 +7,15 @@ written to the log is those very lines (`api.launch.log`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
-from greenroom.core.launch import forecast
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.forecast import simulate_launch
+from greenroom.core.launch.forecast import SimulatedLaunch, simulate_launch
 from greenroom.core.launch.outcomes import outcomes
 from greenroom.core.launch.plan import (
     Attempt,
@@ -77,52 +75,41 @@ def simulated(attempts: Sequence[Attempt], inside: Mapping[str, PoolContents]) -
     return trace
 
 
-def check(planner: Planner = plan_launch, simulate: Callable[..., forecast.SimulatedLaunch] = simulate_launch) -> None:
-    @settings(max_examples=300, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
-    @given(st.sampled_from(ZONES), st.booleans(), pools, groups, st.sampled_from([None, None, None, *ZONES]))
-    def run(
-        here: str,
-        alternate: bool,
-        found: list[tuple[str, bool, bool, PoolContents]],
-        group: dict[str, object],
-        only: str | None,
-    ) -> None:
-        zones = [
-            LaunchZone(facts=ZoneFacts(zone_id=name, zone_name=name), search_alternate_zones=alternate)
-            for name in ZONES
-        ]
-        inside = {f"{zone}-{audio}": content for zone, audio, _, content in found}
-        configs = [
+@dataclass(frozen=True)
+class Case:
+    """A launch: the arguments of its plan, and what the pools have inside."""
+
+    here: str
+    alternate: bool
+    found: list[tuple[str, bool, bool, PoolContents]]
+    group: dict[str, object]
+    only: str | None
+
+    @property
+    def inside(self) -> dict[str, PoolContents]:
+        return {f"{zone}-{audio}": content for zone, audio, _, content in self.found}
+
+    @property
+    def configs(self) -> list[StagedPool]:
+        return [
             StagedPool(
                 staging_config_id=f"{zone}-{audio}", zone_id=zone, permissions=AUDIO if audio else OFF, paused=paused
             )
-            for zone, audio, paused, _ in found
+            for zone, audio, paused, _ in self.found
         ]
-        facts = LaunchFacts(settings=resolve([GroupSettings("g", "Students", 5, group)]))
-        image = replace(IMAGE, only_zone_id=only)
-        attempts = planner(zones, here, image, configs, facts)
-        trace = simulated(attempts, inside)
-        in_reach = {
-            c.staging_config_id for c in configs if (alternate or c.zone_id == here) and only in (None, c.zone_id)
-        }
-        results = {outcome.staging_config_id: outcome for outcome in outcomes(trace)}
-        served = next((o.staging_config_id for o in results.values() if o.result == "hit"), None)
-        if served is None:
-            assert set(results) == in_reach, "each config in reach has its line"
-            assert all(o.result in ("miss", "other_permissions") and o.codes for o in results.values())
-            assert not results or any(outcome.result == "miss" for outcome in results.values())
-        assert all(step.reason for step in trace)
-        for config in configs:
-            ahead = simulate(attempts, config.staging_config_id, config.zone_id)
-            serves_before = any(inside[a.pool.staging_config_id].claimable for a in ahead.earlier if a.pool)
-            would_get = not ahead.misses and not serves_before and bool(inside[config.staging_config_id].claimable)
-            assert would_get == (served == config.staging_config_id), "what is foretold is what a launch gets"
 
-    run()
+    def attempts(self, planner: Planner) -> tuple[Attempt, ...]:
+        zones = [
+            LaunchZone(facts=ZoneFacts(zone_id=name, zone_name=name), search_alternate_zones=self.alternate)
+            for name in ZONES
+        ]
+        facts = LaunchFacts(settings=resolve([GroupSettings("g", "Students", 5, self.group)]))
+        return planner(zones, self.here, replace(IMAGE, only_zone_id=self.only), self.configs, facts)
 
 
-def test_no_cold_start_is_silent_and_explain_agrees_with_the_launch():
-    check()
+cases = st.builds(
+    Case, st.sampled_from(ZONES), st.booleans(), pools, groups, st.sampled_from([None, None, None, *ZONES])
+)
 
 
 def silent_about_paused(*arguments: Any) -> tuple[Attempt, ...]:
@@ -138,15 +125,32 @@ def silent_about_settings(*arguments: Any) -> tuple[Attempt, ...]:
     )
 
 
-@pytest.mark.parametrize("mutant", [silent_about_paused, silent_about_settings])
-def test_the_property_catches_a_plan_that_silently_skips_configs(mutant: Planner):
-    with pytest.raises((AssertionError, IndexError)):
-        check(mutant)
+@for_all(cases, subject=plan_launch, mutants=[silent_about_paused, silent_about_settings])
+def test_no_cold_start_is_silent(subject: Any, case: Case):
+    trace = simulated(case.attempts(subject), case.inside)
+    results = outcomes(trace)
+    assert all(step.reason for step in trace)
+    if not any(outcome.result == "hit" for outcome in results):
+        in_reach = {
+            one.staging_config_id
+            for one in case.configs
+            if (case.alternate or one.zone_id == case.here) and case.only in (None, one.zone_id)
+        }
+        assert {outcome.staging_config_id for outcome in results} == in_reach, "each config in reach has its line"
+        assert all(o.result in ("miss", "other_permissions") and o.codes for o in results)
+        assert not results or any(outcome.result == "miss" for outcome in results)
 
 
-def test_the_property_catches_an_explanation_without_the_zone_order():
-    def forgetful(*arguments: Any) -> forecast.SimulatedLaunch:
-        return replace(simulate_launch(*arguments), earlier=())
+def without_the_zones_before(*arguments: Any) -> SimulatedLaunch:
+    return replace(simulate_launch(*arguments), earlier=())
 
-    with pytest.raises(AssertionError):
-        check(simulate=forgetful)
+
+@for_all(cases, subject=simulate_launch, mutants=[without_the_zones_before])
+def test_what_is_foretold_of_a_config_is_what_a_launch_gets(subject: Any, case: Case):
+    attempts, inside = case.attempts(plan_launch), case.inside
+    served = [one.staging_config_id for one in outcomes(simulated(attempts, inside)) if one.result == "hit"]
+    for config in case.configs:
+        ahead = subject(attempts, config.staging_config_id, config.zone_id)
+        serves_before = any(inside[a.pool.staging_config_id].claimable for a in ahead.earlier if a.pool)
+        would_get = not ahead.misses and not serves_before and bool(inside[config.staging_config_id].claimable)
+        assert would_get == (served == [config.staging_config_id])

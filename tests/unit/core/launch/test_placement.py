@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Strategy, place, session_of
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -115,19 +115,25 @@ def test_a_quota_is_refused_in_cores_of_the_host_not_of_the_offer():
     )
 
 
-@given(
+def as_shares(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
+    return place(agents, replace(request, cpu_mode="Shares"), strategy)
+
+
+@for_all(
     st.integers(1, 12),
     st.sampled_from([0.5, 1.0, 1.5, 3.0, 16.0]),
     st.sampled_from([0.1, 0.25, 1.0, 2.0]),
     st.sampled_from([REQUEST, QUOTA]),
+    subject=place,
+    mutants=[as_shares],
 )
 def test_quotas_fill_the_cores_of_a_host_and_shares_its_offer(
-    host: int, overcommit: float, cores: float, kind: PlacementRequest
+    subject: Any, host: int, overcommit: float, cores: float, kind: PlacementRequest
 ):
     agent = replace(AGENT, cores=host * overcommit, overcommit=overcommit, memory=10**15)
     request = replace(kind, cores=cores)
     placed = 0
-    while place([agent], request, "Least Load").candidates:
+    while subject([agent], request, "Least Load").candidates:
         agent, placed = agent.with_one_more(request), placed + 1
     room = host if kind is QUOTA else host * overcommit
     assert placed == int(room / cores + 1e-6)
@@ -214,42 +220,16 @@ AGENTS = st.lists(
     unique_by=lambda a: a.agent_id,
 )
 STRATEGIES: list[Strategy] = ["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
-Placer = Callable[[Sequence[AgentView], PlacementRequest, Strategy], Placement]
 
 
-def check(placer: Placer) -> None:
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
-    @given(AGENTS, st.sampled_from(STRATEGIES), st.sampled_from([REQUEST, QUOTA]))
-    def every_agent_once_and_candidates_have_room(
-        agents: list[AgentView], strategy: Strategy, request: PlacementRequest
-    ) -> None:
-        placement = placer(agents, request, strategy)
-        named = [*placement.candidates, *(r.agent for r in placement.rejected)]
-        assert sorted(a.agent_id for a in named) == sorted(a.agent_id for a in agents)
-        for agent in placement.candidates:
-            assert agent.status == "running"
-            assert agent.enabled
-            assert agent.cores_allocated + 2 * (agent.overcommit if request is QUOTA else 1) <= agent.cores
-            assert 0 <= agent.load <= agent.with_one_more(request).load <= 1
-        reporting, silent = ([a for a in placement.candidates if a.silent is silent] for silent in (False, True))
-        assert placement.candidates == (*reporting, *silent)
-        for group in (reporting, silent):
-            figures = [a.load if strategy.endswith("Load") else a.sessions for a in group]
-            assert figures == sorted(figures, reverse=strategy.startswith("Most"))
-        assert placement == placer(list(reversed(agents)), request, strategy)
-
-    every_agent_once_and_candidates_have_room()
-
-
-def test_each_agent_is_named_once_and_candidates_have_room():
-    check(place)
-
-
-@pytest.mark.parametrize(
-    "mutant",
-    [
+@for_all(
+    AGENTS,
+    st.sampled_from(STRATEGIES),
+    st.sampled_from([REQUEST, QUOTA]),
+    subject=place,
+    mutants=[
         lambda agents, request, strategy: place(agents, replace(request, cores=request.cores - 1), strategy),
-        lambda agents, request, strategy: place(agents, replace(request, cpu_mode="Shares"), strategy),
+        as_shares,
         lambda agents, request, strategy: Placement(place(agents, request, strategy).candidates, ()),
         lambda agents, request, strategy: replace(
             place(agents, request, strategy),
@@ -257,6 +237,20 @@ def test_each_agent_is_named_once_and_candidates_have_room():
         ),
     ],
 )
-def test_the_property_catches_its_mutants(mutant: Placer):
-    with pytest.raises(AssertionError):
-        check(mutant)
+def test_each_agent_is_named_once_and_candidates_have_room(
+    subject: Any, agents: list[AgentView], strategy: Strategy, request: PlacementRequest
+):
+    placement = subject(agents, request, strategy)
+    named = [*placement.candidates, *(r.agent for r in placement.rejected)]
+    assert sorted(a.agent_id for a in named) == sorted(a.agent_id for a in agents)
+    for agent in placement.candidates:
+        assert agent.status == "running"
+        assert agent.enabled
+        assert agent.cores_allocated + 2 * (agent.overcommit if request is QUOTA else 1) <= agent.cores
+        assert 0 <= agent.load <= agent.with_one_more(request).load <= 1
+    reporting, silent = ([a for a in placement.candidates if a.silent is silent] for silent in (False, True))
+    assert placement.candidates == (*reporting, *silent)
+    for group in (reporting, silent):
+        figures = [a.load if strategy.endswith("Load") else a.sessions for a in group]
+        assert figures == sorted(figures, reverse=strategy.startswith("Most"))
+    assert placement == subject(list(reversed(agents)), request, strategy)

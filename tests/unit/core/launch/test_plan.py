@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch.compatibility import LaunchFacts
@@ -247,44 +248,16 @@ def test_a_trace_ends_with_what_the_user_got():
 
 
 NAMES = ["a", "b", "c", "d"]
-Planner = Callable[..., tuple[Attempt, ...]]
 
 
-def check(planner: Planner) -> None:
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
-    @given(
-        st.permutations(NAMES),
-        st.sampled_from(NAMES),
-        st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 3)), unique=True),
-        st.booleans(),
-        st.sampled_from([None, *NAMES]),
-    )
-    def run(names: list[str], here: str, pools: list[tuple[str, int]], alternate: bool, only: str | None) -> None:
-        zones = [zone(name, alternate=alternate) for name in names]
-        image = replace(IMAGE, only_zone_id=f"id-{only}" if only else None)
-        attempts = planner(zones, f"id-{here}", image, [pool(n, i) for n, i in pools], LaunchFacts())
-        steps = ["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-        keys = [(steps.index(a.step), a.zone.zone_name) for a in attempts]
-        assert keys == sorted(keys)
-        assert [a.order for a in attempts] == list(range(1, len(attempts) + 1))
-        assert {(a.zone.zone_name, a.staged) for a in attempts} == {(n, s) for n in NAMES for s in (True, False)}
-        tried = [a for a in attempts if not a.misses]
-        assert all(a.zone.zone_name == here or alternate for a in tried)
-        assert all(only is None or a.zone.zone_name == only for a in tried)
-        assert {a.pool.staging_config_id for a in tried if a.pool} == {
-            f"c-{n}-{i}" for n, i in pools if (n == here or alternate) and only in (None, n)
-        }
-
-    run()
-
-
-def test_every_zone_is_considered_in_the_documented_order():
-    check(plan_launch)
-
-
-@pytest.mark.parametrize(
-    "mutant",
-    [
+@for_all(
+    names=st.permutations(NAMES),
+    here=st.sampled_from(NAMES),
+    pools=st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 3)), unique=True),
+    alternate=st.booleans(),
+    only=st.sampled_from([None, *NAMES]),
+    subject=plan_launch,
+    mutants=[
         lambda zones, here, image, pools, facts: plan_launch(
             zones, here, replace(image, only_zone_id=None), pools, facts
         ),
@@ -295,9 +268,23 @@ def test_every_zone_is_considered_in_the_documented_order():
         ),
     ],
 )
-def test_the_property_catches_its_mutants(mutant: Planner):
-    with pytest.raises(AssertionError):
-        check(mutant)
+def test_every_zone_is_considered_in_the_documented_order(
+    *, subject: Any, names: list[str], here: str, pools: list[tuple[str, int]], alternate: bool, only: str | None
+):
+    zones = [zone(name, alternate=alternate) for name in names]
+    image = replace(IMAGE, only_zone_id=f"id-{only}" if only else None)
+    attempts = subject(zones, f"id-{here}", image, [pool(n, i) for n, i in pools], LaunchFacts())
+    steps = ["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+    keys = [(steps.index(a.step), a.zone.zone_name) for a in attempts]
+    assert keys == sorted(keys)
+    assert [a.order for a in attempts] == list(range(1, len(attempts) + 1))
+    assert {(a.zone.zone_name, a.staged) for a in attempts} == {(n, s) for n in NAMES for s in (True, False)}
+    tried = [a for a in attempts if not a.misses]
+    assert all(a.zone.zone_name == here or alternate for a in tried)
+    assert all(only is None or a.zone.zone_name == only for a in tried)
+    assert {a.pool.staging_config_id for a in tried if a.pool} == {
+        f"c-{n}-{i}" for n, i in pools if (n == here or alternate) and only in (None, n)
+    }
 
 
 @pytest.mark.parametrize(
