@@ -191,7 +191,7 @@ async def test_who_is_away_loses_control_and_it_is_written_down(leased: Leased, 
             return await leased.said() == [f"{ADA} took over", f"{ADA} was away"]
 
         await eventually(written)
-    (row,) = await leased.stage.log("control-handed-back")
+        (row,) = await eventually(lambda: leased.stage.log("control-handed-back"))
     assert row["message"].startswith(f"{ADA} was away:")
 
 
