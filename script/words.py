@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-SEARCHED: Final = ("src", "tests", "bench", "docs", "web/src", "images", "deploy", "script", "*.md", ":!docs/images")
+SEARCHED: Final = (
+    "src",
+    "tests",
+    "bench",
+    "docs",
+    "web/src",
+    "images",
+    "deploy",
+    "script",
+    "*.md",
+    ":!docs/images",
+    ":!*.gz",
+)
 INSTEAD: Final = {
     "he|him|his|himself|she|her|hers|herself": "they, or the role: the user, the administrator, the caller",
     "whoever|whomever": "anyone who, a user who, the process that",

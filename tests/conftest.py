@@ -17,6 +17,7 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+from tests.selection.record import load_durations
 from tests.support.scratch import new_folder
 
 from greenroom.db.database import Database
@@ -57,6 +58,13 @@ ast.parse = _parse_undisturbed
 
 # A run in the background inherits an ignored SIGINT and would hand it down to the processes it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the files, those that take longest come first, so that all end at the same time."""
+    if hasattr(config, "workerinput"):
+        durations = load_durations()
+        items.sort(key=lambda item: -durations.get(item.nodeid.partition("::")[0], 0.0))
 
 
 def _test_account() -> str | None:

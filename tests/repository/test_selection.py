@@ -1,0 +1,172 @@
+"""Which tests `script/test --changed` chooses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.selection.changes import Changes, changes_since, differences
+from tests.selection.record import Calls
+from tests.selection.select import select, tables_of, wall_s
+from tests.selection.users import Sources
+
+ROOT: Final = Path(__file__).parents[2]
+OLD: Final = '''
+"""Rates."""
+LIMIT = 3
+
+class Rate:
+    """A rate."""
+    per_s: int = 1
+
+    def allowed(self):
+        return self.per_s < LIMIT
+
+def turns(rate):
+    def inner():
+        return 1
+    return inner()
+'''
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "functions", "names"),
+    [
+        ("return self.per_s < LIMIT", "return self.per_s <= LIMIT", {"Rate.allowed"}, set()),
+        ("return 1", "return 2", {"turns"}, set()),
+        ("LIMIT = 3", "LIMIT = 4", set(), {"LIMIT"}),
+        ("per_s: int = 1", "per_s: int = 2", set(), {"Rate"}),
+        ("class Rate:", "class Rate(Base):", set(), {"Rate"}),
+        ('"""A rate."""', '"""Another docstring."""  # and a comment', set(), set()),
+        ("def turns(rate):", "@cache\ndef turns(rate):", {"turns"}, set()),
+        ("    def allowed(self)", "    def __bool__(self): ...\n\n    def allowed(self)", {"Rate.__bool__"}, {"Rate"}),
+        ('"""Rates."""', "from a import LIMIT", set(), {"LIMIT"}),
+        ('"""Rates."""', "register()", set(), {"*"}),
+    ],
+)
+def test_the_functions_and_names_that_differ_are_found(before: str, after: str, functions: set[str], names: set[str]):
+    assert before in OLD
+    assert differences(OLD, OLD.replace(before, after)) == (functions, names)
+
+
+def git(root: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A repository with a module, a test of it, and a page."""
+    files = {
+        "src/greenroom/rates.py": OLD,
+        "src/greenroom/turns.py": "from .rates import LIMIT\nTWICE = 2 * LIMIT\n\ndef last():\n    return TWICE\n",
+        "tests/unit/test_rates.py": "from greenroom.rates import LIMIT\n\ndef test_a(): ...\n\ndef test_b(): ...\n",
+        "docs/page.md": "text",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "Begin")
+    return tmp_path
+
+
+def test_changes_that_are_not_committed_count(checkout: Path):
+    (checkout / "src/greenroom/rates.py").write_text(OLD.replace("return 1", "return 2"))
+    (checkout / "src/greenroom/new.py").write_text("def new(): ...\n")
+    (checkout / "docs/page.md").write_text("another text")
+    found = changes_since(checkout, "HEAD")
+    assert found.functions == {("src/greenroom/rates.py", "turns"), ("src/greenroom/new.py", "new")}
+    assert found.files == {"docs/page.md"}
+    assert not found.tests
+
+
+def test_a_changed_test_function_is_chosen_without_the_rest_of_its_file(checkout: Path):
+    test = checkout / "tests/unit/test_rates.py"
+    test.write_text(test.read_text().replace("def test_b(): ...", "def test_b(): assert LIMIT"))
+    assert changes_since(checkout, "HEAD").tests == {"tests/unit/test_rates.py::test_b"}
+
+
+def test_a_test_file_with_another_import_is_chosen_as_a_whole(checkout: Path):
+    test = checkout / "tests/unit/test_rates.py"
+    test.write_text(test.read_text().replace("import LIMIT", "import turns as LIMIT"))
+    assert changes_since(checkout, "HEAD").tests == {"tests/unit/test_rates.py"}
+
+
+def test_users_of_a_name_are_found_through_names_defined_by_it(checkout: Path):
+    functions, tests = Sources(checkout).users("src/greenroom/rates.py", "LIMIT")
+    assert functions == {("src/greenroom/rates.py", "Rate.allowed"), ("src/greenroom/turns.py", "last")}
+    assert tests == {"tests/unit/test_rates.py"}
+
+
+UNIT = [f"tests/unit/test_{number}.py" for number in range(10)]
+
+
+def test_the_closest_tests_are_chosen_until_the_time_is_used():
+    chosen = select(Changes(), {"a": UNIT[:6], "b": UNIT[6:]}, dict.fromkeys(UNIT, 10.0), within_s=25)
+    assert set(chosen.targets) == {UNIT[0], UNIT[6], UNIT[1], UNIT[7]}
+    assert chosen.takes_s == wall_s(dict.fromkeys(chosen.targets, 10.0)) <= 25
+    assert chosen.candidates == set(UNIT)
+
+
+def test_each_changed_subject_has_a_test_however_long_it_takes():
+    chosen = select(Changes(), {"a": UNIT[:6], "b": UNIT[6:]}, dict.fromkeys(UNIT, 100.0), within_s=1)
+    assert set(chosen.targets) == {UNIT[0], UNIT[6]}
+
+
+def test_changed_tests_run_however_long_they_take():
+    changed = "tests/acceptance/test_storm.py"
+    chosen = select(Changes(tests={changed}), {}, {changed: 500.0}, within_s=1)
+    assert chosen.targets == [changed]
+
+
+def test_tables_of_a_migration_are_found():
+    sql = "ALTER TABLE sessions ADD x int;\nCREATE INDEX ON leases (x);\nUPDATE users SET a = 1;"
+    assert tables_of(sql) == {"sessions", "leases", "users"}
+
+
+def test_what_was_known_of_a_test_file_is_replaced(tmp_path: Path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+    calls = Calls({"f": {"a", "b"}, "g": {"a", "gone"}})
+    calls.replace({"a": ["f"]}, set(), tmp_path)
+    assert calls.tests_of == {"f": {"a", "b"}}
+    calls.replace({"b": ["g"]}, {"b"}, tmp_path)
+    assert calls.tests_of == {"f": {"a", "b"}, "g": {"b"}}
+
+
+STARTED = """
+import json, sys
+from pathlib import Path
+import pytest
+from tests.selection import record
+record.CALLS, record.DURATIONS = Path(sys.argv[1]) / "calls", Path(sys.argv[1]) / "durations"
+assert pytest.main(["-p", "tests.selection.recorder", "-q", sys.argv[2]]) == 0
+print(json.dumps({subject: sorted(tests) for subject, tests in record.load_calls().tests_of.items()}))
+"""
+
+
+def test_functions_are_recorded_that_a_test_and_its_processes_enter(tmp_path: Path):
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import sys\nsys.path.append({str(ROOT)!r})\nimport tests.selection.calls\n"
+    )
+    example = "tests/repository/recorded_example.py"
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED, str(tmp_path), example],
+        cwd=ROOT,
+        env={"PATH": os.defpath, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found[f"{example}::test_in_a_process_of_its_own"] == [example]
+    assert found["tests/selection/select.py::tables_of"] == [example]
+    assert "tests/selection/select.py::select" not in found

@@ -1,0 +1,208 @@
+"""Choose the tests that a change can affect: `python -m tests.selection.select BASE` prints their paths.
+
+Each test file that the recording or the imports connect with a changed function is a candidate. The candidates that
+belong most closely to a changed function come first, until the time is used; each changed function has at least one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.selection.changes import Changes, changes_since
+from tests.selection.record import load_calls, load_durations
+from tests.selection.users import Sources
+
+ROOT: Final = Path(__file__).parents[2]
+WITHIN_S: Final = 60.0
+CONSOLE: Final = "web/tests"
+UNKNOWN_S: Final = 5.0
+"""Taken for a test file that was never recorded."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """`workers` run files side by side; `start_s`: until the first test runs."""
+
+    workers: int
+    start_s: float
+
+
+SUITES: Final = {
+    "unit": Suite(2, 4),
+    "repository": Suite(2, 4),
+    "database": Suite(4, 8),
+    "host": Suite(2, 6),
+    "acceptance": Suite(2, 6),
+    "browser": Suite(2, 6),
+}
+"""Suites of which tests are chosen; the others have to be named."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`targets` for script/test; `candidates` are all test files that can be affected; times in seconds."""
+
+    targets: list[str]
+    candidates: set[str]
+    takes_s: float
+    all_take_s: float
+
+
+def select(
+    changes: Changes,
+    candidates: Mapping[str, Iterable[str]],
+    durations: Mapping[str, float],
+    within_s: float = WITHIN_S,
+) -> Selection:
+    """`candidates`: of each changed subject its test files, the closest first.
+
+    Changed tests run in any case, and so does the closest test file of each subject.
+    """
+    chosen = {target: _seconds(target, durations) for target in sorted(changes.tests)}
+    lists = [[test for test in tests if test not in chosen] for _, tests in sorted(candidates.items())]
+    for tests in lists:
+        if tests and not chosen.keys() & set(tests):
+            chosen[tests[0]] = _seconds(tests[0], durations)
+    for turn in range(max(map(len, lists), default=0)):
+        for tests in lists:
+            if turn < len(tests) and tests[turn] not in chosen:
+                tried = chosen | {tests[turn]: _seconds(tests[turn], durations)}
+                if wall_s(tried) <= within_s:
+                    chosen = tried
+    everything = {test for tests in lists for test in tests} | set(chosen)
+    whole_files = {target for target in chosen if "::" not in target}
+    targets = [target for target in chosen if target in whole_files or target.partition("::")[0] not in whole_files]
+    return Selection(
+        targets, everything, wall_s(chosen), wall_s({test: _seconds(test, durations) for test in everything})
+    )
+
+
+def wall_s(seconds: Mapping[str, float]) -> float:
+    """How long these take: suites one after the other, the files of one side by side."""
+    of_suite = defaultdict[str, list[float]](list)
+    for target, takes_s in seconds.items():
+        of_suite[suite_of(target)].append(takes_s)
+    return sum(
+        SUITES[suite].start_s + max(sum(times) / SUITES[suite].workers, *times)
+        for suite, times in of_suite.items()
+        if suite in SUITES
+    )
+
+
+def suite_of(target: str) -> str:
+    """The suite of a path below tests/."""
+    return target.split("/")[1]
+
+
+def _seconds(target: str, durations: Mapping[str, float]) -> float:
+    """A test function alone is taken to need a quarter of its file: it starts what the file needs."""
+    file, _, function = target.partition("::")
+    return durations.get(file, UNKNOWN_S) * (0.25 if function else 1)
+
+
+class Finder:
+    """Finds the test files of what changed."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+        self.calls = load_calls()
+        self.durations = load_durations()
+        self.breadth = self.calls.number_of_subjects()
+
+    def candidates(self, changes: Changes) -> dict[str, list[str]]:
+        """Of each changed function, name and file its test files, the closest first."""
+        found = dict[str, set[str]]()
+        for path, name in changes.functions:
+            found[f"{path}::{name}"] = self._of_function(path, name)
+        for path, name in changes.names:
+            found[f"{path}:{name}"] = self._of_name(path, name)
+        for path in changes.files:
+            found[path] = self._of_file(path)
+        return {
+            subject: sorted(self._that_exist(tests), key=lambda test: self._distance(subject, test))
+            for subject, tests in found.items()
+        }
+
+    def _of_function(self, path: str, name: str) -> set[str]:
+        """Those that entered it; where none did, it is new or is never entered, those of its users."""
+        return self.calls.tests_of.get(f"{path}::{name}", set[str]()) or self._of_name(path, name.rpartition(".")[2])
+
+    def _of_name(self, path: str, name: str) -> set[str]:
+        """Test files that mention it, and those that entered a function which does; else those of the whole module."""
+        functions, tests = self.sources.users(path, name)
+        for user, function in functions:
+            tests = tests | self.calls.tests_of.get(f"{user}::{function}", set[str]())
+        return tests or self._of_module(path)
+
+    def _of_module(self, path: str) -> set[str]:
+        entered = {s for s in self.calls.tests_of if s.startswith(f"{path}::")}
+        return set[str]().union(*(self.calls.tests_of[subject] for subject in entered))
+
+    def _of_file(self, path: str) -> set[str]:
+        """Test files that opened it or mention it, and those of functions that mention it or a table that it alters."""
+        found = set(self.calls.tests_of.get(path, ()))
+        words = [Path(path).name]
+        if path.endswith(".sql") and (ROOT / path).exists():
+            words += sorted(tables_of((ROOT / path).read_text()))
+        if path.startswith("src/greenroom/recipes"):
+            words.append(Path(path).stem)
+        for word in words:
+            for file in self.sources.mentioning(word):
+                if file in self.sources.tests:
+                    found.add(file)
+                elif "/" in file:
+                    found |= self._of_module(file)
+        if path.startswith("web/src"):
+            parts = {part.lower() for part in re.findall(r"[A-Za-z][a-z]{3,}", path.removeprefix("web/src"))}
+            browser = [test for test in self.sources.tests if test.startswith("tests/browser/")]
+            found |= {test for test in browser if any(part in test for part in parts)} or {
+                "tests/browser/test_pages.py"
+            }
+        return found
+
+    def _distance(self, subject: str, test: str) -> tuple[bool, float]:
+        """Small for a test file that names the changed module, enters few other functions and is short."""
+        stem = Path(subject.partition(":")[0]).stem
+        names_it = stem in Path(test).stem or re.search(rf"\b{re.escape(stem)}\b", self.sources.texts[test]) is not None
+        return (not names_it, (self.breadth.get(test, 0) + 50) * (self.durations.get(test, UNKNOWN_S) + 1))
+
+    def _that_exist(self, tests: Iterable[str]) -> list[str]:
+        return [test for test in tests if test in self.sources.texts and suite_of(test) in SUITES]
+
+
+def tables_of(sql: str) -> set[str]:
+    """Names of the tables that statements create, alter or write."""
+    pattern = r"\b(?:TABLE(?: IF (?:NOT )?EXISTS)?|INTO|UPDATE|ON|FROM)\s+(?:ONLY\s+)?([a-z][a-z_]{3,})"
+    return set(re.findall(pattern, sql))
+
+
+def main() -> None:
+    """Print the targets; what was chosen and why on the error output."""
+    parser = argparse.ArgumentParser(prog="script/test --changed", description=__doc__)
+    parser.add_argument("base", help="the commit that the checkout is compared with")
+    parser.add_argument(
+        "--within", type=float, default=WITHIN_S, help="seconds that the tests may take; 0: all of them"
+    )
+    arguments = parser.parse_args()
+    changes = changes_since(ROOT, arguments.base)
+    finder = Finder(Sources(ROOT))
+    chosen = select(changes, finder.candidates(changes), finder.durations, arguments.within or float("inf"))
+    console = [CONSOLE] if any(path.startswith("web/") for path in changes.files) else []
+    sys.stdout.write("".join(f"{target}\n" for target in [*console, *chosen.targets]))
+    subjects = len(changes.functions) + len(changes.names) + len(changes.files)
+    sys.stderr.write(
+        f"{subjects} functions, names and files changed, and {len(changes.tests)} tests. They can affect "
+        f"{len(chosen.candidates)} test files, which take about {chosen.all_take_s:.0f} s; "
+        f"{len(chosen.targets)} of them are run, about {chosen.takes_s:.0f} s.\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

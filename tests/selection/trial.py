@@ -1,0 +1,163 @@
+"""How good the choice of `script/test --changed` is: `python -m tests.selection.trial commits|faults NUMBER`.
+
+`commits` chooses for each of the last commits of main, by the recorded durations, and prints how long the tests take.
+`faults` plants faults in this checkout, which must be clean, one after the other; runs the chosen tests; and where none
+fails all tests that the fault can affect. A fault that only the latter find was missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from tests.selection.changes import Function, changes_since, functions_of
+from tests.selection.select import ROOT, Finder, select
+from tests.selection.users import Sources
+
+OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.Lt: ast.GtE,
+    ast.GtE: ast.Lt,
+    ast.Gt: ast.LtE,
+    ast.LtE: ast.Gt,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+
+
+def commits(number: int) -> None:
+    """Print for each of the last commits what is chosen, then the distribution of the seconds."""
+    finder, seconds = Finder(Sources(ROOT)), list[float]()
+    log = subprocess.run(
+        ["git", "log", "--first-parent", "--no-merges", f"-{number}", "--format=%h"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for commit in log.stdout.split():
+        changes = changes_since(ROOT, f"{commit}~1", commit)
+        chosen = select(changes, finder.candidates(changes), finder.durations)
+        seconds.append(chosen.takes_s)
+        say(
+            f"{commit}: {len(chosen.targets)} of {len(chosen.candidates)} test files,"
+            f" {chosen.takes_s:.0f} of {chosen.all_take_s:.0f} s"
+        )
+    seconds.sort()
+    for percentile in (50, 75, 90, 95, 100):
+        say(f"{percentile} % take at most {seconds[max(0, len(seconds) * percentile // 100 - 1)]:.0f} s")
+
+
+def faults(number: int, seed: int) -> None:
+    """Plant this many faults and print what became of each."""
+    chance = random.Random(seed)  # noqa: S311 -- no secret
+    results = list[tuple[str, float]]()
+    modules = sorted(path for path in (ROOT / "src/greenroom").rglob("*.py") if "recipes" not in path.parts)
+    while len(results) < number:
+        path = chance.choice(modules)
+        text = path.read_text()
+        fault = plant(text, chance)
+        if fault is None:
+            continue
+        mutant, where = fault
+        path.write_text(mutant)
+        try:
+            began = time.monotonic()
+            is_found = not passes("60")
+            took_s = time.monotonic() - began
+            result = "found" if is_found else "missed" if not passes("0") else "found by no test"
+        finally:
+            path.write_text(text)
+        results.append((result, took_s))
+        say(f"{result} in {took_s:.0f} s: {path.relative_to(ROOT)} {where}")
+    for result in sorted({result for result, _ in results}):
+        say(f"{result}: {sum(other == result for other, _ in results)}")
+    say(f"median {sorted(took_s for _, took_s in results)[len(results) // 2]:.0f} s")
+
+
+def passes(within_s: str) -> bool:
+    """Whether the chosen tests pass."""
+    command = ["script/test", "--changed", "HEAD", "--within", within_s, "-x", "-q"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
+
+
+def plant(text: str, chance: random.Random) -> tuple[str, str] | None:
+    """The module with one fault in one of its functions, and where; None where it has no place for one."""
+    module = ast.parse(text)
+    places = [(name, change) for name, node in functions_of(module) for change in _places(node)]
+    if not places:
+        return None
+    name, change = chance.choice(places)
+    where = change()
+    return ast.unparse(module) + "\n", f"{name}: {where}"
+
+
+def _places(function: Function) -> Iterator[Callable[[], str]]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Compare) and type(node.ops[0]) in OPPOSITES:
+            yield lambda node=node: _compare_otherwise(node)
+        elif isinstance(node, ast.BoolOp):
+            yield lambda node=node: _join_otherwise(node)
+        elif isinstance(node, ast.If | ast.While | ast.IfExp):
+            yield lambda node=node: _test_otherwise(node)
+        elif isinstance(node, ast.Return) and node.value is not None:
+            yield lambda node=node: _return_nothing(node)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await):
+            yield lambda node=node: _do_nothing(node)
+
+
+def _compare_otherwise(node: ast.Compare) -> str:
+    before = ast.unparse(node)
+    node.ops[0] = OPPOSITES[type(node.ops[0])]()
+    return f"{before} → {ast.unparse(node)}"
+
+
+def _join_otherwise(node: ast.BoolOp) -> str:
+    before = ast.unparse(node)
+    node.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+    return f"{before} → {ast.unparse(node)}"
+
+
+def _test_otherwise(node: ast.If | ast.While | ast.IfExp) -> str:
+    node.test = ast.UnaryOp(ast.Not(), node.test)
+    return f"if {ast.unparse(node.test)}"
+
+
+def _return_nothing(node: ast.Return) -> str:
+    before = ast.unparse(node)
+    node.value = None
+    return f"{before} → return"
+
+
+def _do_nothing(node: ast.Expr) -> str:
+    before = ast.unparse(node)
+    node.value = ast.Constant(value=...)
+    return f"{before} → ..."
+
+
+def say(line: str) -> None:
+    """Print at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trial", choices=["commits", "faults"])
+    parser.add_argument("number", type=int)
+    parser.add_argument("--seed", type=int, default=1, help="of the faults")
+    arguments = parser.parse_args()
+    commits(arguments.number) if arguments.trial == "commits" else faults(arguments.number, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

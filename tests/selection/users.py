@@ -1,0 +1,122 @@
+"""Who uses a name: functions and test files that have the word and import what it is defined in."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tests.selection.changes import Function, defined_names, functions_of
+
+STEPS = 3
+"""How many names in a row are followed, where one is defined by means of another."""
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Module:
+    """Words of each function, words of the statements that define each other name, and what the imports name."""
+
+    functions: dict[str, frozenset[str]]
+    names: dict[str, frozenset[str]]
+    imports: frozenset[str]
+
+
+class Sources:
+    """The Python files of a checkout that the product and its tests are made of."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._modules = dict[str, Module]()
+
+    @cached_property
+    def texts(self) -> dict[str, str]:
+        """Text of each file, its path from the checkout as the key."""
+        files = [file for folder in ("src/greenroom", "tests") for file in (self.root / folder).rglob("*.py")]
+        return {
+            str(file.relative_to(self.root)): file.read_text()
+            for file in files
+            if not {".venv", "node_modules"} & set(file.parts)
+        }
+
+    @cached_property
+    def tests(self) -> frozenset[str]:
+        """Paths of the test files."""
+        return frozenset(
+            path for path in self.texts if path.startswith("tests/") and Path(path).name.startswith("test_")
+        )
+
+    @cached_property
+    def _files_of_word(self) -> dict[str, set[str]]:
+        found = defaultdict[str, set[str]](set)
+        for path, text in self.texts.items():
+            for word in set(_WORD.findall(text)):
+                found[word].add(path)
+        return found
+
+    def mentioning(self, text: str) -> list[str]:
+        """Paths of files that have this text, for example the name of a file."""
+        words = _WORD.findall(text)
+        files = set[str].intersection(*(self._files_of_word.get(word, set[str]()) for word in words)) if words else ()
+        return [path for path in files if text in self.texts[path]]
+
+    def users(self, path: str, name: str) -> tuple[set[tuple[str, str]], set[str]]:
+        """Functions outside of tests, as (path, qualified name), and test files, that use a name of the file `path`.
+
+        What is defined at the top of a module by means of the name is followed in turn.
+        """
+        functions, tests = set[tuple[str, str]](), set[str]()
+        known, names = {(path, name)}, [(path, name)]
+        for _ in range(STEPS):
+            following = list[tuple[str, str]]()
+            for at, wanted in names:
+                for file in self._who_may_use(at, wanted):
+                    if file in self.tests:
+                        tests.add(file)
+                        continue
+                    module = self.module(file)
+                    functions |= {(file, function) for function, words in module.functions.items() if wanted in words}
+                    following += [(file, other) for other, words in module.names.items() if wanted in words]
+            names = [found for found in following if found not in known]
+            known.update(names)
+        return functions, tests
+
+    def _who_may_use(self, path: str, name: str) -> list[str]:
+        """The file itself, and those that have the word and import the module or the name."""
+        module = Path(path).stem if Path(path).stem != "__init__" else Path(path).parent.name
+        files = self._files_of_word.get(name, set[str]())
+        return [file for file in files if file == path or {module, name} & self.module(file).imports]
+
+    def module(self, path: str) -> Module:
+        """What is known of a file."""
+        if path not in self._modules:
+            self._modules[path] = _module(self.texts[path])
+        return self._modules[path]
+
+
+def _module(text: str) -> Module:
+    tree, lines = ast.parse(text), text.splitlines()
+
+    def words(*nodes: ast.stmt | ast.expr | ast.keyword) -> frozenset[str]:
+        segments = ("\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes)
+        return frozenset(word for segment in segments for word in _WORD.findall(segment))
+
+    names = dict[str, frozenset[str]]()
+    imports = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            imports |= {(node.module or "").rpartition(".")[2], *(alias.name for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            imports |= {alias.name.rpartition(".")[2] for alias in node.names}
+    for node in tree.body:
+        if not isinstance(node, Function | ast.Import | ast.ImportFrom):
+            parts = [node]
+            if isinstance(node, ast.ClassDef):  # its methods are functions
+                fields = [inner for inner in node.body if not isinstance(inner, Function | ast.ClassDef)]
+                parts = [*node.bases, *node.keywords, *node.decorator_list, *fields]
+            for name in defined_names(node):
+                names[name] = names.get(name, frozenset()) | words(*parts) - {name}
+    return Module({name: words(node) for name, node in functions_of(tree)}, names, frozenset(imports))
