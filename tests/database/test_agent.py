@@ -267,6 +267,20 @@ async def test_a_wrong_join_token_is_tried_again_when_the_file_was_corrected(
         await world.until(lambda: world.check_ins)
 
 
+@pytest.mark.parametrize("rest", ["stopped", "paused"])
+async def test_a_session_that_goes_on_is_looked_at_at_once(
+    world: World, manager: ScriptedManager, tmp_path: Path, rest: WantText
+):
+    session = session_id()
+    async with agent_inside(tmp_path, manager, probe_interval_s=60):
+        await world.want(session)
+        await world.until(lambda: world.is_usable(session))
+        for want in (rest, "running"):
+            desired = await world.want(session, want)
+            await world.until(lambda d=desired, s=want: _is(world, session, s, d.generation))
+        await world.until(lambda: world.is_usable(session), 30)
+
+
 async def test_the_stream_authoriser_is_notified_of_revocation(world: World, manager: ScriptedManager, tmp_path: Path):
     session = session_id()
     notified: list[str] = []

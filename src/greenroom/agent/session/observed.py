@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from itertools import count
 
 import msgspec
 
@@ -27,6 +28,8 @@ class ObservedSessions:
         self._committed_steps: dict[str, set[str]] = {}
         self._being_created: set[str] = set()
         self._painted: set[str] = set()
+        self._pages: dict[str, int] = {}
+        self._page_numbers = count()
         self._hindrances: dict[str, str] = {}
         self.is_complete = False
         """Whether a whole inventory was taken since the start."""
@@ -97,6 +100,12 @@ class ObservedSessions:
         """Why a change of the container waits; empty where none does."""
         return self._hindrances.get(session_id, "")
 
+    def page(self, session_id: str) -> int:
+        """Number of the session's page: another one since its container was stopped, paused or has another address."""
+        if session_id not in self._pages:
+            self._pages[session_id] = next(self._page_numbers)
+        return self._pages[session_id]
+
     # Probes and steps ---------------------------------------------------------------------------------------------
 
     def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
@@ -118,6 +127,7 @@ class ObservedSessions:
     def _forget_page(self, session_id: str) -> None:
         self._probes.forget(session_id)
         self._painted.discard(session_id)
+        self._pages.pop(session_id, None)
 
     def last_probe(self, session_id: str) -> Probed:
         return self._probes.last(session_id)

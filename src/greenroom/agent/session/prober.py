@@ -118,7 +118,7 @@ def pause_s(age_s: float, took_s: float) -> float:
 
 
 class Prober:
-    """One worker per running container, key `probe:<session_id>:<address>`."""
+    """One worker per page of a running container, key `probe:<session_id>:<page>`."""
 
     def __init__(
         self,
@@ -148,14 +148,18 @@ class Prober:
                 self._follow_one(session_id, seen.address)
 
     def _follow_one(self, session_id: str, address: str) -> None:
-        self._workers.start(f"probe:{session_id}:{address}", lambda: self._probe_on(session_id, address))
+        page = self._sessions.observed.page(session_id)
+        self._workers.start(f"probe:{session_id}:{page}", lambda: self._probe_on(session_id, address, page))
 
-    async def _probe_on(self, session_id: str, address: str) -> None:
+    async def _probe_on(self, session_id: str, address: str, page: int) -> None:
         begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
         failing_since = begun
-        while (spec := self._spec(session_id, address)) is not None:
+        while (spec := self._spec(session_id, page)) is not None:
             looked = time.monotonic()
             result = await self._probe(session_id, address, spec)
+            if self._spec(session_id, page) is None:
+                return
+            self._note_steps(session_id, result)
             took_s = time.monotonic() - looked
             failures = 0 if result.usable else failures + 1
             failing_since = time.monotonic() if failures <= 1 else failing_since
@@ -167,7 +171,7 @@ class Prober:
                 self._note_start(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
-            if self._spec(session_id, address) is not None:
+            if self._spec(session_id, page) is not None:
                 broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
                 error = self._reason(session_id, result.error, time.monotonic() - begun)
                 self._sessions.observed.probed(session_id, usable=was_usable, error=error, broken=broken)
@@ -198,22 +202,24 @@ class Prober:
         if since_s is not None:
             self._metrics.start_seconds.observe(since_s)
 
-    def _spec(self, session_id: str, address: str) -> SessionSpec | None:
+    def _spec(self, session_id: str, page: int) -> SessionSpec | None:
+        """None: the session is not this Agent's any more, or has no page or another one."""
         seen = self._sessions.observed.container(session_id)
-        is_same = seen is not None and seen.address == address and seen.state == "running"
+        is_same = seen is not None and seen.state == "running" and self._sessions.observed.page(session_id) == page
         return self._sessions.desired.spec(session_id) if is_same else None
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
         has_user = self._sessions.desired.has_user(session_id)
         async with self._slots.held(Urgency.PERSON if has_user else Urgency.REFILL):
-            result = await self._time_limits.look(self._runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
+            return await self._time_limits.look(self._runtime, address, spec, PROBE_TIMEOUT_S, keep=not has_user)
+
+    def _note_steps(self, session_id: str, result: ProbeResult) -> None:
         if result.usable or result.painted is False:
             self._sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:
             self._sessions.observed.step(session_id, "painted")
         if result.usable:
             self._sessions.observed.painted(session_id)
-        return result
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
         """Run the command of the first start, once in the container's life; False = the session failed. No user gets an
