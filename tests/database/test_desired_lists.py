@@ -159,17 +159,18 @@ async def test_a_look_that_began_earlier_and_ends_later_changes_nothing(
 ):
     changed = looking.session_ids[0]
     looking.wakers.wake(looking.agent.agent_id, "" if is_whole else changed)
-    real, ended = lists.read_states, asyncio.Event()
+    real, has_read, ended = lists.read_states, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> Any:
         found = await real(*arguments)
+        has_read.set()
         await ended.wait()
         return found
 
     with monkeypatch.context() as reading:
         reading.setattr(lists, "read_states", slow)
         earlier = asyncio.create_task(looking.generations())
-        await asyncio.sleep(0.3)  # its statement is done
+        await has_read.wait()
     await looking.change(changed, 7)
     looking.wakers.wake(looking.agent.agent_id, changed)
     assert (await looking.generations())[changed] == 7
