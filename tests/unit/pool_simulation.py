@@ -29,6 +29,7 @@ class Simulation:
     room: int
     start_s: Callable[[], float | None]
     watch: Callable[[int, int], object] = max
+    planner: Callable[[PoolSnapshot], PoolPlan] = plan
     now: datetime = NOW
     sessions: dict[str, PooledSession] = field(default_factory=dict[str, PooledSession])
     due: dict[str, tuple[datetime, bool]] = field(default_factory=dict[str, tuple[datetime, bool]])
@@ -69,7 +70,7 @@ class Simulation:
         self.leaving = {session_id: when for session_id, when in self.leaving.items() if when > self.now}
 
     def _plan(self) -> None:
-        made = plan(self.shot())
+        made = self.planner(self.shot())
         self.plans.append(made)
         for action in made.actions:
             if isinstance(action, Create):

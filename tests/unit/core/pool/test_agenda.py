@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.core.pool.test_properties import snapshots
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
+from tests.unit.properties import for_all
 
 from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT, WAITING_LOOKED_AT, Agenda, settled_until
 from greenroom.core.pool.model import PoolSnapshot
@@ -17,11 +18,10 @@ from greenroom.core.pool.plan import plan
 DAY_S = 86_400.0
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, database=None)
-@given(snapshots(), st.floats(0, 1))
-def test_the_plan_of_a_pool_at_rest_stays_the_same_until_its_time(shot: PoolSnapshot, part: float):
+@for_all(snapshots(), st.floats(0, 1), subject=settled_until, mutants=[lambda shot, made: shot.now + timedelta(days=1)])
+def test_the_plan_of_a_pool_at_rest_stays_the_same_until_its_time(subject: Any, shot: PoolSnapshot, part: float):
     made = plan(shot)
-    until = settled_until(shot, made)
+    until = subject(shot, made)
     if until is None or until <= shot.now:
         return
     later = shot.now + min(until - shot.now, timedelta(days=9)) * part * 0.999
@@ -85,9 +85,13 @@ def test_many_due_pools_are_looked_at_in_turn_also_those_that_cannot_be_planned(
     assert set(made.due(4.0)) == set(seen[:LOOKED_AT])
 
 
-@given(st.sets(st.sampled_from("abcdef")), st.booleans())
-def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(named: set[str], of_all: bool):
-    made = agenda(*"abcdef")
+@for_all(
+    st.sets(st.sampled_from("abcdef")), st.booleans(), subject=agenda, mutants=[lambda *ids: agenda(*ids, rest_s=0.5)]
+)
+def test_a_pool_is_woken_by_what_is_said_of_it_and_of_all_and_by_nothing_else(
+    subject: Any, named: set[str], of_all: bool
+):
+    made = subject(*"abcdef")
     for config_id in named:
         made.said(config_id)
     if of_all:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, NOW, session, snapshot
+from tests.unit.properties import for_all
 
 from greenroom.core.pool.backoff import BACKOFF, BREAKS_COUNT_S, Failures, after_breaks, longer_backoff
 from greenroom.core.pool.model import Broken, Destroy, PooledSession
@@ -69,9 +71,18 @@ def test_the_longer_pause_counts():
     assert longer_backoff(Failures(0, None, None), breaks) == breaks
 
 
-@given(st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000)).map(lambda ages: broken(max(ages), min(ages)))))
-def test_pauses_are_bounded_and_no_longer_than_the_memory(history: list[Broken]):
-    found = after_breaks(history, NOW)
+def a_day_longer(history: Sequence[Broken], now: datetime) -> Failures:
+    found = after_breaks(history, now)
+    return replace(found, next_try=found.next_try and found.next_try + timedelta(days=1))
+
+
+@for_all(
+    st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000)).map(lambda ages: broken(max(ages), min(ages)))),
+    subject=after_breaks,
+    mutants=[a_day_longer, lambda history, now: Failures(len(history), None, None)],
+)
+def test_pauses_are_bounded_and_no_longer_than_the_memory(subject: Any, history: list[Broken]):
+    found = subject(history, NOW)
     assert found.number <= len(history)
     assert found.number != 1
     if found.next_try is not None:
@@ -80,14 +91,19 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(history: list[Broken])
     assert BACKOFF.max_s < BREAKS_COUNT_S
 
 
-@given(st.integers(1, 8), st.floats(1, 60))
-def test_sessions_that_break_soon_pause_their_pool_longer_each_time(times: int, lives_s: float):
+@for_all(
+    st.integers(1, 8),
+    st.floats(1, 60),
+    subject=after_breaks,
+    mutants=[lambda history, now: after_breaks(history[-2:], now)],
+)
+def test_sessions_that_break_soon_pause_their_pool_longer_each_time(subject: Any, times: int, lives_s: float):
     """Play a pool of one whose sessions all break: each is made when the pause after the one before it is over."""
     history, pauses, now = list[Broken](), list[float](), NOW
     for _ in range(times):
         broke = now + timedelta(seconds=lives_s)
         history.append(Broken(created=now, broke=broke, error="No answer."))
-        found = after_breaks(history, broke)
+        found = subject(history, broke)
         now = max(broke, found.next_try or broke)
         pauses.append((now - broke).total_seconds())
     assert pauses == [0.0, *(2.0 * 2**n for n in range(times - 1))][:times]

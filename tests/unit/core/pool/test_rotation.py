@@ -5,15 +5,25 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.pool_simulation import Simulation
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
+from tests.unit.properties import for_all
 
 from greenroom.core.pool import rotation
-from greenroom.core.pool.model import IMAGE_CHANGED, RECYCLED, Create, Destroy, PooledSession, Retire
+from greenroom.core.pool.model import (
+    IMAGE_CHANGED,
+    RECYCLED,
+    Create,
+    Destroy,
+    PooledSession,
+    PoolPlan,
+    PoolSnapshot,
+    Retire,
+)
 from greenroom.core.pool.plan import plan
 from greenroom.core.pool.rotation import expiration_problem
 
@@ -191,8 +201,18 @@ def test_a_recycled_pool_with_room_for_a_part_is_new_all_the_same():
 pools = st.tuples(st.integers(1, 8), st.floats(0.2, 4.0), st.integers(0, 2**32))
 
 
-@given(pools, st.floats(1.0, 3.0))
-def test_a_pool_never_dips_while_there_is_room_for_one_more(pool: tuple[int, float, int], ease: float):
+def replaces_none(shot: PoolSnapshot) -> PoolPlan:
+    made = plan(shot)
+    kept = [action for action in made.actions if not (isinstance(action, Create) and action.replaces)]
+    return replace(made, actions=tuple(kept))
+
+
+def recycles_none(shot: PoolSnapshot) -> PoolPlan:
+    return plan(replace(shot, config=replace(shot.config, recycled=None)))
+
+
+@for_all(pools, st.floats(1.0, 3.0), subject=plan, mutants=[replaces_none])
+def test_a_pool_never_dips_while_there_is_room_for_one_more(subject: Any, pool: tuple[int, float, int], ease: float):
     """Born together, expired together, for several lives; however long each start takes up to the longest."""
     number, longest_s, seed = pool
     pick = random.Random(seed)  # noqa: S311 -- times of a simulation
@@ -201,6 +221,7 @@ def test_a_pool_never_dips_while_there_is_room_for_one_more(pool: tuple[int, flo
         lifetime_s=ease * 2 * (rotation.MARGIN_S + number * (rotation.SLACK * longest_s + rotation.BETWEEN_S)),
         room=number + 1,
         start_s=lambda: longest_s if pick.random() < 0.5 else pick.uniform(longest_s / 2, longest_s),
+        planner=subject,
     )
     simulation.run(longest_s + 1)
     assert simulation.current == number
@@ -223,11 +244,11 @@ def test_a_start_that_suddenly_takes_long_is_no_dip():
     assert next(times, None) is None
 
 
-@given(pools)
-def test_a_recycled_pool_is_new_without_a_dip(pool: tuple[int, float, int]):
+@for_all(pools, subject=plan, mutants=[replaces_none, recycles_none])
+def test_a_recycled_pool_is_new_without_a_dip(subject: Any, pool: tuple[int, float, int]):
     number, longest_s, seed = pool
     pick = random.Random(seed)  # noqa: S311 -- times of a simulation
-    simulation = Simulation(number, 7200.0, number + 1, lambda: pick.uniform(longest_s / 2, longest_s))
+    simulation = Simulation(number, 7200.0, number + 1, lambda: pick.uniform(longest_s / 2, longest_s), planner=subject)
     simulation.run(longest_s + 1)
     old, simulation.recycled = set(simulation.sessions), simulation.now
     seen: list[tuple[int, int]] = []
@@ -238,9 +259,9 @@ def test_a_recycled_pool_is_new_without_a_dip(pool: tuple[int, float, int]):
     assert max(total for _, total in seen) <= number + 1
 
 
-@given(st.integers(1, 6), st.floats(0.2, 3.0))
-def test_without_room_a_recycled_pool_is_new_all_the_same(number: int, start_s: float):
-    simulation = Simulation(number, 7200.0, number, lambda: start_s)
+@for_all(st.integers(1, 6), st.floats(0.2, 3.0), subject=plan, mutants=[recycles_none])
+def test_without_room_a_recycled_pool_is_new_all_the_same(subject: Any, number: int, start_s: float):
+    simulation = Simulation(number, 7200.0, number, lambda: start_s, planner=subject)
     simulation.run(start_s + 1)
     old, simulation.recycled = set(simulation.sessions), simulation.now
     seen: list[int] = []

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import SETTINGS, Resolved
 from greenroom.core.access.permissions import PERMISSIONS, read_only
@@ -38,22 +39,41 @@ def test_every_act_has_a_row_of_permissions_and_settings_that_exist():
         assert {*filter(None, (*row.needs, *row.needs_one, row.user_setting, row.watch_setting))} <= SETTINGS.keys()
 
 
-@given(act=st.sampled_from(sorted(Act)), kind=KINDS, codes=st.sets(st.sampled_from(sorted(PERMISSIONS))))
-def test_who_is_neither_named_nor_has_all_permissions_may_not(act: Act, kind: Kind, codes: set[str]):
+@for_all(
+    act=st.sampled_from(sorted(Act)),
+    kind=KINDS,
+    codes=st.sets(st.sampled_from(sorted(PERMISSIONS))),
+    subject=refused,
+    mutants=[
+        lambda act, kind, *codes: refused(act, kind, *codes, "global_admin"),
+        lambda act, kind, *codes: refused(act, Kind.OTHER, *codes),
+    ],
+)
+def test_who_is_neither_named_nor_has_all_permissions_may_not(subject: Any, act: Act, kind: Kind, codes: set[str]):
     row = TABLE[act]
     may = kind in row.kinds or (row.others and (codes >= set(row.others) or "global_admin" in codes))
-    assert bool(refused(act, kind, *codes)) == (not may)
+    assert bool(subject(act, kind, *codes)) == (not may)
 
 
-@given(act=st.sampled_from(sorted(Act)), kind=KINDS, codes=st.sets(st.sampled_from(sorted(PERMISSIONS))))
-def test_a_closed_switch_opens_nothing(act: Act, kind: Kind, codes: set[str]):
+@for_all(
+    act=st.sampled_from(sorted(Act)),
+    kind=KINDS,
+    codes=st.sets(st.sampled_from(sorted(PERMISSIONS))),
+    subject=refused,
+    mutants=[lambda act, kind, *codes, facts=OPEN: refused(act, kind, *codes) if facts is OPEN else ""],
+)
+def test_a_closed_switch_opens_nothing(subject: Any, act: Act, kind: Kind, codes: set[str]):
     closed = replace(OPEN, permitted={}, settings=settings(on=False), held_by="bob", must_record=True)
-    assert refused(act, kind, *codes, facts=closed) or not refused(act, kind, *codes)
+    assert subject(act, kind, *codes, facts=closed) or not subject(act, kind, *codes)
 
 
-@given(act=st.sampled_from([*LOOKS, Act.EXEC, Act.READ_FILES, Act.WRITE_FILES, Act.COMMAND]))
-def test_a_read_only_key_neither_looks_nor_acts(act: Act):
-    assert refused(act, Kind.OTHER, *read_only(PERMISSIONS)) == "hidden"
+@for_all(
+    act=st.sampled_from([*LOOKS, Act.EXEC, Act.READ_FILES, Act.WRITE_FILES, Act.COMMAND]),
+    subject=refused,
+    mutants=[lambda act, kind, *codes: refused(act, kind, *PERMISSIONS)],
+)
+def test_a_read_only_key_neither_looks_nor_acts(subject: Any, act: Act):
+    assert subject(act, Kind.OTHER, *read_only(PERMISSIONS)) == "hidden"
 
 
 @pytest.mark.parametrize("act", LOOKS)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.session.reconcile import difference, is_news, merge, updated
 
 IDS = ["s1", "s2", "s3"]
-PROVE = settings(max_examples=200, deadline=None, database=None)
-CATCH = settings(PROVE, max_examples=3000, derandomize=True, phases=[Phase.generate], report_multiple_bugs=False)
 
 
 @dataclass(frozen=True)
@@ -57,24 +56,13 @@ def _deliver(merging: Merge, lists: list[dict[str, int]], order: list[int]) -> d
     return held
 
 
-def _holds_for_deliveries(merging: Merge, how: settings = PROVE) -> None:
-    @how
-    @given(deliveries())
-    def run(delivery: tuple[list[dict[str, int]], list[int]]) -> None:
-        lists, order = delivery
-        held = _deliver(merging, lists, order)
-        assert {entry.session_id: entry.generation for entry in held.values()} == lists[-1]
-
-    run()
-
-
-def test_late_and_repeated_lists_end_in_the_newest_generation():
-    _holds_for_deliveries(merge)
-
-
-def test_that_property_catches_a_merge_without_marks():
-    with pytest.raises(AssertionError):
-        _holds_for_deliveries(lambda held, news, _marks: merge(held, news, {}), CATCH)
+@for_all(deliveries(), subject=merge, mutants=[lambda held, news, _marks: merge(held, news, {})])
+def test_late_and_repeated_lists_end_in_the_newest_generation(
+    subject: Any, delivery: tuple[list[dict[str, int]], list[int]]
+):
+    lists, order = delivery
+    held = _deliver(subject, lists, order)
+    assert {entry.session_id: entry.generation for entry in held.values()} == lists[-1]
 
 
 def test_a_session_that_left_does_not_come_back_with_a_late_list():
@@ -102,12 +90,20 @@ def test_a_lower_term_and_an_old_reading_are_no_news(term: int, seen_term: int, 
     assert is_news(term, seen_term, fresh) is expected
 
 
-@PROVE
-@given(deliveries())
-def test_what_changed_makes_of_a_list_what_the_whole_one_makes(delivery: tuple[list[dict[str, int]], list[int]]):
+@for_all(
+    deliveries(),
+    subject=difference,
+    mutants=[
+        lambda before, now: replace(difference(before, now), left=frozenset()),
+        lambda before, now: replace(difference(before, now), changed=now.keys() - before.keys()),
+    ],
+)
+def test_what_changed_makes_of_a_list_what_the_whole_one_makes(
+    subject: Any, delivery: tuple[list[dict[str, int]], list[int]]
+):
     held, marks = dict[str, Entry](), dict[str, int]()
     for before, now in pairwise(delivery[0]):
-        delta = difference(before, now)
+        delta = subject(before, now)
         whole = merge(held, [Entry(s, g) for s, g in now.items()], marks)
         kept = {s: entry for s, entry in held.items() if s not in delta.left}
         held, marks = merge(held, [Entry(s, now[s]) for s in delta.changed], marks, kept=kept)
@@ -116,37 +112,24 @@ def test_what_changed_makes_of_a_list_what_the_whole_one_makes(delivery: tuple[l
         assert all(now[s] == before[s] for s in now.keys() - delta.changed)
 
 
-Update = Callable[[Mapping[str, int], Collection[str], Mapping[str, int]], Mapping[str, int]]
-
-
-def _named_readings_make_the_list(update: Update, how: settings = PROVE) -> None:
-    @how
-    @given(deliveries(), st.sets(st.sampled_from(IDS)))
-    def run(delivery: tuple[list[dict[str, int]], list[int]], more: set[str]) -> None:
-        """A session that changed is named; others may be."""
-        lists, _ = delivery
-        known: Mapping[str, int] = lists[0]
-        for before, now in pairwise(lists):
-            read = {s for s in IDS if before.get(s) != now.get(s)} | more
-            after = update(known, read, {s: g for s, g in now.items() if s in read})
-            assert after == now
-            assert after is known or before != now, "a list that did not change is another object"
-            known = after
-
-    run()
-
-
-def test_reading_the_named_sessions_makes_of_a_list_what_the_whole_one_makes():
-    _named_readings_make_the_list(updated)
-
-
-@pytest.mark.parametrize(
-    "mutant",
-    [
+@for_all(
+    deliveries(),
+    st.sets(st.sampled_from(IDS)),
+    subject=updated,
+    mutants=[
         lambda known, _read, found: {**known, **found},  # keeps what left
         lambda known, read, found: {**{k: g for k, g in known.items() if k not in read}, **found},  # always another
     ],
 )
-def test_that_property_catches_its_mutants(mutant: Update):
-    with pytest.raises(AssertionError):
-        _named_readings_make_the_list(mutant, CATCH)
+def test_reading_the_named_sessions_makes_of_a_list_what_the_whole_one_makes(
+    subject: Any, delivery: tuple[list[dict[str, int]], list[int]], more: set[str]
+):
+    """A session that changed is named; others may be."""
+    lists, _ = delivery
+    known: Mapping[str, int] = lists[0]
+    for before, now in pairwise(lists):
+        read = {s for s in IDS if before.get(s) != now.get(s)} | more
+        after = subject(known, read, {s: g for s, g in now.items() if s in read})
+        assert after == now
+        assert after is known or before != now, "a list that did not change is another object"
+        known = after

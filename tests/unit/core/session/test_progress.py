@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.session import progress as core_progress
-from greenroom.core.session.progress import ON_DEMAND, STAGED, Queue, failure, progress, starting_reason
+from greenroom.core.session.progress import ON_DEMAND, STAGED, Progress, Queue, failure, progress, starting_reason
 from greenroom.core.session.states import SessionStatus
 
 S = SessionStatus
@@ -98,35 +99,37 @@ def test_before_anything_was_recorded_it_is_requested():
     assert (shown.percent, shown.message, {step.at for step in shown.steps}) == (0, "Requested", {None})
 
 
-def check() -> None:
-    names = [kind.name for kind in (*ON_DEMAND, *STAGED)]
-
-    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
-    @given(st.lists(st.sampled_from(names), unique=True), st.booleans(), st.sampled_from(list(S)))
-    def run(order: list[str], staged: bool, status: SessionStatus) -> None:
-        order = [name for name in names if name in order and name != "ready"]
-        recorded: dict[str, float] = {}
-        before = 0
-        for number, name in enumerate(order):
-            recorded[name] = float(number)
-            shown = progress(status, dict(recorded), staged=staged)
-            assert before <= shown.percent <= 100
-            before = shown.percent
-            assert {step.name for step in shown.steps if step.at is not None} <= set(recorded)
-            assert shown.message
-
-    run()
+NAMES = [kind.name for kind in (*ON_DEMAND, *STAGED)]
 
 
-def test_the_bar_never_goes_back_and_shows_only_recorded_steps():
-    check()
+def goes_back(status: SessionStatus, recorded: dict[str, float], *, staged: bool) -> Progress:
+    shown = progress(status, recorded, staged=staged)
+    return replace(shown, percent=100 - shown.percent)
 
 
-def test_the_property_catches_a_step_out_of_order(monkeypatch: pytest.MonkeyPatch):
-    worse = tuple(replace(kind, percent=105 - kind.percent) for kind in ON_DEMAND)
-    monkeypatch.setattr(core_progress, "ON_DEMAND", worse)
-    with pytest.raises(AssertionError):
-        check()
+def shows_all(status: SessionStatus, recorded: dict[str, float], *, staged: bool) -> Progress:
+    return progress(status, dict.fromkeys(NAMES, 0.0) | recorded, staged=staged)
+
+
+@for_all(
+    st.lists(st.sampled_from(NAMES), unique=True),
+    st.booleans(),
+    st.sampled_from(list(S)),
+    subject=progress,
+    mutants=[goes_back, shows_all],
+)
+def test_the_bar_never_goes_back_and_shows_only_recorded_steps(
+    subject: Any, order: list[str], staged: bool, status: SessionStatus
+):
+    recorded: dict[str, float] = {}
+    before = 0
+    for number, name in enumerate(name for name in NAMES if name in order and name != "ready"):
+        recorded[name] = float(number)
+        shown = subject(status, dict(recorded), staged=staged)
+        assert before <= shown.percent <= 100
+        before = shown.percent
+        assert {step.name for step in shown.steps if step.at is not None} <= set(recorded)
+        assert shown.message
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.properties import Property, catches, holds
+from tests.unit.properties import Property, catches, for_all, holds
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.session.scheduling import Urgency
@@ -146,11 +146,19 @@ def test_the_properties_catch_their_mutants(check: Property, mutant: Chooser):
 # After a hand-over ------------------------------------------------------------------------------------------------
 
 
-@given(waits_since_s=st.floats(0, 1e6), handover_s=st.floats(0, 1e6))
+@for_all(
+    waits_since_s=st.floats(0, 1e6),
+    handover_s=st.floats(0, 1e6),
+    subject=begins_after_s,
+    mutants=[
+        lambda waits_since_s, handover_s: max(waits_since_s, handover_s + AFTER_HANDOVER_S),
+        lambda waits_since_s, handover_s: waits_since_s,
+    ],
+)
 def test_a_start_of_a_pool_begins_after_a_hand_over_but_is_not_put_off_for_long(
-    waits_since_s: float, handover_s: float
+    subject: Any, waits_since_s: float, handover_s: float
 ):
-    begins_s = begins_after_s(waits_since_s, handover_s)
+    begins_s = subject(waits_since_s, handover_s)
     assert waits_since_s <= begins_s <= waits_since_s + FOR_HANDOVERS_S
     assert begins_s >= min(handover_s + AFTER_HANDOVER_S, waits_since_s + FOR_HANDOVERS_S)
     assert begins_s == waits_since_s or begins_s <= handover_s + AFTER_HANDOVER_S, "it does not wait for nothing"
@@ -195,17 +203,19 @@ def test_of_other_machines_only_what_starts_there_says_how_full_they_are():
     assert load_elsewhere(1) is Load.CROWDED, "one had no first frame in its time"
 
 
-@given(
+@for_all(
     cores=st.floats(0, 64),
     queue=st.floats(0, 100),
     waiting=st.floats(0, 1),
     short=st.booleans(),
+    subject=next_width,
+    mutants=[lambda width, cores, load, *, short: width - 1, lambda width, cores, load, *, short: width + 1],
 )
 def test_there_is_always_a_place_and_their_number_changes_by_one(
-    cores: float, queue: float, waiting: float, short: bool
+    subject: Any, cores: float, queue: float, waiting: float, short: bool
 ):
     host, width = Lateness(queue=queue, waiting=waiting), usual_width(cores)
     for _ in range(50):
-        before, width = width, next_width(width, cores, load_of(host), short=short)
+        before, width = width, subject(width, cores, load_of(host), short=short)
         assert abs(width - before) <= 1
         assert max(1, usual_width(cores) / 2) <= width <= max(usual_width(cores), 4 * max(1, cores) + 1)
