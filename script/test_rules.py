@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ SHARED: Final = frozenset({"unit", "support"})
 """Folders of tests/ of which unit tests may import."""
 PROPERTIES: Final = frozenset({"given", "for_all"})
 """Decorators of property tests."""
+NO_MUTANT: Final = re.compile(r"\s*# No mutant: \S")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Loop = ast.For | ast.AsyncFor
@@ -204,7 +206,30 @@ def _asserted(nodes: list[ast.AST], loop: Loop, names: set[str], *, is_after: bo
     )
 
 
-RULES: Final = (long_names, checkout_in_unit_tests, loops_that_may_judge_nothing)
+# Property tests -------------------------------------------------------------------------------------------------------
+
+
+def properties_without_mutant(module: Module) -> Iterator[Finding]:
+    """A property test of the core has a wrong implementation that it rejects: it is made with `for_all`, or with
+    `holds` and in the same file `catches` of the same property. One with `given` says in a line within or directly
+    above it why it has none: `# No mutant: REASON`.
+    """
+    if not module.path.startswith("tests/unit/core/"):
+        return
+    remedy = "use for_all, or catches, of tests/unit/properties.py, or say why not: # No mutant: REASON"
+    lines = module.text.splitlines()
+    for function in _functions(module):
+        given = [one.lineno for one in function.decorator_list if _called(one) == "given"]
+        if given and not any(NO_MUTANT.match(line) for line in lines[min(given) - 2 : function.end_lineno]):
+            yield Finding(module.path, function.lineno, f"the property {function.name} has no mutant", remedy)
+    calls = [one for one in ast.walk(module.tree) if isinstance(one, ast.Call) and one.args]
+    caught = {ast.unparse(one.args[0]) for one in calls if _called(one) == "catches"}
+    for one in calls:
+        if _called(one) == "holds" and (name := ast.unparse(one.args[0])) not in caught:
+            yield Finding(module.path, one.lineno, f"the property {name} has no mutant", remedy)
+
+
+RULES: Final = (long_names, checkout_in_unit_tests, loops_that_may_judge_nothing, properties_without_mutant)
 
 
 def findings(module: Module) -> list[Finding]:

@@ -85,3 +85,33 @@ def test_a_loop_that_may_judge_nothing_is_found(loop: str):
 )
 def test_a_loop_that_judges_or_counts_is_left_alone(loop: str):
     assert found(f"def test_x():\n {loop}\n") == []
+
+
+CORE = "tests/unit/core/test_x.py"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "@given(x)\ndef test_x(x): ...",
+        "def test_x():\n @given(x)\n def test_x(x): ...",
+        "def test_x():\n holds(test_x, subject, x)",
+        "def test_x():\n holds(test_x, subject, x)\n catches(another, mutant, x)",
+        "# No mutant:\n@given(x)\ndef test_x(x): ...",
+    ],
+)
+def test_a_property_of_the_core_without_mutant_is_found(body: str):
+    assert found(body, CORE) == ["the property test_x has no mutant"]
+    assert found(body) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "@for_all(x, mutants=[y])\ndef test_x(x, *, subject=z): ...",
+        "# No mutant: any other result fails it.\n@given(x)\ndef test_x(x): ...",
+        "def test_x():\n holds(right, subject, x)\ndef test_y():\n catches(right, mutant, x)",
+    ],
+)
+def test_a_property_with_a_mutant_or_a_reason_is_left_alone(body: str):
+    assert found(body, CORE) == []

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
 
 
-@given(st.dictionaries(st.sampled_from([*INSTALLATION_SETTINGS, "gone"]), st.integers(-5, 10**7) | st.text(max_size=3)))
-def test_stored_values_that_are_not_allowed_count_as_absent(stored: dict[str, Any]):
-    values, defaults = installation_of(stored), Installation()
+@for_all(
+    st.dictionaries(st.sampled_from([*INSTALLATION_SETTINGS, "gone"]), st.integers(-5, 10**7) | st.text(max_size=3)),
+    subject=installation_of,
+    mutants=[
+        lambda stored: replace(Installation(), **{name: value for name, value in stored.items() if name != "gone"}),
+        lambda stored: Installation(),
+    ],
+)
+def test_stored_values_that_are_not_allowed_count_as_absent(subject: Any, stored: dict[str, Any]):
+    values, defaults = subject(stored), Installation()
     for name in INSTALLATION_SETTINGS:
         try:
             expected = validated_installation(name, stored[name])

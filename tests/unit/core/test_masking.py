@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.masking import MASK, SECRETS, difference, masked
 
@@ -28,30 +27,40 @@ def with_secret(parts: list[str]) -> dict[str, Any]:
     return found
 
 
-@given(st.lists(names, max_size=3), st.sampled_from([*sorted(SECRETS), "environment"]))
-def test_no_secret_is_shown_however_deep_it_lies(path: list[str], name: str):
-    hidden = with_secret([*path, name, "VARIABLE"] if name == "environment" else [*path, name])
-    assert SECRET not in str(masked("", hidden))
-    assert SECRET not in str(difference({}, hidden))
-    assert SECRET not in str(difference(hidden, with_secret([*path, name]) | {"other": 1}))
+def hidden_at(path: list[str], name: str) -> dict[str, Any]:
+    return with_secret([*path, name, "VARIABLE"] if name == "environment" else [*path, name])
 
 
-def test_a_mutant_that_masks_only_the_top_is_caught():
-    def shallow(_: str, value: dict[str, Any]) -> dict[str, Any]:
-        return {name: MASK if name in SECRETS else inner for name, inner in value.items()}
-
-    with pytest.raises(AssertionError):
-        assert SECRET not in str(shallow("", with_secret(["run_config", "password"])))
+def at_the_top_alone(_: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {name: MASK if name in SECRETS else inner for name, inner in value.items()}
 
 
-@given(objects)
-def test_what_did_not_change_is_not_in_the_difference(value: dict[str, Any]):
-    assert difference(value, value) == ({}, {})
+PLACES = st.builds(hidden_at, st.lists(names, max_size=3), st.sampled_from([*sorted(SECRETS), "environment"]))
 
 
-@given(objects, objects)
-def test_both_sides_name_the_same_fields(before: dict[str, Any], after: dict[str, Any]):
-    old, new = difference(before, after)
+@for_all(PLACES, subject=masked, mutants=[at_the_top_alone])
+def test_no_secret_is_shown_however_deep_it_lies(subject: Any, hidden: dict[str, Any]):
+    assert SECRET not in str(subject("", hidden))
+
+
+def unmasked(before: dict[str, Any], after: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    return before, {name: value for name, value in after.items() if before.get(name) != value}
+
+
+@for_all(PLACES, PLACES, subject=difference, mutants=[unmasked])
+def test_no_secret_is_shown_in_a_difference(subject: Any, hidden: dict[str, Any], other: dict[str, Any]):
+    assert SECRET not in str(subject({}, hidden))
+    assert SECRET not in str(subject(hidden, other | {"other": 1}))
+
+
+@for_all(objects, subject=difference, mutants=[unmasked])
+def test_what_did_not_change_is_not_in_the_difference(subject: Any, value: dict[str, Any]):
+    assert subject(value, value) == ({}, {})
+
+
+@for_all(objects, objects, subject=difference, mutants=[unmasked])
+def test_both_sides_name_the_same_fields(subject: Any, before: dict[str, Any], after: dict[str, Any]):
+    old, new = subject(before, after)
     assert old.keys() == new.keys()
 
 

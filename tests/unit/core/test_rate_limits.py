@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.properties import catches, holds
+from tests.unit.properties import catches, for_all, holds
 
 from greenroom.core.rate_limits import (
     FIRST_PAUSE_S,
@@ -77,9 +76,16 @@ WINDOW_S = 300
 LIMITS = {"most": 50, "window_s": WINDOW_S}
 
 
-@given(st.lists(st.floats(0, 30), min_size=200, max_size=400))
-def test_no_address_fails_more_often_than_its_window_allows(pauses: list[float]):
-    failures, now, failed = Failures(), 0.0, list[float]()
+class Forgets(Failures):
+    """It never makes an address wait."""
+
+    def wait_s(self, *_: Any, **__: Any) -> float:
+        return 0.0
+
+
+@for_all(st.lists(st.floats(0, 30), min_size=200, max_size=400), subject=Failures, mutants=[Forgets])
+def test_no_address_fails_more_often_than_its_window_allows(subject: Any, pauses: list[float]):
+    failures, now, failed = subject(), 0.0, list[float]()
     for pause in pauses:
         now += pause
         if failures.wait_s("password", "a", now, **LIMITS) == 0:
@@ -125,9 +131,15 @@ def test_twelve_addresses_that_go_on_guessing_keep_no_other_waiting():
     assert account.attempt("new", 1210) == 0, "nor does a typing error hand the account to them"
 
 
-@given(st.lists(st.integers(0, 100), min_size=200, max_size=300))
-def test_however_many_addresses_guess_an_account_has_few_turns(guessers: list[int]):
-    account = Account()
+class Unlimited(Account):
+    def attempt(self, source: str, now: float, *, is_known: bool = False) -> float:
+        self.tried.append((source, now))
+        return 0.0
+
+
+@for_all(st.lists(st.integers(0, 100), min_size=200, max_size=300), subject=Account, mutants=[Unlimited])
+def test_however_many_addresses_guess_an_account_has_few_turns(subject: Any, guessers: list[int]):
+    account = subject()
     for number, guesser in enumerate(guessers):
         account.attempt(str(guesser), float(number))
     for _, begun in account.tried:

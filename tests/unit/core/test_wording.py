@@ -6,8 +6,8 @@ import shutil
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.errors import SetupError
 from greenroom.core.wording import (
@@ -69,9 +69,9 @@ def test_a_name_breaks_and_turns_no_line():
     assert one_line("plain — with “quotes” 東京") == "plain — with “quotes” 東京"
 
 
-@given(st.text())
-def test_one_line_is_one_line(text: str):
-    assert len(one_line(text).splitlines()) <= 1
+@for_all(st.text(), subject=one_line, mutants=[str.strip, lambda text: text.replace("\n", " ")])
+def test_one_line_is_one_line(subject: Any, text: str):
+    assert len(subject(text).splitlines()) <= 1
 
 
 def test_an_error_of_any_length_is_shown_with_its_beginning_and_its_end():

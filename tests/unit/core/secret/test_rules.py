@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
 from greenroom.core.secret import rules
@@ -119,10 +121,10 @@ def test_a_secret_is_no_longer_than_squid_reads():
             rules.header_value("{secret}", longer)
 
 
-@given(PRINTABLE)
+@for_all(PRINTABLE, subject=rules.quoted, mutants=[lambda value: f'"{value}"'])
 @example('a"b\\c%d')
-def test_squid_reads_from_its_configuration_what_was_written(value: str):
-    text = rules.quoted(value)
+def test_squid_reads_from_its_configuration_what_was_written(subject: Any, value: str):
+    text = subject(value)
     assert (text[0], text[-1]) == ('"', '"')
     read, at = "", 1
     while at < len(text) - 1:
@@ -135,15 +137,20 @@ def test_squid_reads_from_its_configuration_what_was_written(value: str):
     assert read == value
 
 
-@given(HOSTS, NAMES)
+@for_all(
+    HOSTS,
+    NAMES,
+    subject=rules.goes_to,
+    mutants=[lambda hosts, name: any(name.endswith(host) for host in hosts), lambda hosts, name: name in hosts],
+)
 @example(".a.b", "api.a.b")
 @example(".a.b", "x.api.a.b")
 @example("a.b", "a.b")
-def test_a_suffix_stands_for_hosts_directly_below_it(secret_host: str, name: str):
+def test_a_suffix_stands_for_hosts_directly_below_it(subject: Any, secret_host: str, name: str):
     labels, parts = secret_host.removeprefix(".").split("."), name.split(".")
     expected = parts[1:] == labels if secret_host.startswith(".") else parts == labels
-    assert rules.goes_to((secret_host,), name) is expected
-    assert rules.goes_to((secret_host,), name.upper()) is expected
+    assert subject((secret_host,), name) is expected
+    assert subject((secret_host,), name.upper()) is expected
 
 
 def test_the_certificate_of_a_filter_names_the_hosts_and_nothing_else():

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.workspace.homes import (
     EVERY_S,
@@ -36,20 +34,20 @@ parts = st.one_of(ids, st.sampled_from(["..", ".", "/", "a", KEPT, "\n", "."]))
 paths = st.lists(parts, max_size=5).map("".join)
 
 
-@given(homes, homes, ids)
-def test_a_homes_name_is_its_alone_and_leads_nowhere_else(home: HomeId, other: HomeId, removal_id: str):
+@for_all(homes, homes, ids, subject=named, mutants=[lambda name: (moved_away(name) or [named(name)])[0]])
+def test_a_homes_name_is_its_alone_and_leads_nowhere_else(subject: Any, home: HomeId, other: HomeId, removal_id: str):
     assert home_of(home.source) == home
-    assert named(home.name) == home
+    assert subject(home.name) == home
     assert moved_away(name_away(home, removal_id)) == (home, removal_id)
-    assert named(name_away(home, removal_id)) is None, "what was moved away is no home"
+    assert subject(name_away(home, removal_id)) is None, "what was moved away is no home"
     assert moved_away(home.name) is None
     assert posixpath.normpath(f"/homes/{home.name}") == f"/homes/{home.name}"
     assert (home.name == other.name) == (home == other)
 
 
-@given(paths)
-def test_nothing_else_is_a_home(path: str):
-    found = home_of(f"/{KEPT}/{path}")
+@for_all(paths, subject=home_of, mutants=[lambda path: HomeId("a", "b")])
+def test_nothing_else_is_a_home(subject: Any, path: str):
+    found = subject(f"/{KEPT}/{path}")
     assert found is None or found.source == f"/{KEPT}/{path}"
     assert named(path) is None or posixpath.normpath(path) == path
     assert mappings_problem({f"/{KEPT}/{path}": {"bind": "/x"}}), "and no mapping of an administrator leads there"
@@ -66,12 +64,24 @@ def test_a_workspace_that_keeps_homes_mounts_the_users_own():
     assert made == Mount(source="/{homes}/uuuuuuuu.iiiiiiii", target=HOME, profile="Enabled")
 
 
-Next = Callable[[Collection[HomeId], Collection[HomeId], Mapping[HomeId, Measured], float], HomeId | None]
-
 HERE = [HomeId(f"{n:08x}-0000-4000-8000-000000000000", "0" * 8) for n in range(4)]
 
 
-def nothing_is_forgotten_or_measured_all_the_time(choose: Next, used: dict[int, list[bool]]) -> None:
+uses = st.dictionaries(st.integers(0, 3), st.lists(st.booleans(), max_size=12), max_size=4)
+
+
+@for_all(
+    uses,
+    subject=next_to_measure,
+    mutants=[
+        lambda here, in_use, measured, now_s: next_to_measure(here, here, measured, now_s),
+        lambda here, in_use, measured, now_s: next_to_measure(here, (), measured, now_s) if measured else None,
+        lambda here, in_use, measured, now_s: next_to_measure(in_use, in_use, measured, now_s),
+    ],
+)
+def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_then(
+    subject: Any, used: dict[int, list[bool]]
+):
     """A day in steps of a quarter of an hour; in each as many homes are measured as are due."""
     measured: dict[HomeId, Measured] = {}
     times: dict[HomeId, int] = {}
@@ -79,7 +89,7 @@ def nothing_is_forgotten_or_measured_all_the_time(choose: Next, used: dict[int, 
     for step in range(steps):
         now_s = step * EVERY_S
         in_use = {home for n, home in enumerate(HERE) if used.get(n, [])[step : step + 1] == [True]}
-        while (home := choose(HERE, in_use, measured, now_s)) is not None:
+        while (home := subject(HERE, in_use, measured, now_s)) is not None:
             last = measured.get(home)
             assert last is None or last.at_s < now_s or last.used_since, "it is measured twice for one figure"
             times[home] = times.get(home, 0) + 1
@@ -90,30 +100,6 @@ def nothing_is_forgotten_or_measured_all_the_time(choose: Next, used: dict[int, 
     for n, home in enumerate(HERE):
         uses = sum(used.get(n, []))
         assert times[home] <= uses * 2 + 3, "one that no session uses costs nothing"
-
-
-uses = st.dictionaries(st.integers(0, 3), st.lists(st.booleans(), max_size=12), max_size=4)
-
-
-@given(uses)
-def test_homes_are_measured_while_they_are_used_once_after_it_and_hardly_ever_then(used: dict[int, list[bool]]):
-    nothing_is_forgotten_or_measured_all_the_time(next_to_measure, used)
-
-
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        lambda here, in_use, measured, now_s: next_to_measure(here, here, measured, now_s),
-        lambda here, in_use, measured, now_s: next_to_measure(here, (), measured, now_s) if measured else None,
-        lambda here, in_use, measured, now_s: next_to_measure(in_use, in_use, measured, now_s),
-    ],
-)
-def test_mutants_that_measure_too_often_or_forget_are_caught(mutant: Any):
-    def wrong(used: dict[int, list[bool]]) -> None:
-        nothing_is_forgotten_or_measured_all_the_time(mutant, used)
-
-    with pytest.raises((AssertionError, KeyError)):
-        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True)(given(uses)(wrong))()
 
 
 def test_the_one_that_waits_longest_is_first():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
 from greenroom.core.session.streams import PROGRAM_FOLDERS
@@ -86,10 +86,17 @@ def test_a_port_map_that_cannot_be(ports: dict[str, Any], words: str):
         validated_ports(ports)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(SERVICES.values())), st.booleans()))
-def test_a_service_is_open_exactly_where_its_permission_is(permissions: dict[str, bool]):
+@for_all(
+    st.dictionaries(st.sampled_from(sorted(SERVICES.values())), st.booleans()),
+    subject=services_of,
+    mutants=[
+        lambda ports, permissions: services_of(ports, {}),
+        lambda ports, permissions: services_of(ports, dict.fromkeys(permissions, True)),
+    ],
+)
+def test_a_service_is_open_exactly_where_its_permission_is(subject: Any, permissions: dict[str, bool]):
     ports = {name: 4900 + n for n, name in enumerate(SERVICES)}
-    for service in services_of(ports, permissions):
+    for service in subject(ports, permissions):
         assert service == Service(
             name=service.name, port=ports[service.name], allowed=permissions.get(SERVICES[service.name], False)
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
 from greenroom.core.workspace.run_config import (
@@ -141,13 +141,15 @@ tmpfs = st.dictionaries(
 )
 
 
-@given(
+@for_all(
     st.dictionaries(st.sampled_from([*ALLOWED, "privileged", "volumes"]) | st.text(max_size=4), values, max_size=4)
-    | st.fixed_dictionaries({"tmpfs": tmpfs})
+    | st.fixed_dictionaries({"tmpfs": tmpfs}),
+    subject=validated,
+    mutants=[dict, lambda config: {**config, **validated(config)}],
 )
-def test_all_that_is_let_through_is_confined(config: dict[str, Any]):
+def test_all_that_is_let_through_is_confined(subject: Any, config: dict[str, Any]):
     try:
-        made = validated(config)
+        made = subject(config)
     except Invalid:
         return
     assert set(made) <= set(ALLOWED)
@@ -156,7 +158,7 @@ def test_all_that_is_let_through_is_confined(config: dict[str, Any]):
     assert not any(name.startswith(("KASM_", "VNC_PW")) for name in made.get("environment", {}))
     assert all({"nosuid", "nodev"} <= {*options.split(",")} for options in made.get("tmpfs", {}).values())
     assert all("size=" in options for options in made.get("tmpfs", {}).values())
-    assert validated(made) == made
+    assert subject(made) == made
 
 
 def test_a_group_does_not_choose_the_runtime():
