@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -27,11 +28,14 @@ class Recorder:
         (folder / "number").write_bytes(struct.pack("Q", 0))
         (folder / "0").touch()
         os.environ[calls.VARIABLE] = str(folder)
-        calls.Recording(str(folder)).start()
+        self.recording = calls.Recording(str(folder))
+        self.recording.start()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._record_for(item.nodeid.partition("::")[0])
+        # The interpreter stops tracing when a function cannot be recorded because a test recurses too deeply.
+        sys.settrace(self.recording.on_call)
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
