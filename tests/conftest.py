@@ -29,11 +29,14 @@ from greenroom.up.postgres import Cluster, copy_binaries
 pytest_plugins = ["tests.images"]
 
 # A counterexample is found, not made small: mutants are found hundreds of times, and a defect can be looked at with
-# `--hypothesis-profile=shrink`.
+# `--hypothesis-profile=shrink`. `fast` is for script/check, `deep` for a run over night.
 found = (hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate)
-hypothesis.settings.register_profile("find", deadline=None, phases=found, report_multiple_bugs=False)
+for profile, examples in (("fast", 15), ("ci", 150), ("deep", 3000)):
+    hypothesis.settings.register_profile(
+        profile, max_examples=examples, deadline=None, phases=found, report_multiple_bugs=False
+    )
 hypothesis.settings.register_profile("shrink", deadline=None)
-hypothesis.settings.load_profile("find")
+hypothesis.settings.load_profile("ci")
 
 for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
     del os.environ[name]

@@ -27,9 +27,12 @@ def for_all(
     assert mutants
 
     def decorated(test: Callable[..., None]) -> Callable[[Any], None]:
-        names = ["right", *(f"mutant {number}" for number, _ in enumerate(mutants, 1))]
+        wrong = [
+            pytest.param(mutant, id=f"mutant {number}", marks=pytest.mark.mutant)
+            for number, mutant in enumerate(mutants, 1)
+        ]
 
-        @pytest.mark.parametrize("mutant", [None, *mutants], ids=names)
+        @pytest.mark.parametrize("mutant", [pytest.param(None, id="right"), *wrong])
         def judged(mutant: Callable[..., Any] | None) -> None:
             if mutant is None:
                 given(*values, **named)(test)(subject=subject)
@@ -46,7 +49,6 @@ def for_all(
 def holds(check: Property, subject: Callable[..., Any], values: st.SearchStrategy[Any]) -> None:
     """`check(subject, value)` for many values."""
 
-    @settings(max_examples=300, deadline=None)
     @given(values)
     def run(value: Any) -> None:
         check(subject, value)

@@ -57,7 +57,6 @@ def lines(records: list[AnyRecord]) -> bytes:
     return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
 
 
-@settings(max_examples=200, deadline=None, database=None)
 @given(st.lists(RECORDS, max_size=6), st.data())
 def test_cut_at_any_byte_it_says_what_the_whole_records_say(records: list[AnyRecord], data: st.DataObject):
     content = lines(records)
@@ -68,7 +67,6 @@ def test_cut_at_any_byte_it_says_what_the_whole_records_say(records: list[AnyRec
     assert whole == len(lines(records[:count]))
 
 
-@settings(max_examples=200, deadline=None, database=None)
 @given(st.lists(RECORDS, max_size=12))
 def test_the_fewest_records_say_the_same(records: list[AnyRecord]):
     memory = folded(records)
@@ -86,7 +84,6 @@ def nothing_begun_is_lost(records: list[AnyRecord], interrupted: list[AnyRecord]
     assert after.handovers.keys() == before.handovers.keys()
 
 
-@settings(max_examples=200, deadline=None, database=None)
 @given(st.lists(RECORDS, max_size=12))
 def test_a_restart_settles_what_was_begun(records: list[AnyRecord]):
     nothing_begun_is_lost(records, folded(records).interrupted())

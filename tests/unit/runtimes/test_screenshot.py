@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from io import BytesIO
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,7 +18,6 @@ def opened(data: bytes) -> Image.Image:
     return picture
 
 
-@settings(max_examples=50)
 @given(
     size=st.tuples(st.integers(1, 400), st.integers(1, 400)), bounds=st.tuples(st.integers(1, 500), st.integers(1, 500))
 )
