@@ -17,6 +17,7 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from tests.selection.record import load_durations
 from tests.support.scratch import new_folder
 
@@ -58,6 +59,11 @@ def _parse_undisturbed(*arguments: Any, **options: Any) -> ast.AST:
 
 
 ast.parse = _parse_undisturbed
+
+# Tracebacks with all local variables hold the event loop up for seconds on a busy machine, also inside transactions.
+*before, _ = structlog.get_config()["processors"]
+plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*before, plain])
 
 # A run in the background inherits an ignored SIGINT and would hand it down to the processes it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

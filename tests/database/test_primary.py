@@ -12,10 +12,13 @@ import httpx
 import pytest
 from tests.support.agents import ToldAgent, checking_in, join_token, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
+from tests.support.system import primary_of
 from tests.support.waiting import eventually
 
+from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import update_agent
+from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.liveness import changed_offers, mark_dead
 from greenroom.db.fleet.views import AgentRow, list_agents
 from greenroom.db.session.deadlines import read_waiting
@@ -275,11 +278,13 @@ async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
             return await health(door) == (200, ["deadlines"])
 
         await eventually(shown)
-        rows = await eventually(lambda: db.fetch("SELECT message FROM logs WHERE code = 'primary-task-failed'"))
+        of_tasks = "SELECT message FROM logs WHERE code = 'primary-task-failed' ORDER BY log_id"
+        rows = await eventually(lambda: db.fetch(of_tasks))
         assert f"deadlines ({poison})" in rows[0]["message"]
         assert "this row is poison" in rows[0]["message"]
         assert (await row(db, poison))["status"] == "requested"
-        assert len(await db.fetch("SELECT 1 FROM logs WHERE code = 'primary-task-failed'")) <= 3
+        for one, again_s in zip(await db.fetch(of_tasks), (1, 2, 4, 8, 16, 30), strict=False):
+            assert one["message"].endswith(f"this one is tried again in {again_s} s.")
         await eventually(agent_is(db, "running"))
         await db.write("DROP TRIGGER refuse ON sessions")
         await eventually(status_is(db, poison, "failed"), 40)
@@ -288,3 +293,21 @@ async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
             return await health(door) == (200, None)
 
         await eventually(well)
+
+
+@pytest.mark.usefixtures("fleet")
+async def test_a_task_that_stood_still_in_its_transaction_blames_no_session(db: Database):
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
+    ctx = await primary_of(db, zone["zone_id"])
+
+    async def stands_still() -> None:
+        async with guarded(db, ctx.fence) as connection:
+            await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 1")
+            gone = "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = %s)"
+            await eventually(lambda: db.fetch(gone, (connection.info.backend_pid,)))
+            async with ctx.tasks.isolated("deadlines", "session", within=connection):
+                raise AssertionError("the transaction is over")
+
+    with pytest.raises(Unavailable):
+        await stands_still()
+    assert ctx.tasks.failures.tasks == []

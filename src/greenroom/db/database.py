@@ -163,7 +163,7 @@ T = TypeVar("T")
 READ_ATTEMPTS: Final = 3
 TRIED_FOR_S: Final = 2.0
 """How long one attempt of the pool looks for a server that takes writes."""
-_AWAY: Final = (
+AWAY: Final = (
     PoolTimeout,
     psycopg.OperationalError,
     pg.IdleInTransactionSessionTimeout,
@@ -298,7 +298,7 @@ class Database:
                             raise
         except _GIVEN_UP as error:
             raise GivenUp(f"The database gave a statement up: {error}".strip()) from error
-        except _AWAY as error:
+        except AWAY as error:
             if used is not None and used.broken:
                 await self._replace_others(used)
             why = refusals.why(servers_of(self.dsn)) if isinstance(error, PoolTimeout) else ""

@@ -11,12 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
 import structlog
 
 from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
 from greenroom.core.log_codes import LogCode
-from greenroom.db.database import Connection
+from greenroom.db.database import AWAY, Connection
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.clock import boottime_s
 
@@ -98,7 +97,7 @@ class Tasks:
         Raises:
             LeaseLost: the term is over; that ends the round.
             Unavailable: the database cannot be reached; that ends the round, too.
-            psycopg.OperationalError: with `within`, as the transaction itself is concerned.
+            psycopg.Error: with `within`, one of `AWAY`, as the transaction itself is concerned.
         """
         try:
             if within is None:
@@ -107,7 +106,7 @@ class Tasks:
                 async with within.transaction():
                     yield
         except Exception as error:
-            if _ends_the_round(error) or (within is not None and isinstance(error, psycopg.OperationalError)):
+            if _ends_the_round(error) or (within is not None and isinstance(error, AWAY)):
                 raise
             self._failed(task, item, error)
         else:
