@@ -142,7 +142,7 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
     around.router.add_get("/", parent)
     connector = aiohttp.TCPConnector(ssl=tls)
     async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout()) as client:
-        runners = [web.AppRunner(app), web.AppRunner(around)]
+        runners = [web.AppRunner(each, handler_cancellation=True) for each in (app, around)]
         ports: list[int] = []
         for runner in runners:
             await runner.setup()
