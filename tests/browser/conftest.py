@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.browser.console import Person, log_in
 from tests.browser.own_machine import chromium_options
-from tests.browser.session_desk import desk, runtime
+from tests.browser.session_desk import browser_of_desks, desk, runtime
 
-__all__ = ["desk", "runtime"]
+__all__ = ["browser_of_desks", "desk", "runtime"]
 RESULTS = Path(__file__).parents[2] / "test-results"
 CONTEXTS = pytest.StashKey[list[BrowserContext]]()
 

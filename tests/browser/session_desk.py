@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.async_api import Frame, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Frame, Page, async_playwright
 from tests.browser.session_page import SmallGateway, small_gateway
+from tests.support.runtime_hosts import usable
 
 from greenroom.core.workspace.run_config import RunConfig
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
@@ -69,16 +71,24 @@ class Desk:
         await self.received("m.type === 'files'")
 
     async def terminal(self) -> None:
-        """Open a terminal by its keys, which the desktop takes a moment after its first picture; the shell waits."""
-        prompts_in_front = "xdotool getactivewindow getwindowname | grep -c kasm-user@"
-        for _ in range(5):
-            await self.page.keyboard.press("Control+Alt+t")
-            if await self.awaited(prompts_in_front, "1") == "1":
-                return
-        raise AssertionError("no terminal came")
+        """Open a terminal by its keys, which the desktop takes when its first terminal is there; the shell waits."""
+        await self.eventually("xdotool search --onlyvisible --name kasm-user@ >/dev/null && echo there", "there")
+        before = await self.shell("xdotool getactivewindow")
+        await self.page.keyboard.press("Control+Alt+t")
+        prompts = "xdotool getactivewindow getwindowname | grep -q kasm-user@"
+        await self.eventually(f"[ $(xdotool getactivewindow) != {before} ] && {prompts} && echo yes", "yes")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser_of_desks(chromium: dict[str, Any]) -> AsyncIterator[Browser]:
+    """One chromium for the tests of a file; each has a profile of its own."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**chromium)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def runtime() -> AsyncIterator[Runtime]:
     runtime = DockerRuntime(str(uuid.uuid4()), str(uuid.uuid4()))
     await runtime.open()
@@ -87,14 +97,14 @@ async def runtime() -> AsyncIterator[Runtime]:
     await runtime.close()
 
 
-@pytest.fixture(params=[{}])
+@pytest_asyncio.fixture(params=[{}], loop_scope="module")
 async def desk(
-    request: pytest.FixtureRequest, chromium: dict[str, Any], runtime: Runtime, desktop_image: str
+    request: pytest.FixtureRequest, browser_of_desks: Browser, runtime: Runtime, openbox_image: str
 ) -> AsyncIterator[Desk]:
     environment = dict(request.param)
     tmpfs = {UPLOADS: environment.pop(UPLOADS)} if UPLOADS in environment else {}
     spec = SessionSpec(
-        image=desktop_image,
+        image=openbox_image,
         image_id="",
         credential="s3cret",
         environment={name: text for name, text in environment.items() if name.startswith("KASM_")},
@@ -104,12 +114,10 @@ async def desk(
     )
     await runtime.create(SESSION, spec)
     address = (await runtime.start(SESSION)).address
+    await usable(runtime, address, spec)
     assert address is not None
-    while not (await runtime.probe(address, spec)).usable:
-        pass
-    async with small_gateway(address, spec) as gateway, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(**chromium)
-        context = await browser.new_context(
+    async with small_gateway(address, spec) as gateway:
+        context = await browser_of_desks.new_context(
             viewport={"width": 1280, "height": 800},
             permissions=["clipboard-read", "clipboard-write"],
             timezone_id="Asia/Tokyo",
@@ -123,4 +131,4 @@ async def desk(
         desk = Desk(page, frame, gateway, runtime, complaints)
         await desk.state("connected")
         yield desk
-        await browser.close()
+        await context.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.browser.session_desk import Desk
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 PICTURE = """async (colour) => {
   const canvas = new OffscreenCanvas(300, 200);

@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Request
 from tests.browser.session_desk import UPLOADS, Desk
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 
 def random_file(path: Path, size: int) -> str:

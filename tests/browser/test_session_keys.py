@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import CDPSession
 from tests.browser.session_desk import Desk
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def cdp(desk: Desk) -> CDPSession:
     """The browser's own way to give input; touches belong to one such session."""
     return await desk.page.context.new_cdp_session(desk.page)
@@ -51,31 +52,36 @@ async def touch(cdp: CDPSession, kind: str, *points: tuple[int, int]) -> None:
     await cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
 
 
+async def reporter(desk: Desk) -> None:
+    """A terminal in the middle of the screen that keeps what a program in one reads of pointer and keys: [<0; is the
+    left button, [<2; the right one, [<64; and [<65; are the wheel.
+    """
+    reads = r"stty raw -echo; printf '\e[?1000h\e[?1006h'; exec cat >>/tmp/reports"
+    await desk.shell(f'setsid xterm -title Reports -geometry 120x40+200+100 -e bash -c "{reads}" >/dev/null 2>&1 &')
+    await desk.eventually("xdotool getactivewindow getwindowname; ls /tmp/reports", "Reports\n/tmp/reports")
+
+
 async def test_a_long_press_is_a_right_click_and_keys_are_on_the_screen(desk: Desk, cdp: CDPSession):
     await cdp.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-    windows = "xdotool search --onlyvisible --class xfdesktop | wc -l"
-    before = int(await desk.shell(windows))
+    await reporter(desk)
     await touch(cdp, "touchStart", (640, 300))
-    await desk.eventually(f"[ $({windows}) -gt {before} ] && echo menu", "menu")
+    await desk.eventually("grep -o '<[012];' /tmp/reports | sort -u", "<2;")
     await touch(cdp, "touchEnd")
+    await desk.eventually("grep -o '<2;[0-9;]*m' /tmp/reports | wc -l", "1")
+    await desk.shell(": > /tmp/reports")
     await desk.frame.get_by_role("button", name="Esc").click()
-    await desk.eventually(windows, str(before))
+    await desk.eventually("od -An -c /tmp/reports | tr -d ' '", "033")
 
 
 async def test_two_fingers_scroll_what_is_below_them(desk: Desk, cdp: CDPSession):
     await cdp.send("Emulation.setTouchEmulationEnabled", {"enabled": True, "maxTouchPoints": 2})
-    reports = r"stty raw -echo; printf '\e[?1000h\e[?1006h'; exec cat >/tmp/wheel"
-    """What a program in a terminal reads of the pointer: [<0; is the left button, [<64; and [<65; are the wheel."""
-    await desk.shell(
-        f'setsid xterm -title Wheel -geometry 120x40+200+100 -e bash -c "{reports}" >/dev/null 2>&1 & sleep 0.1'
-    )
-    await desk.eventually("xdotool search --onlyvisible --name Wheel | wc -l; ls /tmp/wheel", "1\n/tmp/wheel")
+    await reporter(desk)
     for way, wheel in ((-1, 65), (1, 64)):
         await touch(cdp, "touchStart", (500, 400), (600, 400))
         for step in range(1, 13):
             await touch(cdp, "touchMove", (500, 400 + way * step * 12), (600, 400 + way * step * 12))
             await desk.page.wait_for_timeout(30)
         await touch(cdp, "touchEnd")
-        turned = f"[ $(grep -o '<{wheel};' /tmp/wheel | wc -l) -ge 2 ] && echo turned"
+        turned = f"[ $(grep -o '<{wheel};' /tmp/reports | wc -l) -ge 2 ] && echo turned"
         await desk.eventually(turned, "turned")
-    assert await desk.shell("grep -c '<[012];' /tmp/wheel") == "0", "no button was pressed"
+    assert await desk.shell("grep -c '<[012];' /tmp/reports") == "0", "no button was pressed"

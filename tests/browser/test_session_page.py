@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.browser.session_desk import Desk
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 CLIPBOARD_IS = """async (wanted) => {
   while (await navigator.clipboard.readText() !== wanted) await new Promise(requestAnimationFrame);

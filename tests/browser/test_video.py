@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from tests.browser.session_desk import Desk
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]
 
 ENCODERS = "pgrep -cf greenroom/[e]ncoder.py"
 SHOWS = """async (wanted) => {
