@@ -61,9 +61,7 @@ def _parse_undisturbed(*arguments: Any, **options: Any) -> ast.AST:
 ast.parse = _parse_undisturbed
 
 # Tracebacks with all local variables hold the event loop up for seconds on a busy machine, also inside transactions.
-*before, _ = structlog.get_config()["processors"]
-plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-structlog.configure(processors=[*before, plain])
+structlog.get_config()["processors"][-1].exception_formatter = structlog.dev.plain_traceback
 
 # A run in the background inherits an ignored SIGINT and would hand it down to the processes it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
