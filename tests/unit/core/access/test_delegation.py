@@ -123,3 +123,8 @@ MEMBERS = [[DLP, OWN], [OWN]]
 def test_the_reason_says_which_rule_would_be_lifted(new: dict[str, Any], priority: int, reason: str | None):
     refusal = refusal_of_change(OWN, new, MEMBERS, priority=priority)
     assert refusal is None if reason is None else reason in (refusal or ""), refusal
+
+
+def test_a_member_does_not_leave_the_group_that_gives_the_web_filter():
+    filtered = GroupSettings("school", "School", 100, {"web_filter_policy": "strict"})
+    assert "`web_filter_policy` = strict from group School" in str(refusal_of_leaving("school", [filtered, OWN]))
