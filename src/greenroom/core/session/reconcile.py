@@ -53,9 +53,8 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One session of the desired list. `spec_hash` is None where no container may be created (`want: absent`).
-    `has_run`: its row says that its container was running once, also where this Agent does not remember it.
-    """
+    """One session of the desired list. `spec_hash` is None where no container may be created (`want: absent`);
+    `has_run`: by its row its container was running once."""
 
     session_id: str
     generation: int
@@ -190,9 +189,8 @@ def _share(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, givi
 def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
     if wanted.want is Want.STOPPED:
         return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; that is taken for the stop")
-    return _do(
-        ActionKind.EXAMINE, wanted, seen.ended or f"the container ended by itself with exit code {seen.exit_code}"
-    )
+    reason = seen.ended or f"the container ended by itself with exit code {seen.exit_code}"
+    return _do(ActionKind.EXAMINE, wanted, reason)
 
 
 def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
@@ -202,9 +200,7 @@ def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
 
 
 def _ran(wanted: Wanted, known: JournalFacts) -> bool:
-    """Whether there was a container with something in it. The Agent forgets a session that was deleted; a row from a
-    backup made before that does not.
-    """
+    """The row also counts: it may come from a backup made before the session was deleted and its Agent forgot it."""
     return known.ran or wanted.has_run
 
 
