@@ -17,7 +17,7 @@ from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 from typing import Any, Final
 
-from tests.acceptance.instance import new_folder
+from tests.support.scratch import new_folder
 
 from greenroom.testing.ports import free_port
 
@@ -83,7 +83,7 @@ class Cloud:
     """
 
     def __init__(self) -> None:
-        self.folder = new_folder()
+        self.folder = new_folder("gr-acc-")
         self.program = self.folder / "commands/cloud"
         self.program.parent.mkdir(mode=0o755)
         self.machines: dict[str, CloudMachine] = {}

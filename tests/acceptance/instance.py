@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -22,6 +21,7 @@ from typing import Any, TypeVar
 import httpx
 import psycopg
 from psycopg.rows import dict_row
+from tests.support.scratch import keep_in_memory, remove_from_memory
 
 from greenroom.db.database import Database
 from greenroom.gateway.nginx_process import nginx_processes
@@ -31,7 +31,7 @@ from greenroom.up import health
 from greenroom.up.describe import is_nginx_master, nginx_below
 from greenroom.up.doctor import examine
 from greenroom.up.instance import database_of
-from greenroom.up.layout import Layout
+from greenroom.up.layout import Layout, running_pid
 from greenroom.up.progress import Lines
 from greenroom.up.site import site_of
 
@@ -72,18 +72,12 @@ def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.
         time.sleep(0.1)
 
 
-def new_folder() -> Path:
-    """A folder the service account can reach; pytest's own are closed to it."""
-    folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
-    folder.chmod(0o755)
-    return folder
-
-
 class Instance:
     """One instance with its own DATA and port."""
 
     def __init__(self, *options: str, **environment: str) -> None:
-        self.folder = new_folder()
+        self.folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
+        keep_in_memory(self.folder)
         self.data = self.folder / "data"
         self.stops = self.folder / "stops"
         self.stops.mkdir()
@@ -110,11 +104,12 @@ class Instance:
 
     def remove(self) -> None:
         """Down, in any state, and its folder removed."""
-        if (self.data / "instance.json").exists():
+        layout = Layout(self.data)
+        if running_pid(layout) is not None or layout.state.exists():
             done = self.down()
             assert done.returncode == 0, done.stderr
         wait_for(lambda: not processes_of(self.data), "a start that was interrupted ends by itself", within_s=60)
-        shutil.rmtree(self.folder)
+        remove_from_memory(self.folder)
 
     # Looking --------------------------------------------------------------------------------------------------------
 

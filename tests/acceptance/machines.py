@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.acceptance.instance import new_folder, wait_for
+from tests.acceptance.instance import wait_for
+from tests.support.scratch import new_folder
 
 from greenroom.testing.islands import Islands
 
@@ -31,7 +32,7 @@ class Network:
 
     def __init__(self) -> None:
         self.islands = Islands()
-        self.folder = new_folder()
+        self.folder = new_folder("gr-acc-")
         self.machines: list[Machine] = []
 
     def machine(self, name: str) -> Machine:

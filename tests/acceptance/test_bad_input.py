@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.instance import Instance, containers, new_folder, processes_of, run, wait_for
+from tests.acceptance.instance import Instance, containers, processes_of, run, wait_for
+from tests.support.scratch import new_folder
 
 from greenroom.testing.ports import free_port
 
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty place for DATA."""
-    folder = new_folder()
+    folder = new_folder("gr-acc-")
     yield folder
     shutil.rmtree(folder)
 

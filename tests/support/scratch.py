@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -38,3 +39,18 @@ def passing_folder(prefix: str) -> Generator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def keep_in_memory(folder: Path) -> None:
+    """Mount memory on an empty folder, as far as that may be, and open it to every account. What may not be below /dev,
+    such as the volumes of sessions, can be there."""
+    if os.getuid() == 0 and scratch() == str(_MEMORY):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    folder.chmod(0o755)
+
+
+def remove_from_memory(folder: Path) -> None:
+    """Remove it with all that is in it."""
+    if folder.is_mount():
+        subprocess.run(["umount", "--lazy", folder], check=True)
+    shutil.rmtree(folder)
