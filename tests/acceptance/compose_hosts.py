@@ -13,7 +13,7 @@ import pty
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine
+from tests.support.scratch import passing_folder
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "deploy/compose"
@@ -34,6 +35,15 @@ mount --bind "$0/kasm" /opt/kasm
 mount -t tmpfs docker /var/lib/docker   # gone with the daemon: removing images from a disk takes minutes
 exec dockerd --cgroup-parent "/$1" --log-level warn
 """
+
+
+@contextmanager
+def saved(*images: str) -> Generator[Path]:
+    """A file with these images."""
+    with passing_folder("gr-images-") as folder:
+        file = folder / "images.tar"
+        subprocess.run(["docker", "save", "--output", file, *images], check=True)
+        yield file
 
 
 class ComposeHost:

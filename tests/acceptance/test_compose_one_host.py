@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import pytest
-from tests.acceptance.compose_hosts import ComposeHost
+from tests.acceptance.compose_hosts import ComposeHost, saved
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Network
 from tests.commands_of_pages import ROOT, Block, blocks_of
@@ -37,11 +36,9 @@ GATEWAYS: Final = {"manager": 8446, "manager_2": 8447}
 
 
 @pytest.fixture(scope="module")
-def host(role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeHost]:
+def host(role_images: list[str], openbox_image: str) -> Iterator[ComposeHost]:
     """The host at work, with the line of the page in its .env."""
     line = next(line.strip() for line in PAGE.read_text().splitlines() if "compose.second-manager.yaml" in line)
-    file = tmp_path_factory.mktemp("images") / "images.tar"
-    subprocess.run(["docker", "save", "--output", file, *role_images, openbox_image], check=True)
     network = Network()
     try:
         found = ComposeHost(
@@ -50,8 +47,8 @@ def host(role_images: list[str], openbox_image: str, tmp_path_factory: pytest.Te
             GREENROOM_DESKTOP_IMAGE=openbox_image,
         )
         found.start()
-        found.load(file)
-        file.unlink()
+        with saved(*role_images, openbox_image) as images:
+            found.load(images)
         found.compose("up", "-d")
         try:
             wait_until_it_works(found)
