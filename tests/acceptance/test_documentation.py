@@ -188,15 +188,38 @@ def _no_filter(reader: Reader) -> None:
     reader.instance.call("PATCH", f"/images/{reader.instance.desktop()}", json={"filter_policy_id": None})
 
 
+def _pool(reader: Reader) -> None:
+    """A full one."""
+    config_id = reader.instance.stage(1)
+    wait_for(lambda: reader.instance.staged(config_id) == 1, "the pool is full", 60)
+
+
+def _pool_is_back(reader: Reader) -> None:
+    """The backup that was put in its place again had a pool and a user, who gets a session of it."""
+    instance = reader.instance
+    (config,) = instance.call("GET", "/staging-configs")
+    wait_for(lambda: instance.staged(config["staging_config_id"]) == 1, "the pool is full again", 60)
+    (user,) = instance.call("GET", "/users?q=kept")
+    session = instance.launch(user["user_id"])
+    assert session["staged"]
+    wait_for(lambda: instance.has_status(session["session_id"], "running"), "the user has a session", 60)
+    assert instance.broken() == []
+    instance.call("DELETE", f"/sessions/{session['session_id']}")
+
+
 OFFICE: Final = "example/office:2026-11"
 PREPARED: Final[dict[str, Callable[[Reader], object]]] = {
+    "one-machine": _pool,
     "machines-without-a-registry": _office_image,
     "rolling-update": lambda reader: reader.environment.update(
         GREENROOM_DATABASE_URL=reader.instance.found["database_url"]
     ),
 }
 """What pages begin with that others do not."""
+SEEN_AFTERWARDS: Final[dict[str, Callable[[Reader], object]]] = {"one-machine": _pool_is_back}
+"""What has to be so once a page was followed, beside what it shows."""
 UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
+    "one-machine": _no_pools,
     "stage-sessions": _no_pools,
     "agent-desktop": _no_pools,
     "web-filter": _no_filter,
@@ -208,6 +231,7 @@ UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
 @pytest.mark.parametrize("page", READ, ids=lambda page: page.stem, indirect=True)
 def test_every_command_of_a_page_does_what_the_page_says(reader: Reader, page: Path):
     reader.read(page)
+    SEEN_AFTERWARDS.get(page.stem, lambda _: None)(reader)
 
 
 def test_a_backup_that_was_put_back_has_the_users_of_then(reader: Reader):

@@ -20,7 +20,7 @@ def test_the_log_says_why_a_part_was_started_again(instance: Instance):
 
 
 def test_up_is_killed_amid_work_and_the_next_one_ends_it(new_instance: Instance):
-    new_instance.up()
+    first = new_instance.up()
     running = new_instance.launch(new_instance.new_user())["session_id"]
     wait_for(lambda: new_instance.has_status(running, "running"), "the session runs")
     container = new_instance.containers_of(running)
@@ -30,7 +30,9 @@ def test_up_is_killed_amid_work_and_the_next_one_ends_it(new_instance: Instance)
     new_instance.wait_at("agent-default", "agent.before_create")
 
     new_instance.kill("up")
-    new_instance.up()
+    second = new_instance.up()
+    assert second["url"] == first["url"]
+    assert not set(first["pids"]["postgres"]) & set(second["pids"]["postgres"])
     wait_for(lambda: new_instance.has_status(begun, "running"), "the session that was being launched runs")
     wait_for(lambda: new_instance.staged(pool) == 1, "the pool is full")
     assert new_instance.has_status(running, "running")

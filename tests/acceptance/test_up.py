@@ -6,7 +6,6 @@ import json
 import os
 import pwd
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -14,6 +13,7 @@ import stat
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,16 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.acceptance.instance import GREENROOM, Instance, containers, networks_left, processes_of, run, wait_for
+from tests.acceptance.instance import (
+    GREENROOM,
+    Instance,
+    containers,
+    networks_left,
+    processes_of,
+    run,
+    running_instance,
+    wait_for,
+)
 
 from greenroom.db.diagnostics.invariants import INVARIANTS
 from greenroom.kit.ending import INTERRUPTED
@@ -217,80 +226,50 @@ def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: I
     assert run("doctor", "--data", str(new_instance.data)).returncode == 0
 
 
-@pytest.mark.timeout(300)
-def test_a_restored_copy_of_data_is_the_instance_as_it_was(new_instance: Instance):
-    """docs/howto/one-machine.md, "Update and back up"."""
+def test_down_ends_the_sessions_that_a_killed_up_left(new_instance: Instance):
     new_instance.up()
-    user_id, config = new_instance.new_user(), new_instance.stage(1)
-    wait_for(lambda: new_instance.staged(config) == 1, "the pool is full")
-    assert new_instance.down().returncode == 0
-    backup = new_instance.folder / "backup"
-    subprocess.run(["cp", "-a", new_instance.data, backup], check=True)
-
-    new_instance.up()
-    new_instance.unstage(config)
-    new_instance.call("DELETE", f"/users/{user_id}")
-    assert new_instance.down().returncode == 0
-    shutil.rmtree(new_instance.data)
-    backup.rename(new_instance.data)
-
-    new_instance.up()
-    wait_for(lambda: new_instance.staged(config) == 1, "the pool is full again")
-    session = new_instance.launch(user_id)
-    assert session["staged"]
-    wait_for(lambda: new_instance.session(session["session_id"])["status"] == "running", "the user has a session")
-    assert run("doctor", "--data", str(new_instance.data)).returncode == 0
-
-
-def test_sessions_outlive_a_killed_up_and_down_ends_them(new_instance: Instance):
-    first = new_instance.up()
     session, label = running_session(new_instance), new_instance.label()
-    container = new_instance.containers_of(session)
-
     new_instance.kill("up")
-    second = new_instance.up()
-    assert second["url"] == first["url"]
-    assert not set(first["pids"]["postgres"]) & set(second["pids"]["postgres"])
-    wait_for(new_instance.healthy, "every part works")
-    assert new_instance.session(session)["status"] == "running"
-    assert new_instance.containers_of(session) == container
-
-    new_instance.kill("up")
+    assert len(new_instance.containers_of(session)) == 1
     done = new_instance.down()
     assert done.returncode == 0, done.stderr
     assert left(new_instance, label, done.stderr) == ([], [], [])
 
 
-def test_two_instances_run_side_by_side(instance: Instance, new_instance: Instance):
-    new_instance.up("--zones", "a,b", "--managers", "2")
-    assert [zone["zone_name"] for zone in new_instance.found["zones"]] == ["a", "b"]
-    assert len(new_instance.found["managers"]) == 4
-    ports = [set(json.loads((i.data / "ports.json").read_text()).values()) for i in (instance, new_instance)]
+@pytest.fixture(scope="module")
+def second(openbox_image: str) -> Iterator[Instance]:
+    """Another instance with two zones and four Managers; the last test that has it ends it."""
+    with running_instance("--zones", "a,b", "--managers", "2", GREENROOM_DESKTOP_IMAGE=openbox_image) as second:
+        yield second
+
+
+def test_two_instances_run_side_by_side(instance: Instance, second: Instance):
+    assert [zone["zone_name"] for zone in second.found["zones"]] == ["a", "b"]
+    assert len(second.found["managers"]) == 4
+    ports = [set(json.loads((i.data / "ports.json").read_text()).values()) for i in (instance, second)]
     assert not ports[0] & ports[1]
     wait_for(instance.healthy, "every part works")
-    wait_for(new_instance.healthy, "every part works")
+    wait_for(second.healthy, "every part works")
 
 
-def test_the_password_is_null_once_it_was_changed(new_instance: Instance):
-    new_instance.up()
-    done = run("users", "reset-password", "--data", str(new_instance.data))
+def test_the_password_is_null_once_it_was_changed(second: Instance):
+    done = run("users", "reset-password", "--data", str(second.data))
     assert done.returncode == 0, done.stderr
-    assert new_instance.status()["admin"]["password"] is None
+    assert second.status()["admin"]["password"] is None
     answer = httpx.post(
-        f"{new_instance.url}/api/v1/login",
+        f"{second.url}/api/v1/login",
         json={"username": "admin@greenroom.local", "password": done.stdout.strip()},
-        headers={"Origin": new_instance.url, "Sec-Fetch-Site": "same-origin"},
-        verify=new_instance.ca(),
+        headers={"Origin": second.url, "Sec-Fetch-Site": "same-origin"},
+        verify=second.ca(),
         timeout=15,
     )
     assert answer.status_code == 200, answer.text
 
 
-def test_sigterm_ends_it_like_down(new_instance: Instance):
-    new_instance.up()
-    os.kill(new_instance.pids("up")[0], signal.SIGTERM)
-    wait_for(lambda: not processes_of(new_instance.data), "all processes are gone")
-    assert not (new_instance.data / "run/state.json").exists()
+def test_sigterm_ends_it_like_down(second: Instance):
+    os.kill(second.pids("up")[0], signal.SIGTERM)
+    wait_for(lambda: not processes_of(second.data), "all processes are gone")
+    assert not (second.data / "run/state.json").exists()
 
 
 def test_down_without_docker_leaves_containers_to_the_next_down(new_instance: Instance):
