@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 
 from greenroom.testing.ports import free_port
@@ -123,20 +123,33 @@ def _answers(proxied: Proxied) -> bool:
         return False
 
 
+@pytest.fixture(scope="module")
+def port() -> int:
+    """Of the proxy."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def published(openbox_image: str, port: int) -> Iterator[Instance]:
+    """An instance that its users reach through a proxy."""
+    with running_instance(
+        "--public-url", f"https://{PUBLIC}:{port}", GREENROOM_DESKTOP_IMAGE=openbox_image
+    ) as instance:
+        yield instance
+
+
 @pytest.mark.parametrize("command", [nginx, caddy])
 def test_console_and_desktop_open_through_a_proxy(
-    new_instance: Instance, command: Callable[[Instance, int, int], list[str]]
+    published: Instance, port: int, command: Callable[[Instance, int, int], list[str]]
 ):
-    port = free_port()
-    new_instance.up("--public-url", f"https://{PUBLIC}:{port}")
-    assert new_instance.url == f"https://127.0.0.1:{new_instance.port}"
-    with proxy(new_instance, port, command) as proxied:
+    assert published.url == f"https://127.0.0.1:{published.port}"
+    with proxy(published, port, command) as proxied:
         console = proxied.get("/")
         assert console.status_code == httpx.codes.OK
-        stream = f"https://{PUBLIC}:{urlsplit(new_instance.found['stream_url']).port}"
+        stream = f"https://{PUBLIC}:{urlsplit(published.found['stream_url']).port}"
         assert stream in console.headers["content-security-policy"]
         assert PUBLIC in proxied.call("GET", "/zones")[0]["allow_origin_domain"].split(",")
-        session_id = new_instance.launch(new_instance.new_user())["session_id"]
-        wait_for(lambda: new_instance.has_status(session_id, "running"), "the session runs", 120)
+        session_id = published.launch(published.new_user())["session_id"]
+        wait_for(lambda: published.has_status(session_id, "running"), "the session runs", 120)
         with open_desktop(proxied, session_id) as desktop:
             assert desktop.goes_on()

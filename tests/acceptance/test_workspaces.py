@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.instance import Instance, running_instance, wait_for
+from tests.acceptance.instance import Instance, wait_for
 from tests.support import registry as registries
 from tests.support.registry import PASSWORD, USER, Registry
 
@@ -20,17 +20,27 @@ ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 HOME = "/home/kasm-user"
 
 
-@pytest.fixture(scope="module")
-def instance() -> Iterator[Instance]:
-    with running_instance() as instance:
-        instance.call("PATCH", f"/groups/{ALL_USERS}", json={"settings": {"allow_persistent_profile": True}})
-        yield instance
+@pytest.fixture(scope="module", autouse=True)
+def profiles(instance: Instance) -> Iterator[None]:
+    """Everybody may have a persistent profile; afterwards nobody may, and `Desktop` is the only workspace again."""
+    group = f"/groups/{ALL_USERS}"
+    before = instance.call("GET", group)["settings"].get("allow_persistent_profile")
+    instance.call("PATCH", group, json={"settings": {"allow_persistent_profile": True}})
+    yield
+    instance.call("PATCH", group, json={"settings": {"allow_persistent_profile": before}})
+    query = "SELECT session_id::text FROM sessions WHERE image_id <> %s AND status <> 'deleted'"
+    for row in instance.sql(query, instance.desktop()):
+        instance.call("DELETE", f"/sessions/{row['session_id']}")
+    wait_for(lambda: not instance.sql(query, instance.desktop()), "their sessions have ended", 60)
+    for image in instance.call("GET", "/images"):
+        if image["image_id"] != instance.desktop():
+            instance.call("DELETE", f"/images/{image['image_id']}")
 
 
 @pytest.fixture(scope="module")
 def folder(instance: Instance) -> Path:
     """Where the instance's host keeps what sessions are given."""
-    folder = instance.folder / "volumes"
+    folder = instance.folder / "workspaces"
     folder.mkdir()
     return folder
 
