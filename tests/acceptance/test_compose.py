@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 DISABLED_S: Final = 60.0
 """How long a disabled Manager is to stay healthy for Docker, which needs 20 s to call one unhealthy whose health checks
-fail: three of them, 5 s apart. Those in the first 30 s of a container do not count."""
+fail: three in a row, one every 5 s. Those in the first 30 s of a container do not count."""
 CHECK_IN_S: Final = 5.0 + 5.0
 """One check-in interval, and until it is seen on a machine that is busy."""
 SOON_S: Final = 20.0

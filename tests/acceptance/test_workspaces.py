@@ -22,7 +22,7 @@ HOME = "/home/kasm-user"
 
 @pytest.fixture(scope="module", autouse=True)
 def profiles(instance: Instance) -> Iterator[None]:
-    """Everybody may have a persistent profile; afterwards nobody may, and `Desktop` is the only workspace again."""
+    """Let all users have persistent profiles; afterwards the setting is as before, and `Desktop` the only workspace."""
     group = f"/groups/{ALL_USERS}"
     before = instance.call("GET", group)["settings"].get("allow_persistent_profile")
     instance.call("PATCH", group, json={"settings": {"allow_persistent_profile": True}})
