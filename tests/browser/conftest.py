@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from tests.acceptance.instance import Instance, running_instance, wait_for
-from tests.browser.console import Person, log_in
+from tests.browser.console import Person, logged_in
 from tests.browser.own_machine import chromium_options
 from tests.browser.session_desk import browser_of_desks, desk, runtime
 
@@ -37,10 +37,27 @@ def browser(chromium: dict[str, Any]) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def instance(desktop_image: str) -> Iterator[Instance]:
-    """A running instance whose workspace `Desktop` is the one people get."""
-    with running_instance(GREENROOM_DESKTOP_IMAGE=desktop_image) as instance:
+def instance(openbox_image: str) -> Iterator[Instance]:
+    """A running instance whose workspace `Desktop` is the light one."""
+    with running_instance(GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
+
+
+@pytest.fixture(scope="session")
+def simulated_instance() -> Iterator[Instance]:
+    """A running instance whose sessions have no containers, for files whose own `instance` it is."""
+    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
+        yield instance
+
+
+@pytest.fixture
+def xfce(instance: Instance, desktop_image: str) -> Iterator[str]:
+    """The name of a workspace with the desktop that people get."""
+    body = {"name": desktop_image, "friendly_name": "Xfce", "cores": 1, "memory": 1_000_000_000}
+    image_id = instance.call("POST", "/images", json=body)["image_id"]
+    yield body["friendly_name"]
+    empty(instance)
+    instance.call("DELETE", f"/images/{image_id}")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,9 +91,9 @@ def new_context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Ca
 
 @pytest.fixture
 def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
-    """The administrator, logged in, with an empty system at the end."""
+    """The administrator, logged in."""
     found = instance.found["admin"]
-    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    return logged_in(new_context(), instance.url, found["username"], found["password"])
 
 
 @pytest.fixture
@@ -86,7 +103,7 @@ def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iter
         body = {"username": "ada@example.org", "password": "correct horse battery"}
         made = http.post("/api/v1/users", json=body)
         assert made.status_code == 201, made.text
-        yield log_in(new_context().new_page(), instance.url, body["username"], body["password"])
+        yield logged_in(new_context(), instance.url, body["username"], body["password"])
         empty(instance)
         assert http.delete(f"/api/v1/users/{made.json()['user_id']}").status_code == 204
 

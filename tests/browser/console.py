@@ -6,9 +6,9 @@ import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from playwright.sync_api import Frame, Locator, Page, Response, expect
+from playwright.sync_api import BrowserContext, Frame, Locator, Page, Response, expect
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
@@ -23,8 +23,15 @@ COLOURS = """() => {
 """Distinct colours among a sample of the desktop's pixels."""
 
 
-AT_REST = "() => document.getAnimations().every(each => each.effect.getTiming().iterations === Infinity)"
-"""Nothing fades or moves any more (but what always does): colours on their way have contrasts of their own."""
+AT_REST = """async () => {
+  const moves = () => document.getAnimations().some(each => each.effect.getTiming().iterations !== Infinity);
+  do {
+    for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+  } while (moves());
+}"""
+"""Until nothing fades or moves any more (but what always does): colours on their way have contrasts of their own. What
+was changed just now begins to within two frames.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class Person:
     def open(self, address: str) -> None:
         """Go to an address of the console."""
         goto(self.page, f"{self.url}{address}")
+
+    def follow(self, address: str) -> None:
+        """Go to an address of the console as its links do, without loading it anew; what is shown follows."""
+        go = "to => { history.pushState(null, '', to); dispatchEvent(new PopStateEvent('popstate')); }"
+        self.page.evaluate(go, address)
 
     def launch(self, workspace: str) -> str:
         """Press a workspace's tile; the id of the session, while its connecting screen is shown."""
@@ -75,6 +87,13 @@ def goto(page: Page, address: str) -> None:
     page.get_by_role("main").wait_for()
 
 
+def logged_in(context: BrowserContext, url: str, username: str, password: str) -> Person:
+    """Log in without the form: a quarter of its time; the window shows nothing yet."""
+    answer = context.request.post(f"{url}/api/v1/login", data={"username": username, "password": password})
+    expect(answer).to_be_ok()
+    return Person(context.new_page(), url, username)
+
+
 def log_in(page: Page, url: str, username: str, password: str) -> Person:
     """Log in with the form."""
     goto(page, url)
@@ -101,13 +120,21 @@ def is_change(response: Response) -> bool:
     return response.request.method == "PATCH"
 
 
+def use_colours(page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Let the browser prefer these colours, and wait until the console has taken them."""
+    page.emulate_media(color_scheme=scheme)
+    page.locator(f"html[data-mantine-color-scheme={scheme}]").wait_for(state="attached")
+
+
 def violations(page: Page | Frame, *rules: str) -> list[dict[str, Any]]:
     """What axe finds serious or critical on the page (by these rules alone), without the session's own page; that is a
     frame to be asked by itself.
     """
-    page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
-    page.wait_for_function(AT_REST)
-    options = {"iframes": False} | ({"runOnly": list(rules)} if rules else {})
+    if page.evaluate("typeof axe === 'undefined'"):
+        page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
+    page.evaluate(AT_REST)
+    options = {"iframes": False, "preload": False, "resultTypes": ["violations"]}
+    options |= {"runOnly": list(rules)} if rules else {}
     found = page.evaluate("options => axe.run(document, options)", options)
     return [
         {"rule": each["id"], "impact": each["impact"], "where": [node["html"][:200] for node in each["nodes"]]}

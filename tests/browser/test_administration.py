@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, is_change, log_in, violations
+from tests.browser.console import Person, is_change, logged_in, violations
 
 
 def test_a_user_is_created_disabled_and_deleted(
@@ -30,7 +30,9 @@ def test_a_user_is_created_disabled_and_deleted(
     row = admin.row("grace@example.org")
     expect(row).to_contain_text("enabled")
 
-    grace = log_in(new_context().new_page(), instance.url, "grace@example.org", "correct horse battery")
+    grace = logged_in(new_context(), instance.url, "grace@example.org", "correct horse battery")
+    grace.open("/")
+    expect(grace.page.get_by_role("heading", name="Workspaces")).to_be_visible()
     row.get_by_role("button", name="Disable").click()
     expect(row).to_contain_text("disabled")
     grace.open("/")

@@ -9,9 +9,9 @@ from io import BytesIO
 import pytest
 from PIL import Image
 from playwright.sync_api import BrowserContext, Locator, expect
-from tests.acceptance.instance import Instance, running_instance
+from tests.acceptance.instance import Instance
 from tests.browser.conftest import RESULTS
-from tests.browser.console import Person, log_in, violations
+from tests.browser.console import Person, logged_in, violations
 
 from greenroom.recipes import shelf
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
@@ -26,27 +26,19 @@ def image_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def instance(desktop_image: str) -> Iterator[Instance]:
+def instance(simulated_instance: Instance, openbox_image: str) -> Iterator[Instance]:
     """An instance whose Agent builds every image in some seconds, without a container. The session's page, which is
     part of each image, was made with that of the desktop."""
-    del desktop_image
+    del openbox_image
     shelf.forget()
-    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
-        host(instance).configure(
-            Settings(missing_images=frozenset(map(shelf.reference, shelf.all_recipes())), pull_s=BUILD_S)
-        )
-        yield instance
+    missing = frozenset(map(shelf.reference, shelf.all_recipes()))
+    host(simulated_instance).configure(Settings(missing_images=missing, pull_s=BUILD_S))
+    yield simulated_instance
+    host(simulated_instance).configure(Settings())
 
 
 def host(instance: Instance) -> SimulatedRuntime:
     return SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
-
-
-@pytest.fixture
-def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
-    """The administrator, who uses the dark look if the browser does."""
-    found = instance.found["admin"]
-    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
 
 
 def card(admin: Person, name: str) -> Locator:
@@ -126,8 +118,8 @@ def test_the_gallery_has_no_serious_barrier(
     new_context: Callable[..., BrowserContext], instance: Instance, scheme: str
 ):
     found = instance.found["admin"]
-    page = new_context(color_scheme=scheme).new_page()
-    person = log_in(page, instance.url, found["username"], found["password"])
+    person = logged_in(new_context(color_scheme=scheme), instance.url, found["username"], found["password"])
+    page = person.page
     person.open("/admin/catalogue")
     expect(page.get_by_role("listitem")).to_have_count(NUMBER)
     drawn = "() => [...document.querySelectorAll('[role=listitem] img')].every(one => one.naturalWidth > 0)"

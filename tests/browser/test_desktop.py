@@ -17,12 +17,12 @@ STEPS = ["Requested", "Machine chosen", "Taken over by the machine", "Container 
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
-def test_a_desktop_on_demand(user: Person, instance: Instance):
+def test_a_desktop_on_demand(user: Person, instance: Instance, xfce: str):
     page = user.page
 
     # The connecting screen names the steps, and each that is marked as done was recorded by the server
     with no_container_yet(instance):
-        session_id = user.launch("Desktop")
+        session_id = user.launch(xfce)
         steps = page.get_by_role("list", name="Steps")
         for title in STEPS:
             expect(steps.get_by_text(title, exact=True)).to_be_visible()
@@ -78,7 +78,7 @@ def test_a_desktop_on_demand(user: Person, instance: Instance):
     user.tool("Leave")
     card = page.locator(f"[data-session='{session_id}']")
     expect(card).to_contain_text("running")
-    card.get_by_role("link", name="Open Desktop").click()
+    card.get_by_role("link", name=f"Open {xfce}").click()
     user.desktop()
     assert inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
     user.tool("More")

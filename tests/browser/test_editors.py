@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, is_change, log_in, violations
+from tests.browser.console import Person, is_change, logged_in, violations
 
 
 def test_a_workspace_is_made_edited_deleted_and_names_the_wrong_field(admin: Person):
@@ -242,7 +242,9 @@ def test_the_page_of_a_deleted_thing_says_so_and_shows_nothing_of_it(admin: Pers
 def test_the_choice_of_colours_follows_a_person_to_another_browser(
     user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
 ):
+    user.open("/")
     with user.page.expect_response(is_change):
         user.page.get_by_role("button", name="Use dark colours").click()
-    other = log_in(new_context().new_page(), instance.url, user.username, "correct horse battery")
+    other = logged_in(new_context(), instance.url, user.username, "correct horse battery")
+    other.open("/")
     expect(other.page.get_by_role("button", name="Use light colours")).to_be_visible()

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import pytest
-from playwright.sync_api import BrowserContext, expect
-from tests.acceptance.instance import Instance, running_instance, wait_for
+from playwright.sync_api import expect
+from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import RESULTS
-from tests.browser.console import Person, log_in, violations
+from tests.browser.console import Person, use_colours, violations
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[Instance]:
+def instance(simulated_instance: Instance) -> Instance:
     """An instance whose sessions have no containers, but homes."""
-    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
-        yield instance
-
-
-@pytest.fixture
-def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
-    found = instance.found["admin"]
-    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    return simulated_instance
 
 
 def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person, instance: Instance):
@@ -55,7 +46,7 @@ def test_homes_are_one_choice_and_the_list_shows_and_deletes_them(admin: Person,
     expect(admin.row("kept")).to_be_visible()
     assert violations(admin.page) == []
     admin.page.screenshot(path=RESULTS / "homes.png")
-    admin.page.emulate_media(color_scheme="dark")
+    use_colours(admin.page, "dark")
     admin.page.screenshot(path=RESULTS / "homes-dark.png")
     assert violations(admin.page) == []
     admin.page.get_by_role("button", name="Delete the home folder").click()

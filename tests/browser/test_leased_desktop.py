@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import RESULTS
-from tests.browser.console import Person, inside, violations
+from tests.browser.console import Person, inside, use_colours, violations
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(240), pytest.mark.usefixtures("clean")]
 
@@ -55,12 +55,8 @@ def test_a_person_watches_takes_over_types_and_hands_back(instance: Instance, us
     user.desktop()
     expect(bar).to_contain_text("A program is using this desktop.")
     expect(bar.get_by_text("What the program does is recorded.")).to_be_visible()
-
-    def terminal() -> bool:
-        program.act({"action": "key", "text": "ctrl+alt+t"}, {"action": "wait", "duration": 1.5})
-        return "Terminal" in inside(program.session_id, "xdotool", "getactivewindow", "getwindowname")
-
-    wait_for(terminal, "a terminal in front")
+    in_front = ("xdotool", "getactivewindow", "getwindowname")
+    wait_for(lambda: "kasm-user@" in inside(program.session_id, *in_front), "a terminal in front")
     page.locator("iframe").click()
     page.keyboard.type("touch ~/too-early\n")
     assert program.act(typed("by-program")).status_code == 200
@@ -138,7 +134,7 @@ def test_what_a_program_did_is_replayed_action_by_action(recorded: Program, user
     page.keyboard.press("End")
     expect(chosen).to_contain_text("invalid")
     expect(page.get_by_role("status").filter(has_text="is outside the screen")).to_be_visible()
-    page.emulate_media(color_scheme="dark")
+    use_colours(page, "dark")
     assert violations(page) == []
     page.screenshot(path=RESULTS / "replay-dark.png")
 

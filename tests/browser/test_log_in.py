@@ -34,6 +34,7 @@ def test_the_page_that_was_asked_for_is_shown_after_the_log_in(
 
 
 def test_logging_out_asks_for_the_password_again(admin: Person):
+    admin.open("/")
     admin.page.get_by_role("button", name=re.compile("Account")).click()
     admin.page.get_by_role("menuitem", name="Log out").click()
     expect(admin.page.get_by_label("Username")).to_be_visible()
@@ -42,6 +43,7 @@ def test_logging_out_asks_for_the_password_again(admin: Person):
 
 
 def test_a_user_sees_own_workspaces_and_no_administration(user: Person):
+    user.open("/")
     expect(user.page.get_by_test_id("launch-Desktop")).to_be_visible()
     expect(user.page.get_by_role("link", name="Administration")).to_have_count(0)
     user.open("/admin/users")
@@ -51,6 +53,7 @@ def test_a_user_sees_own_workspaces_and_no_administration(user: Person):
 def test_a_changed_password_is_the_one_to_log_in_with(
     user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
 ):
+    user.open("/")
     user.page.get_by_role("button", name=re.compile("Account")).click()
     user.page.get_by_role("menuitem", name="Change password").click()
     user.page.get_by_label("Present password").fill("correct horse battery")

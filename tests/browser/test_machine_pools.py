@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, expect
-from tests.acceptance.instance import Instance, running_instance
-from tests.browser.console import Person, log_in, violations
+from playwright.sync_api import Locator, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, violations
 
 PAGE = "/admin/infrastructure/machines"
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[Instance]:
+def instance(simulated_instance: Instance) -> Instance:
     """An instance whose sessions have no containers."""
-    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
-        yield instance
-
-
-@pytest.fixture
-def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
-    found = instance.found["admin"]
-    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    return simulated_instance
 
 
 @pytest.fixture

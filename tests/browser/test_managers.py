@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 from tests.acceptance.instance import Instance, running_instance, wait_for
-from tests.browser.console import Person, log_in, violations
+from tests.browser.console import Person, logged_in, violations
 
 PAGE = "/admin/infrastructure/managers"
 
@@ -36,7 +36,7 @@ def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Per
 def administrator(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
     """A window of the administrator in a browser of its own, on the page Managers, with live changes."""
     found = instance.found["admin"]
-    person = log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    person = logged_in(new_context(), instance.url, found["username"], found["password"])
     person.open(PAGE)
     expect(person.page.get_by_test_id("live")).to_have_text("Live")
     return person

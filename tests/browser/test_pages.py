@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, violations
+from tests.browser.console import Person, use_colours, violations
 
 PARTS = {
     "own": {
@@ -115,14 +115,17 @@ def test_every_page_opens_and_is_accessible_in_light_and_dark(
     page.on("pageerror", lambda error: broken.append(str(error)))
     serious: dict[str, list[dict[str, Any]]] = {}
     ids = ids_of(instance, config)
+    admin.open("/account" if part == "own" else "/")
     for address, heading in PARTS[part].items():
-        admin.open(address.format(**ids))
+        admin.follow(address.format(**ids))
+        if tab := re.search(r"tab=(\w+)", address):
+            expect(page.get_by_role("tab", selected=True).and_(page.locator(f"[id$=-tab-{tab[1]}]"))).to_be_visible()
         expect(page.get_by_role("heading", level=1, name=heading.format(**ids))).to_be_visible()
         expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
         serious[address] = violations(page)
-        page.emulate_media(color_scheme="dark")
+        use_colours(page, "dark")
         serious[address] += violations(page, "color-contrast")
-        page.emulate_media(color_scheme="light")
+        use_colours(page, "light")
     assert serious == {address: [] for address in PARTS[part]}
     assert broken == []
 

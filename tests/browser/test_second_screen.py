@@ -58,8 +58,8 @@ def fills(session_id: str, x: int, colour: str) -> None:
     inside(session_id, "bash", "-c", f"setsid xterm {look} -e sleep 1000 >/dev/null 2>&1 & sleep 0.2")
 
 
-def test_a_second_window_is_a_second_monitor_of_the_session(user: Person):
-    session_id = user.launch("Desktop")
+def test_a_second_window_is_a_second_monitor_of_the_session(user: Person, xfce: str):
+    session_id = user.launch(xfce)
     first = user.desktop()
     width, height = 1360, 800
     assert monitors(session_id) == [f"{width}x{height}+0+0"]

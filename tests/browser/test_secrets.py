@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import expect
-from tests.acceptance.instance import Instance, running_instance
-from tests.browser.console import Person, violations
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, use_colours, violations
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[Instance]:
+def instance(simulated_instance: Instance) -> Instance:
     """An instance whose sessions have no containers."""
-    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
-        yield instance
+    return simulated_instance
 
 
 def test_a_user_keeps_a_secret_sees_who_uses_it_and_deletes_it(user: Person, instance: Instance):
@@ -57,7 +54,7 @@ def test_a_user_keeps_a_secret_sees_who_uses_it_and_deletes_it(user: Person, ins
     (changed,) = instance.call("GET", "/secrets")
     assert changed["value_changed"] > secret["value_changed"]
     assert changed["hosts"] == ["api.example.com"]
-    page.emulate_media(color_scheme="dark")
+    use_colours(page, "dark")
     assert violations(page) == []
 
     page.get_by_role("button", name="Delete github").click()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.acceptance.instance import Instance, wait_for
-from tests.browser.console import Person, inside, log_in, violations
+from tests.browser.console import Person, inside, logged_in, violations
 
 from greenroom.db.access.users import ALL_USERS
 
@@ -36,7 +36,7 @@ def allowed(instance: Instance) -> Iterator[None]:
 def ben(new_context: Contexts, instance: Instance) -> Iterator[Person]:
     instance.call("PATCH", "/settings", json={"share_outside_groups": True})
     made = instance.call("POST", "/users", json={"username": BEN, "password": PASSWORD})
-    yield log_in(new_context().new_page(), instance.url, BEN, PASSWORD)
+    yield logged_in(new_context(), instance.url, BEN, PASSWORD)
     instance.call("DELETE", f"/users/{made['user_id']}")
 
 
@@ -48,13 +48,8 @@ def opened(user: Person) -> str:
     """The user's desktop, with a terminal in front; the id of the session."""
     session_id = user.launch("Desktop")
     user.desktop()
-
-    def terminal() -> bool:
-        user.page.keyboard.press("Control+Alt+t")
-        user.page.wait_for_timeout(1500)
-        return "Terminal" in inside(session_id, "xdotool", "getactivewindow", "getwindowname")
-
-    wait_for(terminal, "a terminal in front")
+    in_front = ("xdotool", "getactivewindow", "getwindowname")
+    wait_for(lambda: "kasm-user@" in inside(session_id, *in_front), "a terminal in front")
     return session_id
 
 
@@ -116,7 +111,7 @@ def test_a_guest_watches_cannot_type_and_is_cut_off_alone(user: Person, new_cont
     user.page.get_by_role("button", name="Close sharing").click()
     user.page.mouse.click(300, 500)
     wait_for(lambda: "x:300 y:500" in inside(session_id, "xdotool", "getmouselocation"), "the user's pointer")
-    wait_for(lambda: "Terminal" in inside(session_id, "xdotool", "getactivewindow", "getwindowname"), "the terminal")
+    wait_for(lambda: "kasm-user@" in inside(session_id, "xdotool", "getactivewindow", "getwindowname"), "the terminal")
     # with what a script of the guest's browser could change of the page
     frame.evaluate("() => { for (const one of document.querySelectorAll('canvas')) one.focus(); }")
     types(guest, "touch ~/by-guest\n")

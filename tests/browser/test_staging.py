@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 from tests.acceptance.instance import Instance, wait_for
-from tests.browser.console import Person, fills, log_in, violations
+from tests.browser.console import Person, fills, logged_in, violations
 
 FILL_MS = 60_000
 
@@ -83,7 +83,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
 ):
     staging = admin.page
     found = instance.found["admin"]
-    watcher = log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    watcher = logged_in(new_context(), instance.url, found["username"], found["password"])
     watcher.open("/admin/sessions")
     other = Person(watcher.page.context.new_page(), instance.url, watcher.username)
     other.open("/admin/staging")

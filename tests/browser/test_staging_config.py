@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Route, expect
 from tests.acceptance.instance import Instance, wait_for
-from tests.browser.console import Person, violations
+from tests.browser.console import Person, use_colours, violations
 
 FILL_MS = 60_000
 
@@ -50,9 +50,9 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     miss = page.get_by_role("region", name="Last misses").get_by_role("row").filter(has_text=user.username)
     expect(miss).to_contain_text("on demand")
     assert violations(page) == []
-    page.emulate_media(color_scheme="dark")
+    use_colours(page, "dark")
     assert violations(page, "color-contrast") == []
-    page.emulate_media(color_scheme="light")
+    use_colours(page, "light")
 
     # One click to the violations, with user, setting and config in columns of their own
     page.get_by_role("link", name="Violations in the logs").click()

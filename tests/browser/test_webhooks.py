@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, expect
-from tests.acceptance.instance import Instance, running_instance
-from tests.browser.console import Person, goto, log_in, violations
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, goto, is_change, logged_in, use_colours, violations
 
 PAGE = "/admin/webhooks"
 
@@ -49,17 +49,17 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="module")
-def instance() -> Iterator[Instance]:
-    """An instance whose sessions have no containers, and whose messages may go to this host."""
-    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
-        instance.call("PATCH", "/settings", json={"webhook_hosts": "127.0.0.1"})
-        yield instance
+def instance(simulated_instance: Instance) -> Iterator[Instance]:
+    """An instance whose sessions have no containers, and whose messages may go to this host meanwhile."""
+    simulated_instance.call("PATCH", "/settings", json={"webhook_hosts": "127.0.0.1"})
+    yield simulated_instance
+    simulated_instance.call("PATCH", "/settings", json={"webhook_hosts": None})
 
 
 @pytest.fixture
 def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Iterator[Person]:
     found = instance.found["admin"]
-    yield log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    yield logged_in(new_context(), instance.url, found["username"], found["password"])
     for webhook in instance.call("GET", "/webhooks"):
         instance.call("DELETE", f"/webhooks/{webhook['webhook_id']}")
 
@@ -105,7 +105,8 @@ def test_a_webhook_is_made_tried_changed_and_deleted(admin: Person, instance: In
     assert dialog.locator("pre").inner_text() != first
     dialog.get_by_role("button", name="Done").click()
 
-    page.get_by_role("switch", name="Enabled: webhook ci").click(force=True)
+    with page.expect_response(is_change):
+        page.get_by_role("switch", name="Enabled: webhook ci").click(force=True)
     expect(page.get_by_role("switch", name="Enabled: webhook ci")).not_to_be_checked()
     assert not instance.call("GET", f"/webhooks/{made['webhook_id']}")["enabled"]
     page.get_by_role("button", name="Delete").click()
@@ -126,9 +127,10 @@ def test_what_was_given_up_is_replayed(admin: Person, instance: Instance, receiv
     page.get_by_role("button", name="Show session.ended").first.click()
     expect(page.get_by_role("dialog").get_by_text('"session_id": "s"')).to_be_visible()
     assert violations(page) == []
-    page.emulate_media(color_scheme="dark")
+    use_colours(page, "dark")
     assert violations(page, "color-contrast") == []
     page.get_by_role("button", name="Close").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
     assert violations(page, "color-contrast") == []
 
     receiver.status = 200
@@ -152,7 +154,7 @@ def test_who_may_only_look_is_offered_no_change(
     group = {"name": "Watchers", "permissions": ["webhooks_view"]}
     group_id = instance.call("POST", "/groups", json=group)["group_id"]
     instance.call("PUT", f"/groups/{group_id}/users/{user_id}")
-    eve = log_in(new_context().new_page(), instance.url, user["username"], user["password"])
+    eve = logged_in(new_context(), instance.url, user["username"], user["password"])
     goto(eve.page, f"{instance.url}{PAGE}")
     expect(eve.page.get_by_role("link", name="ci")).to_be_visible()
     for word in ("Create Webhook", "Test ci", "Delete ci"):
