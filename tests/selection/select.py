@@ -63,19 +63,20 @@ def select(
 ) -> Selection:
     """`candidates`: of each changed subject its test files, the closest first.
 
-    Changed tests run in any case, and so does the closest test file of each subject.
+    Changed tests run in any case; a subject of which no test file fits into the time has its shortest one.
     """
     chosen = {target: _seconds(target, durations) for target in sorted(changes.tests)}
     lists = [[test for test in tests if test not in chosen] for _, tests in sorted(candidates.items())]
-    for tests in lists:
-        if tests and not chosen.keys() & set(tests):
-            chosen[tests[0]] = _seconds(tests[0], durations)
     for turn in range(max(map(len, lists), default=0)):
         for tests in lists:
             if turn < len(tests) and tests[turn] not in chosen:
                 tried = chosen | {tests[turn]: _seconds(tests[turn], durations)}
                 if wall_s(tried) <= within_s:
                     chosen = tried
+    for tests in lists:
+        if tests and not chosen.keys() & set(tests):
+            shortest = min(tests, key=lambda test: _seconds(test, durations))
+            chosen[shortest] = _seconds(shortest, durations)
     everything = {test for tests in lists for test in tests} | set(chosen)
     whole_files = {target for target in chosen if "::" not in target}
     targets = [target for target in chosen if target in whole_files or target.partition("::")[0] not in whole_files]
