@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,8 +32,9 @@ async def world(openbox_image: str, tmp_path: Path) -> AsyncIterator[World]:
     try:
         async with served_world() as made:
             spec = replace(made.spec, image=openbox_image, memory_bytes=512 << 20)
-            await runtime.create(ANN, spec)
-            address = (await runtime.start(ANN)).address
+            container_of = str(uuid.uuid4())  # containers of other files have Ann's id in their names
+            await runtime.create(container_of, spec)
+            address = (await runtime.start(container_of)).address
             assert address is not None
 
             async def is_usable() -> bool:
