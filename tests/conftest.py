@@ -11,6 +11,7 @@ import signal
 import subprocess
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -68,10 +69,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where several processes share the files, those that take longest come first, so that all end at the same time."""
+    """Where several processes share the files, those that take longest come first, so that all end at the same time.
+
+    A file that was not recorded is taken to need a second for each of its tests.
+    """
     if hasattr(config, "workerinput"):
-        durations = load_durations()
-        items.sort(key=lambda item: -durations.get(item.nodeid.partition("::")[0], 0.0))
+        files = [item.nodeid.partition("::")[0] for item in items]
+        seconds: dict[str, float] = {**Counter(files), **load_durations()}
+        items.sort(key=lambda item: -seconds[item.nodeid.partition("::")[0]])
 
 
 def _test_account() -> str | None:
