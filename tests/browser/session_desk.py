@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Frame, Page, async_playwright
+from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 from tests.browser.session_page import SmallGateway, small_gateway
 from tests.support.runtime_hosts import usable
 
@@ -45,7 +46,11 @@ class Desk:
 
     async def received(self, condition: str) -> Any:
         """The first message of the session's page to its parent for which the script `condition` over `m` holds."""
-        found = await self.page.wait_for_function(f"window.received.find((m) => {condition})", timeout=15_000)
+        try:
+            found = await self.page.wait_for_function(f"window.received.find((m) => {condition})", timeout=15_000)
+        except PlaywrightTimeoutError as error:
+            last = await self.page.evaluate("window.received.slice(-20)")
+            raise AssertionError(f"not received: {condition}; the last messages: {last}") from error
         return await found.json_value()
 
     async def say(self, message: dict[str, Any]) -> None:

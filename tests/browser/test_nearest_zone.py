@@ -73,3 +73,4 @@ def test_the_nearer_zone_is_suggested_and_one_switch_launches_there(direct: str,
     assert launched[0]["zone_id"] == OTHER
     round_trips = launched[0]["round_trips_ms"]  # for the trace
     assert round_trips[OTHER] < round_trips[zone["zone_id"]]
+    user.page.unroute_all(behavior="wait")  # the page asks anew for what changes until it is closed
