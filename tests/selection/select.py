@@ -147,7 +147,7 @@ class Finder:
         return set[str]().union(*(self.calls.tests_of[subject] for subject in entered))
 
     def _of_file(self, path: str) -> set[str]:
-        """Test files that opened it or mention it, and those of functions that mention it or a table that it alters."""
+        """Test files that opened it or mention it, and those of modules that mention it or a table that it alters."""
         found = set(self.calls.tests_of.get(path, ()))
         words = [Path(path).name]
         if path.endswith(".sql") and (ROOT / path).exists():
@@ -158,7 +158,7 @@ class Finder:
             for file in self.sources.mentioning(word):
                 if file in self.sources.tests:
                     found.add(file)
-                elif "/" in file:
+                else:
                     found |= self._of_module(file)
         if path.startswith("web/src"):
             parts = {part.lower() for part in re.findall(r"[A-Za-z][a-z]{3,}", path.removeprefix("web/src"))}
