@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from _pytest.terminal import TerminalReporter
 from tests.acceptance.instance import Instance, running_instance
+from tests.acceptance.reset import unchanged
 
 
 def pytest_configure() -> None:
@@ -16,10 +17,17 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session")
-def instance(openbox_image: str) -> Iterator[Instance]:
-    """A running instance with one Manager and one Agent; tests leave it healthy. Its desktop is the light one."""
+def shared_instance(openbox_image: str) -> Iterator[Instance]:
+    """A running instance with one Manager and one Agent; its desktop is the light one."""
     with running_instance(GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
+
+
+@pytest.fixture(scope="module")
+def instance(shared_instance: Instance) -> Iterator[Instance]:
+    """The running instance that test files share; it is reset after each. Tests leave it healthy."""
+    with unchanged(shared_instance):
+        yield shared_instance
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from tests.acceptance.instance import Instance, running_instance, wait_for
+from tests.acceptance.reset import unchanged
 from tests.browser.console import Person, logged_in
 from tests.browser.own_machine import chromium_options
 from tests.browser.session_desk import browser_of_desks, desk, runtime
@@ -37,17 +38,31 @@ def browser(chromium: dict[str, Any]) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def instance(openbox_image: str) -> Iterator[Instance]:
+def shared_instance(openbox_image: str) -> Iterator[Instance]:
     """A running instance whose workspace `Desktop` is the light one."""
     with running_instance(GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
 
 
+@pytest.fixture(scope="module")
+def instance(shared_instance: Instance) -> Iterator[Instance]:
+    """The running instance that test files share; it is reset after each."""
+    with unchanged(shared_instance):
+        yield shared_instance
+
+
 @pytest.fixture(scope="session")
-def simulated_instance() -> Iterator[Instance]:
-    """A running instance whose sessions have no containers, for files whose own `instance` it is."""
+def shared_simulated_instance() -> Iterator[Instance]:
+    """A running instance whose sessions have no containers."""
     with running_instance(GREENROOM_RUNTIME="simulated") as instance:
         yield instance
+
+
+@pytest.fixture(scope="module")
+def simulated_instance(shared_simulated_instance: Instance) -> Iterator[Instance]:
+    """The simulated instance that test files share, for files whose own `instance` it is; it is reset after each."""
+    with unchanged(shared_simulated_instance):
+        yield shared_simulated_instance
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ class World:
         return ssl.create_default_context(cafile=self.folder / "cert.pem")
 
     def client(self, **options: Any) -> httpx.AsyncClient:
-        client = httpx.AsyncClient(verify=self.tls(), timeout=10, trust_env=False, **options)
+        client = httpx.AsyncClient(**{"verify": self.tls(), "timeout": 10, "trust_env": False, **options})
         self.clients.append(client)
         return client
 
