@@ -145,7 +145,8 @@ class Supervisor:
             time.sleep(0.1)
 
     def _log(self, name: str) -> str:
-        lines = (self.cluster.folder / "log" / name).read_text(errors="replace").splitlines(keepends=True)
+        text = (self.cluster.folder / "log" / name).read_text(errors="replace")
+        lines = text.partition("\ngoroutine ")[0].splitlines(keepends=True)  # the stacks of a Go program say no more
         return "".join(lines[-8:])
 
     def _kubectl(self, *arguments: str) -> str | None:
