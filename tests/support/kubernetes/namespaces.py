@@ -90,6 +90,8 @@ def make_node(node: NodeLayout, hub: Namespace) -> Namespace:
     inside = (
         "mount -t tmpfs tmpfs /var/log",
         "mount --make-rshared /",
+        # The kubelet reads the kernel's messages; a machine that is itself a container has none.
+        "[ -e /dev/kmsg ] || ln -s /dev/null /dev/kmsg",
         "ip link set lo up",
         f"ip address add {node.address}/24 dev eth0",
         "ip link set eth0 up",
