@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from greenroom.core.errors import NotFound
-from greenroom.recipes import shelf
+from greenroom.recipes import debian, shelf
+from greenroom.runtimes.contract import BuildError
 
 
 def test_each_recipe_can_be_used_and_has_its_artwork():
@@ -41,3 +45,17 @@ def test_an_image_has_another_name_when_anything_that_it_is_made_of_changes(
     assert before.startswith("greenroom/firefox:")
     assert shelf.reference(firefox) != before
     shelf.forget()
+
+
+async def test_packages_that_the_daemon_does_not_take_end_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, text in (("packages", "tini\n"), ("excludes", "")):
+        (tmp_path / name).write_text(text)
+    programs = {"mmdebstrap": "echo I: installing >&2; exec head -c 10000000 /dev/zero", "apt-config": "true"}
+    for name, line in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    builder = Mock(tree=AsyncMock(side_effect=BuildError("The connection was closed.")))
+    async with asyncio.timeout(20):
+        with pytest.raises(BuildError, match="The connection was closed"):
+            [step async for step in debian.make(builder, "base", tmp_path)]

@@ -51,6 +51,13 @@ async def make(builder: Builder, name: str, folder: Path) -> AsyncGenerator[str]
     process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
     stdout, stderr = cast("StreamReader", process.stdout), cast("StreamReader", process.stderr)
     taking = asyncio.create_task(builder.tree(_pieces(stdout)))
+
+    def end_if_not_taken(done: asyncio.Task[str]) -> None:
+        # Nobody reads its output any more, so that it would not end.
+        if process.returncode is None and (done.cancelled() or done.exception()):
+            process.kill()
+
+    taking.add_done_callback(end_if_not_taken)
     last = ""
     try:
         async for line in stderr:

@@ -63,7 +63,9 @@ class DockerBuilder:
             BuildError: the daemon refuses it.
         """
         made = ""
-        async for answer in self._answers("images/create", {"fromSrc": "-"}, files):
+        # The request is sent with its first piece, and the daemon ends a connection without a request after 5 minutes.
+        first = await anext(files, b"")
+        async for answer in self._answers("images/create", {"fromSrc": "-"}, _continued(first, files)):
             made = str(answer.get("status", made))
         return made
 
@@ -106,3 +108,9 @@ class DockerBuilder:
         async with translated():
             repository, _, tag = reference.rpartition(":")
             await self._docker.images.tag(image, repo=repository, tag=tag)
+
+
+async def _continued(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in rest:
+        yield piece
