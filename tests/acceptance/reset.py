@@ -16,19 +16,32 @@ from typing import Any, Final
 from tests.acceptance.instance import Instance
 
 HISTORY: Final = {
-    *("agent_capacity", "agent_images", "anonymous_users", "former_usernames", "image_pictures", "launches"),
-    *("lease_controls", "leases", "login_failures", "login_links", "login_sessions", "logs", "machine_orders"),
+    *("agent_capacity", "agent_images", "anonymous_users", "former_usernames", "image_pictures", "join_tokens"),
+    *(
+        "launches",
+        "lease_controls",
+        "leases",
+        "login_failures",
+        "login_links",
+        "login_sessions",
+        "logs",
+        "machine_orders",
+    ),
     *("manager_requests", "recording_pictures", "recording_rows", "recordings", "session_commands", "session_observed"),
-    *("session_steps", "staging_hours", "user_attributes", "webhook_deliveries"),
+    *("session_shares", "session_steps", "session_viewers", "staging_hours", "user_attributes", "webhook_deliveries"),
 }
 """Tables whose rows the product keeps after the object is deleted, or that processes report again and again."""
-KEPT_WHEN_DELETED: Final = {"sessions": "status <> 'deleted'", "staging_configs": "deleted IS NULL"}
-"""Tables whose rows stay when the object is deleted, and the condition of those that exist."""
+COUNTED_ROWS: Final = {
+    "filter_policies": "NOT of_leases",
+    "sessions": "status <> 'deleted'",
+    "staging_configs": "deleted IS NULL",
+}
+"""The condition of the rows that count, in tables that keep rows of deleted objects or of policies for leases."""
 COMPARED_BY_CONTENT: Final = ("settings", "group_settings", "user_groups", "group_images")
 CHANGING_FOLDERS: Final = ("gateway", "logs", "postgres", "run", "runtime", "tmp")
 """Folders below DATA that hold no files of sessions or users."""
-AGENT_FILES: Final = ("viewable.json", "viewers.json")
-"""Files that an Agent writes once and replaces from then on."""
+AGENT_FILES: Final = ("viewable.json", "viewers.json", "settings.json")
+"""Files that an Agent, or the host of a simulated one, has from some time on and replaces from then on."""
 LISTING: Final = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
 
 
@@ -72,7 +85,7 @@ def state_of(instance: Instance) -> State:
     tables = {row["relname"] for row in instance.sql(LISTING)} - HISTORY
     rows = dict[str, Any]()
     for table in tables - {*COMPARED_BY_CONTENT}:
-        condition = KEPT_WHEN_DELETED.get(table, "true")
+        condition = COUNTED_ROWS.get(table, "true")
         rows[table] = instance.sql(f"SELECT count(*) AS n FROM {table} WHERE {condition}")[0]["n"]
     for table in COMPARED_BY_CONTENT:
         rows[table] = sorted(row["text"] for row in instance.sql(f"SELECT t::text AS text FROM {table} t"))
@@ -111,3 +124,5 @@ def delete_added(instance: Instance, before: Mapping[str, Set[str]]) -> None:
         for path, members in members_of(instance).items():
             for member in members - before[path]:
                 http.delete(f"/api/v1{path.rpartition('/')[0]}/{member}")
+        for row in instance.sql("SELECT name FROM settings"):
+            http.patch("/api/v1/settings", json={row["name"]: None})
