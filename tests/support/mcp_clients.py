@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-import mcp_types as types
+from mcp import types
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 

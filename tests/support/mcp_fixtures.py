@@ -13,7 +13,7 @@ import re
 import wave
 from typing import Any
 
-import mcp_types as types
+from mcp import types
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 import httpx2
-import mcp_types as types
+from mcp import types
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.context import ServerRequestContext

@@ -28,8 +28,9 @@ def mcp(call: Call, *, user: User = None) -> None:
     """
     call.client.get("/permissions")  # an address or a key that is wrong is one sentence now
     user_id = None if user is None else find_id(call.client, NOUNS["users"], user)
-    import anyio  # noqa: PLC0415 -- the protocol's library takes a second, which no other command spends
+    # Imports that no other command spends time on; the protocol's library takes a second.
+    import asyncio  # noqa: PLC0415
 
     from greenroom.cli.forwarding import forward  # noqa: PLC0415
 
-    anyio.run(forward, call.client.server, user_id)
+    asyncio.run(forward(call.client.server, user_id))

@@ -12,10 +12,10 @@ from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 import httpx
-import mcp_types as types
 import structlog
 from fastapi import Request
 from fastapi.responses import Response
+from mcp import types
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
