@@ -18,6 +18,7 @@ import aiodocker
 import msgspec
 
 from greenroom.runtimes.contract import Image, ImageMissing, PullError
+from greenroom.runtimes.docker.daemon import TAR, post
 from greenroom.runtimes.docker.errors import plainly, translated
 
 CHUNK_BYTES: Final = 1 << 18
@@ -89,8 +90,8 @@ class DockerArchives:
         """
         async with translated(image=digest):
             try:
-                async with self._docker._query(f"images/{digest}/get", "GET", timeout=None) as response:  # noqa: SLF001
-                    async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                async with self._docker.images.export_image(digest, timeout=None) as content:
+                    async for chunk in content.iter_chunked(CHUNK_BYTES):
                         yield chunk
             except aiodocker.DockerError as error:
                 if error.status == 404:
@@ -105,13 +106,11 @@ class DockerArchives:
         """
         if wrong := await asyncio.to_thread(problem, archive, image.digest):
             raise PullError(f"What came as the image {image.name} was not used: {wrong}.")
-        headers = {"Content-Type": "application/x-tar"}
+        quiet = {"quiet": "1"}
         with archive.open("rb") as file:
             async with (
                 translated(pull=image.name),
-                self._docker._query(  # noqa: SLF001
-                    "images/load", "POST", params={"quiet": "1"}, headers=headers, data=file, timeout=None
-                ) as response,
+                post(self._docker, "images/load", file, headers=TAR, params=quiet, timeout=None) as response,
             ):
                 async for line in response.content:
                     answer = json.loads(line)

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 import aiodocker
 
 from greenroom.runtimes.contract import BuildError
+from greenroom.runtimes.docker.daemon import TAR, post
 from greenroom.runtimes.docker.errors import translated
 
 CPU_SHARES: Final = 64
@@ -92,10 +93,9 @@ class DockerBuilder:
         self, path: str, parameters: Mapping[str, str], body: io.BytesIO | AsyncIterator[bytes]
     ) -> AsyncIterator[dict[str, Any]]:
         """aiodocker has no call for the one, and none for the other's network."""
-        headers = {"Content-Type": "application/x-tar"}
         async with (
             translated(),
-            self._docker._query(path, "POST", params=parameters, headers=headers, data=body, timeout=None) as response,  # noqa: SLF001
+            post(self._docker, path, body, headers=TAR, params=parameters, timeout=None) as response,
         ):
             async for line in response.content:
                 answer = json.loads(line)

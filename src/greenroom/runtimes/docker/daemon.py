@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import aiodocker
@@ -15,6 +17,8 @@ from greenroom.runtimes.contract import Capacity, RuntimeUnavailable
 DockerJson = dict[str, Any]
 """JSON in the words of Docker's API: what the daemon answers, and what it is sent."""
 
+TAR: Final = {"Content-Type": "application/x-tar"}
+"""Headers of a request with a tar."""
 CALL_TIMEOUT_S: Final = 60.0
 REMOVAL_TIMEOUT_S: Final = 20.0
 
@@ -33,13 +37,27 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
         raise RuntimeUnavailable(f"There is no Docker daemon{where}; start one, or set DOCKER_HOST.") from error
 
 
-async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
-    """Change the limits of a container, for which aiodocker has no method.
+def post(
+    docker: Any, path: str, body: Any, *, headers: Mapping[str, str], **options: Any
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    """A POST of Docker's API for which aiodocker has no method; `options` are those of its private `_query`, which is
+    used here alone.
 
     Raises:
         aiodocker.DockerError: Docker refuses.
     """
-    await docker._query_json(f"containers/{container_id}/update", "POST", data=changes)  # noqa: SLF001 -- no call for it
+    return docker._query(path, "POST", data=body, headers=headers, **options)  # noqa: SLF001
+
+
+async def update(docker: Any, container_id: str, changes: DockerJson) -> None:
+    """Change the limits of a container.
+
+    Raises:
+        aiodocker.DockerError: Docker refuses.
+    """
+    body = json.dumps(changes)
+    async with post(docker, f"containers/{container_id}/update", body, headers={"Content-Type": "application/json"}):
+        return
 
 
 async def delete(docker: Any, container_id: str) -> None:
