@@ -1,34 +1,61 @@
 """The tree of errors. Each class has a stable `code`; its docstring is the default message, and says what to do.
 
-GreenroomError
+GreenroomError                       500  internal
 ├── Unauthenticated                  401  unauthenticated
 ├── Forbidden                        403  forbidden
-│   └── PasswordChangeRequired            password-change-required
+│   ├── PasswordChangeRequired            password-change-required
+│   └── MovedError                        forbidden                 agent
 ├── NotFound                         404  not-found
+│   ├── ContainerMissing                  container-missing         runtimes
+│   └── ImageMissing                      image-missing             runtimes
 ├── Refused                          409  refused
 │   ├── LastEnabledManager                last-enabled-manager
+│   ├── ManagerRuns                       manager-running
 │   ├── Duplicate                         duplicate
 │   ├── IdempotencyMismatch               idempotency-mismatch
 │   ├── NoResources                       no-resources
-│   ├── ProfileInUse                      profile-in-use
 │   ├── HomeInUse                         home-in-use
+│   ├── ProfileInUse                      profile-in-use
 │   ├── SessionLimit                      session-limit
+│   ├── LeaseLimit                        lease-limit
 │   ├── WrongState                        wrong-state
 │   ├── Held                              held
 │   ├── NoScreenshot                      no-screenshot
 │   ├── Interrupted                       interrupted
-│   └── IdentityConflict                  identity-conflict
-├── TooLarge                         413  too-large
+│   ├── IdentityConflict                  identity-conflict
+│   ├── ContainerConflict                 container-conflict        runtimes
+│   └── ActionFailed                      action-failed             client
 ├── Invalid                          422  invalid
+├── TooLarge                         413  too-large
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
 ├── Unavailable                      503  unavailable
 │   ├── GivenUp                           unavailable
-│   └── Busy                              busy
+│   ├── Busy                              busy
+│   ├── RuntimeUnavailable                runtime-unavailable       runtimes
+│   │   └── ApiGone                       runtime-unavailable       runtimes
+│   ├── NoManager                         unavailable               agent
+│   └── Unreachable                       unavailable               client
 ├── MisdirectedHost                  421  misdirected-host
+├── SetupError                       500  setup
 ├── Unexpected                       500  unexpected
 ├── StartAgain                       500  start-again
-└── SetupError                       (exit code 1 of the command line)
+├── StartError                       500  start-failed              runtimes
+├── PullError                        500  pull-failed               runtimes
+├── BuildError                       500  build-failed              runtimes
+├── DiskCountError                   500  disk-not-counted          runtimes
+├── ScreenshotError                  500  screenshot-failed         runtimes
+├── HomeError                        500  home-failed               runtimes
+│   └── HomeInUseError                    home-in-use               runtimes
+├── ManagerRefusedError              500  internal                  agent
+├── FilterError                      500  web-filter-down           agent
+├── NotSupportedError                501  not-supported             api
+├── ApiError                         500  internal                  cli
+├── RehearsalError                   500  internal                  cli
+├── ManagerLeftError                 503  manager-disabled          manager
+└── ProviderError                    500  internal                  manager
+
+The last column is the package of a class that is not in this module.
 """
 
 from __future__ import annotations
