@@ -1,5 +1,5 @@
 """Reads actions as clients send them. An item with `action` is one of the computer-use tool (`computer`), an item with
-`type` one of the other vendor's computer tool (`vendor`).
+`type` one of the Responses API (`responses_api`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from greenroom.core.actions import computer, vendor
+from greenroom.core.actions import computer, responses_api
 from greenroom.core.actions.actions import Action, Copy, Press, Rest, Write
 from greenroom.core.actions.limits import MOST_ACTIONS, MOST_SECONDS_TOGETHER, MOST_TEXT_BYTES
 from greenroom.core.errors import Invalid
@@ -25,7 +25,7 @@ DEEPEST: Final = 2
 """Levels of lists and objects in which an action has numbers: those of a drag's path."""
 VERBS: Final[dict[str, tuple[str, ...]]] = {
     field: tuple(str(info.tag) for kind in union.__args__ if (info := kind.__struct_config__))
-    for field, union in (("action", computer.Verb), ("type", vendor.Verb))
+    for field, union in (("action", computer.Verb), ("type", responses_api.Verb))
 }
 """The verbs of each dialect, by the field that names them."""
 
@@ -64,8 +64,8 @@ def _read(item: object, where: str) -> Action:
         instead = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(verbs)}."
         raise Invalid(f"{where}.{field}: there is no action {verb[:40]!r}; {instead}")
     try:
-        read: computer.Verb | vendor.Verb = (
-            msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, vendor.Verb)
+        read: computer.Verb | responses_api.Verb = (
+            msgspec.convert(fields, computer.Verb) if field == "action" else msgspec.convert(fields, responses_api.Verb)
         )
         return read.meaning()
     except msgspec.ValidationError as error:

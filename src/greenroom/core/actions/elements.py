@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from greenroom.core.actions import computer, vendor
+from greenroom.core.actions import computer, responses_api
 from greenroom.core.errors import Invalid
 
 FOCUS: Final = "focus"
@@ -18,7 +18,7 @@ _AT: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     }
     for field, union, names in (
         ("action", computer.Verb, ("coordinate",)),
-        ("type", vendor.Verb, ("x", "y")),
+        ("type", responses_api.Verb, ("x", "y")),
     )
 }
 """By the field that names it: each action that has a place, and its fields for that."""

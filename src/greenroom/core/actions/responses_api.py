@@ -1,5 +1,5 @@
-"""The actions of the computer tool of the other large vendor, known by their field `type` (its ComputerAction: click,
-double_click, drag, keypress, move, screenshot, scroll, type, wait), and of hosted browsers goto, navigate, press.
+"""`ComputerAction` of the Responses API, known by its field `type`: click, double_click, drag, keypress, move,
+screenshot, scroll, type, wait; and of hosted browsers goto, navigate, press.
 """
 
 from __future__ import annotations
