@@ -100,13 +100,13 @@ SEES_SESSIONS: Final = requires_key("sessions_view")
 
 @router.post("/get_session_recordings", dependencies=[SEES_SESSIONS])
 async def get_session_recordings() -> Answer:
-    """The recordings of a session: none, sessions are not recorded."""
+    """The videos of a session: none. Recordings of leases are others (docs/reference/recordings.md)."""
     return {"session_recordings": []}
 
 
 @router.post("/get_sessions_recordings")
 async def get_sessions_recordings(call: Annotated[Call, SEES_SESSIONS]) -> Answer:
-    """The recordings of several sessions: none of each, sessions are not recorded."""
+    """The videos of several sessions: none of each."""
     asked: object = call.body.get("target_kasm_ids") or []
     if not isinstance(asked, list):
         raise Invalid("target_kasm_ids must be a list of ids.")
