@@ -1,4 +1,4 @@
-"""`greenroom NOUN VERB` against a running instance (CONTRACT, "Command line for administrators")."""
+"""`greenroom NOUN VERB` against a running instance (docs/reference/command-line.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One host with two Managers, as docs/howto/containers.md describes it.
 
-There the seed page "Managers" can be followed word for word, and every command of that page is run. The tests build on
-each other in this order; at the end the deployment is taken away.
+Every command of that page is run word for word. The tests build on each other in this order; at the end the deployment
+is taken away.
 """
 
 from __future__ import annotations

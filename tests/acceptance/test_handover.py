@@ -1,4 +1,5 @@
-"""The hand-over of staged sessions on real containers: `assign`, and what follows when it fails (PROTOCOLS §3)."""
+"""The hand-over of staged sessions on real containers: `assign`, and what follows when it fails
+(docs/explanation/protocols.md §3)."""
 
 from __future__ import annotations
 

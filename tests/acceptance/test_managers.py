@@ -1,4 +1,4 @@
-"""Several Managers in two zones: taken out of service and back while everything runs (seed page of Managers)."""
+"""Several Managers in two zones: taken out of service and back while everything runs (docs/reference/managers.md)."""
 
 from __future__ import annotations
 

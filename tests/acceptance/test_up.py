@@ -1,4 +1,4 @@
-"""`greenroom up` as its users meet it: what it prints, listens on, and leaves behind (CONTRACT, "greenroom up")."""
+"""`greenroom up` as its users meet it: what it prints, listens on, and leaves behind."""
 
 from __future__ import annotations
 

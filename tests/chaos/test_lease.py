@@ -1,4 +1,5 @@
-"""Random faults on the Managers of a zone, one after the other, and what the Primaries wrote meanwhile (PROTOCOLS §1).
+"""Random faults on the Managers of a zone, one after the other, and what the Primaries wrote meanwhile
+(docs/explanation/protocols.md §1).
 
 A run is a seed: `CHAOS_SEED=7 CHAOS_S=600 script/test chaos` repeats one, for longer. Random pauses alone prove little;
 the named places are in tests/database and tests/host. This finds further combinations.

@@ -1,4 +1,4 @@
-"""Check-in over HTTP against a real Manager and a real PostgreSQL (PROTOCOLS §2)."""
+"""Check-in over HTTP against a real Manager and a real PostgreSQL (docs/explanation/protocols.md §2)."""
 
 from __future__ import annotations
 

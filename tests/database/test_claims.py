@@ -1,4 +1,4 @@
-"""Claim, reservation and release on a real PostgreSQL: each race of PROTOCOLS §3."""
+"""Claim, reservation and release on a real PostgreSQL: each race of docs/explanation/protocols.md §3."""
 
 from __future__ import annotations
 
@@ -102,7 +102,6 @@ async def test_a_refill_inserts_its_sessions_in_one_round_trip(stage: Pool):
 
 
 async def test_100_claims_on_10_staged_sessions_give_10_different_ones(stage: Pool):
-    """R13."""
     ids = await stage.staged(10)
     users = await stage.users(100)
     results = await asyncio.gather(*map(stage.ask, users))
@@ -169,7 +168,7 @@ async def test_agents_seen_lately_are_preferred(stage: Pool):
 
 
 async def test_a_claim_and_a_retirement_never_both_get_a_session(stage: Pool):
-    """R14: expiry and shrink use `retire`."""
+    """Expiry and shrink use `retire`."""
     ids = await stage.staged(10)
     users = await stage.users(10)
 

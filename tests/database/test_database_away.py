@@ -1,4 +1,5 @@
-"""Managers while PostgreSQL is restarted and gone (PROTOCOLS §1; R10), with a database server of their own."""
+"""Managers while PostgreSQL is restarted and gone (docs/explanation/protocols.md §1), with a database server of
+their own."""
 
 from __future__ import annotations
 
@@ -95,7 +96,7 @@ async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: S
 
 @pytest.mark.timeout(240)
 async def test_a_minute_without_postgresql_ends_no_process(server: Server, own: Database, tmp_path: Path):
-    """R10, with the timings of a deployment: longer than the lease, so its next holder has the next term."""
+    """With the timings of a deployment: longer than the lease, so its next holder has the next term."""
     await history.record(own)
     fleet = Fleet(server.cluster.dsn, tmp_path)
     as_deployed = {"lease_ttl_s": "6", "lease_renew_s": "2", "lease_margin_s": "1"}

@@ -1,4 +1,4 @@
-"""The guardian: sentinel, health and what a disabled Manager does (CONTRACT, Health; seed page of Managers)."""
+"""The guardian: sentinel, health and what a disabled Manager does (docs/reference/managers.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The lease of a zone with real Managers on a real PostgreSQL, held still at named places (PROTOCOLS §1)."""
+"""The lease of a zone with real Managers on a real PostgreSQL, held still at named places
+(docs/explanation/protocols.md §1)."""
 
 from __future__ import annotations
 
@@ -112,7 +113,7 @@ async def test_on_sigterm_the_primary_resigns_at_once(fleet: Fleet, db: Database
 
 
 async def test_a_frozen_primary_is_replaced_and_cannot_write_when_it_wakes(fleet: Fleet, db: Database):
-    """R4: frozen between check and write, in other words with a plan already made."""
+    """Frozen between check and write, in other words with a plan already made."""
     await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("primary.after_check")
@@ -176,7 +177,7 @@ async def test_a_bare_update_in_sql_disables_without_waiting_for_the_lease(fleet
 
 
 async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fleet, db: Database):
-    """R5: the renewal was begun in time and reaches the database after another term began."""
+    """The renewal was begun in time and reaches the database after another term began."""
     await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("lease.before_renew")
@@ -189,7 +190,7 @@ async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fle
 
 
 async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: Fleet, db: Database):
-    """R6: alone in its zone the Manager still stops acting when its trust window is over."""
+    """Alone in its zone the Manager still stops acting when its trust window is over."""
     one = await fleet.start("one")
     await primary_is(db, "one")
     await one.stops.arm("lease.before_renew")
@@ -221,7 +222,7 @@ async def test_alone_after_a_cut_connection_it_goes_on_with_its_term(fleet: Flee
 
 
 async def test_with_listen_cut_a_resignation_is_found_all_the_same(fleet: Fleet, db: Database):
-    """R3 without NOTIFY: the follower waits for the lock on its own connection and needs no notification."""
+    """The follower waits for the lock on its own connection and needs no notification."""
     await two(fleet, db)
     await db.write(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom listen %%'"
@@ -250,7 +251,6 @@ async def test_the_last_enabled_manager_of_a_zone_cannot_be_disabled(db: Databas
 
 
 async def test_of_two_concurrent_disables_of_the_last_two_one_is_refused(db: Database, zone: int):
-    """R11."""
     managers = [await adopt(db, name, "default", "host", "1") for name in ("one", "two")]
     for _ in range(5):
         changes = [set_enabled(db, m.manager_id, enabled=False) for m in managers]
@@ -284,7 +284,6 @@ async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zo
     ],
 )
 async def test_timings_that_cannot_work_are_refused(fleet: Fleet, settings: dict[str, str], said: str):
-    """R9."""
     manager = fleet.make("one", **settings)
     manager.start()
     assert await manager.ended(STARTED_S) == 1

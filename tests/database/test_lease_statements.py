@@ -1,4 +1,5 @@
-"""The statements of the lease, one by one on a real PostgreSQL: what an old term may still do (PROTOCOLS §1)."""
+"""The statements of the lease, one by one on a real PostgreSQL: what an old term may still do
+(docs/explanation/protocols.md §1)."""
 
 from __future__ import annotations
 
@@ -25,7 +26,6 @@ async def zone(db: Database) -> int:
 
 
 async def test_renewing_or_resigning_an_old_term_changes_nothing(db: Database, dsn: str, zone: int):
-    """R7."""
     holder = str(uuid.uuid4())
     me = await adopt(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, holder) as connection:

@@ -1,4 +1,5 @@
-"""Transactions that change the same rows at the same moment take their locks in one order (PROTOCOLS §3).
+"""Transactions that change the same rows at the same moment take their locks in one order
+(docs/explanation/protocols.md §3).
 
 In each test one connection holds what the others come to; with any other order PostgreSQL would end one of them.
 """

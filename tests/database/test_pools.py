@@ -1,4 +1,5 @@
-"""Pools on a real database: filled, shrunk, emptied, refilled, with the fence and the races of PROTOCOLS §3."""
+"""Pools on a real database: filled, shrunk, emptied, refilled, with the fence and the races of
+docs/explanation/protocols.md §3."""
 
 from __future__ import annotations
 
@@ -221,7 +222,7 @@ async def test_a_pool_that_needs_nothing_is_not_written(stage: System):
 
 
 async def test_two_plans_at_once_never_exceed_desired(stage: System):
-    """R15: locking and counting in one statement would give six of three."""
+    """Locking and counting in one statement would give six of three."""
     await asyncio.gather(*(run_pool(stage.ctx, stage.config_id) for _ in range(6)))
     assert await stage.statuses() == {"requested": 3}
 

@@ -1,4 +1,4 @@
-"""What only the Primary does: a Manager that is not Primary leaves all of it alone, and does it once it is (DESIGN §3).
+"""What only the Primary does: a Manager that is not Primary leaves all of it alone, and does it once it is.
 
 Every kind of work lies there at once: an Agent to promote, one to miss, counts and offers that were changed by plain
 SQL, a pool to fill, a session that expired, one whose deadline passed, one that failed long ago.

@@ -1,4 +1,5 @@
-"""A session failed while its user waits: they get another one (PROTOCOLS §3, `core.launch.replacement`)."""
+"""A session failed while its user waits: they get another one (docs/explanation/protocols.md §3,
+`core.launch.replacement`)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """The lease under faults that a process cannot see coming: late answers, cut lines, frozen at named places, wrong
-clocks. What the Primaries wrote is recorded by the database and looked through at the end (PROTOCOLS §1).
+clocks. What the Primaries wrote is recorded by the database and looked through at the end
+(docs/explanation/protocols.md §1).
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ async def test_after_repeated_kills_every_term_has_one_holder(fleet: Fleet, db: 
 
 
 async def test_a_renewal_answered_after_the_lease_does_not_extend_belief(fleet: Fleet, db: Database, line: BadLine):
-    """R5: the database renewed, and says so when another term has begun."""
+    """The database renewed, and says so when another term has begun."""
     await one_of_two(fleet, db, line)
     assert line.hold("greenroom lease one", "answers") == 1
     assert (await primary_is(db, "two"))["term"] == 2
@@ -232,7 +233,7 @@ async def test_without_listen_everything_happens_at_the_next_tick(fleet: Fleet, 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
 async def test_a_manager_whose_clock_is_an_hour_off_is_like_any_other(fleet: Fleet, db: Database, offset: str):
-    """R8: as Primary it keeps its term, reports the right time and is healthy; as follower it takes over at once."""
+    """As Primary it keeps its term, reports the right time and is healthy; as follower it takes over at once."""
     await fleet_with_wrong_clock(fleet, offset, lease_ttl_s="10")
     first = await primary_is(db, "one")
     await fleet.start("two")

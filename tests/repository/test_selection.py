@@ -66,7 +66,7 @@ def checkout(tmp_path: Path) -> Path:
         "src/greenroom/rates.py": OLD,
         "src/greenroom/turns.py": "from .rates import LIMIT\nTWICE = 2 * LIMIT\n\ndef last():\n    return TWICE\n",
         "tests/unit/test_rates.py": "from greenroom.rates import LIMIT\n\ndef test_a(): ...\n\ndef test_b(): ...\n",
-        "docs/page.md": "text",
+        "docs/README.md": "text",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -80,10 +80,10 @@ def checkout(tmp_path: Path) -> Path:
 def test_changes_that_are_not_committed_count(checkout: Path):
     (checkout / "src/greenroom/rates.py").write_text(OLD.replace("return 1", "return 2"))
     (checkout / "src/greenroom/new.py").write_text("def new(): ...\n")
-    (checkout / "docs/page.md").write_text("another text")
+    (checkout / "docs/README.md").write_text("another text")
     found = changes_since(checkout, "HEAD")
     assert found.functions == {("src/greenroom/rates.py", "turns"), ("src/greenroom/new.py", "new")}
-    assert found.files == {"docs/page.md"}
+    assert found.files == {"docs/README.md"}
     assert not found.tests
 
 

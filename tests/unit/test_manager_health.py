@@ -1,4 +1,4 @@
-"""What a Manager says of itself, and to Agents it does not answer (CONTRACT, Health)."""
+"""What a Manager says of itself, and to Agents it does not answer (docs/reference/managers.md)."""
 
 from __future__ import annotations
 

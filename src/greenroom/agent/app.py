@@ -1,4 +1,4 @@
-"""The Agent's loopback address: health (CONTRACT, Health), metrics, and the authorisation of streams; and the address
+"""The Agent's loopback address: health, metrics, and the authorisation of streams; and the address
 at which gateways on other hosts ask."""
 
 from __future__ import annotations

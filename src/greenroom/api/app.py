@@ -1,6 +1,6 @@
 """The api as an application: all routes, where each is served, their permissions, and the shape of errors.
 
-`/api/public/<name>` has the shape that existing clients use (CONTRACT "Two HTTP interfaces"): always POST and JSON,
+`/api/public/<name>` has the shape that existing clients use (docs/reference/published-api.md): always POST and JSON,
 with any Content-Type; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with and without
 dashes are accepted. A wrong key is 401, a missing permission 403, a refused operation HTTP 200, each with
 `{"error_message": …}`; success never has that key. `/api/admin/<name>` is the same call.

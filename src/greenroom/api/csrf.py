@@ -1,7 +1,7 @@
 """Whether another site's page may have made this request in the viewer's browser.
 
 Ports share cookies and count as one site, so SameSite alone does not keep the page in a session's container from using
-the api as its viewer (DESIGN "A session image"). `Sec-Fetch-Site` must be `same-origin` or `none`; without that header,
+the api as its viewer. `Sec-Fetch-Site` must be `same-origin` or `none`; without that header,
 Origin or Referer must name the requested host.
 """
 

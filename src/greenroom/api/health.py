@@ -1,4 +1,4 @@
-"""`/api/__healthcheck`: 200 `{"ok": true}`, or 503 degraded while the database is away (CONTRACT "Health")."""
+"""`/api/__healthcheck`: 200 `{"ok": true}`, or 503 degraded while the database is away."""
 
 from __future__ import annotations
 

@@ -112,7 +112,8 @@ def problem(error: GreenroomError) -> Problem:
 
 
 def _public_status(error: GreenroomError) -> int:
-    """A refused operation is 200 there (CONTRACT), in contrast to missing authentication and failures of the server."""
+    """A refused operation is 200 there (docs/reference/published-api.md), in contrast to missing authentication and
+    failures of the server."""
     if isinstance(error, Forbidden):
         return 403 if error.details else 200  # details name the missing permission, or that the request was cross-site
     refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, TooManyRequests))

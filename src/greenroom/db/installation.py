@@ -172,7 +172,8 @@ async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, st
 
 async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
     """End all sessions of these Agents, whose processes are gone and whose containers are removed next; returns how
-    many. From any status to `deleted` through `deleting`, in one transaction, with the lock order of PROTOCOLS §3.
+    many. From any status to `deleted` through `deleting`, in one transaction, with the lock order of
+    docs/explanation/protocols.md §3.
     """
     agents = list(agent_ids)
     async with db.transaction() as connection:

@@ -28,7 +28,7 @@ _ANSWER_S: Final = 5.0 + ANSWER_S
 
 
 class Listener:
-    """One LISTEN connection (L of PROTOCOLS §1), reopened when it is lost.
+    """One LISTEN connection (L of docs/explanation/protocols.md §1), reopened when it is lost.
 
     Args:
         dsn: direct address of the database, not through a transaction pooler.

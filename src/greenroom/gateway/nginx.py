@@ -27,7 +27,7 @@ TEMPORARY: Final = "tmp"
 """Bodies that nginx keeps on disk."""
 
 DRAINING_RETRY_S: Final = 30
-"""`Retry-After` of a draining Manager, fixed by CONTRACT."""
+"""`Retry-After` of a draining Manager (docs/reference/managers.md)."""
 
 RETRY_S: Final = 5
 """Reload interval of the page that says that something is away."""

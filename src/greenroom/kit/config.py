@@ -132,7 +132,7 @@ class ManagerConfig(DatabaseConfig):
     manager_dir: Path
     """Folder that survives the container; holds `instance_id`."""
     zone: str = "default"
-    sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
+    sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     gateway_url: HttpsUrls = ""
     """Address under which Agents reach this Manager, e.g. https://127.0.0.1:8446."""
     lease_ttl_s: float = Field(default=6.0, gt=0)
@@ -315,7 +315,7 @@ class GatewayManager(BaseModel, frozen=True, extra="forbid"):
     zone: str = ""
     """Name of its zone: requests to `/api/` through its listener count as coming to that zone."""
     upstream: str = "127.0.0.1:8181"
-    sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
+    sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- see docs/reference/managers.md
     listen: str = ""
     """IP:port of its separate listener, several with commas; the first Manager may have none and is then served on the
     main port alone."""

@@ -1,7 +1,7 @@
 """The files of a Manager: its instance id, and the sentinel.
 
 The instance id is in a folder that survives the container, so that restart, update and recreation keep it. While the
-sentinel exists nginx answers for this Manager with 503 and sends it no Agent (CONTRACT).
+sentinel exists nginx answers for this Manager with 503 and sends it no Agent (docs/reference/managers.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The health routes: `/__healthcheck` for Docker and the supervisor, `/health` for nginx (table in CONTRACT)."""
+"""The health routes: `/__healthcheck` for Docker and the supervisor, `/health` for nginx
+(docs/reference/managers.md)."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from greenroom.manager.status import ManagerStatus
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
 
 RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
-"""A Manager that starts or stops, or its replacement, answers in a moment. The 30 s are fixed by CONTRACT: an
-administrator who disables a Manager rarely enables it sooner."""
+"""A Manager that starts or stops, or its replacement, answers in a moment. The 30 s are part of the interface
+(docs/reference/managers.md): an administrator who disables a Manager rarely enables it sooner."""
 
 
 def answer(manager: ManagerStatus) -> Response:

@@ -1,4 +1,4 @@
-"""Becomes and stays Primary of the zone, and stops at once when the lease is over (PROTOCOLS §1).
+"""Becomes and stays Primary of the zone, and stops at once when the lease is over (docs/explanation/protocols.md §1).
 
 `LeaseKeeper` owns the connection W. The rest of the Manager asks for its belief (`fence()`), which begins with the
 first renewal after a TAKE and ends with any error on W, or at the latest with its trust window. `LeaseWatch` looks at

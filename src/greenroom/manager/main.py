@@ -54,7 +54,8 @@ from greenroom.manager.tasks.rounds import PrimaryRounds, Refill
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_MS: Final = 500
-"""Of the pool (PROTOCOLS §1): a Manager frozen inside a guarded transaction must not hold up its successor."""
+"""Of the pool (docs/explanation/protocols.md §1): a Manager frozen inside a guarded transaction must not hold up its
+successor."""
 HEARTBEAT_TIMEOUT_MS: Final = 5000
 """Of the heartbeat's own connection: a slow database is not one that is away, and it holds no guard."""
 OWN_CONNECTIONS: Final = 8

@@ -44,7 +44,7 @@ def decisions(pairs: Iterable[tuple[ReportedSession, Observation]]) -> list[Deci
 
 
 async def lock(connection: Connection, decided: Iterable[Decision], others: Iterable[str] = ()) -> None:
-    """Lock all rows that will change, `others` among them, in the lock order of PROTOCOLS §3."""
+    """Lock all rows that will change, `others` among them, in the lock order of docs/explanation/protocols.md §3."""
     decided = list(decided)
     if ends := [d.move.session_id for d in decided if d.move.to is SessionStatus.DELETED]:
         await lock_sessions_capacity(connection, ends)

@@ -58,7 +58,7 @@ class ManagerStatus:
         """Whether this process itself does not work: no recent round, although the database answered meanwhile.
 
         While the database is away Agents get answers that change nothing, so that they do not switch Managers
-        (PROTOCOLS §2).
+        (docs/explanation/protocols.md §2).
         """
         answered_s = self.guardian.database_for_s
         return answered_s is not None and min(self._idle_s, answered_s) > self.unhealthy_after_s

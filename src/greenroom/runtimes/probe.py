@@ -1,6 +1,6 @@
 """Looks at a session's page as a viewer would: is it usable, and what is on its screen?
 
-Usable means (DESIGN §3): the page answered with the session's credential, and the first frame was painted. Frames are
+Usable means: the page answered with the session's credential, and the first frame was painted. Frames are
 read through the page's websocket, only of our own image (by its `Server` header); other images have their own dialects
 of RFB, so there the page decides, or the address below it that the workspace names (`ready_path`). Once our page was
 usable only its websocket is probed, which the same server answers with the same credential: that halves the CPU of a

@@ -1,4 +1,4 @@
-"""What the Primaries of a zone wrote, and whether that was allowed (PROTOCOLS §1).
+"""What the Primaries of a zone wrote, and whether that was allowed (docs/explanation/protocols.md §1).
 
 `record` gives the zone an Agent with an offer that is never right: every Primary corrects it in each of its rounds, and
 a trigger undoes the correction and records who made it under which lease. So the table `history` holds guarded writes

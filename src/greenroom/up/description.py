@@ -1,4 +1,4 @@
-"""The object that `greenroom up --json` and `greenroom status --json` print (CONTRACT, "greenroom up")."""
+"""The object that `greenroom up --json` and `greenroom status --json` print."""
 
 from __future__ import annotations
 

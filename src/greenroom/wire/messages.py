@@ -1,4 +1,4 @@
-"""The check-in between Agent and Manager and the Agent's question about a viewer (PROTOCOLS §2), version 1.
+"""Version 1 of the check-in and of the Agent's question about a viewer (docs/explanation/protocols.md §2).
 
 All messages are JSON. Times are seconds unless a name says otherwise; ids are uuids as text with dashes.
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
@@ -383,7 +383,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     viewer_ttl_s: float = 600.0
     reason: str = ""
     session_id: str = ""
-    """The session that replaced the one asked about (PROTOCOLS §3, hand-over); empty when it is itself."""
+    """The session that replaced the one asked about (docs/explanation/a-launch.md), if another one did."""
     path: str = ""
     """Where that session's stream is, with a slash at its end, if another Agent behind the same gateway runs it."""
     viewer_id: str = ""

@@ -1,4 +1,4 @@
-"""The Agent's conversation with the Managers (PROTOCOLS §2): register, then check in forever.
+"""The Agent's conversation with the Managers (docs/explanation/protocols.md §2): register, then check in forever.
 
 Two loops share one sequence of messages. `poll` keeps a request open that the Manager answers when there is news or
 after `hold_s`; `report` sends new observations over a second connection, which is answered at once. Every message

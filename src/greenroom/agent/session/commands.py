@@ -1,4 +1,4 @@
-"""Runs commands inside sessions, each at most once (PROTOCOLS §2), and takes screenshots.
+"""Runs commands inside sessions, each at most once (docs/explanation/protocols.md §2), and takes screenshots.
 
 `started` is on disk before the command runs; if the Agent is killed before the result is, the journal reports `unknown`
 at the next start and the command never runs again.

@@ -1,4 +1,4 @@
-"""The hand-over of a staged session to a user, in two phases (PROTOCOLS §3).
+"""The hand-over of a staged session to a user, in two phases (docs/explanation/a-launch.md).
 
 `received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs at
 its deadline. Anything else is `failed`, and the Manager quarantines the session. `assign` runs at most once: `started`

@@ -1,8 +1,8 @@
 """What an Agent must not forget when it is killed: one append-only file, one JSON record a line.
 
-Commands and hand-overs run at most once (PROTOCOLS §2): their `started` record is on disk (fsync) before they run, and
-one that is `started` without a result after a restart is `unknown`. Also kept: the highest term seen, and of each
-session whether it ran, was stopped on order, or failed. A line torn by a crash is cut off.
+Commands and hand-overs run at most once (docs/explanation/protocols.md §2): their `started` record is on disk (fsync)
+before they run, and one that is `started` without a result after a restart is `unknown`. Also kept: the highest term
+seen, and of each session whether it ran, was stopped on order, or failed. A line torn by a crash is cut off.
 """
 
 from __future__ import annotations

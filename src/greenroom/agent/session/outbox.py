@@ -1,9 +1,9 @@
 """What the Manager has not received yet: the newest observation of each session, log rows, and results of orders.
 
-Every message carries all unacknowledged observations, so the next one that is committed covers a lost one (PROTOCOLS
-§2). Log rows travel in one message and come back when it failed. A command runs at most once: its result is in the
-journal until the Manager has it. A screenshot can be taken twice: it stays in memory only, and after a restart of the
-Agent it is ordered and taken again.
+Every message carries all unacknowledged observations, so the next one that is committed covers a lost one
+(docs/explanation/protocols.md §2). Log rows travel in one message and come back when it failed. A command runs at most
+once: its result is in the journal until the Manager has it. A screenshot can be taken twice: it stays in memory only,
+and after a restart of the Agent it is ordered and taken again.
 """
 
 from __future__ import annotations

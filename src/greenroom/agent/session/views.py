@@ -54,7 +54,7 @@ class SessionSnapshot:
 
     `address` is host:port of the page, None without a running container; `services` those of what is beside it.
     `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream opens
-    (PROTOCOLS §3). `database` is the one that says so.
+    (docs/explanation/protocols.md §3). `database` is the one that says so.
     """
 
     session_id: str

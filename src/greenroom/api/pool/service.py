@@ -55,7 +55,7 @@ HAND_OVER_FAILED: Final = "A session was assigned and quarantined: its hand-over
 
 
 async def _default_permissions(db: Database) -> dict[str, bool]:
-    """Values of omitted permissions of a config: the effective values of group All Users (CONTRACT)."""
+    """Values of omitted permissions of a config: the effective values of group All Users."""
     return permissions_of(resolve(await groups.settings_of_group(db, ALL_USERS)))
 
 

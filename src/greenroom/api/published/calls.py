@@ -17,7 +17,7 @@ from greenroom.core.wording import in_sentences, in_words, place_of
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Answer = dict[str, Any]
-"""JSON in the shape of the published interface (CONTRACT), not that of our rows."""
+"""JSON in the shape of the published interface (docs/reference/published-api.md), not that of our rows."""
 
 
 MAX_KEPT: Final = 4096

@@ -30,7 +30,7 @@ NOT_OFFERED: Final[Answer] = {
 
 
 def hex_id(value: object) -> str | None:
-    """An image or group id as 32 hex digits (CONTRACT); null stays null."""
+    """An image or group id as 32 hex digits; null stays null."""
     return None if value is None else uuid.UUID(str(value)).hex
 
 

@@ -1,6 +1,6 @@
 """The settings of groups: which exist, their values, and what applies to a user.
 
-For most settings the group with the lowest priority *number* that has a value wins (seed product: "Administrators" is
+For most settings the group with the lowest priority *number* that has a value wins ("Administrators" is
 1). Mappings (`volume_mapping`, `run_config`) are merged over all groups, and the lower number wins for each key; the
 variables of `environment`, the paths of `tmpfs` and the places in the container are such keys, too.
 """

@@ -1,6 +1,6 @@
 """Host names and addresses: allowed origins, edge gateways, and pages that a session must open.
 
-Allow Origin Domain (CONTRACT "Meanings") lists the hosts whose pages may open a session's stream: `host` or
+Allow Origin Domain (docs/reference/zones.md) lists the hosts whose pages may open a session's stream: `host` or
 `host:port`, https only, any port where none is given. Hosts are compared as a whole, ignoring case, so that neither a
 subdomain nor a name with the same ending matches.
 """

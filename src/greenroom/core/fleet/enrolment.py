@@ -1,4 +1,5 @@
-"""Who may join the fleet, and with which identity: join tokens, credentials, copied identities (PROTOCOLS §2).
+"""Who may join the fleet, and with which identity: join tokens, credentials, copied identities
+(docs/explanation/protocols.md §2).
 
 A join token admits new hosts of one role into one zone, never a known Agent. Two exceptions: a token made for that very
 Agent, and the same token shown again by an Agent that never checked in, because the answer with its credential was

@@ -1,4 +1,4 @@
-"""Who may act as Primary, for how long, and when another Manager may take over (PROTOCOLS §1).
+"""Who may act as Primary, for how long, and when another Manager may take over (docs/explanation/protocols.md §1).
 
 Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. The database's clock decides who is
 Primary; the values here only decide what this process *believes*. A wrong belief wastes work, but does no harm, because

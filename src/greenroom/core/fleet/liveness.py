@@ -1,4 +1,4 @@
-"""What the Primary concludes from check-ins and from silence of Agents and Managers (DESIGN §4, PROTOCOLS §3).
+"""What the Primary concludes from check-ins and from silence of Agents and Managers (docs/explanation/protocols.md §3).
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀───── reports again, complete ─────┴──────────┘
@@ -135,7 +135,8 @@ class SessionsLost:
 
 
 def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
-    """All conclusions of one round, at most one per Agent; `quiet`: silence proves nothing yet (PROTOCOLS §1)."""
+    """All conclusions of one round, at most one per Agent; `quiet`: silence proves nothing yet
+    (docs/explanation/protocols.md §1)."""
     found: list[AgentMove | SessionsLost] = []
     for agent in agents:
         action = _of(agent, timings, quiet)

@@ -1,4 +1,4 @@
-"""Which launches a staged session cannot serve, as a table of rules (seed page "Incompatible Settings", CONTRACT).
+"""Which launches a staged session cannot serve, as a table of rules (docs/reference/staging.md).
 
 A staged container exists before its user is known, so all that is applied at creation excludes it. All violations
 are found, not only the first; each names the setting and the group that sets it.

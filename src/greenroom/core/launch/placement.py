@@ -186,8 +186,8 @@ def session_of(image: ImageFacts) -> PlacementRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one Agent cannot take the session; `code` is one of CONTRACT's, `reason` a sentence with the numbers.
-    `waiting_helps` False: it could not hold the session even if it were empty.
+    """Why one Agent cannot take the session; `code` is one of docs/reference/staging.md, `reason` a sentence with the
+    numbers. `waiting_helps` False: it could not hold the session even if it were empty.
     """
 
     agent: AgentView

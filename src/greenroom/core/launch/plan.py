@@ -1,4 +1,4 @@
-"""The order in which a launch is tried over zones, and the trace of every step (seed page "Multi-Zone Behavior").
+"""The order in which a launch is tried over zones, and the trace of every step (docs/explanation/a-launch.md).
 
 staged here → staged elsewhere → on demand here → on demand elsewhere; "elsewhere" only if Search Alternate Zones is on
 in the current zone, by zone name, without zones that the workspace excludes. Hopeless attempts carry the reason; the
@@ -53,8 +53,8 @@ class StagedPool:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Why a step was passed over; `code` is one of CONTRACT's, `setting` and `group` are those of a violation.
-    `waiting_helps` False: not even an empty Agent could hold the session, or there is no Agent.
+    """Why a step was passed over; `code` is one of docs/reference/staging.md, `setting` and `group` are those of a
+    violation. `waiting_helps` False: not even an empty Agent could hold the session, or there is no Agent.
     """
 
     code: str

@@ -277,7 +277,7 @@ def _allowed_image(request: LaunchRequest, snapshot: LaunchSnapshot) -> ImageFac
 
 
 def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
-    """The zone in which a launch begins (CONTRACT "Current zone"); `zones` in order of creation.
+    """The zone in which a launch begins (docs/explanation/a-launch.md); `zones` in order of creation.
 
     Raises:
         Invalid: the requested zone does not exist.

@@ -1,9 +1,9 @@
 """What a pool of staged sessions needs now: sessions to create, to retire or to destroy, and why it is short.
 
 The Primary calls `plan(snapshot)` in the transaction that holds the config's row, with sessions counted after the lock
-(PROTOCOLS §3), and writes the actions in the same transaction. Invariants, tested as properties: after a plan at most
-Desired sessions count, plus one in rotation; no user's session is touched; no session gets two actions; repeated
-planning converges; a pool that is short always says why.
+(docs/explanation/protocols.md §3), and writes the actions in the same transaction. Invariants, tested as properties:
+after a plan at most Desired sessions count, plus one in rotation; no user's session is touched; no session gets two
+actions; repeated planning converges; a pool that is short always says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what an Agent saw of a session to the next status of its row (PROTOCOLS §2).
+"""From what an Agent saw of a session to the next status of its row (docs/explanation/protocols.md §2).
 
 The Manager that commits an observation changes the row in the same transaction, without the lease. The guards
 (`sources`, generation, assignment) are repeated in the SQL, because the row may have changed in between. Invariants,

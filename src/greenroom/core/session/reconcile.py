@@ -1,7 +1,7 @@
 """What an Agent does next: from what is wanted, what exists and what it remembers to actions with reasons.
 
-The Agent is level-triggered (PROTOCOLS §2): every round compares the whole desired list with the whole inventory, and a
-round that finds the host as desired plans nothing. The rules, each of them a property test:
+The Agent is level-triggered (docs/explanation/protocols.md §2): every round compares the whole desired list with the
+whole inventory, and a round that finds the host as desired plans nothing. The rules, each of them a property test:
 
 - Nothing is planned before a fresh, term-valid desired list arrived after the start.
 - Absence commands nothing: a container that no list names is reported, and removed only by a verdict for its id.

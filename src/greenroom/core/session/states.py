@@ -1,9 +1,8 @@
-"""The states of a session, the only edges between them (DESIGN §5, invariant I11), and the commands stop, pause,
-resume.
+"""The states of a session, the only edges between them, and the commands stop, pause, resume.
 
 `ALLOWED` is the single source of SQL guards (`status = ANY(sources_of(target))`), the diagram in the documentation and
-the invariant checker of `greenroom doctor`. A command sets a desired state, which the Agent makes so: repeating it is a
-success; one that cannot be obeyed is refused with a sentence and changes nothing.
+invariant I11 of `greenroom doctor` (docs/reference/doctor.md). A command sets a desired state, which the Agent makes
+so: repeating it is a success; one that cannot be obeyed is refused with a sentence and changes nothing.
 """
 
 from __future__ import annotations
@@ -104,7 +103,7 @@ OPERATIONAL: Final[dict[SessionStatus, str]] = {
     _S.UNREACHABLE: "running",
     _S.LOST: "running",
 }
-"""status → `operational_status` of the public interface (DESIGN §5)."""
+"""status → `operational_status` of the public interface (docs/explanation/sessions.md)."""
 
 
 def may_follow(before: SessionStatus, after: SessionStatus) -> bool:

@@ -292,11 +292,11 @@ _BY_KEYS: Final[LiteralString] = (
 
 async def revoke_access(connection: Connection, user_id: str, *, barred: bool = False) -> set[Event]:
     """Invalidate all connect tokens and open streams of the user, also those of sessions that others share with them;
-    returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
-    `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
+     returns the events to notify after commit. The tokens of leases that API keys hold stay valid, unless the user is
+     `barred`: disabled, locked or deleted. Then the tokens of leases that the user's API keys hold for others end, too.
 
-    The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
-    Lock order: users, then sessions by id.
+     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in
+    . Lock order: users, then sessions by id.
     """
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
     await connection.execute(

@@ -26,9 +26,9 @@ EPOCH: Final = (
     " (SELECT oid FROM pg_database WHERE datname = current_database()) || '.' ||"
     " 'installation'::regclass::oid || '.' || db_epoch FROM installation)"
 )
-"""SQL for the installation's db_epoch, which changes with a restore, a fork or a new database (PROTOCOLS §1). A dump
-that is restored in the same server brings back every row, also that of `installation`, but makes the table again: its
-oid shows that, and that of the database where this was made again.
+"""SQL for the installation's db_epoch, which changes with a restore, a fork or a new database
+(docs/explanation/protocols.md §1). A dump that is restored in the same server brings back every row, also that of
+`installation`, but makes the table again: its oid shows that, and that of the database where this was made again.
 """
 
 

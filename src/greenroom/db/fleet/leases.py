@@ -1,4 +1,4 @@
-"""The lease of a zone in SQL (PROTOCOLS §1).
+"""The lease of a zone in SQL (docs/explanation/protocols.md §1).
 
 `LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself notifies
 the followers when this process dies. Everything that looks at a lease from outside uses the pool.
@@ -56,8 +56,8 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
     """A transaction that only the holder of the term can make.
 
     The lease row is held FOR SHARE until commit, so no other term can begin meanwhile; keep it short, and call nothing
-    outside the database inside (GUARD of PROTOCOLS §1). A plan that counts locks in one statement and counts in a later
-    one.
+    outside the database inside (GUARD of docs/explanation/protocols.md §1). A plan that counts locks in one statement
+    and counts in a later one.
 
     Raises:
         LeaseLost: the term is over; nothing was written.
@@ -85,7 +85,8 @@ async def lock_lease(connection: Connection, fence: Fence) -> None:
 
 class LeaseConnection:
     """W: one direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
-    connection must be closed (PROTOCOLS §1): a session lock survives the error that rolled its statement back.
+    connection must be closed (docs/explanation/protocols.md §1): a session lock survives the error that rolled its
+    statement back.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], zone_key: int, holder: str) -> None:

@@ -1,7 +1,7 @@
 """Managers and their zones in SQL.
 
 Heartbeats never name `enabled` or `zone_id`: the database keeps "at least one enabled Manager per zone" with triggers
-on exactly these columns (PROTOCOLS §1, DISABLE).
+on exactly these columns (docs/explanation/protocols.md §1, DISABLE).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from greenroom.db.fleet.leases import REMAINING, evict
 from greenroom.db.notifications import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
-"""A Manager is `running` while its last report and its last finished round are at most this old (CONTRACT)."""
+"""A Manager is `running` while its last report and its last finished round are at most this old
+(docs/reference/managers.md)."""
 
 RUNS: Final[LiteralString] = (
     "m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"
@@ -139,7 +140,7 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None,
 
 
 async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledChange:
-    """Enable or disable a Manager: DISABLE of PROTOCOLS §1, which works on a frozen one too.
+    """Enable or disable a Manager: DISABLE of docs/explanation/protocols.md §1, which works on a frozen one too.
 
     Raises:
         NotFound: no such Manager.

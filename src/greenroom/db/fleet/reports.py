@@ -1,8 +1,8 @@
 """What a Manager commits of Agents' check-ins, in SQL; `checkin` reads.
 
-The group commit follows the lock order of PROTOCOLS §3: agents, then what `end_sessions` locks (agent_capacity,
-sessions), then sessions by id. Observations have a table of their own, so that claims never meet their updates; rows
-that did not change are not written.
+The group commit follows the lock order of docs/explanation/protocols.md §3: agents, then what `end_sessions` locks
+(agent_capacity, sessions), then sessions by id. Observations have a table of their own, so that claims never meet their
+updates; rows that did not change are not written.
 """
 
 from __future__ import annotations

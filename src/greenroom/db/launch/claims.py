@@ -1,4 +1,4 @@
-"""The claim: one staged session of a pool becomes a user's, in one round trip (PROTOCOLS §3).
+"""The claim: one staged session of a pool becomes a user's, in one round trip (docs/explanation/protocols.md §3).
 
 `BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline, with the row of the lease where it is for one; the statements
 are public so that the bench can run the very same under pgbench. A claim touches no capacity: the reservation was made

@@ -1,6 +1,6 @@
 """Room for launches on demand: staged sessions that yield to them, and users who wait because there is none.
 
-Lock order of PROTOCOLS §3: agent_capacity, then sessions by id.
+Lock order of docs/explanation/protocols.md §3: agent_capacity, then sessions by id.
 """
 
 from __future__ import annotations

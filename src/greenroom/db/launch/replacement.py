@@ -1,4 +1,5 @@
-"""Failed sessions that a user waits for, and their replacements (PROTOCOLS §3, `core.launch.replacement`).
+"""Failed sessions that a user waits for, and their replacements (docs/explanation/protocols.md §3,
+`core.launch.replacement`).
 
 All writes are inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The lock order is
 kept in two ways: another staged session is claimed after the old row was locked, without ever waiting; a new one

@@ -167,7 +167,8 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
-    """Change the status of sessions, each guarded as in PROTOCOLS §2; returns the ids of those that were changed."""
+    """Change the status of sessions, each guarded as in docs/explanation/protocols.md §2; returns the ids of those that
+    were changed."""
     if len(changes) > 1:
         await connection.execute(
             "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",

@@ -1,5 +1,5 @@
-"""Session rows: inserted with their reservation, retired, deleted, ended (PROTOCOLS §3); claims are in
-`db.launch.claims`.
+"""Session rows: inserted with their reservation, retired, deleted, ended (docs/explanation/protocols.md §3); claims are
+in `db.launch.claims`.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
 it may start from (`core.session.states`). A caller that writes here notifies after commit: agent, session and zone.
@@ -211,8 +211,8 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
     """Mark sessions without a container `deleted` and free their reservation; returns those that were ended.
 
     Commands that wait in them end too. Only `deleting` and `failed` sessions are ended, others stay. Lock order of
-    PROTOCOLS §3: the capacity rows by id in the first statement, then the sessions by id; the transaction must hold no
-    session row yet. `reason` is a sentence, kept where the deletion recorded none.
+    docs/explanation/protocols.md §3: the capacity rows by id in the first statement, then the sessions by id; the
+    transaction must hold no session row yet. `reason` is a sentence, kept where the deletion recorded none.
     """
     await lock_sessions_capacity(connection, session_ids)
     cursor = await connection.execute(
@@ -289,7 +289,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
 
 
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
-    """Take one claimable session out of its pool for good; False = it was claimed first (R14)."""
+    """Take one claimable session out of its pool for good; False = it was claimed first."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"

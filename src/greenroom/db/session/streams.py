@@ -23,8 +23,8 @@ class StreamSession:
     """The session asked about, after following `superseded_by` to the session that replaced it.
 
     `asked_agent_id` runs the session asked about, `agent_id` the one found; `family`: ids of this session and of all
-    that it replaced, whose connect tokens stay valid (PROTOCOLS §3). `lease_id`: the lease that holds it,
-    `lease_epoch` that of its token.
+    that it replaced, whose connect tokens stay valid (docs/explanation/protocols.md §3). `lease_id`: the lease that
+    holds it, `lease_epoch` that of its token.
     """
 
     session_id: str

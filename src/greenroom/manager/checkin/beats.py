@@ -1,4 +1,5 @@
-"""Signs of life: what messages without news say of their Agents, stored within `DELAY_S` (PROTOCOLS §2).
+"""Signs of life: what messages without news say of their Agents, stored within `DELAY_S` (docs/explanation/protocols.md
+§2).
 
 Nothing waits for them, and nothing that is waited for waits for them: each statement is a transaction of its own.
 """

@@ -1,4 +1,5 @@
-"""The group commit of Agents' reports (PROTOCOLS §2): one transaction for all messages of one moment.
+"""The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction for all messages of one
+moment.
 
 What arrives while a commit runs forms the next group; mere signs of life are no part of it (`beats`). The newest
 message of an Agent covers its older ones, because every message carries all unacknowledged observations. No message is

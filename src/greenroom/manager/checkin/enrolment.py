@@ -1,4 +1,5 @@
-"""Admits Agents to the zone, and signs the certificates of their edge gateways (PROTOCOLS §2, Identity)."""
+"""Admits Agents to the zone, and signs the certificates of their edge gateways (docs/explanation/protocols.md §2,
+Identity)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The check-in: store Agents' observations, answer with instructions (PROTOCOLS §2).
+"""The check-in: store Agents' observations, answer with instructions (docs/explanation/protocols.md §2).
 
 An answer is made from one reading of the database right before it is sent; a held poll reads again when something was
 said that concerns its Agent, and always at its end (ADR 41). While the database is away the answer is `fresh: false`,
@@ -55,7 +55,7 @@ class ManagerLeftError(GreenroomError):
 
 RECENT_S: Final = 1.0
 """A check-in that follows the last one of its Agent within this is held with what was read for that one: half of the
-age that PROTOCOLS §2 allows for an answer.
+age that docs/explanation/protocols.md §2 allows for an answer.
 """
 LISTS_KEPT: Final = 4
 """Desired lists remembered of each Agent: its two connections are answered at the same time, so that the list it takes

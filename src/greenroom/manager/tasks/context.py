@@ -56,8 +56,9 @@ class PrimaryContext:
     """One round of the Primary of one zone.
 
     `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
-    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates
-    failures. `news` is sent at the end of each task, and at once where a user waits. `agenda` outlives the round.
+    concluded from silence: not missing, not lost, no deadline passed (QUIET of docs/explanation/protocols.md §1).
+    `tasks` isolates failures. `news` is sent at the end of each task, and at once where a user waits. `agenda` outlives
+    the round.
     """
 
     db: Database

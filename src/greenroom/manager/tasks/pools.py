@@ -1,4 +1,5 @@
-"""Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write (PROTOCOLS §3).
+"""Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write
+(docs/explanation/protocols.md §3).
 
 `core.pool.agenda` says which pools are looked at. A look without locks, with the same few statements for any number of
 pools, finds those that need something. Their plan

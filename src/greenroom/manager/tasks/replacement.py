@@ -1,7 +1,7 @@
 """A user whose session fails while they wait gets another one, chosen by `core.launch.replacement`.
 
 The launch was answered with the first session; the replacement has the launch's token and idempotency key, and
-`superseded_by` leads everybody to it (PROTOCOLS §3).
+`superseded_by` leads everybody to it (docs/explanation/protocols.md §3).
 """
 
 from __future__ import annotations

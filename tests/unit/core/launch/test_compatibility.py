@@ -1,4 +1,4 @@
-"""The table of settings that keep a staged session from serving a launch (seed page "Incompatible Settings")."""
+"""The table of settings that keep a staged session from serving a launch (docs/reference/staging.md)."""
 
 from __future__ import annotations
 

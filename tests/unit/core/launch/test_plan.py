@@ -1,4 +1,4 @@
-"""The order of a launch over zones and its trace (seed page "Multi-Zone Behavior")."""
+"""The order of a launch over zones and its trace (docs/explanation/a-launch.md)."""
 
 from __future__ import annotations
 
