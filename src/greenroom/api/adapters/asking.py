@@ -24,14 +24,14 @@ from greenroom.api.mcp.requests import Asked, answer_to
 from greenroom.api.problems import error_response
 from greenroom.api.security import Caller, Declared, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
-from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.states import OVER, SessionStatus
 
 DEFAULT_S: Final = 600
 LEAST_S: Final = 60
 START_S: Final = 60
 """How long a call waits for the session of a new lease."""
 MOST_LISTED: Final = 100
-OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED, SessionStatus.LOST})
+GONE: Final = OVER | {SessionStatus.LOST}
 _REPEATABLE: Final = frozenset({429, 503})
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -64,7 +64,7 @@ class Browser:
 
     @classmethod
     def of(cls, lease: LeaseView) -> Browser:
-        if not isinstance(lease, LeaseGranted) or lease.status in OVER:
+        if not isinstance(lease, LeaseGranted) or lease.status in GONE:
             return cls(lease)
         cdp, webdriver = lease.urls.cdp or "", lease.urls.webdriver or ""
         return cls(lease, cdp.replace("https", "wss", 1), webdriver, lease.urls.live, lease.token)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from greenroom.api.adapters import asking
 from greenroom.api.adapters.asking import Asks, Browser, Given
 from greenroom.api.bodies import Json
-from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.states import NOT_YET_RUNNING, SessionStatus
 
 router = asking.adapter("browserbase", "x-bb-api-key")
 
@@ -18,7 +18,6 @@ SETTINGS_WITHOUT_COUNTERPART: Final = (
     "advancedStealth", "blockAds", "captchaImageSelector", "captchaInputSelector", "context", "extensionId",
     "ignoreCertificateErrors", "os", "solveCaptchas", "verified",
 )  # fmt: skip
-_PENDING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
 
 
 class Settings(Given):
@@ -63,11 +62,11 @@ def shown(browser: Browser) -> Json:
 
 
 def _status(status: str) -> str:
-    if status in _PENDING:
+    if status in NOT_YET_RUNNING:
         return "PENDING"
     if status in (SessionStatus.FAILED, SessionStatus.LOST):
         return "ERROR"
-    return "COMPLETED" if status in asking.OVER else "RUNNING"
+    return "COMPLETED" if status in asking.GONE else "RUNNING"
 
 
 @router.post("/v1/sessions")

@@ -108,9 +108,9 @@ async def list_browsers(
     if offset:
         raise asking.NotSupportedError(f"Greenroom lists the newest {asking.MOST_LISTED} browsers; leave offset out.")
     ended = include_deleted or status in ("deleted", "all")
-    found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in asking.OVER) <= ended]
+    found = [one for one in await asks.browsers(ended=ended, limit=limit) if (one.lease.status in asking.GONE) <= ended]
     if status == "deleted":
-        found = [one for one in found if one.lease.status in asking.OVER]
+        found = [one for one in found if one.lease.status in asking.GONE]
     return JSONResponse(list(map(shown, found)), headers={"X-Has-More": "false"})
 
 

@@ -43,7 +43,7 @@ def shown(browser: Browser) -> Json:
     end = lease.ended or lease.expires or lease.created
     return {
         "id": str(lease.lease_id),
-        "status": "failed" if is_failed else "released" if lease.status in asking.OVER else "live",
+        "status": "failed" if is_failed else "released" if lease.status in asking.GONE else "live",
         "createdAt": lease.created.isoformat(),
         "timeout": browser.seconds * 1000,
         "duration": round((end - lease.created).total_seconds() * 1000) if lease.ended else 0,

@@ -35,7 +35,7 @@ from greenroom.core.errors import (
     Unavailable,
     WrongState,
 )
-from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.states import NOT_YET_RUNNING, OVER
 from greenroom.core.session.streams import OPEN
 from greenroom.db.database import Database
 from greenroom.db.lease.desks import LeasedSession, leased_session, session_to_reach
@@ -52,8 +52,6 @@ TIMEOUT_S: Final = 30.0
 RUNS_WITHIN_S: Final = 10.0
 """So long a session that does not run yet is waited for."""
 MOST_CONNECTIONS: Final = 500
-_NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
-_OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
 _ERRORS: Final[dict[int, type[GreenroomError]]] = {
     400: Invalid,
     401: WrongState,
@@ -107,8 +105,8 @@ class Desks:
         """
         look = lambda: leased_session(self._db, lease.lease_id)  # noqa: E731
         session = await look()
-        if session.status in _NOT_YET:
-            session = await while_in(self._hub, _NOT_YET, look, RUNS_WITHIN_S)
+        if session.status in NOT_YET_RUNNING:
+            session = await while_in(self._hub, NOT_YET_RUNNING, look, RUNS_WITHIN_S)
         _require_open(session)
         token = self._secrets.desk_token(lease.lease_id, session.auth_epoch)
         address = f"{_page_address(session, self._config)}{FOLDER}/"
@@ -161,7 +159,7 @@ def _require_open(session: LeasedSession) -> None:
 
 def _require_not_over(session: LeasedSession) -> None:
     """Raises WrongState: the lease is over."""
-    if session.status in _OVER:
+    if session.status in OVER:
         raise WrongState(f"The lease is over: its session is {session.status}.")
 
 

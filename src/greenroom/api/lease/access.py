@@ -13,7 +13,7 @@ from greenroom.api.session.authorized import asking_of, authorized, kind_of
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, Unauthenticated
 from greenroom.core.session.authorization import TABLE, Act, Asking, Kind, watches
-from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.states import OVER
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import Lease, get_lease
 from greenroom.db.session.commands import mark_screenshot
@@ -22,7 +22,6 @@ from greenroom.kit.secrets import Secrets
 _REFUSAL = "This token opens no lease here: it is another lease's, or the lease is over."
 FOR_OTHERS: Final = "leases_create_for_others"
 """Permission to lease sessions for other users."""
-_OVER = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +109,7 @@ async def _by_token(request: Request, lease_id: str, token: str) -> Lease:
         lease = await get_lease(request.app.state.db, str(UUID(lease_id)))
     except (NotFound, ValueError):
         lease = None
-    if lease is None or not secrets.is_lease_token(token, lease.lease_id, lease.auth_epoch) or lease.status in _OVER:
+    if lease is None or not secrets.is_lease_token(token, lease.lease_id, lease.auth_epoch) or lease.status in OVER:
         request.app.state.guesses.wrong(request, "by the token of a lease")
         raise Unauthenticated(_REFUSAL)
     return lease

@@ -43,7 +43,7 @@ from greenroom.core.lease.granted import Limits, NewLease
 from greenroom.core.lease.limits import FREED_BY, refusal
 from greenroom.core.session.authorization import Act, Asking, Facts, Kind, decide
 from greenroom.core.session.expiry import clocks_of, lease_clocks
-from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.states import NOT_YET_RUNNING
 from greenroom.db.access.credentials import find_key
 from greenroom.db.access.users import find_user, get_user
 from greenroom.db.database import Database
@@ -55,8 +55,6 @@ from greenroom.db.session.views import Session, SessionFilter
 from greenroom.db.workspace.images import find_image, names_of_images
 from greenroom.kit.secrets import Secrets
 
-_NOT_YET: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
-"""Statuses of a session that does not run yet."""
 NAMED: Final = 30
 """Workspaces that a refusal names."""
 BY_TOKEN: Final = (Act.DEVTOOLS, Act.WEBDRIVER, Act.STREAM_AS_PROGRAM)
@@ -144,9 +142,9 @@ async def create(
     left_s = body.wait_s - (time.monotonic() - begun_s)
     if caller.key_id is not None:
         await _require_valid_key(leasing, caller.key_id, session)
-    if left_s > 0 and lease.status in _NOT_YET:
+    if left_s > 0 and lease.status in NOT_YET_RUNNING:
         lease_id = lease.lease_id
-        lease = await while_in(leasing.hub, _NOT_YET, lambda: leases.get_lease(leasing.db, lease_id), left_s)
+        lease = await while_in(leasing.hub, NOT_YET_RUNNING, lambda: leases.get_lease(leasing.db, lease_id), left_s)
         session = await views.get_session(leasing.db, lease.session_id)
     return _granted(leasing, lease, session)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.session.states import OPERATIONAL, SessionStatus
+from greenroom.core.session.states import NOT_YET_RUNNING, OPERATIONAL, SessionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,6 @@ _MESSAGES: Final[dict[SessionStatus, str]] = {
     SessionStatus.UNREACHABLE: "The machine of this session does not answer at the moment",
     SessionStatus.LOST: "The machine of this session has not answered for a long time; the session may come back",
 }
-_STARTING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def progress(
     shown = (kind for kind in kinds if kind.always or kind.name in recorded)
     steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in shown)
     percent, message = _reached(kinds, recorded)
-    if status not in _STARTING:
+    if status not in NOT_YET_RUNNING:
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent
         message = _MESSAGES.get(status, message)
     elif percent == 100:
@@ -154,6 +153,6 @@ REASON_AFTER_S: Final = 5.0
 def starting_reason(status: SessionStatus, seen: str, age_s: float, limit_s: float) -> str | None:
     """Why a session is not usable yet, as its Agent has `seen` it, with the seconds in its status and their limit; None
     while there is nothing to say."""
-    if status not in _STARTING or not seen or age_s < REASON_AFTER_S:
+    if status not in NOT_YET_RUNNING or not seen or age_s < REASON_AFTER_S:
         return None
     return f"{seen.rstrip('.')} ({age_s:.0f} s of {limit_s:.0f} s)."

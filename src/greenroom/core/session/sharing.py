@@ -14,13 +14,13 @@ from typing import Final, Literal
 
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.access.permissions import allows
-from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.states import OVER, SessionStatus
 from greenroom.core.session.streams import OPEN, Access
 
 Audience = Literal["user", "users", "guests", "assistant"]
 """A named user; users who have the link; people without an account who have the link; an administrator who helps."""
 
-SHAREABLE: Final = frozenset(SessionStatus) - {SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED}
+SHAREABLE: Final = frozenset(SessionStatus) - OVER
 MAX_SHARES: Final = 50
 """Of one session at a time."""
 MAX_VIEWERS: Final = 100

@@ -77,6 +77,12 @@ TRANSITIONAL: Final[frozenset[SessionStatus]] = frozenset(
 RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
 """Statuses that wait for an Agent to return; after that they have a deadline too."""
 
+NOT_YET_RUNNING: Final[frozenset[SessionStatus]] = frozenset({_S.REQUESTED, _S.STARTING, _S.ASSIGNING})
+"""Statuses of a session that will run if nothing fails."""
+
+OVER: Final[frozenset[SessionStatus]] = frozenset({_S.DELETING, _S.DELETED, _S.FAILED})
+"""Statuses of a session that is not used any more."""
+
 WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
     **dict.fromkeys((_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING, _S.UNREACHABLE), frozenset({Want.RUNNING})),
     **dict.fromkeys((_S.STOPPING, _S.STOPPED), frozenset({Want.STOPPED})),
@@ -87,7 +93,7 @@ WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
 }
 """status → what the Agent may be instructed meanwhile (an invariant of `greenroom doctor`)."""
 
-COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - {_S.DELETED, _S.DELETING, _S.FAILED}
+COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - OVER
 """Statuses that count towards `max_kasms_per_user` or, for a lease, `max_leases_per_user`."""
 
 RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
