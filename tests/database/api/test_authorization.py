@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
-from greenroom.api.desk.service import Acted
+from greenroom.api.desk.schemas import ActionsDone
 from greenroom.api.mcp.tools import TOOLS
 from greenroom.api.security import access_of
 from greenroom.api.session.authorized import ActsOnSession, declared_acts
@@ -100,7 +100,7 @@ class Asker:
 class NoDesk:
     """Stands for `app.state.desks`: a caller that comes here was let in."""
 
-    async def of(self, _lease: object) -> Acted:
+    async def of(self, _lease: object) -> ActionsDone:
         raise Unavailable("The session was reached.")
 
     async def close(self) -> None: ...

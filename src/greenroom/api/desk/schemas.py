@@ -1,12 +1,13 @@
-"""The bodies of actions."""
+"""The bodies of actions. The session's page answers results in the same shape, without the names of the actions."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from greenroom.api.bodies import Body, View
+from greenroom.api.bodies import Body
 
 
 class Display(Body):
@@ -29,10 +30,13 @@ class ActionsCreate(Body):
     display: Annotated[Display | None, Field(description="null = that of the screen itself")] = None
 
 
-class ActionResult(View):
+@dataclass(slots=True, kw_only=True)
+class ActionResult:
     """What became of one action."""
 
-    action: Annotated[str, Field(description="its name, as it was sent")]
+    __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
+
+    action: Annotated[str, Field(description="its name, as it was sent")] = ""
     done: bool
     error: Annotated[str | None, Field(description="why it was not done")] = None
     ms: Annotated[float | None, Field(description="milliseconds that it took in the session")] = None
@@ -41,8 +45,11 @@ class ActionResult(View):
     screenshot: Annotated[str | None, Field(description="a PNG in base64 (screenshot, zoom)")] = None
 
 
-class ActionsDone(View):
+@dataclass(slots=True, kw_only=True)
+class ActionsDone:
     """What became of all of them."""
+
+    __pydantic_config__ = ConfigDict(json_schema_serialization_defaults_required=True)
 
     results: list[ActionResult]
     screenshot: Annotated[str | None, Field(description="a PNG in base64, where it was asked for")] = None

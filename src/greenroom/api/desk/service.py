@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
 
 from greenroom.api.desk.decoding import decoded, decoded_end, picture, unreadable_end
+from greenroom.api.desk.schemas import ActionResult, ActionsDone
 from greenroom.api.desk.seen import State
 from greenroom.api.desk.transport import Desk, Desks
 from greenroom.core.actions import dialects, elements, steps
@@ -30,27 +32,9 @@ TRIES: Final = 3
 _CHANGED: Final = 409
 
 
-class Result(msgspec.Struct, kw_only=True):
-    """What became of one action; `screenshot` is a PNG in base64."""
-
-    action: str = ""
-    done: bool
-    error: str | None = None
-    ms: float | None = None
-    coordinate: tuple[int, int] | None = None
-    text: str | None = None
-    screenshot: str | None = None
-
-
-class Acted(msgspec.Struct, kw_only=True):
-    """What became of a list of actions; `screenshot` as above."""
-
-    results: list[Result]
-    screenshot: str | None = None
-
-
-class _Done(Acted, kw_only=True):
-    """The same as the session's page answers it; its screen is so now."""
+@dataclass(slots=True, kw_only=True)
+class _Done(ActionsDone):
+    """The answer of the session's page; its screen is so now."""
 
     state: State
 
@@ -74,7 +58,7 @@ async def act(
     *,
     screenshot: bool = False,
     display: Size | None = None,
-) -> Acted:
+) -> ActionsDone:
     """Do these actions, JSON as clients send it, one after the other until one fails. Cancelled, it lets go of all that
     it pressed.
 
@@ -89,8 +73,8 @@ async def act(
         read = dialects.parse(await _located(desks, desk, actions, needed, display))
     done = await _carried_out(desks, desk, read, screenshot=screenshot, display=display)
     why = f"not done, because actions[{len(done.results) - 1}] failed."
-    rest = [Result(done=False, error=why) for _ in actions[len(done.results) :]]
-    acted = Acted(results=[*done.results, *rest], screenshot=done.screenshot)
+    rest = [ActionResult(done=False, error=why) for _ in actions[len(done.results) :]]
+    acted = ActionsDone(results=[*done.results, *rest], screenshot=done.screenshot)
     for item, result in zip(actions, acted.results, strict=True):
         fields = cast("dict[str, Any]", item)
         result.action = str(fields.get("action") or fields.get("type"))

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from greenroom.api.bodies import Json
 from greenroom.api.mcp.requests import Asked
@@ -81,9 +81,9 @@ def _lease_id(given: object) -> str:
         raise Invalid(f"{str(given)[:60]!r} is not the id of a lease; `list_leases` has them.") from error
 
 
-def schema_of(body: type[BaseModel], **defaults: object) -> Json:
+def schema_of(body: type[object], **defaults: object) -> Json:
     """The schema of a route's body or answer, with some other defaults."""
-    schema = body.model_json_schema()
+    schema = TypeAdapter(body).json_schema()
     for name, value in defaults.items():
         schema["properties"][name] |= {"default": value}
     return schema

@@ -15,8 +15,7 @@ from starlette.requests import Request
 from greenroom.api.deps import DesksDep
 from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
 from greenroom.api.desk.decoding import plain_fields
-from greenroom.api.desk.schemas import ActionsCreate
-from greenroom.api.desk.service import Acted, Result
+from greenroom.api.desk.schemas import ActionResult, ActionsCreate, ActionsDone
 from greenroom.api.desk.transport import Desks
 from greenroom.api.recording.recorder import Note, Recorder
 from greenroom.core.recording.rows import (
@@ -46,10 +45,10 @@ class Noting:
     desks: Desks
     request: Request
 
-    async def actions(self, lease: Lease, body: ActionsCreate, work: Awaitable[Acted]) -> Acted:
+    async def actions(self, lease: Lease, body: ActionsCreate, work: Awaitable[ActionsDone]) -> ActionsDone:
         """Actions; the picture of the last one is that of the answer, or taken after it."""
         with self.recorder.noting(lease, self.request) as note:
-            acted: list[Acted] = []
+            acted: list[ActionsDone] = []
             note.make = lambda asked: self._rows_of_actions(lease, asked, body, acted)
             done = await work
             if lease.record != "none":
@@ -57,13 +56,15 @@ class Noting:
                 self._expect(lease, note, body, done)
             return done
 
-    def _expect(self, lease: Lease, note: Note, body: ActionsCreate, done: Acted) -> None:
+    def _expect(self, lease: Lease, note: Note, body: ActionsCreate, done: ActionsDone) -> None:
         if lease.record == "pictures":
             note.look = changes_screen(body.actions)
             pictures = [one.screenshot for one in (*done.results, done) if one.screenshot]
             note.size_bytes = sum(map(len, pictures))
 
-    def _rows_of_actions(self, lease: Lease, asked: Asked, body: ActionsCreate, acted: Sequence[Acted]) -> list[Row]:
+    def _rows_of_actions(
+        self, lease: Lease, asked: Asked, body: ActionsCreate, acted: Sequence[ActionsDone]
+    ) -> list[Row]:
         seen = self.desks.seen.get(lease.session_id)
         screen = (seen.width, seen.height) if seen is not None else None
         if body.display is not None:
@@ -145,7 +146,7 @@ def _row_of_command(asked: Asked, body: ExecCreate, exit_code: int | None) -> Ro
     return row_of_command(asked, body.command, list(body.env), exit_code)
 
 
-def _outcome(result: Result, *, with_picture: bool) -> Outcome:
+def _outcome(result: ActionResult, *, with_picture: bool) -> Outcome:
     picture = _picture(result.screenshot) if with_picture else None
     return Outcome(done=result.done, error=result.error, ms=result.ms, picture=picture)
 
