@@ -7,7 +7,7 @@ installation's first key belongs to no user.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final, LiteralString, cast
 
@@ -17,6 +17,7 @@ from greenroom.core.listing import Order
 from greenroom.core.rate_limits import Failure, account_wait_s
 from greenroom.core.security_events import source_of
 from greenroom.db.cleaning import delete_in_batches
+from greenroom.db.columns import assigned
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
@@ -333,16 +334,12 @@ async def insert_key(
     )
 
 
+_CHANGEABLE: Final = ("name", "permissions", "read_only", "max_leases", "max_lease_s", "enabled", "expires")
+
+
 async def update_key(connection: Connection, key: ApiKey) -> None:
     """Store what can be changed of `key`, after `lock_key`."""
-    await connection.execute(
-        "UPDATE api_keys SET name = %s, permissions = %s, read_only = %s, max_leases = %s, max_lease_s = %s,"
-        " enabled = %s, expires = %s WHERE key_id = %s",
-        (
-            *(key.name, key.permissions, key.read_only, key.max_leases, key.max_lease_s),
-            *(key.enabled, key.expires, key.key_id),
-        ),
-    )
+    await connection.execute("UPDATE api_keys SET " + assigned(_CHANGEABLE) + " WHERE key_id = %(key_id)s", asdict(key))
 
 
 async def delete_key(connection: Connection, key_id: str) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 
 from greenroom.core.log_codes import LogCode
+from greenroom.db.columns import columns_of, listed
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
@@ -22,12 +23,6 @@ MINUTE_LOOK_S: Final = 2.0
 """Interval at which the end of a minute is noticed while no request is reported."""
 MAX_QUEUED: Final = 20_000
 """At the end of a minute there is a row for each Agent of a Manager."""
-
-_INSERT: Final[LiteralString] = """
-INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms, count)
-SELECT time, agent_id, manager_instance_id, method, path, status, duration_ms, count
-  FROM jsonb_populate_recordset(NULL::manager_requests, %(rows)s)
-"""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +37,13 @@ class RequestRow:
     status: int
     duration_ms: float
     count: int = 1
+
+
+_COLUMNS: Final = listed(columns_of(RequestRow))
+_INSERT: Final[LiteralString] = (
+    "INSERT INTO manager_requests (" + _COLUMNS + ")"
+    " SELECT " + _COLUMNS + " FROM jsonb_populate_recordset(NULL::manager_requests, %(rows)s)"
+)
 
 
 class RequestLog:

@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import Lateness
+from greenroom.db.columns import differs, excluded
 from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import WireJson
 
@@ -80,11 +81,10 @@ async def write_capacity(connection: Connection, reports: Sequence[CapacityRepor
         " CASE WHEN r.memory_bytes > 0 THEN coalesce(a.memory_override, r.memory_bytes) ELSE 0 END"
         " FROM jsonb_to_recordset(%(reports)s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
         " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
-        " ON CONFLICT (agent_id) DO UPDATE SET cores_reported = excluded.cores_reported,"
-        " memory_reported = excluded.memory_reported, cores = excluded.cores,"
-        " overcommit = excluded.overcommit, memory = excluded.memory"
-        " WHERE (c.cores_reported, c.memory_reported) IS DISTINCT FROM"
-        " (excluded.cores_reported, excluded.memory_reported)",
+        " ON CONFLICT (agent_id) DO UPDATE SET "
+        + excluded(("cores_reported", "memory_reported", "cores", "overcommit", "memory"))
+        + " WHERE "
+        + differs(("cores_reported", "memory_reported"), "c"),
         {"overcommit": cpu_overcommit, "reports": Jsonb(list(reports))},
     )
 
@@ -117,15 +117,15 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
         " CASE WHEN refreshed > 0 THEN to_timestamp(refreshed) END"
         " FROM jsonb_to_recordset(%s) AS i(name text, state text, how text, reason text, digest text,"
         " size_bytes bigint, progress integer, error text, refreshed float8) ORDER BY name"
-        " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, how = excluded.how,"
-        " reason = excluded.reason, digest = coalesce(nullif(excluded.digest, ''), old.digest),"
-        " size_bytes = excluded.size_bytes, progress = excluded.progress, error = excluded.error,"
+        " ON CONFLICT (agent_id, name) DO UPDATE SET "
+        + excluded(("state", "how", "reason", "size_bytes", "progress", "error"))
+        + ", digest = coalesce(nullif(excluded.digest, ''), old.digest),"
         " refreshed = coalesce(excluded.refreshed, old.refreshed), updated = clock_timestamp(),"
         " changed = CASE WHEN '' IN (old.digest, excluded.digest) OR old.digest = excluded.digest THEN old.changed"
         "   ELSE clock_timestamp() END"
-        " WHERE (old.state, old.how, old.reason, old.digest, old.size_bytes, old.progress, old.error, old.refreshed)"
-        " IS DISTINCT FROM (excluded.state, excluded.how, excluded.reason, excluded.digest, excluded.size_bytes,"
-        " excluded.progress, excluded.error, coalesce(excluded.refreshed, old.refreshed))",
+        " WHERE "
+        + differs(("state", "how", "reason", "digest", "size_bytes", "progress", "error"), "old")
+        + " OR old.refreshed IS DISTINCT FROM coalesce(excluded.refreshed, old.refreshed)",
         (agent_id, Jsonb(list(images))),
     )
 

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.session.observations import HandoverState, ObservedFacts, SessionRow
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
+from greenroom.db.columns import columns_of, differs, excluded, listed, selected
 from greenroom.db.database import Connection, Database, rows_as
 
 
@@ -133,37 +134,27 @@ async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession,
     ]
 
 
+_COLUMNS: Final = columns_of(Observation, without={"has_container"})
+_CHANGING: Final = columns_of(Observation, without={"has_container", "session_id", "agent_id", "seq"})
+"""What makes an observation differ from the one before."""
+_WRITE: Final[LiteralString] = (
+    "INSERT INTO session_observed AS old ("
+    + listed(_COLUMNS)
+    + ") SELECT "
+    + selected(_COLUMNS, "o")
+    + " FROM jsonb_populate_recordset(NULL::session_observed, %s) AS o"
+    " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id" + _NAMED + " ORDER BY o.session_id"
+    " ON CONFLICT (session_id) DO UPDATE SET "
+    + excluded(columns_of(Observation, without={"has_container", "session_id"}))
+    + ", observed_at = clock_timestamp()"
+    " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
+    " AND " + differs(_CHANGING, "old")
+)
+
+
 async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:
     """Store observations that are newer than the known ones and differ."""
-    await connection.execute(
-        "INSERT INTO session_observed AS old (session_id, agent_id, incarnation, seq, generation, state, container_id,"
-        " spec_hash, address, usable, broken, probe_error, exit_code, error, log_tail, assignment_id, handover,"
-        " handover_error, handover_slow)"
-        " SELECT o.* FROM jsonb_to_recordset(%s) AS o(session_id uuid, agent_id uuid, incarnation bigint, seq bigint,"
-        " generation bigint, state text, container_id text, spec_hash text, address text, usable boolean,"
-        " broken boolean, probe_error text, exit_code integer, error text, log_tail text, assignment_id uuid,"
-        " handover text, handover_error text, handover_slow boolean)"
-        " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id"
-        + _NAMED
-        + " ORDER BY o.session_id"
-        " ON CONFLICT (session_id) DO UPDATE SET agent_id = excluded.agent_id, incarnation = excluded.incarnation,"
-        " seq = excluded.seq, generation = excluded.generation, state = excluded.state,"
-        " container_id = excluded.container_id, spec_hash = excluded.spec_hash, address = excluded.address,"
-        " usable = excluded.usable, broken = excluded.broken, probe_error = excluded.probe_error,"
-        " exit_code = excluded.exit_code, error = excluded.error, log_tail = excluded.log_tail,"
-        " assignment_id = excluded.assignment_id, handover = excluded.handover,"
-        " handover_error = excluded.handover_error, handover_slow = excluded.handover_slow,"
-        " observed_at = clock_timestamp()"
-        " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
-        " AND (old.generation, old.state, old.container_id, old.spec_hash, old.address, old.usable, old.broken,"
-        "  old.probe_error, old.exit_code, old.error, old.log_tail, old.assignment_id, old.handover,"
-        "  old.handover_error, old.handover_slow, old.incarnation) IS DISTINCT FROM (excluded.generation,"
-        "  excluded.state, excluded.container_id, excluded.spec_hash, excluded.address, excluded.usable,"
-        "  excluded.broken, excluded.probe_error, excluded.exit_code, excluded.error, excluded.log_tail,"
-        "  excluded.assignment_id, excluded.handover, excluded.handover_error, excluded.handover_slow,"
-        "  excluded.incarnation)",
-        (Jsonb(list(observations)), _ids(observations)),
-    )
+    await connection.execute(_WRITE, (Jsonb(list(observations)), _ids(observations)))
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
