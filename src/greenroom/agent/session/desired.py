@@ -171,9 +171,6 @@ class DesiredSessions:
         desired = self.entries.get(session_id)
         return desired is not None and desired.authorised is not None
 
-    def viewable(self) -> list[Desired]:
-        return [desired for desired in self.entries.values() if desired.authorised is not None]
-
     def wanted(self, desired: Desired) -> Wanted:
         return Wanted(
             session_id=desired.session_id,

@@ -73,18 +73,6 @@ class Serving(Protocol):
         ...
 
 
-class Servers(Protocol):
-    """Those of all policies."""
-
-    def account(self) -> FilterAccount: ...
-
-    def of(self, policy_id: str) -> Serving: ...
-
-    def left(self) -> list[str]:
-        """Policies of which an earlier process left something beside their networks."""
-        ...
-
-
 def servers_of(
     runtime: FilterHost, folder: Path, resolvers: tuple[str, ...], on_end: Callable[[], None]
 ) -> HostServers | RuntimeServers:
@@ -126,7 +114,7 @@ def own_account() -> Owner:
 
 
 class HostServers:
-    """Implements `Servers` with processes of this host; their account must be able to reach `folder`."""
+    """The filters of all policies as processes of this host; their account must be able to reach `folder`."""
 
     def __init__(
         self, folder: Path, owner: Callable[[], Owner], resolvers: tuple[str, ...], on_end: Callable[[], None]
@@ -187,7 +175,7 @@ class HostServing:
 
 
 class RuntimeServers:
-    """Implements `Servers` with what the runtime runs."""
+    """The filters of all policies as what the runtime runs."""
 
     def __init__(self, runner: FilterRunner, resolvers: tuple[str, ...], on_end: Callable[[], None]) -> None:
         self._runner = runner

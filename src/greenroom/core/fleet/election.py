@@ -2,16 +2,15 @@
 
 No clocks are compared: a process that stands by takes the record after it has *seen* it unchanged for the whole time
 that it counts, by its own steady clock; the one that acts stops a margin earlier, counted from when its last renewal
-was *sent*. So two never act at one time as long as no clock runs too fast or too slow by more than `max_drift`. Terms
-only grow: each taking raises the number. Times are seconds of a clock that also runs while the machine sleeps.
+was *sent*. So two never act at one time as long as no clock runs too fast or too slow by more than
+margin / (2 * ttl - margin): one acts for at most (ttl - margin) * (1 + drift), the other waits for ttl * (1 - drift).
+Terms only grow: each taking raises the number. Times are seconds of a clock that also runs while the machine sleeps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Final
-
-from greenroom.core.fleet.lease import Timings
 
 LOOK_S: Final = 0.5
 """How often those who stand by look at the record."""
@@ -82,9 +81,3 @@ def renewal(held: Record, copy: int) -> Record:
 def given_back(held: Record) -> Record:
     """The next one takes it at once."""
     return replace(held, holder="", beat=held.beat + 1)
-
-
-def max_drift(timings: Timings) -> float:
-    """By which fraction two clocks may run too fast or too slow: the one that acts at most
-    (ttl - margin) * (1 + drift) long, the other waits at least ttl * (1 - drift)."""
-    return timings.margin_s / (2 * timings.ttl_s - timings.margin_s)

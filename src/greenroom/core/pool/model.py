@@ -7,7 +7,7 @@ takes a claimable session out of the pool, unless it was claimed meanwhile; *des
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Final, Literal
 
@@ -213,11 +213,6 @@ class PoolPlan:
     @property
     def creates(self) -> tuple[Create, ...]:
         return tuple(action for action in self.actions if isinstance(action, Create))
-
-
-def expires_at(now: datetime, config: PoolConfig) -> datetime:
-    """When a session created now is to be replaced."""
-    return now + timedelta(hours=config.expiration)
 
 
 def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:

@@ -112,11 +112,6 @@ OPERATIONAL: Final[dict[SessionStatus, str]] = {
 """status → `operational_status` of the public interface (docs/explanation/sessions.md)."""
 
 
-def may_follow(before: SessionStatus, after: SessionStatus) -> bool:
-    """Whether the edge `before` → `after` exists."""
-    return after in ALLOWED[before]
-
-
 def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
     """All statuses from which `target` may be entered; the guard of every SQL status change."""
     return frozenset(status for status, following in ALLOWED.items() if target in following)

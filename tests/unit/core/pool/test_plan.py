@@ -10,7 +10,7 @@ from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, config_title, expires_at
+from greenroom.core.pool.model import RECYCLED, Create, Destroy, PoolConfig, PoolPlan, Retire, config_title
 from greenroom.core.pool.plan import plan
 
 
@@ -233,10 +233,6 @@ def test_while_people_wait_nothing_is_created_and_the_config_says_so(cores: floa
         code,
         "2 of 3 not staged: 2 launches of people wait in zone eu; people go first.",
     )
-
-
-def test_a_session_created_now_expires_after_the_hours_of_its_config():
-    assert expires_at(NOW, replace(CONFIG, expiration=36.5)) == NOW + timedelta(days=1, hours=12, minutes=30)
 
 
 def test_a_config_is_named_by_workspace_zone_and_short_id():

@@ -14,7 +14,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.access.group_settings import GroupSettings, resolve
 from greenroom.core.errors import Invalid
 from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, lease_clocks, next_expiry, plan
-from greenroom.core.session.states import KEPT_ALIVE, SessionStatus, may_follow
+from greenroom.core.session.states import ALLOWED, KEPT_ALIVE, SessionStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus
@@ -165,7 +165,7 @@ def only_what_is_over_along_allowed_edges(subject: Plan, case: tuple[list[Sessio
         session = by_id[action.session_id]
         over = [at for at in (session.expires, session.time_limit_ends) if at is not None and at <= NOW]
         assert over
-        assert may_follow(session.status, THROUGH[action.action])
+        assert THROUGH[action.action] in ALLOWED[session.status]
         assert action.reason
         if session.status not in KEPT_ALIVE:
             assert action.setting == "session_time_limit"
