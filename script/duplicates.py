@@ -1,0 +1,85 @@
+"""Count what is written twice in src/greenroom: `python script/duplicates.py [--list]`. It fails above `MOST`.
+
+Counted are the public classes whose name another module has too, and twin records: pairs of dataclasses, structs and
+models of different packages that declare mostly the same fields.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1] / "src/greenroom"
+ROOTFS: Final = ROOT / "recipes/base/rootfs"
+"""Programs of a session, which are no package."""
+MOST: Final = {"class names in several modules": 114, "twin records": 74}
+"""Neither number may grow; lower these with the numbers."""
+LEAST_FIELDS: Final = 5
+LEAST_SHARED: Final = 0.7
+"""Of the fields of the larger record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A public class; `fields` are the annotated names in its body."""
+
+    name: str
+    module: str
+    fields: frozenset[str]
+
+    @property
+    def package(self) -> str:
+        return self.module.partition(".")[0]
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+def declared(source: str, module: str) -> Iterator[Declared]:
+    """The public classes of a module's top level."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            annotated = (item for item in node.body if isinstance(item, ast.AnnAssign))
+            names = {item.target.id for item in annotated if isinstance(item.target, ast.Name)}
+            yield Declared(node.name, module, frozenset(name for name in names if not name.startswith("_")))
+
+
+def repeated_names(classes: Iterable[Declared]) -> list[str]:
+    """Names of classes that several modules declare, with the modules."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for each in classes:
+        by_name[each.name].append(each.module)
+    return [f"{name}: {', '.join(sorted(modules))}" for name, modules in sorted(by_name.items()) if len(modules) > 1]
+
+
+def twins(classes: Iterable[Declared]) -> list[str]:
+    """Pairs of records of different packages that share most of their fields."""
+    records = [each for each in classes if len(each.fields) >= LEAST_FIELDS]
+    return [
+        f"{one} and {other}: {len(one.fields & other.fields)} of {max(len(one.fields), len(other.fields))} fields"
+        for one, other in itertools.combinations(records, 2)
+        if one.package != other.package
+        and len(one.fields & other.fields) >= LEAST_SHARED * max(len(one.fields), len(other.fields))
+    ]
+
+
+def main() -> None:
+    """Print both numbers, with `--list` also what they count; exit code 1 when one of them grew."""
+    paths = sorted(path for path in ROOT.rglob("*.py") if ROOTFS not in path.parents)
+    modules = ((path, ".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in paths)
+    classes = [each for path, module in modules for each in declared(path.read_text(), module)]
+    grew = False
+    for (what, most), found in zip(MOST.items(), (repeated_names(classes), twins(classes)), strict=True):
+        print(f"{len(found)} {what}, at most {most}", *found if "--list" in sys.argv else (), sep="\n  ")
+        grew |= len(found) > most
+    sys.exit(1 if grew else 0)
+
+
+if __name__ == "__main__":
+    main()

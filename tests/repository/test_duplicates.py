@@ -1,0 +1,36 @@
+"""What `script/duplicates.py` counts."""
+
+from __future__ import annotations
+
+from script.duplicates import Declared, declared, repeated_names, twins
+
+ROW = "class LeaseRow:\n    a: int\n    b: int\n    c: int\n    d: int\n    e: int\n"
+
+
+def classes(**sources: str) -> list[Declared]:
+    """The classes of modules that are named `package_module`."""
+    return [each for name, source in sources.items() for each in declared(source, name.replace("_", "."))]
+
+
+def test_a_class_name_of_two_modules_is_counted_once():
+    assert repeated_names(classes(api_lease="class Lease: ...", db_lease="class Lease: ...")) == [
+        "Lease: api.lease, db.lease"
+    ]
+
+
+def test_private_classes_and_those_inside_functions_are_not_counted():
+    source = "class _Lease: ...\ndef make():\n    class Lease: ...\n"
+    assert repeated_names(classes(api_lease=source, db_lease=source)) == []
+
+
+def test_records_of_two_packages_with_the_same_fields_are_twins():
+    view = ROW.replace("LeaseRow", "LeaseView").replace("e: int", "f: int")
+    assert twins(classes(api_lease=view, db_lease=ROW)) == ["api.lease.LeaseView and db.lease.LeaseRow: 4 of 5 fields"]
+
+
+def test_records_of_one_package_small_ones_and_different_ones_are_no_twins():
+    small = ROW.replace("    e: int\n", "")
+    other = ROW.replace("d: int", "x: int").replace("e: int", "y: int")
+    assert twins(classes(db_lease=ROW, db_view=ROW)) == []
+    assert twins(classes(db_lease=small, api_lease=small)) == []
+    assert twins(classes(db_lease=ROW, api_lease=other)) == []
