@@ -53,7 +53,7 @@ async def make(builder: Builder, name: str, folder: Path) -> AsyncGenerator[str]
     taking = asyncio.create_task(builder.tree(_pieces(stdout)))
 
     def end_if_not_taken(done: asyncio.Task[str]) -> None:
-        # Nobody reads its output any more, so that it would not end.
+        # Its output is not read any more, so that it would not end.
         if process.returncode is None and (done.cancelled() or done.exception()):
             process.kill()
 
