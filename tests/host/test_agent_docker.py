@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from tests.support.real_agents import AgentProcess, session_id
 
-from greenroom.runtimes.registry import open_runtime
+from greenroom.runtimes.registry import find_runtime
 from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.testing.stops import arm_before_start
 
@@ -25,12 +25,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     """Its containers are removed in the end."""
     world = World()
     yield world
-    runtime = open_runtime(
-        "docker", installation_id=world.installation_id, agent_id="the tests", folder=tmp_path / "cleaner"
-    )
-    await runtime.open()
-    await runtime.remove_all()
-    await runtime.close()
+    await find_runtime("docker").remove_all(world.installation_id, tmp_path / "cleaner")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support.registry import PASSWORD, USER, Registry
 
 from greenroom.agent import images
 from greenroom.core.backoff import Backoff
-from greenroom.runtimes.registry import open_runtime
+from greenroom.runtimes.registry import find_runtime
 from greenroom.testing.manager import World
 from greenroom.wire.messages import DesiredImage, ImageReport
 
@@ -28,15 +28,13 @@ def registry(docker_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-async def world(tmp_path: Path, docker_url: str) -> AsyncIterator[World]:
+async def world(tmp_path: Path, docker_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """A Manager and an Agent with Docker."""
+    monkeypatch.setenv("GREENROOM_DOCKER_HOST", docker_url)
     world = World()
-    async with manager_of(world) as manager, agent_inside(tmp_path, manager, runtime="docker", docker_host=docker_url):
+    async with manager_of(world) as manager, agent_inside(tmp_path, manager, runtime="docker"):
         yield world
-    left = open_runtime("docker", installation_id=world.installation_id, agent_id="", folder=tmp_path)
-    await left.open()
-    await left.remove_all()
-    await left.close()
+    await find_runtime("docker").remove_all(world.installation_id, tmp_path)
 
 
 def report_on(world: World, name: str) -> ImageReport | None:

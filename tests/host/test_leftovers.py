@@ -17,7 +17,8 @@ from greenroom.db.installation import installation_id
 from greenroom.runtimes.contract import FilterAccount, Things
 from greenroom.runtimes.docker.filter_networks import network_name
 from greenroom.runtimes.docker.spec import Identity, container_name
-from greenroom.runtimes.registry import open_runtime, open_things
+from greenroom.runtimes.plugin import Context
+from greenroom.runtimes.registry import find_runtime, open_runtime
 from greenroom.up.repair import Outcome, leftovers, repaired
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
@@ -39,7 +40,7 @@ async def host(stage: System, tmp_path: Path) -> AsyncIterator[Host]:
 
 @pytest.fixture
 async def things(host: Host, docker_url: str) -> AsyncIterator[Things]:
-    async with open_things("docker", host.installation_id, docker_host=docker_url) as opened:
+    async with find_runtime("docker", docker_host=docker_url).things(host.installation_id) as opened:
         yield opened
 
 
@@ -54,7 +55,8 @@ async def repair(db: Database, things: Things, *, removes: bool = False) -> list
 
 async def of_agent(host: Host, agent_id: str, *session_ids: str, policy: str | None = None) -> None:
     """What this Agent would have on the host: containers, and the network of a web filter."""
-    runtime = open_runtime("docker", installation_id=host.installation_id, agent_id=agent_id, folder=host.folder)
+    context = Context(installation_id=host.installation_id, agent_id=agent_id, folder=host.folder)
+    runtime = open_runtime("docker", context)
     await runtime.open()
     host.opened.append(runtime)  # pyright: ignore[reportArgumentType]
     for session_id in session_ids:

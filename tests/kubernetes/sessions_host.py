@@ -13,8 +13,9 @@ from greenroom.agent.web_filter.serving import RuntimeServers
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, FilterRunner, HostRuntime
 from greenroom.runtimes.host_folders import HostFolders
-from greenroom.runtimes.registry import open_runtime
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.plugin import KubernetesPlugin
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
+from greenroom.runtimes.plugin import Context
 
 
 class Namespace(Host):
@@ -22,24 +23,24 @@ class Namespace(Host):
 
     def __init__(self, cluster: Cluster, name: str, folder: Path) -> None:
         super().__init__("kubernetes", folder)
-        self.settings = KubernetesSettings(config_file=cluster.kubeconfig, namespace=name, filter_image=FILTER)
+        self.settings = KubernetesSettings(
+            kube_config=cluster.kubeconfig, kube_namespace=name, kube_filter_image=FILTER
+        )
         self.address = "10."
         self.folders = HostFolders()
         self.runtime_classes: tuple[str, ...] = ()
 
     async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
         del connections
-        opened = open_runtime(
-            self.kind,
+        context = Context(
             installation_id=installation_id or self.installation_id,
             agent_id=new_id(),
             folder=self.folder,
             share=share,
             folders=self.folders,
             runtime_classes=self.runtime_classes,
-            kubernetes=self.settings,
         )
-        runtime = cast("HostRuntime", opened)
+        runtime = cast("HostRuntime", KubernetesPlugin(self.kind, self.settings).runtime(context))
         await runtime.open()
         self.opened.append(runtime)
         return runtime

@@ -11,15 +11,15 @@ from tests.support.kubernetes.cluster import Cluster
 
 from greenroom.agent.election import TIMINGS, Election, SharedRecord
 from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.kubernetes.shared import NamespaceShared
-from greenroom.runtimes.settings import KubernetesSettings
 
 Pair = tuple[NamespaceShared, NamespaceShared]
 
 
 @pytest.fixture
 async def pair(kubernetes: Cluster, namespace: str) -> AsyncIterator[Pair]:
-    where = KubernetesSettings(config_file=kubernetes.kubeconfig, namespace=namespace)
+    where = KubernetesSettings(kube_config=kubernetes.kubeconfig, kube_namespace=namespace)
     made = NamespaceShared(where, "desks"), NamespaceShared(where, "desks")
     for one in made:
         await one.open()

@@ -51,13 +51,7 @@ class Site:
     async def another_agent(self) -> None:
         """End its process, if there is one, and begin another."""
         await self.agent.aclose()
-        settings: dict[str, Any] = {
-            "runtime": "kubernetes",
-            "kube_config": self.cluster.kubeconfig,
-            "kube_namespace": self.namespace,
-            "kube_filter_image": self.image,
-            "web_filter_resolvers": self.resolver,
-        }
+        settings = {"runtime": "kubernetes", "web_filter_resolvers": self.resolver}
         await self.agent.enter_async_context(agent_inside(self.folder, self.manager, **settings))
 
     async def begin(self, policy: FilterPolicy | None = STRICT) -> str:
@@ -157,6 +151,9 @@ async def site(
     world, folder = World(filter_policies=[STRICT]), tmp_path_factory.mktemp("agent")
     with kubernetes.namespace() as namespace, pytest.MonkeyPatch.context() as patch:
         patch.setattr("greenroom.agent.web_filter.filters.RULES_EVERY_S", RULES_EVERY_S)
+        patch.setenv("GREENROOM_KUBE_CONFIG", str(kubernetes.kubeconfig))
+        patch.setenv("GREENROOM_KUBE_NAMESPACE", namespace)
+        patch.setenv("GREENROOM_KUBE_FILTER_IMAGE", filter_image)
         async with manager_of(world) as manager:
             limits = {"requests.cpu": "16", "requests.memory": "16Gi"}
             quota = {"kind": "ResourceQuota", "metadata": {"name": "desks"}, "spec": {"hard": limits}}

@@ -19,6 +19,7 @@ from greenroom.core.workspace.session_spec import Exec, SessionSpec
 from greenroom.runtimes.contract import Container, Event, FilterNetwork, HostRuntime, Runtime
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
+from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 
@@ -60,12 +61,14 @@ class Host:
         """Another runtime on this host, as after a restart of the Agent."""
         opened = open_runtime(
             self.kind,
-            installation_id=installation_id or self.installation_id,
-            agent_id=new_id(),
-            folder=self.folder / (installation_id or self.installation_id),
-            share=share,
-            folders=HostFolders(allowed=[str(self.folder)], homes=HostHomes(self.folder / "homes")),
-            connections_max=connections,
+            Context(
+                installation_id=installation_id or self.installation_id,
+                agent_id=new_id(),
+                folder=self.folder / (installation_id or self.installation_id),
+                share=share,
+                folders=HostFolders(allowed=[str(self.folder)], homes=HostHomes(self.folder / "homes")),
+                connections_max=connections,
+            ),
         )
         runtime = cast("HostRuntime", opened)
         await runtime.open()

@@ -15,7 +15,10 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import DockerHost
-from greenroom.up import docker, doctor
+from greenroom.runtimes.docker import inspection
+from greenroom.runtimes.docker.plugin import DockerPlugin
+from greenroom.runtimes.plugin import Instance
+from greenroom.up import doctor
 from greenroom.up.account import Account, Accounts
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
@@ -50,7 +53,7 @@ def daemon(folder: Path) -> Any:
         return {"Components": [{"Name": "Engine", "Version": "20.10.24"}, {"Name": "runc", "Version": "1.1.5+ds1"}]}
 
     @asynccontextmanager
-    async def connected() -> AsyncGenerator[Any]:
+    async def connected(_: str | None) -> AsyncGenerator[Any]:
         yield SimpleNamespace(system=SimpleNamespace(info=info), version=version)
 
     return connected
@@ -58,18 +61,17 @@ def daemon(folder: Path) -> Any:
 
 async def test_it_is_read_of_docker_and_of_the_disk_below_it(site: Site, monkeypatch: pytest.MonkeyPatch):
     folder = site.layout.data.parent / "docker"
-    monkeypatch.setattr(docker, "docker", daemon(folder))
-    read = await docker.read(site, FreeDisk(free_bytes=7, kept_bytes=5))
+    monkeypatch.setattr(inspection, "docker", daemon(folder))
+    read = await inspection.read_host(None, site.layout.postgres, FreeDisk(free_bytes=7, kept_bytes=5))
     assert (read.driver, read.file_system, read.folder) == ("overlay2", "extfs", str(folder))
     assert (read.versions, read.disk) == (VERSIONS, FreeDisk(free_bytes=7, kept_bytes=5))
     assert read.database == str(site.layout.postgres)
-    elsewhere = replace(site, settings=Settings(runtime="docker", database_url="host=db"))
-    assert not (await docker.read(elsewhere, FreeDisk(free_bytes=7, kept_bytes=5))).database
+    assert not (await inspection.read_host(None, None, FreeDisk(free_bytes=7, kept_bytes=5))).database
 
 
 async def test_a_folder_that_is_out_of_sight_shares_nothing(site: Site, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(docker, "docker", daemon(site.layout.data / "nowhere"))
-    read = await docker.read(site, FreeDisk())
+    monkeypatch.setattr(inspection, "docker", daemon(site.layout.data / "nowhere"))
+    read = await inspection.read_host(None, site.layout.postgres, FreeDisk())
     assert (read.mount_options, read.database) == (None, "")
 
 
@@ -79,8 +81,26 @@ def test_the_options_of_a_file_system_are_those_of_its_device(tmp_path: Path):
         "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n"
         "31 22 254:16 / /var/lib/docker rw,relatime - xfs /dev/vdb rw,attr2,prjquota\n"
     )
-    assert docker.mount_options(os.makedev(254, 16), mounts) == {"rw", "attr2", "prjquota"}
-    assert docker.mount_options(os.makedev(9, 9), mounts) == frozenset()
+    assert inspection.mount_options(os.makedev(254, 16), mounts) == {"rw", "attr2", "prjquota"}
+    assert inspection.mount_options(os.makedev(9, 9), mounts) == frozenset()
+
+
+async def test_only_a_database_of_the_instance_shares_the_disk(site: Site, monkeypatch: pytest.MonkeyPatch):
+    asked: list[Path | None] = []
+
+    async def disk(*_: object) -> FreeDisk:
+        return FreeDisk()
+
+    async def warnings(_: DockerPlugin, instance: Instance) -> list[str]:
+        asked.append(instance.database)
+        return []
+
+    monkeypatch.setattr(doctor, "disk_of", disk)
+    monkeypatch.setattr(DockerPlugin, "warnings", warnings)
+    unused: Any = None
+    await doctor.runtime_warnings(unused, site)
+    await doctor.runtime_warnings(unused, replace(site, settings=Settings(runtime="docker", database_url="host=db")))
+    assert asked == [site.layout.postgres, None]
 
 
 async def test_docker_that_stops_answering_is_a_warning_too(site: Site, monkeypatch: pytest.MonkeyPatch):
@@ -91,7 +111,7 @@ async def test_docker_that_stops_answering_is_a_warning_too(site: Site, monkeypa
         raise SetupError("No Docker daemon answers.")
 
     monkeypatch.setattr(doctor, "disk_of", disk)
-    monkeypatch.setattr(docker, "read", silent)
+    monkeypatch.setattr(inspection, "read_host", silent)
     unused: Any = None
     assert await doctor.runtime_warnings(unused, site) == [
         "The disk and the versions of Docker could not be checked: No Docker daemon answers."

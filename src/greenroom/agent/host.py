@@ -50,8 +50,8 @@ from greenroom.runtimes.contract import (
 )
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
-from greenroom.runtimes.registry import open_runtime, open_shared
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.plugin import Context
+from greenroom.runtimes.registry import find_runtime, open_runtime
 from greenroom.wire.homes import HomeRemoval, HomeReport
 from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
 
@@ -66,23 +66,11 @@ def shared_by(config: AgentConfig) -> Shared:
     Raises:
         SetupError: its runtime offers nothing like that, or the name cannot be used.
     """
-    return open_shared(config.runtime, config.agent_group, config.agent_dir, kubernetes=kubernetes_of(config))
-
-
-def kubernetes_of(config: AgentConfig) -> KubernetesSettings:
-    """Which cluster and namespace, for the runtime of that name."""
-    return KubernetesSettings(
-        config_file=config.kube_config,
-        context=config.kube_context,
-        namespace=config.kube_namespace,
-        storage_class=config.kube_storage_class,
-        home_size=config.kube_home_size,
-        filter_image=config.kube_filter_image,
-    )
+    return find_runtime(config.runtime).shared(config.agent_group, config.agent_dir)
 
 
 class HostWork:
-    """Implements `checkin.Host`, and runs what the host has to do. `fence` as for `open_runtime`."""
+    """Implements `checkin.Host`, and runs what the host has to do. `fence` as in `plugin.Context`."""
 
     def __init__(
         self,
@@ -198,26 +186,27 @@ class HostWork:
         """Its settings may be put right while this process waits, as a kubeconfig that is not there yet."""
         while True:
             try:
-                return open_runtime(
-                    self._config.runtime,
-                    installation_id=self._installation_id,
-                    agent_id=self._identity.agent_id,
-                    folder=self._config.agent_dir,
-                    docker_host=self._config.docker_host,
-                    share=self._config.share,
-                    connections_max=self._config.session_connections,
-                    runtime_classes=self._config.offered_runtimes(),
-                    kubernetes=kubernetes_of(self._config),
-                    fence=self._fence,
-                    folders=HostFolders(
-                        private=self._config.private_folders(),
-                        allowed=self._config.mountable_folders(),
-                        own=self._config.own_volumes(),
-                        homes=HostHomes(self._config.kept_homes()),
-                    ),
-                )
+                return open_runtime(self._config.runtime, self._context())
             except SetupError as error:
                 await self._wait_after(error)
+
+    def _context(self) -> Context:
+        config = self._config
+        return Context(
+            installation_id=self._installation_id,
+            agent_id=self._identity.agent_id,
+            folder=config.agent_dir,
+            share=config.share,
+            connections_max=config.session_connections,
+            runtime_classes=config.offered_runtimes(),
+            fence=self._fence,
+            folders=HostFolders(
+                private=config.private_folders(),
+                allowed=config.mountable_folders(),
+                own=config.own_volumes(),
+                homes=HostHomes(config.kept_homes()),
+            ),
+        )
 
     async def _open(self, runtime: Runtime) -> None:
         while True:

@@ -30,7 +30,7 @@ from greenroom.cli.values import begin_again_without
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address
 from greenroom.kit.certificates import fingerprint, first_certificate
-from greenroom.runtimes.docker.inspection import problem
+from greenroom.runtimes.registry import find_runtime
 from greenroom.wire.messages import Register, Registered
 
 TOKEN_VARIABLE: Final = "GREENROOM_JOIN_TOKEN"  # noqa: S105 -- a name
@@ -215,8 +215,8 @@ async def _join_agent(
 ) -> _JoinResult:
     if settings["edge_url"]:
         edge_address(settings["edge_url"])
-    if settings["runtime"] == "docker":
-        await _check_docker(settings["docker_host"] or None)
+    of_runtime = {"docker_host": settings["docker_host"]} if settings["docker_host"] else {}
+    await find_runtime(settings["runtime"], **of_runtime).check_host()
     known = None if agent_id is None else _known_id(agent_id)
     identity = Identity.load(home)
     try:
@@ -294,13 +294,6 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
             f"The Managers of zone {zone_name} are reached on their own host only ({', '.join(urls)}): give them an"
             " address in GREENROOM_GATEWAY_URL that this host can reach."
         )
-
-
-async def _check_docker(docker_host: str | None) -> None:
-    """Raises SetupError: sessions cannot run here."""
-    if why := await problem(docker_host, TIMEOUT_S):
-        where = docker_host or "the default socket"
-        raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
 
 
 def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:

@@ -16,8 +16,8 @@ from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing, in_order
 from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
-from greenroom.runtimes.registry import open_things
-from greenroom.up.cluster import kubernetes_settings
+from greenroom.kit.environment import load
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up.repair import Outcome, repaired, show
 
 
@@ -37,12 +37,8 @@ def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:
 
 
 async def _repair(client: Client, installation: str, *, removes: bool) -> list[Outcome]:
-    folder = Path()
-    settings = AgentConfig(agent_dir=folder)
-    kubernetes = kubernetes_settings(settings.runtime, folder)
-    async with open_things(
-        settings.runtime, installation, docker_host=settings.docker_host, kubernetes=kubernetes
-    ) as things:
+    runtime = load(AgentConfig, agent_dir=Path()).runtime
+    async with find_runtime(runtime).things(installation) as things:
         found = await asyncio.to_thread(judged, client, await things.list())
         return await repaired(things, found, removes=removes)
 

@@ -17,10 +17,10 @@ from greenroom.core.fleet.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, FirstHost
-from greenroom.up.docker import remove_all
 from greenroom.up.kubernetes import deployment_in, secrets_of
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
@@ -149,7 +149,8 @@ def remove() -> None:
     log.configure("WARNING", "setup")
     settings = load(AgentConfig)
     installation_id = Identity.load(settings.agent_dir).installation_id
-    ended = asyncio.run(remove_all(settings.runtime, installation_id, settings.agent_dir)) if installation_id else 0
+    runtime = find_runtime(settings.runtime)
+    ended = asyncio.run(runtime.remove_all(installation_id, settings.agent_dir)) if installation_id else 0
     sessions = "1 session" if ended == 1 else f"{ended} sessions"
     typer.echo(f"Removed {sessions} of this host, their network and its firewall rules; all data stay.")
 

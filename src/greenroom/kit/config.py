@@ -1,5 +1,5 @@
 """The settings of a process, one class for each role: `GREENROOM_*` environment variables, then the TOML file named by
-GREENROOM_CONFIG. `greenroom.kit.environment` reads them.
+GREENROOM_CONFIG. `greenroom.kit.environment` reads them. Plug-ins have classes of their own.
 """
 
 from __future__ import annotations
@@ -67,16 +67,10 @@ LogLevel = Annotated[
 ]
 
 
-class ProcessConfig(BaseSettings):
-    """The settings of every role."""
+class FromEnvironment(BaseSettings):
+    """Settings that are read from the environment and the TOML file: a role's, or a plug-in's (kit.plugins)."""
 
     model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True)
-
-    process_name: str = "greenroom"
-    """Name of this process under its supervisor, e.g. manager-1; names its stop socket and its log lines."""
-    log_level: LogLevel = "INFO"
-    stop_dir: Path | None = None
-    """Tests only: folder of the stop sockets (greenroom.kit.stops)."""
 
     @classmethod
     def settings_customise_sources(
@@ -92,6 +86,16 @@ class ProcessConfig(BaseSettings):
         file = os.environ.get("GREENROOM_CONFIG")
         toml = (TomlConfigSettingsSource(settings_cls, Path(file)),) if file else ()
         return (init_settings, env_settings, *toml)
+
+
+class ProcessConfig(FromEnvironment):
+    """The settings of every role."""
+
+    process_name: str = "greenroom"
+    """Name of this process under its supervisor, e.g. manager-1; names its stop socket and its log lines."""
+    log_level: LogLevel = "INFO"
+    stop_dir: Path | None = None
+    """Tests only: folder of the stop sockets (greenroom.kit.stops)."""
 
 
 class DatabaseConfig(ProcessConfig):
@@ -209,18 +213,7 @@ class AgentConfig(ProcessConfig):
     edge_dir: Path | None = None
     """Files for that gateway (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
     runtime: str = "docker"
-    docker_host: str | None = None
-    kube_config: Path | None = None
-    """A kubeconfig; none = the service account of the Pod in which the Agent runs, or else $KUBECONFIG."""
-    kube_context: str = ""
-    """A context of it; empty = its current one."""
-    kube_namespace: str = ""
-    """Where sessions are Pods; empty = the namespace of the context, or of the Agent's Pod."""
-    kube_storage_class: str = ""
-    """Of the claims for profiles; empty = the cluster's default one."""
-    kube_home_size: str = Field(default="10Gi", pattern=r"^[1-9][0-9]*(\.[0-9]+)?([KMGTPE]i?)?$")
-    kube_filter_image: str = ""
-    """Image with Squid and bash for web filters; empty = that of the Agent's own Pod."""
+    """Name of an installed runtime (kit.plugins), which may have settings of its own."""
     share: float = Field(default=1.0, gt=0, le=1)
     """Fraction of the host this Agent offers; `up` divides a host among several Agents."""
     probe_interval_s: float = Field(default=10.0, gt=0)

@@ -20,8 +20,8 @@ from pydantic_settings import SettingsError
 
 from greenroom.core.errors import SetupError
 from greenroom.core.wording import in_words
-from greenroom.kit import log
-from greenroom.kit.config import AgentConfig, ApiConfig, GatewayConfig, ManagerConfig, ProcessConfig
+from greenroom.kit import log, plugins
+from greenroom.kit.config import AgentConfig, ApiConfig, FromEnvironment, GatewayConfig, ManagerConfig, ProcessConfig
 
 PREFIX: Final = "GREENROOM_"
 OF_ROLES: Final = (ApiConfig, ManagerConfig, AgentConfig, GatewayConfig)
@@ -35,28 +35,44 @@ ELSEWHERE: Final = frozenset(
         "KUBERNETES",  # script/kubernetes
     )
 )
-"""Variables that are read, but are no settings of a role."""
+"""Variables that are read, but are no settings of a role or a plug-in."""
 
 _logger = structlog.get_logger(__name__)
 
+Settings = TypeVar("Settings", bound=FromEnvironment)
 Config = TypeVar("Config", bound=ProcessConfig)
 
 
+def _keys(kinds: Iterable[type[FromEnvironment]]) -> set[str]:
+    return {name for kind in kinds for name in kind.model_fields}
+
+
+def _variables(keys: Iterable[str]) -> set[str]:
+    return {PREFIX + key.upper() for key in keys}
+
+
 def keys() -> set[str]:
-    """The settings of all roles, as a file has them."""
-    return {name for kind in OF_ROLES for name in kind.model_fields}
+    """The settings of all roles and installed plug-ins, as a file has them."""
+    return _keys((*OF_ROLES, *plugins.settings_types()))
 
 
 def known_variables() -> set[str]:
     """Every `GREENROOM_*` variable that something reads."""
-    return {PREFIX + key.upper() for key in keys()} | ELSEWHERE
+    return _variables(keys()) | ELSEWHERE
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each `GREENROOM_*` variable that nothing reads."""
-    known = known_variables()
-    names = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    return [f"Nothing reads the variable {name}{_or_nearest(name, known)}." for name in names]
+    names = _others(environment)
+    known = known_variables() if names else set[str]()
+    unknown = sorted(name for name in names if name not in known)
+    return [f"Nothing reads the variable {name}{_or_nearest(name, known)}." for name in unknown]
+
+
+def _others(environment: Mapping[str, str]) -> list[str]:
+    """The `GREENROOM_*` variables that no role reads. Without any, nothing looks for plug-ins, which takes time."""
+    of_roles = _variables(_keys(OF_ROLES)) | ELSEWHERE
+    return [name for name in environment if name.startswith(PREFIX) and name not in of_roles]
 
 
 def _or_nearest(name: str, known: Iterable[str]) -> str:
@@ -77,8 +93,8 @@ def begin(kind: type[Config]) -> Config:
     return config
 
 
-def load(kind: type[Config]) -> Config:
-    """Read the settings of one role. Its file may have settings of other roles too.
+def load(kind: type[Settings], **given: object) -> Settings:
+    """Read the settings of one role or plug-in; those `given` are not read. The file may have settings of others too.
 
     Raises:
         SetupError: a setting is missing or cannot be used, or the file has an unknown one, and the sentence names each;
@@ -88,25 +104,27 @@ def load(kind: type[Config]) -> Config:
     with _readable(file):
         _refuse_unknown_keys(file)
         try:
-            return kind()
+            return kind(**given)
         except ValidationError as error:
             absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
             raise SetupError(f"Settings that cannot be used: {_problems(error.errors())}{absent}") from error
 
 
 def refuse_unusable() -> None:
-    """Refuse values that no role could use. A setting that is missing is no fault of a command.
+    """Refuse values that no role or plug-in could use. A setting that is missing is no fault of a command.
 
     Raises:
         SetupError: names each, or the file cannot be read.
     """
-    with _readable(os.environ.get("GREENROOM_CONFIG")):
-        found = dict.fromkeys(problem for kind in OF_ROLES for problem in _unusable(kind))
+    file = os.environ.get("GREENROOM_CONFIG")
+    kinds = (*OF_ROLES, *(plugins.settings_types() if file or _others(os.environ) else ()))
+    with _readable(file):
+        found = dict.fromkeys(problem for kind in kinds for problem in _unusable(kind))
     if found:
         raise SetupError(f"Settings that cannot be used: {'; '.join(found)}")
 
 
-def _unusable(kind: type[ProcessConfig]) -> list[str]:
+def _unusable(kind: type[FromEnvironment]) -> list[str]:
     try:
         kind()
     except ValidationError as error:
@@ -131,8 +149,10 @@ def _problems(errors: Iterable[Mapping[str, Any]]) -> str:
 def _refuse_unknown_keys(file: str | None) -> None:
     if not file or not Path(file).exists():
         return
-    known = keys()
     given = tomllib.loads(Path(file).read_text())
+    if set(given) <= _keys(OF_ROLES):
+        return
+    known = keys()
     if unknown := [key for key in given if key not in known]:
         named = "; ".join(f"{key}{_or_nearest(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
         raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {named}.")

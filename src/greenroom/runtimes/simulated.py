@@ -78,7 +78,7 @@ def stored_containers(folder: Path) -> dict[str, StoredContainer]:
 
 
 class SimulatedRuntime:
-    """Implements `contract.HostRuntime`; arguments as for `registry.open_runtime`."""
+    """Implements `contract.HostRuntime`; arguments as in `plugin.Context`."""
 
     filters_packets = False
 

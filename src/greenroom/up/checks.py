@@ -18,10 +18,8 @@ from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
 from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import host_limits
-from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.docker.inspection import docker, has_image
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up.account import Accounts
-from greenroom.up.cluster import cluster_remarks
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings, why_not_listenable
 from greenroom.up.programs import bytes_to_copy
@@ -53,10 +51,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
         check_pair(Path(settings.tls_cert), Path(settings.tls_key))
-    if settings.runtime == "docker":
-        await check_docker(layout)
-    if settings.runtime == "kubernetes":
-        await check_cluster(layout)
+    await find_runtime(settings.runtime).check("" if layout.instance.exists() else desktop_image())
     if settings.database_url is not None:
         await check(settings.database_url)
         await refuse_pooler(settings.database_url)
@@ -113,23 +108,6 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
 def key_is_missing(folder: Path, what_to_do: str) -> SetupError:
     """The error for a missing installation key: a new one could not decrypt what is in the database."""
     return SetupError(f"This database has an installation already, and its key is not in {folder}: {what_to_do}")
-
-
-async def check_docker(layout: Layout) -> None:
-    """Refuse to start without a Docker daemon, and to make a first workspace without its image."""
-    async with docker() as client:
-        if not layout.instance.exists() and not await has_image(client, desktop_image()):
-            raise SetupError(
-                f"Docker has no image {desktop_image()}, which the workspace Desktop needs; build it with: images/build"
-            )
-
-
-async def check_cluster(layout: Layout) -> None:
-    """Refuse to start with a cluster in which no session could be made."""
-    try:
-        await cluster_remarks(layout.data)
-    except RuntimeUnavailable as error:
-        raise SetupError(error.message) from error
 
 
 def check_programs() -> None:

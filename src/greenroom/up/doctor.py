@@ -10,7 +10,6 @@ from typing import Final
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.docker_host import warnings as of_docker
 from greenroom.core.fleet.host_limits import GoodFor, good_for
 from greenroom.core.fleet.restarts import named
 from greenroom.core.session.states import SessionStatus
@@ -23,11 +22,11 @@ from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
 from greenroom.db.recording.recordings import said_full
 from greenroom.kit import host_limits
+from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.up import docker
-from greenroom.up.cluster import cluster_remarks
-from greenroom.up.docker import sessions_of_containers
+from greenroom.runtimes.plugin import Instance
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up.site import Site
 
 SETTLE_S: Final = 3.0
@@ -57,7 +56,7 @@ async def examine(db: Database, site: Site) -> list[Finding]:
     installation, folders = await installation_id(db), [agent.folder for agent in site.agents]
 
     async def beside_containers() -> dict[str, list[str]]:
-        containers = await sessions_of_containers(site.settings.runtime, installation, folders)
+        containers = await find_runtime(site.settings.runtime).session_ids(installation, folders)
         return compare(await live_sessions(db, site.agent_ids), containers)
 
     for code, holds in CONTAINER_INVARIANTS.items():
@@ -102,24 +101,23 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
     """Problems with what runs the sessions, which break no invariant: Docker and its disk, or the cluster. None: the
     database, which has what Agents report of their disk, cannot be used.
     """
+    runtime = find_runtime(site.settings.runtime)
     try:
-        if site.settings.runtime == "kubernetes":
-            return await cluster_remarks(site.agents[0].folder)
-        if site.settings.runtime == "docker":
-            disk = FreeDisk() if db is None else await disk_of(db, site.agent_ids)
-            return of_docker(await docker.read(site, disk))
+        instance = Instance(
+            disk=FreeDisk() if db is None else await disk_of(db, site.agent_ids),
+            database=None if site.settings.database_url is not None else site.layout.postgres,
+            runtime_classes=AgentConfig(agent_dir=site.layout.data).offered_runtimes(),
+        )
+        return await runtime.warnings(instance)
     except GreenroomError as error:
-        what = "cluster" if site.settings.runtime == "kubernetes" else "disk and the versions of Docker"
-        return [f"The {what} could not be checked: {error.message}"]
-    return []
+        return [f"The {runtime.checked} could not be checked: {error.message}"]
 
 
 async def room(db: Database, site: Site) -> GoodFor:
     """How many sessions this host can run."""
-    if site.settings.runtime == "docker":
-        return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
-    kind = "Pods of a cluster" if site.settings.runtime == "kubernetes" else "simulated here"
-    return GoodFor(f"Sessions are {kind} and take nothing of this host.")
+    if elsewhere := find_runtime(site.settings.runtime).sessions_elsewhere:
+        return GoodFor(f"Sessions are {elsewhere} and take nothing of this host.")
+    return good_for(host_limits.read(), await sessions_that_fit(db, site.agent_ids))
 
 
 API_LOOPS: Final = ("I29", "the api of this machine is not crash-looping")

@@ -23,10 +23,11 @@ import msgspec
 
 from greenroom.core.errors import SetupError
 from greenroom.kit import roles
+from greenroom.runtimes.registry import preloaded
 
 _MAX_BYTES: Final = 16
 _USED_LATER: Final = (
-    *("concurrent.futures.thread", "encodings.idna", "uvloop", "greenroom.runtimes.docker.runtime"),
+    *("concurrent.futures.thread", "encodings.idna", "uvloop"),
     *("httpcore", "uvicorn.lifespan.on", "uvicorn.protocols.http.auto"),
 )
 """Modules that roles import only when they run."""
@@ -93,7 +94,7 @@ def _import_all() -> None:
     gc.disable()
     for role in roles.ROLES:
         roles.load(role)
-    for name in _USED_LATER:
+    for name in (*_USED_LATER, *preloaded()):
         __import__(name)
     gc.freeze()
 

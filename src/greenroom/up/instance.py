@@ -23,10 +23,10 @@ from greenroom.db.diagnostics.invariants import live_sessions
 from greenroom.db.installation import end_sessions_of
 from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
 from greenroom.up.describe import describe
 from greenroom.up.description import Description
-from greenroom.up.docker import remove_all
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import Server
 from greenroom.up.layout import Layout, running_pid
@@ -316,13 +316,13 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
 
 
 async def end_sessions(db: Database, site: Site) -> None:
-    """End every session of the instance's Agents, which have stopped: the rows first, then what it made in Docker.
+    """End every session of the instance's Agents, which have stopped: the rows first, then their containers.
 
     Without its database the containers are removed all the same; the next `up` corrects the rows. An instance without
     an installation id never had an Agent, so nothing of it exists.
 
     Raises:
-        SetupError: Docker does not answer or refuses; says what is left, and how it is removed.
+        SetupError: the runtime does not answer or refuses; says what is left, and how it is removed.
     """
     layout = site.layout
     if not layout.installation_id.exists():
@@ -334,13 +334,14 @@ async def end_sessions(db: Database, site: Site) -> None:
     installation = layout.installation_id.read_text().strip()
     for agent in site.agents:
         forget_secrets(layout.web_filter(agent.name))
+    runtime = find_runtime(site.settings.runtime)
     try:
         for agent in site.agents:
-            await remove_all(site.settings.runtime, installation, agent.folder)
+            await runtime.remove_all(installation, agent.folder)
     except GreenroomError as error:
         raise SetupError(
-            "The instance has ended, but what it made in Docker is left: the containers of its sessions, their network"
-            f" and its firewall rules. {error.message} When Docker answers again, remove them with:"
+            f"The instance has ended, but what it made in {runtime.title} is left: its sessions, and what they had in"
+            f" common. {error.message} When {runtime.title} answers again, remove them with:"
             f" greenroom down --data {shlex.quote(str(layout.data))}"
         ) from error
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shlex
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,11 +18,9 @@ from greenroom.db.installation import installation_id
 from greenroom.kit import log
 from greenroom.kit.terminal import console
 from greenroom.runtimes.contract import Things
-from greenroom.runtimes.registry import open_things
-from greenroom.up.cluster import kubernetes_settings
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up.commands import database_to_check
 from greenroom.up.layout import Layout, running_layout
-from greenroom.up.site import Site
 
 Became = Literal["removed", "would be removed", "left", "not removed"]
 
@@ -97,12 +93,8 @@ def _show_lines(outcomes: Sequence[Outcome], remove: str) -> None:
 
 
 async def _repair(layout: Layout, *, removes: bool) -> list[Outcome]:
-    async with database_to_check(layout) as (db, site), _things(site, await installation_id(db)) as things:
+    async with (
+        database_to_check(layout) as (db, site),
+        find_runtime(site.settings.runtime).things(await installation_id(db)) as things,
+    ):
         return await repaired(things, await leftovers(db, things), removes=removes)
-
-
-def _things(site: Site, installation: str) -> AbstractAsyncContextManager[Things]:
-    runtime = site.settings.runtime
-    kubernetes = kubernetes_settings(runtime, site.agents[0].folder)
-    docker_host = os.environ.get("GREENROOM_DOCKER_HOST")
-    return open_things(runtime, installation, docker_host=docker_host, kubernetes=kubernetes)

@@ -17,8 +17,8 @@ from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes.access import DEFAULT_CLASS, check, examined, lacking, storage_remarks
 from greenroom.runtimes.kubernetes.cluster import Cluster
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 from greenroom.runtimes.kubernetes.starting import UNBOUND, _without_node  # pyright: ignore[reportPrivateUsage]
-from greenroom.runtimes.settings import KubernetesSettings as Where
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
@@ -59,7 +59,7 @@ class Server:
 def cluster_at(folder: Path, monkeypatch: pytest.MonkeyPatch, answers: Callable[..., httpx2.Response]) -> Cluster:
     file = folder / "config"
     file.write_text(KUBECONFIG)
-    cluster = Cluster(Where(config_file=file))
+    cluster = Cluster(Where(kube_config=file))
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answers), base_url="http://127.0.0.1:9")
     monkeypatch.setattr(cluster, "_plain", client)
     return cluster
@@ -110,7 +110,7 @@ async def test_a_namespace_whose_quota_is_used_up_is_there(tmp_path: Path, monke
 
 async def test_without_a_kubeconfig_the_file_is_named(tmp_path: Path):
     with pytest.raises(SetupError, match=str(tmp_path / "nothing")):
-        await examined(Where(config_file=tmp_path / "nothing"))
+        await examined(Where(kube_config=tmp_path / "nothing"))
 
 
 DEFAULT = {"standard": {DEFAULT_CLASS: "true"}, "fast": {}}

@@ -19,7 +19,7 @@ from greenroom.runtimes.kubernetes import runtime as module
 from greenroom.runtimes.kubernetes.amounts import Amount, of_nodes
 from greenroom.runtimes.kubernetes.names import Identity
 from greenroom.runtimes.kubernetes.runtime import KubernetesRuntime
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 GIB = 1 << 30
 READY = {"conditions": [{"type": "Ready", "status": "True"}], "allocatable": {"cpu": "8", "memory": "32Gi"}}
@@ -48,7 +48,7 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Any:
     def made(agent_id: str, *objects: Any, sees_nodes: bool = False) -> KubernetesRuntime:
         namespace = Namespace(*objects)
         monkeypatch.setattr(module, "Cluster", lambda *_, **__: namespace)
-        runtime = KubernetesRuntime("i", agent_id, settings=KubernetesSettings(config_file=Path("unused")))
+        runtime = KubernetesRuntime("i", agent_id, settings=KubernetesSettings(kube_config=Path("unused")))
         monkeypatch.setattr(runtime, "_sees_nodes", sees_nodes)
         return runtime
 

@@ -18,7 +18,7 @@ from greenroom.agent.session.inventory import Inventory
 from greenroom.runtimes.contract import SESSION, Event
 from greenroom.runtimes.kubernetes.changes import Changes
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.settings import KubernetesSettings as Where
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}]
@@ -81,7 +81,7 @@ class Server:
 def changes(folder: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Changes:
     file = folder / "config"
     file.write_text(KUBECONFIG)
-    cluster, transport = Cluster(Where(config_file=file)), httpx2.MockTransport(server)
+    cluster, transport = Cluster(Where(kube_config=file)), httpx2.MockTransport(server)
     plain = httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:9")
     monkeypatch.setattr(cluster, "_plain", plain)
     monkeypatch.setattr(cluster, "_typed", AsyncClient(cluster._config, namespace="desks", transport=transport))

@@ -14,8 +14,8 @@ from greenroom.runtimes.kubernetes.access import version_problem
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.errors import ApiGone, translated
 from greenroom.runtimes.kubernetes.objects import metadata
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 from greenroom.runtimes.kubernetes.where import loaded
-from greenroom.runtimes.settings import KubernetesSettings as Where
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "%s"}}]
@@ -50,25 +50,25 @@ def file_with(folder: Path, content: str) -> Path:
 def test_a_kubeconfig_that_cannot_be_used_is_one_sentence(tmp_path: Path, content: str, why: str):
     file = file_with(tmp_path, content)
     with pytest.raises(SetupError, match=why) as raised:
-        loaded(Where(config_file=file))
+        loaded(Where(kube_config=file))
     assert str(file) in raised.value.message
     assert raised.value.message.endswith(".")
 
 
 def test_a_kubeconfig_that_is_not_there_is_named(tmp_path: Path):
     with pytest.raises(SetupError, match="nothing"):
-        loaded(Where(config_file=tmp_path / "nothing"))
+        loaded(Where(kube_config=tmp_path / "nothing"))
 
 
 def test_settings_go_before_the_file(tmp_path: Path):
     file = file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")
-    assert loaded(Where(config_file=file)).namespace == "desks"
-    assert loaded(Where(config_file=file, namespace="others")).namespace == "others"
+    assert loaded(Where(kube_config=file)).namespace == "desks"
+    assert loaded(Where(kube_config=file, kube_namespace="others")).namespace == "others"
 
 
 async def test_a_server_that_is_not_there_is_one_sentence(tmp_path: Path):
     file = file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")
-    cluster = Cluster(Where(config_file=file), timeout_s=1)
+    cluster = Cluster(Where(kube_config=file), timeout_s=1)
     await cluster.open()
     with pytest.raises(RuntimeUnavailable, match="does not answer"):
         await cluster.ask("version")
@@ -161,7 +161,7 @@ async def test_the_output_of_a_pod_is_asked_of_our_container(tmp_path: Path, mon
         asked.append(request.url.params["container"])
         return httpx2.Response(200, text="2026-01-01T00:00:00Z a line\n")
 
-    cluster = Cluster(Where(config_file=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
+    cluster = Cluster(Where(kube_config=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url="http://127.0.0.1:9")
     monkeypatch.setattr(cluster, "_plain", client)
     assert "a line" in await cluster.logs("gr-a", 50, 1.0)
@@ -172,7 +172,7 @@ async def test_the_output_of_a_pod_is_asked_of_our_container(tmp_path: Path, mon
 async def test_a_bookmark_of_a_watch_has_a_version_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     line = b'{"type":"BOOKMARK","object":{"kind":"Pod","metadata":{"resourceVersion":"7"},"spec":{"containers":null}}}'
     answers = httpx2.MockTransport(lambda request: httpx2.Response(200, content=line + b"\n"))
-    cluster = Cluster(Where(config_file=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
+    cluster = Cluster(Where(kube_config=file_with(tmp_path, KUBECONFIG % "http://127.0.0.1:9")))
     monkeypatch.setattr(cluster, "_plain", httpx2.AsyncClient(transport=answers, base_url="http://127.0.0.1:9"))
     seen = [(change, metadata(pod).resourceVersion) async for change, pod in cluster.watch(Pod)]
     assert seen == [("BOOKMARK", "7")]

@@ -21,7 +21,7 @@ from greenroom.runtimes.kubernetes.homes import Homes
 from greenroom.runtimes.kubernetes.manifest import Offer
 from greenroom.runtimes.kubernetes.names import Identity, object_name
 from greenroom.runtimes.kubernetes.sessions import END_S, SessionPods
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 SESSION = "4f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b11"
 SECOND = "5f9c8f5e-0a53-4b45-9d8e-1a6f0c7e5b12"

@@ -14,7 +14,7 @@ from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ExecResult, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import EXEC_PROTOCOL, Cluster
 from greenroom.runtimes.kubernetes.exec import Output, run_exec, run_script
-from greenroom.runtimes.settings import KubernetesSettings as Where
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 
 KUBECONFIG = """
 clusters: [{name: c, cluster: {server: "http://127.0.0.1:%s"}}]
@@ -67,7 +67,7 @@ async def pod(folder: Path, *answers: Answer) -> AsyncGenerator[Cluster]:
     async with serve(handle, "127.0.0.1", 0, subprotocols=[EXEC_PROTOCOL]) as server:  # type: ignore[list-item]
         file = folder / "config"
         file.write_text(KUBECONFIG % next(iter(server.sockets)).getsockname()[1])
-        cluster = Cluster(Where(config_file=file))
+        cluster = Cluster(Where(kube_config=file))
         await cluster.open()
         try:
             yield cluster

@@ -12,7 +12,7 @@ from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.homes import Homes, claim_of
 from greenroom.runtimes.kubernetes.names import CLASS, OWNER, Identity
 from greenroom.runtimes.kubernetes.objects import annotations_of, metadata
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 FOLDER = "/{homes}/11111111-1111-4111-8111-111111111111.22222222-2222-4222-8222-222222222222"
 ME = Identity(installation_id="i", agent_id="a")
@@ -23,7 +23,7 @@ QUOTA_CHANGED = (
 
 
 def settings(storage_class: str) -> KubernetesSettings:
-    return KubernetesSettings(storage_class=storage_class)
+    return KubernetesSettings(kube_storage_class=storage_class)
 
 
 async def prepared(objects: WithNodes, storage_class: str, mount: Mount = PROFILE) -> Claim:

@@ -28,8 +28,8 @@ from greenroom.runtimes.kubernetes import log_in
 from greenroom.runtimes.kubernetes.access import examined
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.log_in import LogInProgram
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings as Where
 from greenroom.runtimes.kubernetes.where import loaded
-from greenroom.runtimes.settings import KubernetesSettings as Where
 
 VERSION = "client.authentication.k8s.io/v1"
 NOWHERE = "http://127.0.0.1:9"
@@ -91,7 +91,7 @@ async def test_a_log_in_that_cannot_be_used_is_one_sentence(
     tmp_path: Path, user: object, error: type[GreenroomError], sentence: str
 ):
     with pytest.raises(error, match=sentence) as raised:
-        await examined(Where(config_file=kubeconfig(tmp_path, user)))
+        await examined(Where(kube_config=kubeconfig(tmp_path, user)))
     assert raised.value.message.endswith(".")
     assert "lines" not in raised.value.message, "a token is secret"
 
@@ -99,7 +99,7 @@ async def test_a_log_in_that_cannot_be_used_is_one_sentence(
 @pytest.mark.parametrize("server", ["http://[::1", "127.0.0.1:9", "http://127.0.0.1:99999", "https://"])
 def test_a_server_that_is_no_address_is_named(tmp_path: Path, server: str):
     with pytest.raises(SetupError, match="which is no address like https://") as raised:
-        loaded(Where(config_file=kubeconfig(tmp_path, {}, server)))
+        loaded(Where(kube_config=kubeconfig(tmp_path, {}, server)))
     assert repr(server) in raised.value.message
 
 
@@ -110,7 +110,7 @@ async def test_a_log_in_program_that_hangs_is_ended_with_all_it_began(tmp_path: 
     reading = os.open(held, os.O_RDONLY | os.O_NONBLOCK)
     file = kubeconfig(tmp_path, program(f"exec 3>{held}; sleep 600 & wait"))
     with pytest.raises(RuntimeUnavailable, match=r"sh of the kubeconfig did not answer within 0\.5 s"):
-        await examined(Where(config_file=file))
+        await examined(Where(kube_config=file))
     os.set_blocking(reading, True)
     assert await asyncio.to_thread(os.read, reading, 1) == b"", "as soon as none holds its other end"
     os.close(reading)
@@ -123,7 +123,7 @@ async def test_a_kubeconfig_of_several_files_is_one_sentence(tmp_path: Path, mon
         await examined(Where())
     monkeypatch.setenv("KUBECONFIG", f":{file}")
     assert loaded(Where()).namespace == "desks"
-    assert loaded(Where(config_file=file)).namespace == "desks"
+    assert loaded(Where(kube_config=file)).namespace == "desks"
 
 
 # One that works --------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ async def test_a_log_in_program_is_asked_once_for_all_that_is_asked_of_the_serve
     asked, tokens = tmp_path / "asked", list[str]()
     script = f"echo asked >> {asked}; {prints({'status': {'token': 'a-token'}})}"
     async with api_server("a-token", tokens) as server:
-        cluster = Cluster(Where(config_file=kubeconfig(tmp_path, program(script), server)))
+        cluster = Cluster(Where(kube_config=kubeconfig(tmp_path, program(script), server)))
         await cluster.open()
         await asyncio.gather(cluster.ask("version"), cluster.list(Pod), cluster.ask("version"))
         await cluster.close()
@@ -197,9 +197,10 @@ async def test_the_agent_names_a_kubeconfig_that_cannot_be_used_until_it_can(
 ):
     monkeypatch.setattr(host, "RETRY_S", 0.01)
     file = kubeconfig(tmp_path, {"auth-provider": {"name": "gcp"}})
+    monkeypatch.setenv("GREENROOM_KUBE_CONFIG", str(file))
     health, unused = Health(), cast("Any", None)
     work = HostWork(
-        config=AgentConfig(agent_dir=tmp_path, runtime="kubernetes", kube_config=file),
+        config=AgentConfig(agent_dir=tmp_path, runtime="kubernetes"),
         identity=cast("Any", SimpleNamespace(installation_id="an-installation", agent_id="an-agent")),
         link=unused,
         sessions=unused,

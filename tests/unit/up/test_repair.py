@@ -15,7 +15,7 @@ from greenroom.cli.repair import judged
 from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
 from greenroom.runtimes.contract import StartError
-from greenroom.runtimes.registry import open_things
+from greenroom.runtimes.registry import find_runtime
 from greenroom.up import repair
 from greenroom.up.layout import Layout
 from greenroom.up.repair import Outcome, repaired, show_repair
@@ -100,7 +100,7 @@ def test_nothing_is_removed_by_mistake():
     assert isinstance(done.exception, SetupError)
     assert "--yes belongs to --repair" in done.exception.message
     with pytest.raises(SetupError, match="nothing to repair"):
-        open_things("simulated", "an-installation")
+        find_runtime("simulated").things("an-installation")
 
 
 class Elsewhere:

@@ -26,12 +26,12 @@ from greenroom.core.fleet.restarts import CRASH_STARTS
 from greenroom.db.installation import AgentState
 from greenroom.kit.starts import StartLog
 from greenroom.kit.version import version
+from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, doctor, health, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.description import AdminLogin, DescribedAgent, DescribedZone, Description
-from greenroom.up.docker import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.health import Health
 from greenroom.up.instance import end_sessions
@@ -276,7 +276,7 @@ async def test_simulated_containers_are_those_in_the_agents_files(tmp_path: Path
         await runtime.open()
         await runtime.create(f"session-{name}", spec())
     folders = [tmp_path / "a", tmp_path / "b"]
-    assert await sessions_of_containers("simulated", "installation", folders) == ["session-a", "session-b"]
+    assert await find_runtime("simulated").session_ids("installation", folders) == ["session-a", "session-b"]
 
 
 def test_doctor_compares_rows_and_containers():

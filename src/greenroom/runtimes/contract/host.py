@@ -10,7 +10,7 @@ from greenroom.core.fleet.disk import Use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the host offers: its cores and memory times this Agent's share; `open_runtime` explains runtime classes."""
+    """What the host offers: cores and memory times this Agent's share; `plugin.Context` explains runtime classes."""
 
     cores: float
     memory_bytes: int

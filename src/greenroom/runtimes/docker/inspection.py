@@ -1,4 +1,7 @@
-"""A Docker daemon without a runtime: whether it answers, its images and containers."""
+"""A Docker daemon without a runtime: whether it answers, its images and containers, and the disk that it writes to.
+
+`core.fleet.docker_host` judges what was read of a host.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,16 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, cast
 
 import aiodocker
 import aiohttp
 
 from greenroom.core.errors import SetupError
-from greenroom.runtimes.docker.errors import plainly
+from greenroom.core.fleet.disk import FreeDisk
+from greenroom.core.fleet.docker_host import DockerHost
+from greenroom.runtimes.docker.errors import plainly, translated
 
 ANSWERS_WITHIN_S: Final = 15.0
 """A slow daemon is not a dead one; a frozen one accepts connections and never answers."""
@@ -20,16 +26,16 @@ LABEL: Final = "greenroom.installation"
 
 
 @asynccontextmanager
-async def docker() -> AsyncGenerator[aiodocker.Docker]:
-    """A connection to the daemon of $DOCKER_HOST or the default socket.
+async def docker(docker_host: str | None) -> AsyncGenerator[aiodocker.Docker]:
+    """A connection to the daemon of this address; None = that of $DOCKER_HOST or the default socket.
 
     Raises:
         SetupError: no daemon answers.
     """
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    where = docker_host or os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     what_to_do = "start one (script/up does), or point DOCKER_HOST at one"
     try:
-        client = aiodocker.Docker(url=os.environ.get("GREENROOM_DOCKER_HOST"))
+        client = aiodocker.Docker(url=docker_host)
     except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
         raise SetupError(f"No Docker daemon at {where} ({plainly(error)}); {what_to_do}.") from error
     try:
@@ -84,3 +90,52 @@ async def problem(url: str | None, within_s: float) -> str:
         if client is not None:
             await client.close()
     return ""
+
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+_NAMES: Final = {"Engine": "Docker Engine"}
+_DEVICE: Final = 2
+"""Column of MOUNTS; the last column has the options of the file system."""
+
+
+async def read_host(docker_host: str | None, database: Path | None, disk: FreeDisk) -> DockerHost:
+    """Docker and the disk of this host, for an instance with the folder of its database perhaps on the same disk;
+    `disk` is what its Agents report.
+
+    Raises:
+        GreenroomError: Docker does not answer.
+    """
+    async with docker(docker_host) as client, translated(asks=True), asyncio.timeout(ANSWERS_WITHIN_S):
+        info: dict[str, Any] = await cast("Any", client.system).info()  # aiodocker leaves it untyped
+        version = await client.version()
+    storage: dict[str, str] = dict(info["DriverStatus"] or ())
+    parts: list[dict[str, Any]] = version.get("Components") or []
+    folder = Path(info["DockerRootDir"])
+    device = _device(folder)
+    is_shared = database is not None and device is not None and device == _device(database)
+    return DockerHost(
+        driver=info["Driver"],
+        file_system=storage.get("Backing Filesystem", ""),
+        folder=str(folder),
+        mount_options=None if device is None else mount_options(device),
+        versions={_NAMES.get(part["Name"], str(part["Name"])): part["Version"] for part in parts},
+        database=str(database) if is_shared else "",
+        disk=disk,
+    )
+
+
+def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
+    """The mount options of the file system on a device."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for fields in map(str.split, mounts.read_text().splitlines()):
+        if fields[_DEVICE] == number:
+            return frozenset(fields[-1].split(","))
+    return frozenset()
+
+
+def _device(folder: Path) -> int | None:
+    """The device a folder is on; None = not readable for this account, or on another host."""
+    try:
+        return folder.stat().st_dev
+    except (FileNotFoundError, PermissionError):
+        return None

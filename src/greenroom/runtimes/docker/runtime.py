@@ -79,7 +79,7 @@ _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
 class DockerRuntime:
-    """Implements `contract.HostRuntime` and `contract.SharedKernel`; arguments as for `registry.open_runtime`. `folder`
+    """Implements `contract.HostRuntime` and `contract.SharedKernel`; arguments as in `plugin.Context`. `folder`
     is the Agent's; its disk is watched as well as Docker's."""
 
     filters_packets = True

@@ -13,7 +13,7 @@ from lightkube.resources.storage_v1 import StorageClass
 
 from greenroom.runtimes.contract import RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster, Json
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 OLDEST: Final = (1, 20)
 
@@ -197,6 +197,6 @@ async def examined(settings: KubernetesSettings, runtime_classes: Collection[str
     await cluster.open()
     try:
         await check(cluster)
-        return await lacking(cluster, settings.storage_class, runtime_classes)
+        return await lacking(cluster, settings.kube_storage_class, runtime_classes)
     finally:
         await cluster.close()

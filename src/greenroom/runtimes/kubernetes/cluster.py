@@ -23,8 +23,8 @@ from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.kubernetes.errors import NOT_FOUND, code_of, innermost, log_in_failed, translated
 from greenroom.runtimes.kubernetes.log_in import LogInProgram
 from greenroom.runtimes.kubernetes.names import CONTAINER
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.kubernetes.where import loaded
-from greenroom.runtimes.settings import KubernetesSettings
 
 CALL_TIMEOUT_S: Final = 10.0
 FIELD_MANAGER: Final = "greenroom"

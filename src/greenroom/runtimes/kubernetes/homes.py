@@ -36,7 +36,7 @@ from greenroom.runtimes.kubernetes.amounts import number, of_mapping
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.names import CLASS, HOMES, OWNER, REMOVAL, Identity, home_name
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 log = structlog.get_logger(__name__)
 
@@ -166,11 +166,11 @@ def claim_of(folder: str, identity: Identity, settings: KubernetesSettings) -> C
         metadata=ObjectMeta(
             name=home_name(identity.installation_id, folder),
             labels=identity.selector("home"),
-            annotations={OWNER: folder, CLASS: settings.storage_class},
+            annotations={OWNER: folder, CLASS: settings.kube_storage_class},
         ),
         spec=PersistentVolumeClaimSpec(
             accessModes=["ReadWriteOnce"],
-            resources=VolumeResourceRequirements(requests={"storage": settings.home_size}),
-            storageClassName=settings.storage_class or None,
+            resources=VolumeResourceRequirements(requests={"storage": settings.kube_home_size}),
+            storageClassName=settings.kube_storage_class or None,
         ),
     )

@@ -50,8 +50,8 @@ from greenroom.runtimes.kubernetes.names import Identity, object_name
 from greenroom.runtimes.kubernetes.objects import labels_of
 from greenroom.runtimes.kubernetes.seen import seen_of
 from greenroom.runtimes.kubernetes.sessions import SessionPods, now
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.probe import Prober
-from greenroom.runtimes.settings import KubernetesSettings
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +63,7 @@ NOT_HERE: Final = (
 
 class KubernetesRuntime:
     """Implements `contract.Runtime`, `HomeHost`, `FilterHost`, `FilterRunner` and `LogInKeeper`; arguments
-    as for `registry.open_runtime`."""
+    as in `plugin.Context`."""
 
     def __init__(
         self,
@@ -81,11 +81,11 @@ class KubernetesRuntime:
         self._cluster = Cluster(settings, fence=fence)
         self._share = share
         self._runtime_classes = runtime_classes
-        self._storage_class = settings.storage_class
+        self._storage_class = settings.kube_storage_class
         self._images = Images(self._cluster, self._identity)
         self.homes = Homes(self._cluster, self._identity, settings)
         offer = Offer(runtime_classes=runtime_classes, folders=tuple(folders))
-        self._filters = PodFilters(self._cluster, self._identity, settings.filter_image)
+        self._filters = PodFilters(self._cluster, self._identity, settings.kube_filter_image)
         self._sessions = SessionPods(self._cluster, self._identity, self.homes, self._filters, offer)
         self._prober = Prober()
         self._sees_nodes = False

@@ -17,7 +17,7 @@ from greenroom.core.errors import SetupError
 from greenroom.core.fleet.election import Record
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Kept, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 GROUP: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 PREFIX: Final = "greenroom-agent"

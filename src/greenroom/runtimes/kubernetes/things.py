@@ -21,7 +21,7 @@ from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.names import OWNER, Identity
 from greenroom.runtimes.kubernetes.objects import Thing as Object
 from greenroom.runtimes.kubernetes.objects import annotations_of, labels_of, metadata
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 KINDS: Final[dict[str, type[Secret | Pod | Claim]]] = {"Secret": Secret, "Pod": Pod, "claim": Claim}
 

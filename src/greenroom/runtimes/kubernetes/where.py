@@ -15,7 +15,7 @@ from lightkube.core.exceptions import ConfigError
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.kubernetes.log_in import VERSIONS, is_token
-from greenroom.runtimes.settings import KubernetesSettings
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 
 DEFAULT_FILE: Final = "~/.kube/config"
 
@@ -26,11 +26,11 @@ def loaded(where: KubernetesSettings) -> SingleConfig:
     Raises:
         SetupError: there is none, or the file cannot be used; the sentence names it.
     """
-    file = where.config_file or _default_file()
+    file = where.kube_config or _default_file()
     name = str(file) if file else "the service account of this Pod"
     try:
         config = KubeConfig.from_file(file) if file else KubeConfig.from_service_account()
-        single = config.get(where.context or None)
+        single = config.get(where.kube_context or None)
     except ConfigError as error:
         raise SetupError(f"{name} cannot be used for Kubernetes: {error}.") from error
     except OSError as error:
@@ -47,7 +47,7 @@ def loaded(where: KubernetesSettings) -> SingleConfig:
     if problem := _problem(single, user):
         raise SetupError(f"{name} {problem}.")
     token = user.token.strip() if user.token else None
-    context = msgspec.structs.replace(single.context, namespace=where.namespace or single.namespace)
+    context = msgspec.structs.replace(single.context, namespace=where.kube_namespace or single.namespace)
     return single._replace(context=context, user=msgspec.structs.replace(user, token=token))
 
 

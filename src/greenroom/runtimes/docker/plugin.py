@@ -1,0 +1,79 @@
+"""The runtime `docker`: sessions are containers of this host's Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import SetupError
+from greenroom.kit.config import FromEnvironment
+from greenroom.runtimes.contract import Runtime, Things
+from greenroom.runtimes.plugin import Context, Instance, RuntimePlugin
+
+ANSWERS_WITHIN_S: Final = 15.0
+
+
+class DockerSettings(FromEnvironment):
+    """Settings of this runtime."""
+
+    docker_host: str | None = None
+    """Address of the daemon, e.g. unix:///var/run/docker.sock; None = as for the command `docker`."""
+
+
+class DockerPlugin(RuntimePlugin[DockerSettings]):
+    """Implements `RuntimePlugin`; aiodocker is imported by what uses it."""
+
+    settings_type = DockerSettings
+    title = "Docker"
+    checked = "disk and the versions of Docker"
+    preloaded = ("greenroom.runtimes.docker.runtime",)
+
+    def runtime(self, context: Context) -> Runtime:
+        from greenroom.runtimes.docker.runtime import DockerRuntime  # noqa: PLC0415
+
+        return DockerRuntime(
+            context.installation_id,
+            context.agent_id,
+            docker_host=self.settings.docker_host,
+            share=context.share,
+            folders=context.folders,
+            folder=context.folder,
+            connections_max=context.connections_max,
+            runtime_classes=context.runtime_classes,
+        )
+
+    def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
+        from greenroom.runtimes.docker.things import docker_things  # noqa: PLC0415
+
+        return docker_things(self.settings.docker_host, installation_id)
+
+    async def check(self, first_image: str) -> None:
+        from greenroom.runtimes.docker.inspection import docker, has_image  # noqa: PLC0415
+
+        async with docker(self.settings.docker_host) as client:
+            if first_image and not await has_image(client, first_image):
+                raise SetupError(
+                    f"Docker has no image {first_image}, which the workspace Desktop needs; build it with: images/build"
+                )
+
+    async def check_host(self) -> None:
+        from greenroom.runtimes.docker.inspection import problem  # noqa: PLC0415
+
+        if why := await problem(self.settings.docker_host, ANSWERS_WITHIN_S):
+            where = self.settings.docker_host or "the default socket"
+            raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
+
+    async def warnings(self, instance: Instance) -> list[str]:
+        from greenroom.core.fleet.docker_host import warnings  # noqa: PLC0415
+        from greenroom.runtimes.docker.inspection import read_host  # noqa: PLC0415
+
+        return warnings(await read_host(self.settings.docker_host, instance.database, instance.disk))
+
+    async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
+        """Without a runtime, which would make the network of sessions."""
+        from greenroom.runtimes.docker.inspection import docker, session_containers  # noqa: PLC0415
+
+        async with docker(self.settings.docker_host) as client:
+            return [c.get("greenroom.session", "") for c in await session_containers(client, installation_id)]

@@ -1,0 +1,60 @@
+"""The runtime `kubernetes`: sessions are Pods of a namespace."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from greenroom.core.errors import SetupError
+from greenroom.runtimes.contract import Runtime, RuntimeUnavailable, Shared, Things
+from greenroom.runtimes.kubernetes.settings import KubernetesSettings
+from greenroom.runtimes.plugin import Context, Instance, RuntimePlugin
+
+
+class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
+    """Implements `RuntimePlugin`; lightkube is imported by what uses it."""
+
+    settings_type = KubernetesSettings
+    title = "the cluster"
+    checked = "cluster"
+    sessions_elsewhere = "Pods of a cluster"
+
+    def runtime(self, context: Context) -> Runtime:
+        from greenroom.runtimes.kubernetes.runtime import KubernetesRuntime  # noqa: PLC0415
+
+        return KubernetesRuntime(
+            context.installation_id,
+            context.agent_id,
+            settings=self.settings,
+            share=context.share,
+            folders=context.folders.allowed if context.folders else (),
+            runtime_classes=context.runtime_classes,
+            fence=context.fence,
+        )
+
+    def shared(self, group: str, folder: Path) -> Shared:
+        """Objects of the namespace."""
+        from greenroom.runtimes.kubernetes.shared import NamespaceShared  # noqa: PLC0415
+
+        del folder
+        return NamespaceShared(self.settings, group)
+
+    def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
+        from greenroom.runtimes.kubernetes.things import namespace_things  # noqa: PLC0415
+
+        return namespace_things(self.settings, installation_id)
+
+    async def check(self, first_image: str) -> None:
+        """The nodes get images by themselves."""
+        from greenroom.runtimes.kubernetes.access import examined  # noqa: PLC0415
+
+        del first_image
+        try:
+            await examined(self.settings)
+        except RuntimeUnavailable as error:
+            raise SetupError(error.message) from error
+
+    async def warnings(self, instance: Instance) -> list[str]:
+        from greenroom.runtimes.kubernetes.access import examined  # noqa: PLC0415
+
+        return await examined(self.settings, instance.runtime_classes)

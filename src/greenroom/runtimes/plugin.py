@@ -1,0 +1,149 @@
+"""What an installed runtime offers Greenroom: its sessions, and what `up`, `doctor` and `join` ask about it.
+
+A distribution names its subclass of `RuntimePlugin` as an entry point of the group `greenroom.runtimes`; docs/howto/
+write-a-runtime.md explains it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from greenroom.core.errors import SetupError
+from greenroom.core.fleet.disk import FreeDisk
+from greenroom.kit.config import FromEnvironment
+from greenroom.kit.plugins import Plugin
+from greenroom.runtimes.contract import Runtime, Shared, Things
+from greenroom.runtimes.host_folders import HostFolders
+
+S = TypeVar("S", bound=FromEnvironment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a runtime is made with, beside its own settings."""
+
+    installation_id: str
+    """Containers of other installations are left alone."""
+    agent_id: str
+    """This Agent, written on what it makes."""
+    folder: Path
+    """The Agent's: the simulated runtime keeps its state there."""
+    share: float = 1.0
+    """Fraction of the host's cores and memory that this Agent offers, above 0 and at most 1."""
+    folders: HostFolders | None = None
+    """What of the host may be mounted; None = only what is in `core.workspace.volumes.OWN`."""
+    connections_max: int = 0
+    """Limit of open connections per session; 0 = any number."""
+    runtime_classes: tuple[str, ...] = ()
+    """Runtimes that sessions may use beside the default one: Docker's, or RuntimeClasses of Kubernetes."""
+    fence: Callable[[], None] = lambda: None
+    """Raises RuntimeUnavailable when this process must change nothing: another process of this Agent acts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """What `greenroom doctor` knows of an instance and its host. `database` is the folder of its own database."""
+
+    disk: FreeDisk
+    database: Path | None
+    runtime_classes: tuple[str, ...]
+
+
+class RuntimePlugin(Plugin[S], ABC):
+    """One kind of runtime, with its settings. Its methods import what they need: other commands do without it."""
+
+    title: str
+    """The program that runs sessions, for sentences: `When Docker answers again, …`."""
+    checked: str
+    """What `warnings` looks at, for sentences: `The cluster could not be checked`."""
+    sessions_elsewhere: str = ""
+    """What sessions are where they take nothing of this host; empty = they take its cores and memory."""
+    preloaded: tuple[str, ...] = ()
+    """Modules that `up` imports once, for all its Agents."""
+
+    @abstractmethod
+    def runtime(self, context: Context) -> Runtime:
+        """A runtime; call its `open()` before everything else.
+
+        Raises:
+            SetupError: the settings cannot be used.
+        """
+
+    def shared(self, group: str, folder: Path) -> Shared:
+        """What the processes of the Agent `group` have in common; call its `open()` before everything else.
+
+        Raises:
+            SetupError: this runtime offers nothing for several processes, or the group's name cannot be used.
+        """
+        del group, folder
+        raise SetupError(f"With the runtime {self.name} an Agent is one process; leave GREENROOM_AGENT_GROUP empty.")
+
+    def things(self, installation_id: str) -> AbstractAsyncContextManager[Things]:
+        """All that an installation has in the runtime, for the duration of the block.
+
+        Raises:
+            SetupError: this runtime has nothing that could be left over, or its settings cannot be used.
+        """
+        del installation_id
+        raise SetupError(
+            f"With the runtime {self.name} there is nothing to repair: its sessions are its Agent's alone."
+        )
+
+    async def check(self, first_image: str) -> None:
+        """Before `up` starts. `first_image` is the image of the first workspace, which is about to be made; empty = it
+        was made before.
+
+        Raises:
+            SetupError: no session could be made.
+        """
+
+    async def check_host(self) -> None:
+        """Before a host joins as an Agent's.
+
+        Raises:
+            SetupError: sessions cannot run on this host.
+        """
+
+    async def warnings(self, instance: Instance) -> list[str]:
+        """What some sessions will lack, a sentence each.
+
+        Raises:
+            GreenroomError: it cannot be checked; the sentence says why.
+        """
+        del instance
+        return []
+
+    async def session_ids(self, installation_id: str, folders: Sequence[Path]) -> list[str]:
+        """The session of each container of the installation; `folders` are those of its Agents.
+
+        Raises:
+            SetupError, RuntimeUnavailable: the runtime does not answer.
+        """
+        found: list[str] = []
+        for folder in folders:
+            runtime = self.runtime(Context(installation_id=installation_id, agent_id="", folder=folder))
+            await runtime.open()
+            try:
+                found += [container.session_id for container in await runtime.list()]
+            finally:
+                await runtime.close()
+        return found
+
+    async def remove_all(self, installation_id: str, folder: Path) -> int:
+        """Remove every container of the installation and what containers share; returns the number of containers. The
+        Agent's `folder` has the simulated ones.
+
+        Raises:
+            GreenroomError: the runtime does not answer or refuses.
+        """
+        runtime = self.runtime(Context(installation_id=installation_id, agent_id="", folder=folder))
+        await runtime.open()
+        try:
+            return await runtime.remove_all()
+        finally:
+            await runtime.close()
