@@ -6,6 +6,7 @@ needs a plug-in looks.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
 
@@ -67,6 +68,12 @@ def settings_types() -> list[type[FromEnvironment]]:
     """
     plugins = [find(group, name) for group in GROUPS for name in names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
+
+
+def distributions() -> list[str]:
+    """The distributions that offer plug-ins, as packages are named in requirements."""
+    entries = [entry for group in GROUPS for entry in _found(group).values()]
+    return sorted({re.sub(r"[-_.]+", "-", entry.dist.name).lower() for entry in entries if entry.dist})
 
 
 def forget() -> None:

@@ -23,6 +23,7 @@ from typing import Final
 
 import greenroom
 from greenroom.core.errors import SetupError
+from greenroom.kit import plugins
 from greenroom.up.account import Account, Accounts, can_read
 from greenroom.up.layout import own
 from greenroom.up.postgres import wheel_folder
@@ -58,12 +59,12 @@ def current(runtime: Path) -> Programs:
 def prepare(runtime: Path, accounts: Accounts) -> Programs:
     """Programs the accounts can run; copied to `runtime` if they cannot read the originals; older copies are
     removed."""
-    package = Path(greenroom.__file__).parent
-    if all(_can_run(account, _needed(package)) for account in accounts.all):
+    names = distributions()
+    packages = _packages(names)
+    if all(_can_run(account, _needed(packages)) for account in accounts.all):
         shutil.rmtree(runtime, ignore_errors=True)
         return _in_place()
-    names = distributions("greenroom")
-    copy = runtime / _stamp(names, package)
+    copy = runtime / _stamp(names, packages)
     own(runtime, 0o755)
     for old in runtime.iterdir():
         if old != copy:
@@ -71,7 +72,7 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
     if not copy.exists():
         part = copy.with_suffix(".part")
         part.mkdir()
-        _copy_packages(names, package, part / "packages")
+        _copy_packages(names, packages, part / "packages")
         if not all(_can_run(account, (_standard_library(), _interpreter())) for account in accounts.all):
             _copy_interpreter(part / "python")
         part.rename(copy)
@@ -80,15 +81,15 @@ def prepare(runtime: Path, accounts: Accounts) -> Programs:
 
 def bytes_to_copy(runtime: Path, accounts: Accounts) -> int:
     """What `prepare` would write, without what it would link; 0 where nothing is to be copied."""
-    package = Path(greenroom.__file__).parent
-    if all(_can_run(account, _needed(package)) for account in accounts.all):
+    names = distributions()
+    packages = _packages(names)
+    if all(_can_run(account, _needed(packages)) for account in accounts.all):
         return 0
-    names = distributions("greenroom")
-    if (runtime / _stamp(names, package)).exists():
+    if (runtime / _stamp(names, packages)).exists():
         return 0
-    own_files = [file for file in package.rglob("*") if file.is_file()]
+    own_files = [file for package in packages for file in package.rglob("*") if file.is_file()]
     there = next(folder for folder in runtime.parents if folder.exists())
-    is_linked = there.stat().st_dev == package.stat().st_dev
+    is_linked = there.stat().st_dev == packages[0].stat().st_dev
     return sum(
         file.stat().st_size
         for file in (own_files if is_linked else [*own_files, *(source for source, _ in _files(names))])
@@ -104,8 +105,8 @@ def _in_place() -> Programs:
     return Programs(Path(sys.executable), wheel_folder(), package / "gateway" / "console")
 
 
-def _needed(package: Path) -> tuple[Path, ...]:
-    return (Path(sys.executable), _interpreter(), _standard_library(), package, wheel_folder())
+def _needed(packages: Iterable[Path]) -> tuple[Path, ...]:
+    return (Path(sys.executable), _interpreter(), _standard_library(), *packages, wheel_folder())
 
 
 def _interpreter() -> Path:
@@ -137,13 +138,14 @@ def _copy_interpreter(target: Path) -> None:
         shutil.copy2(shared, target / "lib", follow_symlinks=False)
 
 
-def _copy_packages(names: list[str], package: Path, target: Path) -> None:
+def _copy_packages(names: list[str], packages: list[Path], target: Path) -> None:
     """Copied with their bytecode: the account cannot write it, and a role without it takes seconds to start."""
     for source, relative in _files(names):
         destination = target / relative
         destination.parent.mkdir(parents=True, exist_ok=True)
         _place(source, destination)
-    shutil.copytree(package, target / "greenroom", dirs_exist_ok=True)
+    for package in packages:
+        shutil.copytree(package, target / package.name, dirs_exist_ok=True)
     compileall.compile_dir(target, quiet=2)
 
 
@@ -173,18 +175,28 @@ def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
                 yield bytecode, Path(*file.parts[:-1], "__pycache__", bytecode.name)
 
 
-def distributions(name: str) -> list[str]:
-    """`name` and all installed distributions it requires, with the extras it asks for.
+def _packages(names: list[str]) -> list[Path]:
+    """The folder of Greenroom, and those of packages that are installed in place: a path file names where they lie, and
+    their metadata do not list their files."""
+    paths = [file for name in names for file in metadata.files(name) or () if file.suffix == ".pth"]
+    lines = [line for path in paths for line in Path(str(path.locate())).read_text().splitlines()]
+    in_place = [init.parent for line in lines if line for init in Path(line).glob("*/__init__.py")]
+    return list(dict.fromkeys((Path(greenroom.__file__).parent, *in_place)))
+
+
+def distributions() -> list[str]:
+    """Greenroom, the installed distributions that offer plug-ins, and all that these require, with the extras that they
+    ask for.
 
     Raises:
-        SetupError: `name` is not installed.
+        SetupError: Greenroom is not installed.
     """
     try:
-        metadata.version(name)
+        metadata.version("greenroom")
     except metadata.PackageNotFoundError as error:
-        raise SetupError(f"The package {name} is not installed; run script/up.") from error
+        raise SetupError("The package greenroom is not installed; run script/up.") from error
     found: dict[str, frozenset[str]] = {}
-    waiting = [(name, frozenset[str]())]
+    waiting = [(name, frozenset[str]()) for name in ("greenroom", *plugins.distributions())]
     while waiting:
         current, extras = waiting.pop()
         if extras <= found.get(current, frozenset()) and current in found:
@@ -215,11 +227,12 @@ def _is_installed(name: str) -> bool:
     return True
 
 
-def _stamp(names: list[str], package: Path) -> str:
+def _stamp(names: list[str], packages: list[Path]) -> str:
     """12 hex digits that change with the interpreter, a package's version, or a file of Greenroom."""
     lines = [sys.version, sys.base_prefix, *(f"{name}=={metadata.version(name)}" for name in names)]
-    for file in sorted(package.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            status = file.stat()
-            lines.append(f"{file.relative_to(package)} {status.st_size} {status.st_mtime_ns}")
+    for package in packages:
+        for file in sorted(package.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                status = file.stat()
+                lines.append(f"{file.relative_to(package.parent)} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

