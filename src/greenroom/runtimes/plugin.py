@@ -1,7 +1,7 @@
 """What an installed runtime offers Greenroom: its sessions, and what `up`, `doctor` and `join` ask about it.
 
-A distribution names its subclass of `RuntimePlugin` as an entry point of the group `greenroom.runtimes`; docs/howto/
-write-a-runtime.md explains it.
+A distribution names its subclass of `RuntimePlugin` as an entry point of the group `greenroom.runtimes`. The page
+docs/howto/write-a-runtime.md explains it.
 """
 
 from __future__ import annotations
