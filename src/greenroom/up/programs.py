@@ -176,11 +176,12 @@ def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
 
 
 def _packages(names: list[str]) -> list[Path]:
-    """The folder of Greenroom, and those of packages that are installed in place: a path file names where they lie, and
-    their metadata do not list their files."""
+    """The folder of Greenroom, and those of packages that are installed in place. Their metadata list no files of code,
+    but a path file that names where they lie."""
     paths = [file for name in names for file in metadata.files(name) or () if file.suffix == ".pth"]
     lines = [line for path in paths for line in Path(str(path.locate())).read_text().splitlines()]
-    in_place = [init.parent for line in lines if line for init in Path(line).glob("*/__init__.py")]
+    sources = [Path(line) for line in lines if line and Path(line).is_dir()]
+    in_place = [folder for source in sources for folder in source.iterdir() if folder.is_dir()]
     return list(dict.fromkeys((Path(greenroom.__file__).parent, *in_place)))
 
 
