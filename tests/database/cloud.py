@@ -13,9 +13,9 @@ from greenroom.db.fleet.enrolment import read_token
 from greenroom.db.fleet.machine_orders import MachineOrderRow
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.providers.contract import NewMachine, Provider
-from greenroom.manager.machines.providers.making import Providers
-from greenroom.manager.machines.providers.simulated import SimulatedCloud, SimulatedProvider
+from greenroom.machine_providers.contract import NewMachine, Provider
+from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
+from greenroom.manager.machines.making import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.testing import rows
 

@@ -25,9 +25,9 @@ from greenroom.db.fleet.enrolment import read_token
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
-from greenroom.manager.machines.providers.making import Providers
-from greenroom.manager.machines.providers.simulated import SimulatedProvider
+from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.simulated import SimulatedProvider
+from greenroom.manager.machines.making import Providers
 from greenroom.manager.machines.work import MachineWork
 
 
@@ -298,7 +298,7 @@ async def test_a_webhook_on_this_host_is_asked_once_the_setting_names_it(cloud: 
 
     async with address(answer) as url:
         await _other_pool(cloud, name="hook", provider="webhook", options={"url": url})
-        providers = Providers(cloud.system.ctx.config, SECRETS)
+        providers = Providers(SECRETS)
         cloud.work = MachineWork(lambda: cloud.system.ctx, providers, waited_s=20.0)
         await cloud.rounds()
         pool = await _pool(cloud, "hook")

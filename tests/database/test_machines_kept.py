@@ -14,7 +14,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.machine_pools import MachinePoolRow
-from greenroom.manager.machines.providers.contract import ProviderError, Shown
+from greenroom.machine_providers.contract import ProviderError, Shown
 from greenroom.testing import rows
 
 

@@ -39,11 +39,11 @@ from tests.unit.clouds import (
 )
 
 from greenroom.core.errors import SetupError
-from greenroom.manager.machines.providers.command import ENVIRONMENT, CommandProvider
-from greenroom.manager.machines.providers.contract import Provider, ProviderError
-from greenroom.manager.machines.providers.exchange import MAX_ANSWER_BYTES, MAX_SHOWN
-from greenroom.manager.machines.providers.libcloud import THREADS, LibcloudProvider, allowed_clouds
-from greenroom.manager.machines.providers.webhook import WebhookProvider
+from greenroom.machine_providers.command import ENVIRONMENT, CommandProvider
+from greenroom.machine_providers.contract import Provider, ProviderError
+from greenroom.machine_providers.exchange import MAX_ANSWER_BYTES, MAX_SHOWN
+from greenroom.machine_providers.libcloud import THREADS, LibcloudProvider, allowed_clouds
+from greenroom.machine_providers.webhook import WebhookProvider
 
 
 async def named(provider: Provider) -> dict[str, str]:

@@ -33,8 +33,8 @@ LIBRARIES = {
 """What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
 are parts of others."""
 OF_GREENROOM = {
-    "api": {"api", "recipes", "sessions", "db", "wire", "kit", "core"},
-    "manager": {"manager", "sessions", "db", "wire", "kit", "core"},
+    "api": {"api", "machine_providers", "recipes", "sessions", "db", "wire", "kit", "core"},
+    "manager": {"machine_providers", "manager", "sessions", "db", "wire", "kit", "core"},
     "agent": {"agent", "recipes", "runtimes", "wire", "kit", "core"},
     "gateway": {"gateway", "wire", "kit", "core"},
 }

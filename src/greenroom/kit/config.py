@@ -154,15 +154,6 @@ class ManagerConfig(DatabaseConfig):
     verdict_grace_s: float = Field(default=10.0, gt=0)
     """How long a container without a session is left alone after its Agent first asked about it."""
     ended_keep_days: float = Field(default=7.0, gt=0)
-    machine_commands: str = ""
-    """Comma list: only programs in these folders are run for machine pools of the provider command; empty = none."""
-
-    machine_clouds: str = ""
-    """JSON: the drivers of Apache Libcloud that machine pools may use, each with its fixed arguments, for example
-    `{"openstack": {"ex_force_auth_url": "https://cloud.example:5000"}}`; empty = the large public clouds."""
-
-    def machine_command_folders(self) -> list[str]:
-        return listed(self.machine_commands)
 
 
 class StreamAddress(NamedTuple):

@@ -87,6 +87,7 @@ def begin(kind: type[Config]) -> Config:
         SetupError: as `load`.
     """
     config = load(kind)
+    refuse_unusable(())
     log.configure(config.log_level, config.process_name)
     for sentence in unknown_variables(os.environ):
         _logger.warning("unknown setting", reason=sentence)
@@ -110,16 +111,16 @@ def load(kind: type[Settings], **given: object) -> Settings:
             raise SetupError(f"Settings that cannot be used: {_problems(error.errors())}{absent}") from error
 
 
-def refuse_unusable() -> None:
+def refuse_unusable(roles: Iterable[type[FromEnvironment]] = OF_ROLES) -> None:
     """Refuse values that no role or plug-in could use. A setting that is missing is no fault of a command.
 
     Raises:
         SetupError: names each, or the file cannot be read.
     """
     file = os.environ.get("GREENROOM_CONFIG")
-    kinds = (*OF_ROLES, *(plugins.settings_types() if file or _others(os.environ) else ()))
     with _readable(file):
-        found = dict.fromkeys(problem for kind in kinds for problem in _unusable(kind))
+        of_plugins = plugins.settings_types() if _others(os.environ) or not _has_roles_keys_alone(file) else []
+        found = dict.fromkeys(problem for kind in (*roles, *of_plugins) for problem in _unusable(kind))
     if found:
         raise SetupError(f"Settings that cannot be used: {'; '.join(found)}")
 
@@ -146,13 +147,19 @@ def _problems(errors: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {in_words(e)}" for e in errors)
 
 
+def _keys_of(file: str | None) -> list[str]:
+    return list(tomllib.loads(Path(file).read_text())) if file and Path(file).exists() else []
+
+
+def _has_roles_keys_alone(file: str | None) -> bool:
+    """As with variables, nothing looks for plug-ins then."""
+    return set(_keys_of(file)) <= _keys(OF_ROLES)
+
+
 def _refuse_unknown_keys(file: str | None) -> None:
-    if not file or not Path(file).exists():
-        return
-    given = tomllib.loads(Path(file).read_text())
-    if set(given) <= _keys(OF_ROLES):
+    if _has_roles_keys_alone(file):
         return
     known = keys()
-    if unknown := [key for key in given if key not in known]:
+    if unknown := [key for key in _keys_of(file) if key not in known]:
         named = "; ".join(f"{key}{_or_nearest(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
         raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {named}.")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from greenroom.kit.config import FromEnvironment
 
 RUNTIMES: Final = "greenroom.runtimes"
-GROUPS: Final = (RUNTIMES,)
+MACHINE_PROVIDERS: Final = "greenroom.machine_providers"
+GROUPS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of entry points, each of subclasses of `Plugin`."""
 
 S = TypeVar("S", bound="FromEnvironment")

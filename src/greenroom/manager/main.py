@@ -43,7 +43,7 @@ from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
-from greenroom.manager.machines.providers.making import Providers
+from greenroom.manager.machines.making import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.pulse import Pulse
@@ -248,7 +248,7 @@ class RunningManager:
         own = (process.agents_db, me, secrets, self._logs)
         self.for_agents = ForAgents(Enrolment(*own), check_ins, ImageCopies(*own), requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
-        self._machines = MachineWork(self.guardian.context, Providers(config, secrets))
+        self._machines = MachineWork(self.guardian.context, Providers(secrets))
         self.loops: dict[str, Loop] = {
             "listener": self.listener.run,
             "guardian": self.guardian.run,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.database.api.client import Client, MakeClient
+from tests.support.packages import PROVIDER, installed
 
 from greenroom.db.database import Database
+from greenroom.kit import plugins
 from greenroom.testing import rows
 
 GB = 1_000_000_000
@@ -72,6 +75,8 @@ async def test_a_pool_is_made_disabled_shown_without_secrets_and_found_by_its_na
         ({"secrets": {"token": "schlüssel"}}, "is sent as a header"),
         ({"secrets": {"token": "a\nb"}}, "is sent as a header"),
         ({"options": {"url": "http://127.0.0.1:9000/"}}, "is for hosts of the setting `webhook_hosts` alone"),
+        ({"provider": "lab"}, "There is no machine provider 'lab'; installed are command, libcloud, simulated"),
+        ({"provider": "My Cloud"}, "must be the name of an installed provider"),
     ],
 )
 async def test_a_pool_of_which_no_machine_could_come_is_refused(
@@ -80,6 +85,20 @@ async def test_a_pool_of_which_no_machine_could_come_is_refused(
     answer = await admin.post(POOLS, json=body | change)
     assert answer.status_code == 422
     assert words in answer.text
+
+
+async def test_a_provider_of_another_package_is_given_what_its_rules_want(
+    admin: Client, db: Database, body: dict[str, Any], tmp_path: Path
+):
+    with installed(tmp_path, PROVIDER, group=plugins.MACHINE_PROVIDERS):
+        answer = await admin.post(POOLS, json=body | {"provider": "lab", "options": {}})
+        assert (answer.status_code, "The provider lab needs the option row" in answer.text) == (422, True)
+        made = await _made(admin, body | {"provider": "lab", "options": {"row": "r1"}})
+        await _order(db, made["machine_pool_id"])
+        assert (await admin.patch(f"{POOLS}/cloud", json={"options": {"row": "r1", "size": 2}})).status_code == 200
+        moved = await admin.patch(f"{POOLS}/cloud", json={"options": {"row": "r2"}, "secrets": {}})
+        assert (moved.status_code, "has 1 machine at its provider" in moved.text) == (409, True)
+    assert (await admin.get(f"{POOLS}/cloud")).json()["provider"] == "lab", "it is shown where it is installed no more"
 
 
 async def test_this_host_is_no_address_for_machines_unless_a_setting_says_so(admin: Client, body: dict[str, Any]):

@@ -1,122 +1,106 @@
-"""Runtimes are those that installed packages offer by entry points."""
+"""Runtimes and other plug-ins are those that installed packages offer by entry points."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.packages import PROVIDER, RUNTIME, installed
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import Invalid, SetupError
 from greenroom.kit import plugins
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.environment import load, refuse_unusable, unknown_variables
+from greenroom.kit.environment import begin, load, refuse_unusable, unknown_variables
+from greenroom.machine_providers.plugin import PoolContext, find_provider
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 
-PLUGIN = """
-from greenroom.kit.config import FromEnvironment
-from greenroom.runtimes.plugin import RuntimePlugin
-from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import spec
-
-class Settings(FromEnvironment):
-    lab_racks: int = 1
-
-class Lab(RuntimePlugin[Settings]):
-    settings_type = Settings
-    title = "the lab"
-    checked = "lab"
-
-    def runtime(self, context):
-        return SimulatedRuntime(f"{context.installation_id} {self.settings.lab_racks}", "", folder=context.folder)
-"""
-
-Install = Callable[..., None]
+RACKS = "Settings that cannot be used: GREENROOM_LAB_RACKS: "
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Install a package `greenroom-lab` that offers the runtime `lab`, for the duration of the test."""
-    folder = tmp_path / "packages"
-
-    def installed(entry: str = "greenroom_lab:Lab", code: str = PLUGIN) -> None:
-        about = folder / "greenroom_lab-1.0.dist-info"
-        about.mkdir(parents=True)
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: greenroom-lab\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text(f"[greenroom.runtimes]\nlab = {entry}\n")
-        (folder / "greenroom_lab.py").write_text(code)
-        monkeypatch.syspath_prepend(folder)
-        plugins.forget()
-
-    yield installed
-    monkeypatch.delitem(sys.modules, "greenroom_lab", raising=False)
-    monkeypatch.undo()
-    plugins.forget()
+def lab(tmp_path: Path) -> Iterator[None]:
+    """The runtime `lab` of another package."""
+    with installed(tmp_path, RUNTIME):
+        yield
 
 
-def test_an_unknown_runtime_is_refused_with_those_that_are_installed(install: Install):
+def test_an_unknown_runtime_is_refused_with_those_that_are_installed(tmp_path: Path):
     with pytest.raises(SetupError) as refused:
         find_runtime("dokcer")
-    assert (
-        refused.value.message
-        == "There is no runtime 'dokcer'; GREENROOM_RUNTIME is one of docker, kubernetes, simulated."
-    )
-    install()
-    with pytest.raises(SetupError, match="is one of docker, kubernetes, lab, simulated"):
+    words = "There is no runtime 'dokcer'; GREENROOM_RUNTIME is one of docker, kubernetes, simulated."
+    assert refused.value.message == words
+    with installed(tmp_path, RUNTIME), pytest.raises(SetupError, match="is one of docker, kubernetes, lab, simulated"):
         find_runtime("dokcer")
 
 
-def test_a_runtime_of_another_package_is_opened_with_its_settings(
-    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    install()
+@pytest.mark.usefixtures("lab")
+def test_a_runtime_of_another_package_is_opened_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GREENROOM_LAB_RACKS", "3")
     opened = open_runtime("lab", Context(installation_id="ours", agent_id="", folder=tmp_path))
     assert isinstance(opened, SimulatedRuntime)
     assert opened._installation_id == "ours 3"
 
 
-def test_settings_of_a_runtime_are_known_where_it_is_installed(
-    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+@pytest.mark.usefixtures("lab")
+def test_settings_given_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GREENROOM_LAB_RACKS", "3")
+    assert find_runtime("lab", lab_racks=4).settings.lab_racks == 4
+
+
+def test_settings_of_a_runtime_are_known_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     given = {"GREENROOM_LAB_RACKS": "3", "GREENROOM_KUBE_CONTEXT": "x"}
     file = tmp_path / "agent.toml"
-    file.write_text("agent_dir = '/a'\nlab_racks = 'many'\n")
+    file.write_text("agent_dir = '/a'\nlab_racks = 3\n")
     monkeypatch.setenv("GREENROOM_CONFIG", str(file))
-    assert [sentence.split()[4] for sentence in unknown_variables(given)] == ["GREENROOM_LAB_RACKS;"]
+    assert [sentence.split()[4].rstrip(";.") for sentence in unknown_variables(given)] == ["GREENROOM_LAB_RACKS"]
     with pytest.raises(SetupError, match="has settings that do not exist: lab_racks"):
         load(AgentConfig)
-    install()
-    assert unknown_variables(given) == []
-    assert load(AgentConfig).agent_dir == Path("/a")
-    with pytest.raises(SetupError, match="Settings that cannot be used: GREENROOM_LAB_RACKS: "):
+    with installed(tmp_path, RUNTIME):
+        assert unknown_variables(given) == []
+        assert load(AgentConfig).agent_dir == Path("/a")
+        assert find_runtime("lab").settings.lab_racks == 3
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("kept", ["variable", "file"])
+def test_a_value_that_a_runtime_cannot_use_is_refused_by_roles_and_commands(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "agent.toml"
+    file.write_text("agent_dir = '/a'\n" + ("lab_racks = 'many'\n" if kept == "file" else ""))
+    monkeypatch.setenv("GREENROOM_CONFIG", str(file))
+    if kept == "variable":
+        monkeypatch.setenv("GREENROOM_LAB_RACKS", "many")
+    with pytest.raises(SetupError, match=RACKS):
         find_runtime("lab")
-    with pytest.raises(SetupError, match="Settings that cannot be used: GREENROOM_LAB_RACKS: "):
+    with pytest.raises(SetupError, match=RACKS):
         refuse_unusable()
+    with pytest.raises(SetupError, match=RACKS):
+        begin(AgentConfig)
 
 
 @pytest.mark.parametrize(
     ("entry", "code", "reason"),
     [
         ("greenroom_lab:Lab", "import nothing_like_it", "which cannot be loaded: No module named 'nothing_like_it'"),
-        ("greenroom_lab:Nothing", PLUGIN, "which cannot be loaded: "),
-        ("greenroom_lab:Settings", PLUGIN, "and greenroom_lab:Settings is no plug-in"),
+        ("greenroom_lab:Nothing", RUNTIME, "which cannot be loaded: "),
+        ("greenroom_lab:Settings", RUNTIME, "and greenroom_lab:Settings is no plug-in"),
     ],
 )
-def test_a_package_with_a_broken_runtime_is_named(install: Install, entry: str, code: str, reason: str):
-    install(entry, code)
-    with pytest.raises(SetupError) as refused:
+def test_a_package_with_a_broken_runtime_is_named(tmp_path: Path, entry: str, code: str, reason: str):
+    with installed(tmp_path, code, entry=entry), pytest.raises(SetupError) as refused:
         find_runtime("lab")
-    assert refused.value.message.startswith(f"The package greenroom-lab offers 'lab' (greenroom.runtimes), {reason}")
+    assert refused.value.message.startswith(f"The package greenroom_lab offers 'lab' (greenroom.runtimes), {reason}")
 
 
-def test_a_runtime_that_offers_nothing_more_says_so(install: Install):
-    install()
+@pytest.mark.usefixtures("lab")
+def test_a_runtime_that_offers_nothing_more_says_so():
     runtime = find_runtime("lab")
     with pytest.raises(SetupError, match="With the runtime lab an Agent is one process"):
         runtime.shared("desks", Path())
@@ -124,8 +108,8 @@ def test_a_runtime_that_offers_nothing_more_says_so(install: Install):
         runtime.things("ours")
 
 
-async def test_the_sessions_of_a_runtime_are_those_of_all_its_agents_and_are_removed(install: Install, tmp_path: Path):
-    install()
+@pytest.mark.usefixtures("lab")
+async def test_the_sessions_of_a_runtime_are_those_of_all_its_agents_and_are_removed(tmp_path: Path):
     runtime = find_runtime("lab")
     for name in ("a", "b"):
         opened = runtime.runtime(Context(installation_id="ours", agent_id=name, folder=tmp_path / name))
@@ -135,6 +119,21 @@ async def test_the_sessions_of_a_runtime_are_those_of_all_its_agents_and_are_rem
     assert await runtime.session_ids("ours", folders) == ["session-a", "session-b"]
     assert await runtime.remove_all("ours", tmp_path / "a") == 1
     assert await runtime.session_ids("ours", folders) == ["session-b"]
+
+
+async def test_a_machine_provider_of_another_package_is_made_with_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(Invalid) as refused:
+        find_provider("lab")
+    words = "There is no machine provider 'lab'; installed are command, libcloud, simulated, webhook."
+    assert refused.value.message == words
+    monkeypatch.setenv("GREENROOM_LAB_RACKS", "2")
+    with installed(tmp_path, PROVIDER, group=plugins.MACHINE_PROVIDERS):
+        found = find_provider("lab")
+        pool = PoolContext(machine_pool_id="a-pool", options={"row": "r1"}, secrets={}, call_s=1.0)
+        provider = found("lab", load(found.settings_type)).provider(pool)
+    assert [shown.ref for shown in await provider.list("gr-")] == ["r1-0", "r1-1"]
 
 
 LOOKED = """

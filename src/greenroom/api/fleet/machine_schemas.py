@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -12,8 +12,6 @@ from greenroom.api.bodies import Body, JsonObject, Shaped, Text, View
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.machines.schedule import parse_hint, shown_hint
 from greenroom.core.fleet.machines.user_data import DEFAULT_EDGE_URL
-
-Provider = Literal["command", "webhook", "libcloud", "simulated"]
 
 
 def _line(text: str) -> str:
@@ -27,6 +25,12 @@ PoolName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=63),
     Shaped(r"[a-z0-9][a-z0-9-]*", "small letters, digits and dashes"),
+]
+PROVIDER: Final = "who makes the machines: command, webhook, libcloud, simulated, or one of another package"
+Provider = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63),
+    Shaped(r"[a-z][a-z0-9_-]*", "the name of an installed provider"),
 ]
 Line = Annotated[str, StringConstraints(max_length=200), AfterValidator(_line)]
 Cores = Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False, description="of the host of one machine")]
@@ -44,7 +48,7 @@ class MachinePoolFields(Body):
 
     name: PoolName = ""
     enabled: Annotated[bool, Field(description="off: its machines go when their last session has ended")] = False
-    provider: Annotated[Provider, Field(description="who makes the machines")] = "simulated"
+    provider: Annotated[Provider, Field(description=PROVIDER)] = "simulated"
     options: Annotated[JsonObject, Field(description="of the provider: program, url, or driver, size and image")] = {}
     secrets: Annotated[
         dict[Text, Text],
@@ -88,7 +92,7 @@ class MachinePoolCreate(MachinePoolFields):
 
     name: PoolName = Field(...)
     zone_id: UUID
-    provider: Annotated[Provider, Field(description="who makes the machines")] = Field(...)
+    provider: Annotated[Provider, Field(description=PROVIDER)] = Field(...)
     cores: Cores = Field(...)
     memory: Memory = Field(...)
 
@@ -102,7 +106,7 @@ class MachinePoolView(View):
     zone_name: str
     enabled: bool
     deleted: Annotated[datetime | None, Field(description="it goes when its last machine is gone")]
-    provider: Provider
+    provider: str
     options: dict[str, Any]
     secret_names: list[str]
     cores: float

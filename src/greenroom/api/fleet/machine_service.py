@@ -23,7 +23,6 @@ from greenroom.core.fleet.machines.options import (
     is_same_place,
     is_vouched_for,
     options_problem,
-    secrets_problem,
     shows_same_machines,
 )
 from greenroom.core.fleet.machines.plan import plan
@@ -41,6 +40,7 @@ from greenroom.db.fleet.machine_snapshot import read_snapshot
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
+from greenroom.machine_providers.plugin import find_provider
 
 _VERBS: Final = {
     OrderState.JOINED: "take back",
@@ -106,9 +106,9 @@ async def update_pool(
         sent = body.sent()
         after = _checked(_fields(sent, before, secrets, config), before, installation)
         after = replace(after, approved_by=_approved_by(caller, sent, before, after))
-        place = (before.provider, before.options, after.provider, after.options)
-        moved = not is_same_place(*place)
-        if before.open_orders and not shows_same_machines(*place):
+        place = (find_provider(after.provider).rules, before.options, after.options)
+        moved = before.provider != after.provider or not is_same_place(*place)
+        if before.open_orders and (moved or not shows_same_machines(*place)):
             raise Refused(_why_kept(before, moved=moved))
         if moved and before.secrets and "secrets" not in sent:
             raise Invalid("Stored secrets are not sent elsewhere: give the secrets of the new provider as well.")
@@ -194,7 +194,7 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
     if "schedule" in given:
         changed["schedule"] = tuple(parse_hint(line) for line in given["schedule"])
     if "secrets" in given:
-        if problem := secrets_problem((values | changed)["provider"], given["secrets"]):
+        if problem := find_provider((values | changed)["provider"]).rules.secrets_problem(given["secrets"]):
             raise Invalid(problem)
         changed["secrets"] = {name: secrets.seal(secret) for name, secret in given["secrets"].items()}
     values |= changed
@@ -207,10 +207,11 @@ def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secre
 
 def _checked(made: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
     """Raises Invalid: no machine could come of it. Options that stay are taken: `webhook_hosts` may have changed."""
-    this_host = installation.machines_on_this_host or made.provider == "simulated"
+    rules, trusted = find_provider(made.provider).rules, trusted_hosts(installation.webhook_hosts)
+    this_host = installation.machines_on_this_host or not rules.joins
     stays = before is not None and (before.provider, before.options) == (made.provider, made.options)
     problem = (
-        (None if stays else options_problem(made.provider, made.options, trusted_hosts(installation.webhook_hosts)))
+        (None if stays else options_problem(made.provider, rules, made.options, trusted))
         or address_problem(made.join_url, this_host=this_host)
         or edge_problem(made.edge_url)
     )

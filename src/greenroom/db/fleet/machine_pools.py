@@ -9,7 +9,7 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
-from greenroom.core.fleet.machines.model import Limits, MachinePool, Memory, ProviderKind
+from greenroom.core.fleet.machines.model import Limits, MachinePool, Memory
 from greenroom.core.fleet.machines.model import Listing as MachineListing
 from greenroom.core.listing import Order
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
@@ -23,7 +23,7 @@ class PoolFields(Limits):
 
     name: str
     enabled: bool
-    provider: ProviderKind
+    provider: str
     options: dict[str, Any]
     secrets: dict[str, str] = field(repr=False)
     join_url: str

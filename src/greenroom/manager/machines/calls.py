@@ -22,8 +22,8 @@ from greenroom.db.fleet import machine_orders
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, Provider, ProviderError
-from greenroom.manager.machines.providers.making import CALL_S, Providers
+from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider, ProviderError
+from greenroom.manager.machines.making import CALL_S, Providers
 from greenroom.manager.tasks.context import PrimaryContext
 
 T = TypeVar("T")

@@ -46,7 +46,7 @@ from greenroom.kit.concurrency import wait_for
 from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.calls import Calls, Outcome
-from greenroom.manager.machines.providers.making import CALL_S, Providers
+from greenroom.manager.machines.making import CALL_S, Providers
 from greenroom.manager.machines.under_way import UnderWay
 from greenroom.manager.tasks.context import PrimaryContext
 

@@ -11,13 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 from greenroom.core.fleet.machines.schedule import Hint
 from greenroom.core.launch.placement import AgentView, PlacementRequest
-
-ProviderKind = Literal["command", "webhook", "libcloud", "simulated"]
-PROVIDERS: Final[tuple[ProviderKind, ...]] = ("command", "webhook", "libcloud", "simulated")
 
 
 class OrderState(StrEnum):

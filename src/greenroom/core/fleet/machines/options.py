@@ -1,29 +1,40 @@
-"""What each provider of machines has to be given, and what of it says where it is: secrets go nowhere else."""
+"""What providers of machines have to be given, and what of it says where they are: secrets go nowhere else.
+
+A provider of another package has `ProviderRules` of its own (docs/howto/machines.md).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.model import ProviderKind
 from greenroom.core.webhooks.addresses import url_problem
 
-PLACE: Final[dict[ProviderKind, tuple[str, ...]]] = {
-    "command": ("program",),
-    "webhook": ("url",),
-    "libcloud": ("driver", "arguments"),
-    "simulated": (),
-}
-"""Options that say where requests, and with them secrets, go."""
-_TEXTS: Final[dict[ProviderKind, tuple[str, ...]]] = {
-    "command": ("program",),
-    "webhook": ("url",),
-    "libcloud": ("driver", "size", "image"),
-    "simulated": (),
-}
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRules:
+    """What one provider has to be given."""
+
+    texts: tuple[str, ...] = ()
+    """Options that it needs, each a text."""
+    place: tuple[str, ...] = ()
+    """Options that say where requests, and with them secrets, go."""
+    joins: bool = True
+    """Its machines exist, and have to reach the deployment."""
+    has_own_options: bool = False
+    """What it makes of other options is not known: any may name a region, a project or an account."""
+    problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
+    """Why it cannot work with options that have the texts, as a sentence. The second argument: `options_problem`."""
+    secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
+    """Why it cannot work with these secrets, as a sentence."""
+
+
 _OBJECTS: Final = ("arguments", "create")
 ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
 """Arguments of a driver that a pool may choose. Where a cloud is, and files, are for the Manager's settings."""
@@ -52,24 +63,31 @@ def is_vouched_for(
 
 
 def options_problem(
-    provider: ProviderKind, options: Mapping[str, Any], trusted: Sequence[AllowedHost] = ()
+    provider: str, rules: ProviderRules, options: Options, trusted: Sequence[AllowedHost] = ()
 ) -> str | None:
     """Why a provider cannot work with these options, as a sentence; None = it can, as far as can be seen. `trusted` are
     the hosts of the setting `webhook_hosts`.
     """
-    for name in _TEXTS[provider]:
+    for name in rules.texts:
         value = options.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
             return f"The provider {provider} needs the option {name}, a text."
-    if provider == "libcloud":
-        wrong = next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None)
-        return f"The option {wrong} is an object of names and values." if wrong else _cloud_problem(options)
-    if provider == "command" and not PurePosixPath(options["program"]).is_absolute():
-        return "The option program is the absolute path of a program, in a folder of GREENROOM_MACHINE_COMMANDS."
-    return url_problem(options["url"], trusted) if provider == "webhook" else None
+    return rules.problem(options, trusted)
 
 
-def _cloud_problem(options: Mapping[str, Any]) -> str | None:
+def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+    if PurePosixPath(options["program"]).is_absolute():
+        return None
+    return "The option program is the absolute path of a program, in a folder of GREENROOM_MACHINE_COMMANDS."
+
+
+def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | None:
+    return url_problem(options["url"], trusted)
+
+
+def _cloud_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+    if wrong := next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None):
+        return f"The option {wrong} is an object of names and values."
     arguments, create = (options.get(name, {}) for name in _OBJECTS)
     if others := sorted(set(arguments) - ARGUMENTS):
         return (
@@ -83,27 +101,31 @@ def _cloud_problem(options: Mapping[str, Any]) -> str | None:
     return None
 
 
-def secrets_problem(provider: ProviderKind, secrets: Mapping[str, str]) -> str | None:
-    """Why a provider cannot work with these secrets, as a sentence; None = it can, as far as can be seen."""
-    token = secrets.get(TOKEN, "") if provider == "webhook" else ""
+def _token_problem(secrets: Mapping[str, str]) -> str | None:
+    token = secrets.get(TOKEN, "")
     if token.isascii() and token.isprintable() and token == token.strip():
         return None
     return f"The secret {TOKEN} is sent as a header: printable ASCII characters, without spaces around them."
 
 
-def is_same_place(
-    provider: ProviderKind, options: Mapping[str, Any], other_provider: ProviderKind, other: Mapping[str, Any]
-) -> bool:
-    """Whether requests, and with them secrets, go to the same program, address or cloud."""
-    return provider == other_provider and all(options.get(name) == other.get(name) for name in PLACE[provider])
+def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
+    """Whether one provider's requests, and with them secrets, go to the same program, address or cloud."""
+    return all(options.get(name) == other.get(name) for name in rules.place)
 
 
-def shows_same_machines(
-    provider: ProviderKind, options: Mapping[str, Any], other_provider: ProviderKind, other: Mapping[str, Any]
-) -> bool:
-    """Whether both show the same machines, as far as options say. What a program or address makes of its options is not
-    known: any may name a region, a project or an account. Libcloud's driver gets its arguments alone.
-    """
-    if provider in ("command", "webhook") and options != other:
+def shows_same_machines(rules: ProviderRules, options: Options, other: Options) -> bool:
+    """Whether one provider shows the same machines, as far as options say."""
+    if rules.has_own_options and options != other:
         return False
-    return is_same_place(provider, options, other_provider, other)
+    return is_same_place(rules, options, other)
+
+
+COMMAND: Final = ProviderRules(texts=("program",), place=("program",), has_own_options=True, problem=_command_problem)
+WEBHOOK: Final = ProviderRules(
+    texts=("url",), place=("url",), has_own_options=True, problem=_webhook_problem, secrets_problem=_token_problem
+)
+LIBCLOUD: Final = ProviderRules(
+    texts=("driver", "size", "image"), place=("driver", "arguments"), problem=_cloud_problem
+)
+"""The driver gets its `arguments` alone, so no other option decides which machines it shows."""
+SIMULATED: Final = ProviderRules(joins=False)

@@ -38,8 +38,8 @@ from greenroom.core.fleet.machines.model import (
 from greenroom.core.fleet.machines.names import machine_name, name_prefix, ours
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.launch.placement import AgentView, Strategy, place
-from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, ProviderError, Shown
-from greenroom.manager.machines.providers.simulated import SimulatedCloud, SimulatedProvider
+from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
+from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 
 T = TypeVar("T")
 

@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.model import Machine, ProviderKind
+from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.fleet.machines.names import MAX_SAID, machine_name, name_prefix, ours, said
 from greenroom.core.fleet.machines.options import (
+    COMMAND,
+    LIBCLOUD,
+    SIMULATED,
+    WEBHOOK,
+    ProviderRules,
     is_same_place,
     is_vouched_for,
     options_problem,
-    secrets_problem,
     shows_same_machines,
 )
 from greenroom.core.fleet.machines.schedule import Hint, hints_on, parse_hint, shown_hint
@@ -180,7 +184,12 @@ def test_what_is_no_line_of_a_schedule_is_refused(line: str, words: str):
         parse_hint(line)
 
 
-LIBCLOUD: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
+EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
+RULES = {"command": COMMAND, "webhook": WEBHOOK, "libcloud": LIBCLOUD, "simulated": SIMULATED}
+
+
+def problem(provider: str, options: dict[str, Any], hosts: str = "") -> str:
+    return options_problem(provider, RULES[provider], options, trusted_hosts(hosts)) or ""
 
 
 @pytest.mark.parametrize(
@@ -195,58 +204,63 @@ LIBCLOUD: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "am
         ("webhook", {"url": "https://me@cloud.example"}, "has a user name"),
         ("webhook", {"url": "https://cloud.example:x"}, "a port that is none"),
         ("libcloud", {"driver": "ec2", "size": "m6i.2xlarge"}, "needs the option image"),
-        ("libcloud", {**LIBCLOUD, "create": []}, "The option create is an object"),
+        ("libcloud", {**EC2, "create": []}, "The option create is an object"),
         *(
-            ("libcloud", {**LIBCLOUD, "arguments": {name: "x"}}, f"may not choose the argument {name}")
+            ("libcloud", {**EC2, "arguments": {name: "x"}}, f"may not choose the argument {name}")
             for name in ("host", "port", "secure", "path", "ex_force_auth_url", "key_file", "Region")
         ),
-        ("libcloud", {**LIBCLOUD, "arguments": {"region": "x/../y"}}, "The argument region is a text of letters"),
+        ("libcloud", {**EC2, "arguments": {"region": "x/../y"}}, "The argument region is a text of letters"),
         *(
-            ("libcloud", {**LIBCLOUD, "create": {name: "x"}}, f"may not have {name}")
+            ("libcloud", {**EC2, "create": {name: "x"}}, f"may not have {name}")
             for name in ("host", "image_url", "ex_keyfile_path", "ssh_key_file")
         ),
     ],
 )
-def test_a_provider_without_what_it_needs_is_refused(provider: ProviderKind, options: dict[str, Any], words: str):
-    assert words in (options_problem(provider, options) or "")
+def test_a_provider_without_what_it_needs_is_refused(provider: str, options: dict[str, Any], words: str):
+    assert words in problem(provider, options)
 
 
 def test_a_provider_with_what_it_needs_is_taken():
-    assert options_problem("simulated", {}) is None
-    assert options_problem("command", {"program": "/opt/cloud/machines"}) is None
-    assert options_problem("webhook", {"url": "https://cloud.example/machines"}) is None
-    assert options_problem("webhook", {"url": "http://127.0.0.1:9000"}, trusted_hosts("127.0.0.1")) is None
-    assert options_problem("libcloud", LIBCLOUD) is None
+    assert not problem("simulated", {})
+    assert not problem("command", {"program": "/opt/cloud/machines"})
+    assert not problem("webhook", {"url": "https://cloud.example/machines"})
+    assert not problem("webhook", {"url": "http://127.0.0.1:9000"}, "127.0.0.1")
+    assert not problem("libcloud", EC2)
+
+
+def test_a_provider_of_another_package_has_rules_of_its_own():
+    rules = ProviderRules(texts=("rack",), problem=lambda options, _: None if options["rack"] == "a" else "No rack.")
+    assert options_problem("lab", rules, {}) == "The provider lab needs the option rack, a text."
+    assert options_problem("lab", rules, {"rack": "b"}) == "No rack."
+    assert options_problem("lab", rules, {"rack": "a"}) is None
+    assert rules.secrets_problem({"key": "x"}) is None
 
 
 @pytest.mark.parametrize("token", ["schlüssel", "a\nb", "a\tb", " a", "a "])
 def test_a_token_that_can_be_no_header_is_refused(token: str):
-    assert "is sent as a header" in (secrets_problem("webhook", {"token": token}) or "")
-    assert secrets_problem("command", {"token": token}) is None
+    assert "is sent as a header" in (WEBHOOK.secrets_problem({"token": token}) or "")
+    assert COMMAND.secrets_problem({"token": token}) is None
 
 
 def test_a_token_that_can_be_a_header_is_taken():
-    assert secrets_problem("webhook", {}) is None
-    assert secrets_problem("webhook", {"token": "aB1-._~+/= x", "other": "ä\n"}) is None
+    assert WEBHOOK.secrets_problem({}) is None
+    assert WEBHOOK.secrets_problem({"token": "aB1-._~+/= x", "other": "ä\n"}) is None
 
 
 def test_another_address_is_another_place_and_another_size_is_not():
-    assert is_same_place("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "size": "c6i.large"})
-    assert not is_same_place("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "arguments": {"region": "eu-west-1"}})
-    assert not is_same_place("webhook", {"url": "https://a"}, "webhook", {"url": "https://b"})
-    assert not is_same_place("simulated", {}, "command", {})
+    assert is_same_place(LIBCLOUD, EC2, {**EC2, "size": "c6i.large"})
+    assert not is_same_place(LIBCLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
+    assert not is_same_place(WEBHOOK, {"url": "https://a"}, {"url": "https://b"})
 
 
 def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
     here = {"url": "https://a", "project": "one"}
-    assert shows_same_machines("webhook", here, "webhook", dict(here))
-    assert not shows_same_machines("webhook", here, "webhook", {**here, "project": "two"})
-    assert is_same_place("webhook", here, "webhook", {**here, "project": "two"})
-    assert not shows_same_machines("command", {"program": "/a"}, "command", {"program": "/a", "region": "eu"})
-    assert not shows_same_machines("webhook", here, "command", here)
-    assert shows_same_machines("libcloud", LIBCLOUD, "libcloud", {**LIBCLOUD, "size": "c6i.large"})
-    other = {**LIBCLOUD, "arguments": {"region": "eu-west-1"}}
-    assert not shows_same_machines("libcloud", LIBCLOUD, "libcloud", other)
+    assert shows_same_machines(WEBHOOK, here, dict(here))
+    assert not shows_same_machines(WEBHOOK, here, {**here, "project": "two"})
+    assert is_same_place(WEBHOOK, here, {**here, "project": "two"})
+    assert not shows_same_machines(COMMAND, {"program": "/a"}, {"program": "/a", "region": "eu"})
+    assert shows_same_machines(LIBCLOUD, EC2, {**EC2, "size": "c6i.large"})
+    assert not shows_same_machines(LIBCLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
 
 
 @pytest.mark.parametrize("name", ["provider", "options", "join_url", "edge_url"])

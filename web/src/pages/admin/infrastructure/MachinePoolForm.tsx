@@ -7,7 +7,7 @@ import { JsonField } from '../../../components/JsonField';
 import { jsonProblem } from '../../../components/json';
 import { changed } from '../../../components/saving';
 import { useZoneChoices } from '../../../components/useZoneChoices';
-import { bodyOf, type Fields, fieldsOf, PROVIDERS } from './machinePool';
+import { bodyOf, type Fields, fieldsOf, providersWith, textOf } from './machinePool';
 
 /** Create Machine Pool (`pool` is null), and Edit. A new one orders nothing before it is enabled. */
 export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; onClose: () => void }) {
@@ -110,7 +110,7 @@ export function MachinePoolForm({ pool, onClose }: { pool: MachinePool | null; o
 /** Who makes the machines, and what that one has to be given. */
 function ProviderFields({ form, stored }: { form: UseFormReturnType<Fields>; stored: string[] }) {
   const { provider } = form.getValues();
-  const { texts, secrets } = PROVIDERS[provider];
+  const { texts, secrets } = textOf(provider);
   const note =
     stored.length > 0 ? `Stored: ${stored.join(', ')}. They stay unless you type new ones, all of them.` : '';
   return (
@@ -118,7 +118,7 @@ function ProviderFields({ form, stored }: { form: UseFormReturnType<Fields>; sto
       <Select
         label="Provider"
         description="Who makes the machines"
-        data={Object.entries(PROVIDERS).map(([value, { label }]) => ({ value, label }))}
+        data={providersWith(provider).map((value) => ({ value, label: textOf(value).label }))}
         allowDeselect={false}
         {...form.getInputProps('provider')}
       />

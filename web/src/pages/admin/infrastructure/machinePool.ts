@@ -3,7 +3,6 @@
 import type { MachinePool, Schemas } from '../../../api/types';
 import { jsonText, parsedJson } from '../../../components/json';
 
-export type Provider = MachinePool['provider'];
 type Body = Omit<Schemas['MachinePoolCreate'], 'zone_id'>;
 type Texts = Record<string, string>;
 
@@ -11,7 +10,7 @@ type Texts = Record<string, string>;
 export interface Fields {
   name: string;
   zone_id: string;
-  provider: Provider;
+  provider: string;
   texts: Texts;
   options: string;
   secrets: Texts;
@@ -37,7 +36,8 @@ interface ProviderText {
   secrets: Texts;
 }
 
-export const PROVIDERS: Record<Provider, ProviderText> = {
+/** The providers that come with Greenroom. */
+const PROVIDERS: Record<string, ProviderText> = {
   libcloud: {
     label: 'Libcloud: a cloud that Apache Libcloud knows',
     texts: { driver: 'Driver', size: 'Size', image: 'Image' },
@@ -51,6 +51,16 @@ export const PROVIDERS: Record<Provider, ProviderText> = {
   webhook: { label: 'Webhook: an address of yours', texts: { url: 'URL' }, secrets: { token: 'Token' } },
   simulated: { label: 'Simulated: nothing is made, and nothing joins', texts: {}, secrets: {} },
 };
+
+/** What is typed for a provider; that of another package has its options and secrets as JSON. */
+export function textOf(provider: string): ProviderText {
+  return PROVIDERS[provider] ?? { label: provider, texts: {}, secrets: {} };
+}
+
+/** The providers to choose from, with that of the pool. */
+export function providersWith(provider: string): string[] {
+  return [...new Set([...Object.keys(PROVIDERS), provider])];
+}
 
 const GB = 1_000_000_000;
 const MINUTE_S = 60;
@@ -78,7 +88,7 @@ const NEW: Fields = {
 /** What the form starts with; secrets are never shown. */
 export function fieldsOf(pool: MachinePool | null): Fields {
   if (!pool) return NEW;
-  const named = PROVIDERS[pool.provider].texts;
+  const named = textOf(pool.provider).texts;
   const entries = Object.entries(pool.options);
   const texts = entries.filter(([name, value]) => name in named && typeof value === 'string');
   return {
@@ -104,7 +114,7 @@ export function fieldsOf(pool: MachinePool | null): Fields {
 
 /** The fields as the api takes them; secrets only where some were typed, then all of them. Throws what is no JSON. */
 export function bodyOf(fields: Fields): Body {
-  const { texts: names, secrets: known } = PROVIDERS[fields.provider];
+  const { texts: names, secrets: known } = textOf(fields.provider);
   const typed = { ...picked(fields.secrets, known), ...(parsedJson(fields.other_secrets) as Texts) };
   return {
     name: fields.name,

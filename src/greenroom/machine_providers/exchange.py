@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from greenroom.core.fleet.machines.names import is_usable_ref, said
-from greenroom.manager.machines.providers.contract import JoinParts, NewMachine, ProviderError, Shown
+from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
 
 MAX_ANSWER_BYTES: Final = 4_000_000
 MAX_SHOWN: Final = 10_000

@@ -20,8 +20,8 @@ from typing import Any, Final
 import msgspec
 
 from greenroom.core.fleet.machines.names import said
-from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
-from greenroom.manager.machines.providers.exchange import (
+from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,
     Request,
     answer_of,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 
 
 @dataclass(slots=True)

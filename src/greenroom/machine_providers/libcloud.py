@@ -19,8 +19,8 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.machines.names import said
-from greenroom.core.fleet.machines.options import PUBLIC_CLOUDS, options_problem
-from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
+from greenroom.core.fleet.machines.options import LIBCLOUD, PUBLIC_CLOUDS, options_problem
+from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -153,7 +153,7 @@ class LibcloudProvider:
                 f" GREENROOM_MACHINE_CLOUDS allows {listed}.",
                 refused=True,
             )
-        if problem := options_problem("libcloud", self._options):
+        if problem := options_problem("libcloud", LIBCLOUD, self._options):
             raise ProviderError(problem, refused=True)
         providers = importlib.import_module("libcloud.compute.providers")
         try:

@@ -19,10 +19,10 @@ import msgspec
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.names import said
-from greenroom.core.fleet.machines.options import TOKEN, secrets_problem
+from greenroom.core.fleet.machines.options import TOKEN, WEBHOOK
 from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
-from greenroom.manager.machines.providers.contract import NewMachine, ProviderError, Shown
-from greenroom.manager.machines.providers.exchange import (
+from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,
     Answer,
     Request,
@@ -72,7 +72,7 @@ class WebhookProvider:
     async def _ask(self, request: Request) -> Answer:
         hidden = [*self._all_secrets.values(), *request.hidden]
         headers = {"Content-Type": "application/json"}
-        if problem := secrets_problem("webhook", self._all_secrets):
+        if problem := WEBHOOK.secrets_problem(self._all_secrets):
             raise ProviderError(problem, refused=True)
         if token := self._all_secrets.get(TOKEN):
             headers["Authorization"] = f"Bearer {token}"

@@ -1,0 +1,64 @@
+"""What an installed provider of machines offers: what a pool has to give it, and the provider of a pool.
+
+A distribution names its subclass of `ProviderPlugin` as an entry point of the group `greenroom.machine_providers`. The
+api asks for its rules, a Manager for its providers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import AllowedHost
+from greenroom.core.fleet.machines.options import ProviderRules
+from greenroom.kit import plugins
+from greenroom.kit.config import FromEnvironment
+from greenroom.machine_providers.contract import Provider
+
+S = TypeVar("S", bound=FromEnvironment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolContext:
+    """What the provider of a machine pool is made with, beside its own settings."""
+
+    machine_pool_id: str
+    options: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    call_s: float
+    """Limit of one call."""
+    trusted: tuple[AllowedHost, ...] = ()
+    """The hosts of the setting `webhook_hosts`."""
+
+
+class ProviderPlugin(plugins.Plugin[S], ABC):
+    """One kind of provider, with its settings. Its methods import what they need: other processes do without it."""
+
+    rules: ClassVar[ProviderRules]
+
+    @abstractmethod
+    def provider(self, pool: PoolContext) -> Provider:
+        """The provider of a pool.
+
+        Raises:
+            SetupError: the settings cannot be used.
+        """
+
+
+def find_provider(name: str) -> type[ProviderPlugin[Any]]:
+    """The provider of this name.
+
+    Raises:
+        Invalid: there is no such provider.
+        SetupError: it cannot be loaded.
+    """
+    plugin = plugins.find(plugins.MACHINE_PROVIDERS, name)
+    if plugin is None:
+        installed = ", ".join(plugins.names(plugins.MACHINE_PROVIDERS)) or "none"
+        raise Invalid(f"There is no machine provider {name!r}; installed are {installed}.")
+    if not issubclass(plugin, ProviderPlugin):
+        raise Invalid(f"The machine provider {name!r} is no ProviderPlugin.")
+    return plugin

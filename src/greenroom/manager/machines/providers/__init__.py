@@ -1,1 +1,0 @@
-"""Providers of machines, all with the same contract (`contract.Provider`) and one conformance suite."""

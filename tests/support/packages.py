@@ -1,0 +1,81 @@
+"""Python packages that offer plug-ins, installed for one test."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from greenroom.kit import plugins
+
+RUNTIME = """
+from greenroom.kit.config import FromEnvironment
+from greenroom.runtimes.plugin import RuntimePlugin
+from greenroom.runtimes.simulated import SimulatedRuntime
+
+class Settings(FromEnvironment):
+    lab_racks: int = 1
+
+class Lab(RuntimePlugin[Settings]):
+    settings_type = Settings
+    title = "the lab"
+    checked = "lab"
+
+    def runtime(self, context):
+        return SimulatedRuntime(f"{context.installation_id} {self.settings.lab_racks}", "", folder=context.folder)
+"""
+PROVIDER = """
+from greenroom.core.fleet.machines.options import ProviderRules
+from greenroom.kit.config import FromEnvironment
+from greenroom.machine_providers.contract import Shown
+from greenroom.machine_providers.plugin import ProviderPlugin
+
+class Settings(FromEnvironment):
+    lab_racks: int = 1
+
+class Racks:
+    def __init__(self, pool, racks):
+        self.pool, self.racks = pool, racks
+
+    async def list(self, prefix):
+        return [Shown(f"{self.pool.options['row']}-{n}", prefix) for n in range(self.racks)]
+
+class Lab(ProviderPlugin[Settings]):
+    settings_type = Settings
+    rules = ProviderRules(texts=("row",), place=("row",))
+
+    def provider(self, pool):
+        return Racks(pool, self.settings.lab_racks)
+"""
+
+
+@contextmanager
+def installed(
+    folder: Path, code: str, *, group: str = plugins.RUNTIMES, entry: str = "greenroom_lab:Lab", in_place: bool = False
+) -> Iterator[None]:
+    """The package `greenroom-lab`, which offers `lab`; `in_place`: by a file with the path of its source, like this
+    checkout."""
+    packages, source = folder / "packages", folder / "source"
+    about, home = packages / "greenroom_lab-1.0.dist-info", source if in_place else packages
+    about.mkdir(parents=True)
+    (home / "greenroom_lab").mkdir(parents=True)
+    (home / "greenroom_lab/__init__.py").write_text(code)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: greenroom_lab\nVersion: 1.0\nRequires-Dist: rich\n")
+    (about / "entry_points.txt").write_text(f"[{group}]\nlab = {entry}\n")
+    files = [f"{about.name}/METADATA", f"{about.name}/entry_points.txt", f"{about.name}/RECORD"]
+    if in_place:
+        (packages / "_greenroom_lab.pth").write_text(f"import sys\n\n{source}\n")
+        files.append("_greenroom_lab.pth")
+    (about / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(home)
+        patch.syspath_prepend(packages)
+        importlib.invalidate_caches()
+        plugins.forget()
+        yield
+        sys.modules.pop("greenroom_lab", None)
+    plugins.forget()
