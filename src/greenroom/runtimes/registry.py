@@ -19,11 +19,14 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
         SetupError: there is no such runtime, or its settings cannot be used.
     """
     plugin = plugins.find(plugins.RUNTIMES, name)
-    if plugin is None:
-        installed = (
-            ", ".join(plugins.names(plugins.RUNTIMES)) or "none, because greenroom is not installed as a package"
+    installed = plugins.names(plugins.RUNTIMES)
+    if not installed:
+        raise SetupError(
+            "The metadata of the installed package greenroom name no runtime: they are missing, or older than its code."
+            " Install it again; in a checkout script/up does."
         )
-        raise SetupError(f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {installed}.")
+    if plugin is None:
+        raise SetupError(f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}.")
     if not issubclass(plugin, RuntimePlugin):
         raise SetupError(f"The runtime {name!r} is no RuntimePlugin.")
     return plugin(name, load(plugin.settings_type, **settings))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_an_unknown_runtime_is_refused_with_those_that_are_installed(tmp_path: P
     assert refused.value.message == words
     with installed(tmp_path, RUNTIME), pytest.raises(SetupError, match="is one of docker, kubernetes, lab, simulated"):
         find_runtime("dokcer")
+
+
+def test_a_checkout_without_its_metadata_is_to_be_installed_again(monkeypatch: pytest.MonkeyPatch):
+    def none(_: str) -> dict[str, EntryPoint]:
+        return {}
+
+    monkeypatch.setattr(plugins, "_found", none)
+    with pytest.raises(SetupError, match="name no runtime: they are missing, or older than its code"):
+        find_runtime("docker")
 
 
 @pytest.mark.usefixtures("lab")
