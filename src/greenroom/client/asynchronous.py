@@ -97,7 +97,7 @@ class AsyncGreenroom:
         while True:
             lost: Interrupted | None = None
             try:
-                async with self._listen(last, again=again) as said:
+                async with self.listen(last, again=again) as said:
                     async for line in said:
                         if (event := lines.take(line)) is not None:
                             reconnects.received()
@@ -107,8 +107,20 @@ class AsyncGreenroom:
             await asyncio.sleep(reconnects.lost(lost))
             again = True
 
+    async def recent_events(self, most: int = 100) -> list[Event]:
+        """The last events, oldest first; the server remembers some hundreds. Raises as `request`."""
+        lines, found = Lines(), list[Event]()
+        async with self.listen(most) as said:
+            async for line in said:
+                if line.startswith(":"):
+                    break
+                if (event := lines.take(line)) is not None:
+                    found.append(event)
+        return found
+
     @asynccontextmanager
-    async def _listen(self, last: int, *, again: bool) -> AsyncGenerator[AsyncIterator[str]]:
+    async def listen(self, last: int = 0, *, again: bool = False) -> AsyncGenerator[AsyncIterator[str]]:
+        """The lines of one connection to the events, as the server sends them. Raises as `events`."""
         answer = await self.run(scripts.answered(listening(last, again=again), self.retries))
         try:
             yield answer.aiter_lines()

@@ -98,7 +98,8 @@ class AsyncHands:
 
     async def clipboard(self) -> str:
         """The text on the clipboard."""
-        return (await self._do({"action": "get_clipboard"})).text or ""
+        result = await self._do({"action": "get_clipboard"})
+        return result.text or ""
 
     async def _do(self, action: Action) -> ActionResult:
         return await self._greenroom.run(hands.done(self._lease_id, action, self._greenroom.retries))

@@ -132,12 +132,11 @@ class AsyncFiles:
         """Unpack a tar into a folder; returns its path."""
         return await self._written(path, content, "tar")
 
-    async def watch(self, path: str = "") -> AsyncGenerator[Change]:
+    def watch(self, path: str = "") -> AsyncGenerator[Change]:
         """What changes below a folder, as it happens, without end."""
         events = inside.Events()
         send = inside.file(self._lease_id, "GET", path, "watch", is_streamed=True)
-        async for change in _said(self._greenroom, send, events.take):
-            yield change
+        return _said(self._greenroom, send, events.take)
 
     async def _content(self, path: str, *flags: str) -> bytes:
         script = inside.content(self._lease_id, path, self._greenroom.retries, *flags, timeout_s=TRANSFER_S)
@@ -151,7 +150,7 @@ class AsyncFiles:
 
 async def _said(
     greenroom: AsyncGreenroom, send: Send, take: Callable[[str], scripts.T | None]
-) -> AsyncIterator[scripts.T]:
+) -> AsyncGenerator[scripts.T]:
     async with _lines(greenroom, send) as lines:
         async for line in lines:
             if (said := take(line)) is not None:

@@ -1,3 +1,4 @@
+# Written by script/generate_client.py from asynchronous.py: change that file, and run script/lint --fix.
 """The client for programs without asyncio."""
 
 from __future__ import annotations
@@ -6,7 +7,6 @@ import ssl
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -97,8 +97,8 @@ class Greenroom:
             lost: Interrupted | None = None
             try:
                 with self.listen(last, again=again) as said:
-                    for event in map(lines.take, said):
-                        if event is not None:
+                    for line in said:
+                        if (event := lines.take(line)) is not None:
                             reconnects.received()
                             yield event
             except Interrupted as error:
@@ -108,10 +108,14 @@ class Greenroom:
 
     def recent_events(self, most: int = 100) -> list[Event]:
         """The last events, oldest first; the server remembers some hundreds. Raises as `request`."""
-        lines = Lines()
+        lines, found = Lines(), list[Event]()
         with self.listen(most) as said:
-            past = takewhile(lambda line: not line.startswith(":"), said)
-            return [event for event in map(lines.take, past) if event is not None]
+            for line in said:
+                if line.startswith(":"):
+                    break
+                if (event := lines.take(line)) is not None:
+                    found.append(event)
+        return found
 
     @contextmanager
     def listen(self, last: int = 0, *, again: bool = False) -> Generator[Iterator[str]]:

@@ -1,3 +1,4 @@
+# Written by script/generate_client.py from asynchronous_hands.py: change that file, and run script/lint --fix.
 """The screen of a leased session, for programs without asyncio."""
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class Hands:
 
     def clipboard(self) -> str:
         """The text on the clipboard."""
-        return self._do({"action": "get_clipboard"}).text or ""
+        result = self._do({"action": "get_clipboard"})
+        return result.text or ""
 
     def _do(self, action: Action) -> ActionResult:
         return self._greenroom.run(hands.done(self._lease_id, action, self._greenroom.retries))

@@ -1,3 +1,4 @@
+# Written by script/generate_client.py from asynchronous_inside.py: change that file, and run script/lint --fix.
 """What the inside of a leased session offers, for programs without asyncio."""
 
 from __future__ import annotations
@@ -134,7 +135,7 @@ class Files:
         """What changes below a folder, as it happens, without end."""
         events = inside.Events()
         send = inside.file(self._lease_id, "GET", path, "watch", is_streamed=True)
-        yield from _said(self._greenroom, send, events.take)
+        return _said(self._greenroom, send, events.take)
 
     def _content(self, path: str, *flags: str) -> bytes:
         script = inside.content(self._lease_id, path, self._greenroom.retries, *flags, timeout_s=TRANSFER_S)
@@ -146,7 +147,7 @@ class Files:
         return self._greenroom.run(inside.written(send, self._greenroom.retries))
 
 
-def _said(greenroom: Greenroom, send: Send, take: Callable[[str], scripts.T | None]) -> Iterator[scripts.T]:
+def _said(greenroom: Greenroom, send: Send, take: Callable[[str], scripts.T | None]) -> Generator[scripts.T]:
     with _lines(greenroom, send) as lines:
         for line in lines:
             if (said := take(line)) is not None:

@@ -101,6 +101,15 @@ def test_a_refusal_is_final(follow: Follow):
         follow(httpx.MockTransport(lambda _: httpx.Response(403, json=problem)), 1)
 
 
-def test_the_last_events_end_where_the_connection_is_there():
-    transport = server(PAST + NEW + CONNECTED + NEW, asked=[])
-    assert [event.topic for event in sync_client(transport).recent_events(5)] == ["logs", "session"]
+def recent(transport: httpx.MockTransport) -> list[Event]:
+    return sync_client(transport).recent_events(5)
+
+
+def recent_by_asyncio(transport: httpx.MockTransport) -> list[Event]:
+    return asyncio.run(AsyncGreenroom("https://desk.example", "key", "secret", transport=transport).recent_events(5))
+
+
+@pytest.mark.parametrize("ask", [recent, recent_by_asyncio])
+def test_the_last_events_end_where_the_connection_is_there(ask: Callable[[httpx.MockTransport], list[Event]]):
+    events = ask(server(PAST + NEW + CONNECTED + NEW, asked=[]))
+    assert [event.topic for event in events] == ["logs", "session"]

@@ -1,0 +1,90 @@
+"""Write the half of the Python client without asyncio, from the half with asyncio: script/generate_client.py [--check].
+
+Each file `asynchronous*.py` of the client gives the file `synchronous*.py` beside it. With --check nothing is written,
+and it fails when a file is not what would be written.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+FOLDER: Final = ROOT / "src/greenroom/client"
+HEADER: Final = "# Written by script/generate_client.py from {source}: change that file, and run script/lint --fix.\n"
+
+DROPPED: Final = frozenset({"async", "await"})
+NAMES: Final = {
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "aclose": "close",
+    "aiter_bytes": "iter_bytes",
+    "aiter_lines": "iter_lines",
+    "aread": "read",
+    "asynccontextmanager": "contextmanager",
+    "asyncio": "time",
+}
+"""What a name becomes. Of `asyncio` only `sleep` is used, which `time` has too."""
+PREFIXES: Final = re.compile(r"^Async(?=[A-Z])|^a(?=synchronous)")
+"""Beginnings that names lose: of classes, and of the modules of this half."""
+
+
+def without_asyncio(source: str) -> str:
+    """The same code with neither `async` nor `await`, and with the names of the other half. Comments stay."""
+    for start, end, text in reversed(list(_edits(source))):
+        source = source[:start] + text + source[end:]
+    return source
+
+
+def _edits(source: str) -> Iterator[tuple[int, int, str]]:
+    """(start, end, new text) of each token that changes."""
+    lines = [0, *accumulate(map(len, source.splitlines(keepends=True)))]
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    for token, following in pairwise(tokens):
+        start, end, after = (lines[row - 1] + column for row, column in (token.start, token.end, following.start))
+        if token.type == tokenize.STRING and "with asyncio" in token.string:
+            yield start, end, token.string.replace("with asyncio", "without asyncio")
+        elif token.string in DROPPED:
+            yield start, after, ""
+        elif token.type == tokenize.NAME:
+            yield start, end, NAMES.get(token.string) or PREFIXES.sub("", token.string)
+
+
+def generated(source: Path) -> str:
+    """The text of the file that `source` gives, its imports sorted and its lines broken as ruff does both."""
+    text = HEADER.format(source=source.name) + without_asyncio(source.read_text())
+    for command in (("check", "--select", "I", "--fix"), ("format",)):
+        ruff = (str(Path(sys.executable).with_name("ruff")), *command, "--quiet", "--stdin-filename", target_of(source))
+        text = subprocess.run([*ruff, "-"], input=text, capture_output=True, text=True, check=True).stdout
+    return text
+
+
+def target_of(source: Path) -> Path:
+    """The file that `source` gives."""
+    return source.with_name(source.name.removeprefix("a"))
+
+
+def main(arguments: list[str]) -> int:
+    """Write the files, or with --check name those that are not current."""
+    status = 0
+    for source in sorted(FOLDER.glob("asynchronous*.py")):
+        text, target = generated(source), target_of(source)
+        if target.exists() and target.read_text() == text:
+            continue
+        if arguments == ["--check"]:
+            print(f"{target.relative_to(ROOT)} is not what {source.name} gives")
+            status = 1
+        else:
+            target.write_text(text)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
