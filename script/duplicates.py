@@ -1,4 +1,4 @@
-"""Count what is written twice in src/greenroom: `python script/duplicates.py [--list]`. It fails above `MOST`.
+"""Count what is written twice in greenroom: `python script/duplicates.py [--list]`. It fails above `MOST`.
 
 Counted are the public classes whose name another module has too, and twin records: pairs of dataclasses, structs and
 models of different packages that declare mostly the same fields.
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[1] / "src/greenroom"
-ROOTFS: Final = ROOT / "recipes/base/rootfs"
+ROOT: Final = Path(__file__).parents[1]
+FOLDERS: Final = (ROOT / "src/greenroom", ROOT / "packages/client/src/greenroom")
+"""The folders of the package."""
+ROOTFS: Final = FOLDERS[0] / "recipes/base/rootfs"
 """Programs of a session, which are no package."""
 MOST: Final = {"class names in several modules": 114, "twin records": 74}
 """Neither number may grow; lower these with the numbers."""
@@ -71,8 +73,8 @@ def twins(classes: Iterable[Declared]) -> list[str]:
 
 def main() -> None:
     """Print both numbers, with `--list` also what they count; exit code 1 when one of them grew."""
-    paths = sorted(path for path in ROOT.rglob("*.py") if ROOTFS not in path.parents)
-    modules = ((path, ".".join(path.relative_to(ROOT).with_suffix("").parts)) for path in paths)
+    paths = sorted((path, root) for root in FOLDERS for path in root.rglob("*.py") if ROOTFS not in path.parents)
+    modules = ((path, ".".join(path.relative_to(root).with_suffix("").parts)) for path, root in paths)
     classes = [each for path, module in modules for each in declared(path.read_text(), module)]
     grew = False
     for (what, most), found in zip(MOST.items(), (repeated_names(classes), twins(classes)), strict=True):

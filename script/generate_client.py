@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDER: Final = ROOT / "src/greenroom/client"
+FOLDER: Final = ROOT / "packages/client/src/greenroom/client"
 HEADER: Final = "# Written by script/generate_client.py from {source}: change that file, and run script/lint --fix.\n"
 
 DROPPED: Final = frozenset({"async", "await"})

@@ -17,18 +17,25 @@ from typing import Final
 
 from watchfiles import PythonFilter, watch
 
-PACKAGE: Final = Path(__file__).parents[1] / "src/greenroom"
+ROOT: Final = Path(__file__).parents[1]
+FOLDERS: Final = (ROOT / "src/greenroom", ROOT / "packages/client/src/greenroom")
+"""The folders of the package."""
 
 ROLES: Final = frozenset({"api", "manager", "agent", "gateway"})
 ONE_ROLE: Final = {role: frozenset({role}) for role in ROLES} | {"runtimes": frozenset({"agent"})}
 """What the code of a package runs in; other packages are part of every role."""
-NOT_RUN: Final = frozenset({"up", "cli", "testing"})
+NOT_RUN: Final = frozenset({"up", "cli", "client", "testing"})
 """Packages that no role runs."""
+
+
+def name_of(path: Path) -> Path:
+    """The path of a file of the package, from the package on."""
+    return next(path.relative_to(folder) for folder in FOLDERS if path.is_relative_to(folder))
 
 
 def roles_of(changed: Iterable[Path]) -> frozenset[str]:
     """The roles that run one of these files of the package."""
-    packages = {path.relative_to(PACKAGE).parts[0] for path in changed} - NOT_RUN
+    packages = {name_of(path).parts[0] for path in changed} - NOT_RUN
     return frozenset[str]().union(*(ONE_ROLE.get(package, ROLES) for package in packages))
 
 
@@ -36,7 +43,7 @@ def copy(data: Path, changed: Iterable[Path]) -> None:
     """Bring the files of the package into the copy that an instance runs, if it runs one."""
     for target in (data / "runtime").glob("*/packages/greenroom"):
         for path in changed:
-            there = target / path.relative_to(PACKAGE)
+            there = target / name_of(path)
             if path.exists():
                 there.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, there)
@@ -61,12 +68,12 @@ def restart(data: Path, roles: frozenset[str]) -> list[str]:
 
 def main(data: Path) -> None:
     """Restart what changes until Ctrl-C."""
-    for changes in watch(PACKAGE, watch_filter=PythonFilter(extra_extensions=(".sql", ".j2")), raise_interrupt=False):
+    for changes in watch(*FOLDERS, watch_filter=PythonFilter(extra_extensions=(".sql", ".j2")), raise_interrupt=False):
         changed = sorted(Path(name) for _, name in changes)
         copy(data, changed)
         roles = roles_of(changed)
         names = restart(data, roles and roles | {"fork-server"})  # it has the code of before
-        what = ", ".join(str(path.relative_to(PACKAGE)) for path in changed)
+        what = ", ".join(str(name_of(path)) for path in changed)
         print(f"{what}: {', '.join(names) or 'no role'} started again", flush=True)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 LONGEST_NAME: Final = 80
-CHECKOUT: Final = frozenset({"bench", "deploy", "docs", "images", "script", "src", "tests", "web"})
+CHECKOUT: Final = frozenset({"bench", "deploy", "docs", "images", "packages", "script", "src", "tests", "web"})
 """Folders at the top of the checkout."""
 READERS: Final = frozenset({"__file__", "spec_from_file_location", "run_path", "getsource", "getsourcefile"})
 """What finds or reads a file of the checkout, or the text of code."""

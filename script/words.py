@@ -11,6 +11,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[1]
 SEARCHED: Final = (
     "src",
+    "packages/*.py",
     "tests",
     "bench",
     "docs",

@@ -30,7 +30,7 @@ def drawn() -> Iterator[tuple[str, ...]]:
 
 def defined(error: type[GreenroomError]) -> Iterator[tuple[str, ...]]:
     """The same of a class and those below it."""
-    base, package = error.__bases__[0].__name__, error.__module__.split(".")[1]
+    base, package = error.__bases__[0].__name__, error.__module__.split(".")[1].replace("shared", "core")
     yield base, error.__name__, str(error.http_status), error.code, package
     for below in error.__subclasses__():
         if below.__module__.startswith("greenroom."):

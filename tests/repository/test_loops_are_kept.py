@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from pathlib import Path
 
-import greenroom
+from greenroom.kit.config import CODE as ROOT
 
-ROOT = Path(greenroom.__file__).parent
 FOLDERS = ("agent", "api", "db", "kit", "manager", "runtimes", "sessions")
 STARTS = {"create_task", "ensure_future"}
 

@@ -31,13 +31,15 @@ def reload() -> ModuleType:
         (["manager/lease.py", "agent/main.py"], {"manager", "agent"}),
         (["runtimes/docker/runtime.py"], {"agent"}),
         (["core/pool/plan.py"], {"api", "manager", "agent", "gateway"}),
+        (["shared/errors.py"], {"api", "manager", "agent", "gateway"}),
+        (["client/errors.py"], set()),
         (["version.py"], {"api", "manager", "agent", "gateway"}),
         (["up/commands.py", "cli/main.py"], set()),
         ([], set()),
     ],
 )
 def test_a_change_concerns_the_roles_that_run_it(reload: ModuleType, changed: list[str], roles: set[str]):
-    assert reload.roles_of([reload.PACKAGE / name for name in changed]) == roles
+    assert all(reload.roles_of([folder / name for name in changed]) == roles for folder in reload.FOLDERS)
 
 
 def test_what_changed_is_brought_into_the_copy_that_the_instance_runs(
@@ -46,7 +48,7 @@ def test_what_changed_is_brought_into_the_copy_that_the_instance_runs(
     package, runs = tmp_path / "src", tmp_path / "data/runtime/0a1b2c/packages/greenroom"
     for folder in (package / "api", runs / "api"):
         folder.mkdir(parents=True)
-    monkeypatch.setattr(reload, "PACKAGE", package)
+    monkeypatch.setattr(reload, "FOLDERS", (tmp_path / "other", package))
     (package / "api/new.py").write_text("new = 1")
     (runs / "api/gone.py").write_text("gone = 1")
     reload.copy(tmp_path / "data", [package / "api/new.py", package / "api/gone.py"])

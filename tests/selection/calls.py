@@ -14,7 +14,7 @@ from typing import Any
 VARIABLE = "LC_GREENROOM_CALLS"
 """Names the folder of the recording. An instance hands the variables of the locale (LC_*) to its roles."""
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + "/"  # noqa: PTH120, PTH100
-FOLDERS = (f"{ROOT}src/greenroom/", f"{ROOT}tests/")
+FOLDERS = (f"{ROOT}src/greenroom/", f"{ROOT}packages/", f"{ROOT}tests/")
 _OPTIMIZED = 0x1
 """Flag of the code of functions; the code of modules and classes does not have it."""
 

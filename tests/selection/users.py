@@ -35,7 +35,8 @@ class Sources:
     @cached_property
     def texts(self) -> dict[str, str]:
         """Text of each file, its path from the checkout as the key."""
-        files = [file for folder in ("src/greenroom", "tests") for file in (self.root / folder).rglob("*.py")]
+        folders = ("src/greenroom", "packages", "tests")
+        files = [file for folder in folders for file in (self.root / folder).rglob("*.py")]
         return {
             str(file.relative_to(self.root)): file.read_text()
             for file in files

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 from tests.support.waiting import timers_set
 
+from greenroom import shared
 from greenroom.core.errors import SetupError
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.kit import serving, stops
@@ -196,7 +197,13 @@ def test_a_setting_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch):
 
 def test_no_files_or_code_of_the_agent_are_mounted_into_a_container(tmp_path: Path):
     private = AgentConfig(agent_dir=tmp_path / "agent", instance_data=tmp_path / "data").private_folders()
-    for folder in (tmp_path / "agent", tmp_path / "data", Path(sys.prefix) / "bin", shelf.ROOT):
+    for folder in (
+        tmp_path / "agent",
+        tmp_path / "data",
+        Path(sys.prefix) / "bin",
+        shelf.ROOT,
+        *map(Path, shared.__path__),
+    ):
         assert "belongs to the host itself" in (source_problem(str(folder), private) or "")
     assert source_problem(str(tmp_path / "other"), private) is None
 

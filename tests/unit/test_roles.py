@@ -33,10 +33,10 @@ LIBRARIES = {
 """What a role may load beside the standard library and what any Python of this machine loads; names that begin with _
 are parts of others."""
 OF_GREENROOM = {
-    "api": {"api", "machine_providers", "recipes", "sessions", "db", "wire", "kit", "core"},
-    "manager": {"machine_providers", "manager", "sessions", "db", "wire", "kit", "core"},
-    "agent": {"agent", "recipes", "runtimes", "wire", "kit", "core"},
-    "gateway": {"gateway", "wire", "kit", "core"},
+    "api": {"api", "machine_providers", "recipes", "sessions", "db", "wire", "kit", "core", "shared"},
+    "manager": {"machine_providers", "manager", "sessions", "db", "wire", "kit", "core", "shared"},
+    "agent": {"agent", "recipes", "runtimes", "wire", "kit", "core", "shared"},
+    "gateway": {"gateway", "wire", "kit", "core", "shared"},
 }
 LOADED = """
 import sys

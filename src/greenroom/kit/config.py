@@ -20,8 +20,11 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-import greenroom
+from greenroom import shared
 from greenroom.core.errors import SetupError
+
+CODE: Final = Path(__file__).parents[1]
+"""The folder of the server's packages."""
 
 
 def _verified(urls: str) -> str:
@@ -285,7 +288,7 @@ class AgentConfig(ProcessConfig):
 
     def private_folders(self) -> list[str]:
         """Folders of this Agent and its instance, and the code they run: who can write there has their rights."""
-        code = (Path(sys.prefix), Path(sys.base_prefix), Path(greenroom.__file__).parent)
+        code = (Path(sys.prefix), Path(sys.base_prefix), CODE, Path(shared.__file__).parents[1])
         own = (self.agent_dir, self.instance_data)
         return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})
 
@@ -352,7 +355,7 @@ class GatewayConfig(ProcessConfig):
     api_upstream: str = "127.0.0.1:8080"
     """host:port of the api, on this host or in a network of its own, because the connection is not encrypted."""
     gateway_credential_file: Path | None = None
-    console_dir: Path = Path(greenroom.__file__).parent / "gateway" / "console"
+    console_dir: Path = CODE / "gateway" / "console"
     gateway_managers: tuple[GatewayManager, ...] = ()
     gateway_agents: tuple[GatewayAgent, ...] = ()
     """Agents on this host, beside that of `edge_dir`."""

@@ -21,9 +21,9 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Final
 
-import greenroom
 from greenroom.core.errors import SetupError
 from greenroom.kit import plugins
+from greenroom.kit.config import CODE
 from greenroom.up.account import Account, Accounts, can_read
 from greenroom.up.layout import own
 from greenroom.up.postgres import wheel_folder
@@ -101,8 +101,7 @@ def _can_run(account: Account, programs: Iterable[Path]) -> bool:
 
 
 def _in_place() -> Programs:
-    package = Path(greenroom.__file__).parent
-    return Programs(Path(sys.executable), wheel_folder(), package / "gateway" / "console")
+    return Programs(Path(sys.executable), wheel_folder(), CODE / "gateway" / "console")
 
 
 def _needed(packages: Iterable[Path]) -> tuple[Path, ...]:
@@ -182,7 +181,7 @@ def _packages(names: list[str]) -> list[Path]:
     lines = [line for path in paths for line in Path(str(path.locate())).read_text().splitlines()]
     sources = [Path(line) for line in lines if line and Path(line).is_dir()]
     in_place = [folder for source in sources for folder in source.iterdir() if folder.is_dir()]
-    return list(dict.fromkeys((Path(greenroom.__file__).parent, *in_place)))
+    return list(dict.fromkeys((CODE, *in_place)))
 
 
 def distributions() -> list[str]:

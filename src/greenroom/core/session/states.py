@@ -11,23 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal
 
-
-class SessionStatus(StrEnum):
-    """The status of a session row, the words used everywhere."""
-
-    REQUESTED = "requested"
-    STARTING = "starting"
-    RUNNING = "running"
-    ASSIGNING = "assigning"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    PAUSING = "pausing"
-    PAUSED = "paused"
-    DELETING = "deleting"
-    DELETED = "deleted"
-    FAILED = "failed"
-    UNREACHABLE = "unreachable"
-    LOST = "lost"
+from greenroom.shared.states import OVER, SessionStatus
 
 
 class Want(StrEnum):
@@ -79,9 +63,6 @@ RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST}
 
 NOT_YET_RUNNING: Final[frozenset[SessionStatus]] = frozenset({_S.REQUESTED, _S.STARTING, _S.ASSIGNING})
 """Statuses of a session that will run if nothing fails."""
-
-OVER: Final[frozenset[SessionStatus]] = frozenset({_S.DELETING, _S.DELETED, _S.FAILED})
-"""Statuses of a session that is not used any more."""
 
 WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
     **dict.fromkeys((_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING, _S.UNREACHABLE), frozenset({Want.RUNNING})),

@@ -10,7 +10,7 @@ import msgspec
 from greenroom.client.models import Secret
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import PREFIX, Script, Send, answered, rows, words
-from greenroom.core.errors import NotFound
+from greenroom.shared.errors import NotFound
 
 PATH = f"{PREFIX}/secrets"
 

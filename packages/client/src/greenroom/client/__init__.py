@@ -32,7 +32,7 @@ from greenroom.client.models import (
 )
 from greenroom.client.retries import Retries
 from greenroom.client.synchronous import Desk, Greenroom
-from greenroom.core.errors import (
+from greenroom.shared.errors import (
     Busy,
     Duplicate,
     Forbidden,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final, cast
 
 import httpx
 
-from greenroom.core.errors import (
+from greenroom.shared import errors as shared
+from greenroom.shared.errors import (
     Forbidden,
     GreenroomError,
     Invalid,
     NotFound,
     Refused,
-    SetupError,
-    StartAgain,
     TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
-    Unexpected,
 )
 
 
@@ -33,16 +30,10 @@ class ActionFailed(Refused):
     code = "action-failed"
 
 
-def _kinds(kind: type[GreenroomError]) -> Iterator[type[GreenroomError]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from _kinds(below)
-
-
-_OF_PROCESSES: Final = (SetupError, StartAgain, Unexpected)
-"""Errors inside a process of a deployment; no answer has them."""
 BY_CODE: Final = {
-    kind.code: kind for kind in _kinds(GreenroomError) if "code" in vars(kind) and kind not in _OF_PROCESSES
+    kind.code: kind
+    for kind in (*vars(shared).values(), ActionFailed)
+    if isinstance(kind, type) and issubclass(kind, GreenroomError) and "code" in vars(kind)
 }
 """The error of each code of a problem document."""
 _BY_STATUS: Final[dict[int, type[GreenroomError]]] = {

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -23,7 +23,10 @@ from greenroom.client.recordings import whole_file
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connection_options, required_urls
 from greenroom.client.secrets import SecretChange
-from greenroom.core.errors import Interrupted
+from greenroom.shared.errors import Interrupted
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
 class AsyncGreenroom:
@@ -251,7 +254,7 @@ class AsyncGreenroom:
             while True:
                 try:
                     outcome = await self._done(step)
-                except BaseException as error:  # noqa: BLE001 -- the script ends what it began, and raises it again
+                except BaseException as error:  # noqa: BLE001, PERF203 -- the script raises it again, after what it began
                     step = script.throw(error)
                 else:
                     step = script.send(outcome)

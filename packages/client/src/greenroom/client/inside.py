@@ -14,7 +14,7 @@ from greenroom.client import scripts
 from greenroom.client.models import Change, Command, Element, Listing, Output
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import Script, Send
-from greenroom.core.errors import Interrupted, NotFound
+from greenroom.shared.errors import Interrupted, NotFound
 
 SLACK_S: Final = 30.0
 """A command that ends at its time limit is answered within this."""

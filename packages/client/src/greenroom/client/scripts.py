@@ -20,8 +20,8 @@ import msgspec
 from greenroom.client.errors import error_of, no_json
 from greenroom.client.models import Egress, Lease, LeaseUrls, Mode, Tags
 from greenroom.client.retries import Retries
-from greenroom.core.errors import Unavailable, WrongState
-from greenroom.core.session.states import SessionStatus
+from greenroom.shared.errors import Unavailable, WrongState
+from greenroom.shared.states import OVER, SessionStatus
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ NOTICED_S: Final = 1.0
 """A user who waits so long for a request to be repeated wants to know why."""
 FIRST_LOOK_S: Final = 0.02
 LAST_LOOK_S: Final = 1.0
-_OVER: Final = frozenset({SessionStatus.DELETING, SessionStatus.DELETED, SessionStatus.FAILED})
 
 T = TypeVar("T")
 
@@ -222,7 +221,7 @@ def lease(wish: LeaseWish, retries: Retries) -> Script[Lease]:
 def _running(made: Lease, within_s: float, retries: Retries) -> Script[None]:
     end_s, look_s, status = time.monotonic() + within_s, FIRST_LOOK_S, made.status
     while status != SessionStatus.RUNNING:
-        if status in _OVER:
+        if status in OVER:
             raise WrongState(f"The session of {made.image_friendly_name} is {status}; its lease is over.")
         if time.monotonic() > end_s:
             raise Unavailable(f"The session of {made.image_friendly_name} was still {status} after {within_s:g} s.")

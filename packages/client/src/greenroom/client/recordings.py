@@ -13,7 +13,7 @@ import msgspec
 from greenroom.client.models import RecordedRow, Recording
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import PREFIX, Script, Send, answered, rows
-from greenroom.core.errors import NotFound
+from greenroom.shared.errors import NotFound
 
 
 def recordings(session_id: str | None, retries: Retries) -> Script[list[Recording]]:
@@ -60,6 +60,7 @@ def whole_file(file: Path | str) -> Generator[IO[bytes]]:
         try:
             yield written
         except BaseException:
+            written.close()  # Windows deletes no open file
             Path(written.name).unlink()
             raise
     Path(written.name).replace(target)

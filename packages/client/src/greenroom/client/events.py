@@ -10,7 +10,7 @@ import msgspec
 
 from greenroom.client.retries import Retries
 from greenroom.client.scripts import PREFIX, Send
-from greenroom.core.errors import Interrupted
+from greenroom.shared.errors import Interrupted
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -24,7 +24,10 @@ from greenroom.client.scripts import LeaseWish, Script, Send, T, Wait, connectio
 from greenroom.client.secrets import SecretChange
 from greenroom.client.synchronous_hands import Hands
 from greenroom.client.synchronous_inside import Inside
-from greenroom.core.errors import Interrupted
+from greenroom.shared.errors import Interrupted
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from Python 3.11 on
 
 
 class Greenroom:
@@ -250,7 +253,7 @@ class Greenroom:
             while True:
                 try:
                     outcome = self._done(step)
-                except BaseException as error:  # noqa: BLE001 -- the script ends what it began, and raises it again
+                except BaseException as error:  # noqa: BLE001, PERF203 -- the script raises it again, after what it began
                     step = script.throw(error)
                 else:
                     step = script.send(outcome)

@@ -1,1 +1,0 @@
-"""Greenroom: desktops, browsers and applications in containers, streamed to people's browsers."""

@@ -1,0 +1,105 @@
+"""The wheel of the client library: it needs nothing of the server, and both can be installed together."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from email.parser import HeaderParser
+from importlib import metadata
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+UV = str(Path(sys.executable).with_name("uv"))
+MOST_DEPENDENCIES = 4
+USED = """
+import sys
+import httpx
+from greenroom.client import AsyncGreenroom, Greenroom, NotFound
+
+answer = httpx.Response(404, json={"code": "not-found", "detail": "There is no session."})
+with Greenroom("http://desk.example", "key", "secret", transport=httpx.MockTransport(lambda _: answer)) as greenroom:
+    try:
+        greenroom.request("GET", "/sessions/s")
+    except NotFound as error:
+        print(error)
+print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("greenroom.")}))
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of the client."""
+    return built("packages/client", tmp_path_factory.mktemp("client"))
+
+
+def built(project: str, folder: Path) -> Path:
+    command = (
+        UV,
+        "build",
+        "--quiet",
+        "--offline",
+        "--wheel",
+        "--no-build-isolation",
+        "--out-dir",
+        str(folder),
+        project,
+    )
+    subprocess.run(command, check=True, cwd=ROOT)
+    return next(folder.glob("*.whl"))
+
+
+def dependencies(name: str) -> set[str]:
+    """The installed distributions that one needs, and those that these need."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        lines = [line for line in metadata.requires(waiting.pop()) or () if "extra ==" not in line]
+        named = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in lines}
+        new = {one for one in named - found if list(metadata.distributions(name=one))}
+        found |= new
+        waiting += new
+    return found
+
+
+def environment(folder: Path, *wheels: Path, name: str) -> Path:
+    """The Python of a new environment that has the wheels, and links to the packages that the distribution needs."""
+    subprocess.run((UV, "venv", "--quiet", "--offline", "--python", sys.executable, str(folder)), check=True)
+    install = (UV, "pip", "install", "--quiet", "--offline", "--no-deps", "--python", str(folder), *map(str, wheels))
+    subprocess.run(install, check=True)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    for required in dependencies(name) - {"greenroom", "greenroom-client"}:
+        for file in metadata.files(required) or ():
+            if file.parts[0] not in {"..", "__pycache__"} and not (link := packages / file.parts[0]).exists():
+                link.symlink_to(Path(str(file.locate())).parents[len(file.parts) - 1] / file.parts[0])
+    return folder / "bin/python"
+
+
+def test_it_has_the_client_and_what_the_server_shares_with_it(wheel: Path):
+    names = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert {name.split("/")[1] for name in names} == {"client", "shared"}
+    assert {"greenroom/client/py.typed", "greenroom/shared/py.typed", "greenroom/client/synchronous.py"} <= names
+
+
+def test_it_declares_few_dependencies_and_a_python_that_is_older_than_the_servers(wheel: Path):
+    with ZipFile(wheel) as files:
+        (about,) = (name for name in files.namelist() if name.endswith("/METADATA"))
+        fields = HeaderParser().parsestr(files.read(about).decode())
+    assert 1 <= len(fields.get_all("Requires-Dist", [])) <= MOST_DEPENDENCIES
+    assert (fields["Name"], fields["Requires-Python"]) == ("greenroom-client", ">=3.10")
+
+
+def test_it_works_without_the_server(wheel: Path, tmp_path: Path):
+    python = environment(tmp_path / "venv", wheel, name="greenroom-client")
+    done = subprocess.run((python, "-I", "-c", USED), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["There is no session.", "client shared"]
+
+
+def test_it_works_beside_the_server(wheel: Path, tmp_path: Path):
+    python = environment(tmp_path / "venv", wheel, built(".", tmp_path), name="greenroom")
+    done = subprocess.run((python, "-I", "-c", USED), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["There is no session.", "client shared"]
+    version = subprocess.run((python.with_name("greenroom"), "--version"), capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("greenroom ")
