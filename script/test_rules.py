@@ -240,7 +240,17 @@ def findings(module: Module) -> list[Finding]:
 def main() -> None:
     """Print what is found in tests/; exit code 1 when there is something."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "tests/*.py"],
+        [
+            "git",
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--",
+            "tests/*.py",
+            "packages/*/tests/*.py",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -7,8 +7,10 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+TEST_FOLDERS: Final = ("tests/", "packages/client/tests/")
 
 
 @dataclass
@@ -23,6 +25,11 @@ class Changes:
     tests: set[str] = field(default_factory=set[str])
 
 
+def is_test(path: str) -> bool:
+    """Whether this is a test file."""
+    return path.startswith(TEST_FOLDERS) and Path(path).name.startswith("test_")
+
+
 def changes_since(root: Path, base: str, until: str | None = None) -> Changes:
     """What differs between the commit `base` and the checkout in `root`, or the commit `until`."""
     found = Changes()
@@ -31,11 +38,10 @@ def changes_since(root: Path, base: str, until: str | None = None) -> Changes:
             found.files.add(path)
             continue
         old, new = _text(root, base, path), _text(root, until, path)
-        is_test = path.startswith("tests/") and Path(path).name.startswith("test_")
-        if is_test and not new:
+        if is_test(path) and not new:
             continue  # it is gone
         functions, names = differences(old, new)
-        if not is_test:
+        if not is_test(path):
             found.functions |= {(path, name) for name in functions}
             found.names |= {(path, name) for name in names}
         elif functions and not names and all(name.startswith("test_") for name in functions):

@@ -36,6 +36,7 @@ class Suite:
 
 SUITES: Final = {
     "unit": Suite(2, 4),
+    "client": Suite(1, 2),
     "repository": Suite(2, 4),
     "database": Suite(4, 8),
     "host": Suite(2, 6),
@@ -98,7 +99,7 @@ def wall_s(seconds: Mapping[str, float]) -> float:
 
 
 def suite_of(target: str) -> str:
-    """The suite of a path below tests/."""
+    """The suite of a path below tests/, or below packages/ the name of the package."""
     return target.split("/")[1]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tests.selection.changes import Function, defined_names, functions_of
+from tests.selection.changes import Function, defined_names, functions_of, is_test
 
 STEPS = 3
 """How many names in a row are followed, where one is defined by means of another."""
@@ -46,9 +46,7 @@ class Sources:
     @cached_property
     def tests(self) -> frozenset[str]:
         """Paths of the test files."""
-        return frozenset(
-            path for path in self.texts if path.startswith("tests/") and Path(path).name.startswith("test_")
-        )
+        return frozenset(filter(is_test, self.texts))
 
     @cached_property
     def _files_of_word(self) -> dict[str, set[str]]:

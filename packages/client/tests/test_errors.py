@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.client.leases import LEASE
+from packages.client.tests.leases import LEASE
 
 import greenroom.client
 from greenroom.client import Greenroom, Retries, Unreachable

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.client.leases import LEASE
+from packages.client.tests.leases import LEASE
 
 from greenroom.client import ActionFailed, AsyncDesk, AsyncGreenroom, Desk, Element, Greenroom, NotFound
 from greenroom.client import hands as hands_of
