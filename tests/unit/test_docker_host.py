@@ -17,7 +17,7 @@ from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import DockerHost
 from greenroom.runtimes.docker import inspection
 from greenroom.runtimes.docker.plugin import DockerPlugin
-from greenroom.runtimes.plugin import Instance
+from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.up import doctor
 from greenroom.up.account import Account, Accounts
 from greenroom.up.layout import Layout
@@ -91,7 +91,7 @@ async def test_only_a_database_of_the_instance_shares_the_disk(site: Site, monke
     async def disk(*_: object) -> FreeDisk:
         return FreeDisk()
 
-    async def warnings(_: DockerPlugin, instance: Instance) -> list[str]:
+    async def warnings(_: DockerPlugin, instance: InstanceFacts) -> list[str]:
         asked.append(instance.database)
         return []
 

@@ -53,7 +53,7 @@ GreenroomError                       500  internal
 ├── ApiError                         500  internal                  cli
 ├── RehearsalError                   500  internal                  cli
 ├── ManagerLeftError                 503  manager-disabled          manager
-└── ProviderError                    500  internal                  manager
+└── ProviderError                    500  internal                  machine_providers
 
 The last column is the package of a class that is neither in this module nor in `greenroom.shared.errors`.
 """

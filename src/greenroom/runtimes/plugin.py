@@ -46,7 +46,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Instance:
+class InstanceFacts:
     """What `greenroom doctor` knows of an instance and its host. `database` is the folder of its own database."""
 
     disk: FreeDisk
@@ -109,7 +109,7 @@ class RuntimePlugin(Plugin[S], ABC):
             SetupError: sessions cannot run on this host.
         """
 
-    async def warnings(self, instance: Instance) -> list[str]:
+    async def warnings(self, instance: InstanceFacts) -> list[str]:
         """What some sessions will lack, a sentence each.
 
         Raises:

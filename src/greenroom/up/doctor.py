@@ -25,7 +25,7 @@ from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.contract import RuntimeUnavailable
-from greenroom.runtimes.plugin import Instance
+from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up.site import Site
 
@@ -103,7 +103,7 @@ async def runtime_warnings(db: Database | None, site: Site) -> list[str]:
     """
     runtime = find_runtime(site.settings.runtime)
     try:
-        instance = Instance(
+        instance = InstanceFacts(
             disk=FreeDisk() if db is None else await disk_of(db, site.agent_ids),
             database=None if site.settings.database_url is not None else site.layout.postgres,
             runtime_classes=AgentConfig(agent_dir=site.layout.data).offered_runtimes(),

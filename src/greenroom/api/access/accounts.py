@@ -162,7 +162,7 @@ async def end_login_of(db: Database, logs: LogWriter, caller: Caller, user_id: s
     audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
-async def end_login(db: Database, user_id: str, login_id: str) -> credentials.LoginView:
+async def end_login(db: Database, user_id: str, login_id: str) -> credentials.ListedLogin:
     """End one log-in of a user, and cut all their streams (a stream does not know its log-in); returns the ended
     log-in.
 

@@ -54,7 +54,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
 
 
 @dataclass(frozen=True, slots=True)
-class LoginView:
+class ListedLogin:
     """A log-in as its user and administrators see it: without its token. `current`: it is the one that asks."""
 
     login_id: str
@@ -69,7 +69,7 @@ class LoginView:
 _VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
 
 
-async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[LoginView]:
+async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[ListedLogin]:
     """The log-ins of a user that have not ended, last used first; `current` is the hash of the one that asks."""
     rows = await db.fetch(
         "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
@@ -77,10 +77,10 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
         " ORDER BY last_used DESC, login_id",
         {"user_id": user_id, "idle_s": idle_s, "current": current},
     )
-    return [LoginView(**row) for row in rows]
+    return [ListedLogin(**row) for row in rows]
 
 
-async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> LoginView:
+async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> ListedLogin:
     """End one log-in of a user and return it.
 
     Raises:
@@ -93,7 +93,7 @@ async def delete_login_by_id(connection: Connection, user_id: str, login_id: str
     row = await cursor.fetchone()
     if row is None:
         raise NotFound(f"The user has no log-in {login_id}; it may have ended.")
-    return LoginView(**row)
+    return ListedLogin(**row)
 
 
 async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float) -> None:

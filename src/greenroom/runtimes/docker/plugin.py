@@ -10,7 +10,7 @@ from typing import Final
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import FromEnvironment
 from greenroom.runtimes.contract import Runtime, Things
-from greenroom.runtimes.plugin import Context, Instance, RuntimePlugin
+from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
 ANSWERS_WITHIN_S: Final = 15.0
 
@@ -65,7 +65,7 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
             where = self.settings.docker_host or "the default socket"
             raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
 
-    async def warnings(self, instance: Instance) -> list[str]:
+    async def warnings(self, instance: InstanceFacts) -> list[str]:
         from greenroom.core.fleet.docker_host import warnings  # noqa: PLC0415
         from greenroom.runtimes.docker.inspection import read_host  # noqa: PLC0415
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import Runtime, RuntimeUnavailable, Shared, Things
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
-from greenroom.runtimes.plugin import Context, Instance, RuntimePlugin
+from greenroom.runtimes.plugin import Context, InstanceFacts, RuntimePlugin
 
 
 class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
@@ -54,7 +54,7 @@ class KubernetesPlugin(RuntimePlugin[KubernetesSettings]):
         except RuntimeUnavailable as error:
             raise SetupError(error.message) from error
 
-    async def warnings(self, instance: Instance) -> list[str]:
+    async def warnings(self, instance: InstanceFacts) -> list[str]:
         from greenroom.runtimes.kubernetes.access import examined  # noqa: PLC0415
 
         return await examined(self.settings, instance.runtime_classes)
