@@ -75,7 +75,7 @@ class LibcloudPlugin(ProviderPlugin[LibcloudSettings]):
         return LibcloudProvider(pool.options, pool.secrets, pool.call_s / 2, clouds)
 
 
-class SimulatedPlugin(ProviderPlugin[FromEnvironment]):
+class SimulatedCloudPlugin(ProviderPlugin[FromEnvironment]):
     """Machines that exist in this process alone; those of a pool stay when its settings change."""
 
     settings_type = FromEnvironment
