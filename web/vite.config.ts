@@ -26,10 +26,15 @@ export default defineConfig({
     emptyOutDir: true,
     assetsInlineLimit: 0,
     rolldownOptions: {
-      // What changes rarely is a file of its own, which browsers keep when the console is updated.
       output: {
         codeSplitting: {
-          groups: [{ name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler|@tanstack)\// }],
+          groups: [
+            // What changes rarely, which browsers keep when the console is updated.
+            { name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler|@tanstack)\// },
+            // What every page needs, then one part for all pages that are loaded when one of them is opened.
+            { name: 'index', tags: ['$initial'] },
+            { name: 'pages' },
+          ],
         },
       },
     },

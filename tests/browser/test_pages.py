@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,62 +12,46 @@ from playwright.sync_api import expect
 from tests.acceptance.instance import Instance
 from tests.browser.console import Person, use_colours, violations
 
-PARTS = {
-    "own": {
-        "/": "Workspaces",
-        "/account": "My account",
-        "/recordings": "Recordings",
-        "/secrets": "Secrets",
-        "/admin": "Dashboard",
-    },
-    "sessions": {
-        "/admin/sessions": "Sessions",
-        "/admin/staging": "Staging",
+PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
+LISTED = re.findall(r"path: '(.+)',\s+title: '(.+)',(?:\s+link: '.+',)?\s+section: '(\w+)'", PLACES)
+"""Address, heading and section of each page that a menu of the console leads to."""
+
+OTHERS = {
+    "Account": {"/": "Workspaces"},
+    "Sessions": {
         "/admin/staging/{config}": "Desktop in default",
         "/admin/staging/{config}?tab=history": "Desktop in default",
         "/admin/staging/{config}?tab=explain&user=admin@greenroom.local": "Desktop in default",
         "/admin/staging/{config}?tab=logs": "Desktop in default",
-        "/admin/workspaces": "Workspaces",
-        "/admin/catalogue": "Catalogue",
-        "/admin/homes": "Home Folders",
-        "/admin/recordings": "Recordings",
         "/admin/workspaces/new": "Add Workspace",
         "/admin/workspaces/{image}": "Desktop",
         "/admin/workspaces/{image}?tab=agents": "Desktop",
     },
-    "access": {
-        "/admin/users": "Users",
+    "Access": {
         "/admin/users/{user}": "admin@greenroom.local",
         "/admin/users/{user}?tab=preferences": "admin@greenroom.local",
         "/admin/users/{user}?tab=settings": "admin@greenroom.local",
         "/admin/users/{user}?tab=logins": "admin@greenroom.local",
-        "/admin/groups": "Groups",
         "/admin/groups/{group}": "All Users",
         "/admin/groups/{group}?tab=members": "All Users",
         "/admin/groups/{group}?tab=workspaces": "All Users",
         "/admin/groups/{group}?tab=permissions": "All Users",
         "/admin/groups/{group}?tab=settings": "All Users",
-        "/admin/web-filter": "Web Filter",
-        "/admin/api-keys": "API Keys",
-        "/admin/secrets": "Secrets",
-        "/admin/settings": "Settings",
-        "/admin/webhooks": "Webhooks",
     },
-    "infrastructure and diagnostics": {
-        "/admin/infrastructure/zones": "Zones",
-        "/admin/infrastructure/managers": "Managers",
+    "Infrastructure": {
         "/admin/infrastructure/managers/{manager}": "manager-default-1",
         "/admin/infrastructure/managers/{manager}?tab=requests": "manager-default-1",
-        "/admin/infrastructure/agents": "Docker Agents",
         "/admin/infrastructure/agents/{agent}": "{hostname}",
         "/admin/infrastructure/agents/{agent}?tab=images": "{hostname}",
-        "/admin/infrastructure/gateways": "Gateways",
-        "/admin/diagnostics/logs": "Logs",
-        "/admin/diagnostics/launches": "Launches",
-        "/admin/diagnostics/manager-requests": "Manager Requests",
     },
 }
-"""The pages of each part of the console, by address, with their headings."""
+"""Pages about one thing, with their headings, by the section of its list."""
+
+PARTS = {
+    part: {address: heading for address, heading, section in LISTED if section == part} | OTHERS.get(part, {})
+    for _, _, part in LISTED
+}
+"""The pages of each section, by address, with their headings."""
 
 PAGES = {address: heading for part in PARTS.values() for address, heading in part.items()}
 
@@ -106,6 +91,10 @@ MANAGER_COLUMNS = [
 ]
 
 
+def test_every_page_of_the_menus_is_opened_here():
+    assert len(LISTED) == PLACES.count("section: '") > 20
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_every_page_opens_and_is_accessible_in_light_and_dark(
     admin: Person, instance: Instance, config: str, part: str
@@ -115,7 +104,7 @@ def test_every_page_opens_and_is_accessible_in_light_and_dark(
     page.on("pageerror", lambda error: broken.append(str(error)))
     serious: dict[str, list[dict[str, Any]]] = {}
     ids = ids_of(instance, config)
-    admin.open("/account" if part == "own" else "/")
+    admin.open("/")
     for address, heading in PARTS[part].items():
         admin.follow(address.format(**ids))
         if tab := re.search(r"tab=(\w+)", address):

@@ -1,18 +1,11 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import {
-  IconChevronDown,
-  IconKey,
-  IconLockPassword,
-  IconLogout,
-  IconMovie,
-  IconUser,
-  IconUserCog,
-} from '@tabler/icons-react';
+import { IconChevronDown, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { logOut } from '../api/auth';
 import { showError } from '../components/feedback';
+import { placesIn } from '../places';
 import { PasswordForm } from './PasswordForm';
 
 /** The person's name, with what concerns the own account. */
@@ -47,15 +40,11 @@ export function AccountMenu({ username }: { username: string }) {
           </Button>
         </Menu.Target>
         <Menu.Dropdown>
-          <Menu.Item component={Link} to="/account" leftSection={<IconUserCog size={16} aria-hidden />}>
-            My account
-          </Menu.Item>
-          <Menu.Item component={Link} to="/recordings" leftSection={<IconMovie size={16} aria-hidden />}>
-            Recordings of programs
-          </Menu.Item>
-          <Menu.Item component={Link} to="/secrets" leftSection={<IconLockPassword size={16} aria-hidden />}>
-            Secrets for programs
-          </Menu.Item>
+          {placesIn('Account').map(({ path, title, link = title, icon: Icon }) => (
+            <Menu.Item key={path} component={Link} to={path} leftSection={<Icon size={16} aria-hidden />}>
+              {link}
+            </Menu.Item>
+          ))}
           <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
             Change password
           </Menu.Item>

@@ -2,9 +2,9 @@ import { AppShell, Burger, NavLink, ScrollArea, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { Link, Outlet, useLocation } from 'react-router';
 import { useAllowed } from '../api/auth';
+import { placesIn, SECTIONS } from '../places';
 import { ErrorBoundary } from './ErrorBoundary';
 import { HeaderBar } from './HeaderBar';
-import { SECTIONS } from './navigation';
 
 /** Header, navigation and one page of the administration. */
 export function AdminLayout() {
@@ -40,25 +40,25 @@ export function AdminLayout() {
 
 function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: () => void }) {
   const allowed = useAllowed();
-  return SECTIONS.map(({ title, places }) => {
-    const open = places.filter(({ permission }) => !permission || allowed(permission));
+  return SECTIONS.map((section) => {
+    const open = placesIn(section).filter(({ permission }) => !permission || allowed(permission));
     if (open.length === 0) return null;
     return (
-      <div key={title ?? ''} role="group" aria-label={title ?? 'Overview'}>
-        {title && (
+      <div key={section} role="group" aria-label={section}>
+        {section !== 'Overview' && (
           <Text size="xs" fw={650} c="dimmed" px="sm" pt="md" pb={4}>
-            {title}
+            {section}
           </Text>
         )}
-        {open.map(({ to, label, icon: Icon }) => (
+        {open.map(({ path, title, link = title, icon: Icon }) => (
           <NavLink
-            key={to}
+            key={path}
             component={Link}
-            to={to}
-            label={label}
-            active={isBelow(pathname, to)}
+            to={path}
+            label={link}
+            active={isBelow(pathname, path)}
             onClick={onNavigate}
-            aria-current={isBelow(pathname, to) ? 'page' : undefined}
+            aria-current={isBelow(pathname, path) ? 'page' : undefined}
             leftSection={<Icon size={18} aria-hidden />}
             style={{ borderRadius: 8 }}
           />
@@ -68,7 +68,7 @@ function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: ()
   });
 }
 
-/** Whether the page at `pathname` belongs to the list at `to`. */
-function isBelow(pathname: string, to: string): boolean {
-  return pathname === to || (to !== '/admin' && pathname.startsWith(`${to}/`));
+/** Whether the page at `pathname` belongs to the list at `path`. */
+function isBelow(pathname: string, path: string): boolean {
+  return pathname === path || (path !== '/admin' && pathname.startsWith(`${path}/`));
 }

@@ -2,9 +2,9 @@ import { Button, Group } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { useMe } from '../api/auth';
+import { isAdministrator } from '../places';
 import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
-import { isAdministrator } from './navigation';
 import { LiveBadge } from './LiveBadge';
 import { SchemeButton } from './SchemeButton';
 
