@@ -1,10 +1,13 @@
 import { Text } from '@mantine/core';
 import type { ReactNode } from 'react';
+import { Link } from 'react-router';
 
-/** A number with its unit in a table: its digits stand below one another. */
-export function Amount({ children }: { children: ReactNode }) {
+/** A number with its unit in a table: its digits stand below one another. `to`: the page that shows what was counted. */
+export function Amount({ children, to }: { children: ReactNode; to?: string }) {
+  const look = { size: 'sm', className: 'number nowrap' };
+  if (!to) return <Text {...look}>{children}</Text>;
   return (
-    <Text size="sm" className="number nowrap">
+    <Text {...look} component={Link} to={to} c="var(--mantine-color-anchor)">
       {children}
     </Text>
   );

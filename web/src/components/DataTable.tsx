@@ -40,7 +40,7 @@ export interface Paged {
   onMore: (() => void) | undefined;
 }
 
-interface Props<Row> {
+export interface TableProps<Row> {
   /** What the table shows, for users of screen readers. */
   caption: string;
   /** Of a second, short table of a page: its order has a name of its own in the address, and it has no filter. */
@@ -78,7 +78,7 @@ export function DataTable<Row>({
   minWidth = 760,
   tools,
   bulk,
-}: Props<Row>) {
+}: TableProps<Row>) {
   const own = useTableState(sort ?? null, name);
   const state = paged?.state ?? own;
   const filterRef = useRef<HTMLInputElement>(null);

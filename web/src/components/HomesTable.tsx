@@ -7,6 +7,7 @@ import { useAllowed, useMe } from '../api/auth';
 import { homesQuery, type HomesQuestion } from '../api/queries';
 import type { Home } from '../api/types';
 import { Confirm } from './Confirm';
+import { actionsColumn } from './columns';
 import { DataTable } from './DataTable';
 import { EmptyState } from './feedback';
 import { bytes, counted, titled } from './format';
@@ -47,7 +48,7 @@ const FIGURES: Column<Home>[] = [
       </>
     ),
   },
-  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <Delete home={row} /> },
+  actionsColumn((row) => <Delete home={row} />),
 ];
 
 interface Props {

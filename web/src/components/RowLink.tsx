@@ -1,3 +1,4 @@
+import { Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 
@@ -9,6 +10,18 @@ export function RowLink({ to, children, note }: { to: string; children: ReactNod
         {children}
       </Link>
       {note && <div className="row-note one-line">{note}</div>}
+    </div>
+  );
+}
+
+/** The name of a row's thing that has no page of its own. */
+export function RowName({ children, note }: { children: ReactNode; note?: ReactNode }) {
+  return (
+    <div>
+      <Text size="sm" fw={600}>
+        {children}
+      </Text>
+      {note && <div className="row-note">{note}</div>}
     </div>
   );
 }

@@ -1,8 +1,7 @@
-import { Alert, Chip, Group, SimpleGrid, Skeleton, Stack, TextInput, Title } from '@mantine/core';
-import { useHotkeys } from '@mantine/hooks';
+import { Alert, SimpleGrid, Skeleton, Stack, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconApps, IconSearch } from '@tabler/icons-react';
-import { useRef, useState } from 'react';
+import { useState } from 'react';
 import { useNavigate } from 'react-router';
 import { useAllowed } from '../../api/auth';
 import { messageOf, retryTemporary } from '../../api/client';
@@ -11,7 +10,7 @@ import { launcherQuery, launchOptionsQuery, mySessionsQuery } from '../../api/qu
 import type { LauncherImage } from '../../api/types';
 import { EmptyState, StaleBanner } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
-import { useAddressText } from '../../components/tableState';
+import { Categories, SearchField, useSearch } from '../../components/Search';
 import { SharedWithMe } from '../share/SharedWithMe';
 import { hasChoices, LaunchDialog } from './LaunchDialog';
 import { NearerZone } from './NearerZone';
@@ -23,35 +22,15 @@ import { WorkspaceTile } from './WorkspaceTile';
 export function Launcher() {
   const images = useQuery(launcherQuery);
   const sessions = useQuery(mySessionsQuery);
-  const [search, setSearch] = useAddressText('q');
-  const searchRef = useRef<HTMLInputElement>(null);
-  useHotkeys([['/', () => searchRef.current?.focus()]]);
+  const found = useSearch(images.data ?? [], (image) => [image.friendly_name, image.description]);
   const launch = useLaunch();
   const options = useQuery(launchOptionsQuery);
   const nearest = useNearest(options.data);
   const [chosen, setChosen] = useState<LauncherImage | null>(null);
-  const [category, setCategory] = useAddressText('category');
-  const categories = [...new Set((images.data ?? []).flatMap((image) => image.categories))].sort();
-  const shown = (images.data ?? []).filter(
-    (image) => matches(image, search) && (!category || image.categories.includes(category)),
-  );
 
   return (
     <Stack gap="lg">
-      <PageHeader
-        title="Workspaces"
-        actions={
-          <TextInput
-            ref={searchRef}
-            w={260}
-            aria-label="Search workspaces"
-            placeholder="Search"
-            leftSection={<IconSearch size={16} aria-hidden />}
-            value={search}
-            onChange={(event) => setSearch(event.currentTarget.value)}
-          />
-        }
-      >
+      <PageHeader title="Workspaces" actions={<SearchField label="Search workspaces" width={260} of={found} />}>
         Choose what to work in; it opens in this window.
       </PageHeader>
       <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
@@ -80,10 +59,10 @@ export function Launcher() {
           </Title>
         )}
         <NearerZone nearest={nearest} />
-        {categories.length > 1 && <Categories all={categories} chosen={category} onChoose={setCategory} />}
+        <Categories things={images.data ?? []} of={found} />
         <SimpleGrid cols={{ base: 1, xs: 2, sm: 3, lg: 4 }} spacing="md">
           {images.isPending && [0, 1, 2, 3].map((index) => <Skeleton key={index} h={132} radius="md" />)}
-          {shown.map((image) => (
+          {found.shown.map((image) => (
             <WorkspaceTile
               key={image.image_id}
               image={image}
@@ -94,7 +73,7 @@ export function Launcher() {
             />
           ))}
         </SimpleGrid>
-        {images.data && shown.length === 0 && <Nothing search={search || category} />}
+        {images.data && found.shown.length === 0 && <Nothing search={found.wanted} />}
       </section>
       {chosen && options.data && (
         <LaunchDialog image={chosen} options={options.data} nearest={nearest} onClose={() => setChosen(null)} />
@@ -119,37 +98,6 @@ function useLaunch() {
       await navigate(`/session/${session_id}`);
     },
   });
-}
-
-interface CategoriesProps {
-  all: string[];
-  chosen: string;
-  onChoose: (category: string) => void;
-}
-
-function Categories({ all, chosen, onChoose }: CategoriesProps) {
-  return (
-    <Chip.Group value={chosen} onChange={onChoose}>
-      <Group gap="xs" mb="sm" role="group" aria-label="Category">
-        <Chip value="" size="xs">
-          All
-        </Chip>
-        {all.map((category) => (
-          <Chip key={category} value={category} size="xs">
-            {category}
-          </Chip>
-        ))}
-      </Group>
-    </Chip.Group>
-  );
-}
-
-function matches(image: LauncherImage, search: string): boolean {
-  const text = [image.friendly_name, image.description, ...image.categories].join(' ').toLowerCase();
-  return search
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => text.includes(word));
 }
 
 function Nothing({ search }: { search: string }) {

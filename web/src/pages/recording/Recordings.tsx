@@ -1,15 +1,13 @@
 import { Anchor, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconMovie } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { useAllowed } from '../../api/auth';
 import { recordingsQuery, type Recording } from '../../api/recordings';
 import { Amount } from '../../components/Amount';
-import { DataTable } from '../../components/DataTable';
-import { EmptyState } from '../../components/feedback';
 import { bytes } from '../../components/format';
-import { PageHeader } from '../../components/PageHeader';
 import { StatusBadge } from '../../components/StatusBadge';
+import { timeColumn } from '../../components/columns';
+import { ResourcePage } from '../../components/ResourcePage';
 import type { Column } from '../../components/tableState';
 import { TimeAgo } from '../../components/TimeAgo';
 
@@ -26,7 +24,7 @@ const COLUMNS: Column<Recording>[] = [
   },
   { key: 'user', title: 'User', value: (row) => row.username },
   { key: 'holder', title: 'Leased by', value: (row) => row.holder },
-  { key: 'begun', title: 'Begun', value: (row) => row.begun, render: (row) => <TimeAgo time={row.begun} /> },
+  timeColumn('begun', 'Begun', (row) => row.begun),
   {
     key: 'ended',
     title: 'Ended',
@@ -54,28 +52,23 @@ const COLUMNS: Column<Recording>[] = [
 /** Recordings of leases: the person's own, and with `recordings_view` those of everybody. */
 export function Recordings() {
   const allowed = useAllowed();
-  const recordings = useQuery(recordingsQuery());
   return (
-    <>
-      <PageHeader title="Recordings">
-        What programs did with leases{allowed('recordings_view') ? ' of everybody' : ' of yours'}.
-      </PageHeader>
-      <DataTable
-        caption="Recordings"
-        query={recordings}
-        columns={COLUMNS}
-        sort="-begun"
-        rowKey={(row) => row.lease_id}
-        empty={
-          <EmptyState icon={IconMovie} title="No recordings">
-            A lease with{' '}
-            <Text span ff="monospace" size="sm">
-              &quot;record&quot;: &quot;pictures&quot;
-            </Text>{' '}
-            is recorded, and all of groups whose setting record_leases says so.
-          </EmptyState>
-        }
-      />
-    </>
+    <ResourcePage
+      note={`What programs did with leases${allowed('recordings_view') ? ' of everybody' : ' of yours'}.`}
+      query={useQuery(recordingsQuery())}
+      columns={COLUMNS}
+      rowKey={(recording) => recording.lease_id}
+      sort="-begun"
+      empty="No recordings"
+      emptyNote={
+        <>
+          A lease with{' '}
+          <Text span ff="monospace" size="sm">
+            &quot;record&quot;: &quot;pictures&quot;
+          </Text>{' '}
+          is recorded, and all of groups whose setting record_leases says so.
+        </>
+      }
+    />
   );
 }

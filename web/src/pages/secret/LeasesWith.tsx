@@ -3,11 +3,11 @@ import { useQuery } from '@tanstack/react-query';
 import { IconRobot } from '@tabler/icons-react';
 import { leasesWithQuery, type Secret } from '../../api/secrets';
 import type { Schemas } from '../../api/types';
+import { timeColumn } from '../../components/columns';
 import { DataTable } from '../../components/DataTable';
 import { EmptyState } from '../../components/feedback';
 import { RowLink } from '../../components/RowLink';
 import type { Column } from '../../components/tableState';
-import { TimeAgo } from '../../components/TimeAgo';
 import { Dialog } from '../../components/Dialog';
 
 const COLUMNS: Column<Schemas['LeaseView']>[] = [
@@ -19,7 +19,7 @@ const COLUMNS: Column<Schemas['LeaseView']>[] = [
   },
   { key: 'user', title: 'User', value: (row) => row.username },
   { key: 'holder', title: 'Leased by', value: (row) => row.holder },
-  { key: 'expires', title: 'Ends', value: (row) => row.expires, render: (row) => <TimeAgo time={row.expires} /> },
+  timeColumn('expires', 'Ends', (row) => row.expires),
 ];
 
 /** Which programs use a secret now. */

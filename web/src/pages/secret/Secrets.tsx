@@ -1,16 +1,15 @@
-import { Button, Code, Group, Text } from '@mantine/core';
+import { Button, Code } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconLockPassword, IconPlus } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useAllowed, useMe } from '../../api/auth';
 import { deleteSecret, type Secret, secretsQuery } from '../../api/secrets';
-import { Confirm } from '../../components/Confirm';
-import { DataTable } from '../../components/DataTable';
-import { EmptyState } from '../../components/feedback';
-import { PageHeader } from '../../components/PageHeader';
-import { RowAction } from '../../components/RowAction';
+import { timeColumn } from '../../components/columns';
+import { FirstOf } from '../../components/FirstOf';
+import { counted } from '../../components/format';
+import { ResourcePage } from '../../components/ResourcePage';
+import { RemoveAction } from '../../components/RowAction';
+import { RowName } from '../../components/RowLink';
 import type { Column } from '../../components/tableState';
-import { TimeAgo } from '../../components/TimeAgo';
 import { LeasesWith } from './LeasesWith';
 import { SecretForm } from './SecretForm';
 
@@ -19,33 +18,21 @@ const SHOWN = 3;
 
 /** Keys that the person's leases use without having them; with `secrets_view` those of everybody. */
 export function Secrets() {
-  const secrets = useQuery(secretsQuery);
   const allowed = useAllowed();
   const me = useMe();
-  const [editing, setEditing] = useState<Secret | 'new' | null>(null);
   const [used, setUsed] = useState<Secret | null>(null);
-  const mayDo = (secret: Secret, permission: string) =>
-    allowed(permission) || (secret.owner_id !== null && secret.owner_id === me?.user.user_id);
-  const ofAll = allowed('secrets_view');
   const columns: Column<Secret>[] = [
     {
       key: 'name',
       title: 'Name',
       value: (row) => row.name,
-      render: (row) => (
-        <div>
-          <Text size="sm" fw={600}>
-            {row.name}
-          </Text>
-          {row.description && <div className="row-note">{row.description}</div>}
-        </div>
-      ),
+      render: (row) => <RowName note={row.description}>{row.name}</RowName>,
     },
     {
       key: 'hosts',
       title: 'Hosts',
       value: (row) => row.hosts.join(', '),
-      render: (row) => <Hosts hosts={row.hosts} />,
+      render: (row) => <FirstOf words={row.hosts} shown={SHOWN} />,
     },
     {
       key: 'header',
@@ -53,7 +40,9 @@ export function Secrets() {
       value: (row) => row.header,
       render: (row) => <Code>{`${row.header}: ${row.template.replace('{secret}', '•••')}`}</Code>,
     },
-    ...(ofAll ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'the installation' }] : []),
+    ...(allowed('secrets_view')
+      ? [{ key: 'owner', title: 'Owner', value: (row: Secret) => row.owner ?? 'the installation' }]
+      : []),
     {
       key: 'leases',
       title: 'Leases',
@@ -65,7 +54,7 @@ export function Secrets() {
             size="compact-sm"
             variant="default"
             onClick={() => setUsed(row)}
-            aria-label={`${row.num_leases} ${row.num_leases === 1 ? 'lease' : 'leases'} with ${row.name}`}
+            aria-label={`${counted(row.num_leases, 'lease')} with ${row.name}`}
           >
             {row.num_leases}
           </Button>
@@ -73,74 +62,31 @@ export function Secrets() {
           <span className="dimmed">none</span>
         ),
     },
-    {
-      key: 'changed',
-      title: 'Value Changed',
-      value: (row) => row.value_changed,
-      render: (row) => <TimeAgo time={row.value_changed} />,
-    },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => (
-        <Group gap={6} wrap="nowrap" justify="flex-end">
-          {mayDo(row, 'secrets_modify') && <RowAction word="Edit" name={row.name} onClick={() => setEditing(row)} />}
-          {mayDo(row, 'secrets_delete') && <DeleteSecret secret={row} />}
-        </Group>
-      ),
-    },
+    timeColumn('changed', 'Value Changed', (row) => row.value_changed),
   ];
-  const add = (
-    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setEditing('new')}>
-      Add Secret
-    </Button>
-  );
   return (
-    <>
-      <PageHeader title="Secrets" actions={add}>
-        Keys that programs on leased desktops use and never have: the web filter of a lease puts them into requests to
-        their hosts.
-      </PageHeader>
-      <DataTable
-        caption="Secrets"
-        query={secrets}
-        columns={columns}
-        rowKey={(row) => row.secret_id}
-        sort="name"
-        minWidth={900}
-        empty={
-          <EmptyState icon={IconLockPassword} title="No secrets yet" action={add}>
-            A lease that names a secret has it in its requests to the secret’s hosts, and nowhere else.
-          </EmptyState>
-        }
-      />
-      {editing && <SecretForm secret={editing === 'new' ? null : editing} onClose={() => setEditing(null)} />}
-      {used && <LeasesWith secret={used} onClose={() => setUsed(null)} />}
-    </>
-  );
-}
-
-function Hosts({ hosts }: { hosts: string[] }) {
-  return (
-    <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
-      {hosts.slice(0, SHOWN).join(', ')}
-      {hosts.length > SHOWN && ` and ${hosts.length - SHOWN} more`}
-    </Text>
-  );
-}
-
-function DeleteSecret({ secret }: { secret: Secret }) {
-  return (
-    <Confirm
-      title={`Delete secret ${secret.name}?`}
-      action="Delete"
-      onConfirm={() => deleteSecret(secret.secret_id)}
-      touched={['secrets']}
-      trigger={(open) => <RowAction word="Delete" name={secret.name} onClick={open} />}
+    <ResourcePage
+      note="Keys that programs on leased desktops use and never have: the web filter of a lease puts them into requests to their hosts."
+      query={useQuery(secretsQuery)}
+      columns={columns}
+      rowKey={(secret) => secret.secret_id}
+      sort="name"
+      minWidth={900}
+      empty="No secrets yet"
+      emptyNote="A lease that names a secret has it in its requests to the secret’s hosts, and nowhere else."
+      create="Add Secret"
+      form={(secret, close) => <SecretForm secret={secret} onClose={close} />}
+      editName={(secret) => secret.name}
+      may={(verb, secret) =>
+        verb === 'create' || allowed(`secrets_${verb}`) || secret?.owner_id === (me?.user.user_id ?? '')
+      }
+      remove={({ secret_id, name, hosts }) => (
+        <RemoveAction noun="secret" name={name} onConfirm={() => deleteSecret(secret_id)} touched={['secrets']}>
+          Leases that use it go on without it within seconds: their requests to {hosts[0]} have no key any more.
+        </RemoveAction>
+      )}
     >
-      Leases that use it go on without it within seconds: their requests to {secret.hosts[0]} have no key any more.
-    </Confirm>
+      {used && <LeasesWith secret={used} onClose={() => setUsed(null)} />}
+    </ResourcePage>
   );
 }

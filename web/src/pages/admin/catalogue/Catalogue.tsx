@@ -1,14 +1,13 @@
-import { Alert, Button, Chip, Group, SimpleGrid, Skeleton, Stack, TextInput } from '@mantine/core';
-import { useHotkeys } from '@mantine/hooks';
+import { Alert, Button, SimpleGrid, Skeleton, Stack } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconBuildingStore, IconSearch, IconWorldPlus } from '@tabler/icons-react';
-import { useRef, useState } from 'react';
+import { IconBuildingStore, IconWorldPlus } from '@tabler/icons-react';
+import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
 import { catalogueQuery, cataloguesQuery, imagesQuery } from '../../../api/queries';
 import type { CatalogueEntry } from '../../../api/types';
 import { EmptyState, StaleBanner } from '../../../components/feedback';
 import { PageHeader } from '../../../components/PageHeader';
-import { useAddressText } from '../../../components/tableState';
+import { Categories, SearchField, useSearch } from '../../../components/Search';
 import { AddDialog } from './AddDialog';
 import { CatalogueCard } from './CatalogueCard';
 import { CatalogueForm, Sources } from './Sources';
@@ -26,29 +25,16 @@ export function Catalogue() {
       state.data?.some(({ agents }) => agents.some((each) => each.state === 'pulling')) ? FOLLOW_MS : 5000,
   });
   const sources = useQuery({ ...cataloguesQuery, enabled: allowed('catalogues_view') });
-  const [search, setSearch] = useAddressText('q');
-  const [category, setCategory] = useAddressText('category');
   const [chosen, setChosen] = useState<CatalogueEntry | null>(null);
   const [subscribes, setSubscribes] = useState(false);
-  const searchRef = useRef<HTMLInputElement>(null);
-  useHotkeys([['/', () => searchRef.current?.focus()]]);
-  const all = entries.data ?? [];
-  const shown = all.filter((entry) => matches(entry, search) && (!category || entry.categories.includes(category)));
+  const found = useSearch(entries.data ?? [], (entry) => [entry.friendly_name, entry.name, entry.description]);
   return (
     <Stack gap="md">
       <PageHeader
         title="Catalogue"
         actions={
           <>
-            <TextInput
-              ref={searchRef}
-              w={220}
-              aria-label="Search the catalogue"
-              placeholder="Search"
-              leftSection={<IconSearch size={16} aria-hidden />}
-              value={search}
-              onChange={(event) => setSearch(event.currentTarget.value)}
-            />
+            <SearchField label="Search the catalogue" width={220} of={found} />
             {allowed('catalogues_create') && (
               <Button
                 variant="default"
@@ -65,10 +51,10 @@ export function Catalogue() {
       </PageHeader>
       <StaleBanner error={entries.error ?? images.error} hasData={entries.data !== undefined} />
       <Unreadable sources={sources.data ?? []} />
-      <Categories entries={all} chosen={category} onChoose={setCategory} />
+      <Categories things={entries.data ?? []} of={found} />
       <SimpleGrid cols={{ base: 1, sm: 2, lg: 3, xl: 4 }} spacing="md" role="list" aria-label="Entries">
         {entries.isPending && [0, 1, 2, 3, 4, 5].map((index) => <Skeleton key={index} h={212} radius="md" />)}
-        {shown.map((entry) => (
+        {found.shown.map((entry) => (
           <CatalogueCard
             key={entry.name}
             entry={entry}
@@ -77,8 +63,8 @@ export function Catalogue() {
           />
         ))}
       </SimpleGrid>
-      {entries.data && shown.length === 0 && (
-        <EmptyState icon={IconBuildingStore} title={`Nothing in the catalogue matches “${search || category}”`} />
+      {entries.data && found.shown.length === 0 && (
+        <EmptyState icon={IconBuildingStore} title={`Nothing in the catalogue matches “${found.wanted}”`} />
       )}
       {sources.data && sources.data.length > 0 && <Sources sources={sources.data} />}
       {chosen && <AddDialog entry={chosen} onClose={() => setChosen(null)} />}
@@ -99,37 +85,4 @@ function Unreadable({ sources }: { sources: { name: string; error: string }[] })
       ))}
     </Alert>
   );
-}
-
-interface CategoriesProps {
-  entries: CatalogueEntry[];
-  chosen: string;
-  onChoose: (category: string) => void;
-}
-
-function Categories({ entries, chosen, onChoose }: CategoriesProps) {
-  const all = [...new Set(entries.flatMap(({ categories }) => categories))].sort();
-  if (all.length < 2) return null;
-  return (
-    <Chip.Group value={chosen} onChange={onChoose}>
-      <Group gap="xs" role="group" aria-label="Category">
-        <Chip value="" size="xs">
-          All
-        </Chip>
-        {all.map((category) => (
-          <Chip key={category} value={category} size="xs">
-            {category}
-          </Chip>
-        ))}
-      </Group>
-    </Chip.Group>
-  );
-}
-
-function matches(entry: CatalogueEntry, search: string): boolean {
-  const words = [entry.friendly_name, entry.name, entry.description, ...entry.categories].join(' ').toLowerCase();
-  return search
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => words.includes(word));
 }

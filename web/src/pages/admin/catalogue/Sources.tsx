@@ -1,17 +1,17 @@
-import { Anchor, Group, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Anchor, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { IconWorld } from '@tabler/icons-react';
 import { createCatalogue, deleteCatalogue, readCatalogue } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { Catalogue } from '../../../api/types';
-import { Confirm } from '../../../components/Confirm';
+import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import { EmptyState, showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
 import { counted } from '../../../components/format';
-import { RowAction } from '../../../components/RowAction';
+import { RemoveAction, RowAction } from '../../../components/RowAction';
+import { RowName } from '../../../components/RowLink';
 import type { Column } from '../../../components/tableState';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { textIn } from '../../../components/tones';
 import { useAction } from '../../../components/useAction';
 
@@ -24,11 +24,7 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
       key: 'name',
       title: 'Name',
       value: (row) => row.name,
-      render: (row) => (
-        <Text size="sm" fw={600}>
-          {row.name}
-        </Text>
-      ),
+      render: (row) => <RowName>{row.name}</RowName>,
     },
     {
       key: 'url',
@@ -47,26 +43,15 @@ export function Sources({ sources }: { sources: Catalogue[] }) {
       width: '35%',
       render: (row) => <State source={row} />,
     },
-    {
-      key: 'looked',
-      title: 'Last read',
-      value: (row) => row.looked ?? '',
-      render: (row) => <TimeAgo time={row.looked} />,
-    },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => (
-        <Group gap={6} wrap="nowrap" justify="flex-end">
-          {allowed('catalogues_create') && (
-            <RowAction word="Read again" name={row.name} onClick={() => again.mutate(row.catalogue_id)} />
-          )}
-          {allowed('catalogues_delete') && <Remove source={row} />}
-        </Group>
-      ),
-    },
+    timeColumn('looked', 'Last read', (row) => row.looked),
+    actionsColumn((row) => (
+      <>
+        {allowed('catalogues_create') && (
+          <RowAction word="Read again" name={row.name} onClick={() => again.mutate(row.catalogue_id)} />
+        )}
+        {allowed('catalogues_delete') && <Remove source={row} />}
+      </>
+    )),
   ];
   return (
     <section aria-label="Catalogues of other registries">
@@ -114,17 +99,17 @@ function State({ source: { entries, left_out, error } }: { source: Catalogue }) 
   );
 }
 
-function Remove({ source }: { source: Catalogue }) {
+function Remove({ source: { catalogue_id, name } }: { source: Catalogue }) {
   return (
-    <Confirm
-      title={`Remove catalogue ${source.name}?`}
-      action="Remove"
-      onConfirm={() => deleteCatalogue(source.catalogue_id)}
+    <RemoveAction
+      word="Remove"
+      noun="catalogue"
+      name={name}
+      onConfirm={() => deleteCatalogue(catalogue_id)}
       touched={['catalogue', 'catalogues']}
-      trigger={(open) => <RowAction word="Remove" name={source.name} onClick={open} />}
     >
       Its entries are no longer shown. Workspaces that were added from it stay.
-    </Confirm>
+    </RemoveAction>
   );
 }
 

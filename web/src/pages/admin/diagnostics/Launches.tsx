@@ -1,20 +1,18 @@
 import { SegmentedControl, Text } from '@mantine/core';
-import { IconListDetails, IconRocket } from '@tabler/icons-react';
+import { IconListDetails } from '@tabler/icons-react';
 import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
 import { launchCountQuery, launchListQuery } from '../../../api/queries';
 import type { Launch } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
-import { DataTable } from '../../../components/DataTable';
+import { timeColumn } from '../../../components/columns';
+import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { EmptyState } from '../../../components/feedback';
 import { milliseconds, titled } from '../../../components/format';
-import { PageHeader } from '../../../components/PageHeader';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { withParam } from '../../../components/tableState';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 import { withTitles } from '../../../components/titles';
@@ -39,34 +37,24 @@ export function Launches() {
   const columns = useMemo(() => columnsOf(setShown), []);
   const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
   return (
-    <>
-      <PageHeader title="Launches">
-        How each launch was served, or why it was not, and how long the user waited.
-      </PageHeader>
-      <DataTable
-        caption="Launches"
-        {...launches}
-        columns={columns}
-        rowKey={rowKey}
-        minWidth={940}
-        tools={
-          <SegmentedControl
-            size="xs"
-            aria-label="Outcome"
-            data={[
-              { value: 'all', label: 'All' },
-              ...OUTCOMES.map((value) => ({ value, label: titled(wordOf(value)) })),
-            ]}
-            value={outcome ?? 'all'}
-            onChange={choose}
-          />
-        }
-        empty={
-          <EmptyState icon={IconRocket} title="No launches that fit">
-            Each launch of a workspace stands here, whether it gave a session or not.
-          </EmptyState>
-        }
-      />
+    <ResourcePage
+      note="How each launch was served, or why it was not, and how long the user waited."
+      {...launches}
+      columns={columns}
+      rowKey={rowKey}
+      minWidth={940}
+      tools={
+        <SegmentedControl
+          size="xs"
+          aria-label="Outcome"
+          data={[{ value: 'all', label: 'All' }, ...OUTCOMES.map((value) => ({ value, label: titled(wordOf(value)) }))]}
+          value={outcome ?? 'all'}
+          onChange={choose}
+        />
+      }
+      empty="No launches that fit"
+      emptyNote="Each launch of a workspace stands here, whether it gave a session or not."
+    >
       {shown && (
         <SideSheet
           title={
@@ -81,7 +69,7 @@ export function Launches() {
           <PlacementSteps steps={shown.steps} />
         </SideSheet>
       )}
-    </>
+    </ResourcePage>
   );
 }
 
@@ -89,7 +77,7 @@ const rowKey = (row: Launch) => row.launch_id;
 
 function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
   return [
-    { key: 'time', title: 'Time', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
+    timeColumn('time', 'Time', (row) => row.at),
     { key: 'user', title: 'User', unordered: true, value: (row) => row.username },
     {
       key: 'workspace',

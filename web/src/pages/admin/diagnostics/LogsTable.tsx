@@ -6,6 +6,7 @@ import { Link } from 'react-router';
 import { logsQuery } from '../../../api/queries';
 import type { LogRow } from '../../../api/types';
 import { useClock } from '../../../components/clock';
+import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
@@ -13,7 +14,6 @@ import { shortId } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
 import { LogDetails } from './LogDetails';
@@ -26,12 +26,7 @@ const ROWS = 250;
 /** A setting that kept a user from a staged session: its rows have columns of their own. */
 const VIOLATION = 'staging-violation';
 
-const TIME: Column<LogRow> = {
-  key: 'time',
-  title: 'Time',
-  value: (row) => row.time,
-  render: (row) => <TimeAgo time={row.time} />,
-};
+const TIME: Column<LogRow> = timeColumn('time', 'Time', (row) => row.time);
 
 const MESSAGE: Column<LogRow> = {
   key: 'message',

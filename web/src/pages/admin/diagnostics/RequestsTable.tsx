@@ -6,13 +6,13 @@ import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managerRequestsQuery, managersQuery, type RequestQuestion } from '../../../api/queries';
 import type { Agent, Manager, ManagerRequest } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
+import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { milliseconds } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
 import { withParam } from '../../../components/tableState';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { textIn } from '../../../components/tones';
 
 /** Rows of a page; older ones are asked for. */
@@ -143,7 +143,7 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
   const managerOf = (row: ManagerRequest) =>
     managers.find((manager) => manager.instance_id === row.manager_instance_id);
   return [
-    { key: 'time', title: 'Time', value: (row) => row.time, render: (row) => <TimeAgo time={row.time} /> },
+    timeColumn('time', 'Time', (row) => row.time),
     {
       key: 'agent',
       title: 'Agent',

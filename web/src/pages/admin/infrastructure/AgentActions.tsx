@@ -1,4 +1,4 @@
-import { Button, Checkbox, Group, Stack } from '@mantine/core';
+import { Button, Checkbox, Stack } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconDropletDown, IconDropletOff, IconEdit, IconTrash } from '@tabler/icons-react';
 import { type ReactNode, useState } from 'react';
@@ -40,7 +40,7 @@ export function AgentActions({ agent }: Props) {
   const allowed = useAllowed();
   const drain = useDrain(agent);
   return (
-    <Group gap={2} wrap="nowrap" justify="flex-end">
+    <>
       {allowed('agents_modify') && (
         <>
           <EditAgent
@@ -60,7 +60,7 @@ export function AgentActions({ agent }: Props) {
           trigger={(open) => <RowButton label={`Delete ${agent.hostname}`} icon={IconTrash} onClick={open} />}
         />
       )}
-    </Group>
+    </>
   );
 }
 

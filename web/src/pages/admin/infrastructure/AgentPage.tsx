@@ -5,6 +5,7 @@ import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { agentQuery, managersQuery } from '../../../api/queries';
 import type { Agent } from '../../../api/types';
+import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
@@ -203,7 +204,7 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
       </Text>
     ),
   },
-  { key: 'updated', title: 'Since', value: (row) => row.updated, render: (row) => <TimeAgo time={row.updated} /> },
+  timeColumn('updated', 'Since', (row) => row.updated),
 ];
 
 /** Cores of its share of the host; CPU Shares offer each several times. */

@@ -1,15 +1,14 @@
 import { Anchor, Code, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconCpu } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { agentsQuery, managersQuery } from '../../../api/queries';
 import type { Agent, Manager } from '../../../api/types';
-import { DataTable } from '../../../components/DataTable';
+import { Amount } from '../../../components/Amount';
+import { actionsColumn, enabledColumn } from '../../../components/columns';
+import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { EmptyState } from '../../../components/feedback';
 import { bytes, cores } from '../../../components/format';
 import { Meter } from '../../../components/Meter';
-import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
@@ -24,7 +23,6 @@ export const MISSING_S = 15;
 
 /** Infrastructure → Docker Agents: the machines on which sessions run. */
 export function Agents() {
-  const agents = useQuery(agentsQuery);
   const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
   const columns: Column<Agent>[] = [
     {
@@ -37,12 +35,7 @@ export function Agents() {
         </RowLink>
       ),
     },
-    {
-      key: 'enabled',
-      title: 'Enabled',
-      value: (row) => (row.enabled ? 'enabled' : 'disabled'),
-      render: (row) => <AgentSwitch agent={row} />,
-    },
+    enabledColumn((row) => <AgentSwitch agent={row} />),
     {
       key: 'status',
       title: 'Status',
@@ -65,17 +58,7 @@ export function Agents() {
       key: 'sessions',
       title: 'Sessions',
       value: (row) => row.sessions,
-      render: (row) => (
-        <Text
-          component={Link}
-          size="sm"
-          className="number"
-          c="var(--mantine-color-anchor)"
-          to={`/admin/sessions?q=agent:${row.agent_id.slice(0, 8)}`}
-        >
-          {row.sessions}
-        </Text>
-      ),
+      render: (row) => <Amount to={`/admin/sessions?q=agent:${row.agent_id.slice(0, 8)}`}>{row.sessions}</Amount>,
     },
     {
       key: 'cores',
@@ -114,34 +97,26 @@ export function Agents() {
         </>
       ),
     },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => <AgentActions agent={row} />,
-    },
+    actionsColumn((row) => <AgentActions agent={row} />),
   ];
   return (
-    <>
-      <PageHeader title="Docker Agents" actions={<AddButton role="agent" />}>
-        The machines on which sessions run. A disabled Agent keeps its sessions and gets no new ones.
-      </PageHeader>
-      <DataTable
-        caption="Docker Agents"
-        query={agents}
-        columns={columns}
-        rowKey={(row) => row.agent_id}
-        sort="zone"
-        minWidth={980}
-        empty={
-          <EmptyState icon={IconCpu} title="No Agent has registered yet">
-            “Add Agent” gives you the command that joins a machine with Docker: <Code>greenroom join</Code>.
-          </EmptyState>
-        }
-      />
+    <ResourcePage
+      note="The machines on which sessions run. A disabled Agent keeps its sessions and gets no new ones."
+      query={useQuery(agentsQuery)}
+      columns={columns}
+      rowKey={(agent) => agent.agent_id}
+      sort="zone"
+      minWidth={980}
+      empty="No Agent has registered yet"
+      emptyNote={
+        <>
+          “Add Agent” gives you the command that joins a machine with Docker: <Code>greenroom join</Code>.
+        </>
+      }
+      buttons={<AddButton role="agent" />}
+    >
       <JoinTokens role="agent" />
-    </>
+    </ResourcePage>
   );
 }
 

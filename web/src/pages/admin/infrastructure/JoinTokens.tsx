@@ -6,12 +6,12 @@ import { useAllowed } from '../../../api/auth';
 import { joinTokensQuery } from '../../../api/queries';
 import type { JoinToken } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
+import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { RowButton } from '../../../components/RowButton';
 import { StatusBadge } from '../../../components/StatusBadge';
-import { TimeAgo } from '../../../components/TimeAgo';
 
 const COLUMNS: Column<JoinToken>[] = [
   { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
@@ -29,10 +29,10 @@ const COLUMNS: Column<JoinToken>[] = [
     value: (row) => row.used,
     render: (row) => `${row.used} of ${row.used + row.uses_left}`,
   },
-  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
+  timeColumn('created', 'Created', (row) => row.created),
   { key: 'by', title: 'Created by', value: (row) => row.created_by || '–' },
-  { key: 'expires', title: 'Expires', value: (row) => row.expires, render: (row) => <TimeAgo time={row.expires} /> },
-  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <Revoke token={row} /> },
+  timeColumn('expires', 'Expires', (row) => row.expires),
+  actionsColumn((row) => <Revoke token={row} />),
 ];
 
 /** The join tokens of a role, also those that ended lately, since a refusal may be about one; nothing while there are none. */

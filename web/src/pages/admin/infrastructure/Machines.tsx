@@ -1,24 +1,24 @@
-import { Button, Group, List, Stack, Text, Title } from '@mantine/core';
+import { List, Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconCloud, IconPlus } from '@tabler/icons-react';
+import { IconCloud } from '@tabler/icons-react';
 import { useState } from 'react';
 import { changeMachinePool, deleteMachinePool } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { machineOrdersQuery, machinePoolsQuery, machinePreviewQuery } from '../../../api/queries';
 import type { MachineOrder, MachinePool } from '../../../api/types';
+import { enabledColumn, timeColumn } from '../../../components/columns';
 import { Confirm } from '../../../components/Confirm';
 import { DataTable } from '../../../components/DataTable';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { EmptyState } from '../../../components/feedback';
-import { PageHeader } from '../../../components/PageHeader';
-import { RowAction } from '../../../components/RowAction';
+import { ResourcePage } from '../../../components/ResourcePage';
+import { RemoveAction, RowAction } from '../../../components/RowAction';
 import type { Column } from '../../../components/tableState';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { textIn } from '../../../components/tones';
 import { MachinePoolForm } from './MachinePoolForm';
 
 const ORDERS: Column<MachineOrder>[] = [
-  { key: 'ordered', title: 'Ordered', value: (row) => row.ordered, render: (row) => <TimeAgo time={row.ordered} /> },
+  timeColumn('ordered', 'Ordered', (row) => row.ordered),
   { key: 'pool', title: 'Pool', value: (row) => row.pool_name },
   { key: 'machine', title: 'Machine', value: (row) => row.hostname || (row.ref ?? '') },
   { key: 'reason', title: 'Why it was ordered', value: (row) => row.reason },
@@ -38,75 +38,66 @@ const ORDERS: Column<MachineOrder>[] = [
     ),
   },
   { key: 'sessions', title: 'Sessions', value: (row) => row.sessions, align: 'right' },
-  { key: 'changed', title: 'Since', value: (row) => row.changed, render: (row) => <TimeAgo time={row.changed} /> },
+  timeColumn('changed', 'Since', (row) => row.changed),
+];
+
+const POOLS: Column<MachinePool>[] = [
+  { key: 'name', title: 'Pool', value: (row) => row.name },
+  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  { key: 'provider', title: 'Provider', value: (row) => row.provider },
+  { key: 'approved', title: 'Approved by', value: (row) => row.approved_by || 'needs approval' },
+  { key: 'machines', title: 'Machines', value: countOf },
+  { key: 'most', title: 'At most', value: (row) => row.max_machines, align: 'right' },
+  {
+    key: 'error',
+    title: 'Last failure',
+    value: (row) => row.last_error,
+    render: (row) => (
+      <Text size="sm" c={textIn('red')} style={{ overflowWrap: 'anywhere' }}>
+        {row.last_error}
+      </Text>
+    ),
+  },
+  enabledColumn((row) => <Enabled pool={row} />),
 ];
 
 /** Infrastructure → Machines: pools of machines that come and go, what their plan would do now, and the ledger. */
 export function Machines() {
-  const pools = useQuery(machinePoolsQuery);
   const orders = useQuery(machineOrdersQuery);
   const allowed = useAllowed();
   const [shown, setShown] = useState<string | null>(null);
-  const [edited, setEdited] = useState<MachinePool | 'new' | null>(null);
-  const create = allowed('machines_create') && (
-    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setEdited('new')}>
-      Create Machine Pool
-    </Button>
-  );
-  const columns: Column<MachinePool>[] = [
-    { key: 'name', title: 'Pool', value: (row) => row.name },
-    { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
-    { key: 'provider', title: 'Provider', value: (row) => row.provider },
-    { key: 'approved', title: 'Approved by', value: (row) => row.approved_by || 'needs approval' },
-    { key: 'machines', title: 'Machines', value: countOf },
-    { key: 'most', title: 'At most', value: (row) => row.max_machines, align: 'right' },
-    {
-      key: 'error',
-      title: 'Last failure',
-      value: (row) => row.last_error,
-      render: (row) => (
-        <Text size="sm" c={textIn('red')} style={{ overflowWrap: 'anywhere' }}>
-          {row.last_error}
-        </Text>
-      ),
-    },
-    { key: 'enabled', title: 'Enabled', value: (row) => String(row.enabled), render: (row) => <Enabled pool={row} /> },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => (
-        <Group gap={6} wrap="nowrap" justify="flex-end">
-          <RowAction word="Preview" name={row.name} onClick={() => setShown(row.name)} />
-          <Approve pool={row} />
-          {allowed('machines_modify') && row.deleted === null && (
-            <RowAction word="Edit" name={row.name} onClick={() => setEdited(row)} />
-          )}
-          <Remove pool={row} />
-        </Group>
-      ),
-    },
-  ];
   return (
-    <>
-      <PageHeader title="Machines" actions={create}>
-        Machines that are ordered when sessions find no room, and given back when they are not needed. No session ends
-        for it.
-      </PageHeader>
-      <DataTable
-        caption="Machine pools"
-        query={pools}
-        columns={columns}
-        rowKey={(row) => row.machine_pool_id}
-        sort="name"
-        minWidth={1000}
-        empty={
-          <EmptyState icon={IconCloud} title="No machine pool" action={create}>
-            It orders machines for a zone when sessions find no room.
-          </EmptyState>
-        }
-      />
+    <ResourcePage
+      note="Machines that are ordered when sessions find no room, and given back when they are not needed. No session ends for it."
+      caption="Machine pools"
+      query={useQuery(machinePoolsQuery)}
+      columns={POOLS}
+      rowKey={(pool) => pool.machine_pool_id}
+      sort="name"
+      minWidth={1000}
+      empty="No machine pool"
+      emptyNote="It orders machines for a zone when sessions find no room."
+      create="Create Machine Pool"
+      form={(pool, close) => <MachinePoolForm pool={pool} onClose={close} />}
+      editName={(pool) => pool.name}
+      may={(verb, pool) => allowed(`machines_${verb}`) && (verb !== 'modify' || pool?.deleted === null)}
+      actions={(pool) => (
+        <>
+          <RowAction word="Preview" name={pool.name} onClick={() => setShown(pool.name)} />
+          <Approve pool={pool} />
+        </>
+      )}
+      remove={({ machine_pool_id: id, name }) => (
+        <RemoveAction
+          noun="machine pool"
+          name={name}
+          onConfirm={() => deleteMachinePool(id)}
+          touched={['machine-pools', 'machine-orders']}
+        >
+          Its machines go when their last session has ended, and the pool goes with the last of them.
+        </RemoveAction>
+      )}
+    >
       {shown !== null && <Preview name={shown} />}
       <Title order={2} fz={18} mt="lg" mb="sm">
         Orders
@@ -116,13 +107,12 @@ export function Machines() {
         name="orders"
         query={orders}
         columns={ORDERS}
-        rowKey={(row) => row.machine_order_id}
+        rowKey={(order) => order.machine_order_id}
         sort="-ordered"
         minWidth={1000}
         empty={<EmptyState icon={IconCloud} title="No machine was ordered" />}
       />
-      {edited && <MachinePoolForm pool={edited === 'new' ? null : edited} onClose={() => setEdited(null)} />}
-    </>
+    </ResourcePage>
   );
 }
 
@@ -185,21 +175,6 @@ function Approve({ pool }: { pool: MachinePool }) {
     >
       Machines that it orders from now on are enabled as they join, and people’s desktops run there. Check its provider,
       options and addresses first.
-    </Confirm>
-  );
-}
-
-function Remove({ pool }: { pool: MachinePool }) {
-  if (!useAllowed()('machines_delete')) return null;
-  return (
-    <Confirm
-      title={`Delete machine pool ${pool.name}?`}
-      action="Delete"
-      onConfirm={() => deleteMachinePool(pool.machine_pool_id)}
-      touched={['machine-pools', 'machine-orders']}
-      trigger={(open) => <RowAction word="Delete" name={pool.name} onClick={open} />}
-    >
-      Its machines go when their last session has ended, and the pool goes with the last of them.
     </Confirm>
   );
 }

@@ -1,12 +1,11 @@
 import { Alert, Badge, Code, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconAlertTriangle, IconCrown, IconServer2 } from '@tabler/icons-react';
+import { IconAlertTriangle, IconCrown } from '@tabler/icons-react';
 import { managersQuery } from '../../../api/queries';
 import type { Manager } from '../../../api/types';
-import { DataTable } from '../../../components/DataTable';
+import { enabledColumn } from '../../../components/columns';
+import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { EmptyState } from '../../../components/feedback';
-import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
@@ -27,12 +26,7 @@ const COLUMNS: Column<Manager>[] = [
       </RowLink>
     ),
   },
-  {
-    key: 'enabled',
-    title: 'Enabled',
-    value: (row) => (row.enabled ? 'enabled' : 'disabled'),
-    render: (row) => <ManagerSwitch manager={row} />,
-  },
+  enabledColumn((row) => <ManagerSwitch manager={row} />),
   {
     key: 'first',
     title: 'First Reported Time',
@@ -84,26 +78,21 @@ const COLUMNS: Column<Manager>[] = [
 export function Managers() {
   const managers = useQuery(managersQuery);
   return (
-    <>
-      <PageHeader title="Managers">
-        They coordinate the Agents; one enabled Manager of each zone is its Primary. A Manager can be disabled for
-        maintenance without stopping it.
-      </PageHeader>
-      <Uncoordinated managers={managers.data ?? []} />
-      <DataTable
-        caption="Managers"
-        query={managers}
-        columns={COLUMNS}
-        rowKey={(row) => row.manager_id}
-        sort="zone"
-        minWidth={980}
-        empty={
-          <EmptyState icon={IconServer2} title="No Manager has reported yet">
-            Start one with <Code>greenroom manager</Code>.
-          </EmptyState>
-        }
-      />
-    </>
+    <ResourcePage
+      note="They coordinate the Agents; one enabled Manager of each zone is its Primary. A Manager can be disabled for maintenance without stopping it."
+      notice={<Uncoordinated managers={managers.data ?? []} />}
+      query={managers}
+      columns={COLUMNS}
+      rowKey={(manager) => manager.manager_id}
+      sort="zone"
+      minWidth={980}
+      empty="No Manager has reported yet"
+      emptyNote={
+        <>
+          Start one with <Code>greenroom manager</Code>.
+        </>
+      }
+    />
   );
 }
 

@@ -9,7 +9,7 @@ export function RowActions({ session }: { session: Session }) {
   const me = useMe();
   const menu = useRowMenu();
   return (
-    <div className="row-buttons">
+    <>
       {session.user_id === me?.user.user_id && session.user_id && (
         <RowButton label={`Open ${session.session_id}`} icon={IconPlayerPlay} to={`/session/${session.session_id}`} />
       )}
@@ -27,6 +27,6 @@ export function RowActions({ session }: { session: Session }) {
           onClick={(event) => menu.open(session, event.currentTarget)}
         />
       )}
-    </div>
+    </>
   );
 }

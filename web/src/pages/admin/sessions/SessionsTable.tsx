@@ -4,6 +4,7 @@ import { Link, useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { sessionCountQuery, sessionListQuery, type SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
+import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
@@ -12,7 +13,6 @@ import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { withParam } from '../../../components/tableState';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { usePages } from '../../../components/usePages';
 import { BulkActions } from './BulkActions';
 import { Expiry } from './Expiry';
@@ -51,9 +51,9 @@ const COLUMNS: Column<Session>[] = [
     value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
     render: (row) => row.hostname ?? '–',
   },
-  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
+  timeColumn('created', 'Created', (row) => row.created),
   { key: 'expires', title: 'Expires', value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
-  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <RowActions session={row} /> },
+  actionsColumn((row) => <RowActions session={row} />),
 ];
 
 interface Props {

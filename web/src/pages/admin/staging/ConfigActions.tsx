@@ -1,4 +1,4 @@
-import { Button, Group } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconEdit, IconPlayerPause, IconPlayerPlay, IconRefresh, IconTrash } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
@@ -26,7 +26,7 @@ export function ConfigActions({ config }: Props) {
   const pause = usePause(config);
   const name = nameOf(config);
   return (
-    <Group gap={2} wrap="nowrap" justify="flex-end">
+    <>
       {allowed('staging_modify') && (
         <>
           <EditConfig
@@ -50,7 +50,7 @@ export function ConfigActions({ config }: Props) {
           trigger={(open) => <RowButton label={`Delete ${name}`} icon={IconTrash} onClick={open} />}
         />
       )}
-    </Group>
+    </>
   );
 }
 

@@ -7,13 +7,13 @@ import { useAllowed } from '../../../api/auth';
 import { stagingHistoryQuery } from '../../../api/queries';
 import type { StagingHistory, StagingMiss } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
+import { timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState, StaleBanner } from '../../../components/feedback';
 import { counted } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { HitShare } from './HitShare';
 import { HitChart } from './HitChart';
 import { wordsOf } from './misses';
@@ -131,7 +131,7 @@ const CAUSES: Column<Cause>[] = [
     align: 'right',
     render: (row) => <Amount>{row.launches}</Amount>,
   },
-  { key: 'last', title: 'Last', value: (row) => row.last, render: (row) => <TimeAgo time={row.last} /> },
+  timeColumn('last', 'Last', (row) => row.last),
   {
     key: 'reason',
     title: 'What was said',
@@ -142,7 +142,7 @@ const CAUSES: Column<Cause>[] = [
 ];
 
 const MISSES: Column<StagingMiss>[] = [
-  { key: 'time', title: 'Time', value: (row) => row.time, render: (row) => <TimeAgo time={row.time} /> },
+  timeColumn('time', 'Time', (row) => row.time),
   {
     key: 'user',
     title: 'User',

@@ -5,6 +5,7 @@ import { poolSessionsQuery } from '../../../api/queries';
 import { sessionCountQuery } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
+import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
@@ -25,7 +26,7 @@ const COLUMNS: Column<Session>[] = [
   },
   { key: 'state', title: 'State', value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
   { key: 'agent', title: 'Agent', value: (row) => row.hostname },
-  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
+  timeColumn('created', 'Created', (row) => row.created),
   {
     key: 'took',
     title: 'Start took',
@@ -45,7 +46,7 @@ const COLUMNS: Column<Session>[] = [
       </Text>
     ),
   },
-  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <RowActions session={row} /> },
+  actionsColumn((row) => <RowActions session={row} />),
 ];
 
 /** The sessions of a pool without a user: those that wait, and those quarantined for inspection. */

@@ -1,16 +1,12 @@
-import { Button, Text } from '@mantine/core';
-import { useDisclosure } from '@mantine/hooks';
+import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconPlus, IconStack2 } from '@tabler/icons-react';
-import { useAllowed } from '../../../api/auth';
 import { stagingQuery } from '../../../api/queries';
 import type { StagingConfig } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
-import { DataTable } from '../../../components/DataTable';
+import { actionsColumn } from '../../../components/columns';
+import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { EmptyState } from '../../../components/feedback';
 import { counted, hours } from '../../../components/format';
-import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { ConfigActions } from './ConfigActions';
 import { ConfigForm } from './ConfigForm';
@@ -58,46 +54,25 @@ const COLUMNS: Column<StagingConfig>[] = [
     render: (row) => <Amount>{hours(row.expiration)}</Amount>,
   },
   { key: 'permissions', title: 'Permissions', render: (row) => <GrantedBadge config={row} /> },
-  {
-    key: 'actions',
-    title: 'Actions',
-    hideTitle: true,
-    align: 'right',
-    render: (row) => <ConfigActions config={row} />,
-  },
+  actionsColumn((row) => <ConfigActions config={row} />),
 ];
 
 /** Sessions → Staging: the pools of sessions that are already running when a user asks for one. */
 export function Staging() {
-  const configs = useQuery(stagingQuery);
-  const allowed = useAllowed();
-  const [creating, { open, close }] = useDisclosure(false);
-  const createButton = allowed('staging_create') && (
-    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
-      Create New Config
-    </Button>
-  );
   return (
-    <>
-      <PageHeader title="Staging" actions={createButton}>
-        Sessions that are started ahead of time: a user who asks for one is inside at once, and the pool is filled
-        again.
-      </PageHeader>
-      <DataTable
-        caption="Staging Configs"
-        query={configs}
-        columns={COLUMNS}
-        rowKey={(row) => row.staging_config_id}
-        sort="zone"
-        minWidth={980}
-        empty={
-          <EmptyState icon={IconStack2} title="No staging configs yet" action={createButton}>
-            Choose a zone and an image, and how many sessions should be waiting.
-          </EmptyState>
-        }
-      />
-      {creating && <ConfigForm config={null} onClose={close} />}
-    </>
+    <ResourcePage
+      note="Sessions that are started ahead of time: a user who asks for one is inside at once, and the pool is filled again."
+      caption="Staging Configs"
+      query={useQuery(stagingQuery)}
+      columns={COLUMNS}
+      rowKey={(config) => config.staging_config_id}
+      sort="zone"
+      minWidth={980}
+      empty="No staging configs yet"
+      emptyNote="Choose a zone and an image, and how many sessions should be waiting."
+      create="Create New Config"
+      form={(config, close) => <ConfigForm config={config} onClose={close} />}
+    />
   );
 }
 

@@ -1,45 +1,23 @@
-import { Alert, Button, Code, CopyButton, Group, Modal, Select, Stack, Switch, Text, TextInput } from '@mantine/core';
+import { Alert, Button, Code, CopyButton, Group, Select, Stack, Switch, Text, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
-import { IconPlus } from '@tabler/icons-react';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed, useMe } from '../../../api/auth';
 import { createApiKey } from '../../../api/actions';
 import { usersQuery } from '../../../api/queries';
 import type { Schemas } from '../../../api/types';
+import { Dialog } from '../../../components/Dialog';
 import { FormFrame } from '../../../components/Form';
 import { PermissionsField } from '../PermissionsField';
 import { bodyOf, NEW, ownersOf } from './apiKeys';
 
-/** Create API Key: the button, its form, and the secret, shown this one time. */
-export function CreateApiKey() {
-  const [opened, setOpened] = useState(false);
+/** Create API Key: its form, then the secret, shown this one time. */
+export function CreateApiKey({ onClose }: { onClose: () => void }) {
   const [created, setCreated] = useState<Schemas['KeyCreated'] | null>(null);
-  const allowed = useAllowed();
-  if (!allowed('devapi_create')) return null;
-  const close = () => {
-    setOpened(false);
-    setCreated(null);
-  };
   return (
-    <>
-      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setOpened(true)}>
-        Create API Key
-      </Button>
-      <Modal
-        opened={opened}
-        onClose={close}
-        size="lg"
-        closeOnClickOutside={false}
-        title={
-          <Text component="span" fw={650}>
-            Create API Key
-          </Text>
-        }
-      >
-        {created ? <Secret created={created} onClose={close} /> : <Form onCreated={setCreated} onClose={close} />}
-      </Modal>
-    </>
+    <Dialog title="Create API Key" size="lg" closeOnClickOutside={false} onClose={onClose}>
+      {created ? <Secret created={created} onClose={onClose} /> : <Form onCreated={setCreated} onClose={onClose} />}
+    </Dialog>
   );
 }
 

@@ -1,52 +1,39 @@
 import { Code, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconKey, IconTrash } from '@tabler/icons-react';
 import { useAllowed } from '../../../api/auth';
 import { changeApiKey, deleteApiKey } from '../../../api/actions';
 import { apiKeysQuery } from '../../../api/queries';
 import type { ApiKey } from '../../../api/types';
-import { Confirm } from '../../../components/Confirm';
-import { DataTable } from '../../../components/DataTable';
+import { enabledColumn, timeColumn } from '../../../components/columns';
 import type { Column } from '../../../components/tableState';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
-import { EmptyState } from '../../../components/feedback';
-import { PageHeader } from '../../../components/PageHeader';
-import { RowButton } from '../../../components/RowButton';
-import { TimeAgo } from '../../../components/TimeAgo';
+import { ResourcePage } from '../../../components/ResourcePage';
+import { RemoveAction } from '../../../components/RowAction';
+import { RowName } from '../../../components/RowLink';
 import { textIn } from '../../../components/tones';
 import { CreateApiKey } from './ApiKeyForm';
 import { PermissionTitles } from '../PermissionsField';
 
 /** Keys with which programs use the two HTTP interfaces; secrets are shown once, when a key is made. */
 export function ApiKeys() {
-  const keys = useQuery(apiKeysQuery);
   const allowed = useAllowed();
   const columns: Column<ApiKey>[] = [
     {
       key: 'name',
       title: 'Name',
       value: (row) => row.name,
-      render: (row) => (
-        <Text size="sm" fw={600}>
-          {row.name}
-        </Text>
-      ),
+      render: (row) => <RowName>{row.name}</RowName>,
     },
     { key: 'key', title: 'API Key', value: (row) => row.key_id, render: (row) => <Code>{row.key_id}</Code> },
-    {
-      key: 'enabled',
-      title: 'Enabled',
-      value: (row) => (row.enabled ? 'enabled' : 'disabled'),
-      render: (row) => (
-        <EnabledSwitch
-          enabled={row.enabled}
-          name={`API key ${row.name}`}
-          list="api-keys"
-          disabled={!allowed('devapi_modify')}
-          onChange={(enabled) => changeApiKey(row.key_id, { enabled })}
-        />
-      ),
-    },
+    enabledColumn((row) => (
+      <EnabledSwitch
+        enabled={row.enabled}
+        name={`API key ${row.name}`}
+        list="api-keys"
+        disabled={!allowed('devapi_modify')}
+        onChange={(enabled) => changeApiKey(row.key_id, { enabled })}
+      />
+    )),
     {
       key: 'permissions',
       title: 'Permissions',
@@ -75,59 +62,27 @@ export function ApiKeys() {
         </>
       ),
     },
-    { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
-    {
-      key: 'expires',
-      title: 'Expires',
-      value: (row) => row.expires,
-      render: (row) => <TimeAgo time={row.expires} none="never" />,
-    },
-    {
-      key: 'used',
-      title: 'Last Used',
-      value: (row) => row.last_used,
-      render: (row) => <TimeAgo time={row.last_used} none="never" />,
-    },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => allowed('devapi_delete') && <DeleteKey row={row} />,
-    },
+    timeColumn('created', 'Created', (row) => row.created),
+    timeColumn('expires', 'Expires', (row) => row.expires, 'never'),
+    timeColumn('used', 'Last Used', (row) => row.last_used, 'never'),
   ];
   return (
-    <>
-      <PageHeader title="API Keys" actions={<CreateApiKey />}>
-        For programs. The secret of a key is shown when it is made, and never again.
-      </PageHeader>
-      <DataTable
-        caption="API Keys"
-        query={keys}
-        columns={columns}
-        rowKey={(row) => row.key_id}
-        sort="name"
-        minWidth={900}
-        empty={
-          <EmptyState icon={IconKey} title="No API keys">
-            A key lets a program do what its permissions say.
-          </EmptyState>
-        }
-      />
-    </>
-  );
-}
-
-function DeleteKey({ row }: { row: ApiKey }) {
-  return (
-    <Confirm
-      title={`Delete API key ${row.name}?`}
-      action="Delete"
-      onConfirm={() => deleteApiKey(row.key_id)}
-      touched={['api-keys']}
-      trigger={(open) => <RowButton label={`Delete API key ${row.name}`} icon={IconTrash} onClick={open} />}
-    >
-      Programs that use it are refused from now on.
-    </Confirm>
+    <ResourcePage
+      note="For programs. The secret of a key is shown when it is made, and never again."
+      query={useQuery(apiKeysQuery)}
+      columns={columns}
+      rowKey={(key) => key.key_id}
+      sort="name"
+      minWidth={900}
+      empty="No API keys"
+      emptyNote="A key lets a program do what its permissions say."
+      create="Create API Key"
+      form={(_, close) => <CreateApiKey onClose={close} />}
+      remove={({ key_id, name }) => (
+        <RemoveAction name={`API key ${name}`} onConfirm={() => deleteApiKey(key_id)} touched={['api-keys']}>
+          Programs that use it are refused from now on.
+        </RemoveAction>
+      )}
+    />
   );
 }

@@ -1,9 +1,6 @@
-import { Button, MultiSelect, PasswordInput, SimpleGrid, Switch, Textarea, TextInput } from '@mantine/core';
+import { MultiSelect, PasswordInput, SimpleGrid, Switch, Textarea, TextInput } from '@mantine/core';
 import { useForm, type UseFormReturnType } from '@mantine/form';
-import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
-import { IconPlus } from '@tabler/icons-react';
-import { useAllowed } from '../../../api/auth';
 import { changeUser, createUser } from '../../../api/actions';
 import { groupsQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
@@ -35,22 +32,8 @@ const NEW: Fields = {
   groups: [],
 };
 
-/** Create User: the button and its form. */
-export function CreateUser() {
-  const [opened, { open, close }] = useDisclosure(false);
-  const allowed = useAllowed();
-  if (!allowed('users_create')) return null;
-  return (
-    <>
-      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
-        Create User
-      </Button>
-      {opened && <CreateForm onClose={close} />}
-    </>
-  );
-}
-
-function CreateForm({ onClose }: { onClose: () => void }) {
+/** Create User: its form. */
+export function CreateUser({ onClose }: { onClose: () => void }) {
   const form = useForm<Fields & { password: string }>({ initialValues: { ...NEW, password: '' } });
   return (
     <FormDialog title="Create User" form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>

@@ -1,15 +1,11 @@
-import { Text } from '@mantine/core';
-import { IconUser } from '@tabler/icons-react';
-import { Link } from 'react-router';
 import { userCountQuery, userListQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
-import { DataTable } from '../../../components/DataTable';
+import { Amount } from '../../../components/Amount';
+import { actionsColumn, timeColumn } from '../../../components/columns';
+import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
-import { EmptyState } from '../../../components/feedback';
-import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
-import { TimeAgo } from '../../../components/TimeAgo';
 import { usePages } from '../../../components/usePages';
 import { stateOf } from './states';
 import { UserActions } from './UserActions';
@@ -34,25 +30,12 @@ const COLUMNS: Column<User>[] = [
     title: 'Sessions',
     value: (row) => row.num_sessions,
     render: (row) => (
-      <Text
-        component={Link}
-        size="sm"
-        className="number"
-        c="var(--mantine-color-anchor)"
-        to={`/admin/sessions?q=${encodeURIComponent(`user:${row.username}`)}`}
-      >
-        {row.num_sessions}
-      </Text>
+      <Amount to={`/admin/sessions?q=${encodeURIComponent(`user:${row.username}`)}`}>{row.num_sessions}</Amount>
     ),
   },
-  {
-    key: 'last',
-    title: 'Last Log-in',
-    value: (row) => row.last_session,
-    render: (row) => <TimeAgo time={row.last_session} none="never" />,
-  },
-  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
-  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <UserActions user={row} /> },
+  timeColumn('last', 'Last Log-in', (row) => row.last_session, 'never'),
+  timeColumn('created', 'Created', (row) => row.created),
+  actionsColumn((row) => <UserActions user={row} />),
 ];
 
 const rowKey = (row: User) => row.user_id;
@@ -61,18 +44,15 @@ const rowKey = (row: User) => row.user_id;
 export function Users() {
   const users = usePages({ sort: 'username', pages: userListQuery, count: userCountQuery });
   return (
-    <>
-      <PageHeader title="Users" actions={<CreateUser />}>
-        Everybody is in group All Users; further groups give permissions and workspaces.
-      </PageHeader>
-      <DataTable
-        caption="Users"
-        {...users}
-        columns={COLUMNS}
-        rowKey={rowKey}
-        minWidth={960}
-        empty={<EmptyState icon={IconUser} title="No users" />}
-      />
-    </>
+    <ResourcePage
+      note="Everybody is in group All Users; further groups give permissions and workspaces."
+      {...users}
+      columns={COLUMNS}
+      rowKey={rowKey}
+      minWidth={960}
+      empty="No users"
+      create="Create User"
+      form={(_, close) => <CreateUser onClose={close} />}
+    />
   );
 }

@@ -9,6 +9,7 @@ import { deliveriesQuery } from '../../../api/queries';
 import type { Webhook, WebhookDelivery } from '../../../api/types';
 import { useClock } from '../../../components/clock';
 import { Confirm } from '../../../components/Confirm';
+import { actionsColumn, timeColumn } from '../../../components/columns';
 import { DataTable } from '../../../components/DataTable';
 import { Facts } from '../../../components/Facts';
 import { EmptyState, showDone } from '../../../components/feedback';
@@ -89,7 +90,7 @@ function columnsOf(
   onShow: (delivery: WebhookDelivery) => void,
 ): Column<WebhookDelivery>[] {
   return [
-    { key: 'at', title: 'Happened', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
+    timeColumn('at', 'Happened', (row) => row.at),
     { key: 'event', title: 'Event', value: (row) => row.event, render: (row) => <Code>{row.event}</Code> },
     {
       key: 'state',
@@ -111,18 +112,12 @@ function columnsOf(
         </Stack>
       ),
     },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => (
-        <Group gap={6} wrap="nowrap" justify="flex-end">
-          <RowAction word="Show" name={`${row.event} ${row.delivery_id}`} onClick={() => onShow(row)} />
-          {row.state !== 'waiting' && enabled && <Replay webhookId={webhookId} delivery={row} />}
-        </Group>
-      ),
-    },
+    actionsColumn((row) => (
+      <>
+        <RowAction word="Show" name={`${row.event} ${row.delivery_id}`} onClick={() => onShow(row)} />
+        {row.state !== 'waiting' && enabled && <Replay webhookId={webhookId} delivery={row} />}
+      </>
+    )),
   ];
 }
 

@@ -1,41 +1,35 @@
 import { Badge, Button, Code, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconApps, IconBuildingStore, IconPlus } from '@tabler/icons-react';
+import { IconBuildingStore, IconPlus } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { changeImage } from '../../../api/actions';
 import { imagesQuery } from '../../../api/queries';
 import type { Image } from '../../../api/types';
-import { DataTable } from '../../../components/DataTable';
+import { Amount } from '../../../components/Amount';
+import { enabledColumn } from '../../../components/columns';
+import { ResourcePage } from '../../../components/ResourcePage';
 import type { Column } from '../../../components/tableState';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
-import { EmptyState } from '../../../components/feedback';
 import { bytes, cores, counted } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
-import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { PullState } from '../../../components/PullState';
 
 /** The images people can work in. */
 export function Workspaces() {
-  const images = useQuery(imagesQuery);
   const allowed = useAllowed();
   const columns: Column<Image>[] = [
     { key: 'workspace', title: 'Workspace', value: (row) => row.friendly_name, render: (row) => <Name image={row} /> },
-    {
-      key: 'enabled',
-      title: 'Enabled',
-      value: (row) => (row.enabled ? 'enabled' : 'disabled'),
-      render: (row) => (
-        <EnabledSwitch
-          enabled={row.enabled}
-          name={`Workspace ${row.friendly_name}`}
-          list="images"
-          disabled={!allowed('images_modify')}
-          onChange={(enabled) => changeImage(row.image_id, { enabled })}
-        />
-      ),
-    },
+    enabledColumn((row) => (
+      <EnabledSwitch
+        enabled={row.enabled}
+        name={`Workspace ${row.friendly_name}`}
+        list="images"
+        disabled={!allowed('images_modify')}
+        onChange={(enabled) => changeImage(row.image_id, { enabled })}
+      />
+    )),
     { key: 'image', title: 'Container image', value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
     {
       key: 'available',
@@ -43,16 +37,7 @@ export function Workspaces() {
       value: (row) => (row.available ? 'yes' : 'no'),
       render: (row) => <Available image={row} />,
     },
-    {
-      key: 'cores',
-      title: 'Cores',
-      value: (row) => row.cores,
-      render: (row) => (
-        <Text size="sm" className="number">
-          {cores(row.cores)}
-        </Text>
-      ),
-    },
+    { key: 'cores', title: 'Cores', value: (row) => row.cores, render: (row) => <Amount>{cores(row.cores)}</Amount> },
     { key: 'memory', title: 'Memory', value: (row) => row.memory, render: (row) => <Memory image={row} /> },
     { key: 'categories', title: 'Categories', value: (row) => row.categories.join(', ') },
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name ?? 'any' },
@@ -73,24 +58,17 @@ export function Workspaces() {
     </Group>
   );
   return (
-    <>
-      <PageHeader title="Workspaces" actions={add}>
-        The images people can launch. Members of a workspace’s groups see it on the launcher.
-      </PageHeader>
-      <DataTable
-        caption="Workspaces"
-        query={images}
-        columns={columns}
-        rowKey={(row) => row.image_id}
-        sort="workspace"
-        minWidth={960}
-        empty={
-          <EmptyState icon={IconApps} title="No workspaces yet" action={add}>
-            A workspace is a container image with a name, limits and groups.
-          </EmptyState>
-        }
-      />
-    </>
+    <ResourcePage
+      note="The images people can launch. Members of a workspace’s groups see it on the launcher."
+      query={useQuery(imagesQuery)}
+      columns={columns}
+      rowKey={(image) => image.image_id}
+      sort="workspace"
+      minWidth={960}
+      empty="No workspaces yet"
+      emptyNote="A workspace is a container image with a name, limits and groups."
+      buttons={add}
+    />
   );
 }
 

@@ -1,0 +1,37 @@
+/** Columns that many tables have. */
+
+import type { ReactNode } from 'react';
+import { Amount } from './Amount';
+import type { Column } from './tableState';
+import { TimeAgo } from './TimeAgo';
+
+/** A time, relative to now; `none` stands there when there is none. */
+export function timeColumn<Row>(
+  key: string,
+  title: string,
+  value: (row: Row) => string | null,
+  none?: string,
+): Column<Row> {
+  return { key, title, value, render: (row) => <TimeAgo time={value(row)} none={none} /> };
+}
+
+/** A number; the digits of the rows stand below one another. */
+export function numberColumn<Row>(key: string, title: string, value: (row: Row) => number): Column<Row> {
+  return { key, title, value, render: (row) => <Amount>{value(row)}</Amount> };
+}
+
+/** The switch that enables a thing. */
+export function enabledColumn<Row extends { enabled: boolean }>(render: (row: Row) => ReactNode): Column<Row> {
+  return { key: 'enabled', title: 'Enabled', value: (row) => (row.enabled ? 'enabled' : 'disabled'), render };
+}
+
+/** What can be done with a row: the last column. */
+export function actionsColumn<Row>(render: (row: Row) => ReactNode): Column<Row> {
+  return {
+    key: 'actions',
+    title: 'Actions',
+    hideTitle: true,
+    align: 'right',
+    render: (row) => <div className="row-buttons">{render(row)}</div>,
+  };
+}
