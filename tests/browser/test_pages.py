@@ -217,3 +217,9 @@ def test_without_the_api_the_page_keeps_what_it_showed(admin: Person, instance: 
     admin.page.context.set_offline(False)
     expect(admin.page.get_by_test_id("live")).to_have_text("Live")
     expect(admin.page.get_by_text("does not answer at the moment")).to_have_count(0)
+
+
+def test_a_further_address_leads_to_its_page(admin: Person):
+    admin.open("/admin/launches")
+    expect(admin.page).to_have_url(re.compile("/admin/diagnostics/launches$"))
+    expect(admin.page.get_by_role("heading", level=1, name="Launches")).to_be_visible()

@@ -6,11 +6,16 @@ import { allOf, client, dataOf, firstFound, pageOf } from './client';
 import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';
 
+type Init = Record<'signal', AbortSignal>;
+type Reply<T> = Promise<{ data?: T; error?: unknown; response: Response }>;
+
+/** One answer of the api. */
+function answerOf<T>(queryKey: unknown[], get: (init: Init) => Reply<T>) {
+  return queryOptions({ queryKey, queryFn: ({ signal }) => dataOf(get({ signal })) });
+}
+
 /** A whole list of the api under the key that events name (see live.ts). */
-function listOf<T>(
-  key: string,
-  get: (init: { signal: AbortSignal }) => Promise<{ data?: T[]; error?: unknown; response: Response }>,
-) {
+function listOf<T>(key: string, get: (init: Init) => Reply<T[]>) {
   return queryOptions({ queryKey: [key], queryFn: ({ signal }) => allOf(get({ signal }), signal) });
 }
 
@@ -36,10 +41,7 @@ export const webhooksQuery = listOf('webhooks', (init) => client.GET('/api/v1/we
 
 export function webhookQuery(webhookId: Uuid) {
   const params = { path: { webhook_id: webhookId } };
-  return queryOptions({
-    queryKey: ['webhooks', webhookId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/webhooks/{webhook_id}', { signal, params })),
-  });
+  return answerOf(['webhooks', webhookId], (init) => client.GET('/api/v1/webhooks/{webhook_id}', { ...init, params }));
 }
 
 /** Which messages of a webhook are wanted; without a condition all. */
@@ -74,26 +76,19 @@ export function homesQuery(query: HomesQuestion) {
 /** What the plan of a machine pool would do now. */
 export function machinePreviewQuery(name: string) {
   const params = { path: { machine_pool_id: name } };
-  return queryOptions({
-    queryKey: ['machine-preview', name],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/machine-pools/{machine_pool_id}/preview', { signal, params })),
-  });
+  return answerOf(['machine-preview', name], (init) =>
+    client.GET('/api/v1/machine-pools/{machine_pool_id}/preview', { ...init, params }),
+  );
 }
 
 export function managerQuery(managerId: Uuid) {
   const params = { path: { manager_id: managerId } };
-  return queryOptions({
-    queryKey: ['managers', managerId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/managers/{manager_id}', { signal, params })),
-  });
+  return answerOf(['managers', managerId], (init) => client.GET('/api/v1/managers/{manager_id}', { ...init, params }));
 }
 
 export function agentQuery(agentId: Uuid) {
   const params = { path: { agent_id: agentId } };
-  return queryOptions({
-    queryKey: ['agents', agentId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/agents/{agent_id}', { signal, params })),
-  });
+  return answerOf(['agents', agentId], (init) => client.GET('/api/v1/agents/{agent_id}', { ...init, params }));
 }
 
 /** What requests of Agents are wanted; without a condition all. */
@@ -121,40 +116,32 @@ export const stagingQuery = listOf('staging-configs', (init) => client.GET('/api
 
 export function stagingConfigQuery(configId: Uuid) {
   const params = { path: { staging_config_id: configId } };
-  return queryOptions({
-    queryKey: ['staging-configs', configId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/staging-configs/{staging_config_id}', { signal, params })),
-  });
+  return answerOf(['staging-configs', configId], (init) =>
+    client.GET('/api/v1/staging-configs/{staging_config_id}', { ...init, params }),
+  );
 }
 
 /** What became of the launches that considered a pool. */
 export function stagingHistoryQuery(configId: Uuid) {
   const params = { path: { staging_config_id: configId } };
-  return queryOptions({
-    queryKey: ['staging-history', configId],
-    queryFn: ({ signal }) =>
-      dataOf(client.GET('/api/v1/staging-configs/{staging_config_id}/history', { signal, params })),
-  });
+  return answerOf(['staging-history', configId], (init) =>
+    client.GET('/api/v1/staging-configs/{staging_config_id}/history', { ...init, params }),
+  );
 }
 
 /** Whether a user, by id or name, would get a session of a pool now. */
 export function stagingAnswerQuery(configId: Uuid, user: string) {
   const params = { path: { staging_config_id: configId }, query: { user } };
-  return queryOptions({
-    queryKey: ['staging-answer', configId, user],
-    queryFn: ({ signal }) =>
-      dataOf(client.GET('/api/v1/staging-configs/{staging_config_id}/explain', { signal, params })),
-  });
+  return answerOf(['staging-answer', configId, user], (init) =>
+    client.GET('/api/v1/staging-configs/{staging_config_id}/explain', { ...init, params }),
+  );
 }
 
 /** The workspaces the person may start. */
 export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me/images', init));
 
 /** The person's own sessions. */
-export const mySessionsQuery = queryOptions({
-  queryKey: ['sessions', 'mine'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/sessions', { signal })),
-});
+export const mySessionsQuery = answerOf(['sessions', 'mine'], (init) => client.GET('/api/v1/me/sessions', init));
 
 /** What log rows are wanted: of at least a level, and as many of the other conditions as are given. */
 export interface LogQuestion {
@@ -193,60 +180,47 @@ export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
 /** A session, or what took its place; without `follow` the very one. */
 export function sessionQuery(sessionId: Uuid, { follow = true } = {}) {
   const params = { path: { session_id: sessionId }, query: { follow } };
-  return queryOptions({
-    queryKey: ['sessions', sessionId, { follow }],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}', { signal, params })),
-  });
+  return answerOf(['sessions', sessionId, { follow }], (init) =>
+    client.GET('/api/v1/sessions/{session_id}', { ...init, params }),
+  );
 }
 
 export function connectionQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
-  return queryOptions({
-    queryKey: ['connection', sessionId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}/connection', { signal, params })),
-  });
+  return answerOf(['connection', sessionId], (init) =>
+    client.GET('/api/v1/sessions/{session_id}/connection', { ...init, params }),
+  );
 }
 
 export function groupQuery(groupId: Uuid) {
   const params = { path: { group_id: groupId } };
-  return queryOptions({
-    queryKey: ['groups', groupId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/groups/{group_id}', { signal, params })),
-  });
+  return answerOf(['groups', groupId], (init) => client.GET('/api/v1/groups/{group_id}', { ...init, params }));
 }
 
 /** What holds for members of a group where it has no value of its own. */
 export function inheritedSettingsQuery(groupId: Uuid) {
   const params = { path: { group_id: groupId } };
-  return queryOptions({
-    queryKey: ['groups', groupId, 'inherited'],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/groups/{group_id}/inherited-settings', { signal, params })),
-  });
+  return answerOf(['groups', groupId, 'inherited'], (init) =>
+    client.GET('/api/v1/groups/{group_id}/inherited-settings', { ...init, params }),
+  );
 }
 
 export function userQuery(userId: Uuid) {
   const params = { path: { user_id: userId } };
-  return queryOptions({
-    queryKey: ['users', userId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}', { signal, params })),
-  });
+  return answerOf(['users', userId], (init) => client.GET('/api/v1/users/{user_id}', { ...init, params }));
 }
 
 export function imageQuery(imageId: Uuid) {
   const params = { path: { image_id: imageId } };
-  return queryOptions({
-    queryKey: ['images', imageId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/images/{image_id}', { signal, params })),
-  });
+  return answerOf(['images', imageId], (init) => client.GET('/api/v1/images/{image_id}', { ...init, params }));
 }
 
 /** How a session came about. */
 export function placementQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
-  return queryOptions({
-    queryKey: ['sessions', sessionId, 'placement'],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}/placement', { signal, params })),
-  });
+  return answerOf(['sessions', sessionId, 'placement'], (init) =>
+    client.GET('/api/v1/sessions/{session_id}/placement', { ...init, params }),
+  );
 }
 
 /** The screen of a running session; a picture is asked for when it is shown, not at every event. */
@@ -271,10 +245,9 @@ export function connectQuery(address: Schemas['ConnectBody']) {
 }
 
 /** What the person may choose at a launch. */
-export const launchOptionsQuery = queryOptions({
-  queryKey: ['launcher', 'options'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/launch-options', { signal })),
-});
+export const launchOptionsQuery = answerOf(['launcher', 'options'], (init) =>
+  client.GET('/api/v1/me/launch-options', init),
+);
 
 export const ownAttributesQuery = queryOptions({
   queryKey: ['me', 'attributes'],
@@ -282,34 +255,28 @@ export const ownAttributesQuery = queryOptions({
   refetchInterval: false,
 });
 
-export const ownLoginsQuery = queryOptions({
-  queryKey: ['me', 'logins'],
-  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/logins', { signal })),
-});
+export const ownLoginsQuery = answerOf(['me', 'logins'], (init) => client.GET('/api/v1/me/logins', init));
 
 export function userAttributesQuery(userId: Uuid) {
   const params = { path: { user_id: userId } };
-  return queryOptions({
-    queryKey: ['users', userId, 'attributes'],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}/attributes', { signal, params })),
-  });
+  return answerOf(['users', userId, 'attributes'], (init) =>
+    client.GET('/api/v1/users/{user_id}/attributes', { ...init, params }),
+  );
 }
 
 export function userLoginsQuery(userId: Uuid) {
   const params = { path: { user_id: userId } };
-  return queryOptions({
-    queryKey: ['users', userId, 'logins'],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}/logins', { signal, params })),
-  });
+  return answerOf(['users', userId, 'logins'], (init) =>
+    client.GET('/api/v1/users/{user_id}/logins', { ...init, params }),
+  );
 }
 
 /** The group settings as they hold for a user, each with the group it came from. */
 export function userSettingsQuery(userId: Uuid) {
   const params = { path: { user_id: userId } };
-  return queryOptions({
-    queryKey: ['groups', 'effective', userId],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}/settings', { signal, params })),
-  });
+  return answerOf(['groups', 'effective', userId], (init) =>
+    client.GET('/api/v1/users/{user_id}/settings', { ...init, params }),
+  );
 }
 
 type LaunchQuestion = Pick<NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>, 'outcome' | 'q'>;
