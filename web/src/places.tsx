@@ -66,10 +66,13 @@ export interface Listed extends Place {
 const IMPORT_AGAIN_MS = 1000;
 
 /**
- * A page that is loaded when it is opened, and once more if that failed. All these are one part of the bundle (see
+ * What is loaded when it is shown, and once more if that failed. All of it is one part of the bundle (see
  * vite.config.ts), which people who only use desktops never fetch.
  */
-function lazily<Name extends string>(load: () => Promise<Record<Name, ComponentType>>, name: Name): ComponentType {
+export function lazily<Name extends string>(
+  load: () => Promise<Record<Name, ComponentType>>,
+  name: Name,
+): ComponentType {
   const again = () => new Promise((done) => setTimeout(done, IMPORT_AGAIN_MS)).then(load);
   return lazy<ComponentType>(async () => ({ default: (await load().catch(again))[name] }));
 }

@@ -7,11 +7,12 @@ import { useLiveQueries } from '../api/live';
 import { StaleBanner } from '../components/feedback';
 import { Login } from '../pages/Login';
 import { ConnectPage } from '../pages/session/ConnectPage';
-import { frameOf, type Place, PlaceContext, PLACES } from '../places';
-import { AdminLayout } from './AdminLayout';
+import { frameOf, lazily, type Place, PlaceContext, PLACES } from '../places';
 import { NotFound } from './NotFound';
 import { FirstPassword } from './PasswordForm';
 import { UserLayout } from './UserLayout';
+
+const AdminLayout = lazily(() => import('./AdminLayout'), 'AdminLayout');
 
 /** Every address of the console. */
 export function App() {
