@@ -2,6 +2,7 @@ import { Alert, Button, type ButtonProps, Group, Modal, Stack, Text } from '@man
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
+import { useNavigate } from 'react-router';
 import { messageOf, retryTemporary } from '../api/client';
 
 interface QuestionProps {
@@ -69,17 +70,30 @@ export function ConfirmDialog(props: DialogProps) {
 }
 
 interface Props extends QuestionProps {
-  /** The thing that opens the question. */
-  trigger: (open: () => void) => ReactNode;
+  /** The thing that opens the question: the word on a button, or a thing of its own. */
+  trigger: string | ((open: () => void) => ReactNode);
+  /** Where to go when it was done. */
+  to?: string | undefined;
 }
 
 /** `ConfirmDialog` with what opens it. */
-export function Confirm({ trigger, ...question }: Props) {
+export function Confirm({ trigger, to, onConfirm, ...question }: Props) {
+  const navigate = useNavigate();
   const [opened, { open, close }] = useDisclosure(false);
+  const run = async () => {
+    await onConfirm();
+    if (to) await navigate(to);
+  };
   return (
     <>
-      {trigger(open)}
-      <ConfirmDialog opened={opened} onClose={close} {...question} />
+      {typeof trigger === 'string' ? (
+        <Button variant="default" onClick={open}>
+          {trigger}
+        </Button>
+      ) : (
+        trigger(open)
+      )}
+      <ConfirmDialog opened={opened} onClose={close} onConfirm={run} {...question} />
     </>
   );
 }

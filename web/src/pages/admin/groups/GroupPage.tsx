@@ -1,7 +1,7 @@
-import { Button, Card, Skeleton } from '@mantine/core';
+import { Card, Skeleton } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
-import { useNavigate, useParams } from 'react-router';
+import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import {
   addGroupImage,
@@ -137,21 +137,14 @@ function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
 }
 
 function DeleteGroup({ group }: { group: Group }) {
-  const navigate = useNavigate();
   return (
     <Confirm
       title={`Delete group ${group.name}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteGroup(group.group_id);
-        await navigate(LIST.to);
-      }}
+      onConfirm={() => deleteGroup(group.group_id)}
+      to={LIST.to}
       touched={['groups', 'users']}
-      trigger={(open) => (
-        <Button variant="default" onClick={open}>
-          Delete Group
-        </Button>
-      )}
+      trigger="Delete Group"
     >
       {counted(group.num_users, 'user')} {group.num_users === 1 ? 'loses' : 'lose'} what it gives:{' '}
       {counted(group.images.length, 'workspace')}, {counted(group.permissions.length, 'permission')} and{' '}

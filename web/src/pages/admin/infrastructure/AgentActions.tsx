@@ -2,7 +2,6 @@ import { Button, Checkbox, Stack } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconDropletDown, IconDropletOff, IconEdit, IconTrash } from '@tabler/icons-react';
 import { type ReactNode, useState } from 'react';
-import { useNavigate } from 'react-router';
 import { changeAgent, deleteAgent, revokeCredential } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { Agent } from '../../../api/types';
@@ -171,16 +170,13 @@ function RevokeCredential({ agent, trigger }: Props & { trigger: Trigger }) {
 }
 
 function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: string }) {
-  const navigate = useNavigate();
   const [force, setForce] = useState(false);
   return (
     <Confirm
       title={`Delete Agent ${agent.hostname}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteAgent(agent.agent_id, force);
-        if (to) await navigate(to);
-      }}
+      onConfirm={() => deleteAgent(agent.agent_id, force)}
+      to={to}
       touched={['agents', 'sessions', 'zones']}
       trigger={(open) =>
         trigger(() => {

@@ -1,6 +1,6 @@
-import { Anchor, Button, Card, Group, Text } from '@mantine/core';
+import { Anchor, Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link, useNavigate, useParams } from 'react-router';
+import { Link, useParams } from 'react-router';
 import { deleteManager } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { agentsQuery, managerQuery } from '../../../api/queries';
@@ -101,22 +101,15 @@ function Agents({ agents }: { agents: { agent_id: string; hostname: string }[] }
 }
 
 function DeleteManager({ manager }: { manager: Manager }) {
-  const navigate = useNavigate();
   const comesBack = manager.status === 'running';
   return (
     <Confirm
       title={`Delete Manager ${manager.instance_id}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteManager(manager.manager_id, comesBack);
-        await navigate(LIST);
-      }}
+      onConfirm={() => deleteManager(manager.manager_id, comesBack)}
+      to={LIST}
       touched={['managers', 'zones']}
-      trigger={(open) => (
-        <Button variant="default" onClick={open}>
-          Delete
-        </Button>
-      )}
+      trigger="Delete"
     >
       {comesBack
         ? 'It is running: it will come back within seconds as a new Manager, enabled, and what its record says of its past is lost. To take it out of service, disable it instead.'

@@ -2,7 +2,6 @@ import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { IconEdit, IconPlayerPause, IconPlayerPlay, IconRefresh, IconTrash } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
-import { useNavigate } from 'react-router';
 import { changeStagingConfig, deleteStagingConfig, recycleStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import type { StagingConfig } from '../../../api/types';
@@ -118,15 +117,12 @@ function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
 }
 
 function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: string }) {
-  const navigate = useNavigate();
   return (
     <Confirm
       title={`Delete the config ${nameOf(config)}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteStagingConfig(config.staging_config_id);
-        if (to) await navigate(to);
-      }}
+      onConfirm={() => deleteStagingConfig(config.staging_config_id)}
+      to={to}
       touched={TOUCHED}
       trigger={trigger}
     >

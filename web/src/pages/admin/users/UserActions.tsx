@@ -3,7 +3,6 @@ import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
 import { IconLockOpen, IconTrash, IconUserCheck, IconUserOff, type TablerIcon } from '@tabler/icons-react';
 import { useState } from 'react';
-import { useNavigate } from 'react-router';
 import { changeUser, deleteUser } from '../../../api/actions';
 import { useAllowed, useMe } from '../../../api/auth';
 import type { User } from '../../../api/types';
@@ -81,16 +80,13 @@ function Act({ user, inRow, word, icon, onClick }: ActProps) {
 }
 
 function DeleteUser({ user, inRow, to }: Of & { to: string | undefined }) {
-  const navigate = useNavigate();
   const [force, setForce] = useState(false);
   return (
     <Confirm
       title={`Delete ${user.username}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteUser(user.user_id, force);
-        if (to) await navigate(to);
-      }}
+      onConfirm={() => deleteUser(user.user_id, force)}
+      to={to}
       touched={['users', 'groups', 'sessions']}
       trigger={(open) => (
         <Act

@@ -1,7 +1,7 @@
 import { Button, Card, Code } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { useNavigate, useParams } from 'react-router';
+import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { webhookQuery } from '../../../api/queries';
 import type { Webhook } from '../../../api/types';
@@ -20,7 +20,6 @@ export function WebhookPage() {
   const { webhookId = '' } = useParams();
   const webhook = useQuery(webhookQuery(webhookId));
   const allowed = useAllowed();
-  const navigate = useNavigate();
   const [editing, setEditing] = useState(false);
   const [secret, setSecret] = useState<string | null>(null);
   const tabs = (data: Webhook): Tab[] => [
@@ -44,7 +43,7 @@ export function WebhookPage() {
               </Button>
             )}
             <RenewSecret webhook={data} onRenewed={setSecret} />
-            <DeleteWebhook webhook={data} onDeleted={() => void navigate(LIST)} />
+            <DeleteWebhook webhook={data} to={LIST} />
           </>
         )}
         tabs={tabs}

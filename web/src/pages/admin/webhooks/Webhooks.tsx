@@ -58,7 +58,7 @@ export function Webhooks() {
       create="Create Webhook"
       form={(webhook, close) => <WebhookForm webhook={webhook} onCreated={setMade} onClose={close} />}
       actions={(webhook) => <TestButton webhook={webhook} inRow />}
-      remove={(webhook) => <DeleteWebhook webhook={webhook} inRow />}
+      remove={(webhook) => <DeleteWebhook webhook={webhook} />}
     >
       {made && <Secret name={made.name} secret={made.secret} onClose={() => setMade(null)} />}
     </ResourcePage>

@@ -59,37 +59,23 @@ export function RenewSecret({ webhook, onRenewed }: Props & { onRenewed: (secret
       action="Make Another"
       onConfirm={async () => onRenewed((await renewWebhookSecret(webhook.webhook_id)).secret)}
       touched={['webhooks']}
-      trigger={(open) => (
-        <Button variant="default" onClick={open}>
-          Renew Secret
-        </Button>
-      )}
+      trigger="Renew Secret"
     >
       Every message is signed with the new one from now on: the receiver refuses them until it knows it.
     </Confirm>
   );
 }
 
-export function DeleteWebhook({ webhook, inRow = false, onDeleted }: Props & { onDeleted?: () => void }) {
+export function DeleteWebhook({ webhook, to }: Props & { to?: string }) {
   if (!useAllowed()('webhooks_delete')) return null;
   return (
     <Confirm
       title={`Delete webhook ${webhook.name}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteWebhook(webhook.webhook_id);
-        onDeleted?.();
-      }}
+      onConfirm={() => deleteWebhook(webhook.webhook_id)}
+      to={to}
       touched={['webhooks']}
-      trigger={(open) =>
-        inRow ? (
-          <RowAction word="Delete" name={webhook.name} onClick={open} />
-        ) : (
-          <Button variant="default" onClick={open}>
-            Delete
-          </Button>
-        )
-      }
+      trigger={to ? 'Delete' : (open) => <RowAction word="Delete" name={webhook.name} onClick={open} />}
     >
       Nothing is sent to {webhook.url} any more, not even what waits, and the list of what it was sent is gone.
     </Confirm>

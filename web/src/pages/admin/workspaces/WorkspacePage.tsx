@@ -1,6 +1,6 @@
 import { Button, Container } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { useNavigate, useParams } from 'react-router';
+import { useParams } from 'react-router';
 import { deleteImage, refreshImage } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { imageQuery } from '../../../api/queries';
@@ -84,21 +84,14 @@ function RefreshImage({ image }: { image: Image }) {
 }
 
 function DeleteWorkspace({ image }: { image: Image }) {
-  const navigate = useNavigate();
   return (
     <Confirm
       title={`Delete workspace ${image.friendly_name}?`}
       action="Delete"
-      onConfirm={async () => {
-        await deleteImage(image.image_id);
-        await navigate(LIST.to);
-      }}
+      onConfirm={() => deleteImage(image.image_id)}
+      to={LIST.to}
       touched={['images', 'groups', 'launcher']}
-      trigger={(open) => (
-        <Button variant="default" onClick={open}>
-          Delete Workspace
-        </Button>
-      )}
+      trigger="Delete Workspace"
     >
       No user can launch it any more. The container image stays on the machines that have it.
     </Confirm>
