@@ -13,8 +13,9 @@ from tests.acceptance.instance import Instance
 from tests.browser.console import Person, use_colours, violations
 
 PLACES = (Path(__file__).parents[2] / "web/src/places.tsx").read_text()
-LISTED = re.findall(r"path: '(.+)',\s+title: '(.+)',(?:\s+link: '.+',)?\s+section: '(\w+)'", PLACES)
-"""Address, heading and section of each page that a menu of the console leads to."""
+MENUS = dict(re.findall(r"^  (\w+): \[(.+?)(?<!')\],$", PLACES, re.MULTILINE | re.DOTALL))
+LISTED = {menu: dict(re.findall(r"path: '(.+)',\s+title: '([^']+)'", places)) for menu, places in MENUS.items()}
+"""The pages that each menu of the console leads to, by address, with their headings."""
 
 OTHERS = {
     "Account": {"/": "Workspaces"},
@@ -45,13 +46,10 @@ OTHERS = {
         "/admin/infrastructure/agents/{agent}?tab=images": "{hostname}",
     },
 }
-"""Pages about one thing, with their headings, by the section of its list."""
+"""Pages about one thing, with their headings, by the menu that leads to their list."""
 
-PARTS = {
-    part: {address: heading for address, heading, section in LISTED if section == part} | OTHERS.get(part, {})
-    for _, _, part in LISTED
-}
-"""The pages of each section, by address, with their headings."""
+PARTS = {menu: places | OTHERS.get(menu, {}) for menu, places in LISTED.items()}
+"""All pages, those about one thing with the list that leads to them."""
 
 PAGES = {address: heading for part in PARTS.values() for address, heading in part.items()}
 
@@ -92,7 +90,7 @@ MANAGER_COLUMNS = [
 
 
 def test_every_page_of_the_menus_is_opened_here():
-    assert len(LISTED) == PLACES.count("section: '") > 20
+    assert sum(map(len, LISTED.values())) == PLACES.count("title: '") > 20
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -36,9 +36,6 @@ import { SessionPage } from './pages/session/SessionPage';
 import { WatchPage } from './pages/session/WatchPage';
 import { JoinPage } from './pages/share/JoinPage';
 
-/** Sections of the administration's navigation, from top to bottom. */
-export const SECTIONS = ['Overview', 'Sessions', 'Access', 'Infrastructure', 'Diagnostics', 'System'] as const;
-
 export interface Place {
   path: string;
   page: ComponentType;
@@ -57,10 +54,9 @@ export interface Listed extends Place {
   title: string;
   /** Words of the link, if they are not the title. */
   link?: string;
-  section: (typeof SECTIONS)[number] | 'Account';
   icon: TablerIcon;
-  /** Who has the link; without it everybody. */
-  permission?: string;
+  /** What its permissions begin with; `<needs>_view` shows the link. Without it everybody has the link. */
+  needs?: string;
 }
 
 const IMPORT_AGAIN_MS = 1000;
@@ -77,9 +73,116 @@ export function lazily<Name extends string>(
   return lazy<ComponentType>(async () => ({ default: (await load().catch(again))[name] }));
 }
 
+const AdminSession = lazily(() => import('./pages/admin/sessions/AdminSession'), 'AdminSession');
+const AgentPage = lazily(() => import('./pages/admin/infrastructure/AgentPage'), 'AgentPage');
+const Agents = lazily(() => import('./pages/admin/infrastructure/Agents'), 'Agents');
+const ApiKeys = lazily(() => import('./pages/admin/system/ApiKeys'), 'ApiKeys');
+const Catalogue = lazily(() => import('./pages/admin/catalogue/Catalogue'), 'Catalogue');
+const CreateWorkspace = lazily(() => import('./pages/admin/workspaces/CreateWorkspace'), 'CreateWorkspace');
+const Dashboard = lazily(() => import('./pages/admin/Dashboard'), 'Dashboard');
+const Gateways = lazily(() => import('./pages/admin/infrastructure/Gateways'), 'Gateways');
+const GroupPage = lazily(() => import('./pages/admin/groups/GroupPage'), 'GroupPage');
+const Groups = lazily(() => import('./pages/admin/groups/Groups'), 'Groups');
+const Homes = lazily(() => import('./pages/admin/homes/Homes'), 'Homes');
+const Launches = lazily(() => import('./pages/admin/diagnostics/Launches'), 'Launches');
+const Logs = lazily(() => import('./pages/admin/diagnostics/Logs'), 'Logs');
+const Machines = lazily(() => import('./pages/admin/infrastructure/Machines'), 'Machines');
+const ManagerPage = lazily(() => import('./pages/admin/infrastructure/ManagerPage'), 'ManagerPage');
+const ManagerRequests = lazily(() => import('./pages/admin/diagnostics/ManagerRequests'), 'ManagerRequests');
+const Managers = lazily(() => import('./pages/admin/infrastructure/Managers'), 'Managers');
 const Recordings = lazily(() => import('./pages/recording/Recordings'), 'Recordings');
 const ReplayPage = lazily(() => import('./pages/recording/ReplayPage'), 'ReplayPage');
 const Secrets = lazily(() => import('./pages/secret/Secrets'), 'Secrets');
+const Sessions = lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessions');
+const Settings = lazily(() => import('./pages/admin/system/Settings'), 'Settings');
+const Staging = lazily(() => import('./pages/admin/staging/Staging'), 'Staging');
+const StagingConfigPage = lazily(() => import('./pages/admin/staging/StagingConfigPage'), 'StagingConfigPage');
+const UserPage = lazily(() => import('./pages/admin/users/UserPage'), 'UserPage');
+const Users = lazily(() => import('./pages/admin/users/Users'), 'Users');
+const WebFilter = lazily(() => import('./pages/admin/webfilter/WebFilter'), 'WebFilter');
+const WebhookPage = lazily(() => import('./pages/admin/webhooks/WebhookPage'), 'WebhookPage');
+const Webhooks = lazily(() => import('./pages/admin/webhooks/Webhooks'), 'Webhooks');
+const WorkspacePage = lazily(() => import('./pages/admin/workspaces/WorkspacePage'), 'WorkspacePage');
+const Workspaces = lazily(() => import('./pages/admin/workspaces/Workspaces'), 'Workspaces');
+const Zones = lazily(() => import('./pages/admin/infrastructure/Zones'), 'Zones');
+
+/**
+ * The pages by menu: the one of the account, then the sections of the navigation. A page about one thing stands below the
+ * list that leads to it.
+ */
+const MENUS = {
+  Account: [
+    { path: '/account', title: 'My account', icon: IconUserCog, page: Account },
+    { path: '/recordings', title: 'Recordings', link: 'Recordings of programs', icon: IconMovie, page: Recordings },
+    { path: '/recordings/:leaseId', page: ReplayPage },
+    { path: '/secrets', title: 'Secrets', link: 'Secrets for programs', icon: IconLockPassword, page: Secrets },
+  ],
+  Overview: [{ path: '/admin', title: 'Dashboard', icon: IconChartDots, page: Dashboard }],
+  Sessions: [
+    { path: '/admin/sessions', title: 'Sessions', icon: IconDeviceDesktop, needs: 'sessions', page: Sessions },
+    { path: '/admin/sessions/:sessionId', page: AdminSession },
+    { path: '/admin/recordings', title: 'Recordings', icon: IconMovie, needs: 'recordings', page: Recordings },
+    { path: '/admin/recordings/:leaseId', page: ReplayPage },
+    { path: '/admin/staging', title: 'Staging', icon: IconStack2, needs: 'staging', page: Staging },
+    { path: '/admin/staging/:configId', page: StagingConfigPage },
+    { path: '/admin/workspaces', title: 'Workspaces', icon: IconApps, needs: 'images', page: Workspaces },
+    { path: '/admin/workspaces/new', page: CreateWorkspace },
+    { path: '/admin/workspaces/:imageId', page: WorkspacePage },
+    { path: '/admin/homes', title: 'Home Folders', icon: IconHome, needs: 'homes', page: Homes },
+    { path: '/admin/catalogue', title: 'Catalogue', icon: IconBuildingStore, needs: 'images', page: Catalogue },
+  ],
+  Access: [
+    { path: '/admin/users', title: 'Users', icon: IconUser, needs: 'users', page: Users },
+    { path: '/admin/users/:userId', page: UserPage },
+    { path: '/admin/groups', title: 'Groups', icon: IconUsersGroup, needs: 'groups', page: Groups },
+    { path: '/admin/groups/:groupId', page: GroupPage },
+    { path: '/admin/web-filter', title: 'Web Filter', icon: IconShieldHalf, needs: 'webfilters', page: WebFilter },
+    { path: '/admin/api-keys', title: 'API Keys', icon: IconKey, needs: 'devapi', page: ApiKeys },
+    { path: '/admin/secrets', title: 'Secrets', icon: IconLockPassword, needs: 'secrets', page: Secrets },
+  ],
+  Infrastructure: [
+    { path: '/admin/infrastructure/zones', title: 'Zones', icon: IconMap2, needs: 'zones', page: Zones },
+    { path: '/admin/infrastructure/managers', title: 'Managers', icon: IconServer2, needs: 'managers', page: Managers },
+    { path: '/admin/infrastructure/managers/:managerId', page: ManagerPage },
+    { path: '/admin/infrastructure/agents', title: 'Docker Agents', icon: IconCpu, needs: 'agents', page: Agents },
+    { path: '/admin/infrastructure/agents/:agentId', page: AgentPage },
+    { path: '/admin/infrastructure/machines', title: 'Machines', icon: IconCloud, needs: 'machines', page: Machines },
+    {
+      path: '/admin/infrastructure/gateways',
+      title: 'Gateways',
+      icon: IconWorldShare,
+      needs: 'agents',
+      page: Gateways,
+    },
+  ],
+  Diagnostics: [
+    { path: '/admin/diagnostics/logs', title: 'Logs', icon: IconNotes, needs: 'system', page: Logs },
+    {
+      path: '/admin/diagnostics/launches',
+      title: 'Launches',
+      icon: IconRocket,
+      needs: 'sessions',
+      also: ['/admin/launches'],
+      page: Launches,
+    },
+    {
+      path: '/admin/diagnostics/manager-requests',
+      title: 'Manager Requests',
+      icon: IconListDetails,
+      needs: 'system',
+      page: ManagerRequests,
+    },
+  ],
+  System: [
+    { path: '/admin/settings', title: 'Settings', icon: IconSettings, needs: 'settings', page: Settings },
+    { path: '/admin/webhooks', title: 'Webhooks', icon: IconWebhook, needs: 'webhooks', page: Webhooks },
+    { path: '/admin/webhooks/:webhookId', page: WebhookPage },
+  ],
+} satisfies Record<string, (Place | Listed)[]>;
+
+type Menu = keyof typeof MENUS;
+
+export const SECTIONS = (Object.keys(MENUS) as Menu[]).filter((menu) => menu !== 'Account');
 
 export const PLACES: (Place | Listed)[] = [
   { path: '/join/:shareId', frame: 'public', page: JoinPage },
@@ -87,232 +190,22 @@ export const PLACES: (Place | Listed)[] = [
   { path: '/session/:sessionId', frame: 'bare', page: SessionPage },
   { path: '/watch/:leaseId', frame: 'bare', page: WatchPage },
   { path: '/', page: Launcher },
-  { path: '/account', title: 'My account', section: 'Account', icon: IconUserCog, page: Account },
-  {
-    path: '/recordings',
-    title: 'Recordings',
-    link: 'Recordings of programs',
-    section: 'Account',
-    icon: IconMovie,
-    page: Recordings,
-  },
-  { path: '/recordings/:leaseId', page: ReplayPage },
-  {
-    path: '/secrets',
-    title: 'Secrets',
-    link: 'Secrets for programs',
-    section: 'Account',
-    icon: IconLockPassword,
-    page: Secrets,
-  },
-  {
-    path: '/admin',
-    title: 'Dashboard',
-    section: 'Overview',
-    icon: IconChartDots,
-    page: lazily(() => import('./pages/admin/Dashboard'), 'Dashboard'),
-  },
-  {
-    path: '/admin/sessions',
-    title: 'Sessions',
-    section: 'Sessions',
-    icon: IconDeviceDesktop,
-    permission: 'sessions_view',
-    page: lazily(() => import('./pages/admin/sessions/Sessions'), 'Sessions'),
-  },
-  {
-    path: '/admin/sessions/:sessionId',
-    page: lazily(() => import('./pages/admin/sessions/AdminSession'), 'AdminSession'),
-  },
-  {
-    path: '/admin/recordings',
-    title: 'Recordings',
-    section: 'Sessions',
-    icon: IconMovie,
-    permission: 'recordings_view',
-    page: Recordings,
-  },
-  { path: '/admin/recordings/:leaseId', page: ReplayPage },
-  {
-    path: '/admin/staging',
-    title: 'Staging',
-    section: 'Sessions',
-    icon: IconStack2,
-    permission: 'staging_view',
-    page: lazily(() => import('./pages/admin/staging/Staging'), 'Staging'),
-  },
-  {
-    path: '/admin/staging/:configId',
-    page: lazily(() => import('./pages/admin/staging/StagingConfigPage'), 'StagingConfigPage'),
-  },
-  {
-    path: '/admin/workspaces',
-    title: 'Workspaces',
-    section: 'Sessions',
-    icon: IconApps,
-    permission: 'images_view',
-    page: lazily(() => import('./pages/admin/workspaces/Workspaces'), 'Workspaces'),
-  },
-  {
-    path: '/admin/workspaces/new',
-    page: lazily(() => import('./pages/admin/workspaces/CreateWorkspace'), 'CreateWorkspace'),
-  },
-  {
-    path: '/admin/workspaces/:imageId',
-    page: lazily(() => import('./pages/admin/workspaces/WorkspacePage'), 'WorkspacePage'),
-  },
-  {
-    path: '/admin/homes',
-    title: 'Home Folders',
-    section: 'Sessions',
-    icon: IconHome,
-    permission: 'homes_view',
-    page: lazily(() => import('./pages/admin/homes/Homes'), 'Homes'),
-  },
-  {
-    path: '/admin/catalogue',
-    title: 'Catalogue',
-    section: 'Sessions',
-    icon: IconBuildingStore,
-    permission: 'images_view',
-    page: lazily(() => import('./pages/admin/catalogue/Catalogue'), 'Catalogue'),
-  },
-  {
-    path: '/admin/users',
-    title: 'Users',
-    section: 'Access',
-    icon: IconUser,
-    permission: 'users_view',
-    page: lazily(() => import('./pages/admin/users/Users'), 'Users'),
-  },
-  { path: '/admin/users/:userId', page: lazily(() => import('./pages/admin/users/UserPage'), 'UserPage') },
-  {
-    path: '/admin/groups',
-    title: 'Groups',
-    section: 'Access',
-    icon: IconUsersGroup,
-    permission: 'groups_view',
-    page: lazily(() => import('./pages/admin/groups/Groups'), 'Groups'),
-  },
-  { path: '/admin/groups/:groupId', page: lazily(() => import('./pages/admin/groups/GroupPage'), 'GroupPage') },
-  {
-    path: '/admin/web-filter',
-    title: 'Web Filter',
-    section: 'Access',
-    icon: IconShieldHalf,
-    permission: 'webfilters_view',
-    page: lazily(() => import('./pages/admin/webfilter/WebFilter'), 'WebFilter'),
-  },
-  {
-    path: '/admin/api-keys',
-    title: 'API Keys',
-    section: 'Access',
-    icon: IconKey,
-    permission: 'devapi_view',
-    page: lazily(() => import('./pages/admin/system/ApiKeys'), 'ApiKeys'),
-  },
-  {
-    path: '/admin/secrets',
-    title: 'Secrets',
-    section: 'Access',
-    icon: IconLockPassword,
-    permission: 'secrets_view',
-    page: Secrets,
-  },
-  {
-    path: '/admin/infrastructure/zones',
-    title: 'Zones',
-    section: 'Infrastructure',
-    icon: IconMap2,
-    permission: 'zones_view',
-    page: lazily(() => import('./pages/admin/infrastructure/Zones'), 'Zones'),
-  },
-  {
-    path: '/admin/infrastructure/managers',
-    title: 'Managers',
-    section: 'Infrastructure',
-    icon: IconServer2,
-    permission: 'managers_view',
-    page: lazily(() => import('./pages/admin/infrastructure/Managers'), 'Managers'),
-  },
-  {
-    path: '/admin/infrastructure/managers/:managerId',
-    page: lazily(() => import('./pages/admin/infrastructure/ManagerPage'), 'ManagerPage'),
-  },
-  {
-    path: '/admin/infrastructure/agents',
-    title: 'Docker Agents',
-    section: 'Infrastructure',
-    icon: IconCpu,
-    permission: 'agents_view',
-    page: lazily(() => import('./pages/admin/infrastructure/Agents'), 'Agents'),
-  },
-  {
-    path: '/admin/infrastructure/agents/:agentId',
-    page: lazily(() => import('./pages/admin/infrastructure/AgentPage'), 'AgentPage'),
-  },
-  {
-    path: '/admin/infrastructure/machines',
-    title: 'Machines',
-    section: 'Infrastructure',
-    icon: IconCloud,
-    permission: 'machines_view',
-    page: lazily(() => import('./pages/admin/infrastructure/Machines'), 'Machines'),
-  },
-  {
-    path: '/admin/infrastructure/gateways',
-    title: 'Gateways',
-    section: 'Infrastructure',
-    icon: IconWorldShare,
-    permission: 'agents_view',
-    page: lazily(() => import('./pages/admin/infrastructure/Gateways'), 'Gateways'),
-  },
-  {
-    path: '/admin/diagnostics/logs',
-    title: 'Logs',
-    section: 'Diagnostics',
-    icon: IconNotes,
-    permission: 'system_view',
-    page: lazily(() => import('./pages/admin/diagnostics/Logs'), 'Logs'),
-  },
-  {
-    path: '/admin/diagnostics/launches',
-    title: 'Launches',
-    section: 'Diagnostics',
-    icon: IconRocket,
-    permission: 'sessions_view',
-    also: ['/admin/launches'],
-    page: lazily(() => import('./pages/admin/diagnostics/Launches'), 'Launches'),
-  },
-  {
-    path: '/admin/diagnostics/manager-requests',
-    title: 'Manager Requests',
-    section: 'Diagnostics',
-    icon: IconListDetails,
-    permission: 'system_view',
-    page: lazily(() => import('./pages/admin/diagnostics/ManagerRequests'), 'ManagerRequests'),
-  },
-  {
-    path: '/admin/settings',
-    title: 'Settings',
-    section: 'System',
-    icon: IconSettings,
-    permission: 'settings_view',
-    page: lazily(() => import('./pages/admin/system/Settings'), 'Settings'),
-  },
-  {
-    path: '/admin/webhooks',
-    title: 'Webhooks',
-    section: 'System',
-    icon: IconWebhook,
-    permission: 'webhooks_view',
-    page: lazily(() => import('./pages/admin/webhooks/Webhooks'), 'Webhooks'),
-  },
-  {
-    path: '/admin/webhooks/:webhookId',
-    page: lazily(() => import('./pages/admin/webhooks/WebhookPage'), 'WebhookPage'),
-  },
+  ...Object.values(MENUS).flat(),
 ];
+
+function isListed(place: Place | Listed): place is Listed {
+  return 'title' in place;
+}
+
+/** The pages of a menu, in order. */
+export function placesIn(menu: Menu): Listed[] {
+  return MENUS[menu].filter(isListed);
+}
+
+/** Whether any page of the administration is open to the person. */
+export function isAdministrator(me: Me | null | undefined): boolean {
+  return PLACES.some((place) => isListed(place) && place.needs && allows(me, `${place.needs}_view`));
+}
 
 /** The place whose page is shown. */
 export const PlaceContext = createContext<Place | Listed | null>(null);
@@ -320,21 +213,11 @@ export const PlaceContext = createContext<Place | Listed | null>(null);
 /** The place whose page this is; a menu leads to it. */
 export function usePlace(): Listed {
   const place = use(PlaceContext);
-  if (!place || !('title' in place)) throw new Error('No menu leads to this page.');
+  if (!place || !isListed(place)) throw new Error('No menu leads to this page.');
   return place;
 }
 
 /** What is around a page. */
 export function frameOf({ frame, path }: Place): NonNullable<Place['frame']> {
   return frame ?? (path.startsWith('/admin') ? 'admin' : 'header');
-}
-
-/** The pages of a section, in order. */
-export function placesIn(section: Listed['section']): Listed[] {
-  return PLACES.filter((place): place is Listed => 'section' in place && place.section === section);
-}
-
-/** Whether any page of the administration is open to the person. */
-export function isAdministrator(me: Me | null | undefined): boolean {
-  return PLACES.some((place) => 'permission' in place && place.permission && allows(me, place.permission));
 }

@@ -41,7 +41,7 @@ export function AdminLayout() {
 function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: () => void }) {
   const allowed = useAllowed();
   return SECTIONS.map((section) => {
-    const open = placesIn(section).filter(({ permission }) => !permission || allowed(permission));
+    const open = placesIn(section).filter(({ needs }) => !needs || allowed(`${needs}_view`));
     if (open.length === 0) return null;
     return (
       <div key={section} role="group" aria-label={section}>

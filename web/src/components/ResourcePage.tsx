@@ -44,10 +44,10 @@ interface Props<Row> extends Omit<TableProps<Row>, 'caption' | 'name' | 'empty'>
 export function ResourcePage<Row>(props: Props<Row>) {
   const { note, caption, empty, emptyNote, create, form, editName, remove, actions, may, buttons, ...others } = props;
   const { notice, columns, children, ...table } = others;
-  const { title, icon, permission = '' } = usePlace();
+  const { title, icon, needs } = usePlace();
   const allowed = useAllowed();
   const [edited, setEdited] = useState<{ row: Row | null } | null>(null);
-  const mayDo = may ?? ((verb: Verb) => allowed(permission.replace('view', verb)));
+  const mayDo = may ?? ((verb: Verb) => allowed(`${needs}_${verb}`));
   const add = create && mayDo('create', null) && (
     <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={() => setEdited({ row: null })}>
       {create}
