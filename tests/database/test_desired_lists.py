@@ -1,4 +1,4 @@
-"""What a Manager reads of an Agent's desired list: the sessions that were named, or all (ADR 47)."""
+"""What a Manager reads of an Agent's desired list: the sessions that were named, or all (ADR 3)."""
 
 from __future__ import annotations
 

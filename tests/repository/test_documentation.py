@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from greenroom.cli.main import app
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("docs", "deploy", "bench")
 PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+RECORDS = ROOT / "docs/adr"
+"""Architecture decision records."""
+MOST_RECORD_LINES = 120
+CITING = ("src", "tests", "docs", "deploy", "script", "bench", "web/src", "images", "*.md")
+"""Where records are cited."""
 MOST_PICTURE_BYTES = 200_000
 PROGRAM: Any = typer.main.get_command(app)
 COMMANDS = {"": PROGRAM} | dict(walk(PROGRAM))
@@ -62,10 +68,26 @@ def test_every_page_and_picture_can_be_found():
 
 
 def test_every_decision_is_listed_by_its_title():
-    index = (ROOT / "docs/adr/README.md").read_text()
-    for page in (ROOT / "docs/adr").glob("0*.md"):
+    index = (RECORDS / "README.md").read_text()
+    for page in RECORDS.glob("0*.md"):
         number, _, title = page.read_text().partition("\n")[0].removeprefix("# ").partition(". ")
-        assert f"{number}. [{title}]({page.name})" in index, page.name
+        assert f"| {number} | [{title}]({page.name}) |" in index, page.name
+
+
+@pytest.mark.parametrize("page", sorted(RECORDS.glob("0*.md")), ids=lambda page: page.stem)
+def test_every_decision_has_its_context_and_consequences(page: Path):
+    lines = page.read_text().splitlines()
+    assert [line for line in lines if line.startswith("## ")][:3] == ["## Context", "## Decision", "## Consequences"]
+    assert len(lines) <= MOST_RECORD_LINES
+
+
+def test_every_cited_decision_exists():
+    known = {int(page.name[:4]) for page in RECORDS.glob("0*.md")}
+    cited = subprocess.run(
+        ["git", "grep", "-InoE", r"\bADRs? [0-9]+", "--", *CITING], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert cited
+    assert [place for place in cited if int(place.rpartition(" ")[2]) not in known] == []
 
 
 @pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])

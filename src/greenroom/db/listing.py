@@ -1,6 +1,6 @@
 """Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the page before.
 
-What a page reads does not grow with the list (ADR 0046): the rows come from an index in the order that was asked for,
+What a page reads does not grow with the list (ADR 27): the rows come from an index in the order that was asked for,
 words are looked for in so many of them, and so many are counted.
 """
 

@@ -61,7 +61,7 @@ HEARTBEAT_TIMEOUT_MS: Final = 5000
 OWN_CONNECTIONS: Final = 8
 """For what does not grow with the number of Agents: rounds, refills, group commit, logs."""
 AGENTS_CONNECTIONS: Final = 4
-"""For what Agents ask; however many they are, they take no connection from the others (ADR 41)."""
+"""For what Agents ask; however many they are, they take no connection from the others (ADR 3)."""
 REGISTER_AGAIN_S: Final = 1.0
 SPREAD_S: Final = 1.0
 """Within this all held check-ins look, where nothing is known to be new for any of them."""

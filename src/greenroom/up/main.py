@@ -13,7 +13,7 @@ from greenroom.kit.processes import go_first
 from greenroom.up import fork_server
 
 NICE: Final = -5
-"""Three times the share of a desktop, which shows nothing while what serves it waits for the processor (ADR 45)."""
+"""Three times the share of a desktop, which shows nothing while what serves it waits for the processor (ADR 34)."""
 
 
 def main() -> None:

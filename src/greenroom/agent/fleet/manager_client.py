@@ -6,8 +6,8 @@ with every failure up to `MAX_PAUSE_S`, or further where the address never answe
 after a timeout. The next one is tried at once. While
 all back off, the one that failed longest ago is tried, at once and then every second or two: a Manager may be enabled
 long before its `Retry-After` is over, and an Agent without one gets no instructions. A Manager that became Primary
-since its failure is asked at once (ADR 0017). A Manager whose answer was not fresh lost the database, maybe alone: the
-others come before it for a pause, and it goes on being asked and holding answers where none of them works (ADR 0037).
+since its failure is asked at once (ADR 16). A Manager whose answer was not fresh lost the database, maybe alone: the
+others come before it for a pause, and it goes on being asked and holding answers where none of them works (ADR 16).
 """
 
 from __future__ import annotations

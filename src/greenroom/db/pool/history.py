@@ -4,7 +4,7 @@ A *hit* was served by the config. A *miss* considered it and got no staged sessi
 container, or got nothing. What another pool served counts as neither, nor does a launch of a user with a better
 matching config. A hand-over that failed is a further step in the ledger and counts as it ended.
 
-Whole hours are counted once, when their launches have settled (ADR 0049); what is younger is read from the ledger.
+Whole hours are counted once, when their launches have settled (ADR 27); what is younger is read from the ledger.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The desired lists of Agents as they were read last: a look reads of them what may have changed since (ADR 47).
+"""The desired lists of Agents as they were read last: a look reads of them what may have changed since (ADR 3).
 
 Those are the sessions that were named, or all: when anything else was said of the Agent, when nothing was, and every
 `WHOLE_EVERY_S`, because a notification may be lost. A name counts until a reading that began after it is kept.

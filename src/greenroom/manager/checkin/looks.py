@@ -1,4 +1,4 @@
-"""Reads what check-ins depend on: one statement for all that ask at the same moment (ADR 41).
+"""Reads what check-ins depend on: one statement for all that ask at the same moment (ADR 3).
 
 What is asked for while a reading is under way is read with the next one, so that no answer is older than its question.
 """

@@ -1,7 +1,7 @@
 """The check-in: store Agents' observations, answer with instructions (docs/explanation/protocols.md §2).
 
 An answer is made from one reading of the database right before it is sent; a held poll reads again when something was
-said that concerns its Agent, and always at its end (ADR 41). While the database is away the answer is `fresh: false`,
+said that concerns its Agent, and always at its end (ADR 3). While the database is away the answer is `fresh: false`,
 changes nothing, and is held as any other. Nothing here needs the lease: launches go on while a zone has no Primary.
 """
 
