@@ -1,6 +1,6 @@
-"""Print docs/reference/command-line.md: `.venv/bin/python script/command_line.py > docs/reference/command-line.md`.
+"""Print the reference of all commands and options as Markdown: `.venv/bin/python script/command_line.py`.
 
-The introduction and its examples are in `command_line.md` beside this file; the commands are read from the program.
+docs/reference/command-line.md is its introduction. The reference is not in git, because the program contains all of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import inspect
 import sys
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import typer
@@ -31,12 +30,14 @@ VALUES: Final = {
     "float range": "NUMBER",
     "path": "PATH",
 }
-INTRODUCTION: Final = Path(__file__).with_suffix(".md")
+INTRODUCTION: Final = """# Commands
+
+Each command is listed without `--json`, `--wide` and the options that choose a deployment, which all verbs have."""
 
 
 def document() -> str:
-    """The whole page."""
-    parts = [INTRODUCTION.read_text().rstrip()]
+    """The whole reference."""
+    parts = [INTRODUCTION]
     for name, command in walk(_root()):
         if hasattr(command, "commands"):
             parts.append(f"## greenroom {name}\n\n{command.help}")

@@ -1,14 +1,45 @@
-"""docs/reference/command-line.md is what the program says of itself."""
+"""The reference that script/command_line.py prints names every command and option of the program."""
 
 from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs/reference/command-line.md"
-SCRIPT = PAGE.parents[2] / "script/command_line.py"
+import pytest
+import typer
+
+from greenroom.cli.lazy import walk
+from greenroom.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+SHARED = {"--data", "--url", "--key", "--secret", "--ca-file", "--json", "--wide"}
+"""Options of all verbs, which docs/reference/command-line.md describes once."""
 
 
-def test_the_reference_is_what_the_program_says():
-    page = runpy.run_path(str(SCRIPT))["document"]()
-    assert PAGE.read_text() == page, f"run: .venv/bin/python {SCRIPT} > {PAGE}"
+@pytest.fixture(scope="module")
+def sections() -> dict[str, str]:
+    """The words of each heading's command, with the text below the heading."""
+    reference: str = runpy.run_path(str(ROOT / "script/command_line.py"))["document"]()
+    parts = [part.partition("\n") for part in reference.replace("\n### ", "\n## ").split("\n## ")[1:]]
+    return {heading.strip("`"): text for heading, _, text in parts}
+
+
+def section_of(name: str, sections: dict[str, str]) -> str:
+    command = f"greenroom {name}"
+    found = [text for heading, text in sections.items() if f"{heading} ".startswith(f"{command} ")]
+    assert found, f"{command} is not in the reference"
+    return found[0]
+
+
+@pytest.mark.parametrize(("name", "command"), walk(typer.main.get_command(app)))
+def test_every_command_and_option_is_in_the_reference(name: str, command: Any, sections: dict[str, str]):
+    text = section_of(name, sections)
+    assert command.help in text
+    options = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    assert [option for option in options - SHARED if f"`{option}`" not in text] == []
+
+
+def test_options_of_all_verbs_are_described_once():
+    page = (ROOT / "docs/reference/command-line.md").read_text()
+    assert [option for option in SHARED if f"`{option}`" not in page] == []
