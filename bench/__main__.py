@@ -1,4 +1,4 @@
-"""Run all figures, or those named; print the table, write bench/results/ and docs/performance.md."""
+"""Run all figures, or those named; print the table, write bench/figures.json and docs/performance.md."""
 
 from __future__ import annotations
 
@@ -12,44 +12,33 @@ from bench.table import Figure, show
 
 ALL = (
     "command_line",
-    "claim_in_database",
-    "claim_in_large_pool",
     "claim_through_http",
-    "probe",
     "hand_over",
     "cdp",
-    "many_leases",
-    "actions",
-    "cut",
     "first_frame",
     "stream",
-    "on_demand",
-    "beside_refills",
-    "refill",
     "pods",
-    "instruction",
     "takeover",
     "offered",
-    "full_agent",
     "check_in",
-    "lists",
     "rounds",
     "growth",
     "restart",
     "idle",
-    "sound",
-    "soak",
 )
-SCALE = ("idle", "restart", "offered", "full_agent", "check_in", "rounds", "growth", "lists", "beside_refills")
-"""What `scale` on the command line stands for: how costs grow with an installation."""
+GROUPS = {
+    "scale": ("idle", "restart", "offered", "check_in", "rounds", "growth"),
+    "storm": ("offered",),
+}
+"""Names for several figures: how costs grow with an installation, and many launches at once."""
 
 
 def main() -> None:
     """Entry point of script/bench."""
     asked = sys.argv[1:] or list(ALL)
-    names = [name for each in asked for name in (SCALE if each == "scale" else (each,))]
+    names = [name for each in asked for name in GROUPS.get(each, (each,))]
     if unknown := sorted(set(names) - set(ALL)):
-        raise SystemExit(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(ALL)}, and scale")
+        raise SystemExit(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join((*ALL, *GROUPS))}")
     figures: list[Figure] = []
     failed: list[str] = []
     for name in names:

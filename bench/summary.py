@@ -1,10 +1,13 @@
-"""How figures are kept: a file for each run in bench/results/, and docs/performance.md with the newest of each."""
+"""How figures are kept: the newest of each in bench/figures.json and docs/performance.md.
+
+Each run also has a file with all its samples in bench/results/, which is not in git.
+"""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,7 @@ from bench.plots import draw
 from bench.table import Figure
 
 RESULTS: Final = Path(__file__).parent / "results"
+FIGURES: Final = Path(__file__).parent / "figures.json"
 DOCS: Final = Path(__file__).parents[1] / "docs"
 PAGE: Final = DOCS / "performance.md"
 BEGIN: Final = "<!-- made by bench/summary.py -->\n"
@@ -31,41 +35,39 @@ class Run(msgspec.Struct, kw_only=True):
     figures: list[Figure]
 
 
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """A figure, and the run it is of: the name of its file."""
+class Newest(msgspec.Struct, kw_only=True):
+    """A figure, and the time and load of its run."""
 
-    figure: Figure
     run: str
     load: float
+    figure: Figure
 
 
 def write(figures: list[Figure], now: datetime) -> Path:
-    """Write the figures as JSON to bench/results/, named by the time of the run, and docs/performance.md anew."""
+    """Write the run to bench/results/, and its figures to bench/figures.json and docs/performance.md."""
     path = RESULTS / f"{now:%Y-%m-%dT%H%M%SZ}.json"
     scheduling = "normal" if os.sched_getscheduler(0) == os.SCHED_OTHER else "real-time, before all other processes"
     run = Run(
         time=now.isoformat(), cores=os.cpu_count(), load=os.getloadavg()[0], scheduling=scheduling, figures=figures
     )
+    RESULTS.mkdir(exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
-    refresh()
-    return path
-
-
-def refresh() -> None:
-    """Make the table and the pictures of docs/performance.md from all that was measured."""
-    newest = _newest()
+    newest = _merged(figures, path.stem, round(run.load, 2))
+    FIGURES.write_bytes(b"[\n" + b",\n".join(map(msgspec.json.encode, newest)) + b"\n]\n")
     before, rest = PAGE.read_text().split(BEGIN)
     PAGE.write_text(before + BEGIN + _table(newest) + END + rest.split(END)[1])
     draw(_curves(newest), DOCS / "images")
+    return path
 
 
-def _newest() -> list[Newest]:
-    """Of each name the figure that was measured last."""
-    found: dict[str, Newest] = {}
-    for file in sorted(RESULTS.glob("*.json")):
-        run = msgspec.json.decode(file.read_bytes(), type=Run)
-        found.update({figure.name: Newest(figure, file.stem, run.load) for figure in run.figures})
+def _merged(figures: list[Figure], run: str, load: float) -> list[Newest]:
+    """The newest figure of each name that has a goal or a place in a picture, without its samples."""
+    before = msgspec.json.decode(FIGURES.read_bytes(), type=list[Newest]) if FIGURES.exists() else []
+    found = {each.figure.name: each for each in before}
+    for figure in figures:
+        if figure.goal is not None or figure.point is not None:
+            summed_up = replace(figure, note="", samples_of_product=[], samples_of_yardstick=[])
+            found[figure.name] = Newest(run=run, load=load, figure=summed_up)
     return list(found.values())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from bench import summary
 from bench.table import Figure, Point
@@ -12,11 +13,12 @@ from bench.table import Figure, Point
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A page like docs/performance.md, beside which pictures are not drawn."""
+    """A page like docs/performance.md."""
     page = tmp_path / "performance.md"
     page.write_text(f"before\n{summary.BEGIN}old\n{summary.END}after\n")
     monkeypatch.setattr(summary, "PAGE", page)
-    monkeypatch.setattr(summary, "RESULTS", tmp_path)
+    monkeypatch.setattr(summary, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(summary, "FIGURES", tmp_path / "figures.json")
     return page
 
 
@@ -48,3 +50,11 @@ def test_curves_are_in_the_order_of_their_sizes(drawn: list[object]):
         datetime.now(UTC),
     )
     assert drawn == [{"cost": [(10.0, 3.0), (1000.0, 5.0)]}]
+
+
+def test_the_page_has_the_figures_that_are_kept():
+    kept = msgspec.json.decode(summary.FIGURES.read_bytes(), type=list[summary.Newest])
+    rows = {line.split(" | ")[0].removeprefix("| "): line for line in summary.PAGE.read_text().splitlines()}
+    goals = [each for each in kept if each.figure.goal is not None]
+    assert goals
+    assert [each.figure.name for each in goals if each.run not in rows.get(each.figure.name, "")] == []

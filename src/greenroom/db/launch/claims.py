@@ -1,9 +1,8 @@
 """The claim: one staged session of a pool becomes a user's, in one round trip (docs/explanation/protocols.md §3).
 
-`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline, with the row of the lease where it is for one; the statements
-are public so that the bench can run the very same under pgbench. A claim touches no capacity: the reservation was made
-when the session was staged. Its line in the ledger of launches is part of the statement, so that every claim has a
-trace.
+`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline, with the row of the lease where it is for one. A claim touches
+no capacity: the reservation was made when the session was staged. Its line in the ledger of launches is part of the
+statement, so that every claim has a trace.
 """
 
 from __future__ import annotations
