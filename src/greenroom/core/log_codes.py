@@ -171,7 +171,7 @@ class LogCode(StrEnum):
     PRIMARY_TASK_FAILED = (
         "primary-task-failed",
         ERROR,
-        "a task of the Primary failed, for which row and why; the others go on, it is tried again",
+        "a task of the Primary failed, for which row and why; the others continue, it is tried again",
     )
     MANAGER_ENABLED = "manager-enabled", INFO, "a Manager noticed that it was enabled"
     MANAGER_DISABLED = "manager-disabled", INFO, "a Manager noticed that it was disabled"

@@ -129,7 +129,7 @@ _ALL: Final = (
         unit="min",
         looseness=_no_limit_at_0,
         kept_with_session=True,
-        description="A viewer who gives no input for this long is disconnected, the session goes on; 0 = never."
+        description="A viewer who gives no input for this long is disconnected, the session continues; 0 = never."
         " The Greenroom desktop counts input; pages of other images are left when their window is out of sight so long",
     ),
     Setting(

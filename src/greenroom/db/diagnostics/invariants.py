@@ -228,7 +228,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I25",
-        "a machine that is given back is gone within an hour, or its provider is to be looked at",
+        "a machine that is given back is gone within an hour, or its provider needs attention",
         "SELECT format('machine %%s of pool %%s is being released since %%s: %%s',"
         " coalesce(o.ref, o.machine_order_id::text), o.pool_name, o.releasing,"
         " CASE WHEN o.end_failures > 0 THEN o.state_reason WHEN p.last_error <> '' THEN p.last_error"
