@@ -90,7 +90,7 @@ def test_every_cited_decision_exists():
     assert [place for place in cited if int(place.rpartition(" ")[2]) not in known] == []
 
 
-@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/glossary.md"])
 def test_every_file_named_on_the_way_into_the_code_exists(page: str):
     named = re.findall(r"(?:`|script/test )([a-z_]+/[\w./-]*\w)/?(?=`| )", (ROOT / page).read_text())
     assert named
