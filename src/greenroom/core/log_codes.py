@@ -375,7 +375,7 @@ class LogCode(StrEnum):
     AGENT_CREDENTIAL_DELETED = "agent-credential-deleted", INFO, "Agents and their credentials"
     JOIN_TOKEN_CREATED = "join-token-created", INFO, "join tokens made and revoked"
     JOIN_TOKEN_DELETED = "join-token-deleted", INFO, "join tokens made and revoked"
-    GATEWAY_DELETED = "gateway-deleted", INFO, "web gateways on hosts of their own"
+    GATEWAY_DELETED = "gateway-deleted", INFO, "web gateways on their own hosts"
     WEBHOOK_CREATED = "webhook-created", INFO, "webhooks"
     WEBHOOK_CHANGED = "webhook-changed", INFO, "webhooks"
     WEBHOOK_DELETED = "webhook-deleted", INFO, "webhooks"
