@@ -14,20 +14,18 @@ def main() -> None:
     try:
         _run()
     except KeyboardInterrupt:
-        from greenroom.kit import ending  # noqa: PLC0415
+        from greenroom.kit import program  # noqa: PLC0415
 
-        ending.stopped()
+        program.stopped()
 
 
 def _run() -> None:
-    from greenroom.kit import roles  # noqa: PLC0415
+    from greenroom.kit import program  # noqa: PLC0415
 
-    if len(sys.argv) == 2 and sys.argv[1] in roles.ROLES:
-        roles.run(sys.argv[1])
+    if len(sys.argv) == 2 and sys.argv[1] in program.ROLES:
+        program.run(sys.argv[1])
         return
-    from greenroom.kit.imports import leave_out  # noqa: PLC0415
-
-    leave_out("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
+    program.leave_out("httpx._main", "trio", "h2")  # httpx and httpcore import them where they are installed: 0.1 s
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # to look for them, pydantic reads what all packages say
     from greenroom.cli.main import main as command_line  # noqa: PLC0415 -- a role does without it
 

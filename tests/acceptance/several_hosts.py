@@ -39,10 +39,10 @@ MISSING_S = 8.0
 LOST_S = 20.0
 
 _GATEWAY = """
-import os, sys, tomllib, greenroom.gateway.main, greenroom.kit.roles, httpx, encodings.idna
+import os, sys, tomllib, greenroom.gateway.main, greenroom.kit.program, httpx, encodings.idna
 uid, gid = int(sys.argv[1]), int(sys.argv[2])
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
-greenroom.kit.roles.run("gateway")
+greenroom.kit.program.run("gateway")
 """
 """A gateway as an ordinary account that may not be able to read this checkout."""
 

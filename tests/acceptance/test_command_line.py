@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.commands import answered, greenroom
 from tests.acceptance.instance import GREENROOM, Instance, run, wait_for
 
-from greenroom.kit.ending import INTERRUPTED
+from greenroom.kit.program import INTERRUPTED
 
 NOUNS = ("zones", "managers", "agents", "images", "staging", "sessions", "users", "groups", "keys", "logs", "settings")
 NOWHERE = "00000000-0000-4000-8000-000000000000"

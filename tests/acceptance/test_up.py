@@ -34,7 +34,7 @@ from tests.acceptance.instance import (
 )
 
 from greenroom.db.diagnostics.invariants import INVARIANTS
-from greenroom.kit.ending import INTERRUPTED
+from greenroom.kit.program import INTERRUPTED
 from greenroom.up import tls
 from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT, Account, Accounts
 from greenroom.up.doctor import CONTAINER_INVARIANTS, OTHER_INVARIANTS

@@ -28,8 +28,8 @@ from greenroom.runtimes.contract import ContainerConflict, ImageMissing, Runtime
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.wire.homes import HomeRemoval
 from greenroom.wire.messages import CommandReport, DesiredImage, PictureSize
+from greenroom.wire.parts import HomeRemoval
 
 POISON = "poison"
 BAD_SIZE = PictureSize(width=13, height=13)

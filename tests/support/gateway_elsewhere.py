@@ -22,7 +22,7 @@ from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
-from greenroom.kit.stream_cutting import StreamTerminator
+from greenroom.kit.tcp import StreamTerminator
 
 SECRET = "stream-secret-of-the-tests-0123456789"
 

@@ -37,16 +37,16 @@ from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
-from greenroom.kit.stream_cutting import StreamTerminator
+from greenroom.kit.tcp import StreamTerminator
 from greenroom.testing.ports import free_port
 
 RUN_AS_ACCOUNT = """
-import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.roles, httpx, encodings.idna
+import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.program, httpx, encodings.idna
 import concurrent.futures.thread
 if sys.argv[1:]:
     uid, gid = map(int, sys.argv[1:])
     os.setgroups([]); os.setgid(gid); os.setuid(uid)
-greenroom.kit.roles.run("gateway")
+greenroom.kit.program.run("gateway")
 """
 STARTED_S = 60.0
 """A process on a busy machine starts within this."""

@@ -17,8 +17,8 @@ from greenroom.agent.stream.viewers import Client, Viewer
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.visits import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.wire.gateways import LISTEN_PATH, Listen, News
 from greenroom.wire.messages import Authorised
+from greenroom.wire.viewers import LISTEN_PATH, Listen, News
 
 SESSION = SessionSnapshot(
     session_id="s",

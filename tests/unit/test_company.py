@@ -10,8 +10,8 @@ from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
 
 from greenroom.agent.stream.company import AWAY_S, Company
 from greenroom.core.session.streams import Access
-from greenroom.wire.company import Watcher
 from greenroom.wire.messages import Authorised
+from greenroom.wire.viewers import Watcher
 
 PORT = "40001"
 

@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.core.session.visits import Connection
-from greenroom.kit import stream_cutting
-from greenroom.kit.stream_cutting import StreamTerminator, connections_to, shut_down
+from greenroom.kit import tcp
+from greenroom.kit.tcp import StreamTerminator, connections_to, shut_down
 
 HOLD = """
 import socket, sys
@@ -79,8 +79,8 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
         tried.append(remote)
         raise BlockingIOError(11, "no process can be started")
 
-    monkeypatch.setattr(stream_cutting, "destroy", no_process)
-    monkeypatch.setattr(stream_cutting, "REPEAT_S", (0.0, 0.0))
+    monkeypatch.setattr(tcp, "destroy", no_process)
+    monkeypatch.setattr(tcp, "REPEAT_S", (0.0, 0.0))
     cutter = StreamTerminator()
     cutter.kernel_can = True
     with capture_logs() as logs:
@@ -103,7 +103,7 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
 
 
 async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stream_cutting, "_holders", lambda *_: iter(()))
+    monkeypatch.setattr(tcp, "_holders", lambda *_: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
     with pytest.raises(PermissionError, match="1 connections are held by processes that cannot be seen"):
         shut_down(Connection("127.0.0.1", ports[0]))
@@ -112,9 +112,9 @@ async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int]
 
 def test_a_descriptor_that_is_no_socket_any_more_is_skipped_and_closed(monkeypatch: pytest.MonkeyPatch):
     answers = iter([frozenset({"1"}), frozenset[str]()])
-    monkeypatch.setattr(stream_cutting, "connections_to", lambda *_: next(answers))
+    monkeypatch.setattr(tcp, "connections_to", lambda *_: next(answers))
     with Path("/dev/null").open() as file:
-        monkeypatch.setattr(stream_cutting, "_holders", lambda *_: iter([(os.getpid(), file.fileno())]))
+        monkeypatch.setattr(tcp, "_holders", lambda *_: iter([(os.getpid(), file.fileno())]))
         before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
         assert shut_down(Connection("127.0.0.1", 1)) == 0
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile
@@ -129,9 +129,9 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
     def logged(event: str, *, session_id: str, reason: str) -> None:
         said.append(f"{session_id}: {event}: {reason}")
 
-    monkeypatch.setattr(stream_cutting, "shut_down", refused)
-    monkeypatch.setattr(stream_cutting, "REPEAT_S", (0.0,))
-    monkeypatch.setattr(stream_cutting.log, "error", logged)
+    monkeypatch.setattr(tcp, "shut_down", refused)
+    monkeypatch.setattr(tcp, "REPEAT_S", (0.0,))
+    monkeypatch.setattr(tcp.log, "error", logged)
     cutter = StreamTerminator()
     cutter.cut_soon("s", "127.0.0.1:1")
     await cutter.wait()
@@ -147,5 +147,5 @@ def test_only_established_connections_to_exactly_this_address_count(monkeypatch:
    3: 0100007F:C002 0100007F:1F90 06 00000000:00000000 00:00000000 00000000     0        0 14 1
    4: 0100007F:C003 0200007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 15 1
 """
-    monkeypatch.setattr(stream_cutting, "tables", lambda: [table])
+    monkeypatch.setattr(tcp, "tables", lambda: [table])
     assert connections_to(Connection("127.0.0.1", 8080)) == {"12"}

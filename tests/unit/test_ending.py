@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.kit import ending
+from greenroom.kit import program as ending
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid
 from greenroom.up.site import locked
 

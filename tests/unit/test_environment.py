@@ -11,7 +11,7 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.environment import load, unknown_variables
-from greenroom.kit.version import version
+from greenroom.kit.program import version
 
 
 @pytest.fixture

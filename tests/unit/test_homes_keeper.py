@@ -16,7 +16,7 @@ from greenroom.agent.homes import HomesKeeper
 from greenroom.core.backoff import Backoff
 from greenroom.core.workspace.homes import HomeId, name_away
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
-from greenroom.wire.homes import HomeRemoval
+from greenroom.wire.parts import HomeRemoval
 
 
 def new_home() -> HomeId:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.fleet.lateness import MAX_TIMES, ON_TIME, Lateness, times
-from greenroom.kit.lateness import MEMORY_S, TICK_S, LatenessMeter
+from greenroom.kit.clock import MEMORY_S, TICK_S, LatenessMeter
 
 
 class Host:

@@ -8,13 +8,13 @@ import pytest
 
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GivenUp, Invalid, SetupError, StartAgain, Unavailable, Unexpected, reason_of
-from greenroom.kit import loops
-from greenroom.kit.loops import Loop, LoopEndedError, kept, logged_item, one_item
+from greenroom.kit import concurrency
+from greenroom.kit.concurrency import Loop, LoopEndedError, kept, logged_item, one_item
 
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(loops, "BACKOFF", Backoff(first_s=0.0, max_s=0.0))
+    monkeypatch.setattr(concurrency, "BACKOFF", Backoff(first_s=0.0, max_s=0.0))
 
 
 def _failing(*errors: Exception) -> tuple[Loop, asyncio.Event]:
@@ -43,7 +43,7 @@ async def test_a_loop_that_fails_is_started_again_and_the_failure_is_shown():
 
 
 async def test_a_loop_that_fails_again_and_again_ends_its_process():
-    loop, _ = _failing(*[ValueError("bad row")] * loops.MOST_FAILURES)
+    loop, _ = _failing(*[ValueError("bad row")] * concurrency.MOST_FAILURES)
     with pytest.raises(LoopEndedError, match=r"The loop images failed: ValueError: bad row\."):
         await kept("images", loop)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from greenroom.kit import roles
+from greenroom.kit import program
 
 EVERYWHERE = {
     *("greenroom", "anyio", "click", "idna", "msgspec", "prometheus_client", "pydantic", "pydantic_core"),
@@ -41,7 +41,7 @@ OF_GREENROOM = {
 LOADED = """
 import sys
 before = set(sys.modules)
-from greenroom.kit.roles import load
+from greenroom.kit.program import load
 load(sys.argv[1])
 print(*(name for name, module in sys.modules.items() if module is not None and name not in before))
 """
@@ -58,7 +58,7 @@ def test_a_role_loads_what_it_uses_and_no_more(role: str):
 
 UP = """
 import sys
-from greenroom.kit.roles import ROLES, load
+from greenroom.kit.program import ROLES, load
 for role in ROLES:
     load(role)
 import greenroom.up.handed
@@ -97,11 +97,11 @@ def test_a_role_may_open_as_many_files_as_its_account(monkeypatch: pytest.Monkey
     async def main() -> None:
         found.append(resource.getrlimit(resource.RLIMIT_NOFILE))
 
-    monkeypatch.setattr(roles, "load", lambda _role: main)
+    monkeypatch.setattr(program, "load", lambda _role: main)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
     try:
-        roles.run("agent")
+        program.run("agent")
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert found == [(hard, hard)]

@@ -22,9 +22,9 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import AnyAccess
 from greenroom.core.session.visits import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.stream_cutting import StreamTerminator
-from greenroom.wire.company import Watched
+from greenroom.kit.tcp import StreamTerminator
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
+from greenroom.wire.viewers import Watched
 
 A = "0f6e8a52-0000-4000-8000-00000000000a"
 B = "0f6e8a52-0000-4000-8000-00000000000b"

@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
-from greenroom.wire.gateways import SECRET_HEADER
+from greenroom.wire.viewers import SECRET_HEADER
 
 HEALTH_PATH: Final = "/__healthcheck"
 ROUND_MISSED_S: Final = 30.0

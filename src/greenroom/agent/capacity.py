@@ -20,8 +20,8 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet import host_limits
 from greenroom.core.log_codes import LogCode
+from greenroom.kit.concurrency import one_item
 from greenroom.kit.host_limits import read
-from greenroom.kit.loops import one_item
 from greenroom.runtimes.contract import FilterRunner, HostCapacity, LogInKeeper
 from greenroom.wire.messages import Capacity, Usage
 

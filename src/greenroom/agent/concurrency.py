@@ -16,7 +16,7 @@ import structlog
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.disk import FreeDisk, Stop, Use, Written, shortage, to_stop
 from greenroom.core.log_codes import LogCode
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import Containers, DiskCountError, HostDisk
 from greenroom.wire.messages import Usage
 

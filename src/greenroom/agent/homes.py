@@ -19,10 +19,9 @@ from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.homes import HomeId, Measured, next_to_measure
-from greenroom.kit.concurrency import wait_for
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome
-from greenroom.wire.homes import HomeRemoval, HomeReport
+from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 

@@ -35,9 +35,9 @@ from greenroom.core.errors import GreenroomError, SetupError, StartAgain
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.kit.clock import LatenessMeter
+from greenroom.kit.concurrency import Loop, kept, one_item
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.lateness import LatenessMeter
-from greenroom.kit.loops import Loop, kept, one_item
 from greenroom.runtimes.contract import (
     CopyHost,
     FilterHost,
@@ -52,8 +52,8 @@ from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.host_homes import HostHomes
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
-from greenroom.wire.homes import HomeRemoval, HomeReport
 from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
+from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 

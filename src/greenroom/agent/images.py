@@ -16,8 +16,7 @@ from greenroom.core.backoff import Backoff
 from greenroom.core.catalogue.refreshes import Refresh, can_change
 from greenroom.core.catalogue.ways import Choice, Way, choice
 from greenroom.core.errors import GreenroomError
-from greenroom.kit.concurrency import wait_for
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes import contract
 from greenroom.runtimes.contract import Image, LogInKeeper, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport

@@ -28,7 +28,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, environment, serving, stops
 from greenroom.kit.serving import Loop
 from greenroom.kit.starts import StartLog
-from greenroom.kit.stream_cutting import StreamTerminator
+from greenroom.kit.tcp import StreamTerminator
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 
 

@@ -39,8 +39,7 @@ from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.reconcile import Action, ActionKind, plan, unasked_exit
 from greenroom.core.session.scheduling import SlotCount, urgency_of
 from greenroom.core.session.states import Want
-from greenroom.kit.concurrency import wait_for
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Container, ContainerMissing, Containers, RuntimeUnavailable, StartError
 

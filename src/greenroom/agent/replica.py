@@ -28,8 +28,8 @@ from greenroom.agent.election import Election, SharedRecord
 from greenroom.agent.standby import Standby
 from greenroom.core.errors import SetupError
 from greenroom.kit import serving
+from greenroom.kit.concurrency import Loop, kept
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.loops import Loop, kept
 from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 
 log = structlog.get_logger(__name__)

@@ -25,7 +25,7 @@ from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.errors import Unavailable
 from greenroom.kit.config import AgentConfig
-from greenroom.kit.stream_cutting import StreamTerminator
+from greenroom.kit.tcp import StreamTerminator
 from greenroom.runtimes.contract import RuntimeUnavailable, Shared
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ import typer
 
 from greenroom.cli.lazy import Group, Later, application, imported, made
 from greenroom.core.errors import GreenroomError
-from greenroom.kit import ending, log
+from greenroom.kit import log, program
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +134,7 @@ app = application(group=_Everything)
 
 def _show_version(asked: bool) -> None:
     if asked:
-        from greenroom.kit.version import version  # noqa: PLC0415 -- it reads the metadata of packages
-
-        typer.echo(f"greenroom {version()}")
+        typer.echo(f"greenroom {program.version()}")
         raise typer.Exit
 
 
@@ -181,8 +179,8 @@ def main() -> None:
         _judge(os.environ)
         app()
     except (GreenroomError, OSError) as error:
-        ending.failed(error)
+        program.failed(error)
     except SystemExit as ended:
-        if ended.code == ending.INTERRUPTED:
+        if ended.code == program.INTERRUPTED:
             raise KeyboardInterrupt from ended
         raise

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from greenroom.kit import roles
+from greenroom.kit import program
 
 
 def api() -> None:
     """Run the api of a deployment (settings: GREENROOM_*)."""
-    roles.run("api")
+    program.run("api")
 
 
 def manager() -> None:
     """Run one Manager of a zone (settings: GREENROOM_*)."""
-    roles.run("manager")
+    program.run("manager")
 
 
 def agent() -> None:
     """Run the Agent of this host (settings: GREENROOM_*)."""
-    roles.run("agent")
+    program.run("agent")
 
 
 def gateway() -> None:
     """Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."""
-    roles.run("gateway")
+    program.run("gateway")

@@ -18,9 +18,8 @@ import msgspec
 import structlog
 
 from greenroom.core.session.visits import Connection
-from greenroom.kit.stream_cutting import StreamTerminator
-from greenroom.kit.tcp_table import connected
-from greenroom.wire.gateways import Admission
+from greenroom.kit.tcp import StreamTerminator, connected
+from greenroom.wire.viewers import Admission
 
 log = structlog.get_logger(__name__)
 

@@ -20,8 +20,8 @@ import structlog
 
 from greenroom.gateway.admissions import Admissions
 from greenroom.gateway.api_client import api_client
-from greenroom.wire.gateways import CHECK_PATH, LISTEN_PATH, SECRET_HEADER, Check, Checked, Listen, News
 from greenroom.wire.messages import Message
+from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, SECRET_HEADER, Check, Checked, Listen, News
 
 log = structlog.get_logger(__name__)
 

@@ -38,7 +38,7 @@ from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.processes import become_subreaper, reap, send
 from greenroom.kit.serving import serve_beside
-from greenroom.kit.stream_cutting import StreamTerminator
+from greenroom.kit.tcp import StreamTerminator
 
 log = structlog.get_logger(__name__)
 

@@ -22,7 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.core.errors import SetupError
-from greenroom.kit.loops import Loop, LoopEndedError, kept
+from greenroom.kit.concurrency import Loop, LoopEndedError, kept
 
 log = structlog.get_logger(__name__)
 

@@ -20,10 +20,9 @@ from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
-from greenroom.kit.clock import boottime_s
+from greenroom.kit.clock import LatenessMeter, boottime_s
+from greenroom.kit.concurrency import one_item
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.lateness import LatenessMeter
-from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import Secrets
 from greenroom.manager import files
 from greenroom.manager.isolation import TaskFailures, Tasks

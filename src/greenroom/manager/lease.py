@@ -28,8 +28,8 @@ from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
+from greenroom.kit.concurrency import one_item
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.loops import one_item
 from greenroom.kit.stops import stop
 
 log = structlog.get_logger(__name__)

@@ -24,15 +24,14 @@ from greenroom.db.fleet.managers import ManagerRow, adopt, describe, hold_instan
 from greenroom.db.notifications import ListenConnection, Listener
 from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import stops
-from greenroom.kit.clock import boottime_s
+from greenroom.kit.clock import LatenessMeter, boottime_s
+from greenroom.kit.concurrency import Loop, kept
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.environment import begin
-from greenroom.kit.lateness import LatenessMeter
-from greenroom.kit.loops import Loop, kept
+from greenroom.kit.program import version
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.kit.starts import StartLog
-from greenroom.kit.version import version
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin.beats import Beats

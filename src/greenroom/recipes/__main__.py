@@ -10,6 +10,6 @@ if __name__ == "__main__":
 
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        from greenroom.kit import ending
+        from greenroom.kit import program
 
-        ending.stopped()
+        program.stopped()

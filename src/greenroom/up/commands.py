@@ -33,8 +33,8 @@ from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
+from greenroom.kit.program import version
 from greenroom.kit.terminal import console
-from greenroom.kit.version import version
 from greenroom.up import instance
 from greenroom.up.description import Description
 from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings, without_database

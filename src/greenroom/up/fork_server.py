@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from greenroom.core.errors import SetupError
-from greenroom.kit import roles
+from greenroom.kit import program
 from greenroom.runtimes.registry import preloaded
 
 _MAX_BYTES: Final = 16
@@ -92,8 +92,8 @@ def beside() -> Server:
 def _import_all() -> None:
     """What is frozen is never written to by the garbage collector, and stays shared."""
     gc.disable()
-    for role in roles.ROLES:
-        roles.load(role)
+    for role in program.ROLES:
+        program.load(role)
     for name in (*_USED_LATER, *preloaded()):
         __import__(name)
     gc.freeze()
@@ -104,7 +104,7 @@ def _serve(channel: socket.socket, up: int) -> None:
     order, log = _next(channel)
     role = _become(order, log, up)
     gc.enable()
-    roles.run(role)
+    program.run(role)
 
 
 def _next(channel: socket.socket) -> tuple[int, int]:

@@ -20,7 +20,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.wording import shortened, summary
-from greenroom.kit import ending
+from greenroom.kit import program
 from greenroom.kit.log import configure
 from greenroom.up import instance, roles
 from greenroom.up.description import Description
@@ -83,9 +83,9 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         try:
             ended_by = self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
         except (GreenroomError, OSError) as error:
-            ending.failed(error)
+            program.failed(error)
         if ended_by == signal.SIGINT:
-            ending.stopped()
+            program.stopped()
 
     def _run_in_background(self, server: Server, events: Events) -> NoReturn:
         def ready(found: Description) -> None:

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
 from greenroom.db.database import Database
+from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
-from greenroom.kit.version import version
 from greenroom.up import health
 from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.description import Description

@@ -8,7 +8,7 @@ configuration.
 from __future__ import annotations
 
 from greenroom.wire.messages import VERSION, Message
-from greenroom.wire.moment import Moment
+from greenroom.wire.parts import Moment
 
 
 class EdgeGateway(Message, frozen=True, kw_only=True):

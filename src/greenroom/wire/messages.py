@@ -23,8 +23,7 @@ from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.secret.rules import Brokered
 from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.wire.homes import HomeRemoval, HomeReport
-from greenroom.wire.moment import Moment
+from greenroom.wire.parts import HomeRemoval, HomeReport, Moment
 
 VERSION: Final = 1
 

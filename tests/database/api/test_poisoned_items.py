@@ -19,8 +19,8 @@ from greenroom.core.errors import GivenUp
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import deliveries
+from greenroom.kit.concurrency import Loop
 from greenroom.kit.config import ApiConfig
-from greenroom.kit.loops import Loop
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.starts import StartLog
 from greenroom.testing import rows

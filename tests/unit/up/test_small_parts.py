@@ -24,8 +24,8 @@ from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.core.fleet.restarts import CRASH_STARTS
 from greenroom.db.installation import AgentState
+from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
-from greenroom.kit.version import version
 from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec

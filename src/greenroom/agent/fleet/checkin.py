@@ -27,8 +27,8 @@ from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.concurrency import wait_for
-from greenroom.wire.homes import HomeRemoval, HomeReport
 from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
+from greenroom.wire.parts import HomeRemoval, HomeReport
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError, Unavailable, Unexpected, WrongState
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import Command, CommandReport, PictureSize

@@ -17,7 +17,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import Wanted, is_news, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.wire.messages import Answer, Desired, DesiredChanges, digest
 
 MAX_MARKS: Final = 10_000

@@ -24,7 +24,7 @@ from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Containers, ProbeResult
 from greenroom.wire.messages import Assignment, Desired, Observed

@@ -15,7 +15,7 @@ from greenroom.agent.app import Health
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.session.reconcile import SeenContainer
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import Container, Containers
 
 log = structlog.get_logger(__name__)

@@ -24,7 +24,7 @@ from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.scheduling import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 
 T = TypeVar("T")

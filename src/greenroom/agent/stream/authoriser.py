@@ -57,9 +57,9 @@ from greenroom.core.session.streams import (
 )
 from greenroom.core.session.targets import Target, target_of
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.stream_cutting import StreamTerminator
-from greenroom.wire.company import Watched
+from greenroom.kit.tcp import StreamTerminator
 from greenroom.wire.messages import Stream, StreamVerdict
+from greenroom.wire.viewers import Watched
 
 MAX_TOKENS: Final = 3
 

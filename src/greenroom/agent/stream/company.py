@@ -18,8 +18,8 @@ from greenroom.agent.stream.viewers import Client, Viewer, Viewers
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.visits import Connection
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.tcp_table import connected
-from greenroom.wire.company import Watched, Watcher
+from greenroom.kit.tcp import connected
+from greenroom.wire.viewers import Watched, Watcher
 
 log = structlog.get_logger(__name__)
 

@@ -27,9 +27,9 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import Grant, still_holds
 from greenroom.core.session.visits import Connection
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.tcp_table import connected
-from greenroom.wire.gateways import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
+from greenroom.kit.tcp import connected
 from greenroom.wire.messages import Message
+from greenroom.wire.viewers import CHECK_PATH, LISTEN_PATH, Admission, Check, Checked, Listen, News
 
 NOTED_WITHIN_S: Final = 2.0
 """A gateway that does not keep an admission within this lets no one in."""

@@ -30,8 +30,8 @@ from greenroom.core.session.streams import (
 )
 from greenroom.core.session.targets import Target
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.wire.gateways import GATEWAY_HEADER
 from greenroom.wire.messages import Stream, StreamVerdict
+from greenroom.wire.viewers import GATEWAY_HEADER
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import httpx
 import msgspec
 
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.wire.company import Watched
 from greenroom.wire.messages import Message, Stream, StreamVerdict
+from greenroom.wire.viewers import Watched
 
 TIMEOUT_S: Final = 5.0
 """Enough for an api that stalls for some seconds: the viewer would have to retry."""

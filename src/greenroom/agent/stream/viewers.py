@@ -23,7 +23,7 @@ from greenroom.core.security_events import source_of
 from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.tcp_table import connected
+from greenroom.kit.tcp import connected
 
 log = structlog.get_logger(__name__)
 

@@ -27,8 +27,7 @@ from greenroom.core.secret import trust
 from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.workspace.session_spec import File, SessionSpec
-from greenroom.kit.concurrency import wait_for
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes.contract import FilterHost, FilterNetwork, TrustStore
 from greenroom.wire.messages import LogLine
 

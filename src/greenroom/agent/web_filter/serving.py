@@ -21,7 +21,7 @@ from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy, name_servers
 from greenroom.core.web_filter.squid import CLOSED_PORT, PORT, Denial, parse_denial
 from greenroom.kit.accounts import system_account
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, FilterRunner, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)

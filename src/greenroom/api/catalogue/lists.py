@@ -20,7 +20,7 @@ from greenroom.db.catalogue import lists
 from greenroom.db.catalogue.lists import Catalogue
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.kit.loops import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item
 
 log = structlog.get_logger(__name__)
 

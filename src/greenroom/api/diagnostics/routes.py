@@ -26,7 +26,7 @@ from greenroom.db.diagnostics import views
 from greenroom.db.diagnostics.leftovers import read_known
 from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter
 from greenroom.db.installation import installation_id
-from greenroom.kit.version import version
+from greenroom.kit.program import version
 
 router = APIRouter(tags=["diagnostics"])
 

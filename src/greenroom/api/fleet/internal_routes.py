@@ -32,9 +32,9 @@ from greenroom.db.session.shares import find_share
 from greenroom.db.session.streams import StreamSession, find_asking_agent, find_stream_session
 from greenroom.db.session.viewers import find_joined
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.wire.company import Watched
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message, Stream, StreamVerdict
+from greenroom.wire.viewers import Watched
 
 router = APIRouter(include_in_schema=False)
 

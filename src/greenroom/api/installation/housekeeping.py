@@ -20,7 +20,7 @@ from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool.configs import StagingConfig, list_configs, note_shortfall
-from greenroom.kit.loops import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item
 
 log = structlog.get_logger(__name__)
 

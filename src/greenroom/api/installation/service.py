@@ -17,7 +17,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import change_installation_settings, stored_settings
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 
 log = structlog.get_logger(__name__)
 

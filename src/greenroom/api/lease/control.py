@@ -36,7 +36,7 @@ from greenroom.db.lease import controls
 from greenroom.db.lease.controls import Changed, Over
 from greenroom.db.lease.leases import Lease, get_lease
 from greenroom.db.session import viewers
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.kit.secrets import Secrets
 
 log = structlog.get_logger(__name__)

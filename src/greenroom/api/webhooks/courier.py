@@ -25,7 +25,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import deliveries
 from greenroom.db.webhooks.deliveries import TakenDelivery
 from greenroom.db.webhooks.webhooks import Webhook
-from greenroom.kit.loops import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item
 from greenroom.kit.secrets import Secrets
 
 if TYPE_CHECKING:

@@ -33,11 +33,9 @@ from greenroom.db.fleet.checkin import (
     ZoneState,
 )
 from greenroom.db.fleet.managers import ManagerRow
-from greenroom.kit.concurrency import Shared
+from greenroom.kit.concurrency import Shared, one_item
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.loops import one_item
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.wire.homes import HomeRemoval
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -51,6 +49,7 @@ from greenroom.wire.messages import (
     PictureSize,
     digest,
 )
+from greenroom.wire.parts import HomeRemoval
 
 log = structlog.get_logger(__name__)
 

@@ -42,8 +42,7 @@ from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.db.fleet.machine_snapshot import has_pools, read_snapshot
 from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import wait_for
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.kit.secrets import hashed
 from greenroom.manager.machines.calls import Calls, Outcome
 from greenroom.manager.machines.making import CALL_S, Providers

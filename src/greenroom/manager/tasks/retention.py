@@ -21,7 +21,7 @@ from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import count_hours
-from greenroom.kit.loops import logged_item, one_item
+from greenroom.kit.concurrency import logged_item, one_item
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)

@@ -18,7 +18,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event
 from greenroom.db.due import is_anything_due
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.loops import one_item
+from greenroom.kit.concurrency import one_item
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_expiry, run_missed_moves, run_recovered

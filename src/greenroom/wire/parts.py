@@ -1,10 +1,13 @@
-"""The part of the check-in that is about kept home folders (core.workspace.homes)."""
+"""Parts of messages: times, and kept home folders (core.workspace.homes)."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from greenroom.wire.moment import Moment
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Seconds since the epoch, before the year 10000: a message with another time is refused, no calendar has it."""
 
 
 class HomeReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,5 +1,7 @@
-"""What the Agent says to a gateway on another host of the viewers that it let in there: POST `/listen` and
-`/check` of the Agent's stream address, with the stream secret.
+"""What an Agent says of viewers: to gateways on other hosts, and to the api of those who are in shared sessions.
+
+Gateways get it by POST `/listen` and `/check` of the Agent's stream address, with the stream secret; the api with the
+Agent's credential, as in `wire.messages`.
 
 An admission is sent to the gateway before nginx passes the viewer on, and the gateway keeps it until the Agent says
 that the session is gone. So each revocation can be found by comparing what a gateway has with who may view now, at any
@@ -85,3 +87,18 @@ class Checked(Message, frozen=True, kw_only=True):
     acting: bool = False
     revoked: tuple[int, ...] = ()
     gone: tuple[int, ...] = ()
+
+
+class Watcher(Message, frozen=True, kw_only=True):
+    """Someone with an open stream of a session that is shared with them; `client` is from where, for people."""
+
+    viewer_id: str
+    client: str
+
+
+class Watched(Message, frozen=True, kw_only=True):
+    """The Agent's report to `/api/internal/viewers`: everyone who is in a session besides its user."""
+
+    v: int = VERSION
+    session_id: str
+    watchers: list[Watcher]

@@ -1,18 +1,46 @@
-"""A role as a process of its own, with nothing loaded but what it uses: the command line is no part of it."""
+"""How a program starts and ends: the roles, with nothing loaded but what they use; its version; its last sentence."""
 
 from __future__ import annotations
 
 import importlib
 import resource
+import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from greenroom.core.errors import GreenroomError
-from greenroom.kit import ending
-from greenroom.kit.imports import leave_out
+from greenroom.core.wording import one_line, shortened, summary
 
 if TYPE_CHECKING:
     import asyncio
+
+
+FAILED: Final = 1
+INTERRUPTED: Final = 130
+"""As shells have it: 128 and the number of SIGINT."""
+
+
+def failed(error: Exception) -> NoReturn:
+    """End with what the error says."""
+    _end(f"greenroom: {shortened(one_line(summary(error)))}", FAILED)
+
+
+def stopped() -> NoReturn:
+    """End after Ctrl-C."""
+    _end("Stopped.", INTERRUPTED)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 -- no log may be configured
+    raise SystemExit(code) from None
+
+
+def leave_out(*names: str) -> None:
+    """Let every import of these modules fail, unless they are imported already."""
+    for name in names:
+        sys.modules.setdefault(name, None)  # pyright: ignore[reportArgumentType] -- None makes an import fail
+
 
 ROLES: Final = ("api", "manager", "agent", "gateway")
 
@@ -34,7 +62,7 @@ def run(role: str) -> None:
         with asyncio.Runner(loop_factory=_loop(role)) as runner:
             runner.run(main())
     except GreenroomError as error:
-        ending.failed(error)
+        failed(error)
 
 
 def raise_open_files() -> None:
@@ -50,3 +78,11 @@ def _loop(role: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     import uvloop  # noqa: PLC0415 -- by these alone
 
     return uvloop.new_event_loop
+
+
+@cache
+def version() -> str:
+    """The installed version of Greenroom."""
+    from importlib import metadata  # noqa: PLC0415 -- it reads the metadata of packages
+
+    return metadata.version("greenroom")
