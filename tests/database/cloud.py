@@ -15,7 +15,7 @@ from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.kit.secrets import hashed
 from greenroom.machine_providers.contract import NewMachine, Provider
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
-from greenroom.manager.machines.making import Providers
+from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.testing import rows
 

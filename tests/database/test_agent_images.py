@@ -15,7 +15,7 @@ from tests.support.real_agents import agent_inside, behave, session_id
 from tests.support.waiting import eventually
 
 from greenroom.agent import images
-from greenroom.agent.fetching import STALLED_S
+from greenroom.agent.images import STALLED_S
 from greenroom.core.backoff import Backoff
 from greenroom.recipes import build, shelf
 from greenroom.runtimes.simulated import SimulatedRuntime

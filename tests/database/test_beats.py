@@ -14,7 +14,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.fleet import reports
 from greenroom.db.fleet.managers import adopt
-from greenroom.manager.checkin.beats import Beats
+from greenroom.manager.checkin.commit import Beats
 from greenroom.wire.messages import Capacity, CheckIn
 
 

@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
-from greenroom.manager.checkin import lists, polling
+from greenroom.manager.checkin import polling, readings
 from greenroom.manager.main import AGENTS_CONNECTIONS
 
 HOLD_S = 20.0
@@ -143,7 +143,7 @@ async def test_a_list_that_did_not_change_is_digested_no_more(
     await session(db, agent)
     await _at_rest(db, agent)
     digested = list[Any]()
-    monkeypatch.setattr(lists, "digest", digested.append)
+    monkeypatch.setattr(readings, "digest", digested.append)
     await agent.check_in(hold_s=1.0)
     assert digested == []
 

@@ -17,8 +17,8 @@ from greenroom.core.session.observations import ObservedState
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.session import observations
-from greenroom.manager.checkin import lists
-from greenroom.manager.checkin.lists import Lists
+from greenroom.manager.checkin import readings
+from greenroom.manager.checkin.readings import Lists
 from greenroom.manager.status import MOST_NAMED, Wakers
 from greenroom.testing.plans import NotingDatabase, reading
 from greenroom.wire.messages import digest
@@ -59,7 +59,7 @@ class Looking:
 
 @pytest.fixture
 async def looking(fleet: Fleet, dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Looking]:
-    monkeypatch.setattr(lists, "WHOLE_EVERY_S", 3600.0)
+    monkeypatch.setattr(readings, "WHOLE_EVERY_S", 3600.0)
     noting = NotingDatabase(dsn, application_name="test", max_size=1, statement_timeout_ms=60_000)
     await noting.open()
     async with manager_here(fleet) as door:
@@ -116,7 +116,7 @@ async def test_all_are_read_where_more_was_said_than_names(looking: Looking, mon
     looking.wakers.name(agent_id)
     assert await reads_all()
     assert not await reads_all()
-    monkeypatch.setattr(lists, "WHOLE_EVERY_S", 0.0)
+    monkeypatch.setattr(readings, "WHOLE_EVERY_S", 0.0)
     assert await reads_all()
 
 
@@ -139,7 +139,7 @@ async def _away(*_: object, **__: object) -> None:
 async def test_what_is_said_during_a_look_is_read_by_the_next(looking: Looking, monkeypatch: pytest.MonkeyPatch):
     named, changed = looking.session_ids[:2]
     looking.wakers.wake(looking.agent.agent_id, named)
-    real = lists.read_states
+    real = readings.read_states
 
     async def overtaken(*arguments: Any) -> Any:
         found = await real(*arguments)
@@ -148,7 +148,7 @@ async def test_what_is_said_during_a_look_is_read_by_the_next(looking: Looking, 
         return found
 
     with monkeypatch.context() as reading:
-        reading.setattr(lists, "read_states", overtaken)
+        reading.setattr(readings, "read_states", overtaken)
         assert (await looking.generations())[changed] == 1
     assert (await looking.generations())[changed] == 7
 
@@ -159,7 +159,7 @@ async def test_a_look_that_began_earlier_and_ends_later_changes_nothing(
 ):
     changed = looking.session_ids[0]
     looking.wakers.wake(looking.agent.agent_id, "" if is_whole else changed)
-    real, has_read, ended = lists.read_states, asyncio.Event(), asyncio.Event()
+    real, has_read, ended = readings.read_states, asyncio.Event(), asyncio.Event()
 
     async def slow(*arguments: Any) -> Any:
         found = await real(*arguments)
@@ -168,7 +168,7 @@ async def test_a_look_that_began_earlier_and_ends_later_changes_nothing(
         return found
 
     with monkeypatch.context() as reading:
-        reading.setattr(lists, "read_states", slow)
+        reading.setattr(readings, "read_states", slow)
         earlier = asyncio.create_task(looking.generations())
         await has_read.wait()
     await looking.change(changed, 7)

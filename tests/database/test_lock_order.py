@@ -24,7 +24,7 @@ from greenroom.db.pool import configs
 from greenroom.db.session import commands, sessions
 from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
-from greenroom.manager.checkin.observations import apply
+from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.deadlines import run_missed_moves
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed

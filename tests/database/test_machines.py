@@ -27,7 +27,7 @@ from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import hashed
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 from greenroom.machine_providers.simulated import SimulatedProvider
-from greenroom.manager.machines.making import Providers
+from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 
 

@@ -31,9 +31,8 @@ from greenroom.db.fleet.managers import (
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.isolation import TaskFailures, Tasks
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
-from greenroom.manager.tasks.retention import run_records
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
+from greenroom.manager.tasks.rounds import run_records
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
-from greenroom.gateway.metrics import Metrics as GatewayMetrics
+from greenroom.gateway.health import Metrics as GatewayMetrics
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.metrics import Metrics as ManagerMetrics
 from greenroom.manager.status import ManagerStatus, Wakers

@@ -15,11 +15,11 @@ from greenroom.db.database import Database
 from greenroom.manager import guardian
 from greenroom.manager.lease import LeaseWatch
 from greenroom.manager.machines.work import MachineWork
-from greenroom.manager.tasks import retention, rounds
+from greenroom.manager.tasks import rounds
 
 LOOPS = {
     "listener": "one connection, opened again",
-    "guardian": "a round, raises here; its tasks and their items are isolated (`manager.isolation`)",
+    "guardian": "a round, raises here; its tasks and their items are isolated (`manager.tasks.context`)",
     "refill": "named pools, raises here",
     "lease": "one connection, opened again",
     "lease watch": "a look, raises here",
@@ -67,9 +67,9 @@ async def test_an_error_in_one_loop_ends_no_loop(
     fail_twice(guardian, "heartbeat")
     fail_twice(LeaseWatch, "_look")
     fail_twice(MachineWork, "round")
-    fail_twice(retention.Retention, "round")
+    fail_twice(rounds.Retention, "round")
     fail_twice(rounds, "is_anything_due")
-    monkeypatch.setattr(retention, "INTERVAL_S", 0.1)
+    monkeypatch.setattr(rounds, "INTERVAL_S", 0.1)
     monkeypatch.setattr("greenroom.manager.machines.work.EVERY_S", 0.1)
     async with manager_here(fleet):
         await eventually(lambda: len(raised) == 10, 20)

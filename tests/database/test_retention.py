@@ -20,8 +20,8 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import forget_ended
-from greenroom.manager.tasks import retention
-from greenroom.manager.tasks.retention import Retention
+from greenroom.manager.tasks import rounds
+from greenroom.manager.tasks.rounds import Retention
 from greenroom.testing import rows
 
 KEEP = Keep(
@@ -219,8 +219,8 @@ async def test_hours_are_counted_although_rows_cannot_be_deleted(db: Database, m
     async def counts(db: Database) -> None:
         counted.append(db)
 
-    monkeypatch.setattr(retention, "prune", fails)
-    monkeypatch.setattr(retention, "count_hours", counts)
+    monkeypatch.setattr(rounds, "prune", fails)
+    monkeypatch.setattr(rounds, "count_hours", counts)
     await Retention(db, lambda: True).round()
     assert counted == [db]
 

@@ -9,7 +9,7 @@ from tests.support.system import System
 
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet import liveness
-from greenroom.manager import isolation
+from greenroom.manager.tasks import context
 from greenroom.manager.tasks.agents import run_agents
 
 
@@ -39,7 +39,7 @@ async def test_agents_that_return_are_marked_in_one_transaction(system: System, 
 
 
 async def test_one_that_cannot_be_marked_stops_no_other(system: System, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(isolation, "boottime_s", lambda: 0.0)
+    monkeypatch.setattr(context, "boottime_s", lambda: 0.0)
     await system.db.write("ALTER TABLE agents ADD CHECK (hostname <> 'agent-2' OR status = 'missing')")
     for _ in range(2):
         await run_agents(system.ctx)

@@ -26,7 +26,7 @@ from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.pool import configs
 from greenroom.db.session.sessions import request_delete
-from greenroom.manager.checkin.observations import apply
+from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.rounds import PrimaryRounds
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed

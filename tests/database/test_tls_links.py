@@ -16,7 +16,7 @@ from starlette.routing import Route
 from tests.support.played import Served, serve
 
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, NoManager
-from greenroom.agent.stream.upstream_auth import UpstreamAuth
+from greenroom.agent.stream.admission import UpstreamAuth
 from greenroom.cli.join import Deployment, reach
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.kit.certificates import Authority, fingerprint, key_text, new_authority, new_key

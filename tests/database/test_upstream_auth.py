@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tests.support.played import Served, make_certificate, serve
 
-from greenroom.agent.stream.upstream_auth import TIMEOUT_S, UpstreamAuth
+from greenroom.agent.stream.admission import TIMEOUT_S, UpstreamAuth
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import Stream
 

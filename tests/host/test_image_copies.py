@@ -26,9 +26,8 @@ from tests.support.played import AGENT_ID, ROUTE, serve
 from tests.support.runtime_hosts import run
 from tests.support.two_hosts import Hosts, two_hosts
 
-from greenroom.agent.copying import Copies
+from greenroom.agent.copying import Copies, ImageGiver
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
-from greenroom.agent.giving import ImageGiver
 from greenroom.runtimes.contract import Image, PullError
 from greenroom.runtimes.docker.archives import DockerArchives, problem
 from greenroom.wire.copies import ImageSource, ImageSources, TicketCounts, TicketShown

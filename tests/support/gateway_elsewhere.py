@@ -17,9 +17,8 @@ from tests.support.gateways import World, give, make_world
 from tests.support.played import ROUTE, Served, Who, serve
 
 from greenroom.agent.app import Health, WithSecret, for_gateways
+from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.upstream_auth import UpstreamAuth
-from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator

@@ -31,9 +31,8 @@ from tests.support.played import ANN, BOB, ROUTE, Api, Served, Table, Who, conta
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.upstream_auth import UpstreamAuth
-from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from greenroom.agent.concurrency import Signal
-from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.fleet import Fleet
 from greenroom.wire.messages import Authorised

@@ -24,8 +24,7 @@ from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.launch.ledger import launch_of_session
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.kit.config import ManagerConfig
-from greenroom.manager.isolation import TaskFailures, Tasks
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from starlette.applications import Starlette
 
-from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream import gateways as agent_gateways
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import Client, Viewer

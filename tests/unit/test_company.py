@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.test_stream_authoriser import OK_ORIGIN, PATH, A, Agent
 
-from greenroom.agent.stream.company import AWAY_S, Company
+from greenroom.agent.stream.viewers import AWAY_S, Company
 from greenroom.core.session.streams import Access
 from greenroom.wire.messages import Authorised
 from greenroom.wire.viewers import Watcher

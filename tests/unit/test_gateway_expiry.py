@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.gateway.expiry import warning
+from greenroom.gateway.health import warning
 from greenroom.kit.certificates import new_authority, new_key
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -11,8 +11,7 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.gateway import nginx_process
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter, parse_line
-from greenroom.gateway.nginx_process import Nginx, install_configuration, redacted, superseded
-from greenroom.gateway.sockets import Listeners
+from greenroom.gateway.nginx_process import Listeners, Nginx, install_configuration, redacted, superseded
 from greenroom.kit.processes import ProcessInfo
 
 

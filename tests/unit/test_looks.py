@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 
 from greenroom.db.fleet.checkin import Reading
-from greenroom.manager.checkin import looks
-from greenroom.manager.checkin.looks import Looks
+from greenroom.manager.checkin import readings
+from greenroom.manager.checkin.readings import Looks
 
 READING = cast("Reading", object())
 
@@ -33,7 +33,7 @@ class Reader:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
-    monkeypatch.setattr(looks, "GATHERED_S", 0.0)
+    monkeypatch.setattr(readings, "GATHERED_S", 0.0)
     return Reader()
 
 
@@ -55,11 +55,11 @@ async def test_of_many_that_were_read_together_only_some_go_on_at_once(reader: R
         await reads.look(name, hurry=False)
         went_on.append(name)
 
-    all_of_them = asyncio.gather(*(ask(f"agent-{n}") for n in range(10 * looks.AT_ONCE)))
+    all_of_them = asyncio.gather(*(ask(f"agent-{n}") for n in range(10 * readings.AT_ONCE)))
     steps = list[int]()
     while not all_of_them.done():
         before = len(went_on)
         await asyncio.sleep(0)
         steps.append(len(went_on) - before)
-    assert max(steps) <= 2 * looks.AT_ONCE  # a step of this test may see two of theirs
+    assert max(steps) <= 2 * readings.AT_ONCE  # a step of this test may see two of theirs
     assert len(reader.begun) == 1

@@ -7,8 +7,7 @@ import asyncio
 import pytest
 
 from greenroom.core.errors import LeaseLost
-from greenroom.manager.machines.calls import Outcome
-from greenroom.manager.machines.under_way import UnderWay
+from greenroom.manager.machines.calls import Outcome, UnderWay
 
 
 async def test_outcomes_of_others_that_ended_with_one_that_failed_are_kept():

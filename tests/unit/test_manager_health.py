@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.manager import health
+from greenroom.manager import app
 from greenroom.manager.status import GuardianStatus, ManagerStatus
 
 
@@ -34,7 +34,7 @@ HEALTH: list[tuple[dict[str, Any], int, str, str | None]] = [
 
 @pytest.mark.parametrize(("how", "status", "word", "retry_after"), HEALTH)
 def test_health(how: dict[str, Any], status: int, word: str, retry_after: str | None):
-    answer = health.answer(manager(**how))
+    answer = app.health_answer(manager(**how))
     assert answer.status_code == status
     enabled = how.get("enabled", True) if how.get("registered", True) else None
     assert json.loads(bytes(answer.body)) == {"ok": status == 200, "status": word, "enabled": enabled}
@@ -54,7 +54,7 @@ AWAY: list[tuple[dict[str, Any], int, str, str | None]] = [
 def test_agents_are_sent_elsewhere(how: dict[str, Any], status: int, word: str, retry_after: str | None):
     away = manager(**how)
     assert not away.serves_agents
-    answer = health.elsewhere(away)
+    answer = app.elsewhere_answer(away)
     assert (answer.status_code, json.loads(bytes(answer.body))["status"]) == (status, word)
     assert answer.headers.get("Retry-After") == retry_after
 
@@ -86,5 +86,5 @@ def test_what_the_primary_cannot_do_is_named_and_sends_no_agent_away():
         unhealthy_after_s=10.0,
         guardian=GuardianStatus(enabled=True, round_age_s=0.0, failing_tasks=["pools"]),
     )
-    answer = health.answer(found)
+    answer = app.health_answer(found)
     assert (answer.status_code, json.loads(bytes(answer.body))["failing_tasks"]) == (200, ["pools"])

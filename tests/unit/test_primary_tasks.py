@@ -11,10 +11,16 @@ from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailabl
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.manager import isolation
-from greenroom.manager.isolation import FIRST_BACKOFF_S, MAX_BACKOFF_S, TaskFailures, Tasks
+from greenroom.manager.tasks import context as isolation
 from greenroom.manager.tasks import rounds as manager_rounds
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import (
+    FIRST_BACKOFF_S,
+    MAX_BACKOFF_S,
+    PrimaryContext,
+    RoundEvents,
+    TaskFailures,
+    Tasks,
+)
 from greenroom.manager.tasks.rounds import PrimaryRounds
 
 

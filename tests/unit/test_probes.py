@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.agent.session import views
-from greenroom.agent.session.views import NOT_PROBED, Probes
+from greenroom.agent.session import observed
+from greenroom.agent.session.observed import NOT_PROBED, Probes
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds since the machine's start; the test moves them."""
     now = [1000.0]
-    monkeypatch.setattr(views, "boottime_s", lambda: now[0])
+    monkeypatch.setattr(observed, "boottime_s", lambda: now[0])
     return now
 
 

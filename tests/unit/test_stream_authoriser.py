@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from tests.support.played_pages import Pages
 
 from greenroom.agent.concurrency import Signal
-from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import AnyAccess

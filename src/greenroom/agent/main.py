@@ -9,21 +9,20 @@ from starlette.applications import Starlette
 
 from greenroom.agent import app, host, replica
 from greenroom.agent.app import Health
+from greenroom.agent.copying import ImageGiver
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
-from greenroom.agent.giving import ImageGiver
 from greenroom.agent.host import HostWork
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.replica import Group
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID
 from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.session_cache import SessionCache
-from greenroom.agent.stream.upstream_auth import UpstreamAuth
-from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, environment, serving, stops
 from greenroom.kit.serving import Loop

@@ -18,11 +18,10 @@ from starlette.types import Receive, Scope, Send
 
 from greenroom.agent.election import Election
 from greenroom.agent.fleet.identity import write_private
-from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.session.observed import SessionSnapshot
+from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.session_cache import Shown
-from greenroom.agent.stream.upstream_auth import UpstreamAuth
-from greenroom.agent.stream.view_only import ViewOnlyPages
 from greenroom.core.errors import Unavailable
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.tcp import StreamTerminator
@@ -51,7 +50,7 @@ class _Identity(msgspec.Struct):
 
 
 class Copy:
-    """The sessions of the last copy (`views.SessionView`)."""
+    """The sessions of the last copy (`observed.SessionView`)."""
 
     def __init__(self) -> None:
         self._sessions: Mapping[str, SessionSnapshot] = {}

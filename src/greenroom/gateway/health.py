@@ -1,16 +1,29 @@
-"""Whether nginx answers: a process can exist and serve no client (frozen, out of files)."""
+"""Whether nginx answers, which certificate is about to end, and the metrics of a gateway."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from greenroom.core.fleet.addresses import EDGE_DOMAIN
+from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.nginx import STATUS_PATH
 from greenroom.gateway.plan import GatewayPlan, port_of
+from greenroom.kit.certificates import validity
+from greenroom.kit.metrics import CONTENT_TYPE, PATH, RoleMetrics
 
 log = structlog.get_logger(__name__)
 
@@ -71,3 +84,85 @@ def _parsed(answer: str) -> tuple[str, str]:
     head, _, body = answer.partition("\r\n\r\n")
     words = head.split(" ", 2)
     return (words[1] if len(words) > 1 else "nothing"), body
+
+
+DAYS_LEFT: Final = 29
+"""One less than with which `greenroom` renews those it made: a warning means that nothing renews this one."""
+LOOK_S: Final = 6 * 3600.0
+FIRST_LOOK_S: Final = 1.0
+
+
+def warning(file: Path, text: str, now: datetime) -> str | None:
+    """What to say of this certificate (PEM); None = it is valid for long."""
+    try:
+        until = validity(text)[1]
+    except ValueError as error:
+        return f"The certificate {file} cannot be read: {error}."
+    left = (until - now).days
+    if left > DAYS_LEFT:
+        return None
+    ends = f"ended on {until:%Y-%m-%d}" if until <= now else f"ends in {left} days, on {until:%Y-%m-%d}"
+    return f"The certificate {file} {ends}; renew it: browsers and Agents refuse one that has ended."
+
+
+async def watch(plan: Callable[[], GatewayPlan | None]) -> None:
+    """Warn of the certificates that are served, at the start and every six hours; Agents renew those of edges."""
+    while True:
+        served = plan()
+        if served is not None and served.profile == "web":
+            named = [one.certificate for one in served.named_certificates if not one.host.endswith(EDGE_DOMAIN)]
+            _look([Path(file) for file in (served.tls_certificate, *named)])
+        await asyncio.sleep(LOOK_S if served is not None else FIRST_LOOK_S)
+
+
+def _look(files: list[Path]) -> None:
+    for file in files:
+        try:
+            said = warning(file, file.read_text(), datetime.now(UTC))
+        except OSError as error:
+            said = f"The certificate {file} cannot be read: {error.strerror}."
+        if said is not None:
+            log.warning(said)
+
+
+_STUB: Final = re.compile(
+    r"Active connections: (?P<active>\d+)\s+server accepts handled requests\s+(?P<accepted>\d+) \d+ (?P<requests>\d+)"
+    r"\s+Reading: (?P<reading>\d+) Writing: (?P<writing>\d+) Waiting: (?P<waiting>\d+)"
+)
+
+
+class Metrics(RoleMetrics):
+    """`nginx` returns the pid of the nginx that serves, or None; `plan` what it serves."""
+
+    def __init__(
+        self, *, nginx: Callable[[], int | None], plan: Callable[[], GatewayPlan | None], reporter: RequestReporter
+    ) -> None:
+        super().__init__("gateway")
+        self._plan = plan
+        self.starts = self.counter("nginx_starts", "Times an nginx was started, also for a changed plan")
+        self.probes = self.counter("nginx_probes", "Times nginx was asked whether it answers", ["outcome"])
+        self.gauge("nginx_up", "1 while there is an nginx that serves", lambda: float(nginx() is not None))
+        self.gauge("request_rows_waiting", "Refused requests of Agents not reported to the api yet", reporter.waiting)
+        self.counted("request_rows_dropped", "Refused requests of Agents that were lost", lambda: reporter.lost)
+
+    def app(self) -> Starlette:
+        async def page(_request: Request) -> Response:
+            return Response(self.text() + await self._of_nginx(), media_type=CONTENT_TYPE)
+
+        return Starlette(routes=[Route(PATH, page)])
+
+    async def _of_nginx(self) -> bytes:
+        """nginx's own figures; nothing if it does not answer, or has no such page (profile `edge`)."""
+        plan = self._plan()
+        found = _STUB.search(await status_page(plan)) if plan is not None and plan.profile == "web" else None
+        if found is None:
+            return b""
+        registry = CollectorRegistry()
+        name = "greenroom_gateway_nginx"
+        connections = Gauge(f"{name}_connections", "Connections by what they do", ["state"], registry=registry)
+        for state in ("active", "reading", "writing", "waiting"):
+            connections.labels(state).set(int(found[state]))
+        for what, text in (("accepted", "Connections accepted"), ("requests", "Requests")):
+            suffix = "connections_accepted" if what == "accepted" else what
+            Counter(f"{name}_{suffix}", f"{text} since nginx started", registry=registry).inc(int(found[what]))
+        return generate_latest(registry)

@@ -24,16 +24,15 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.gateway import expiry, health
+from greenroom.gateway import health
 from greenroom.gateway.admissions import Admissions
 from greenroom.gateway.agents import AgentLinks
 from greenroom.gateway.api_client import RequestReporter
+from greenroom.gateway.health import Metrics
 from greenroom.gateway.keeper import PlanKeeper
-from greenroom.gateway.metrics import Metrics
 from greenroom.gateway.nginx import REQUESTS_SOCKET, nginx_conf
-from greenroom.gateway.nginx_process import Nginx, install_configuration, nginx_processes, superseded
+from greenroom.gateway.nginx_process import Listeners, Nginx, install_configuration, nginx_processes, superseded
 from greenroom.gateway.plan import GatewayPlan, read_plan
-from greenroom.gateway.sockets import Listeners
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops
 from greenroom.kit.processes import become_subreaper, reap, send
@@ -303,7 +302,7 @@ async def main() -> None:
         plan_file, keeping = keeper.path, [keeper.follow(), *([links.run()] if links else [])]
     gateway = Gateway(plan_file, folder, workers=config.gateway_workers, connections=config.gateway_connections)
     serving = asyncio.create_task(gateway.run(), name="nginx")
-    loops = [gateway.probe(), gateway.reporter.run(), expiry.watch(lambda: gateway.plan), *keeping]
+    loops = [gateway.probe(), gateway.reporter.run(), health.watch(lambda: gateway.plan), *keeping]
     if config.gateway_metrics_port is not None:
         loops.append(serve_beside(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
     beside = [asyncio.create_task(loop) for loop in loops]

@@ -1,4 +1,4 @@
-"""The Manager's HTTP interface: five routes for Agents, health, metrics.
+"""The Manager's HTTP interface: five routes for Agents, health (table in CONTRACT), metrics.
 
 It is the hot path: the layers of a Starlette application would be a quarter of what a check-in costs and keeps.
 """
@@ -6,11 +6,12 @@ It is the hot path: the layers of a Starlette application would be a quarter of 
 from __future__ import annotations
 
 import ipaddress
+import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -21,7 +22,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
-from greenroom.manager import health
 from greenroom.manager.checkin.copies import ImageCopies
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
@@ -29,6 +29,45 @@ from greenroom.manager.metrics import Metrics
 from greenroom.manager.status import ManagerStatus
 from greenroom.wire.copies import MissingImages, TicketShown
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
+
+Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]
+
+RETRY_AFTER_S: Final[dict[Health, int]] = {"starting": 1, "stopping": 1, "disabled": 30}
+"""A Manager that starts or stops, or its replacement, answers in a moment. The 30 s are part of the interface
+(docs/reference/managers.md): an administrator who disables a Manager rarely enables it sooner."""
+
+
+def health_answer(manager: ManagerStatus) -> Response:
+    """The reply to a health request. A disabled Manager is healthy, unless it hangs."""
+    if manager.starting:
+        return _health_response("starting", manager.enabled)
+    if not manager.healthy:
+        return _health_response("unhealthy", manager.enabled)
+    if not manager.enabled:
+        return _health_response("disabled", manager.enabled)
+    # a task that fails is the zone's problem: another Manager would fail too, so no Agent is sent elsewhere
+    return _health_response("running", manager.enabled, manager.guardian.failing_tasks)
+
+
+def elsewhere_answer(manager: ManagerStatus) -> Response:
+    """The reply that sends an Agent to another Manager: why, and when it may come back."""
+    if manager.stopping or manager.enabled is None:
+        return _health_response("stopping" if manager.stopping else "starting", manager.enabled)
+    if manager.hangs:
+        return health_answer(manager)
+    # A held check-in may learn of the flag before the guardian's next round does.
+    return _health_response("disabled", enabled=False)
+
+
+def _health_response(health: Health, enabled: bool | None, failing_tasks: Sequence[str] = ()) -> Response:
+    body = {"ok": health == "running", "status": health, "enabled": enabled}
+    if failing_tasks:
+        body |= {"failing_tasks": failing_tasks}
+    status = 200 if health == "running" else 500 if health == "unhealthy" else 503
+    headers = {"Retry-After": str(RETRY_AFTER_S[health])} if health in RETRY_AFTER_S else {}
+    # spaces as in the documentation and the gateway: scripts compare it
+    return Response(json.dumps(body), status, headers, media_type="application/json")
+
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +154,7 @@ _FOR_AGENTS: Final[Mapping[str, Callable[[ForAgents, Request], Awaitable[Message
 
 
 def _health(process: Process) -> Response:
-    return health.answer(process.status())
+    return health_answer(process.status())
 
 
 def _metrics(process: Process) -> Response:
@@ -167,11 +206,11 @@ async def _response(
 ) -> Response:
     us, manager = process.for_agents, process.status()
     if us is None or not manager.serves_agents:
-        return health.elsewhere(manager)
+        return elsewhere_answer(manager)
     try:
         message = await answer(us, request)
     except ManagerLeftError:
-        return health.elsewhere(process.status())
+        return elsewhere_answer(process.status())
     except GreenroomError as error:
         return _refusal(error)
     except Exception as error:

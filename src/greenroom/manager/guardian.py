@@ -25,10 +25,9 @@ from greenroom.kit.concurrency import one_item
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager import files
-from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
 from greenroom.manager.status import GuardianStatus, Takeover, Wakers
-from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 
 log = structlog.get_logger(__name__)
 

@@ -34,21 +34,19 @@ from greenroom.kit.serving import serve
 from greenroom.kit.starts import StartLog
 from greenroom.manager import files
 from greenroom.manager.app import ForAgents, create_app
-from greenroom.manager.checkin.beats import Beats
-from greenroom.manager.checkin.commit import Committer
+from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.copies import ImageCopies
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns
 from greenroom.manager.files import instance_id
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
-from greenroom.manager.machines.making import Providers
+from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.pulse import Pulse
 from greenroom.manager.status import GuardianStatus, ManagerStatus, Takeover, Wakers
-from greenroom.manager.tasks.retention import Retention
-from greenroom.manager.tasks.rounds import PrimaryRounds, Refill
+from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 
 log = structlog.get_logger(__name__)
 

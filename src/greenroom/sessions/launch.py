@@ -1,23 +1,273 @@
-"""What is written of a launch: its line in the ledger, with its session or without, within the user's limit."""
+"""Launches: the attempts of a plan (`core.launch.plan`) are tried until one gives a session, and it is written down."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Final, Protocol
 
+import msgspec
+import structlog
 from psycopg.types.json import Jsonb
 
-from greenroom.core.launch.eviction import Room
-from greenroom.core.launch.plan import PoolContents, TraceStep
+from greenroom.core.errors import GreenroomError
+from greenroom.core.events import Event, session_events
+from greenroom.core.launch.eviction import Room, Unready, events_of, room_reason
+from greenroom.core.launch.plan import (
+    Attempt,
+    LaunchZone,
+    Miss,
+    PoolContents,
+    StagedPool,
+    TraceStep,
+    missed_steps,
+    pool_miss,
+    room_taken,
+    success_step,
+)
 from greenroom.core.launch.request import Launch
+from greenroom.core.launch.wanted import SessionUser, SpecMaker, WantedSession, ZoneRooms
+from greenroom.core.log_codes import LogCode
+from greenroom.core.workspace.session_spec import Exec, File
+from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import Claim, ClaimedSession, LedgerLine
-from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch
+from greenroom.db.launch.eviction import read_unready, remember_refused
+from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agents
 from greenroom.db.launch.on_demand import insert_for_user
-from greenroom.db.session.sessions import NewSession
+from greenroom.db.session.sessions import NewSession, StagedAs
+from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold, stop
+from greenroom.wire.messages import Assignment
+
+
+def new_session(
+    secrets: Secrets,
+    make_spec: SpecMaker,
+    *,
+    zone_id: str,
+    agent_id: str,
+    memory: int,
+    permissions: Mapping[str, bool],
+    user: SessionUser | None = None,
+    staged: StagedAs | None = None,
+    term: int | None = None,
+) -> NewSession:
+    """A session for a user or a pool, as `NewSession` has it.
+
+    Raises:
+        GreenroomError: from `make_spec`.
+    """
+    session_id = str(uuid.uuid4())
+    spec = make_spec(session_id=session_id, credential=new_secret())
+    return NewSession(
+        session_id=session_id,
+        zone_id=zone_id,
+        agent_id=agent_id,
+        spec=spec,
+        memory=memory,
+        permissions=permissions,
+        credential_encrypted=secrets.encrypt(spec.credential),
+        files_encrypted=_encrypted(secrets, spec.files),
+        user=user,
+        staged=staged,
+        term=term,
+    )
+
+
+def _encrypted(secrets: Secrets, files: Sequence[File]) -> bytes | None:
+    return secrets.encrypt(json.dumps([asdict(file) for file in files])) if files else None
+
+
+log = structlog.get_logger(__name__)
+
+PLACEMENT_ROUNDS: Final = 3
+"""How often the Agents are read again when others take the room in between."""
+
+
+class Writer(Protocol):
+    """Writes a session of a user with everything that belongs to it, in one transaction."""
+
+    async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+        """Give the user a staged session; `steps` is the whole trace. Otherwise what is in the pool."""
+        ...
+
+    async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
+        """Insert the user's session; False where the room is taken by now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedSession:
+    """A session that a user got, committed. `reason` is the sentence for trace and log, `steps` the whole trace,
+    `yielding` are staged sessions that made room. `edge_url` is of its Agent's edge gateway; empty without one.
+    """
+
+    session_id: str
+    agent_id: str
+    edge_url: str
+    attempt: Attempt
+    reason: str
+    steps: tuple[TraceStep, ...]
+    auth_epoch: int = 1
+    yielding: tuple[Unready, ...] = ()
+
+    @property
+    def events(self) -> set[Event]:
+        pool = self.attempt.pool
+        return events_of(self.yielding) | session_events(
+            self.session_id,
+            agent_id=self.agent_id,
+            staging_config_id=pool.staging_config_id if pool else None,
+        )
+
+    def log_yielding(self, logs: LogWriter, user: str) -> None:
+        """A row for each staged session that made room for `user`, named with why they get a session."""
+        for gone in self.yielding:
+            logs.write(
+                LogCode.STAGED_SESSION_ENDED,
+                f"A staged session ends before it was usable: its room was given to {user}; people go first.",
+                zone_name=self.attempt.zone.zone_name,
+                session_id=gone.session_id,
+                staging_config_id=gone.staging_config_id,
+            )
+
+
+Misses = Sequence[Miss]
+"""Why an attempt gave no session."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An attempt that gave nothing, and why."""
+
+    attempt: Attempt
+    misses: Misses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search for a user's session; its results so far remain after an error."""
+
+    db: Database
+    secrets: Secrets
+    wanted: WantedSession
+    writer: Writer
+    survives: tuple[type[GreenroomError], ...] = ()
+    """Errors of an attempt after which the next one is tried."""
+    passed: list[PassedOver] = field(default_factory=list[PassedOver])
+
+    @property
+    def trace(self) -> list[TraceStep]:
+        return [step for one in self.passed for step in missed_steps(one.attempt, one.misses)]
+
+    @property
+    def on_demand_misses(self) -> list[Miss]:
+        """All that prevented a session on demand."""
+        return [miss for one in self.passed if not one.attempt.staged for miss in one.misses]
+
+    async def run(self, attempts: Sequence[Attempt]) -> PlacedSession | None:
+        for attempt in attempts:
+            found = attempt.misses or await self._try(attempt)
+            if isinstance(found, PlacedSession):
+                return found
+            self.passed.append(PassedOver(attempt, found))
+        return None
+
+    async def _try(self, attempt: Attempt) -> PlacedSession | Misses:
+        try:
+            return await (self._place(attempt) if attempt.pool is None else self._claim(attempt, attempt.pool))
+        except self.survives as error:
+            log.error("an attempt failed", user_id=self.wanted.user.user_id, reason=error.message)
+            return (Miss(error.code, error.message),)
+
+    async def _claim(self, attempt: Attempt, pool: StagedPool) -> PlacedSession | Misses:
+        """Claim a staged session for the user, or say why there is none."""
+        wanted, zone = self.wanted, attempt.zone
+        assignment = _assignment(wanted.assign)
+        claim = Claim(
+            user=wanted.user,
+            staging_config_id=pool.staging_config_id,
+            config_hash=config_hash_of(wanted.image, zone.facts, pool.permissions),
+            assignment_id=assignment.assignment_id,
+            assignment=msgspec.structs.asdict(assignment),
+        )
+        reason = wanted.reason_of(f"A staged session of zone {zone.zone_name} was assigned{wanted.instead}.")
+        steps = (*self.trace, success_step(attempt, pool.staging_config_id, reason))
+        claimed = await self.writer.claim(claim, zone.zone_id, steps)
+        if isinstance(claimed, PoolContents):
+            return (pool_miss(claimed, wanted.image, zone),)
+        return PlacedSession(
+            session_id=claimed.session_id,
+            agent_id=claimed.agent_id,
+            edge_url=claimed.edge_url,
+            auth_epoch=claimed.auth_epoch,
+            attempt=attempt,
+            reason=reason,
+            steps=steps,
+        )
+
+    async def _place(self, attempt: Attempt) -> PlacedSession | Misses:
+        """Create a session in the attempt's zone, or say why no Agent takes it."""
+        wanted, zone, taken = self.wanted, attempt.zone, list[str]()
+        for _ in range(PLACEMENT_ROUNDS):
+            found = await self._rooms(zone)
+            if not found.rooms:
+                if wanted.keeps_room:
+                    await remember_refused(
+                        self.db,
+                        zone_id=zone.zone_id,
+                        user_id=wanted.user.user_id,
+                        image_id=wanted.image.image_id,
+                        room_helps=found.room_helps,
+                    )
+                return found.misses
+            for room in found.rooms:
+                new = new_session(
+                    self.secrets,
+                    wanted.spec_in(zone),
+                    zone_id=zone.zone_id,
+                    agent_id=room.agent.agent_id,
+                    memory=wanted.request.memory,
+                    permissions=wanted.permissions,
+                    user=wanted.user,
+                )
+                reason = wanted.reason_of(room_reason(room, zone.zone_name, wanted.instead))
+                step = success_step(attempt, room.agent.hostname, reason)
+                steps = (*self.trace, *missed_steps(attempt, found.misses), step)
+                if await self.writer.insert(new, room, steps):
+                    return PlacedSession(
+                        session_id=new.session_id,
+                        agent_id=new.agent_id,
+                        edge_url=room.agent.edge_url,
+                        attempt=attempt,
+                        reason=reason,
+                        steps=steps,
+                        yielding=room.yielding,
+                    )
+            taken = [room.agent.hostname for room in found.rooms]
+        return (room_taken(taken),)
+
+    async def _rooms(self, zone: LaunchZone) -> ZoneRooms:
+        """Staged sessions are read only where no Agent has room without them."""
+        agents = await read_agents(self.db, zone.zone_id, self.wanted.request.image)
+        free = self.wanted.rooms_in(zone, agents)
+        return free if free.rooms else self.wanted.rooms_in(zone, agents, await read_unready(self.db, zone.zone_id))
+
+
+def _assignment(assign: Exec) -> Assignment:
+    return Assignment(
+        assignment_id=str(uuid.uuid4()),
+        argv=list(assign.argv),
+        user=assign.user,
+        env=assign.environment,
+        workdir=assign.workdir,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

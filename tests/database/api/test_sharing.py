@@ -7,7 +7,7 @@ from tests.database.api.client import ADA, ADMIN, USER, Client, MakeClient
 from tests.database.api.sharing import Shared, secret_of
 from tests.support.system import primary_of
 
-from greenroom.manager.tasks.shares import run_shares
+from greenroom.manager.tasks.deadlines import run_shares
 
 
 async def test_a_user_with_the_link_joins_to_watch_and_is_cut_off_when_it_ends(shared: Shared, user: Client):

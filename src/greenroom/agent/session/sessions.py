@@ -14,9 +14,8 @@ from typing import TypeVar
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.desired import DesiredSessions, ListChange
 from greenroom.agent.session.journal import Forget, HandoverRecord, Journal, assignment_report
-from greenroom.agent.session.observed import ObservedSessions, facts
+from greenroom.agent.session.observed import ALWAYS_S, ObservedSessions, SessionSnapshot, facts
 from greenroom.agent.session.outbox import Orders, Outbox
-from greenroom.agent.session.views import ALWAYS_S, SessionSnapshot
 from greenroom.core.session.reconcile import Snapshot, can_be_handed_over, is_unexplained, observe
 from greenroom.core.session.states import ObservedState
 from greenroom.wire.messages import Answer, Desired, Observed

@@ -28,8 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from greenroom.agent.session.views import SessionSnapshot, SessionView
-from greenroom.agent.stream.company import Company
+from greenroom.agent.session.observed import SessionSnapshot, SessionView
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.questions import (
     Shown,
@@ -44,7 +43,7 @@ from greenroom.agent.stream.questions import (
     refusal,
     shown_in,
 )
-from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, token_hash
+from greenroom.agent.stream.viewers import Client, Company, Openings, Viewer, Viewers, Write, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.core.session.sharing import NO_VIEW_ONLY
@@ -81,7 +80,7 @@ class Identity(Protocol):
 
 
 class Asker(Protocol):
-    """Asks the api about a viewer (agent.stream.upstream_auth)."""
+    """Asks the api about a viewer (agent.stream.admission)."""
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
         """Raises Unavailable: the api could not be asked; the sentence names the address."""
@@ -109,7 +108,7 @@ NOT_OF_LEASE: Final = (
 
 
 class Pages(Protocol):
-    """Asks pages of sessions (agent.stream.view_only)."""
+    """Asks pages of sessions (agent.stream.admission)."""
 
     async def keeps(self, url: str, authorization: str) -> bool:
         """Whether the page drops what those send who may only watch. Raises Unavailable: it does not answer."""

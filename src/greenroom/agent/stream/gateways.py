@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from greenroom.agent.session.views import SessionSnapshot, SessionView
+from greenroom.agent.session.observed import SessionSnapshot, SessionView
 from greenroom.agent.stream.questions import permitted_by
 from greenroom.agent.stream.viewers import Client, Viewer
 from greenroom.core.errors import Unavailable

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
-from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.viewers import Client, Viewer, client_of, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
 from greenroom.core.session.authorization import Facts

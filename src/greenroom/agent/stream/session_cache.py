@@ -19,8 +19,8 @@ import structlog
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.desired import ListChange
+from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.session.views import SessionSnapshot
 from greenroom.core.errors import Unavailable
 from greenroom.core.workspace.session_spec import Service, SessionSpec
 from greenroom.kit.concurrency import wait_for
@@ -89,7 +89,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionCache:
-    """The table of sessions as the stream authoriser sees it (`views.SessionView`)."""
+    """The table of sessions as the stream authoriser sees it (`observed.SessionView`)."""
 
     def __init__(
         self,

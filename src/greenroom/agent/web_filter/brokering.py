@@ -12,15 +12,31 @@ import stat
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from greenroom.agent.web_filter.account import FilterError, Owner
+from greenroom.core.errors import GreenroomError
 from greenroom.core.secret.rules import Brokered, names_of_certificate
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
+
+
+class FilterError(GreenroomError):
+    """The web filter cannot run on this host."""
+
+    code = "web-filter-down"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """User and group id of the account."""
+
+    uid: int
+    gid: int
+
 
 MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- checked before use
 AUTHORITY_NAME: Final = "Greenroom web filter of one session"

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.web_filter.account import FilterError
+from greenroom.agent.web_filter.brokering import FilterError
 from greenroom.agent.web_filter.denials import Denials, Row
 from greenroom.agent.web_filter.serving import Serving, servers_of
 from greenroom.core.backoff import Backoff

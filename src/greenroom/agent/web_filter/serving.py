@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import structlog
 
-from greenroom.agent.web_filter.account import FilterError, Owner
+from greenroom.agent.web_filter.brokering import FilterError, Owner
 from greenroom.agent.web_filter.configuration import Place, configuration, pages
 from greenroom.agent.web_filter.denials import DenialLog
 from greenroom.agent.web_filter.squid import ACCOUNT, Squid

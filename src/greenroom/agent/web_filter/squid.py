@@ -19,8 +19,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from greenroom.agent.web_filter.account import FilterError, Owner
-from greenroom.agent.web_filter.brokering import Brokering, require_tls
+from greenroom.agent.web_filter.brokering import Brokering, FilterError, Owner, require_tls
 from greenroom.agent.web_filter.configuration import Place, configuration, headers, pages
 from greenroom.core.secret.rules import Brokered
 from greenroom.core.web_filter.policy import FilterPolicy

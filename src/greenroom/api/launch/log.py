@@ -17,7 +17,7 @@ from greenroom.core.launch.plan import Miss
 from greenroom.core.launch.request import Launch, LaunchRequest
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.sessions.search import PassedOver, PlacedSession, Search
+from greenroom.sessions.launch import PassedOver, PlacedSession, Search
 
 WINDOW_S: Final = 60.0
 

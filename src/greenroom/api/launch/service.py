@@ -24,8 +24,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.ledger import read_launch
 from greenroom.db.session.views import get_session
 from greenroom.kit.secrets import Secrets
-from greenroom.sessions.launch import LaunchWriter
-from greenroom.sessions.search import Search
+from greenroom.sessions.launch import LaunchWriter, Search
 
 __all__ = ["LaunchRequest", "LaunchResult", "Launcher"]
 

@@ -58,7 +58,7 @@ class StagedAs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A session to be inserted on one Agent, of a user or of a pool; `sessions.new_session` makes it.
+    """A session to be inserted on one Agent, of a user or of a pool; `sessions.launch` makes it.
 
     `files_encrypted` are the files of `spec` as encrypted JSON (None = none), `memory` (bytes) is what its workspace
     reserves beside the cores of `spec`, `term` the Primary's term or None when the api inserts.

@@ -30,11 +30,9 @@ from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
-from greenroom.manager.checkin.beats import Beats
-from greenroom.manager.checkin.commit import Committer
-from greenroom.manager.checkin.lists import Lists
-from greenroom.manager.checkin.looks import Looks
+from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
+from greenroom.manager.checkin.readings import Lists, Looks
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.status import ManagerStatus, Takeover, Wakers
 from greenroom.wire.messages import Answer, CheckIn

@@ -1,4 +1,4 @@
-"""One call of a provider: limited in time, its failure a sentence, its outcome written under the fence.
+"""Calls of providers, each limited in time: its failure is a sentence, its outcome is written under the fence.
 
 A machine is asked for once. What is not known to have been refused may appear later, and is found by its name.
 """
@@ -8,23 +8,72 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
 
 from greenroom.core.errors import GreenroomError
+from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.model import Ask, EndMachine, Listing, Move, OrderState
 from greenroom.core.fleet.machines.names import is_usable_ref, machine_name, name_prefix, ours, said
 from greenroom.core.fleet.machines.user_data import Joining, user_data
 from greenroom.db.fleet import machine_orders
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow
+from greenroom.kit.environment import load
 from greenroom.kit.secrets import Secrets
 from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider, ProviderError
-from greenroom.manager.machines.making import CALL_S, Providers
+from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin, find_provider
 from greenroom.manager.tasks.context import PrimaryContext
+
+CALL_S: Final = 60.0
+"""Limit of one call of a provider."""
+
+
+class Providers:
+    """Keeps the provider of each pool while its settings stay the same: connections and drivers are used again."""
+
+    trusted: tuple[AllowedHost, ...] = ()
+    """The hosts of the setting `webhook_hosts`."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._plugins: dict[str, ProviderPlugin[Any]] = {}
+        self._made: dict[str, tuple[object, Provider]] = {}
+
+    def of(self, pool: MachinePoolRow) -> Provider:
+        """Raises GreenroomError: it is not installed, or its settings or the pool's secrets cannot be used."""
+        settings = (pool.provider, pool.options, pool.secrets, self.trusted)
+        kept = self._made.get(pool.machine_pool_id)
+        if kept is None or kept[0] != settings:
+            kept = settings, self._new(pool)
+            self._made[pool.machine_pool_id] = kept
+        return kept[1]
+
+    def opened(self, pool: MachinePoolRow) -> dict[str, str]:
+        """The secrets of a pool; never shown.
+
+        Raises:
+            SetupError: they were sealed with another key.
+        """
+        return {name: self._secrets.opened(sealed) for name, sealed in pool.secrets.items()}
+
+    def _new(self, pool: MachinePoolRow) -> Provider:
+        if pool.provider not in self._plugins:
+            found = find_provider(pool.provider)
+            self._plugins[pool.provider] = found(pool.provider, load(found.settings_type))
+        return self._plugins[pool.provider].provider(
+            PoolContext(
+                machine_pool_id=pool.machine_pool_id,
+                options=pool.options,
+                secrets=self.opened(pool),
+                call_s=CALL_S,
+                trusted=self.trusted,
+            )
+        )
+
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -154,3 +203,44 @@ def new_machine(pool: MachinePoolRow, installation_id: str, machine_order_id: st
             url=pool.join_url, token=token, ca_sha256=pool.ca_sha256, edge_url=pool.edge_url, zone=pool.zone_name
         ),
     )
+
+
+class UnderWay:
+    """`done` is called when one of them ends."""
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        self._done = done
+        self._tasks: dict[asyncio.Task[Outcome], str] = {}
+
+    @property
+    def pools(self) -> frozenset[str]:
+        """Pools with calls that have not ended, or whose outcome was not taken yet."""
+        return frozenset(self._tasks.values())
+
+    def begin(self, machine_pool_id: str, call: Coroutine[Any, Any, Outcome]) -> None:
+        task = asyncio.create_task(call, name=f"provider of {machine_pool_id}")
+        self._tasks[task] = machine_pool_id
+        task.add_done_callback(lambda _: self._done())
+
+    async def outcomes(self, within_s: float) -> list[Outcome]:
+        """Of calls that have ended, after this time at the latest; each once.
+
+        Raises:
+            ExceptionGroup: errors of the term or the database; the outcomes of others are kept for the next time.
+        """
+        if not self._tasks:
+            return []
+        ended, _ = await asyncio.wait(self._tasks, timeout=within_s)
+        failed = {task: error for task in ended if isinstance(error := task.exception(), Exception)}
+        for task in failed or ended:
+            del self._tasks[task]
+        if failed:
+            raise ExceptionGroup("calls of providers failed", list(failed.values()))
+        return [task.result() for task in ended]
+
+    async def stop(self) -> None:
+        """End all. What a provider was asked for may come all the same, and is found by its name."""
+        tasks, self._tasks = self._tasks, {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

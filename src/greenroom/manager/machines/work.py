@@ -44,9 +44,7 @@ from greenroom.db.installation import installation_id, stored_settings
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.kit.secrets import hashed
-from greenroom.manager.machines.calls import Calls, Outcome
-from greenroom.manager.machines.making import CALL_S, Providers
-from greenroom.manager.machines.under_way import UnderWay
+from greenroom.manager.machines.calls import CALL_S, Calls, Outcome, Providers, UnderWay
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)

@@ -1,21 +1,134 @@
-"""What the Primary's tasks get each round, and the one place that announces what was done."""
+"""What the Primary's tasks get each round; each is isolated: its exceptions stop nothing but that task.
+
+Every later Primary would meet the same row and end like this Manager; so an exception is logged with its reason, and
+the task backs off before it is tried again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Unpack
+from typing import Final, Unpack
 
+import structlog
+
+from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
 from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
-from greenroom.db.database import Database
+from greenroom.db.database import AWAY, Connection, Database
 from greenroom.db.diagnostics.logs import LogFields, LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.db.session.transitions import ChangedSession
+from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.isolation import Tasks
+
+log = structlog.get_logger(__name__)
+
+FIRST_BACKOFF_S: Final = 1.0
+MAX_BACKOFF_S: Final = 30.0
+"""Back-off of a task that failed, doubled after each further failure."""
+FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
+"""A failure not repeated for this long is forgotten: its row is gone."""
+
+
+@dataclass(slots=True)
+class _TaskFailure:
+    backoff_s: float
+    again_at_s: float
+
+
+class TaskFailures:
+    """The failures of a Primary's rounds: of a task, or of one item of it."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], _TaskFailure] = {}
+        self.done_at_s = float("-inf")
+        """When a task, or an item of one, last ended well: a round that goes on is slow, and does not hang."""
+
+    @property
+    def tasks(self) -> list[str]:
+        return sorted({task for (task, _), failure in self._found.items() if _is_fresh(failure)})
+
+    def stops(self, task: str) -> bool:
+        return (task, "") in self._found
+
+    def in_backoff(self, task: str, item: str = "") -> bool:
+        """Whether it failed and is not to be tried again yet."""
+        failure = self._found.get((task, item))
+        return failure is not None and boottime_s() < failure.again_at_s
+
+    def failed(self, task: str, item: str = "") -> float:
+        """Record a failure; returns its back-off in seconds."""
+        self._found = {key: failure for key, failure in self._found.items() if _is_fresh(failure)}
+        before = self._found.get((task, item))
+        backoff_s = FIRST_BACKOFF_S if before is None else min(2 * before.backoff_s, MAX_BACKOFF_S)
+        self._found[task, item] = _TaskFailure(backoff_s, boottime_s() + backoff_s)
+        return backoff_s
+
+    def done(self, task: str, item: str = "") -> None:
+        self.done_at_s = boottime_s()
+        if self._found.pop((task, item), None) is not None:
+            log.info("a task of the Primary works again", task=task, item=item)
+
+    def clear(self) -> None:
+        """This Manager is no longer Primary; the next one starts without failures."""
+        self._found.clear()
+
+
+def _ends_the_round(error: Exception) -> bool:
+    return isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
+
+
+def _is_fresh(failure: _TaskFailure) -> bool:
+    return boottime_s() < failure.again_at_s + FORGOTTEN_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Isolates tasks from each other; `failures` persists from round to round."""
+
+    failures: TaskFailures
+    logs: LogWriter
+
+    @asynccontextmanager
+    async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
+        """Log and record what is raised inside; ask `failures.in_backoff` before.
+
+        The Manager's health shows `task`, the log also its `item`. The transaction `within` continues after a failure;
+        only what was written inside is undone.
+
+        Raises:
+            LeaseLost: the term is over; that ends the round.
+            Unavailable: the database cannot be reached; that ends the round, too.
+            psycopg.Error: with `within`, one of `AWAY`, as the transaction itself is concerned.
+        """
+        try:
+            if within is None:
+                yield
+            else:
+                async with within.transaction():
+                    yield
+        except Exception as error:
+            if _ends_the_round(error) or (within is not None and isinstance(error, AWAY)):
+                raise
+            self._failed(task, item, error)
+        else:
+            self.failures.done(task, item)
+
+    def _failed(self, task: str, item: str, error: Exception) -> None:
+        backoff_s = self.failures.failed(task, item)
+        what = f"{task} ({item})" if item else task
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
+        log.debug("what a task of the Primary met", task=task, item=item, exc_info=error)
+        self.logs.write(
+            LogCode.PRIMARY_TASK_FAILED,
+            f"The Primary could not do its task {what}: {type(error).__name__}: {reason}; the other tasks go on,"
+            f" this one is tried again in {backoff_s:g} s.",
+        )
 
 
 class RoundEvents:

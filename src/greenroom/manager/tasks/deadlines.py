@@ -23,6 +23,7 @@ from greenroom.db.session.deadlines import WaitingSession
 from greenroom.db.session.lifecycle import ExpiringSession, take_back
 from greenroom.db.session.observations import read_missed
 from greenroom.db.session.sessions import begin_end
+from greenroom.db.session.shares import end_expired, read_expired
 from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager import moves
@@ -156,3 +157,15 @@ async def _apply(connection: Connection, expiry: Expiry) -> ChangedSession | Non
     if expiry.action == "delete":
         return await begin_end(connection, expiry.session_id, expiry.reason)
     return await lifecycle.stop_or_pause(connection, expiry.session_id, expiry.action, expiry.reason)
+
+
+async def run_shares(ctx: PrimaryContext) -> None:
+    """End the shares of the zone whose time is over."""
+    if not await read_expired(ctx.db, ctx.zone_id):
+        return
+    async with guarded(ctx.db, ctx.fence) as connection:
+        ended, events = await end_expired(connection, ctx.zone_id)
+    for share in ended:
+        sentence = f"the share {share.share_id} of session {share.session_id} is over: its time has passed"
+        ctx.news.log(LogCode.SHARE_ENDED, sentence, session_id=share.session_id)
+    ctx.news.add(*events)

@@ -41,7 +41,7 @@ from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassign
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
-from greenroom.sessions.new_session import new_session
+from greenroom.sessions.launch import new_session
 
 
 def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:

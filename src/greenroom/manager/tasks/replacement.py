@@ -25,6 +25,7 @@ from greenroom.db.fleet.leases import guarded
 from greenroom.db.launch import replacement
 from greenroom.db.launch.replacement import WaitingSession
 from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.sessions.launch import PlacedSession, Search
 from greenroom.sessions.replace import (
     NoLongerWaitingError,
     ReplacementWriter,
@@ -32,7 +33,6 @@ from greenroom.sessions.replace import (
     further_steps,
     wanted_instead,
 )
-from greenroom.sessions.search import PlacedSession, Search
 
 
 async def run_successors(ctx: PrimaryContext) -> None:

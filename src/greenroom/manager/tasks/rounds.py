@@ -1,4 +1,7 @@
-"""The Primary's round: the zone's time-sensitive tasks, each fenced, one after the other; and refills beside it.
+"""The Primary's round: the zone's time-sensitive tasks, each fenced, one after the other.
+
+Refills, and the deletion of outdated rows, run beside it; so do records of Managers that left the zone long ago, if
+the installation's settings say so.
 
 A round first asks whether its tasks would find anything; at rest that is all it asks, and pools have an agenda.
 
@@ -16,16 +19,101 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.events import Event
+from greenroom.core.fleet.liveness import Removal, departed
+from greenroom.core.installation import installation_of
+from greenroom.core.log_codes import LogCode
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.due import is_anything_due
+from greenroom.db.fleet import managers
+from greenroom.db.fleet.leases import lock_lease
+from greenroom.db.installation import stored_settings
+from greenroom.db.pool.history import count_hours
 from greenroom.kit.clock import boottime_s
-from greenroom.kit.concurrency import one_item
+from greenroom.kit.concurrency import logged_item, one_item
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext
-from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_expiry, run_missed_moves, run_recovered
+from greenroom.manager.tasks.deadlines import (
+    run_cleanup,
+    run_deadlines,
+    run_expiry,
+    run_missed_moves,
+    run_recovered,
+    run_shares,
+)
 from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
 from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
-from greenroom.manager.tasks.retention import run_records
-from greenroom.manager.tasks.shares import run_shares
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_S: Final = 60.0
+
+
+class Retention:
+    """Cleans up every `INTERVAL_S` while `is_primary()`. The Primaries of several zones take turns."""
+
+    def __init__(self, db: Database, is_primary: Callable[[], bool]) -> None:
+        self._db = db
+        self._is_primary = is_primary
+
+    async def run(self) -> None:
+        """Forever; failures are logged and retried."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            if self._is_primary():
+                try:
+                    with one_item("clean-up"):
+                        await self.round()
+                except GreenroomError as error:
+                    log.warning("clean-up put off", reason=error.message)
+
+    async def round(self) -> None:
+        """Clean up and count once, by the present settings of the installation.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        settings = installation_of(await stored_settings(self._db))
+        keep = Keep(
+            log_rows=settings.log_retention_rows,
+            log_days=settings.log_retention_days,
+            security_rows=settings.security_log_retention_rows,
+            security_days=settings.security_log_retention_days,
+            launch_days=settings.launch_retention_days,
+            recording_days=settings.recording_retention_days,
+        )
+        with logged_item("clean-up", "rows"):
+            if deleted := await prune(self._db, keep):
+                log.info("rows that need not be kept any longer were deleted", **deleted)
+        with logged_item("clean-up", "hours"):
+            await count_hours(self._db)
+
+
+async def run_records(ctx: PrimaryContext) -> None:
+    """Remove what `core.fleet.liveness.departed` names; a Manager that came back meanwhile stays.
+
+    Raises:
+        LeaseLost: the term ended meanwhile; nothing was written.
+        Unavailable: the database cannot be reached.
+    """
+    keep_days = installation_of(await stored_settings(ctx.db)).manager_record_retention_days
+    if ctx.quiet or keep_days == 0:
+        return
+    for removal in departed(await managers.read_records(ctx.db, ctx.zone_id), keep_days):
+        if ctx.tasks.failures.in_backoff("records", removal.instance_id):
+            continue
+        async with ctx.tasks.isolated("records", removal.instance_id):
+            await _remove(ctx, removal, keep_days)
+
+
+async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float) -> None:
+    async with ctx.db.transaction() as connection:
+        await managers.lock_zones(connection)  # it precedes the lease in the lock order, so not `guarded`
+        await lock_lease(connection, ctx.fence)
+        removed = await managers.remove_record(connection, removal.manager_id, keep_days)
+    if removed:
+        ctx.news.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")
+
 
 UPKEEP_S: Final = 5.0
 
@@ -95,8 +183,6 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext) -> None:
             finally:
                 await ctx.news.send()
 
-
-log = structlog.get_logger(__name__)
 
 MAX_S: Final = 10.0
 """Limit for the pools named together: what hangs is given up, and does not delay those named later."""

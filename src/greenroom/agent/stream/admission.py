@@ -1,4 +1,7 @@
-"""The Agent's request to the Upstream Auth Address: may this viewer see the session?"""
+"""What is asked before a viewer gets in: the Upstream Auth Address, and whether the page can keep them from typing.
+
+Only the page of our own images says so, by the header that it is asked with. What a page does not say it does not do.
+"""
 
 from __future__ import annotations
 
@@ -80,3 +83,37 @@ def _words(reply: httpx.Response) -> str:
         return str(msgspec.json.decode(reply.content, type=dict[str, object]).get("detail", reply.reason_phrase))
     except msgspec.DecodeError:
         return reply.reason_phrase
+
+
+HEADER: Final = "X-Greenroom-View-Only"
+
+
+class ViewOnlyPages:
+    """Asks pages, and remembers those that do."""
+
+    def __init__(self) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # each container made its certificate itself, on this host's loopback
+        context.verify_mode = ssl.CERT_NONE
+        self._http = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
+        self._known: set[tuple[str, str]] = set()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def keeps(self, url: str, authorization: str) -> bool:
+        """Whether the page at `url` drops what watchers send.
+
+        Raises:
+            Unavailable: it does not answer.
+        """
+        if (url, authorization) in self._known:
+            return True
+        try:
+            answer = await self._http.head(f"{url}/", headers={"Authorization": authorization, HEADER: "1"})
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The desktop does not answer: {str(error) or type(error).__name__}") from error
+        if answer.status_code != 200 or answer.headers.get(HEADER) != "1":
+            return False
+        self._known.add((url, authorization))
+        return True
