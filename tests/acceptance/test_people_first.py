@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 
-from greenroom.core.pool.backoff import BACKOFF
+from greenroom.core.pool.shortfalls import BACKOFF
 from greenroom.core.session.starts import MOST_FOR_A_CORE
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image"), pytest.mark.timeout(300)]

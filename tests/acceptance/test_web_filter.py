@@ -17,7 +17,7 @@ from tests.acceptance.open_desktop import open_desktop
 from tests.small_internet import SmallInternet, small_internet
 from tests.support.goes_around import GOES_AROUND
 
-from greenroom.core.web_filter.squid import PORT
+from greenroom.core.web_filter import PORT
 
 ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 POLICY = {"name": "Strict & <tight>", "default_action": "deny", "allow": ["open.test"], "deny": ["ads.open.test"]}

@@ -10,8 +10,8 @@ from tests.support.waiting import eventually
 
 from greenroom.api.problems import error_response
 from greenroom.core.errors import Busy
-from greenroom.core.launch import admission
-from greenroom.core.launch.admission import AT_ONCE
+from greenroom.core.launch import forecast
+from greenroom.core.launch.forecast import AT_ONCE
 from greenroom.db.database import Database
 
 WAITING = 3
@@ -20,8 +20,8 @@ WAITING = 3
 async def test_a_launch_without_a_turn_is_refused_at_once_and_the_others_are_served(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(admission, "FEWEST", WAITING)
-    monkeypatch.setattr(admission, "MOST_S", 0.0)
+    monkeypatch.setattr(forecast, "FEWEST", WAITING)
+    monkeypatch.setattr(forecast, "MOST_S", 0.0)
     stage = await System.populate(db, cores=100)
     launcher, users = stage.launcher, [await stage.user(f"user-{n}") for n in range(AT_ONCE + WAITING)]
     await launcher.launch(stage.request())

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent import images
 from greenroom.agent.images import STALLED_S
-from greenroom.core.backoff import Backoff
+from greenroom.core.rate_limits import Backoff
 from greenroom.recipes import build, shelf
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World, spec

@@ -12,7 +12,7 @@ import pytest
 from tests.support.real_agents import session_id, token_file
 from tests.support.waiting import eventually
 
-from greenroom.core.fleet.election import Record
+from greenroom.core.fleet.lease import Record
 from greenroom.runtimes.simulated import stored_containers
 from greenroom.testing.manager import ScriptedManager, World
 from greenroom.testing.ports import free_port

@@ -15,7 +15,7 @@ from tests.support.agents import ToldAgent, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.deadlines import Clocks
 from greenroom.db.database import Database
 from greenroom.db.fleet.views import list_agents
 from greenroom.db.session.lifecycle import read_expiring, resume, stop_or_pause

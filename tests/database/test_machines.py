@@ -17,7 +17,7 @@ from tests.unit.clouds import address, answering
 
 from greenroom.core.errors import LeaseLost
 from greenroom.core.fleet.machines.model import Move, OrderState
-from greenroom.core.fleet.machines.names import name_prefix
+from greenroom.core.fleet.machines.provider import name_prefix
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.agents import update_agent

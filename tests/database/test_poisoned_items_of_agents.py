@@ -21,7 +21,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent import disk_guard
 from greenroom.core.errors import reason_of
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.homes import HomeId
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ContainerConflict, ImageMissing, RuntimeUnavailable, StartError

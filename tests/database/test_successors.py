@@ -1,5 +1,5 @@
 """A session failed while its user waits: they get another one (docs/explanation/protocols.md §3,
-`core.launch.replacement`)."""
+`core.launch.wanted`)."""
 
 from __future__ import annotations
 

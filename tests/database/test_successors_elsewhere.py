@@ -1,5 +1,5 @@
 """A failed session's successor follows the documented order over zones, as its launch did
-(`core.launch.replacement`)."""
+(`core.launch.wanted`)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import pytest
 from tests.database.failing_launches import Failing
 
 from greenroom.core.errors import NoResources
-from greenroom.core.lease.granted import NewLease
-from greenroom.core.webhooks.events import CHOSEN, WebhookEvent
+from greenroom.core.lease import NewLease
+from greenroom.core.webhooks import CHOSEN, WebhookEvent
 from greenroom.db.database import Database
 from greenroom.manager.tasks.replacement import run_successors
 from greenroom.testing import rows

@@ -12,7 +12,7 @@ from tests.support.real_agents import agent_inside, manager_of
 from tests.support.registry import PASSWORD, USER, Registry
 
 from greenroom.agent import images
-from greenroom.core.backoff import Backoff
+from greenroom.core.rate_limits import Backoff
 from greenroom.runtimes.registry import find_runtime
 from greenroom.testing.manager import World
 from greenroom.wire.messages import DesiredImage, ImageReport

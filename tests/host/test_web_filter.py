@@ -29,8 +29,7 @@ from greenroom.agent.web_filter import squid as agent_squid
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.agent.web_filter.serving import filter_owner
 from greenroom.agent.web_filter.squid import Owner, Squid
-from greenroom.core.web_filter.policy import FilterPolicy, decision
-from greenroom.core.web_filter.squid import PORT
+from greenroom.core.web_filter import PORT, FilterPolicy, decision
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.spec import container_name
 from greenroom.testing.manager import ScriptedManager, World

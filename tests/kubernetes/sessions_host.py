@@ -10,7 +10,7 @@ from tests.support.kubernetes.tools import FILTER
 from tests.support.runtime_hosts import Host, new_id
 
 from greenroom.agent.web_filter.serving import RuntimeServers
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, FilterRunner, HostRuntime
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.kubernetes.plugin import KubernetesPlugin

@@ -21,8 +21,7 @@ from tests.support.real_agents import agent_inside, manager_of, session_id
 from tests.support.runtime_hosts import OPENBOX, new_id
 from tests.support.waiting import eventually
 
-from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import CLOSED_PORT, PORT
+from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
 from greenroom.runtimes.kubernetes.filter_manifest import GOES_AROUND_IT
 from greenroom.runtimes.kubernetes.names import object_name
 from greenroom.testing.manager import ScriptedManager, World

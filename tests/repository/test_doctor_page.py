@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from greenroom.core.fleet.docker_host import KNOWN_VULNERABILITIES
+from greenroom.core.fleet.disk import KNOWN_VULNERABILITIES
 from greenroom.db.diagnostics.invariants import INVARIANTS
 from greenroom.up.doctor import CONTAINER_INVARIANTS, OTHER_INVARIANTS
 

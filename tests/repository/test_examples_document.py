@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from greenroom.api.examples.document import FOLDER, METHODS, messages, recorded
 from greenroom.api.openapi import document
-from greenroom.core.webhooks.events import WebhookEvent
+from greenroom.core.webhooks import WebhookEvent
 
 Json = dict[str, Any]
 DOCUMENT: Final[Json] = document()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from greenroom.core.web_filter.policy import PRIVATE
+from greenroom.core.web_filter import PRIVATE
 from greenroom.kit.config import GatewayCertificate
 from greenroom.runtimes.kubernetes.access import FILTER_NEEDS, NEEDS, REASON_NEEDS
 from greenroom.up.deployment import GIVEN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.webhooks.events import LaunchData, LeaseData, PoolData, SessionData, Subject, WebhookEvent
+from greenroom.core.webhooks import LaunchData, LeaseData, PoolData, SessionData, Subject, WebhookEvent
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/webhooks.md").read_text()
 

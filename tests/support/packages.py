@@ -29,7 +29,7 @@ class Lab(RuntimePlugin[Settings]):
         return SimulatedRuntime(f"{context.installation_id} {self.settings.lab_racks}", "", folder=context.folder)
 """
 PROVIDER = """
-from greenroom.core.fleet.machines.options import ProviderRules
+from greenroom.core.fleet.machines.provider import ProviderRules
 from greenroom.kit.config import FromEnvironment
 from greenroom.machine_providers.contract import Shown
 from greenroom.machine_providers.plugin import ProviderPlugin

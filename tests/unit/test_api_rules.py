@@ -27,7 +27,7 @@ from greenroom.api.problems import invalid_request
 from greenroom.api.published.calls import validated
 from greenroom.api.published.shapes import date, hex_id
 from greenroom.core.errors import Invalid
-from greenroom.core.wording import WORDS
+from greenroom.core.text import WORDS
 
 HOST = "console.example:8443"
 origins = st.sampled_from(

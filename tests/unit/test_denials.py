@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from greenroom.agent.web_filter.denials import MAX_BYTES, MAX_REMEMBERED, MAX_ROWS, QUIET_S, DenialLog, Denials
-from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import Denial
+from greenroom.core.web_filter import Denial, FilterPolicy
 
 POLICY = FilterPolicy(filter_policy_id="p", name="Strict", deny=("ads.test",), allow=("open.test",))
 LINE = "1700000000 172.20.0.2 TCP_DENIED CONNECT ads.test 443\n"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from idle import Idle  # type: ignore[import-not-found]
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
 
-from greenroom.core.lease.control import held_from
+from greenroom.core.lease import held_from
 
 GREETING = b"RFB 003.008\n\x01\x01"
 cuts = st.lists(st.integers(1, 40), max_size=20)

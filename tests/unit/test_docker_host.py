@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.docker_host import DockerHost
+from greenroom.core.fleet.disk import DockerHost, FreeDisk
 from greenroom.runtimes.docker import inspection
 from greenroom.runtimes.docker.plugin import DockerPlugin
 from greenroom.runtimes.plugin import InstanceFacts

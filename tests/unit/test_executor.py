@@ -26,7 +26,7 @@ from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.fleet.lateness import ON_TIME
 from greenroom.core.session.reconcile import ContainerState, plan
-from greenroom.core.session.scheduling import SlotCount
+from greenroom.core.session.starts import SlotCount
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec

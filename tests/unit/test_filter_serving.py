@@ -10,8 +10,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent.web_filter import serving as subject
 from greenroom.agent.web_filter.serving import RuntimeServers, RuntimeServing
-from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import CLOSED_PORT, PORT
+from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
 from greenroom.runtimes.contract import FilterNetwork, RuntimeUnavailable
 
 POLICY = FilterPolicy(filter_policy_id="p", name="Strict", allow=("open.test",))

@@ -13,7 +13,7 @@ from tests.support.waiting import eventually
 
 from greenroom.agent import homes
 from greenroom.agent.homes import HomesKeeper
-from greenroom.core.backoff import Backoff
+from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, name_away
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.wire.parts import HomeRemoval

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GivenUp, Invalid, SetupError, StartAgain, Unavailable, Unexpected, reason_of
+from greenroom.core.rate_limits import Backoff
 from greenroom.kit import concurrency
 from greenroom.kit.concurrency import Loop, LoopEndedError, kept, logged_item, one_item
 

@@ -19,7 +19,7 @@ from greenroom.agent.fleet.manager_client import (
     ManagerFailover,
     NoManager,
 )
-from greenroom.core.backoff import Backoff
+from greenroom.core.rate_limits import Backoff
 from greenroom.wire.messages import Register, Registered
 
 A, B, C = "https://a", "https://b", "https://c"

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from greenroom.agent.concurrency import Slots
-from greenroom.core.session.scheduling import SlotCount, Urgency
+from greenroom.core.session.starts import SlotCount, Urgency
 
 PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
 

@@ -1,6 +1,6 @@
 """Concurrent work: one task per key, a few at once with users first; and signals to subscribers.
 
-Two workers never change the same session. `core.session.scheduling` decides who gets the next slot.
+Two workers never change the same session. `core.session.starts` decides who gets the next slot.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Final, Generic, TypeVar
 
 import structlog
 
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
-from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns
+from greenroom.core.rate_limits import Backoff
+from greenroom.core.session.starts import SlotCount, Turn, Urgency, next_turns
 from greenroom.kit.concurrency import one_item
 
 log = structlog.get_logger(__name__)

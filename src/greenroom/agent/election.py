@@ -1,4 +1,4 @@
-"""This process's part in the election of the one that acts (core.fleet.election): it takes the record, renews it, and
+"""This process's part in the election of the one that acts (core.fleet.lease): it takes the record, renews it, and
 stops acting a margin before another may take it.
 """
 
@@ -10,8 +10,19 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.fleet.election import LOOK_S, Record, Seen, claim, given_back, noticed, renewal
-from greenroom.core.fleet.lease import Belief, Timings, may_act, renewed
+from greenroom.core.fleet.lease import (
+    LOOK_S,
+    Belief,
+    Record,
+    Seen,
+    Timings,
+    claim,
+    given_back,
+    may_act,
+    noticed,
+    renewal,
+    renewed,
+)
 from greenroom.kit.clock import boottime_s
 from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable, Shared
 

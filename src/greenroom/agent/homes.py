@@ -15,9 +15,9 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
+from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.homes import HomeId, Measured, next_to_measure
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes.contract import HomeInUseError, Homes, KeptHome

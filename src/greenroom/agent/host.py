@@ -34,7 +34,7 @@ from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError, SetupError, StartAgain
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.clock import LatenessMeter
 from greenroom.kit.concurrency import Loop, kept, one_item
 from greenroom.kit.config import AgentConfig

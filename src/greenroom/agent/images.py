@@ -11,10 +11,10 @@ import msgspec
 import structlog
 
 from greenroom.agent.copying import Copies
-from greenroom.core.backoff import Backoff
-from greenroom.core.catalogue.refreshes import Refresh, can_change
 from greenroom.core.catalogue.ways import Choice, Way, choice, names_registry, ways
 from greenroom.core.errors import GreenroomError
+from greenroom.core.rate_limits import Backoff
+from greenroom.core.workspace.definition import Refresh, can_change
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.recipes import build, shelf
 from greenroom.runtimes import contract

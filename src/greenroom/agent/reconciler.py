@@ -32,12 +32,12 @@ from greenroom.agent.session.prober import Prober
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.core.log_codes import LogCode
+from greenroom.core.rate_limits import Backoff
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.reconcile import Action, ActionKind, plan, unasked_exit
-from greenroom.core.session.scheduling import SlotCount, urgency_of
+from greenroom.core.session.starts import SlotCount, urgency_of
 from greenroom.core.session.states import Want
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.kit.stops import stop

@@ -25,7 +25,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from greenroom.core.wording import PydanticError, in_sentences, in_words, place_of
+from greenroom.core.text import PydanticError, in_sentences, in_words, place_of
 
 log = structlog.get_logger(__name__)
 

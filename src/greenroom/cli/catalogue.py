@@ -15,7 +15,7 @@ from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column, Output, columns, milliseconds, printable
 from greenroom.cli.values import duration
 from greenroom.cli.verbs import Call, verb
-from greenroom.core.sizes import size
+from greenroom.core.text import size
 
 POLL_S: Final = 1.0
 

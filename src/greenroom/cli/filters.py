@@ -10,7 +10,7 @@ from pydantic import Field
 
 from greenroom.api.bodies import Body
 from greenroom.core.session.states import SessionStatus
-from greenroom.core.webhooks.delivery import DeliveryState
+from greenroom.core.webhooks import DeliveryState
 
 Outcome = Literal["staged", "on_demand", "failed"]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]

@@ -6,7 +6,7 @@ from typing import Final
 
 from greenroom.cli.noun import Change, Noun
 from greenroom.cli.output import Column, Row, columns
-from greenroom.core.sizes import size
+from greenroom.core.text import size
 
 
 def _memory(agent: Row) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from greenroom.cli.fleet_nouns import FLEET_NOUNS
 from greenroom.cli.noun import Change, Noun
 from greenroom.cli.output import Column, Row, columns
-from greenroom.core.sizes import size
+from greenroom.core.text import size
 
 
 def _pool(config: Row) -> str:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from greenroom.core.sizes import size
+from greenroom.core.text import size
 from greenroom.kit.terminal import console
 
 LIST_WIDTH: Final = 100

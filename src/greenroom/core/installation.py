@@ -8,10 +8,9 @@ from typing import Any, Final, cast
 
 from greenroom.core.access.group_settings import Setting, SettingValues
 from greenroom.core.access.setting_checks import checked
-from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import Invalid
-from greenroom.core.webhooks.addresses import SETTING as WEBHOOK_HOSTS
-from greenroom.core.webhooks.addresses import trusted_hosts
+from greenroom.core.outgoing import SETTING as WEBHOOK_HOSTS
+from greenroom.core.outgoing import Reach, trusted_hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How often something may be done: wrong passwords, and requests that need no login. Times are arguments.
+"""How often something may be done, the pause after a failure, and when events that anyone can cause are logged.
 
 Wrong passwords count by account and address, by address alone, and by account alone. Requests get some turns at once,
 then a steady rate.
@@ -8,9 +8,27 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from typing import Final, Generic, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Pauses from `first_s`, after the first failure, to `max_s`."""
+
+    first_s: float
+    max_s: float
+
+    def delay_s(self, failures: int, spread: float = 1.0) -> float:
+        """The pause after so many failures in a row; 0 after none. `spread`, 0 to 1, is random where many must not come
+        back together: from half of the pause to all of it.
+        """
+        if failures <= 0:
+            return 0.0
+        return min(self.max_s, self.first_s * 2.0 ** min(failures - 1, 100)) * (0.5 + spread / 2)
+
 
 MAX_SOURCES: Final = 10_000
 
@@ -98,3 +116,66 @@ class Pace:
             return False
         self._left -= 1
         return True
+
+
+MAX_REMEMBERED: Final = 1000
+MAX_NAMES: Final = 10
+
+
+def source_of(address: str) -> str:
+    """The source that attempts from `address` count for; of IPv6 the /64 network, which belongs to one customer."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+
+
+@dataclass(slots=True)
+class Repeated:
+    """What happened again since it was logged."""
+
+    since_s: float
+    count: int = 0
+    latest: str = ""
+    names: list[str] = field(default_factory=list[str])
+
+
+Kind = TypeVar("Kind", bound=Hashable)
+
+
+class Repeats(Generic[Kind]):
+    """The first event of a kind is logged at once, more of the same kind as their number, once in `every_s`. Beyond
+    `MAX_REMEMBERED` kinds at a time there is one number for all. Times are of `time.monotonic()`.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._seen: OrderedDict[Kind | None, Repeated] = OrderedDict()
+
+    def is_first(self, kind: Kind, now_s: float, message: str, name: str = "") -> bool:
+        """Whether this event is to be logged now; otherwise it is counted. `message` is what would be logged, `name`
+        who it concerns, where that differs within a kind.
+        """
+        key = kind if kind in self._seen or len(self._seen) < MAX_REMEMBERED else None
+        is_first = key is not None and key not in self._seen
+        seen = self._seen.setdefault(key, Repeated(now_s))
+        if not is_first:
+            seen.count += 1
+            seen.latest = message
+            if name and name not in seen.names and len(seen.names) < MAX_NAMES:
+                seen.names.append(name)
+        return is_first
+
+    def due(self, now_s: float) -> list[tuple[Kind | None, Repeated]]:
+        """The numbers to log now, each with its kind; None = all kinds that are not counted separately."""
+        ended = [(key, seen) for key, seen in self._seen.items() if now_s - seen.since_s >= self._every_s]
+        for key, seen in ended:
+            del self._seen[key]
+            if seen.count:
+                self._seen[key] = Repeated(now_s)
+        return [(key, seen) for key, seen in ended if seen.count]

@@ -1,9 +1,17 @@
-"""Text that people type: which names can be kept, and the form in which passwords are hashed."""
+"""Texts: names that can be kept, sentences about what is wrong, texts of strangers inside our own, and sizes.
+
+Errors of the validation library become the rest of a sentence that begins with the name of the field, without a full
+stop.
+"""
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
+
+from greenroom.core.errors import GreenroomError
 
 MAX_NAME: Final = 255
 """Characters of a name."""
@@ -61,3 +69,176 @@ def _joins(line: str, at: int) -> bool:
 
 def _is_joined(character: str) -> bool:
     return not character.isascii() and not _is_refused(character) and unicodedata.category(character)[0] in "LMS"
+
+
+def one_line(text: str) -> str:
+    r"""`text` without characters that would break or reverse the line it stands in.
+
+    Control characters, line and paragraph separators, and the invisible ones that reverse the direction of writing
+    become escapes like `\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _BREAKING else c for c in text)
+
+
+_BREAKING = frozenset(("Cc", "Cf", "Zl", "Zp"))
+
+
+LONGEST: Final = 1000
+"""Characters of an error that people are shown."""
+_END: Final = 200
+
+
+def shortened(text: str) -> str:
+    """`text` with at most `LONGEST` characters: its beginning and its end."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[: LONGEST - _END - 3].rstrip()} … {text[-_END:].lstrip()}"
+
+
+def summary(error: BaseException) -> str:
+    """What an error says, for people: of ours its message, of the operating system the reason and the file, and of
+    many at once (shutil.Error) the first.
+    """
+    if isinstance(error, GreenroomError):
+        return error.message
+    if isinstance(error, OSError):
+        if error.args and isinstance(error.args[0], list):
+            several = cast("list[tuple[str, str, str]]", error.args[0])
+            (source, _, reason), others = several[0], len(several) - 1
+            return f"{source} could not be copied: {reason}" + (f" (and {others} other files)" if others else "")
+        if error.strerror:
+            return error.strerror + (f": {error.filename}" if error.filename else "")
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+_A_WHOLE_NUMBER: Final = "must be a whole number"
+_A_NUMBER: Final = "must be a number"
+_AN_OBJECT: Final = "must be an object"
+_AN_ID: Final = "must be an id, like 0e2dfa45-1e45-46a9-b953-94941d5870ca"
+_A_TIME: Final = "must be a date and time with its offset, like 2027-01-31T09:30:00Z"
+_TRUE_OR_FALSE: Final = "must be true or false"
+
+WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "int_type": _A_WHOLE_NUMBER,
+    "int_parsing": _A_WHOLE_NUMBER,
+    "int_from_float": _A_WHOLE_NUMBER,
+    "int_parsing_size": "is too large a number",
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
+    "finite_number": _A_NUMBER,
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "bool_type": _TRUE_OR_FALSE,
+    "bool_parsing": _TRUE_OR_FALSE,
+    "string_type": "must be a text",
+    "string_unicode": "has half of a character",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} characters at most",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "uuid_type": _AN_ID,
+    "uuid_parsing": _AN_ID,
+    "datetime_type": _A_TIME,
+    "datetime_parsing": _A_TIME,
+    "datetime_from_date_parsing": _A_TIME,
+    "timezone_aware": _A_TIME,
+    "list_type": "must be a list",
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must have {max_length} entries at most",
+    "dict_type": _AN_OBJECT,
+    "model_type": _AN_OBJECT,
+    "model_attributes_type": _AN_OBJECT,
+}
+"""Type of error → words; in braces values of its context."""
+
+
+PydanticError = Mapping[str, Any]
+"""What Pydantic says of one value: `type`, `msg`, `ctx`."""
+
+
+def in_words(verdict: PydanticError) -> str:
+    """One error in words; our own validators' messages, and types not listed, as they are."""
+    words = WORDS.get(verdict["type"])
+    if words is None:
+        return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")
+    return words.format_map({name: _quoted(value) for name, value in verdict.get("ctx", {}).items()})
+
+
+def place_of(verdict: PydanticError, sent: object) -> tuple[str, ...]:
+    """Where in `sent` this error is. Pydantic's place also names the kinds that a value could have been of; they lead
+    nowhere in what was sent, and are left out.
+    """
+    place: list[str] = []
+    parts = cast("Sequence[str | int]", verdict["loc"])
+    for number, part in enumerate(parts, start=1):
+        if isinstance(sent, Mapping):
+            inside = cast("Mapping[object, object]", sent)
+            is_missing = verdict["type"] == "missing" and number == len(parts)
+            if part not in inside and not is_missing:
+                continue
+            sent = inside.get(part)
+        elif isinstance(sent, list) and isinstance(part, int):
+            sent = cast("list[object]", sent)[part]
+        else:
+            continue
+        place.append(str(part))
+    return tuple(place)
+
+
+def in_sentences(problems: Iterable[tuple[Sequence[str], str]]) -> str:
+    """Errors as one text: what is wrong at the same place is said together."""
+    by_place: dict[str, list[str]] = {}
+    for place, words in problems:
+        by_place.setdefault(".".join(place), []).append(words)
+    return "; ".join(f"{place}: {' or '.join(dict.fromkeys(words))}" for place, words in by_place.items())
+
+
+def _quoted(value: object) -> object:
+    return f"{value:.15g}" if isinstance(value, float) else value
+
+
+UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+EXACT: Final = 3
+"""Digits for sizes that a sentence compares: two different sizes must not read the same."""
+
+
+def size(count: float, digits: int = 1) -> str:
+    """Bytes with the largest unit that fits, with so many digits behind the point at most: `512 MB`, `1.5 GB`."""
+    step = min(len(UNITS) - 1, (len(str(abs(int(count)))) - 1) // 3)
+    return f"{count / 1000**step:.{digits}f}".rstrip("0").rstrip(".") + f" {UNITS[step]}" if step else f"{count:.0f} B"
+
+
+_CAUSES: Final = (
+    (r"no space left on device|disk full", "The disk of the database is full; free some space there"),
+    (
+        r"timeout expired|timed out|did not answer",
+        "The database accepts connections and does not answer: its process or its host is frozen, or very slow",
+    ),
+    (r"connection refused|no such file or directory", "The database does not run, or listens elsewhere"),
+    (
+        r"authentication failed|pg_hba|does not exist|refuses the login|not permitted to log in|certificate",
+        "The database refuses this log-in; check the database URL",
+    ),
+    (
+        r"could not translate|name or service not known",
+        "The host of the database has no address; check the database URL",
+    ),
+    (r"starting up|shutting down|recovery", "The database is starting or stopping; try again in a moment"),
+    (r"too many connections|connection slots", "The database has no connection left; raise its max_connections"),
+)
+"""Pattern of the driver's text → cause and what to do, the most specific first."""
+
+
+def cause(said: str) -> str:
+    """One sentence: the cause, with what the driver `said` in brackets."""
+    line = " ".join(said.split()).rstrip(".")
+    for pattern, sentence in _CAUSES:
+        if re.search(pattern, line, re.IGNORECASE):
+            return f"{sentence} ({line})."
+    return f"The database cannot be used ({line or 'it gives no reason'})."

@@ -16,8 +16,8 @@ from typing import Final, LiteralString
 
 import psycopg
 
-from greenroom.core.database_failure import cause
 from greenroom.core.errors import SetupError
+from greenroom.core.text import cause
 from greenroom.db.connections import NOTICED_WHEN_DEAD, NoPrimaryError, PatientConnection
 
 OWNER_ROLE: Final = "greenroom"

@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from greenroom.core.backoff import Backoff
+from greenroom.core.rate_limits import Backoff
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,6 @@ from weakref import WeakValueDictionary
 
 import structlog
 
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import (
     GivenUp,
     GreenroomError,
@@ -29,6 +28,7 @@ from greenroom.core.errors import (
     reason_of,
     single_errors,
 )
+from greenroom.core.rate_limits import Backoff
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from greenroom.core.errors import SetupError
-from greenroom.core.wording import in_words
+from greenroom.core.text import in_words
 from greenroom.kit import log, plugins
 from greenroom.kit.config import AgentConfig, ApiConfig, FromEnvironment, GatewayConfig, ManagerConfig, ProcessConfig
 

@@ -13,7 +13,7 @@ import httpx
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.webhooks.addresses import address_problem, is_trusted, url_problem
+from greenroom.core.outgoing import address_problem, is_trusted, url_problem
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.wording import one_line, shortened, summary
+from greenroom.core.text import one_line, shortened, summary
 
 if TYPE_CHECKING:
     import asyncio

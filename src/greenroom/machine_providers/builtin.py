@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from greenroom.core.fleet.machines import options
+from greenroom.core.fleet.machines import provider as options
 from greenroom.kit.config import FromEnvironment, listed
 from greenroom.machine_providers.contract import Provider
 from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
-from greenroom.core.fleet.machines.names import said
+from greenroom.core.fleet.machines.provider import said
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 from greenroom.machine_providers.exchange import (
     MAX_ANSWER_BYTES,

@@ -1,7 +1,7 @@
 """What a provider of machines can do: show them, create one, end one.
 
 A provider knows nothing of orders but the name of the machine. It shows all machines it has, or those whose names begin
-with `prefix`; which of them are this pool's is decided by their names (`core.fleet.machines.names`), so a machine of
+with `prefix`; which of them are this pool's is decided by their names (`core.fleet.machines.provider`), so a machine of
 others is never touched.
 """
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from greenroom.core.fleet.machines.names import is_usable_ref, said
+from greenroom.core.fleet.machines.provider import is_usable_ref, said
 from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
 
 MAX_ANSWER_BYTES: Final = 4_000_000

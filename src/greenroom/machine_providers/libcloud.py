@@ -18,8 +18,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.machines.names import said
-from greenroom.core.fleet.machines.options import LIBCLOUD, PUBLIC_CLOUDS, options_problem
+from greenroom.core.fleet.machines.provider import LIBCLOUD, PUBLIC_CLOUDS, options_problem, said
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.options import ProviderRules
+from greenroom.core.fleet.machines.provider import ProviderRules
 from greenroom.kit import plugins
 from greenroom.kit.config import FromEnvironment
 from greenroom.machine_providers.contract import Provider

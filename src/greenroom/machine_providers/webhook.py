@@ -18,8 +18,7 @@ import msgspec
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.fleet.machines.names import said
-from greenroom.core.fleet.machines.options import TOKEN, WEBHOOK
+from greenroom.core.fleet.machines.provider import TOKEN, WEBHOOK, said
 from greenroom.kit.outgoing import TooLongError, pinned, webhook_address, whole
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
 from greenroom.machine_providers.exchange import (

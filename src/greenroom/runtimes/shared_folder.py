@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from greenroom.core.fleet.election import Record
+from greenroom.core.fleet.lease import Record
 from greenroom.runtimes.contract import ContainerConflict, Kept
 
 

@@ -19,9 +19,8 @@ from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.launch.eviction import Room
 from greenroom.core.launch.placement import PlacementRequest, session_of
 from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
-from greenroom.core.launch.replacement import Failed, continued, failure_line, went_silent
 from greenroom.core.launch.request import NO_LIMIT
-from greenroom.core.launch.wanted import SpecMaker, WantedSession
+from greenroom.core.launch.wanted import Failed, SpecMaker, WantedSession, continued, failure_line, went_silent
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.homes import home_of
 from greenroom.core.workspace.session_spec import Exec, SessionSpec

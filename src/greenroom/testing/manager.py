@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.testing.ports import free_port
 from greenroom.wire.messages import (

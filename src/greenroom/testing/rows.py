@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.wanted import SessionUser
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.deadlines import Clocks
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db.columns import inserted

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.space import Space, shortages
-from greenroom.core.wording import one_line
+from greenroom.core.fleet.host_limits import Space, shortages
+from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check

@@ -20,11 +20,10 @@ from typing import Final, NoReturn
 from rich.table import Table
 from rich.text import Text
 
-from greenroom.core.database_failure import cause
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.core.fleet.restarts import named
-from greenroom.core.wording import shortened, summary
+from greenroom.core.text import cause, shortened, summary
 from greenroom.db.database import Database
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.wording import shortened, summary
+from greenroom.core.text import shortened, summary
 from greenroom.kit import program
 from greenroom.kit.log import configure
 from greenroom.up import instance, roles

@@ -15,9 +15,9 @@ import msgspec
 import psycopg
 import structlog
 
-from greenroom.core.database_failure import cause
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.disk import shortage
+from greenroom.core.text import cause
 from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers

@@ -17,7 +17,7 @@ import structlog
 
 from greenroom.agent.web_filter.brokering import forget_secrets
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
-from greenroom.core.wording import summary
+from greenroom.core.text import summary
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import live_sessions
 from greenroom.db.installation import end_sessions_of

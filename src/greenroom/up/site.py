@@ -16,7 +16,7 @@ from typing import Final, Self
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.core.wording import summary
+from greenroom.core.text import summary
 from greenroom.kit.processes import end_all
 from greenroom.kit.secrets import Secrets
 from greenroom.up import checks, tls

@@ -17,12 +17,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
-from greenroom.core.secret.rules import Brokered
+from greenroom.core.named_secrets import Brokered
 from greenroom.core.session.streams import Access, AnyAccess
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
+from greenroom.core.workspace.definition import PullPolicy
 from greenroom.wire.parts import HomeRemoval, HomeReport, Moment
 
 VERSION: Final = 1
@@ -390,7 +390,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     access: AnyAccess = "view"
     """`program` or `api` with their tokens for the session's lease; else of a viewer with an id: its user controls."""
     leased: bool = False
-    """A program has it: one controls at a time (core.lease.control)."""
+    """A program has it: one controls at a time (core.lease)."""
 
 
 def digest(generations: Mapping[str, int]) -> str:

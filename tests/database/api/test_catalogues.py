@@ -19,8 +19,8 @@ from tests.database.api.test_catalogue import CATALOGUE, added, entry, picture
 from tests.support.played import serve
 
 from greenroom.api.catalogue import lists, reading
-from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import Invalid
+from greenroom.core.outgoing import Reach
 from greenroom.db.database import Database
 
 CHROMIUM: dict[str, Any] = {

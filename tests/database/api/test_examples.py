@@ -27,7 +27,7 @@ from tests.support.played import serve
 
 from greenroom.api.catalogue import reading
 from greenroom.api.examples.document import OPERATIONS, WEBHOOKS, messages, recorded
-from greenroom.core.webhooks.events import WebhookEvent
+from greenroom.core.webhooks import WebhookEvent
 from greenroom.kit.certificates import new_authority
 
 RECORD: Final = "RECORD_EXAMPLES"

@@ -12,8 +12,7 @@ from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 
 from greenroom.api.webhooks import sending
 from greenroom.api.webhooks.courier import Courier
-from greenroom.core.webhooks.delivery import MOST_ATTEMPTS
-from greenroom.core.webhooks.events import CHOSEN
+from greenroom.core.webhooks import CHOSEN, MOST_ATTEMPTS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import DELIVERIES_KEPT_DAYS, Keep, prune
 from greenroom.db.webhooks import deliveries

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.backoff import Backoff
+from greenroom.core.rate_limits import Backoff
 
 FAST = Backoff(first_s=2.0, max_s=300.0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.database_failure import cause
+from greenroom.core.text import cause
 
 
 @pytest.mark.parametrize(

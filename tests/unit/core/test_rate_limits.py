@@ -9,15 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, for_all, holds
 
-from greenroom.core.rate_limits import (
-    FIRST_PAUSE_S,
-    MAX_SOURCES,
-    TURNS_FROM,
-    Failure,
-    Failures,
-    Pace,
-    account_wait_s,
-)
+from greenroom.core.rate_limits import FIRST_PAUSE_S, MAX_SOURCES, TURNS_FROM, Failure, Failures, Pace, account_wait_s
 
 AT_ONCE, EVERY_S = 3, 5.0
 pauses = st.lists(st.floats(min_value=0, max_value=20), max_size=60)

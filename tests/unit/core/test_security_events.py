@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.security_events import MAX_NAMES, MAX_REMEMBERED, Repeats, source_of
+from greenroom.core.rate_limits import MAX_NAMES, MAX_REMEMBERED, Repeats, source_of
 
 
 def test_of_too_many_kinds_there_is_one_number():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.sizes import EXACT, size
+from greenroom.core.text import EXACT, size
 
 
 @pytest.mark.parametrize(

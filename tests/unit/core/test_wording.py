@@ -10,16 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import SetupError
-from greenroom.core.wording import (
-    LONGEST,
-    WORDS,
-    in_sentences,
-    in_words,
-    one_line,
-    place_of,
-    shortened,
-    summary,
-)
+from greenroom.core.text import LONGEST, WORDS, in_sentences, in_words, one_line, place_of, shortened, summary
 
 
 @pytest.mark.parametrize(

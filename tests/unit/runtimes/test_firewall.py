@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.web_filter.policy import PRIVATE
+from greenroom.core.web_filter import PRIVATE
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.firewall import Rules, chains, counting_chain, jumps, resolvers, ruleset
 from greenroom.runtimes.docker.spec import Identity

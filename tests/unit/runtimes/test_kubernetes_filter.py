@@ -21,7 +21,7 @@ from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Pod, Secret
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from greenroom.core.web_filter.squid import CLOSED_PORT, PORT
+from greenroom.core.web_filter import CLOSED_PORT, PORT
 from greenroom.runtimes.kubernetes.filter_manifest import (
     FilterImage,
     FilterObjects,

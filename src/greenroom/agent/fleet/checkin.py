@@ -21,11 +21,11 @@ from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.rate_limits import Backoff
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.concurrency import wait_for
 from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
 from greenroom.wire.parts import HomeRemoval, HomeReport

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from greenroom.agent.fleet.identity import Identity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.addresses import edge_address, edge_name
+from greenroom.core.rate_limits import Backoff
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_key, request_for, validity
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 

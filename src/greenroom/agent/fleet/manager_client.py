@@ -26,8 +26,8 @@ import httpx
 import msgspec
 import structlog
 
-from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
+from greenroom.core.rate_limits import Backoff
 from greenroom.wire.messages import Answer, CheckIn, Message
 
 MAX_PAUSE_S: Final = 10.0

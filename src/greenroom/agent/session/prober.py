@@ -22,7 +22,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
 from greenroom.core.log_codes import LogCode
-from greenroom.core.session.scheduling import SlotCount, Urgency
+from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult

@@ -22,9 +22,9 @@ from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.lateness import Lateness, allowed_s, because
 from greenroom.core.session.reconcile import ContainerState
-from greenroom.core.session.scheduling import Urgency
 from greenroom.core.session.starts import (
     Start,
+    Urgency,
     begins_after_s,
     load_elsewhere,
     load_of,

@@ -1,11 +1,11 @@
 """The Agent's answer to nginx: may this request reach a session's page, and where is it?
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
-`X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.targets), `X-Greenroom-Authorization` (the container's own
+`X-Greenroom-Base` and `X-Greenroom-Strip` (core.session.streams), `X-Greenroom-Authorization` (the container's own
 credential), and for the session's page `X-Greenroom-Idle-Disconnect-S` (0 = never) and `X-Greenroom-Max-Upload-Mb` (0
 = no limit of the user's), and `X-Greenroom-View-Only` (1 for those who may only watch), `X-Greenroom-Program` (1 for
 programs, which come with the token of the session's lease) and `X-Greenroom-Viewer` (who they are in a leased session:
-`core.lease.control`), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the
+`core.lease`), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the
 limit of the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page
 with its token in the address, and moves the token into a cookie on the session's path; if another Agent runs the
 session's replacement, or its page serves another path alone, it redirects there.
@@ -50,11 +50,12 @@ from greenroom.core.session.sharing import NO_VIEW_ONLY
 from greenroom.core.session.streams import (
     VIEWER_COOKIE,
     StreamAddress,
+    Target,
     parse_address,
     refusal_by_agent,
     still_holds,
+    target_of,
 )
-from greenroom.core.session.targets import Target, target_of
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import StreamTerminator
 from greenroom.wire.messages import Stream, StreamVerdict

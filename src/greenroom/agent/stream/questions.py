@@ -22,13 +22,13 @@ from greenroom.core.session.streams import (
     AnyAccess,
     Permitted,
     StreamAddress,
+    Target,
     act_of_request,
     lease_token_in,
     printable,
     refusal_of_request,
     refusal_of_upload,
 )
-from greenroom.core.session.targets import Target
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.messages import Stream, StreamVerdict
 from greenroom.wire.viewers import GATEWAY_HEADER

@@ -24,8 +24,8 @@ import structlog
 
 from greenroom.agent.fleet.identity import write_private
 from greenroom.core.errors import Unavailable
-from greenroom.core.lease.control import PROGRAM, USER
-from greenroom.core.security_events import source_of
+from greenroom.core.lease import PROGRAM, USER
+from greenroom.core.rate_limits import source_of
 from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, Permitted, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
@@ -88,7 +88,7 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def controller(self) -> str:
-        """What the page of a leased session calls them (core.lease.control); empty where it is not leased."""
+        """What the page of a leased session calls them (core.lease); empty where it is not leased."""
         if self.is_program:
             return PROGRAM
         return (self.viewer_id or USER) if self.leased else ""

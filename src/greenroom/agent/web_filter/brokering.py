@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.secret.rules import Brokered, names_of_certificate
+from greenroom.core.named_secrets import Brokered, names_of_certificate
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 
 

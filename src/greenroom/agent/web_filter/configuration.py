@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.secret.rules import Brokered, quoted
-from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6, FilterPolicy
-from greenroom.core.web_filter.squid import levels, open_ports
+from greenroom.core.named_secrets import Brokered, quoted
+from greenroom.core.web_filter import PRIVATE, PRIVATE_IPV6, FilterPolicy, levels, open_ports
 from greenroom.kit.templates import templates
 
 PAGES: Final = {
@@ -51,7 +50,7 @@ class _Header:
 
 
 def headers(secrets: Sequence[Brokered]) -> str:
-    """The text of the file that adds secrets to requests: `core.secret.rules.goes_to` says to which."""
+    """The text of the file that adds secrets to requests: `core.named_secrets.goes_to` says to which."""
     found = [
         _Header(
             exact=tuple(host for host in secret.hosts if not host.startswith(".")),

@@ -16,8 +16,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.web_filter.policy import FilterPolicy, decision
-from greenroom.core.web_filter.squid import Denial, parse_denial
+from greenroom.core.web_filter import Denial, FilterPolicy, decision, parse_denial
 
 log = structlog.get_logger(__name__)
 

@@ -20,12 +20,12 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.brokering import FilterError
 from greenroom.agent.web_filter.denials import Denials, Row
 from greenroom.agent.web_filter.serving import Serving, servers_of
-from greenroom.core.backoff import Backoff
+from greenroom.core import named_secrets
 from greenroom.core.errors import GreenroomError, reason_of
 from greenroom.core.log_codes import LogCode
-from greenroom.core.secret import trust
-from greenroom.core.secret.rules import Brokered
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.named_secrets import Brokered
+from greenroom.core.rate_limits import Backoff
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.kit.concurrency import one_item, wait_for
 from greenroom.runtimes.contract import FilterHost, FilterNetwork, TrustStore
@@ -203,7 +203,7 @@ class WebFilters:
         if subject.serving is None or not subject.brokers:
             return ()
         bundles = await self._runtime.bundles(session_id) if isinstance(self._runtime, TrustStore) else {}
-        return trust.files(subject.serving.authority(), bundles)
+        return named_secrets.files(subject.serving.authority(), bundles)
 
     # Round by round -------------------------------------------------------------------------------------------------
 

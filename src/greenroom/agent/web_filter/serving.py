@@ -17,9 +17,8 @@ from greenroom.agent.web_filter.configuration import Place, configuration, pages
 from greenroom.agent.web_filter.denials import DenialLog
 from greenroom.agent.web_filter.squid import ACCOUNT, Squid
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.secret.rules import Brokered
-from greenroom.core.web_filter.policy import FilterPolicy, name_servers
-from greenroom.core.web_filter.squid import CLOSED_PORT, PORT, Denial, parse_denial
+from greenroom.core.named_secrets import Brokered
+from greenroom.core.web_filter import CLOSED_PORT, PORT, Denial, FilterPolicy, name_servers, parse_denial
 from greenroom.kit.accounts import system_account
 from greenroom.kit.concurrency import one_item
 from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, FilterRunner, RuntimeUnavailable

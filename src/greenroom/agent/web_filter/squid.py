@@ -21,9 +21,8 @@ import structlog
 
 from greenroom.agent.web_filter.brokering import Brokering, FilterError, Owner, require_tls
 from greenroom.agent.web_filter.configuration import Place, configuration, headers, pages
-from greenroom.core.secret.rules import Brokered
-from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import PORT
+from greenroom.core.named_secrets import Brokered
+from greenroom.core.web_filter import PORT, FilterPolicy
 from greenroom.kit.processes import listens, send, started_ticks
 
 log = structlog.get_logger(__name__)

@@ -25,8 +25,7 @@ from greenroom.api.diagnostics.metrics import Metrics
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.security import client_address
 from greenroom.core.errors import TooManyRequests
-from greenroom.core.rate_limits import Failures
-from greenroom.core.security_events import source_of
+from greenroom.core.rate_limits import Failures, source_of
 from greenroom.db.access.users import User
 from greenroom.kit.secrets import Secrets, new_secret
 

@@ -21,8 +21,8 @@ from greenroom.core.access.permissions import expanded
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
-from greenroom.core.security_events import source_of
-from greenroom.core.wording import one_line
+from greenroom.core.rate_limits import source_of
+from greenroom.core.text import one_line
 from greenroom.db.access import credentials, groups, users
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -12,10 +12,10 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.installation.service import Snapshot
 from greenroom.api.security import Caller
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
-from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
+from greenroom.core.outgoing import Reach
 from greenroom.db.catalogue import lists
 from greenroom.db.catalogue.lists import Catalogue
 from greenroom.db.database import Database

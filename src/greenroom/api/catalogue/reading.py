@@ -12,8 +12,8 @@ from typing import Final
 
 import httpx
 
-from greenroom.core.catalogue.reach import INTERNET, Reach, refusal
 from greenroom.core.errors import Invalid
+from greenroom.core.outgoing import INTERNET, Reach, refusal
 from greenroom.kit.outgoing import Address, TooLongError, checked_address, pinned, whole
 
 TIMEOUT_S: Final = 10.0

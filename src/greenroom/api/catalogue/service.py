@@ -18,10 +18,10 @@ from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch
 from greenroom.core.catalogue.offers import Entry, Offered, entries, free_name, of_list, of_recipe, update_of
-from greenroom.core.catalogue.reach import Reach
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarge, found
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
+from greenroom.core.outgoing import Reach
 from greenroom.db.catalogue import lists, offers, pictures
 from greenroom.db.catalogue.pictures import Picture
 from greenroom.db.database import Database

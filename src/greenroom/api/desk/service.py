@@ -12,7 +12,7 @@ from greenroom.api.desk.decoding import decoded, decoded_end, picture, unreadabl
 from greenroom.api.desk.schemas import ActionResult, ActionsDone
 from greenroom.api.desk.seen import State
 from greenroom.api.desk.transport import Desk, Desks
-from greenroom.core.actions import dialects, elements, steps
+from greenroom.core.actions import dialects, steps
 from greenroom.core.actions.actions import Action, Button
 from greenroom.core.actions.plan import Size, plan, shown_at
 from greenroom.core.errors import Invalid
@@ -66,7 +66,7 @@ async def act(
         Invalid: one cannot be done; none was.
         WrongState, Unavailable, Interrupted: as `Desks.of` and `Desk.request`.
     """
-    needed = elements.refs_of(actions)
+    needed = dialects.refs_of(actions)
     read = [] if needed else dialects.parse(actions)
     desk = await desks.of(lease)
     if needed:
@@ -95,7 +95,7 @@ async def _located(
         ref: place if isinstance(place, str) else shown_at(*_middle(place), state.size, shown)
         for ref, place in places.items()
     }
-    return elements.located(actions, middles)
+    return dialects.located(actions, middles)
 
 
 def _middle(place: tuple[int, int, int, int]) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from greenroom.api.security import Caller, client_address
 from greenroom.core.access.group_settings import shown
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import difference, masked
-from greenroom.core.security_events import Repeats, source_of
+from greenroom.core.rate_limits import Repeats, source_of
 from greenroom.db.diagnostics.logs import LogWriter
 
 REPEAT_S: Final = 60.0

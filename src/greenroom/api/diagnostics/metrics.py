@@ -16,7 +16,7 @@ from greenroom.api.recording.recorder import Recorder
 from greenroom.api.security import public_route, requires
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable
-from greenroom.core.launch.outcomes import outcomes
+from greenroom.core.launch.forecast import outcomes
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from greenroom.core.webhooks.events import VERSION, WebhookEvent
+from greenroom.core.webhooks import VERSION, WebhookEvent
 
 Json = dict[str, Any]
 

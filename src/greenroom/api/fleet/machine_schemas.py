@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.bodies import Body, JsonObject, Shaped, Text, View
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.machines.schedule import parse_hint, shown_hint
-from greenroom.core.fleet.machines.user_data import DEFAULT_EDGE_URL
+from greenroom.core.fleet.machines.demand import parse_hint, shown_hint
+from greenroom.core.fleet.machines.provider import DEFAULT_EDGE_URL
 
 
 def _line(text: str) -> str:

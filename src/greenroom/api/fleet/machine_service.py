@@ -17,20 +17,21 @@ from greenroom.api.fleet.machine_schemas import (
 from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.machines.demand import parse_hint, shown_hint
 from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
-from greenroom.core.fleet.machines.options import (
+from greenroom.core.fleet.machines.plan import plan
+from greenroom.core.fleet.machines.provider import (
     APPROVERS,
+    address_problem,
+    edge_problem,
     is_same_place,
     is_vouched_for,
     options_problem,
     shows_same_machines,
 )
-from greenroom.core.fleet.machines.plan import plan
-from greenroom.core.fleet.machines.schedule import parse_hint, shown_hint
-from greenroom.core.fleet.machines.user_data import address_problem, edge_problem
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.webhooks.addresses import trusted_hosts
+from greenroom.core.outgoing import trusted_hosts
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

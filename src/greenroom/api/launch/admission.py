@@ -13,7 +13,7 @@ from typing import Final
 from greenroom.api.diagnostics.metrics import Metrics
 from greenroom.api.launch.log import LaunchLog
 from greenroom.core.errors import Busy
-from greenroom.core.launch.admission import AT_ONCE, Pace, refused_step
+from greenroom.core.launch.forecast import AT_ONCE, Pace, refused_step
 from greenroom.core.launch.request import LaunchRequest
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows

@@ -14,7 +14,7 @@ from greenroom.core.launch.forecast import LIMIT_REACHED, Prospect, prospect
 from greenroom.core.launch.nearest import RoundTripTarget, round_trip_targets
 from greenroom.core.launch.plan import plan_launch
 from greenroom.core.launch.request import LaunchRequest, current_zone_id, launch_facts
-from greenroom.core.lease.limits import refusal
+from greenroom.core.lease import refusal
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database

@@ -24,8 +24,8 @@ from greenroom.core.access.permissions import USER
 from greenroom.core.errors import NotFound, found
 from greenroom.core.launch.compatibility import profile_is_allowed
 from greenroom.core.launch.nearest import NEARER_BY_MS
-from greenroom.core.lease.control import USER as USER_HERE
-from greenroom.core.lease.control import Person
+from greenroom.core.lease import USER as USER_HERE
+from greenroom.core.lease import Person
 from greenroom.core.listing import order_of, words_of
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.database import Database

@@ -27,7 +27,7 @@ from greenroom.api.session.authorized import asking_of, kind_of
 from greenroom.api.session.waiting import while_so
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import Event, Topic
-from greenroom.core.lease.control import USER, Control, Person, expired, handed_back, taken, withdrawn
+from greenroom.core.lease import USER, Control, Person, expired, handed_back, taken, withdrawn
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Facts, Kind, decide
 from greenroom.db.database import Database

@@ -12,7 +12,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter.policy import FilterPolicy, Narrowing, domains, narrowed, policy_in_force
+from greenroom.core.web_filter import FilterPolicy, Narrowing, domains, narrowed, policy_in_force
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.leases import Lease

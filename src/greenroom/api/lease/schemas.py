@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Name, Text, View
 from greenroom.api.session.schemas import ConnectBody, Environment, web_address
-from greenroom.core.lease.control import Holder
+from greenroom.core.lease import Holder
+from greenroom.core.named_secrets import MAX_SECRETS
 from greenroom.core.recording.described import Mode
-from greenroom.core.secret.rules import MAX_SECRETS
 
 Seconds = Annotated[int, Field(ge=60, le=86400, description="how long it lasts, from now")]
 Word = Annotated[Name, Field(max_length=100)]

@@ -39,10 +39,9 @@ from greenroom.core.errors import (
     WrongState,
 )
 from greenroom.core.installation import Installation
-from greenroom.core.lease.granted import Limits, NewLease
-from greenroom.core.lease.limits import FREED_BY, refusal
+from greenroom.core.lease import FREED_BY, Limits, NewLease, refusal
 from greenroom.core.session.authorization import Act, Asking, Facts, Kind, decide
-from greenroom.core.session.expiry import clocks_of, lease_clocks
+from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.session.states import NOT_YET_RUNNING
 from greenroom.db.access.credentials import find_key
 from greenroom.db.access.users import find_user, get_user

@@ -29,7 +29,7 @@ from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.launch.request import LaunchSnapshot, launch_facts
-from greenroom.core.lease.limits import most_of_user
+from greenroom.core.lease import most_of_user
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import ConfigFields, config_title
 from greenroom.core.pool.shortfalls import barrier

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from greenroom.api.bodies import Json
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
-from greenroom.core.wording import in_sentences, in_words, place_of
+from greenroom.core.text import in_sentences, in_words, place_of
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Answer = dict[str, Any]

@@ -22,9 +22,8 @@ from greenroom.api.desk.transport import Desks
 from greenroom.api.installation.service import Snapshot
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.log_codes import LogCode
-from greenroom.core.recording import limits
-from greenroom.core.recording.limits import Fitted, Room
-from greenroom.core.recording.rows import ENDED_BY_CLIENT, Asked, Picture, Row, picture_of, row_of_gap
+from greenroom.core.recording import rows as recording_rows
+from greenroom.core.recording.rows import ENDED_BY_CLIENT, Asked, Fitted, Picture, Room, Row, picture_of, row_of_gap
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.controls import read_control
@@ -257,8 +256,8 @@ class Recorder:
         desks = self._desks()
         desk = await desks.of(lease)
         seen = desks.seen.get(desk.session_id)
-        is_wide = seen is not None and seen.width > limits.WIDEST
-        params = {"width": limits.WIDEST} if is_wide else None
+        is_wide = seen is not None and seen.width > recording_rows.WIDEST
+        params = {"width": recording_rows.WIDEST} if is_wide else None
         return picture_of((await desk.request("GET", "screenshot", params=params, timeout_s=PICTURE_S)).content)
 
     async def _write(self, lane: _Lane, rows: list[Row]) -> None:
@@ -304,7 +303,7 @@ class Recorder:
                 all_mb=settings.recordings_max_mb,
                 held=held,
             )
-            return limits.fitted(rows, room)
+            return recording_rows.fitted(rows, room)
 
         fits = await recordings.append(self._db, lease_id, fit)
         if fits is not None and fits.full is not None and time.monotonic() - self._full_said_s > FULL_SAID_S:

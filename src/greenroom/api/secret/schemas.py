@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from greenroom.api.bodies import Body, Name, Secret, Shaped, Text, View
-from greenroom.core.secret.rules import MAX_HOSTS, PLACE
+from greenroom.core.named_secrets import MAX_HOSTS, PLACE
 
 SecretName = Annotated[
     str,

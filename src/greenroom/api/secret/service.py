@@ -14,10 +14,10 @@ from greenroom.api.bodies import Json
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.secret.schemas import SecretCreate, SecretPatch
 from greenroom.api.security import Caller
+from greenroom.core import named_secrets
 from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.secret import rules
-from greenroom.core.web_filter.policy import FilterPolicy, Narrowing
+from greenroom.core.web_filter import FilterPolicy, Narrowing
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -70,7 +70,7 @@ async def create_secret(keeping: Keeping, caller: Caller, body: SecretCreate) ->
     """
     fields = await _checked(keeping.db, body.model_dump(exclude={"value"}))
     _require_to_share(caller, "secrets_create", fields, ([], [], []))
-    rules.header_value(fields.template, body.value.get_secret_value())
+    named_secrets.header_value(fields.template, body.value.get_secret_value())
     owner_id = owner_of(caller)
     if owner_id is None and caller.key_id is not None:  # the installation's first key has no user who would own it
         fields = replace(fields, keys=sorted({*fields.keys, caller.key_id}))
@@ -106,7 +106,7 @@ async def update_secret(keeping: Keeping, caller: Caller, secret_id: str, body: 
             )
         _require_to_share(caller, "secrets_modify", fields, (before.users, before.groups, before.keys))
         value = keeping.cipher.decrypt(encrypted) if new is None else new.get_secret_value()
-        rules.header_value(fields.template, value)
+        named_secrets.header_value(fields.template, value)
         await secrets.update_secret(connection, secret_id, fields, keeping.cipher.encrypt(value) if new else None)
     after = await secrets.get_secret(keeping.db, secret_id)
     old, now = _audited(before), _audited(after)
@@ -148,9 +148,9 @@ def _require_to_share(caller: Caller, code: str, fields: SecretFields, before: t
 async def _checked(db: Database, values: Json) -> SecretFields:
     """Raises Invalid: one of the fields is not what it has to be."""
     checked: Json = {
-        "hosts": list(rules.hosts(values["hosts"])),
-        "header": rules.header(values["header"]),
-        "template": rules.template(values["template"]),
+        "hosts": list(named_secrets.hosts(values["hosts"])),
+        "header": named_secrets.header(values["header"]),
+        "template": named_secrets.template(values["template"]),
         **{name: sorted({str(one) for one in values[name]}) for name in ("users", "groups", "keys")},
     }
     fields = SecretFields(**{**values, **checked})
@@ -182,8 +182,8 @@ async def of_lease(keeping: Keeping, caller: Caller, names: Sequence[str]) -> li
         )
     if missing := [name for name in wanted if name not in {one.name for one in mine}]:
         raise Invalid(f"There is no secret {', '.join(missing)} that you may use; GET /api/v1/secrets has your own.")
-    rules.require_distinct(
-        [rules.Brokered(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
+    named_secrets.require_distinct(
+        [named_secrets.Brokered(name=one.name, hosts=tuple(one.hosts), header=one.header, value="") for one in mine]
     )
     return mine
 
@@ -203,7 +203,7 @@ async def own_policy(
         Invalid: a secret goes to a host that the policy denies, or was deleted meanwhile.
     """
     for secret in granted:
-        rules.require_reached(policy, secret.name, secret.hosts)
+        named_secrets.require_reached(policy, secret.name, secret.hosts)
     parts = [user_id, idempotency_key or str(uuid.uuid4()), narrowing.narrows or "", *narrowing.wanted, ";"]
     number = uuid.uuid5(_OWN_POLICY, "\n".join([*parts, *(one.secret_id for one in granted)]))
     own = replace(policy, filter_policy_id=str(number), name=f"Lease with {len(granted)} secrets ({number.hex})")

@@ -14,7 +14,7 @@ from greenroom.core.errors import WrongState
 from greenroom.core.events import session_events
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Facts, decide
-from greenroom.core.session.expiry import Clocks, Expiry, clocks_of, next_expiry
+from greenroom.core.session.deadlines import Clocks, Expiry, clocks_of, next_expiry
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -17,9 +17,8 @@ import structlog
 from greenroom.api.installation.service import Snapshot
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable, found
 from greenroom.core.log_codes import LogCode
-from greenroom.core.webhooks.addresses import trusted_hosts
-from greenroom.core.webhooks.delivery import Attempt, DeliveryState, signed_headers, verdict
-from greenroom.core.webhooks.events import WebhookEvent, body_of
+from greenroom.core.outgoing import trusted_hosts
+from greenroom.core.webhooks import Attempt, DeliveryState, WebhookEvent, body_of, signed_headers, verdict
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.webhooks import deliveries

@@ -20,7 +20,7 @@ from greenroom.api.webhooks.schemas import (
     WebhookSecret,
     WebhookView,
 )
-from greenroom.core.webhooks.delivery import DeliveryState
+from greenroom.core.webhooks import DeliveryState
 from greenroom.db.webhooks import deliveries, webhooks
 
 router = APIRouter(tags=["webhooks"])

@@ -9,9 +9,8 @@ from uuid import UUID
 from pydantic import Field
 
 from greenroom.api.bodies import Body, Name, View
-from greenroom.core.webhooks.addresses import MAX_URL
-from greenroom.core.webhooks.delivery import DeliveryState
-from greenroom.core.webhooks.events import CHOSEN
+from greenroom.core.outgoing import MAX_URL
+from greenroom.core.webhooks import CHOSEN, DeliveryState
 
 WebhookName = Annotated[Name, Field(max_length=100)]
 Url = Annotated[Name, Field(max_length=MAX_URL, description="https://…; where messages are posted to")]

@@ -14,7 +14,7 @@ import httpx
 
 from greenroom.core.errors import Invalid
 from greenroom.core.fleet.addresses import AllowedHost
-from greenroom.core.webhooks.delivery import Attempt
+from greenroom.core.webhooks import Attempt
 from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.outgoing import beginning, pinned, webhook_address
 

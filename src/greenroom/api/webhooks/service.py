@@ -13,9 +13,8 @@ from greenroom.api.webhooks.schemas import DeliveryView, WebhookCreate, WebhookP
 from greenroom.core.errors import Invalid, Refused, WrongState
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
-from greenroom.core.webhooks.addresses import trusted_hosts, url_problem
-from greenroom.core.webhooks.delivery import SECRET_BYTES, DeliveryState, secret_text
-from greenroom.core.webhooks.events import CHOSEN, WebhookEvent
+from greenroom.core.outgoing import trusted_hosts, url_problem
+from greenroom.core.webhooks import CHOSEN, SECRET_BYTES, DeliveryState, WebhookEvent, secret_text
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -21,7 +21,7 @@ from greenroom.api.workspace.schemas import (
     ImageView,
     Port,
 )
-from greenroom.core.web_filter.policy import decision
+from greenroom.core.web_filter import decision
 from greenroom.db.database import Database
 from greenroom.db.workspace import filter_policies, images
 from greenroom.db.workspace.images import Image

@@ -11,12 +11,11 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.bodies import Body, Json, JsonObject, Name, Text, View
-from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.catalogue.ways import Way
 from greenroom.core.errors import Invalid
-from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
+from greenroom.core.web_filter import MAX_DOMAINS, domain
 from greenroom.core.workspace import exec_config, page, run_config
-from greenroom.core.workspace.definition import reference_problem
+from greenroom.core.workspace.definition import PullPolicy, reference_problem
 from greenroom.core.workspace.volumes import mappings_problem, profile_problem
 
 

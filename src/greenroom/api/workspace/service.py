@@ -17,9 +17,8 @@ from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.masking import sealed, shown
 from greenroom.core.pool.rotation import rollover
-from greenroom.core.web_filter.policy import require_disjoint
-from greenroom.core.workspace.definition import Definition, check, token_problem
-from greenroom.core.workspace.families import with_defaults
+from greenroom.core.web_filter import require_disjoint
+from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
 from greenroom.core.workspace.volumes import unwritable_home
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue.offers import set_origin
@@ -79,7 +78,7 @@ async def create_image(
     client_fields: Mapping[str, object] | None = None,
 ) -> Image:
     """Create a workspace; without `groups` it is for `default_groups`. Fields that are not given are as images of its
-    maker need them (`core.workspace.families`). `origin` is its entry of the catalogue, `client_fields` what a client
+    maker need them (`core.workspace.definition`). `origin` is its entry of the catalogue, `client_fields` what a client
     of the published interface keeps with it.
 
     Raises:

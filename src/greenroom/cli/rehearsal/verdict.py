@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from greenroom.cli.rehearsal.arrivals import peak_per_s, percentile, staged_needed
-from greenroom.core.sizes import size
+from greenroom.core.text import size
 
 REPLY_WITHIN_S: Final = 1.0
 """A user who waits longer than this for the first reply clicks again."""

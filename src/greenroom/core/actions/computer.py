@@ -10,9 +10,18 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from greenroom.core.actions import actions
-from greenroom.core.actions.actions import Action, Button, Point
+from greenroom.core.actions.actions import (
+    MOST_NOTCHES,
+    MOST_REF,
+    MOST_SECONDS,
+    Action,
+    Button,
+    Coordinate,
+    Point,
+    checked_text,
+    web_address,
+)
 from greenroom.core.actions.keys import chord_of, chords_of
-from greenroom.core.actions.limits import MOST_NOTCHES, MOST_REF, MOST_SECONDS, Coordinate, checked_text, web_address
 
 Pair = tuple[Coordinate, Coordinate]
 Seconds = Annotated[float, Meta(ge=0, le=MOST_SECONDS)]

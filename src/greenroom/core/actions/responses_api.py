@@ -9,9 +9,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 from greenroom.core.actions import actions
-from greenroom.core.actions.actions import Action, Button, Point
+from greenroom.core.actions.actions import MOST_NOTCHES, Action, Button, Coordinate, Point, checked_text, web_address
 from greenroom.core.actions.keys import MOST_KEYS, chord_of, keysym_of
-from greenroom.core.actions.limits import MOST_NOTCHES, Coordinate, checked_text, web_address
 
 PIXELS_A_NOTCH: Final = 100
 """What a page scrolls when the wheel turns by one notch; this dialect counts in pixels."""

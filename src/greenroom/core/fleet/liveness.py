@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from greenroom.core.sizes import EXACT, size
+from greenroom.core.text import EXACT, size
 
 AgentStatus = Literal["pending", "running", "missing", "dead"]
 

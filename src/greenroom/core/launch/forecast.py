@@ -1,17 +1,23 @@
-"""What a launch would give, from the plan it would follow: by one staging config, or for a user's workspace.
+"""What a launch would give, from the plan it would follow, and what it gave; how many may wait for their turn.
 
 Users see of each workspace what to expect: a session at once, after some seconds, or not now and why. It follows
 `core.launch.plan.plan_launch`, so that a launch keeps what the launcher promises. Only administrators see the names of
 machines; the sentences here are for everybody.
+
+`db.pool.history` decides the same in SQL.
+
+A launch that would wait longer is refused at once, with its place in the queue and when to come again. Without a limit
+all who wait would share what there is, and no user would be served in time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
-from greenroom.core.errors import NoResources, Refused
+from greenroom.core.errors import Busy, NoResources, Refused
 from greenroom.core.launch.eviction import Unready, rooms
 from greenroom.core.launch.placement import AgentView, ImageOnAgent, Placement, place, session_of
 from greenroom.core.launch.plan import (
@@ -165,3 +171,92 @@ def _placement(image: ImageFacts, zone: LaunchZone, supply: Supply) -> Placement
     states = supply.image_states.get(image.name, {})
     agents = [agent.with_image(states.get(agent.agent_id)) for agent in supply.agents.get(zone.zone_id, ())]
     return place(agents, session_of(image), zone.load_balancing_strategy)
+
+
+Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """For one config: `codes` say why it was passed over, each once."""
+
+    staging_config_id: str
+    zone_name: str
+    result: Result
+    codes: tuple[str, ...]
+
+
+def outcomes(trace: Sequence[TraceStep]) -> list[Outcome]:
+    """One for each config that a launch considered, in their order; `trace` is complete.
+
+    A *hit* was served by the config, a *miss* got no staged session at all. A config with other permissions than the
+    user's has no miss where a config with the user's permissions was considered.
+    """
+    last = trace[-1] if trace and trace[-1].used else None
+    found: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for step in trace:
+        if step.candidate is None or not step.step.startswith("staged"):
+            continue
+        _, codes = found.get(step.candidate, ("", ()))
+        if step.code is not None and step.code not in codes:
+            codes = (*codes, step.code)
+        found[step.candidate] = (step.zone_name, codes)
+    somewhere = any("permissions" not in codes for _, codes in found.values())
+    return [
+        Outcome(config_id, zone, _result(config_id, last, other=somewhere and "permissions" in codes), codes)
+        for config_id, (zone, codes) in found.items()
+    ]
+
+
+def _result(staging_config_id: str, last: TraceStep | None, *, other: bool) -> Result:
+    served = last if last is not None and last.step.startswith("staged") else None
+    if served and served.candidate == staging_config_id:
+        return "hit"
+    if other:
+        return "other_permissions"
+    return "served_elsewhere" if served else "miss"
+
+
+AT_ONCE: Final = 8
+"""Launches that are served side by side: half of the api's connections, so that other requests have some, too."""
+MOST_S: Final = 10.0
+FEWEST: Final = 100
+"""As many may wait however slow the last launches were: they say little of the next ones."""
+WEIGHT: Final = 0.05
+"""Of one launch in the smoothed time."""
+
+
+class Pace:
+    """How long launches keep their turn at present."""
+
+    def __init__(self) -> None:
+        self._each_s = 0.0
+
+    def served(self, taken_s: float) -> None:
+        """A launch kept its turn this long."""
+        self._each_s += WEIGHT * (taken_s - self._each_s)
+
+    def wait_s(self, waiting: int) -> float:
+        """How long a launch waits that comes now, if `waiting` wait already."""
+        return (waiting + 1) * self._each_s / AT_ONCE
+
+    def admit(self, waiting: int) -> None:
+        """Raises Busy: too many wait already."""
+        wait_s = self.wait_s(waiting)
+        if waiting < FEWEST or wait_s <= MOST_S:
+            return
+        seconds = math.ceil(wait_s)
+        raise Busy(
+            f"{waiting} launches wait for their turn at the moment, which takes about {seconds} s; nothing was started."
+            f" Try again in {seconds} s.",
+            position=waiting + 1,
+            expected_s=round(wait_s, 1),
+            retry_after_s=seconds,
+        )
+
+
+def refused_step(error: Busy) -> TraceStep:
+    """The only line in the trace of a launch that got no turn."""
+    return TraceStep(
+        order=1, step="turn", zone_name="", candidate=None, used=False, code=error.code, reason=error.message
+    )

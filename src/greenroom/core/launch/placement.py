@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from greenroom.core.fleet.disk import FreeDisk, shortage
 from greenroom.core.fleet.restarts import named
-from greenroom.core.sizes import EXACT, size
+from greenroom.core.text import EXACT, size
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
 

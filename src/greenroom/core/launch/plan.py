@@ -17,7 +17,7 @@ from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 Step = Literal["turn", "staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
-"""`turn`: the launch got none (`core.launch.admission`)."""
+"""`turn`: the launch got none (`core.launch.forecast`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,10 +15,9 @@ from greenroom.core.launch.nearest import nearest_zone
 from greenroom.core.launch.placement import HOME_THERE, PlacementRequest, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, plan_launch
 from greenroom.core.launch.wanted import SessionUser, WantedSession
-from greenroom.core.lease.granted import NewLease
-from greenroom.core.lease.limits import most_of_user, refusal
+from greenroom.core.lease import NewLease, most_of_user, refusal
 from greenroom.core.recording.described import stronger
-from greenroom.core.session.expiry import clocks_of, lease_clocks
+from greenroom.core.session.deadlines import clocks_of, lease_clocks
 from greenroom.core.workspace.exec_config import assign_of, commands_problem
 from greenroom.core.workspace.homes import KEPT
 from greenroom.core.workspace.session_spec import Exec, File, ProfileMode

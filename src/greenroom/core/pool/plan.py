@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from greenroom.core.launch.placement import Rejection, place, serves, session_of
-from greenroom.core.pool import backoff, rotation, shortfalls
-from greenroom.core.pool.backoff import Failures
+from greenroom.core.pool import rotation, shortfalls
 from greenroom.core.pool.model import (
     COMING,
     Action,
@@ -26,6 +25,7 @@ from greenroom.core.pool.model import (
     Retire,
     Shortfall,
 )
+from greenroom.core.pool.shortfalls import Failures
 from greenroom.core.session.states import SessionStatus
 
 MAX_CREATES: Final = 32
@@ -47,7 +47,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     """Bring one pool towards Desired."""
     work = _Work()
     failures = _remember_failures(snapshot, work)
-    backing_off = backoff.longer_backoff(failures, backoff.after_breaks(snapshot.config.broken, snapshot.now))
+    backing_off = shortfalls.longer_backoff(failures, shortfalls.after_breaks(snapshot.config.broken, snapshot.now))
     wanted, inhibited = _wanted(snapshot)
     _end_unfit(snapshot, wanted, inhibited, work)
     counted = [s for s in snapshot.sessions if s.session_id not in work.ended and snapshot.counts(s)]
@@ -81,7 +81,7 @@ def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> Failures:
         error = (session.error or "no reason was given").rstrip(".")
         start = "It left the pool" if session.was_usable else "The start failed"
         work.end(session, f"{start}: {error}.")
-    return backoff.after(snapshot.config, [s for s in failed if not s.was_usable], snapshot.now)
+    return shortfalls.after(snapshot.config, [s for s in failed if not s.was_usable], snapshot.now)
 
 
 def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
@@ -168,7 +168,7 @@ def _fill(snapshot: PoolSnapshot, allowed: int, missing: int, work: _Work) -> No
         if not placement.candidates:
             work.rejected = placement.rejected
             return
-        choice = backoff.chosen(placement.candidates, snapshot.failed_on)
+        choice = shortfalls.chosen(placement.candidates, snapshot.failed_on)
         agent = choice.agent
         agents[agent.agent_id] = agent.with_one_more(request)
         where = f"placed on {agent.hostname}{choice.instead}"
@@ -190,7 +190,7 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
     old, why = found
     placement = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy)
     if placement.candidates:
-        choice = backoff.chosen(placement.candidates, snapshot.failed_on)
+        choice = shortfalls.chosen(placement.candidates, snapshot.failed_on)
         where = f"placed on {choice.agent.hostname}{choice.instead}"
         reason = f"it takes the place of {old.session_id}, because {why}; {where}."
         work.creates.append(Create(choice.agent.agent_id, reason, replaces=old.session_id))

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.access.permissions import allows
-from greenroom.core.lease.control import held_from
+from greenroom.core.lease import held_from
 
 
 class Kind(StrEnum):

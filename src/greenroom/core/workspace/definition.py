@@ -1,19 +1,131 @@
-"""What must be true of a workspace as a whole before it is stored; single fields are checked by their own modules."""
+"""What must be true of a workspace as a whole before it is stored, and what it begins with; single fields are checked
+by their own modules.
+
+Its maker is known by a part of its name: `kasmweb/chrome`, `lscr.io/linuxserver/webtop`, `r.example/a/kasmweb/gimp`.
+
+A tag can move: its registry then has another image under the same name. The pull policy of a workspace says how often
+an Agent asks. An administrator can request a refresh at any time. A name with a digest never changes, and an image that
+the Agent builds from a recipe comes from no registry; neither is refreshed.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.errors import Invalid
+from greenroom.core.rate_limits import Backoff
 from greenroom.core.workspace.exec_config import ExecConfig, commands_problem
 from greenroom.core.workspace.page import PortMap
-from greenroom.core.workspace.run_config import RunConfig, size_in_bytes
+from greenroom.core.workspace.run_config import RunConfig, merged, size_in_bytes
 from greenroom.core.workspace.session_spec import Protocol
 from greenroom.core.workspace.volumes import VolumeMappings, is_writable
+
+FAMILIES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kasmweb": {
+        "port": 6901,
+        "protocol": "https",
+        "auth_user": "kasm_user",
+        "start_page": "vnc.html?autoconnect=1&resize=remote&path={path}/websockify"
+        "&clipboard_up={allow_kasm_clipboard_up}&clipboard_down={allow_kasm_clipboard_down}",
+        "port_map": {
+            "audio": 4901,
+            "audio_input": 4904,
+            "uploads": 4902,
+            "downloads": "Downloads",
+            "gamepad": 4903,
+            "webcam": 4905,
+        },
+    },
+    "linuxserver": {
+        "port": 3000,
+        "protocol": "http",
+        "auth_user": "abc",
+        "page_path": "/{path}/",
+        "port_map": {"audio": "audio", "uploads": "files", "downloads": "files"},
+        "run_config": {
+            "cap_add": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID"],
+            "environment": {
+                "CUSTOM_USER": "abc",
+                "PASSWORD": "{password}",
+                "SUBFOLDER": "/{path}/",
+                "PUID": "1000",
+                "PGID": "1000",
+                "START_DOCKER": "false",
+                "SELKIES_AUDIO_ENABLED": "{allow_kasm_audio}|locked",
+                "SELKIES_MICROPHONE_ENABLED": "{allow_kasm_microphone}|locked",
+                "SELKIES_GAMEPAD_ENABLED": "{allow_kasm_gamepad}|locked",
+                "SELKIES_CLIPBOARD_IN_ENABLED": "{allow_kasm_clipboard_up}|locked",
+                "SELKIES_CLIPBOARD_OUT_ENABLED": "{allow_kasm_clipboard_down}|locked",
+                "SELKIES_FILE_TRANSFERS": "{transfers}",
+                "SELKIES_ENABLE_SHARING": "false|locked",
+            },
+        },
+    },
+}
+"""Part of the name → fields of the workspace (docs/reference/foreign-images.md)."""
+
+
+def with_defaults(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given fields of a new workspace of the image `name`, and those that images of its maker need besides. Of
+    `run_config` each option, and of its variables each one, may be given.
+    """
+    maker = next((part for part in name.split("/")[:-1] if part in FAMILIES), None)
+    if maker is None:
+        return dict(given)
+    found = FAMILIES[maker]
+    made = {**found, **given}
+    if "run_config" in found and "run_config" in given:
+        made["run_config"] = merged(found["run_config"], given["run_config"])
+    return made
+
+
+PullPolicy = Literal["missing", "daily", "always"]
+"""missing: an image that is present is never asked for; always: it is asked for every 15 minutes."""
+
+EVERY_S: Final[dict[PullPolicy, float]] = {"daily": 86_400.0, "always": 900.0}
+BACKOFF: Final = Backoff(first_s=60.0, max_s=3600.0)
+"""Pause after a refresh that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What an Agent did to refresh one image. Times are seconds of the Agent's monotonic clock."""
+
+    done: float | None = None
+    """When the registry was last asked successfully; None = not since the Agent started."""
+    request: float = 0.0
+    """The newest request that was carried out, in seconds since 1970."""
+    failures: int = 0
+    failed: float = 0.0
+    error: str = ""
+    """Why the last attempt failed, as a sentence; empty when it did not."""
+
+    def succeeded(self, now: float, request: float) -> Refresh:
+        return Refresh(done=now, request=max(request, self.request))
+
+    def failed_at(self, now: float, error: str) -> Refresh:
+        return replace(self, failures=self.failures + 1, failed=now, error=error)
+
+    def due(self, policy: PullPolicy, request: float) -> float | None:
+        """When the registry is to be asked; -inf = now, None = not at all."""
+        every_s = EVERY_S.get(policy)
+        if request > self.request or (every_s is not None and self.done is None):
+            due = float("-inf")
+        elif every_s is not None and self.done is not None:
+            due = self.done + every_s
+        else:
+            return None
+        return max(due, self.failed + BACKOFF.delay_s(self.failures)) if self.failures else due
+
+
+def can_change(name: str, *, has_recipe: bool) -> bool:
+    """Whether a registry can have another image under this name than before."""
+    return "@" not in name and not has_recipe
+
 
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 _PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from greenroom.core.web_filter.policy import policy_in_force
+from greenroom.core.web_filter import policy_in_force
 from greenroom.core.workspace.exec_config import ExecConfig, command_of
 from greenroom.core.workspace.page import OWN_PATH, PortMap, services_of
 from greenroom.core.workspace.run_config import RunConfig, merged

@@ -14,8 +14,7 @@ from typing import Final, LiteralString, cast
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, found
 from greenroom.core.listing import Order
-from greenroom.core.rate_limits import Failure, account_wait_s
-from greenroom.core.security_events import source_of
+from greenroom.core.rate_limits import Failure, account_wait_s, source_of
 from greenroom.db.cleaning import delete_in_batches
 from greenroom.db.columns import assigned
 from greenroom.db.database import Connection, Database, row_as
@@ -172,7 +171,7 @@ async def begin_attempt(
     """Count an attempt to log in, before the password is checked; None = go on, else the seconds to wait.
 
     The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip through. Waiting times
-    come from `core.rate_limits.account_wait_s`, the source of an address from `core.security_events.source_of`; a known
+    come from `core.rate_limits.account_wait_s`, the source of an address from `core.rate_limits.source_of`; a known
     device is a source of its own. `is_known`: the account's user is logged in at this source.
     """
     async with db.transaction() as connection:

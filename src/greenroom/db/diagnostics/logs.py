@@ -11,7 +11,7 @@ import structlog
 
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_security_event
-from greenroom.core.wording import one_line
+from greenroom.core.text import one_line
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows, storable
 

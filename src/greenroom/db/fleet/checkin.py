@@ -10,10 +10,10 @@ import msgspec
 import structlog
 from psycopg.rows import DictRow
 
-from greenroom.core.catalogue.refreshes import PullPolicy
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.session.streams import Access
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
+from greenroom.core.workspace.definition import PullPolicy
 from greenroom.core.workspace.session_spec import StoredSpec
 from greenroom.db.database import Database, rows_as
 from greenroom.db.fleet.agents import ADMITTED, EPOCH

@@ -1,11 +1,11 @@
-"""Which Agents have images that another one lacks, in SQL; `core.catalogue.copies` chooses among them."""
+"""Which Agents have images that another one lacks, in SQL; `core.catalogue.ways` chooses among them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from greenroom.core.catalogue.copies import Holder
+from greenroom.core.catalogue.ways import Holder
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import OFFERED
 

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.launch.plan import PoolContents, TraceStep
 from greenroom.core.launch.wanted import SessionUser
-from greenroom.core.lease.limits import user_limit_reached
+from greenroom.core.lease import user_limit_reached
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import CHANNEL, Connection, Database, row_as
 from greenroom.db.lease.leases import write_lease

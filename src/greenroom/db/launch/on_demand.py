@@ -13,7 +13,7 @@ from psycopg import Rollback
 from greenroom.core.events import Event, session_events
 from greenroom.core.launch.eviction import Unready, events_of
 from greenroom.core.launch.wanted import SessionUser
-from greenroom.core.lease.limits import user_limit_reached
+from greenroom.core.lease import user_limit_reached
 from greenroom.db.database import NOTIFY, Connection, Database, texts_of
 from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.eviction import take_room

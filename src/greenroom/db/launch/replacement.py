@@ -1,5 +1,5 @@
 """Failed sessions that a user waits for, and their replacements (docs/explanation/protocols.md §3,
-`core.launch.replacement`).
+`core.launch.wanted`).
 
 All writes are inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The lock order is
 kept in two ways: another staged session is claimed after the old row was locked, without ever waiting; a new one
@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
 from greenroom.core.launch.wanted import SessionUser
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.deadlines import Clocks
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.session_spec import CpuMode, StoredSpec
 from greenroom.core.workspace.spec_builder import ImageFacts
@@ -39,7 +39,7 @@ KEPT_PER_CONFIG: Final = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingSession:
     """A failed session with a user who waits, and all that its replacement depends on. `tried` and `starts` (by zone
-    id) count the sessions of its launch as `core.launch.replacement.Failed` has them.
+    id) count the sessions of its launch as `core.launch.wanted.Failed` has them.
     """
 
     session_id: str

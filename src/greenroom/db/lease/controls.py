@@ -1,4 +1,4 @@
-"""Who controls a leased session, and each time it changed hands, in SQL; `core.lease.control` decides."""
+"""Who controls a leased session, and each time it changed hands, in SQL; `core.lease` decides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from greenroom.core.errors import found
 from greenroom.core.events import Event
-from greenroom.core.lease.control import USER, Control, in_force
+from greenroom.core.lease import USER, Control, in_force
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.session.viewers import CONTROLLING
 

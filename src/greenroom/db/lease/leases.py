@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
 from greenroom.core.launch.wanted import SessionUser
-from greenroom.core.lease.granted import Tags
+from greenroom.core.lease import Tags
 from greenroom.core.listing import Order
 from greenroom.core.recording.described import Mode
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus

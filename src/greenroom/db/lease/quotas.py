@@ -11,7 +11,7 @@ import structlog
 
 from greenroom.core.access.group_settings import GroupSettings
 from greenroom.core.errors import Unavailable
-from greenroom.core.lease.limits import key_limit_reached
+from greenroom.core.lease import key_limit_reached
 from greenroom.db.access.groups import GROUPS_OF_USER
 from greenroom.db.database import Database, returned
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
@@ -35,7 +35,7 @@ _OF_KEY: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """The facts that decide whether a further lease of a user is refused (`core.lease.limits.refusal`).
+    """The facts that decide whether a further lease of a user is refused (`core.lease.refusal`).
 
     `of_user` and `of_key` are the leases that count. `repeated`: the request gets the session of an earlier one.
     """

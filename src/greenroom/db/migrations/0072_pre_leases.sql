@@ -1,5 +1,5 @@
 -- Sessions that programs have leased. A lease ends at its session's time limit, which is its deadline
--- (core.session.expiry); the row says who holds it.
+-- (core.session.deadlines); the row says who holds it.
 CREATE TABLE leases (
     lease_id      uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     session_id    uuid NOT NULL UNIQUE REFERENCES sessions ON DELETE CASCADE,

@@ -1,4 +1,4 @@
--- Who controls a leased session: a row for each time it changed hands, the last one is in force (core.lease.control). Without
+-- Who controls a leased session: a row for each time it changed hands, the last one is in force (core.lease). Without
 -- a row the program does. `until` is set on a person's last row alone: then control is the program's again.
 CREATE TABLE lease_controls (
     lease_id      uuid NOT NULL REFERENCES leases ON DELETE CASCADE,

@@ -15,8 +15,8 @@ from typing import Final, LiteralString, TypeVar
 from psycopg.rows import DictRow
 
 from greenroom.core.launch.placement import AgentView, ImageOnAgent, Strategy
-from greenroom.core.pool.backoff import AVOIDED_S, BREAKS_COUNT_S
 from greenroom.core.pool.model import Broken, ConfigFields, PooledSession, ShortfallCode
+from greenroom.core.pool.shortfalls import AVOIDED_S, BREAKS_COUNT_S
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.columns import as_json, assigned, columns_of, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as

@@ -13,8 +13,7 @@ from greenroom.core.errors import found
 from greenroom.core.listing import Order
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording.described import Mode
-from greenroom.core.recording.limits import Fitted
-from greenroom.core.recording.rows import Row
+from greenroom.core.recording.rows import Fitted, Row
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.diagnostics.batches import storable
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position

@@ -1,4 +1,4 @@
-"""Stop, pause, resume, and the clocks of users' sessions (`core.session.states`, `core.session.expiry`).
+"""Stop, pause, resume, and the clocks of users' sessions (`core.session.states`, `core.session.deadlines`).
 
 Every statement changes one row and is guarded by its status. A caller that writes here notifies after commit: agent,
 session and zone.
@@ -14,8 +14,7 @@ from typing import Any, Final, LiteralString
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import SETTINGS
-from greenroom.core.session.deadlines import RETURN_S
-from greenroom.core.session.expiry import Clocks, SessionLifetime
+from greenroom.core.session.deadlines import RETURN_S, Clocks, SessionLifetime
 from greenroom.core.session.states import (
     COUNTS_FOR_USER,
     KEPT_ALIVE,

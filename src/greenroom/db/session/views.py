@@ -12,8 +12,7 @@ from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import NotFound
 from greenroom.core.listing import Order, Word
 from greenroom.core.recording.described import Mode
-from greenroom.core.session.deadlines import DEADLINE_S
-from greenroom.core.session.expiry import SessionLifetime
+from greenroom.core.session.deadlines import DEADLINE_S, SessionLifetime
 from greenroom.core.session.progress import PACE_S, Queue, starting_reason
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.session_spec import Service

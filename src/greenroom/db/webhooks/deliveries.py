@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import found
 from greenroom.core.listing import Order
-from greenroom.core.webhooks.delivery import Attempt, DeliveryState, Verdict
+from greenroom.core.webhooks import Attempt, DeliveryState, Verdict
 from greenroom.db.database import Database
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 

@@ -12,13 +12,13 @@ import structlog
 
 from greenroom.core.errors import GreenroomError
 from greenroom.core.masking import shown
-from greenroom.core.secret.rules import PLACE, Brokered
+from greenroom.core.named_secrets import PLACE, Brokered
 from greenroom.core.session.authorization import TABLE, Act
 from greenroom.core.session.observations import Verdict
 from greenroom.core.session.reconcile import difference
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.page import Values, filled_spec, values
 from greenroom.core.workspace.session_spec import PROXY_PATH, StoredSpec
 from greenroom.core.workspace.spec_builder import permissions_of

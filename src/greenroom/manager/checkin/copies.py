@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from greenroom.core.catalogue.copies import Holder, sources
+from greenroom.core.catalogue.ways import Holder, sources
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database

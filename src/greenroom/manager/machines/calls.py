@@ -17,8 +17,15 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.core.fleet.machines.model import Ask, EndMachine, Listing, Move, OrderState
-from greenroom.core.fleet.machines.names import is_usable_ref, machine_name, name_prefix, ours, said
-from greenroom.core.fleet.machines.user_data import Joining, user_data
+from greenroom.core.fleet.machines.provider import (
+    Joining,
+    is_usable_ref,
+    machine_name,
+    name_prefix,
+    ours,
+    said,
+    user_data,
+)
 from greenroom.db.fleet import machine_orders
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.machine_pools import MachinePoolRow

@@ -34,7 +34,7 @@ from greenroom.core.fleet.machines.model import (
 from greenroom.core.fleet.machines.plan import plan
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
-from greenroom.core.webhooks.addresses import trusted_hosts
+from greenroom.core.outgoing import trusted_hosts
 from greenroom.db.database import Connection
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.leases import Fence, guarded

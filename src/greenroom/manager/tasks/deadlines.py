@@ -12,8 +12,7 @@ from greenroom.core.events import session_events
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.session import deadlines as core_deadlines
-from greenroom.core.session.deadlines import ActionKind, Overdue, Watch
-from greenroom.core.session.expiry import Expiry, ExpiryAction, plan
+from greenroom.core.session.deadlines import ActionKind, Expiry, ExpiryAction, Overdue, Watch, plan_expiry
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.installation import stored_settings
@@ -149,7 +148,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
 
 
 def _planned_expiry(sessions: Sequence[ExpiringSession], ctx: PrimaryContext) -> list[Expiry]:
-    made = plan(sessions, sessions[0].now, quiet=ctx.quiet) if sessions else []
+    made = plan_expiry(sessions, sessions[0].now, quiet=ctx.quiet) if sessions else []
     return [expiry for expiry in made if not ctx.tasks.failures.in_backoff("expiry", expiry.session_id)]
 
 

@@ -1,4 +1,4 @@
-"""A user whose session fails while they wait gets another one, chosen by `core.launch.replacement`.
+"""A user whose session fails while they wait gets another one, chosen by `core.launch.wanted`.
 
 The launch was answered with the first session; the replacement has the launch's token and idempotency key, and
 `superseded_by` leads everybody to it (docs/explanation/protocols.md §3).
@@ -11,14 +11,7 @@ from collections.abc import Sequence
 from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.events import Event, session_events
 from greenroom.core.launch.plan import TraceStep
-from greenroom.core.launch.replacement import (
-    Failed,
-    backoff_s,
-    failure,
-    final_error,
-    plan_successor,
-    with_known_host,
-)
+from greenroom.core.launch.wanted import Failed, backoff_s, failure, final_error, plan_successor, with_known_host
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.fleet.leases import guarded

@@ -39,7 +39,7 @@ class FilterHost(Protocol):
         self, policy_id: str, account: FilterAccount, *, believed: bool = False
     ) -> FilterNetwork:
         """Create the network of a policy and make sure that it leads only to the filter; repeated calls check again.
-        `believed`: variables of its sessions say where the filter's authority is (core.secret.trust).
+        `believed`: variables of its sessions say where the filter's authority is (core.named_secrets).
 
         Raises:
             StartError: this host cannot ensure that, with the reason.
@@ -59,7 +59,7 @@ class TrustStore(Protocol):
     """A runtime whose sessions can be made to believe the authority of their web filter."""
 
     async def bundles(self, session_id: str) -> dict[str, str]:
-        """The files with the authorities that a session's image believes (`core.secret.trust.BUNDLES`), by path."""
+        """The files with the authorities that a session's image believes (`core.named_secrets.BUNDLES`), by path."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from greenroom.core.fleet.election import Record
+from greenroom.core.fleet.lease import Record
 
 
 @dataclass(frozen=True, slots=True)

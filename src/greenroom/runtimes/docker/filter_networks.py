@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import aiodocker
 
-from greenroom.core.secret.trust import VARIABLES
-from greenroom.core.web_filter.squid import PORT, proxy_variables
+from greenroom.core.named_secrets import VARIABLES
+from greenroom.core.web_filter import PORT, proxy_variables
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
 from greenroom.runtimes.docker import firewall

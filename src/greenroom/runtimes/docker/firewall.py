@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6, name_servers
+from greenroom.core.web_filter import PRIVATE, PRIVATE_IPV6, name_servers
 from greenroom.runtimes.contract import FilterAccount
 from greenroom.runtimes.docker.spec import Identity
 

@@ -1,6 +1,6 @@
 """A Docker daemon without a runtime: whether it answers, its images and containers, and the disk that it writes to.
 
-`core.fleet.docker_host` judges what was read of a host.
+`core.fleet.disk` judges what was read of a host.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import aiodocker
 import aiohttp
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.docker_host import DockerHost
+from greenroom.core.fleet.disk import DockerHost, FreeDisk
 from greenroom.runtimes.docker.errors import plainly, translated
 
 ANSWERS_WITHIN_S: Final = 15.0

@@ -66,7 +66,7 @@ class DockerPlugin(RuntimePlugin[DockerSettings]):
             raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
 
     async def warnings(self, instance: InstanceFacts) -> list[str]:
-        from greenroom.core.fleet.docker_host import warnings  # noqa: PLC0415
+        from greenroom.core.fleet.disk import warnings  # noqa: PLC0415
         from greenroom.runtimes.docker.inspection import read_host  # noqa: PLC0415
 
         return warnings(await read_host(self.settings.docker_host, instance.database, instance.disk))

@@ -8,7 +8,7 @@ from typing import Final
 import aiodocker
 from aiodocker.containers import DockerContainer
 
-from greenroom.core.secret.trust import BUNDLES
+from greenroom.core.named_secrets import BUNDLES
 from greenroom.runtimes.contract import StartError
 
 MAX_BYTES: Final = 4 << 20

@@ -43,8 +43,7 @@ from lightkube.models.networking_v1 import (
 from lightkube.resources.core_v1 import Pod, Secret, Service
 from lightkube.resources.networking_v1 import NetworkPolicy
 
-from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6
-from greenroom.core.web_filter.squid import CLOSED_PORT, PORT, proxy_variables
+from greenroom.core.web_filter import CLOSED_PORT, PORT, PRIVATE, PRIVATE_IPV6, proxy_variables
 from greenroom.core.workspace.session_spec import File
 from greenroom.runtimes.archive import archive
 from greenroom.runtimes.contract import INSTALLATION

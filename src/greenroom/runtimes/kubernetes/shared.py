@@ -14,7 +14,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Secret
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.election import Record
+from greenroom.core.fleet.lease import Record
 from greenroom.runtimes.contract import ContainerConflict, ContainerMissing, Kept, RuntimeUnavailable, StartError
 from greenroom.runtimes.kubernetes.cluster import Cluster
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings

@@ -9,7 +9,7 @@ from tests.database.api.examples.step import Scene, Step, Wrong, step
 from tests.database.api.receiving import Hooks
 from tests.support.system import primary_of
 
-from greenroom.core.webhooks.events import CHOSEN
+from greenroom.core.webhooks import CHOSEN
 from greenroom.db.session.sessions import end_sessions
 from greenroom.manager.tasks.pools import run_pools
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.actions.dialects import parse
-from greenroom.core.actions.elements import Place, located, refs_of
+from greenroom.core.actions.dialects import Place, located, parse, refs_of
 from greenroom.core.errors import Invalid
 
 PLACES: dict[str, Place] = {"1.2-3": (7, 8), "1.2-4": "There is no element 1.2-4 any more; read the tree again."}

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.catalogue.copies import MOST_SOURCES, Holder, room_problem, sources
+from greenroom.core.catalogue.ways import MOST_SOURCES, Holder, room_problem, sources
 
 HOLDERS = st.lists(
     st.builds(

@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from greenroom.core.catalogue.reach import INTERNET, Reach, refusal
+from greenroom.core.outgoing import INTERNET, Reach, refusal
 
 HERE = Reach(this_host=True)
 PRIVATE = Reach(private_networks=True)

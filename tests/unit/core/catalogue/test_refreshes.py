@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.refreshes import PullPolicy, Refresh, can_change
+from greenroom.core.workspace.definition import PullPolicy, Refresh, can_change
 
 NOW = float("-inf")
 

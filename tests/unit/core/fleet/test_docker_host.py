@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.fleet.disk import FreeDisk
-from greenroom.core.fleet.docker_host import DockerHost, warnings
+from greenroom.core.fleet.disk import DockerHost, FreeDisk, warnings
 
 GB = 10**9
 GOOD = DockerHost(

@@ -8,8 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
-from greenroom.core.fleet.election import Record, Seen, claim, given_back, noticed, renewal
-from greenroom.core.fleet.lease import Timings, may_act, renewed
+from greenroom.core.fleet.lease import Record, Seen, Timings, claim, given_back, may_act, noticed, renewal, renewed
 
 TIMINGS = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
 HELD = Record(holder="a", address="10.0.0.1:4445", term=3, ttl_s=4.0, beat=7, copy=2)

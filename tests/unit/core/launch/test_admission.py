@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Busy
-from greenroom.core.launch.admission import AT_ONCE, FEWEST, MOST_S, Pace, refused_step
+from greenroom.core.launch.forecast import AT_ONCE, FEWEST, MOST_S, Pace, refused_step
 
 
 def pace(each_s: float) -> Pace:

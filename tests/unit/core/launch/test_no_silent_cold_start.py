@@ -15,8 +15,7 @@ from tests.unit.properties import for_all
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.forecast import SimulatedLaunch, simulate_launch
-from greenroom.core.launch.outcomes import outcomes
+from greenroom.core.launch.forecast import SimulatedLaunch, outcomes, simulate_launch
 from greenroom.core.launch.plan import (
     Attempt,
     LaunchZone,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.launch.outcomes import Outcome, outcomes
+from greenroom.core.launch.forecast import Outcome, outcomes
 from greenroom.core.launch.plan import Step, TraceStep
 
 

@@ -13,7 +13,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, placement_misses
-from greenroom.core.launch.replacement import (
+from greenroom.core.launch.wanted import (
     MAX_STARTS,
     MAX_STARTS_IN_A_ZONE,
     MAX_TRIED,

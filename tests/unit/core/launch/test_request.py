@@ -32,7 +32,7 @@ from greenroom.core.launch.request import (
     launch_facts,
     planned,
 )
-from greenroom.core.lease.granted import NewLease
+from greenroom.core.lease import NewLease
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.errors import Held
-from greenroom.core.lease.control import (
+from greenroom.core.lease import (
     CHANGED,
     USER,
     Control,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.lease.granted import Limits
+from greenroom.core.lease import Limits
 
 NOW = datetime(2026, 1, 10, tzinfo=UTC)
 DAY = 86_400

@@ -12,7 +12,7 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import GroupSettings, Resolved, resolve
 from greenroom.core.errors import LeaseLimit, SessionLimit
-from greenroom.core.lease.limits import refusal
+from greenroom.core.lease import refusal
 
 KEYS: Final = ("", "narrow", "wide")
 """API keys that lease; the first stands for a user without one."""

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, NOW, session, snapshot
 from tests.unit.properties import for_all
 
-from greenroom.core.pool.backoff import BACKOFF, BREAKS_COUNT_S, Failures, after_breaks, longer_backoff
 from greenroom.core.pool.model import Broken, Destroy, PooledSession
 from greenroom.core.pool.plan import plan
+from greenroom.core.pool.shortfalls import BACKOFF, BREAKS_COUNT_S, Failures, after_breaks, longer_backoff
 
 
 def broken(created_s: float, broke_s: float) -> Broken:

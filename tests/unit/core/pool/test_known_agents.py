@@ -7,8 +7,7 @@ from dataclasses import replace
 from tests.unit.pools import BIG, IMAGE
 
 from greenroom.core.launch.placement import session_of
-from greenroom.core.pool.agenda import Agenda
-from greenroom.core.pool.known_agents import KNOWN_S, KnownAgents
+from greenroom.core.pool.agenda import KNOWN_S, Agenda, KnownAgents
 from greenroom.core.pool.model import Create
 
 OTHER = replace(BIG, agent_id="a2")

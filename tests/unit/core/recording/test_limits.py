@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.recording.limits import (
+from greenroom.core.recording.rows import (
     ALL_FULL,
     FULL,
     HELD,
@@ -19,10 +19,11 @@ from greenroom.core.recording.limits import (
     USER_FULL,
     WISHED_FULL,
     Fitted,
+    Picture,
     Room,
+    Row,
     fitted,
 )
-from greenroom.core.recording.rows import Picture, Row
 
 MB = 1 << 20
 EMPTY = Room(rows=0, picture_bytes=0, all_bytes=0, recording_mb=3, all_mb=10)

@@ -10,10 +10,10 @@ from hypothesis import example
 from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
+from greenroom.core import named_secrets
 from greenroom.core.errors import Invalid
-from greenroom.core.secret import rules
-from greenroom.core.secret.rules import Brokered, Users
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.named_secrets import Brokered, Users
+from greenroom.core.web_filter import FilterPolicy
 
 LABELS = st.sampled_from(["a", "b", "api", "x-1"])
 NAMES = st.lists(LABELS, min_size=2, max_size=4).map(".".join)
@@ -26,7 +26,10 @@ def brokered(name: str, header: str, *hosts: str) -> Brokered:
 
 
 def test_hosts_are_stored_unique_in_lower_case_and_sorted():
-    assert rules.hosts([" API.Example.com. ", ".example.org", "api.example.com"]) == (".example.org", "api.example.com")
+    assert named_secrets.hosts([" API.Example.com. ", ".example.org", "api.example.com"]) == (
+        ".example.org",
+        "api.example.com",
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,13 +52,13 @@ def test_hosts_are_stored_unique_in_lower_case_and_sorted():
 )
 def test_what_is_no_host_is_refused_with_a_sentence(text: str, words: str):
     with pytest.raises(Invalid, match=re.escape(words)):
-        rules.host(text)
+        named_secrets.host(text)
 
 
-@pytest.mark.parametrize("number", [0, rules.MAX_HOSTS + 1])
+@pytest.mark.parametrize("number", [0, named_secrets.MAX_HOSTS + 1])
 def test_a_secret_goes_to_some_hosts_and_not_to_many(number: int):
-    with pytest.raises(Invalid, match=f"1 to {rules.MAX_HOSTS} hosts; these are {number}"):
-        rules.hosts([f"h{n}.example.com" for n in range(number)])
+    with pytest.raises(Invalid, match=f"1 to {named_secrets.MAX_HOSTS} hosts; these are {number}"):
+        named_secrets.hosts([f"h{n}.example.com" for n in range(number)])
 
 
 @pytest.mark.parametrize(
@@ -63,65 +66,65 @@ def test_a_secret_goes_to_some_hosts_and_not_to_many(number: int):
 )
 def test_headers_of_the_connection_are_the_filters(name: str):
     with pytest.raises(Invalid, match=f"{name} says how a request is carried"):
-        rules.header(name)
+        named_secrets.header(name)
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a:b", "line\n", "_x", "ümlaut"])
 def test_what_is_no_header_is_refused(name: str):
     with pytest.raises(Invalid, match="is not the name of a header"):
-        rules.header(name)
+        named_secrets.header(name)
 
 
 @pytest.mark.parametrize("name", ["All", "other"])
 def test_names_that_mean_several_headers_to_squid_are_refused(name: str):
     with pytest.raises(Invalid, match="means several headers"):
-        rules.header(name)
+        named_secrets.header(name)
 
 
 def test_usual_headers_are_possible():
-    assert [rules.header(name) for name in ("Authorization", "x-api-key")] == ["Authorization", "x-api-key"]
+    assert [named_secrets.header(name) for name in ("Authorization", "x-api-key")] == ["Authorization", "x-api-key"]
 
 
 @pytest.mark.parametrize("name", ["Cookie", "accept-encoding", "Max-Forwards", "RANGE", "Referer"])
 def test_headers_that_are_sent_on_or_change_the_answer_are_refused(name: str):
     with pytest.raises(Invalid, match=f"{name} is not a header for a secret"):
-        rules.header(name)
+        named_secrets.header(name)
 
 
 @pytest.mark.parametrize("text", ["Bearer", "{secret}{secret}"])
 def test_a_template_has_the_place_once(text: str):
     with pytest.raises(Invalid, match=r"has \{secret\} once"):
-        rules.template(text)
+        named_secrets.template(text)
 
 
 def test_the_header_has_the_secret_in_its_place():
-    assert rules.header_value(rules.template("Bearer {secret}!"), "s3cret") == "Bearer s3cret!"
+    assert named_secrets.header_value(named_secrets.template("Bearer {secret}!"), "s3cret") == "Bearer s3cret!"
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\x00b", "gehört", "a\x7fb"])
 def test_a_secret_that_no_header_can_have_is_refused_without_showing_it(value: str):
     with pytest.raises(Invalid, match="control character or one outside of ASCII") as refused:
-        rules.header_value("{secret}", value)
+        named_secrets.header_value("{secret}", value)
     assert value not in refused.value.message
     with pytest.raises(Invalid, match="The template has a control character"):
-        rules.template("x\r\n{secret}")
+        named_secrets.template("x\r\n{secret}")
 
 
 @pytest.mark.parametrize("value", ["", " a", "a\n"])
 def test_a_secret_is_neither_empty_nor_has_an_end_of_line(value: str):
     with pytest.raises(Invalid, match="leave that out"):
-        rules.header_value("{secret}", value)
+        named_secrets.header_value("{secret}", value)
 
 
 def test_a_secret_is_no_longer_than_squid_reads():
-    longest = "x" * (rules.MAX_HEADER - 2)
-    assert rules.header_value("{secret}", longest) == longest
-    for longer in (longest + "x", "%" * (rules.MAX_HEADER // 2)):
+    longest = "x" * (named_secrets.MAX_HEADER - 2)
+    assert named_secrets.header_value("{secret}", longest) == longest
+    for longer in (longest + "x", "%" * (named_secrets.MAX_HEADER // 2)):
         with pytest.raises(Invalid, match="too long"):
-            rules.header_value("{secret}", longer)
+            named_secrets.header_value("{secret}", longer)
 
 
-@for_all(PRINTABLE, subject=rules.quoted, mutants=[lambda value: f'"{value}"'])
+@for_all(PRINTABLE, subject=named_secrets.quoted, mutants=[lambda value: f'"{value}"'])
 @example('a"b\\c%d')
 def test_squid_reads_from_its_configuration_what_was_written(subject: Any, value: str):
     text = subject(value)
@@ -140,7 +143,7 @@ def test_squid_reads_from_its_configuration_what_was_written(subject: Any, value
 @for_all(
     HOSTS,
     NAMES,
-    subject=rules.goes_to,
+    subject=named_secrets.goes_to,
     mutants=[lambda hosts, name: any(name.endswith(host) for host in hosts), lambda hosts, name: name in hosts],
 )
 @example(".a.b", "api.a.b")
@@ -155,7 +158,7 @@ def test_a_suffix_stands_for_hosts_directly_below_it(subject: Any, secret_host: 
 
 def test_the_certificate_of_a_filter_names_the_hosts_and_nothing_else():
     secrets = [brokered("one", "a", ".example.com", "api.test.org"), brokered("two", "b", "api.test.org")]
-    assert rules.names_of_certificate(secrets) == ["*.example.com", "api.test.org"]
+    assert named_secrets.names_of_certificate(secrets) == ["*.example.com", "api.test.org"]
 
 
 def test_a_secret_does_not_show_its_value():
@@ -165,11 +168,13 @@ def test_a_secret_does_not_show_its_value():
 @pytest.mark.parametrize(("one", "other"), [("api.a.b", ".a.b"), (".a.b", "api.a.b"), ("a.b", "a.b"), (".a.b", ".a.b")])
 def test_two_secrets_are_not_in_one_header_of_a_host(one: str, other: str):
     with pytest.raises(Invalid, match="first and second are both in the header Authorization"):
-        rules.require_distinct([brokered("first", "Authorization", one), brokered("second", "authorization", other)])
+        named_secrets.require_distinct(
+            [brokered("first", "Authorization", one), brokered("second", "authorization", other)]
+        )
 
 
 def test_secrets_in_other_headers_or_of_other_hosts_go_together():
-    rules.require_distinct(
+    named_secrets.require_distinct(
         [brokered("1", "x", "a.b"), brokered("2", "y", "a.b"), brokered("3", "x", ".a.b"), brokered("4", "x", "c.a.c")]
     )
 
@@ -196,6 +201,6 @@ def test_a_key_without_an_owner_is_not_the_owner_of_what_no_one_owns():
 
 def test_a_lease_reaches_the_hosts_of_its_secrets():
     policy = FilterPolicy(filter_policy_id="p", name="p", allow=("example.com", "api.test.org"))
-    rules.require_reached(policy, "github", ["api.test.org", ".example.com", "api.example.com"])
+    named_secrets.require_reached(policy, "github", ["api.test.org", ".example.com", "api.example.com"])
     with pytest.raises(Invalid, match=r"github goes to \.test\.org, which the lease does not reach"):
-        rules.require_reached(policy, "github", [".test.org"])
+        named_secrets.require_reached(policy, "github", [".test.org"])

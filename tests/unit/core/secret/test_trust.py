@@ -7,36 +7,38 @@ import json
 import ssl
 from datetime import UTC, datetime
 
-from greenroom.core.secret import trust
+from greenroom.core import named_secrets
 from greenroom.kit.certificates import new_authority
 
 CERTIFICATE = new_authority("test", datetime.now(UTC)).certificate
-DEBIAN = trust.BUNDLES[0]
+DEBIAN = named_secrets.BUNDLES[0]
 
 
 def contents(bundles: dict[str, str]) -> dict[str, str]:
-    return {file.path: file.content for file in trust.files(CERTIFICATE, bundles)}
+    return {file.path: file.content for file in named_secrets.files(CERTIFICATE, bundles)}
 
 
 def test_programs_believe_what_the_image_believes_and_the_filter():
     found = contents({DEBIAN: "the image's\n"})
-    assert found[DEBIAN] == found[trust.BUNDLE] == f"the image's\n{CERTIFICATE}"
-    assert found[trust.AUTHORITY] == CERTIFICATE
+    assert found[DEBIAN] == found[named_secrets.BUNDLE] == f"the image's\n{CERTIFICATE}"
+    assert found[named_secrets.AUTHORITY] == CERTIFICATE
 
 
 def test_an_image_that_believes_no_one_believes_the_filter():
-    assert contents({})[trust.BUNDLE] == CERTIFICATE
+    assert contents({})[named_secrets.BUNDLE] == CERTIFICATE
 
 
 def test_browsers_have_a_policy_with_the_certificate():
-    for path in trust.BROWSER_POLICIES:
+    for path in named_secrets.BROWSER_POLICIES:
         (encoded,) = json.loads(contents({})[path])["CACertificates"]
         assert ssl.DER_cert_to_PEM_cert(base64.b64decode(encoded)).split() == CERTIFICATE.split()
 
 
 def test_everybody_in_the_session_may_read_them_and_no_one_write():
-    assert {(file.mode, file.folder_mode, file.uid) for file in trust.files(CERTIFICATE, {})} == {(0o644, 0o755, 0)}
+    assert {(file.mode, file.folder_mode, file.uid) for file in named_secrets.files(CERTIFICATE, {})} == {
+        (0o644, 0o755, 0)
+    }
 
 
 def test_variables_name_files_that_are_there():
-    assert set(trust.VARIABLES.values()) <= contents({}).keys()
+    assert set(named_secrets.VARIABLES.values()) <= contents({}).keys()

@@ -13,7 +13,15 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import GroupSettings, resolve
 from greenroom.core.errors import Invalid
-from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, lease_clocks, next_expiry, plan
+from greenroom.core.session.deadlines import (
+    Clocks,
+    Expiry,
+    SessionLifetime,
+    clocks_of,
+    lease_clocks,
+    next_expiry,
+    plan_expiry,
+)
 from greenroom.core.session.states import ALLOWED, KEPT_ALIVE, SessionStatus
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -63,19 +71,19 @@ def test_a_lease_has_one_clock_and_is_no_longer_than_the_time_limit():
 
 
 def test_at_its_deadline_a_leased_session_is_deleted():
-    (expiry,) = plan([lived(limit=PAST, leased=True)], NOW, quiet=False)
+    (expiry,) = plan_expiry([lived(limit=PAST, leased=True)], NOW, quiet=False)
     assert (expiry.action, expiry.setting, expiry.reason) == ("delete", "lease", "Its lease is over.")
 
 
 @pytest.mark.parametrize("action", ["stop", "pause"])
 def test_where_sessions_cannot_rest_an_unused_one_is_deleted_and_that_is_said(action: Any):
-    (expiry,) = plan([lived(action=action, pauses=False)], NOW, quiet=False)
+    (expiry,) = plan_expiry([lived(action=action, pauses=False)], NOW, quiet=False)
     assert (expiry.action, "It is deleted" in expiry.reason) == ("delete", True)
 
 
 @pytest.mark.parametrize("action", ["delete", "stop", "pause"])
 def test_an_unused_session_meets_the_action_of_its_owner(action: Any):
-    (expiry,) = plan([lived(action=action)], NOW, quiet=False)
+    (expiry,) = plan_expiry([lived(action=action)], NOW, quiet=False)
     assert expiry == Expiry(
         session_id="s",
         status=S.RUNNING,
@@ -88,21 +96,23 @@ def test_an_unused_session_meets_the_action_of_its_owner(action: Any):
 
 def test_where_no_source_is_stored_the_settings_are_named():
     unnamed = replace(lived(), clocks=Clocks(keepalive_s=60))
-    assert [e.reason for e in plan([unnamed], NOW, quiet=False)] == [
+    assert [e.reason for e in plan_expiry([unnamed], NOW, quiet=False)] == [
         "No user used it for 60 s: `keepalive_expiration`."
     ]
     ended = replace(unnamed, expires=None, time_limit_ends=NOW)
-    assert [e.reason for e in plan([ended], NOW, quiet=False)] == ["Its time limit is over: `session_time_limit`."]
+    assert [e.reason for e in plan_expiry([ended], NOW, quiet=False)] == [
+        "Its time limit is over: `session_time_limit`."
+    ]
 
 
 def test_a_clock_is_over_at_its_moment_and_not_before():
-    assert plan([lived(expires=NOW)], NOW, quiet=False)
-    assert not plan([lived(expires=NOW + timedelta(microseconds=1))], NOW, quiet=False)
-    assert plan([lived(S.STARTING, action="stop", limit=NOW)], NOW, quiet=False)
+    assert plan_expiry([lived(expires=NOW)], NOW, quiet=False)
+    assert not plan_expiry([lived(expires=NOW + timedelta(microseconds=1))], NOW, quiet=False)
+    assert plan_expiry([lived(S.STARTING, action="stop", limit=NOW)], NOW, quiet=False)
 
 
 def test_the_time_limit_deletes_with_any_action():
-    (expiry,) = plan([lived(action="stop", limit=PAST)], NOW, quiet=False)
+    (expiry,) = plan_expiry([lived(action="stop", limit=PAST)], NOW, quiet=False)
     assert (expiry.action, expiry.setting, expiry.reason) == (
         "delete",
         "session_time_limit",
@@ -112,21 +122,21 @@ def test_the_time_limit_deletes_with_any_action():
 
 @pytest.mark.parametrize("status", [S.STOPPING, S.STOPPED, S.PAUSING, S.PAUSED])
 def test_at_rest_only_the_time_limit_runs(status: SessionStatus):
-    assert plan([lived(status, PAST)], NOW, quiet=False) == []
-    assert plan([lived(status, PAST, limit=FUTURE)], NOW, quiet=False) == []
-    (expiry,) = plan([lived(status, None, limit=PAST)], NOW, quiet=False)
+    assert plan_expiry([lived(status, PAST)], NOW, quiet=False) == []
+    assert plan_expiry([lived(status, PAST, limit=FUTURE)], NOW, quiet=False) == []
+    (expiry,) = plan_expiry([lived(status, None, limit=PAST)], NOW, quiet=False)
     assert expiry.action == "delete"
 
 
 def test_what_does_not_run_yet_is_stopped_later_but_deleted_at_once():
-    assert plan([lived(S.STARTING, action="stop")], NOW, quiet=False) == []
-    assert [e.action for e in plan([lived(S.STARTING)], NOW, quiet=False)] == ["delete"]
+    assert plan_expiry([lived(S.STARTING, action="stop")], NOW, quiet=False) == []
+    assert [e.action for e in plan_expiry([lived(S.STARTING)], NOW, quiet=False)] == ["delete"]
 
 
 def test_a_time_limit_ends_a_session_whose_machine_is_away():
     longer = PAST - timedelta(hours=1)
-    assert plan([lived(S.LOST, longer, action="stop", limit=FUTURE)], NOW, quiet=False) == []
-    (expiry,) = plan([lived(S.LOST, longer, action="stop", limit=PAST)], NOW, quiet=False)
+    assert plan_expiry([lived(S.LOST, longer, action="stop", limit=FUTURE)], NOW, quiet=False) == []
+    (expiry,) = plan_expiry([lived(S.LOST, longer, action="stop", limit=PAST)], NOW, quiet=False)
     assert (expiry.action, expiry.setting) == ("delete", "session_time_limit")
 
 
@@ -174,12 +184,12 @@ def only_what_is_over_along_allowed_edges(subject: Plan, case: tuple[list[Sessio
 
 
 def test_only_what_is_over_along_allowed_edges():
-    holds(only_what_is_over_along_allowed_edges, plan, cases)
+    holds(only_what_is_over_along_allowed_edges, plan_expiry, cases)
 
 
 def ignores_quiet(found: list[SessionLifetime], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
     del quiet
-    return plan(found, now, quiet=False)
+    return plan_expiry(found, now, quiet=False)
 
 
 def stops_what_starts(found: list[SessionLifetime], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
@@ -189,7 +199,7 @@ def stops_what_starts(found: list[SessionLifetime], now: datetime, *, quiet: boo
 
 def wakes_the_resting(found: list[SessionLifetime], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
     resting = [s for s in found if s.status is S.PAUSED and s.expires is not None]
-    return plan([replace(s, status=S.RUNNING) for s in resting], now, quiet=quiet)
+    return plan_expiry([replace(s, status=S.RUNNING) for s in resting], now, quiet=quiet)
 
 
 @pytest.mark.parametrize("mutant", [ignores_quiet, stops_what_starts, wakes_the_resting])

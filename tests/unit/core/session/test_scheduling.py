@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import Property, catches, holds
 
 from greenroom.core.session.reconcile import ActionKind
-from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns, urgency_of
+from greenroom.core.session.starts import SlotCount, Turn, Urgency, next_turns, urgency_of
 
 PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
 

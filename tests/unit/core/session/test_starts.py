@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from tests.unit.properties import Property, catches, for_all, holds
 
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
-from greenroom.core.session.scheduling import Urgency
 from greenroom.core.session.starts import (
     AFTER_HANDOVER_S,
     FOR_HANDOVERS_S,
     Load,
     Start,
+    Urgency,
     begins_after_s,
     load_elsewhere,
     load_of,

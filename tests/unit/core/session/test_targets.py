@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import Forbidden
-from greenroom.core.session.streams import parse_address
-from greenroom.core.session.targets import Target, target_of
+from greenroom.core.session.streams import Target, parse_address, target_of
 from greenroom.core.workspace.session_spec import Service, SessionSpec
 
 PREFIX = "/desktop/1a2b3c4d/5e551071-0000-4000-8000-000000000001/"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, for_all, holds
 
 from greenroom.core.errors import Invalid
-from greenroom.core.web_filter.policy import (
+from greenroom.core.web_filter import (
     MAX_DOMAINS,
     Action,
     Decision,

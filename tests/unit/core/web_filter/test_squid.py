@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from greenroom.agent.web_filter.configuration import PAGES, Place, configuration, pages
-from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import PORT, Denial, Level, levels, parse_denial
+from greenroom.core.web_filter import PORT, Denial, FilterPolicy, Level, levels, parse_denial
 
 PLACE = Place(
     listens=(f"172.20.0.1:{PORT}",), subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log", log="/f/log/denials.log"

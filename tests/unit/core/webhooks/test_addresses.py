@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.webhooks.addresses import address_problem, is_trusted, trusted_hosts, url_problem
+from greenroom.core.outgoing import address_problem, is_trusted, trusted_hosts, url_problem
 
 TRUSTED = trusted_hosts("hooks.internal, 10.0.0.7:8080, [fd00::1], ")
 

@@ -8,18 +8,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from greenroom.core.webhooks.delivery import (
+from greenroom.core.webhooks import (
     BACKOFF,
+    CHOSEN,
     MAX_ASKED_S,
     MOST_ATTEMPTS,
     Attempt,
     DeliveryState,
     Verdict,
+    WebhookEvent,
+    body_of,
     secret_text,
     signed_headers,
     verdict,
 )
-from greenroom.core.webhooks.events import CHOSEN, WebhookEvent, body_of
 
 NO_ANSWER = Attempt(error="the host cannot be found")
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.workspace.definition import Definition, check
-from greenroom.core.workspace.families import FAMILIES, with_defaults
+from greenroom.core.workspace.definition import FAMILIES, Definition, check, with_defaults
 from greenroom.core.workspace.page import page_path_problem, relative_problem, validated_ports
 from greenroom.core.workspace.run_config import validated
 

@@ -1,4 +1,4 @@
-"""Who waits for a machine counts in one zone alone.
+"""Demand for machines: who waits counts in one zone alone; and hints of an administrator about the day.
 
 A launch asks one zone after the other, and where none has room its user waits in each of them. If each ordered one
 for them, all but one would be paid for nothing. So they count in the first zone they tried where a machine that is
@@ -7,10 +7,14 @@ there to come has room for them beside those who have waited longer. Every zone 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
 
+from greenroom.core.errors import Invalid
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 
 
@@ -46,3 +50,97 @@ def counted(people: Iterable[Waiting], supply: Mapping[str, Sequence[AgentView]]
         fitting = (zone_id for zone_id in tried if take_room(rooms.get(zone_id, []), one.request))
         found[one] = next(fitting, tried[0])
     return found
+
+
+DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_LINE: Final = re.compile(
+    r"(?P<days>[A-Za-z,-]+) +(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d) +(?P<timezone>[A-Za-z0-9_+/-]+)"
+    r"(?P<wanted>( +(machines|cores|memory)=[0-9]{1,18})+)",
+    re.ASCII,
+)
+FORM: Final = "Mon-Fri 08:00-18:00 Europe/Berlin machines=3 cores=16 memory=32000000000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hint:
+    """Days are 0 (Monday) to 6; minutes are those of the day in `timezone`. `end` at or before `begin` is on the next
+    day.
+    """
+
+    days: tuple[int, ...]
+    begin: int
+    end: int
+    timezone: str = "UTC"
+    min_machines: int = 0
+    standby_cores: float = 0.0
+    standby_memory: int = 0
+
+    def is_on(self, at: datetime) -> bool:
+        here = at.astimezone(ZoneInfo(self.timezone))
+        minute, day = here.hour * 60 + here.minute, here.weekday()
+        if self.begin < self.end:
+            return day in self.days and self.begin <= minute < self.end
+        return (day in self.days and minute >= self.begin) or ((day - 1) % 7 in self.days and minute < self.end)
+
+
+def hints_on(hints: Iterable[Hint], now: datetime, lead_s: float) -> list[Hint]:
+    """Those that hold now, or by the time a machine ordered now is there."""
+    soon = now + timedelta(seconds=lead_s)
+    return [hint for hint in hints if hint.is_on(now) or hint.is_on(soon)]
+
+
+def parse_hint(line: str) -> Hint:
+    """A hint as people write it, like `FORM`.
+
+    Raises:
+        Invalid: it is none.
+    """
+    found = _LINE.fullmatch(line.strip())
+    if found is None:
+        raise Invalid(f"{line!r} is no line of a schedule; it looks like: {FORM}.")
+    wanted = dict(part.split("=") for part in found["wanted"].split())
+    try:
+        ZoneInfo(found["timezone"])
+    except (KeyError, ValueError, OSError) as error:
+        raise Invalid(f"There is no time zone {found['timezone']!r}; it looks like Europe/Berlin.") from error
+    return Hint(
+        days=_days(found["days"]),
+        begin=_minute(found["begin"]),
+        end=_minute(found["end"]),
+        timezone=found["timezone"],
+        min_machines=int(wanted.get("machines", 0)),
+        standby_cores=float(wanted.get("cores", 0)),
+        standby_memory=int(wanted.get("memory", 0)),
+    )
+
+
+def _days(text: str) -> tuple[int, ...]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        begin, end = _day(first), _day(last or first)
+        found |= {(begin + step) % 7 for step in range((end - begin) % 7 + 1)}
+    return tuple(sorted(found))
+
+
+def _day(text: str) -> int:
+    name = text[:3].title()
+    if name not in DAYS:
+        raise Invalid(f"{text!r} is no day; write {', '.join(DAYS)}, or Mon-Fri.")
+    return DAYS.index(name)
+
+
+def _minute(text: str) -> int:
+    hours, minutes = map(int, text.split(":"))
+    if hours > 24 or minutes > 59 or (hours == 24 and minutes):
+        raise Invalid(f"{text} is no time of day; it is 00:00 to 24:00.")
+    return hours * 60 + minutes
+
+
+def shown_hint(hint: Hint) -> str:
+    """The line that `parse_hint` reads."""
+    wanted = {"machines": hint.min_machines, "cores": round(hint.standby_cores), "memory": hint.standby_memory}
+    numbers = " ".join(f"{name}={number}" for name, number in wanted.items() if number) or "machines=0"
+    days = ",".join(DAYS[day] for day in hint.days)
+    begin, end = (f"{minute // 60:02d}:{minute % 60:02d}" for minute in (hint.begin, hint.end))
+    return f"{days} {begin}-{end} {hint.timezone} {numbers}"

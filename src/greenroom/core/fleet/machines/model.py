@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from greenroom.core.fleet.machines.schedule import Hint
+from greenroom.core.fleet.machines.demand import Hint
 from greenroom.core.launch.placement import AgentView, PlacementRequest
 
 

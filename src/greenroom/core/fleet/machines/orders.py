@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from greenroom.core.backoff import Backoff
 from greenroom.core.fleet.machines.model import (
     COMING,
     Action,
@@ -27,6 +26,7 @@ from greenroom.core.fleet.machines.model import (
     Order,
     OrderState,
 )
+from greenroom.core.rate_limits import Backoff
 
 BACKOFF: Final = Backoff(first_s=15.0, max_s=900.0)
 UNCONFIRMED_S: Final = 180.0

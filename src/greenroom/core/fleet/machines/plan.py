@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from greenroom.core.fleet.machines import orders as of_orders
-from greenroom.core.fleet.machines.demand import take_room
+from greenroom.core.fleet.machines.demand import hints_on, take_room
 from greenroom.core.fleet.machines.model import (
     COMING,
     Action,
@@ -33,7 +33,6 @@ from greenroom.core.fleet.machines.model import (
     Want,
     ZoneSnapshot,
 )
-from greenroom.core.fleet.machines.schedule import hints_on
 from greenroom.core.launch.placement import (
     TOLERANCE,
     AgentView,
@@ -42,7 +41,7 @@ from greenroom.core.launch.placement import (
     serves,
     shown_cores,
 )
-from greenroom.core.sizes import EXACT, size
+from greenroom.core.text import EXACT, size
 
 MAX_AT_ONCE: Final = 20
 """Orders of one pool in one plan; the rest follow in the next."""

@@ -35,8 +35,8 @@ from greenroom.core.fleet.machines.model import (
     Want,
     ZoneSnapshot,
 )
-from greenroom.core.fleet.machines.names import machine_name, name_prefix, ours
 from greenroom.core.fleet.machines.plan import plan
+from greenroom.core.fleet.machines.provider import machine_name, name_prefix, ours
 from greenroom.core.launch.placement import AgentView, Strategy, place
 from greenroom.machine_providers.contract import JoinParts, NewMachine, ProviderError, Shown
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider

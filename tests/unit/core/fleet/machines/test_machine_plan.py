@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from tests.unit.machines import DESKTOP, GB, NOW, POOL, agent, ago, joined, order, pool, want, zone
 
+from greenroom.core.fleet.machines.demand import Hint
 from greenroom.core.fleet.machines.model import MachinePlan, Memory, Move, OrderState, PlaceOrder, Surplus, ZoneSnapshot
 from greenroom.core.fleet.machines.plan import MAX_AT_ONCE, plan
-from greenroom.core.fleet.machines.schedule import Hint
 
 
 def orders_of(snapshot: ZoneSnapshot) -> list[str]:

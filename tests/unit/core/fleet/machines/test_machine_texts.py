@@ -14,22 +14,29 @@ from hypothesis import strategies as st
 from tests.unit.properties import for_all
 
 from greenroom.core.errors import Invalid
+from greenroom.core.fleet.machines.demand import Hint, hints_on, parse_hint, shown_hint
 from greenroom.core.fleet.machines.model import Machine
-from greenroom.core.fleet.machines.names import MAX_SAID, machine_name, name_prefix, ours, said
-from greenroom.core.fleet.machines.options import (
+from greenroom.core.fleet.machines.provider import (
     COMMAND,
     LIBCLOUD,
+    MAX_SAID,
     SIMULATED,
     WEBHOOK,
+    Joining,
     ProviderRules,
+    address_problem,
+    edge_problem,
     is_same_place,
     is_vouched_for,
+    machine_name,
+    name_prefix,
     options_problem,
+    ours,
+    said,
     shows_same_machines,
+    user_data,
 )
-from greenroom.core.fleet.machines.schedule import Hint, hints_on, parse_hint, shown_hint
-from greenroom.core.fleet.machines.user_data import Joining, address_problem, edge_problem, user_data
-from greenroom.core.webhooks.addresses import trusted_hosts
+from greenroom.core.outgoing import trusted_hosts
 
 INSTALLATION = "11111111-0000-0000-0000-000000000000"
 OTHER = "22222222-0000-0000-0000-000000000000"

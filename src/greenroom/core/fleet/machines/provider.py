@@ -1,0 +1,303 @@
+"""What a provider of machines is given: options, names of machines, and what a new machine runs at its start.
+
+A provider of another package has `ProviderRules` of its own (docs/howto/machines.md).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+import shlex
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from string import Template
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from greenroom.core.fleet.addresses import AllowedHost
+from greenroom.core.fleet.machines.model import Machine
+from greenroom.core.masking import MASK
+from greenroom.core.outgoing import url_problem
+from greenroom.core.text import one_line
+
+MAX_REF: Final = 200
+MAX_SAID: Final = 300
+_NAME: Final = re.compile(r"gr-([0-9a-f]{8})-([0-9a-f]{8})-([0-9a-f]{32})")
+SHORTEST_SECRET: Final = 4
+"""Shorter values are not masked: they would be found in every sentence."""
+SHORTEST_LINE: Final = 8
+"""Shorter lines of a secret are not masked alone."""
+_ESCAPES: Final = re.compile(r'(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+')
+"""Characters as JSON writes them."""
+
+
+def machine_name(installation_id: str, machine_pool_id: str, machine_order_id: str) -> str:
+    """At most 53 letters, digits and dashes, which every provider takes as the name of a machine."""
+    return name_prefix(installation_id, machine_pool_id) + uuid.UUID(machine_order_id).hex
+
+
+def name_prefix(installation_id: str, machine_pool_id: str) -> str:
+    """With what the names of a pool's machines begin."""
+    return f"gr-{installation_id[:8]}-{machine_pool_id[:8]}-"
+
+
+def ours(installation_id: str, machine_pool_id: str, shown: Iterable[tuple[str, str]]) -> tuple[Machine, ...]:
+    """The machines of this pool among (ref, name) of all that a provider shows; others' are not looked at."""
+    found: list[Machine] = []
+    for ref, name in shown:
+        match = _NAME.fullmatch(name)
+        if match and match[1] == installation_id[:8] and match[2] == machine_pool_id[:8] and is_usable_ref(ref):
+            found.append(Machine(ref, str(uuid.UUID(match[3]))))
+    return tuple(sorted(found, key=lambda machine: (machine.machine_order_id, machine.ref)))
+
+
+def is_usable_ref(ref: str) -> bool:
+    """Whether the provider's name of a machine can be stored, and be given back to it as it was."""
+    return 0 < len(ref) <= MAX_REF and ref.isprintable()
+
+
+def said(text: str, secrets: Collection[str] = ()) -> str:
+    """What a provider said, in one line, without the secrets it was given, and shortened."""
+    hidden = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+    hidden |= {line for secret in secrets for line in map(str.strip, secret.splitlines()) if len(line) >= SHORTEST_LINE}
+    text = _without(hidden, text)
+    plain = _ESCAPES.sub(lambda found: json.loads(f'"{found[0]}"'), text)  # a secret may be echoed as JSON
+    if (masked := _without(hidden, plain)) != plain:
+        text = masked
+    line = one_line(" ".join(text.encode(errors="replace").decode().split()))
+    return line if len(line) <= MAX_SAID else line[: MAX_SAID - 1] + "…"
+
+
+def _without(hidden: Collection[str], text: str) -> str:
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return text
+
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRules:
+    """What one provider has to be given."""
+
+    texts: tuple[str, ...] = ()
+    """Options that it needs, each a text."""
+    place: tuple[str, ...] = ()
+    """Options that say where requests, and with them secrets, go."""
+    joins: bool = True
+    """Its machines exist, and have to reach the deployment."""
+    has_own_options: bool = False
+    """What it makes of other options is not known: any may name a region, a project or an account."""
+    problem: Callable[[Options, Sequence[AllowedHost]], str | None] = lambda _options, _trusted: None
+    """Why it cannot work with options that have the texts, as a sentence. The second argument: `options_problem`."""
+    secrets_problem: Callable[[Mapping[str, str]], str | None] = lambda _secrets: None
+    """Why it cannot work with these secrets, as a sentence."""
+
+
+_OBJECTS: Final = ("arguments", "create")
+ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
+"""Arguments of a driver that a pool may choose. Where a cloud is, and files, are for the Manager's settings."""
+_PLACES: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
+"""Names of arguments that lead to another address or read a file."""
+PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
+}
+"""Drivers whose addresses Apache Libcloud knows, which need no setting; each with its fixed arguments."""
+MAX_TEXT: Final = 1000
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+TOKEN: Final = "token"  # noqa: S105 -- its name
+"""The secret that the provider webhook sends as a header."""
+APPROVERS: Final = ("agents_create", "agents_modify")
+"""Permissions of a user who approves a pool: its machines join as Agents, and are enabled as they join."""
+
+
+def is_vouched_for(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, has_new_secrets: bool, by_approver: bool
+) -> bool:
+    """Whether an approved pool stays approved after a change: the same hosts join at the same addresses, or the change
+    is by a user who approves pools. `before` and `after` have the settings of the pool by name.
+    """
+    deciding = ("provider", "options", "join_url", "edge_url")
+    return by_approver or not (has_new_secrets or any(before[name] != after[name] for name in deciding))
+
+
+def options_problem(
+    provider: str, rules: ProviderRules, options: Options, trusted: Sequence[AllowedHost] = ()
+) -> str | None:
+    """Why a provider cannot work with these options, as a sentence; None = it can, as far as can be seen. `trusted` are
+    the hosts of the setting `webhook_hosts`.
+    """
+    for name in rules.texts:
+        value = options.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or not value.isprintable():
+            return f"The provider {provider} needs the option {name}, a text."
+    return rules.problem(options, trusted)
+
+
+def _command_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+    if PurePosixPath(options["program"]).is_absolute():
+        return None
+    return "The option program is the absolute path of a program, in a folder of GREENROOM_MACHINE_COMMANDS."
+
+
+def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | None:
+    return url_problem(options["url"], trusted)
+
+
+def _cloud_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+    if wrong := next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None):
+        return f"The option {wrong} is an object of names and values."
+    arguments, create = (options.get(name, {}) for name in _OBJECTS)
+    if others := sorted(set(arguments) - ARGUMENTS):
+        return (
+            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
+            " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
+        )
+    if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
+        return f"The option create may not have {places[0]}, which leads to an address or a file."
+    if wrong := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN.fullmatch(v)), None):
+        return f"The argument {wrong} is a text of letters, digits and ._-."
+    return None
+
+
+def _token_problem(secrets: Mapping[str, str]) -> str | None:
+    token = secrets.get(TOKEN, "")
+    if token.isascii() and token.isprintable() and token == token.strip():
+        return None
+    return f"The secret {TOKEN} is sent as a header: printable ASCII characters, without spaces around them."
+
+
+def is_same_place(rules: ProviderRules, options: Options, other: Options) -> bool:
+    """Whether one provider's requests, and with them secrets, go to the same program, address or cloud."""
+    return all(options.get(name) == other.get(name) for name in rules.place)
+
+
+def shows_same_machines(rules: ProviderRules, options: Options, other: Options) -> bool:
+    """Whether one provider shows the same machines, as far as options say."""
+    if rules.has_own_options and options != other:
+        return False
+    return is_same_place(rules, options, other)
+
+
+COMMAND: Final = ProviderRules(texts=("program",), place=("program",), has_own_options=True, problem=_command_problem)
+WEBHOOK: Final = ProviderRules(
+    texts=("url",), place=("url",), has_own_options=True, problem=_webhook_problem, secrets_problem=_token_problem
+)
+LIBCLOUD: Final = ProviderRules(
+    texts=("driver", "size", "image"), place=("driver", "arguments"), problem=_cloud_problem
+)
+"""The driver gets its `arguments` alone, so no other option decides which machines it shows."""
+SIMULATED: Final = ProviderRules(joins=False)
+
+
+DEFAULT_EDGE_URL: Final = "https://{address}:8443"
+"""`{address}` is the machine's first address, `{hostname}` its name."""
+
+_SCRIPT: Final = Template("""#!/bin/sh
+# Greenroom: machine $name joins zone $zone. The token is for this machine alone, once.
+set -eu
+umask 077
+address=$$(hostname -I | cut -d' ' -f1)
+hostname=$$(hostname)
+edge_url="$edge"
+host=$${edge_url#https://}
+host=$${host%:*}
+token=$$(mktemp)
+printf %s $token > "$$token"
+try=0
+until greenroom join $url --token-file "$$token" --edge-url "$$edge_url"$ca; do
+  try=$$((try + 1))
+  [ "$$try" -lt 20 ] || { echo "greenroom: this machine could not join; its order will end" >&2; exit 1; }
+  sleep 5
+done
+rm -f "$$token"
+install -d -m 0700 -o greenroom -g greenroom /var/lib/greenroom-gateway
+cat > /var/lib/greenroom-gateway/gateway.toml <<END
+gateway_profile = "edge"
+gateway_dir = "/var/lib/greenroom-gateway/nginx"
+edge_dir = "/var/lib/greenroom-edge"
+stream_listen = "0.0.0.0:$${edge_url##*:}"
+public_url = "$public_url"
+served_hosts = "$$host"
+END
+chown greenroom:greenroom /var/lib/greenroom-gateway/gateway.toml
+systemctl enable --now greenroom-agent greenroom-gateway
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joining:
+    """How a machine joins. `ca_sha256`: fingerprint of the authority of the deployment's certificate; empty = public.
+
+    `public_url` is where people open the console, `join_url` where the machine reaches the same deployment.
+    """
+
+    name: str
+    zone_name: str
+    join_url: str
+    public_url: str
+    token: str
+    ca_sha256: str = ""
+    edge_url: str = DEFAULT_EDGE_URL
+
+
+def user_data(joining: Joining) -> str:
+    """A shell script, for cloud-init, or what else the image runs at its first start; Greenroom is installed in it."""
+    edge = joining.edge_url.replace("{address}", "$address").replace("{hostname}", "$hostname")
+    return _SCRIPT.substitute(
+        name=joining.name,
+        zone=joining.zone_name,
+        edge=edge,
+        token=shlex.quote(joining.token),
+        url=shlex.quote(joining.join_url),
+        ca=f" --ca-sha256 {shlex.quote(joining.ca_sha256)}" if joining.ca_sha256 else "",
+        public_url=joining.public_url,
+    )
+
+
+def address_problem(url: str, *, this_host: bool = False) -> str | None:
+    """Why no machine could join at this address, as a sentence; None = it could, as far as can be seen.
+
+    `this_host`: machines may be on the api's own host.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return f"{url!r} is no address; it looks like https://desk.example.org:8443."
+    if parts.scheme != "https" or not host or parts.path.strip("/") or parts.query or parts.username is not None:
+        return f"{url!r} is no address of a deployment; it looks like https://desk.example.org:8443."
+    if not this_host and _is_this_host(host):
+        return (
+            f"No machine could join at {url}, which is this host itself for each of them: start the deployment with a"
+            " name that machines reach (greenroom up --hostname, public_url), or give the pool a join_url."
+        )
+    return None
+
+
+def _is_this_host(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def edge_problem(template: str) -> str | None:
+    """Why this cannot be the address of the machines' edge gateways, as a sentence; None = it can."""
+    filled = template.replace("{address}", "192.0.2.1").replace("{hostname}", "host-1")
+    problem = address_problem(filled)
+    has_port = problem is None and urlsplit(filled).port is not None
+    if not has_port or not set(template) <= _PLAIN_CHARACTERS:
+        return (
+            f"{template!r} cannot be the address of edge gateways; it looks like {DEFAULT_EDGE_URL} or"
+            " https://{hostname}.example.org:8443."
+        )
+    return None
+
+
+_PLAIN_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:/{}[]")
+"""Characters of an address: it stands between quotes in a script."""

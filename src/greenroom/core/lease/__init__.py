@@ -1,1 +1,0 @@
-"""Leases of sessions: who controls one."""

@@ -1,1 +1,0 @@
-"""Web filter policies: which hosts a session may reach."""

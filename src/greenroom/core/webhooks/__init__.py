@@ -1,1 +1,0 @@
-"""Webhooks: what others are sent, how it is signed, where it may go, and when it is tried again."""
