@@ -10,7 +10,7 @@ from tests.support.managers import Fleet, manager_here, primary_is
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.due import IS_DUE, READINGS
+from greenroom.db.session.deadlines import IS_DUE, READINGS
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import revoke_credential
-from greenroom.db.fleet.edges import read_ways
+from greenroom.db.fleet.views import read_ways
 from greenroom.kit.certificates import general_name, names_in, new_key, request_for
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 

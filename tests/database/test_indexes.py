@@ -15,7 +15,7 @@ from psycopg.rows import DictRow
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
 from greenroom.db.fleet.liveness import read_agents
-from greenroom.db.launch.eviction import PEOPLE_WAITING, read_unready, waiting
+from greenroom.db.launch.on_demand import PEOPLE_WAITING, read_unready, waiting
 from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
 from greenroom.db.session.observations import read_missed
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER

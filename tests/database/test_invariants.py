@@ -10,9 +10,8 @@ from tests.support.system import System
 
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import sessions_that_fit
+from greenroom.db.diagnostics.invariants import sessions_that_fit, unreadable
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
-from greenroom.db.diagnostics.unreadable import unreadable
 from greenroom.db.installation import end_sessions_of
 from greenroom.db.workspace.images import delete_image
 from greenroom.testing import rows

@@ -11,7 +11,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.session.leftovers import Known, Thing
 from greenroom.core.workspace.homes import HomeId
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.leftovers import read_known
+from greenroom.db.diagnostics.views import read_known
 
 
 def thing(session_id: str = "", home: HomeId | None = None) -> Thing:

@@ -12,7 +12,7 @@ from greenroom.core.fleet.machines.plan import plan
 from greenroom.db.database import Database
 from greenroom.db.fleet import machine_pools
 from greenroom.db.fleet.machine_snapshot import read_snapshot
-from greenroom.db.launch.eviction import count_waiting, remember_refused
+from greenroom.db.launch.on_demand import count_waiting, remember_refused
 from greenroom.testing import rows
 
 

@@ -16,7 +16,7 @@ from greenroom.api.launch.service import LaunchResult
 from greenroom.core.errors import NoResources
 from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S
 from greenroom.db.database import Database
-from greenroom.db.launch.eviction import read_unready
+from greenroom.db.launch.on_demand import read_unready
 from greenroom.manager.tasks.replacement import run_successors
 from greenroom.testing import rows
 

@@ -18,7 +18,7 @@ from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.connections import PatientConnection
 from greenroom.db.database import Database
 from greenroom.db.migrate import check
-from greenroom.db.refusals import RefusedError
+from greenroom.db.servers import RefusedError
 from greenroom.up.postgres import Cluster
 
 ROLE = "app"

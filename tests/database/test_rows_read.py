@@ -14,9 +14,9 @@ from tests.support.lists import offered
 from greenroom.api.app import create_app
 from greenroom.db import listing
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.due import is_anything_due
 from greenroom.db.installation import ensure_first_data
 from greenroom.db.pool.configs import list_configs
+from greenroom.db.session.deadlines import is_anything_due
 from greenroom.db.workspace.images import list_images
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed

@@ -27,8 +27,7 @@ from greenroom.core.errors import (
 )
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
-from greenroom.db.lease.desks import LeasedSession
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import Lease, LeasedSession
 from greenroom.kit.config import ApiConfig
 
 Answer = Callable[[httpx.Request], httpx.Response]

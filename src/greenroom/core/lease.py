@@ -122,7 +122,7 @@ class NewLease:
     """Who is to hold a session, for how long, and what is recorded of it.
 
     `lease_id` is a new uuid, `holder` the caller as log rows name them, `key_id` their API key, whose `max_lease_s` and
-    end (`not_after`) the lease keeps; `reservation_id` is what the lease counted as until now (`db.lease.quotas`).
+    end (`not_after`) the lease keeps; `reservation_id` is what the lease counted as until now (`db.lease.leases`).
     """
 
     lease_id: str

@@ -23,8 +23,7 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import Row
 
-from greenroom.db.lookups import addresses_of
-from greenroom.db.refusals import Refusals
+from greenroom.db.servers import Refusals, addresses_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +45,7 @@ ANSWER_S: Final = 3.0
 NEXT_HOST_S: Final = 0.25
 """The next server is tried as well when the one before has not answered for so long; at once when it refused."""
 AGAIN_S: Final = 0.15
-"""Between two attempts at one server, about; more when it refuses the login (`db.refusals`)."""
+"""Between two attempts at one server, about; more when it refuses the login (`db.servers`)."""
 _WAIT_S: Final = 60.0
 """psycopg looks up ten times a second to notice Ctrl-C; asyncio needs no such look."""
 

@@ -37,9 +37,8 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch import claims
 from greenroom.db.launch.claims import Claim, ClaimedSession, LedgerLine
-from greenroom.db.launch.eviction import read_unready, remember_refused
 from greenroom.db.launch.ledger import FAILED_LAUNCHES, FailedLaunch, read_agents
-from greenroom.db.launch.on_demand import insert_for_user
+from greenroom.db.launch.on_demand import insert_for_user, read_unready, remember_refused
 from greenroom.db.session.sessions import NewSession, StagedAs
 from greenroom.kit.secrets import Secrets, new_secret
 from greenroom.kit.stops import hold, stop

@@ -15,12 +15,11 @@ from greenroom.core.fleet.restarts import named
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
-from greenroom.db.diagnostics.unreadable import unreadable
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit, unreadable
 from greenroom.db.diagnostics.views import disk_of, failed_tasks
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
-from greenroom.db.recording.recordings import said_full
+from greenroom.db.recordings import said_full
 from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.starts import StartLog

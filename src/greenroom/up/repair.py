@@ -13,7 +13,7 @@ from typing import Literal
 from greenroom.core.errors import GreenroomError
 from greenroom.core.session.leftovers import Leftover, plan
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.leftovers import read_known
+from greenroom.db.diagnostics.views import read_known
 from greenroom.db.installation import installation_id
 from greenroom.kit import log
 from greenroom.kit.terminal import console

@@ -14,7 +14,7 @@ from tests.database.api.client import Client, MakeClient
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority
-from greenroom.db.session.streams import find_stream_session
+from greenroom.db.session.viewers import find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
 

@@ -19,7 +19,7 @@ from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet.checkin import read_desired
-from greenroom.db.lease import quotas
+from greenroom.db.lease import leases
 from greenroom.db.notifications import Listener
 
 LEASES = "/api/v1/leases"
@@ -129,11 +129,11 @@ async def test_what_a_lease_counts_towards_the_limit_of_its_key(
     await program.refused(409, f"POST {LEASES}", body)
     await db.write("UPDATE sessions SET status = 'deleted'")
     user_id = body["user_id"]
-    under_way = await quotas.reserve(db, key_id, user_id=user_id, idempotency_key="job-2")
-    assert await quotas.reserve(db, key_id, user_id=user_id, idempotency_key="job-2"), "its own repetition"
+    under_way = await leases.reserve(db, key_id, user_id=user_id, idempotency_key="job-2")
+    assert await leases.reserve(db, key_id, user_id=user_id, idempotency_key="job-2"), "its own repetition"
     for other in ("job-3", None):
         with pytest.raises(LeaseLimit):
-            await quotas.reserve(db, key_id, user_id=user_id, idempotency_key=other)
+            await leases.reserve(db, key_id, user_id=user_id, idempotency_key=other)
     await db.write("UPDATE lease_reservations SET made = made - interval '2 hours'")
     keep = Keep(log_rows=1000, log_days=1, security_rows=1000, security_days=1, launch_days=1, recording_days=14)
     assert under_way

@@ -16,9 +16,9 @@ from greenroom.api import main
 from greenroom.api.catalogue import lists
 from greenroom.api.installation import housekeeping
 from greenroom.core.errors import GivenUp
+from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.webhooks import deliveries
 from greenroom.kit.concurrency import Loop
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -84,7 +84,7 @@ async def test_a_message_whose_attempt_cannot_be_noted_cuts_no_other(
     hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
 ):
     made = await hooks.made("launch.done")
-    poison = Poison(monkeypatch, deliveries, "note_attempt", error)
+    poison = Poison(monkeypatch, webhooks, "note_attempt", error)
     for _ in range(3):
         await db.fetch("SELECT send_webhooks('launch.done', '{}')")
     await hooks.delivered()

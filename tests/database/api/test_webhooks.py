@@ -13,9 +13,9 @@ from tests.database.api.receiving import PATH, Hooks, Receiver, is_signed
 from greenroom.api.webhooks import sending
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.webhooks import CHOSEN, MOST_ATTEMPTS
+from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import DELIVERIES_KEPT_DAYS, Keep, prune
-from greenroom.db.webhooks import deliveries
 from greenroom.kit.secrets import Secrets
 
 EVENT = "launch.done"
@@ -158,8 +158,8 @@ async def test_two_apis_deliver_each_message_once(hooks: Hooks, db: Database, ap
 async def test_what_a_dead_api_had_taken_is_taken_by_another(hooks: Hooks, db: Database):
     made = await hooks.made(EVENT)
     await emit(db)
-    (taken,) = await deliveries.take(db, made["webhook_id"], 8)
-    assert await deliveries.take(db, made["webhook_id"], 8) == []
+    (taken,) = await webhooks.take(db, made["webhook_id"], 8)
+    assert await webhooks.take(db, made["webhook_id"], 8) == []
     await hooks.delivered()
     assert hooks.receiver.requests == []
     await due_again(db)  # its time is over
@@ -227,7 +227,7 @@ async def test_a_webhook_is_tried_once_also_while_it_is_disabled(hooks: Hooks, d
 async def test_no_more_than_a_bound_waits_and_is_kept(hooks: Hooks, db: Database, monkeypatch: pytest.MonkeyPatch):
     made = await hooks.made(EVENT)
     await emit(db, 5)
-    assert await deliveries.give_up_beyond(db, 3, "too many") == [("ci", 2)]
+    assert await webhooks.give_up_beyond(db, 3, "too many") == [("ci", 2)]
     states = [one["state"] for one in await hooks.deliveries(made)]
     assert states == ["waiting"] * 3 + ["given_up"] * 2
     monkeypatch.setattr("greenroom.db.diagnostics.retention.DELIVERIES_KEPT", 4)

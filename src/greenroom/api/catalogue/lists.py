@@ -16,8 +16,8 @@ from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import Reach
-from greenroom.db.catalogue import lists
-from greenroom.db.catalogue.lists import Catalogue
+from greenroom.db import catalogue as catalogue_rows
+from greenroom.db.catalogue import Catalogue
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.concurrency import logged_item, one_item
@@ -40,11 +40,11 @@ async def add_catalogue(
     address = list_address(body.list_url)
     found = await _read(address, "", reach=reach)
     async with db.transaction() as connection:
-        catalogue_id = await lists.insert_catalogue(connection, body.name, address)
+        catalogue_id = await catalogue_rows.insert_catalogue(connection, body.name, address)
     if found is not None:
-        await lists.store_read(db, catalogue_id, *found)
+        await catalogue_rows.store_read(db, catalogue_id, *found)
     await db.notify(Event(Topic.IMAGES))
-    made = await lists.get_catalogue(db, catalogue_id)
+    made = await catalogue_rows.get_catalogue(db, catalogue_id)
     audit(logs, caller, LogCode.CATALOGUE_CREATED, made.name, after={"name": made.name, "list_url": made.list_url})
     return made
 
@@ -55,9 +55,9 @@ async def read_again(db: Database, catalogue_id: str, *, reach: Reach) -> Catalo
     Raises:
         NotFound: there is none with this id.
     """
-    await _refresh(db, await lists.get_catalogue(db, catalogue_id), reach=reach)
+    await _refresh(db, await catalogue_rows.get_catalogue(db, catalogue_id), reach=reach)
     await db.notify(Event(Topic.IMAGES))
-    return await lists.get_catalogue(db, catalogue_id)
+    return await catalogue_rows.get_catalogue(db, catalogue_id)
 
 
 async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalogue_id: str) -> None:
@@ -66,9 +66,9 @@ async def delete_catalogue(db: Database, logs: LogWriter, caller: Caller, catalo
     Raises:
         NotFound: there is none with this id.
     """
-    catalogue = await lists.get_catalogue(db, catalogue_id)
+    catalogue = await catalogue_rows.get_catalogue(db, catalogue_id)
     async with db.transaction() as connection:
-        await lists.delete_catalogue(connection, catalogue_id)
+        await catalogue_rows.delete_catalogue(connection, catalogue_id)
     await db.notify(Event(Topic.IMAGES))
     before = {"name": catalogue.name, "list_url": catalogue.list_url}
     audit(logs, caller, LogCode.CATALOGUE_DELETED, catalogue.name, before=before)
@@ -91,7 +91,7 @@ async def read_due(db: Database, snapshot: Snapshot) -> None:
     Raises:
         Unavailable: the database is away.
     """
-    for catalogue in await lists.due(db, READ_EVERY_S):
+    for catalogue in await catalogue_rows.due(db, READ_EVERY_S):
         with logged_item("catalog", catalogue.name):
             await _refresh(db, catalogue, reach=snapshot.installation.catalogue_reach)
 
@@ -101,14 +101,14 @@ async def _refresh(db: Database, catalogue: Catalogue, *, reach: Reach) -> None:
         with one_item("catalog", catalogue.name):
             found = await _read(catalogue.list_url, catalogue.etag, reach=reach)
             if found is None:
-                await lists.store_unchanged(db, catalogue.catalogue_id)
+                await catalogue_rows.store_unchanged(db, catalogue.catalogue_id)
             else:
-                await lists.store_read(db, catalogue.catalogue_id, *found)
+                await catalogue_rows.store_read(db, catalogue.catalogue_id, *found)
     except Unavailable:
         raise
     except GreenroomError as error:
         log.warning("a list of workspaces cannot be read", catalogue=catalogue.name, reason=error.message)
-        await lists.store_failure(db, catalogue.catalogue_id, error.message)
+        await catalogue_rows.store_failure(db, catalogue.catalogue_id, error.message)
 
 
 async def _read(address: str, etag: str, *, reach: Reach) -> tuple[PublishedList, str] | None:

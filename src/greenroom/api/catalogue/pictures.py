@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Final
 
 from greenroom.core.errors import Invalid, TooLarge
-from greenroom.db.catalogue.pictures import Picture
+from greenroom.db.catalogue import Picture
 
 MAX_UPLOAD_BYTES: Final = 1_000_000
 MAX_PIXELS: Final = 24_000_000

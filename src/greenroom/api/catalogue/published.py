@@ -14,8 +14,8 @@ from greenroom.api.deps import Db, Logs, SettingsSnapshot
 from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import date
 from greenroom.core.errors import Invalid
-from greenroom.db.catalogue import lists
-from greenroom.db.catalogue.lists import Catalogue
+from greenroom.db import catalogue as catalogue_rows
+from greenroom.db.catalogue import Catalogue
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,7 +23,7 @@ router = APIRouter(include_in_schema=False)
 @router.post("/get_registries", dependencies=[requires_key("catalogues_view")])
 async def get_registries(db: Db) -> Answer:
     """The lists of workspaces that others publish."""
-    return {"registries": [_shape(each) for each in (await lists.list_catalogues(db)).rows]}
+    return {"registries": [_shape(each) for each in (await catalogue_rows.list_catalogues(db)).rows]}
 
 
 @router.post("/create_registry")

@@ -20,7 +20,7 @@ from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.routes import view
 from greenroom.api.workspace.schemas import ImageView
 from greenroom.core.access.permissions import USER
-from greenroom.db.catalogue import lists
+from greenroom.db import catalogue
 
 router = APIRouter(tags=["catalogue"])
 
@@ -121,8 +121,8 @@ list_router = APIRouter(tags=["catalogue"])
 @list_router.get("/catalogues", dependencies=[requires("catalogues_view")])
 async def list_catalogues(db: Db, page: Paging) -> list[CatalogueView]:
     """Lists of other registries by name."""
-    found = await lists.list_catalogues(db, after=page.after_row(lists.BY_NAME), limit=page.limit)
-    return [CatalogueView.model_validate(each) for each in page.rows(found, lists.BY_NAME)]
+    found = await catalogue.list_catalogues(db, after=page.after_row(catalogue.BY_NAME), limit=page.limit)
+    return [CatalogueView.model_validate(each) for each in page.rows(found, catalogue.BY_NAME)]
 
 
 @list_router.post("/catalogues", status_code=201)
@@ -142,7 +142,7 @@ async def create_catalogue(
 @list_router.get("/catalogues/{catalogue_id}", dependencies=[requires("catalogues_view")])
 async def get_catalogue(catalogue_id: UUID, db: Db) -> CatalogueView:
     """One list."""
-    return CatalogueView.model_validate(await lists.get_catalogue(db, str(catalogue_id)))
+    return CatalogueView.model_validate(await catalogue.get_catalogue(db, str(catalogue_id)))
 
 
 @list_router.post("/catalogues/{catalogue_id}/read", dependencies=[requires("catalogues_create")])

@@ -22,8 +22,8 @@ from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused, TooLarg
 from greenroom.core.events import Event, Topic
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import Reach
-from greenroom.db.catalogue import lists, offers, pictures
-from greenroom.db.catalogue.pictures import Picture
+from greenroom.db import catalogue as catalogue_rows
+from greenroom.db.catalogue import Picture
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.workspace import images
@@ -51,15 +51,15 @@ def own_offers() -> list[Offered]:
 
 async def all_offers(db: Database) -> list[Offered]:
     """Our recipes, and the lists of others as they were last read."""
-    theirs = await lists.read_entries(db)
+    theirs = await catalogue_rows.read_entries(db)
     return own_offers() + [of_list(source, listed) for source, listed in theirs]
 
 
 async def catalogue(db: Database) -> list[Entry]:
     """All entries with what is known of them here."""
     offered = await all_offers(db)
-    known = await offers.read_known(db, [one.image for one in offered])
-    return entries(offered, known, await offers.read_sizes(db))
+    known = await catalogue_rows.read_known(db, [one.image for one in offered])
+    return entries(offered, known, await catalogue_rows.read_sizes(db))
 
 
 def shown(entry: Entry) -> CatalogueEntryView:
@@ -105,7 +105,7 @@ class Adding:
             Invalid: a workspace cannot be made from it, or a group does not exist.
         """
         offered = await find_offer(self.db, name)
-        if (image_id := await offers.find_added(self.db, name)) is not None:
+        if (image_id := await catalogue_rows.find_added(self.db, name)) is not None:
             image = await images.get_image(self.db, image_id)
             if groups is not None and {str(group) for group in groups} != set(image.groups):
                 raise Refused(
@@ -113,7 +113,7 @@ class Adding:
                     " change its groups there."
                 )
             return image
-        friendly_name = free_name(offered.friendly_name, await offers.friendly_names(self.db))
+        friendly_name = free_name(offered.friendly_name, await catalogue_rows.friendly_names(self.db))
         fields = {**offered.workspace, "friendly_name": friendly_name}
         body = validated(ImageCreate, fields | ({} if groups is None else {"groups": list(groups)}))
         try:
@@ -127,7 +127,7 @@ class Adding:
                 origin=offered.name,
             )
         except Duplicate:
-            if (image_id := await offers.find_added(self.db, name)) is None:
+            if (image_id := await catalogue_rows.find_added(self.db, name)) is None:
                 raise
             return await images.get_image(self.db, image_id)  # another administrator added it at the same moment
         return await self._with_picture(image, offered, reach=reach)
@@ -142,7 +142,9 @@ class Adding:
             log.info("a workspace has no picture", workspace=image.friendly_name, reason=error.message)
             return image
         async with self.db.transaction() as connection:
-            await pictures.store_picture(connection, image.image_id, picture, uploaded_address(image.image_id, picture))
+            await catalogue_rows.store_picture(
+                connection, image.image_id, picture, uploaded_address(image.image_id, picture)
+            )
         return await images.get_image(self.db, image.image_id)
 
     async def update(self, name: str) -> Image:
@@ -154,7 +156,7 @@ class Adding:
             Refused: no workspace was made from it.
         """
         offered = await find_offer(self.db, name)
-        image_id = await offers.find_added(self.db, name)
+        image_id = await catalogue_rows.find_added(self.db, name)
         if image_id is None:
             raise Refused(f"{offered.friendly_name} was not added yet; add it first.")
         image = await images.get_image(self.db, image_id)
@@ -211,7 +213,7 @@ async def workspace_picture(db: Database, caller: Caller, image_id: str) -> Pict
         NotFound: it has none, or the caller may neither use nor see it.
     """
     own = caller.user_id is not None and await images.is_of_user(db, image_id, caller.user_id)
-    picture = await pictures.find_picture(db, image_id) if own or caller.may("images_view") else None
+    picture = await catalogue_rows.find_picture(db, image_id) if own or caller.may("images_view") else None
     return found(picture, "picture of workspace", image_id)
 
 
@@ -226,9 +228,9 @@ async def change_picture(
     async with db.transaction() as connection:
         before = await images.lock_image(connection, image_id)
         if picture is None:
-            await pictures.remove_picture(connection, image_id)
+            await catalogue_rows.remove_picture(connection, image_id)
         else:
-            await pictures.store_picture(connection, image_id, picture, uploaded_address(image_id, picture))
+            await catalogue_rows.store_picture(connection, image_id, picture, uploaded_address(image_id, picture))
     after = await images.get_image(db, image_id)
     await db.notify(Event(Topic.IMAGES))
     old, new = ({"image_src": image.image_src} for image in (before, after))

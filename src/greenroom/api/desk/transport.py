@@ -38,8 +38,7 @@ from greenroom.core.errors import (
 from greenroom.core.session.states import NOT_YET_RUNNING, OVER
 from greenroom.core.session.streams import OPEN
 from greenroom.db.database import Database
-from greenroom.db.lease.desks import LeasedSession, leased_session, session_to_reach
-from greenroom.db.lease.leases import Lease
+from greenroom.db.lease.leases import Lease, LeasedSession, leased_session, session_to_reach
 from greenroom.kit import outgoing
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets

@@ -11,7 +11,7 @@ from greenroom.api.deps import Db
 from greenroom.api.published.calls import Answer, Call, requires_key
 from greenroom.api.published.shapes import now
 from greenroom.core.errors import Invalid
-from greenroom.db.diagnostics.reports import read_report
+from greenroom.db.diagnostics.metrics import read_report
 from greenroom.db.fleet import managers, views, zones
 
 DAY_S: Final = 86_400.0

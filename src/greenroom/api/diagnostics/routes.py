@@ -23,8 +23,7 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import requires
 from greenroom.core.session.leftovers import plan
 from greenroom.db.diagnostics import views
-from greenroom.db.diagnostics.leftovers import read_known
-from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter
+from greenroom.db.diagnostics.views import NEWEST_FIRST, LogFilter, RequestFilter, read_known
 from greenroom.db.installation import installation_id
 from greenroom.kit.program import version
 

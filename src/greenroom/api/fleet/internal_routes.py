@@ -26,11 +26,10 @@ from greenroom.core.session.sharing import refusal_of_viewer
 from greenroom.core.session.streams import VIEWER_TTL_S, Access, StreamFacts, refusal_by_api
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
-from greenroom.db.fleet.edges import read_ways
 from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen
+from greenroom.db.fleet.views import read_ways
 from greenroom.db.session.shares import find_share
-from greenroom.db.session.streams import StreamSession, find_asking_agent, find_stream_session
-from greenroom.db.session.viewers import find_joined
+from greenroom.db.session.viewers import StreamSession, find_asking_agent, find_joined, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet, ManagerRequests
 from greenroom.wire.messages import Message, Stream, StreamVerdict

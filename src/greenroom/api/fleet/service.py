@@ -28,7 +28,7 @@ from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import agents, enrolment, managers, views, zones
-from greenroom.db.fleet.edges import read_ways, settle_edge
+from greenroom.db.fleet.views import read_ways, settle_edge
 from greenroom.db.fleet.zones import ListedZone, ZoneSettings
 from greenroom.db.pool import configs
 from greenroom.kit.config import ApiConfig

@@ -18,7 +18,7 @@ from greenroom.core.lease import refusal
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.access import groups
 from greenroom.db.database import Database
-from greenroom.db.fleet.edges import read_ways
+from greenroom.db.fleet.views import read_ways
 from greenroom.db.launch.forecast import Offer, Workspace
 from greenroom.db.launch.ledger import UserOfLauncher, read_launcher
 from greenroom.db.pool import configs

@@ -33,7 +33,7 @@ from greenroom.db.launch import ledger
 from greenroom.db.launch.ledger import LAUNCHES, NEWEST_FIRST, LaunchFilter
 from greenroom.db.lease.leases import find_lease_of
 from greenroom.db.session import views
-from greenroom.db.session.streams import find_stream_session
+from greenroom.db.session.viewers import find_stream_session
 from greenroom.db.session.views import Session
 from greenroom.kit.secrets import Secrets
 

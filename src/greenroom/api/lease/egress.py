@@ -13,10 +13,10 @@ from greenroom.api.session.authorized import settings_of
 from greenroom.core.errors import Invalid
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy, Narrowing, domains, narrowed, policy_in_force
+from greenroom.db import named_secrets
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.leases import Lease
-from greenroom.db.secret import secrets
 from greenroom.db.workspace import filter_policies
 from greenroom.db.workspace.images import get_image
 
@@ -81,7 +81,7 @@ async def _with_secrets(
 ) -> Reach:
     granted = await secret_service.of_lease(keeping, caller, options.secrets)
     zone_id = str(options.zone_id) if options.zone_id else None
-    if not await secrets.can_be_added(keeping.db, zone_id):
+    if not await named_secrets.can_be_added(keeping.db, zone_id):
         raise Invalid("No Agent here can add secrets to requests; those in Kubernetes cannot.")
     own = await secret_service.own_policy(
         keeping.db, policy, narrowing, granted, user_id=place.user_id, idempotency_key=place.idempotency_key

@@ -47,7 +47,7 @@ from greenroom.db.access.credentials import find_key
 from greenroom.db.access.users import find_user, get_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.lease import leases, quotas
+from greenroom.db.lease import leases
 from greenroom.db.lease.leases import Lease
 from greenroom.db.session import views
 from greenroom.db.session.views import Session, SessionFilter
@@ -219,7 +219,7 @@ async def _launch_in_time(
 
 async def _refusal(db: Database, caller: Caller, request: LaunchRequest) -> GreenroomError | None:
     """Why a limit of leases refuses the request now, by one query; None = it may be tried."""
-    held = await quotas.read_held(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
+    held = await leases.read_held(db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key)
     if held.repeated:
         return None
     return refusal(
@@ -240,7 +240,7 @@ async def _launch(
     """Launch the session with its lease; for a repeated request the first one's."""
     reservation_id = None
     if caller.key_id and caller.max_leases is not None:
-        reservation_id = await quotas.reserve(
+        reservation_id = await leases.reserve(
             leasing.db, caller.key_id, user_id=request.user_id, idempotency_key=request.idempotency_key
         )
     new = NewLease(
@@ -259,7 +259,7 @@ async def _launch(
         launched = await leasing.launcher.launch_for(caller, replace(request, lease=new))
     except BaseException:
         if reservation_id is not None:
-            await quotas.give_back(leasing.db, reservation_id)
+            await leases.give_back(leasing.db, reservation_id)
         raise
     if not launched.repeated:
         lease, session = await asyncio.gather(
@@ -268,7 +268,7 @@ async def _launch(
         egress.say_granted(leasing.logs, caller, lease, reach)
         return lease, session
     if reservation_id is not None:
-        await quotas.give_back(leasing.db, reservation_id)
+        await leases.give_back(leasing.db, reservation_id)
     return await _first(leasing, caller, launched.session_id)
 
 

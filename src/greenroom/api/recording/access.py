@@ -19,7 +19,7 @@ from greenroom.core.errors import NotFound
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act, Facts, Kind, decide
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.recording.recordings import Recording, get_recording
+from greenroom.db.recordings import Recording, get_recording
 
 VIEW: Final = "recordings_view"
 VIEWED_S: Final = 600.0

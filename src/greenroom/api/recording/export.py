@@ -10,7 +10,7 @@ from typing import Final
 from greenroom.api.recording.schemas import RecordedRowView, RecordingView
 from greenroom.core.errors import NotFound
 from greenroom.db.database import Database
-from greenroom.db.recording.recordings import RecordedRow, Recording, read_picture, read_rows
+from greenroom.db.recordings import RecordedRow, Recording, read_picture, read_rows
 
 ROWS_AT_ONCE: Final = 500
 MADE: Final = (1980, 1, 1, 0, 0, 0)

@@ -24,12 +24,12 @@ from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording import rows as recording_rows
 from greenroom.core.recording.rows import ENDED_BY_CLIENT, Asked, Fitted, Picture, Room, Row, picture_of, row_of_gap
+from greenroom.db import recordings
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.lease.controls import read_control
 from greenroom.db.lease.leases import Lease
-from greenroom.db.recording import recordings
-from greenroom.db.recording.recordings import Stored, Used
+from greenroom.db.recordings import Stored, Used
 
 log = structlog.get_logger(__name__)
 

@@ -22,9 +22,9 @@ from greenroom.core.errors import WrongState
 from greenroom.core.listing import Order
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.authorization import Act
+from greenroom.db import recordings
 from greenroom.db.listing import Part, Position
-from greenroom.db.recording import recordings
-from greenroom.db.recording.recordings import NEWEST_FIRST, Recording, RecordingFilter
+from greenroom.db.recordings import NEWEST_FIRST, Recording, RecordingFilter
 
 router = APIRouter(tags=["leases"])
 

@@ -14,7 +14,7 @@ from greenroom.api.secret.schemas import SecretCreate, SecretPatch, SecretView
 from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.core.access.permissions import USER
-from greenroom.db.secret import secrets
+from greenroom.db import named_secrets
 
 router = APIRouter(tags=["secrets"])
 
@@ -32,8 +32,10 @@ async def list_secrets(
 ) -> list[SecretView]:
     """By name: all with `secrets_view`, otherwise the caller's own."""
     owner_id = None if caller.may("secrets_view") else service.owner_of(caller)
-    found = await secrets.list_secrets(db, owner_id=owner_id, after=page.after_row(secrets.BY_NAME), limit=page.limit)
-    return [SecretView.model_validate(each) for each in page.rows(found, secrets.BY_NAME)]
+    found = await named_secrets.list_secrets(
+        db, owner_id=owner_id, after=page.after_row(named_secrets.BY_NAME), limit=page.limit
+    )
+    return [SecretView.model_validate(each) for each in page.rows(found, named_secrets.BY_NAME)]
 
 
 @router.post("/secrets", status_code=201)

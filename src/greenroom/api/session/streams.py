@@ -15,7 +15,7 @@ from greenroom.core.session.progress import Queue
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.page import filled, values
-from greenroom.db.session.streams import StreamSession
+from greenroom.db.session.viewers import StreamSession
 from greenroom.db.session.views import Session
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets

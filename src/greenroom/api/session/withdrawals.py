@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.session.withdrawals import end_withdrawn
+from greenroom.db.session.shares import end_withdrawn
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Delivers messages: each webhook's few at a time, so that one that answers slowly keeps no other waiting.
 
-All apis do so. Who takes a message has it for a time (`db.webhooks.deliveries.take`); if that process dies, another
+All apis do so. Who takes a message has it for a time (`db.webhooks.take`); if that process dies, another
 takes it. So a message may come twice, with the same id, but not be lost.
 """
 
@@ -19,11 +19,10 @@ from greenroom.core.errors import GreenroomError, SetupError, Unavailable, found
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts
 from greenroom.core.webhooks import Attempt, DeliveryState, WebhookEvent, body_of, signed_headers, verdict
+from greenroom.db import webhooks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.webhooks import deliveries
-from greenroom.db.webhooks.deliveries import TakenDelivery
-from greenroom.db.webhooks.webhooks import Webhook
+from greenroom.db.webhooks import TakenDelivery, Webhook
 from greenroom.kit.concurrency import logged_item, one_item
 from greenroom.kit.secrets import Secrets
 
@@ -92,7 +91,7 @@ class Courier:
             self._bounded_s = time.monotonic()
             await self._give_up_beyond()
         wait_s = LOOK_S
-        for webhook in await deliveries.due_webhooks(self._db):
+        for webhook in await webhooks.due_webhooks(self._db):
             if webhook.webhook_id in self._serving:
                 continue  # that looks again when it is done
             if webhook.in_s > 0:
@@ -113,7 +112,7 @@ class Courier:
             Unavailable: the database is away.
         """
         data: dict[str, Any] = {"webhook_id": webhook.webhook_id, "name": webhook.name}
-        taken = await deliveries.insert_taken(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
+        taken = await webhooks.insert_taken(self._db, webhook.webhook_id, WebhookEvent.TEST, data)
         taken = found(taken, "webhook", webhook.webhook_id)
         from greenroom.api.webhooks.sending import Sender  # noqa: PLC0415 -- see `_serve`
 
@@ -126,7 +125,7 @@ class Courier:
 
         try:
             async with Sender(trusted_hosts(self._snapshot.installation.webhook_hosts)) as sender:
-                while taken := await deliveries.take(self._db, webhook_id, AT_ONCE):
+                while taken := await webhooks.take(self._db, webhook_id, AT_ONCE):
                     async with asyncio.TaskGroup() as group:
                         for one in taken:
                             group.create_task(self._try_deliver(sender, one))
@@ -148,7 +147,7 @@ class Courier:
         attempt = await self._attempt(sender, taken)
         once = taken.event == str(WebhookEvent.TEST)
         became = verdict(attempt, taken.attempts, once=once, spread=random.random())  # noqa: S311 -- spreads load
-        await deliveries.note_attempt(self._db, taken, attempt, became)
+        await webhooks.note_attempt(self._db, taken, attempt, became)
         self.outcomes[str(became.state)] += 1
         if became.state is DeliveryState.GIVEN_UP and not once:
             self._logs.write(
@@ -171,7 +170,7 @@ class Courier:
 
     async def _give_up_beyond(self) -> None:
         reason = f"More than {MOST_WAITING} newer messages waited for this webhook."
-        for name, number in await deliveries.give_up_beyond(self._db, MOST_WAITING, reason):
+        for name, number in await webhooks.give_up_beyond(self._db, MOST_WAITING, reason):
             self._logs.write(
                 LogCode.WEBHOOK_GIVEN_UP,
                 f"Webhook {name} did not get {number} events: more than {MOST_WAITING} newer messages wait for it.",

@@ -21,7 +21,7 @@ from greenroom.api.webhooks.schemas import (
     WebhookView,
 )
 from greenroom.core.webhooks import DeliveryState
-from greenroom.db.webhooks import deliveries, webhooks
+from greenroom.db import webhooks
 
 router = APIRouter(tags=["webhooks"])
 
@@ -96,7 +96,7 @@ async def test_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Deliver
     """Send a message of type `webhook.test` now, also to a disabled webhook, and say what came of it."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery_id = await courier.send_test(webhook)
-    return service.delivery_view(await deliveries.get_delivery(db, webhook.webhook_id, delivery_id))
+    return service.delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
 
 
 @router.get("/webhooks/{webhook_id}/deliveries", dependencies=[requires("webhooks_view")])
@@ -108,10 +108,8 @@ async def list_webhook_deliveries(
 ) -> list[DeliveryView]:
     """What a webhook was sent, newest first: of the last 7 days, 10,000 at most."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    order = deliveries.NEWEST_FIRST
-    found = await deliveries.list_deliveries(
-        db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit
-    )
+    order = webhooks.NEWEST_FIRST
+    found = await webhooks.list_deliveries(db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit)
     return [service.delivery_view(each) for each in page.rows(found, order)]
 
 

@@ -19,7 +19,7 @@ from greenroom.db.diagnostics.batches import storable
 from greenroom.kit.outgoing import beginning, pinned, webhook_address
 
 TIMEOUT_S: Final = 10.0
-"""For all of an attempt; a delivery is taken for longer (`db.webhooks.deliveries.TAKEN_S`)."""
+"""For all of an attempt; a delivery is taken for longer (`db.webhooks.TAKEN_S`)."""
 MAX_ANSWER_BYTES: Final = 1000
 
 

@@ -15,12 +15,11 @@ from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts, url_problem
 from greenroom.core.webhooks import CHOSEN, SECRET_BYTES, DeliveryState, WebhookEvent, secret_text
+from greenroom.db import webhooks
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.webhooks import deliveries, webhooks
-from greenroom.db.webhooks.deliveries import Delivery
-from greenroom.db.webhooks.webhooks import Webhook, WebhookFields
+from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
 from greenroom.kit.secrets import Secrets
 
 MOST_WEBHOOKS: Final = 100
@@ -103,10 +102,10 @@ async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
         NotFound: the webhook has none with this id.
         WrongState: the webhook is disabled.
     """
-    await deliveries.get_delivery(db, webhook.webhook_id, delivery_id)
+    await webhooks.get_delivery(db, webhook.webhook_id, delivery_id)
     _require_enabled(webhook)
-    await deliveries.replay(db, delivery_id)
-    return await deliveries.get_delivery(db, webhook.webhook_id, delivery_id)
+    await webhooks.replay(db, delivery_id)
+    return await webhooks.get_delivery(db, webhook.webhook_id, delivery_id)
 
 
 async def replay_given_up(db: Database, webhook: Webhook) -> int:
@@ -116,7 +115,7 @@ async def replay_given_up(db: Database, webhook: Webhook) -> int:
         WrongState: the webhook is disabled.
     """
     _require_enabled(webhook)
-    return await deliveries.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
+    return await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
 
 
 def _require_enabled(webhook: Webhook) -> None:

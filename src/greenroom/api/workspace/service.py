@@ -21,7 +21,7 @@ from greenroom.core.web_filter import require_disjoint
 from greenroom.core.workspace.definition import Definition, check, token_problem, with_defaults
 from greenroom.core.workspace.volumes import unwritable_home
 from greenroom.db.access.users import ALL_USERS
-from greenroom.db.catalogue.offers import set_origin
+from greenroom.db.catalogue import set_origin
 from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

@@ -1,4 +1,4 @@
-"""Invariants of the database of a live system, as queries for violations.
+"""Invariants of the database of a live system, as queries for violations; and the rows that no role can read.
 
 Each query answers with one sentence per violation, in the column `what`. Something in flight may look wrong for a
 moment: the caller asks twice.
@@ -6,7 +6,7 @@ moment: the caller asks twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
@@ -15,8 +15,19 @@ from psycopg.types.json import Jsonb
 from greenroom.core.session.deadlines import MAX_S
 from greenroom.core.session.states import COUNTS_FOR_USER, RETURNING, TRANSITIONAL, WANTED_IN
 from greenroom.core.workspace.definition import reference_problem
+from greenroom.db.access.groups import list_groups
+from greenroom.db.access.users import list_users
+from greenroom.db.catalogue import list_catalogues
 from greenroom.db.database import Database
+from greenroom.db.fleet.machine_orders import list_orders
+from greenroom.db.fleet.machine_pools import list_pools
+from greenroom.db.fleet.views import list_agents
 from greenroom.db.launch.replacement import KEPT_PER_CONFIG
+from greenroom.db.pool.configs import list_configs
+from greenroom.db.session.views import SessionFilter, list_sessions
+from greenroom.db.unreadable import collected
+from greenroom.db.workspace.homes import HomeFilter, list_homes
+from greenroom.db.workspace.images import list_images
 
 IN_POOL: Final = "s.user_id IS NULL AND NOT s.retired AND s.status IN ('requested', 'starting', 'running')"
 """Condition on `sessions s` with a config: it is or will be claimable."""
@@ -286,3 +297,31 @@ async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
         (agent_ids,),
     )
     return int(row["fit"]) if row else 0
+
+
+_READS: Final[Mapping[str, Callable[[Database], Awaitable[object]]]] = {
+    "Agent": list_agents,
+    "group": list_groups,
+    "home folder": lambda db: list_homes(db, HomeFilter()),
+    "list of workspaces": list_catalogues,
+    "machine order": list_orders,
+    "machine pool": list_pools,
+    "session": lambda db: list_sessions(db, SessionFilter()),
+    "staging config": list_configs,
+    "user": list_users,
+    "workspace": list_images,
+}
+
+
+async def unreadable(db: Database) -> list[str]:
+    """Each row that cannot be read, as a sentence with its ids.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    found = list[str]()
+    for noun, read in _READS.items():
+        with collected() as rows:
+            await read(db)
+        found += [f"a {noun} cannot be read, {row}" for row in rows]
+    return found

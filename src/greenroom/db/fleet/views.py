@@ -1,15 +1,21 @@
-"""Agents as they are shown to administrators."""
+"""Agents as others see them: administrators, web gateways (core.fleet.addresses), and Agents that lack an image."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, LiteralString
 
-from greenroom.core.catalogue.ways import Way
+from greenroom.core.catalogue.ways import Holder, Way
+from greenroom.core.errors import Refused
+from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.liveness import AgentStatus, ShownStatus, shown_status
 from greenroom.core.listing import Order
+from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
+from greenroom.db.fleet.agents import ADMITTED
+from greenroom.db.fleet.checkin import OFFERED
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
@@ -155,3 +161,76 @@ async def find_agents(db: Database, name: str) -> list[str]:
         {"name": name},
     )
     return [row["agent_id"] for row in rows if row["by_id"] == rows[0]["by_id"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamWay(ProxyFacts):
+    """How browsers reach the streams of a zone, or of an Agent in it that has an edge gateway; and the authority of the
+    edge gateways' certificates."""
+
+    zone_id: str
+    agent_id: str | None
+    authority: str
+
+
+async def read_ways(db: Database) -> list[StreamWay]:
+    """All edge gateways, by their Agent's id, without Agents that wait to be enabled; then the zones without one. One
+    statement, because every web gateway asks each second."""
+    return await db.fetch_as(
+        StreamWay,
+        "SELECT z.zone_id::text, a.agent_id::text, coalesce(a.edge_url, '') AS edge_url, z.proxy_connections,"
+        " z.proxy_hostname, z.proxy_path, z.proxy_port, coalesce(f.certificate, '') AS authority"
+        " FROM zones z LEFT JOIN agents a ON a.zone_id = z.zone_id AND a.edge_url <> '' AND "
+        + ADMITTED
+        + " LEFT JOIN fleet_authority f ON true ORDER BY a.agent_id NULLS LAST",
+    )
+
+
+async def settle_edge(db: Database, agent_id: str, address: str) -> None:
+    """Confirm an address of an Agent's edge gateway: the one that waits, or the one in use. Nothing waits any more;
+    `agents:` is notified.
+
+    Raises:
+        Refused: the address is neither; the Agent may have sent another one meanwhile.
+    """
+    settled = await db.write(
+        "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
+        " WHERE agent_id = %(agent_id)s AND %(address)s IN (edge_url, edge_url_requested) RETURNING 1",
+        {"agent_id": agent_id, "address": address},
+    )
+    if not settled:
+        raise Refused(
+            f"The Agent does not say that its edge gateway is at {address or 'no address'}; look again at what it says."
+            " Set another address on its host (GREENROOM_EDGE_URL), then confirm it here."
+        )
+    await db.notify(Event(Topic.AGENTS))
+
+
+_HOLDERS: Final = (
+    "SELECT r.name, h.agent_id::text, h.hostname, h.edge_url, r.digest, r.size_bytes,"
+    " (SELECT count(*) FROM sessions s WHERE s.agent_id = h.agent_id AND s.status <> 'deleted')::int AS sessions"
+    " FROM agents a JOIN agents h ON h.zone_id = a.zone_id AND h.agent_id <> a.agent_id"
+    " JOIN agent_images r ON r.agent_id = h.agent_id AND r.state = 'present' AND r.digest <> ''"
+    " WHERE a.agent_id = %(taker)s AND a.enabled AND r.name = ANY(%(names)s)"
+    " AND h.enabled AND h.status = 'running' AND h.edge_url <> ''"
+    " AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name AND " + OFFERED + ") ORDER BY r.name, h.agent_id"
+)
+
+
+async def read_holders(db: Database, taker: str, names: Sequence[str]) -> dict[str, list[Holder]]:
+    """Image name → Agents of the zone that have it and can be asked for it, of those images that this Agent should
+    hold.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    found = dict[str, list[Holder]]()
+    for row in await db.fetch(_HOLDERS, {"taker": taker, "names": list(names)}):
+        found.setdefault(row.pop("name"), []).append(Holder(**row))
+    return found
+
+
+async def read_hostname(db: Database, agent_id: str) -> str:
+    """The name of an Agent's host; empty if there is no such Agent."""
+    rows = await db.fetch("SELECT hostname FROM agents WHERE agent_id = %s", (agent_id,))
+    return str(rows[0]["hostname"]) if rows else ""

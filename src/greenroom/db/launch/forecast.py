@@ -15,8 +15,8 @@ from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db.database import Database, rows_as
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import CLAIMABLE_NOW
-from greenroom.db.launch.eviction import read_unready
 from greenroom.db.launch.ledger import read_agents
+from greenroom.db.launch.on_demand import read_unready
 from greenroom.db.pool.configs import STAGED_POOL
 from greenroom.db.workspace.images import IMAGE_FACTS
 

@@ -22,8 +22,8 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.zones import LAUNCH_ZONE
 from greenroom.db.launch.claims import FRESH_AGENT_S
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.named_secrets import ADDS_SECRETS
 from greenroom.db.pool.configs import STAGED_POOL
-from greenroom.db.secret.secrets import ADDS_SECRETS
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_FACTS
 

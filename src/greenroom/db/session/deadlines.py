@@ -1,4 +1,4 @@
-"""Overdue sessions in SQL, for the Primary. All writes inside `guarded`."""
+"""Overdue sessions in SQL, for the Primary, and whether a round of it finds anything. All writes inside `guarded`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from greenroom.core.session.deadlines import DEADLINE_S, Waiting
 from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database, row_as, rows_as
+from greenroom.db.fleet.liveness import CHANGED_OFFERS, ENDABLE_OF_DEAD, LOSABLE, SUSPECTS
+from greenroom.db.launch.replacement import AWAITING_SUCCESSOR
+from greenroom.db.session.lifecycle import EXPIRING, LIVING
+from greenroom.db.session.observations import DECIDABLE, MISSED
+from greenroom.db.session.shares import EXPIRED
 from greenroom.db.session.transitions import CHANGED_SESSION, TO, ChangedSession
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
@@ -164,3 +169,16 @@ async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -
     """Delete rows of sessions that ended long ago, a few hundred at a time; returns how many."""
     cursor = await connection.execute(FORGET, {"zone_id": zone_id, "keep_days": keep_days})
     return cursor.rowcount
+
+
+READINGS: Final[tuple[LiteralString, ...]] = (
+    *(SUSPECTS, ENDABLE_OF_DEAD, MISSED, WAITING, CHANGED_OFFERS, AWAITING_SUCCESSOR, EXPIRING, EXPIRED),
+)
+IS_DUE: Final[LiteralString] = "SELECT EXISTS (" + ") OR EXISTS (".join(READINGS) + ") AS is_due"
+
+
+async def is_anything_due(db: Database, zone_id: str, *, missing_s: float, cpu_overcommit: float) -> bool:
+    """Raises Unavailable: the database cannot be reached."""
+    params = {"zone_id": zone_id, "missing_s": missing_s, "overcommit": cpu_overcommit}
+    row = await db.fetch_one(IS_DUE, {**params, **LOSABLE, **DECIDABLE, **WAITS, **LIVING})
+    return row is not None and row["is_due"]

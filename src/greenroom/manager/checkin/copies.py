@@ -15,9 +15,9 @@ from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.copies import read_holders, read_hostname
 from greenroom.db.fleet.enrolment import read_authority
 from greenroom.db.fleet.managers import ManagerRow
+from greenroom.db.fleet.views import read_holders, read_hostname
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.checkin.enrolment import known_agent
 from greenroom.wire.copies import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown

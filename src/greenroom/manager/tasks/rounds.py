@@ -24,11 +24,11 @@ from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
-from greenroom.db.due import is_anything_due
 from greenroom.db.fleet import managers
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
 from greenroom.db.pool.history import count_hours
+from greenroom.db.session.deadlines import is_anything_due
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import logged_item, one_item
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
@@ -129,7 +129,7 @@ TASKS: Final[dict[str, Task]] = {
     "expiry": run_expiry,
     "shares": run_shares,
 }
-"""Of every round in which something is due (`db.due`), in this order."""
+"""Of every round in which something is due (`db.session.deadlines`), in this order."""
 AT_REST: Final = ("pools",)
 """Of every other round."""
 UPKEEP: Final[dict[str, Task]] = {

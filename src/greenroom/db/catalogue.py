@@ -1,4 +1,4 @@
-"""Lists of workspaces that others publish, as they were last read, in SQL."""
+"""The catalogue in SQL: lists of workspaces that others publish, what is known of the offered ones, and pictures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Final, LiteralString
 import msgspec
 from psycopg.types.json import Jsonb
 
+from greenroom.core.catalogue.offers import Known
 from greenroom.core.catalogue.published import Listed, PublishedList
 from greenroom.core.errors import found
 from greenroom.core.listing import Order
 from greenroom.db.database import Connection, Database, returned
+from greenroom.db.launch.forecast import MEASURED, MEASURED_STARTS
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
 
 
@@ -106,4 +108,82 @@ async def due(db: Database, older_than_s: float) -> Sequence[Catalogue]:
         f"SELECT {_SELECT} {_FROM} WHERE c.looked IS NULL OR c.looked < clock_timestamp() - make_interval(secs => %s)"
         " ORDER BY c.looked NULLS FIRST",
         (older_than_s,),
+    )
+
+
+_KNOWN: Final[LiteralString] = (
+    "SELECT i.image_id::text, i.name, i.catalogue_name, i.catalogue_image, m.start_s FROM images i CROSS JOIN LATERAL ("
+    + MEASURED
+    + ") m WHERE i.catalogue_name IS NOT NULL OR i.name = ANY(%(names)s)"
+)
+
+
+async def read_known(db: Database, images: Sequence[str]) -> list[Known]:
+    """The workspaces made from the catalogue, and those of one of these images."""
+    return await db.fetch_as(Known, _KNOWN, {"names": list(images), "starts": MEASURED_STARTS})
+
+
+async def read_sizes(db: Database) -> dict[str, int]:
+    """Image → bytes, as an Agent reports it that has it."""
+    rows = await db.fetch(
+        "SELECT name, max(size_bytes) AS size_bytes FROM agent_images WHERE state = 'present' GROUP BY name"
+    )
+    return {row["name"]: row["size_bytes"] for row in rows}
+
+
+async def friendly_names(db: Database) -> frozenset[str]:
+    """Those of all workspaces."""
+    return frozenset(row["friendly_name"] for row in await db.fetch("SELECT friendly_name FROM images"))
+
+
+async def find_added(db: Database, name: str) -> str | None:
+    """The id of the workspace made from this entry."""
+    row = await db.fetch_one("SELECT image_id::text FROM images WHERE catalogue_name = %s", (name,))
+    return row["image_id"] if row else None
+
+
+async def set_origin(connection: Connection, image_id: str, name: str, image: str) -> None:
+    """Note from which entry the workspace was made, or last updated, and with which image.
+
+    Raises:
+        Duplicate: there is a workspace of this entry.
+    """
+    await connection.execute(
+        "UPDATE images SET catalogue_name = %s, catalogue_image = %s WHERE image_id = %s", (name, image, image_id)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """As it is served."""
+
+    media_type: str
+    content: bytes
+
+
+async def find_picture(db: Database, image_id: str) -> Picture | None:
+    """The one that was uploaded for a workspace."""
+    found = await db.fetch_as(
+        Picture, "SELECT media_type, content FROM image_pictures WHERE image_id = %s", (image_id,)
+    )
+    return found[0] if found else None
+
+
+async def store_picture(connection: Connection, image_id: str, picture: Picture, address: str) -> None:
+    """Keep it, as the workspace's picture at `address`."""
+    await connection.execute(
+        "INSERT INTO image_pictures (image_id, media_type, content) VALUES (%s, %s, %s)"
+        " ON CONFLICT (image_id) DO UPDATE SET media_type = excluded.media_type, content = excluded.content",
+        (image_id, picture.media_type, picture.content),
+    )
+    await connection.execute("UPDATE images SET image_src = %s WHERE image_id = %s", (address, image_id))
+
+
+async def remove_picture(connection: Connection, image_id: str) -> None:
+    """Forget it; a workspace that was made from a recipe has the recipe's again."""
+    await connection.execute("DELETE FROM image_pictures WHERE image_id = %s", (image_id,))
+    await connection.execute(
+        "UPDATE images SET image_src = CASE WHEN catalogue_name NOT LIKE '%%/%%'"
+        " THEN '/api/v1/catalogue/' || catalogue_name || '/picture' ELSE '' END WHERE image_id = %s",
+        (image_id,),
     )

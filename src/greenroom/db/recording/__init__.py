@@ -1,1 +1,0 @@
-"""Recordings: what programs did on the desktops that they had leased."""

@@ -1,1 +1,0 @@
-"""Webhooks and their deliveries in SQL; the events themselves are written by triggers (`0082_pre_webhooks.sql`)."""
