@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from greenroom.agent.metrics import Metrics as AgentMetrics
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.metrics import Metrics as ApiMetrics
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.session.states import ObservedState

@@ -10,7 +10,7 @@ from typing import LiteralString
 import pytest
 from tests.support.system import SECRETS, System
 
-from greenroom.api.installation.housekeeping import note_unattended_pools
+from greenroom.api.installation import note_unattended_pools
 from greenroom.core.errors import LeaseLost, Refused
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import delete_agent

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.api.adapters.asking import NotSupportedError
-from greenroom.api.adapters.gestures import Gesture
+from greenroom.api.adapters.asking import Gesture, NotSupportedError
 from greenroom.api.bodies import Json
 from greenroom.core.actions.dialects import parse
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from tests.unit.test_desk_service import CLICK, Page
 
 from greenroom.api import problems
-from greenroom.api.desk import inside_routes, routes
+from greenroom.api.desk import routes
 from greenroom.api.lease.access import Held, HoldsLease
 from greenroom.api.recording.noting import Tail
 from greenroom.api.recording.recorder import Recorder
@@ -115,7 +115,7 @@ def _app() -> FastAPI:
     app = FastAPI()
     problems.install(app)
     app.include_router(routes.router)
-    app.include_router(inside_routes.router)
+    app.include_router(routes.inside_router)
     app.state.logs = SimpleNamespace(write=lambda *_, **__: None)
     app.state.recorder = Recorder(cast("Any", None), lambda: app.state.desks, cast("Any", None), cast("Any", None))
     return app

@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk import service, transport
-from greenroom.api.desk.seen import Seen, State
+from greenroom.api.desk.answers import Seen, State
 from greenroom.api.desk.transport import Desk, Desks, asked_as, while_asked
 from greenroom.core.actions.plan import Size
 from greenroom.core.errors import (

@@ -9,7 +9,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from greenroom.api.desk import commands
+from greenroom.api.desk import inside
 from greenroom.api.problems import error_response
 from greenroom.core.errors import TooManyRequests
 
@@ -29,12 +29,12 @@ class Desk:
 
 
 async def test_a_command_waits_for_others_to_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(commands, "AGAIN_S", 0.0)
+    monkeypatch.setattr(inside, "AGAIN_S", 0.0)
     async with AsyncExitStack() as stack:
-        answer = await commands.begun(stack, cast("Any", Desk(2)), b"", 60.0)
+        answer = await inside.begun(stack, cast("Any", Desk(2)), b"", 60.0)
         assert answer.status_code == 200
         with pytest.raises(TooManyRequests):
-            await commands.begun(stack, cast("Any", Desk(1)), b"", 0.0)
+            await inside.begun(stack, cast("Any", Desk(1)), b"", 0.0)
 
 
 @pytest.mark.parametrize(("known", "said"), [({}, "1"), ({"retry_after_s": 7}, "7")])

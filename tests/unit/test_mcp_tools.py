@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from greenroom.api.mcp.requests import Asked
+from greenroom.api.mcp.tool import Asked
 from greenroom.api.mcp.tools import tools_for
 from greenroom.core.actions.dialects import VERBS
 from greenroom.core.errors import Invalid

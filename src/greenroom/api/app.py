@@ -8,28 +8,22 @@ dashes are accepted. A wrong key is 401, a missing permission 403, a refused ope
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
-from greenroom.api import health, problems
-from greenroom.api.access import (
-    api_key_routes,
-    group_routes,
-    login_routes,
-    published_groups,
-    published_tokens,
-    published_users,
-    user_routes,
-)
+from greenroom.api import event_routes, installation_routes, problems
+from greenroom.api.access import api_key_routes, group_routes, login_routes, published_tokens, user_routes
+from greenroom.api.access import published as published_access
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.adapters import browserbase, kernel, steel
 from greenroom.api.catalogue import published as published_catalogues
 from greenroom.api.catalogue import routes as catalogue_routes
-from greenroom.api.credentials import LICENSE, SERVERS, add_credentials
-from greenroom.api.desk import inside_routes as inside_desk_routes
+from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics import published as published_diagnostics
@@ -37,15 +31,13 @@ from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
 from greenroom.api.diagnostics.metrics import Measured, Metrics
 from greenroom.api.diagnostics.metrics import router as metrics_router
-from greenroom.api.events import routes as event_routes
-from greenroom.api.events.service import Hub
-from greenroom.api.examples.document import add_examples
-from greenroom.api.fleet import internal_routes, join_routes, machine_routes
+from greenroom.api.events import Hub
+from greenroom.api.examples.document import LICENSE, SERVERS, add_credentials, add_examples
+from greenroom.api.fleet import internal_routes, joining, machine_routes
 from greenroom.api.fleet import published as published_fleet
 from greenroom.api.fleet import routes as fleet_routes
-from greenroom.api.hardening import Hardening, served
-from greenroom.api.installation import routes as installation_routes
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.hardening import HEALTH_PATH, Hardening, served
+from greenroom.api.installation import Snapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
@@ -57,9 +49,9 @@ from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording.access import Viewed
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
-from greenroom.api.security import access_of, check_declared
-from greenroom.api.session import command_routes, published_commands, published_permissions, share_routes
+from greenroom.api.security import access_of, check_declared, public_route
 from greenroom.api.session import published as published_sessions
+from greenroom.api.session import published_commands, share_routes
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session.authorized import Notes
 from greenroom.api.session.commands import Screenshots
@@ -68,6 +60,7 @@ from greenroom.api.webhooks.courier import Courier
 from greenroom.api.workspace import home_routes
 from greenroom.api.workspace import published as published_workspaces
 from greenroom.api.workspace import routes as workspace_routes
+from greenroom.core.errors import Unavailable
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
@@ -78,6 +71,32 @@ from greenroom.kit.config import ApiConfig, listed
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
 
+health_router = APIRouter()
+
+TIMEOUT_S: Final = 2.0
+
+
+@health_router.get(HEALTH_PATH, dependencies=[public_route("probes have no credential")], include_in_schema=False)
+async def healthcheck(db: Db) -> Response:
+    """Whether the api can do its work."""
+    reason = await degraded_because(db)
+    if reason is None:
+        return Response('{"ok": true}', media_type="application/json")  # the published 12 bytes
+    return JSONResponse({"ok": False, "status": "degraded", "reason": reason}, 503)
+
+
+async def degraded_because(db: Database) -> str | None:
+    """What is missing, as a sentence; None when all is well."""
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await db.fetch_one("SELECT 1 AS one")
+    except TimeoutError:
+        return f"The database did not answer within {TIMEOUT_S:g} s."
+    except Unavailable as error:
+        return error.message
+    return None
+
+
 _V1: Final = (
     installation_routes.document_router,
     login_routes.router,
@@ -85,9 +104,9 @@ _V1: Final = (
     launch_routes.router,
     lease_routes.router,
     desk_routes.router,
-    inside_desk_routes.router,
+    desk_routes.inside_router,
     recording_routes.router,
-    command_routes.router,
+    session_routes.command_router,
     share_routes.router,
     pool_routes.router,
     workspace_routes.router,
@@ -102,10 +121,10 @@ _V1: Final = (
     fleet_routes.zone_router,
     fleet_routes.manager_router,
     fleet_routes.agent_router,
-    join_routes.token_router,
+    joining.token_router,
     fleet_routes.gateway_router,
     machine_routes.router,
-    join_routes.router,
+    joining.router,
     webhook_routes.router,
     secret_routes.router,
     diagnostics_routes.router,
@@ -121,12 +140,12 @@ PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (
     published_sessions.router,
     published_sessions.lifecycle_router,
     published_commands.router,
-    published_permissions.router,
+    published_commands.permission_router,
     published_workspaces.router,
     published_pools.router,
-    published_users.router,
+    published_access.user_router,
     published_tokens.router,
-    published_groups.router,
+    published_access.group_router,
     published_fleet.router,
     published_catalogues.router,
     published_diagnostics.router,
@@ -142,7 +161,7 @@ UNPREFIXED_ROUTERS: Final[tuple[APIRouter, ...]] = (published_sessions.lifecycle
 def _all_routes() -> APIRouter:
     """Raises AssertionError: a route does not say who may use it."""
     made = APIRouter(redirect_slashes=False, generate_unique_id_function=_operation_id, responses=problems.PROBLEMS)
-    made.include_router(health.router)
+    made.include_router(health_router)
     made.include_router(metrics_router)
     for router, prefix in ROUTERS:
         made.include_router(router, prefix=prefix)

@@ -12,8 +12,8 @@ from fastapi import Depends, Request
 
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.desk.transport import Desks
-from greenroom.api.events.service import Hub
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.events import Hub
+from greenroom.api.installation import Snapshot
 from greenroom.api.launch.service import Launcher
 from greenroom.api.session.commands import Screenshots
 from greenroom.api.webhooks.courier import Courier

@@ -6,9 +6,8 @@ from functools import partial
 
 from greenroom.api.app import create_app
 from greenroom.api.catalogue.lists import keep_read
-from greenroom.api.events.service import Hub
-from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.events import Hub
+from greenroom.api.installation import Snapshot, housekeeping, watch_unattended_pools
 from greenroom.api.lease.control import Controls, end_control
 from greenroom.api.webhooks.courier import Courier
 from greenroom.core.errors import Unavailable

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from tests.database.api.client import ADMIN, KEY, PASSWORD, SAME_ORIGIN, Client, MakeClient
 
 from greenroom.api.diagnostics.audit import REPEAT_S
-from greenroom.api.events.service import MAX_SUBSCRIPTIONS
+from greenroom.api.events import MAX_SUBSCRIPTIONS
 from greenroom.db.database import Database
 from greenroom.kit.passwords import CONCURRENT, Passwords, Verdict
 

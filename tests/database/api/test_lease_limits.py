@@ -10,7 +10,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
 
-from greenroom.api.events.service import Subscriber
+from greenroom.api.events import Subscriber
 from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.api.lease import service
 from greenroom.core.events import Event, Topic

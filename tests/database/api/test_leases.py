@@ -12,7 +12,7 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
 
-from greenroom.api.events.service import _sees  # pyright: ignore[reportPrivateUsage]
+from greenroom.api.events import _sees  # pyright: ignore[reportPrivateUsage]
 from greenroom.api.security import Caller
 from greenroom.core.errors import LeaseLimit
 from greenroom.core.events import Event

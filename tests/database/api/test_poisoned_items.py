@@ -12,9 +12,8 @@ from fastapi import FastAPI
 from tests.database.api.client import Client
 from tests.database.api.receiving import Hooks, Receiver
 
-from greenroom.api import main
+from greenroom.api import installation, main
 from greenroom.api.catalogue import lists
-from greenroom.api.installation import housekeeping
 from greenroom.core.errors import GivenUp
 from greenroom.db import webhooks
 from greenroom.db.database import Database
@@ -108,8 +107,8 @@ async def test_a_pool_that_cannot_be_noted_keeps_no_other_waiting(
     for name in ("eu", "us"):
         image_id = await rows.image(db, friendly_name=name)
         await rows.staging_config(db, await rows.zone(db, name), image_id)
-    poison = Poison(monkeypatch, housekeeping, "note_shortfall", error)
-    await housekeeping.note_unattended_pools(db, LogWriter(db, "api"))
+    poison = Poison(monkeypatch, installation, "note_shortfall", error)
+    await installation.note_unattended_pools(db, LogWriter(db, "api"))
     assert (poison.calls, poison.healthy) == (2, 1)
 
 

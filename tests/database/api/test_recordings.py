@@ -19,7 +19,7 @@ import pytest
 from tests.database.api.client import ADA, KEY, Client, MakeClient
 from tests.database.api.staging import Stage
 
-from greenroom.api.desk.seen import Seen, State
+from greenroom.api.desk.answers import Seen, State
 from greenroom.api.recording import recorder as recording
 from greenroom.api.recording.recorder import Recorder
 from greenroom.client import AsyncGreenroom

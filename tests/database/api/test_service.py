@@ -18,7 +18,7 @@ from tests.database.api.client import Client
 from tests.database.api.staging import bare_session
 from tests.database.api_process import KEY, api_process
 
-from greenroom.api.events.service import MAX_WAITING, RESYNC, Hub, _sees
+from greenroom.api.events import MAX_WAITING, RESYNC, Hub, _sees
 from greenroom.api.security import Caller
 from greenroom.core.events import MAX_RECENT, Event, Topic
 from greenroom.db.database import Database

@@ -14,11 +14,10 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from greenroom.api.access import group_rules
+from greenroom.api.access import groups
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
-from greenroom.api.session.withdrawals import change_of_rights
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
@@ -33,6 +32,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import stored_settings
 from greenroom.db.lease import leases
 from greenroom.db.session.sessions import request_delete
+from greenroom.db.session.shares import change_of_rights
 from greenroom.db.workspace import images
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -50,7 +50,7 @@ async def create_user(
         Duplicate: the name exists.
     """
     group_ids = [str(group) for group in body.groups]
-    await group_rules.require_memberships(db, caller, added=set(group_ids) - {users.ALL_USERS})
+    await groups.require_memberships(db, caller, added=set(group_ids) - {users.ALL_USERS})
     fields = users.UserFields(
         **body.model_dump(exclude={"password", "groups"}),
         password_hash=await _hashed(db, passwords, body.password, body.username),
@@ -84,7 +84,7 @@ async def change_user(
     if group_ids is not None:
         now = {group.group_id for group in before.groups}
         kept = group_ids | {users.ALL_USERS}
-        await group_rules.require_memberships(db, caller, added=kept - now, removed=now - kept, user=before)
+        await groups.require_memberships(db, caller, added=kept - now, removed=now - kept, user=before)
     password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}

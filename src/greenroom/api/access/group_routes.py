@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from greenroom.api.access import group_rules, group_service
+from greenroom.api.access import groups as group_rules
 from greenroom.api.access.schemas import (
     GroupCreate,
     GroupPatch,
@@ -65,7 +65,7 @@ async def create_group(
     caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
     """Create a group; no user gives it more than they have themselves."""
-    group = await group_service.create(db, logs, caller, body, secrets=secrets)
+    group = await group_rules.create(db, logs, caller, body, secrets=secrets)
     return _view(group, secrets, caller)
 
 
@@ -103,7 +103,7 @@ async def update_group(
 
     A variable whose value is given as `(secret)` keeps the one it has.
     """
-    group = await group_service.update(db, logs, caller, str(group_id), body, secrets=secrets)
+    group = await group_rules.update(db, logs, caller, str(group_id), body, secrets=secrets)
     return _view(group, secrets, caller)
 
 
@@ -112,13 +112,13 @@ async def delete_group(
     group_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_delete")]
 ) -> None:
     """Delete a group; the two system groups stay."""
-    await group_service.delete(db, logs, caller, str(group_id))
+    await group_rules.delete(db, logs, caller, str(group_id))
 
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
 async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
     """Make a user a member; no user gives them more than they have themselves."""
-    await group_service.add_user(db, logs, caller, str(group_id), str(user_id))
+    await group_rules.add_user(db, logs, caller, str(group_id), str(user_id))
 
 
 @router.delete("/groups/{group_id}/users/{user_id}", status_code=204)
@@ -126,7 +126,7 @@ async def remove_group_user(
     group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """End a membership; everybody stays in All Users."""
-    await group_service.remove_user(db, logs, caller, str(group_id), str(user_id))
+    await group_rules.remove_user(db, logs, caller, str(group_id), str(user_id))
 
 
 @router.put("/groups/{group_id}/images/{image_id}", status_code=204)
@@ -134,7 +134,7 @@ async def add_group_image(
     group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """Let the members use a workspace."""
-    await group_service.add_image(db, logs, caller, str(group_id), str(image_id))
+    await group_rules.add_image(db, logs, caller, str(group_id), str(image_id))
 
 
 @router.delete("/groups/{group_id}/images/{image_id}", status_code=204)
@@ -142,7 +142,7 @@ async def remove_group_image(
     group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """Let the members no longer use a workspace through this group."""
-    await group_service.remove_image(db, logs, caller, str(group_id), str(image_id))
+    await group_rules.remove_image(db, logs, caller, str(group_id), str(image_id))
 
 
 def _view(group: Group, secrets: Secrets, caller: Caller) -> GroupView:

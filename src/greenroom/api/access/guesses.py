@@ -22,7 +22,7 @@ from fastapi import Request, Response
 
 from greenroom.api.diagnostics.audit import Refusals
 from greenroom.api.diagnostics.metrics import Metrics
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.api.security import client_address
 from greenroom.core.errors import TooManyRequests
 from greenroom.core.rate_limits import Failures, source_of

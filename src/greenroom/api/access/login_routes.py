@@ -13,7 +13,7 @@ from greenroom.api.access.guesses import Guesses, known_device, remember_device
 from greenroom.api.access.schemas import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
 from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.hardening import COOKIE
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve

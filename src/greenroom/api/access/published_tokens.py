@@ -1,20 +1,144 @@
-"""Session tokens in the published shape: log-ins that programs begin, prolong and end for users."""
+"""Session tokens: log-ins that programs begin, prolong and end for users, in the published shape.
+
+A token is the value of the console's cookie, and opens the streams of the user's sessions as `session_token` of the
+published interface does. It is made of the log-in's id and a signature: so those of a user can be listed again,
+although only their hash is stored. Log-ins of browsers have random values and are never listed here.
+"""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends
 
-from greenroom.api.access import session_tokens
-from greenroom.api.access.session_tokens import SessionToken
+from greenroom.api.access.accounts import end_login_of
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.installation.service import Snapshot
-from greenroom.api.published.calls import Answer, Call, requires_key
-from greenroom.api.published.shapes import date
+from greenroom.api.installation import Snapshot
+from greenroom.api.published.calls import Answer, Call, date, requires_key
+from greenroom.api.security import Caller
+from greenroom.core.errors import NotFound, Refused
+from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import session_tokens as stored
+from greenroom.db.access import users
+from greenroom.db.access.credentials import touch_login
+from greenroom.db.access.session_tokens import TokenLogin
 from greenroom.db.database import Database
-from greenroom.kit.secrets import Secrets
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.secrets import Secrets, hashed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionToken:
+    """A token with its user; it ends at `ends` if it is not used until then."""
+
+    token: str
+    login_id: str
+    user_id: str
+    created: datetime
+    ends: datetime
+
+
+async def create(
+    db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, user_id: str, *, logs: LogWriter
+) -> SessionToken:
+    """Begin a log-in for a user.
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: the user has more permissions than the caller.
+        Refused: they may not log in.
+    """
+    login_id, settings = str(uuid.uuid4()), snapshot.installation
+    token = secrets.session_token(login_id)
+    async with db.transaction() as connection:
+        user = await users.lock_user(connection, user_id)
+        caller.require_not_above(user.permissions)
+        if user.disabled or user.locked or user.anonymous:
+            raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
+        await stored.insert_token_login(
+            connection,
+            login_id,
+            hashed(token),
+            user.user_id,
+            lifetime_s=settings.session_lifetime_s,
+            made_by=caller.name,
+        )
+    await db.notify(Event(Topic.USERS))
+    logs.write(
+        LogCode.SESSION_TOKEN_CREATED,
+        f"{caller.name} got a session token of {user.username}",
+        user_id=user.user_id,
+        username=user.username,
+    )
+    return await find(db, secrets, snapshot, caller, token)
+
+
+async def find(db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, token: str) -> SessionToken:
+    """A token that is valid.
+
+    Raises:
+        NotFound: there is no such token, or it has ended.
+        Forbidden: its user has more permissions than the caller.
+    """
+    login = await _login_of(db, secrets, token, snapshot.installation.session_idle_s)
+    if login is None:
+        raise NotFound("There is no such session token; it may have ended.")
+    caller.require_not_above((await users.get_user(db, login.user_id)).permissions)
+    return _shown(login, token)
+
+
+async def of_user(
+    db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, user_id: str
+) -> list[SessionToken]:
+    """The valid tokens of a user, oldest first.
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: the user has more permissions than the caller.
+    """
+    user = await users.get_user(db, user_id)
+    caller.require_not_above(user.permissions)
+    found = await stored.list_token_logins(db, user.user_id, snapshot.installation.session_idle_s)
+    made = [(login, secrets.session_token(login.login_id)) for login in found]
+    return [_shown(login, token) for login, token in made if hashed(token) == login.token_hash]
+
+
+async def prolong(db: Database, secrets: Secrets, snapshot: Snapshot, caller: Caller, token: str) -> SessionToken:
+    """Let a token last as long as a new one; it stays the same. Raises as `find`."""
+    found = await find(db, secrets, snapshot, caller, token)
+    await stored.prolong_login(db, found.login_id, snapshot.installation.session_lifetime_s)
+    return await find(db, secrets, snapshot, caller, token)
+
+
+async def end(db: Database, logs: LogWriter, caller: Caller, token: SessionToken) -> None:
+    """End a token, and cut all streams of its user; their sessions go on."""
+    await end_login_of(db, logs, caller, token.user_id, token.login_id)
+
+
+async def opens_sessions_of(db: Database, secrets: Secrets, token: str, user_id: str | None, idle_s: float) -> bool:
+    """Whether it is a valid session token of this user; it is used by that."""
+    login = await _login_of(db, secrets, token, idle_s) if user_id is not None else None
+    if login is None or login.user_id != user_id:
+        return False
+    await touch_login(db, login.token_hash)
+    return True
+
+
+async def _login_of(db: Database, secrets: Secrets, token: str, idle_s: float) -> TokenLogin | None:
+    login_id = secrets.login_of(token)
+    login = await stored.find_token_login(db, login_id, idle_s) if login_id is not None else None
+    return login if login is not None and login.token_hash == hashed(token) else None
+
+
+def _shown(login: TokenLogin, token: str) -> SessionToken:
+    return SessionToken(
+        token=token, login_id=login.login_id, user_id=login.user_id, created=login.created, ends=login.ends
+    )
+
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,7 +163,7 @@ Parts = Annotated[_Parts, Depends(_parts)]
 async def create_session_token(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Begin a log-in of a user."""
     user_id = call.part("target_user").id("user_id")
-    made = await session_tokens.create(parts.db, parts.secrets, parts.snapshot, call.caller, user_id, logs=logs)
+    made = await create(parts.db, parts.secrets, parts.snapshot, call.caller, user_id, logs=logs)
     return {"session_token": _shape(made)}
 
 
@@ -59,14 +183,14 @@ async def get_session_tokens(parts: Parts, call: Annotated[Call, FOR_USERS]) -> 
 async def update_session_token(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
     """Let a token last as long as a new one."""
     token = _sent(call)
-    prolonged = await session_tokens.prolong(parts.db, parts.secrets, parts.snapshot, call.caller, token)
+    prolonged = await prolong(parts.db, parts.secrets, parts.snapshot, call.caller, token)
     return {"session_token": _shape(prolonged)}
 
 
 @router.post("/delete_session_token")
 async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """End a token, and cut the streams of its user; their sessions go on."""
-    await session_tokens.end(parts.db, logs, call.caller, await _found(parts, call))
+    await end(parts.db, logs, call.caller, await _found(parts, call))
     return {}
 
 
@@ -74,17 +198,17 @@ async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[Call, F
 async def delete_session_tokens(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
     """End all tokens of a user that programs made; `logout_user` ends those of browsers, too."""
     for token in await _of_user(parts, call):
-        await session_tokens.end(parts.db, logs, call.caller, token)
+        await end(parts.db, logs, call.caller, token)
     return {}
 
 
 async def _found(parts: _Parts, call: Call) -> SessionToken:
-    return await session_tokens.find(parts.db, parts.secrets, parts.snapshot, call.caller, _sent(call))
+    return await find(parts.db, parts.secrets, parts.snapshot, call.caller, _sent(call))
 
 
 async def _of_user(parts: _Parts, call: Call) -> list[SessionToken]:
     user_id = call.part("target_user").id("user_id")
-    return await session_tokens.of_user(parts.db, parts.secrets, parts.snapshot, call.caller, user_id)
+    return await of_user(parts.db, parts.secrets, parts.snapshot, call.caller, user_id)
 
 
 def _sent(call: Call) -> str:

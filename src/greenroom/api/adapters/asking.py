@@ -1,4 +1,4 @@
-"""The common part of all adapters: the API key of a call, its requests to `/api/v1`, and the shape of a refusal."""
+"""The common part of all adapters: a call's API key, its requests to `/api/v1`, refusals, mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import httpx
@@ -20,7 +20,7 @@ from greenroom.api.csrf import foreign_origin_reason
 from greenroom.api.lease import service
 from greenroom.api.lease.schemas import LeaseGranted, LeaseView
 from greenroom.api.lease.service import Leasing, LeasingDep
-from greenroom.api.mcp.requests import Asked, answer_to
+from greenroom.api.mcp.tool import Asked, answer_to
 from greenroom.api.problems import error_response
 from greenroom.api.security import Caller, Declared, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
@@ -270,3 +270,96 @@ def _refused(status: int, problem: bytes, retry_after: str | None) -> Response:
     if retry_after:
         headers["Retry-After"] = retry_after
     return JSONResponse(document | {"message": sentence, "error": sentence}, status, headers)
+
+
+_CLICKS: Final = {("left", 1): "left_click", ("left", 2): "double_click", ("left", 3): "triple_click"}
+_PHASES: Final = {"down": "left_mouse_down", "up": "left_mouse_up"}
+
+
+class Gesture(BaseModel):
+    """The fields of all calls about mouse and keyboard; each call has some of them."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    x: float | None = None
+    y: float | None = None
+    coordinates: tuple[float, float] | None = None
+    button: Literal["left", "right", "middle", "back", "forward"] = "left"
+    click_type: Literal["click", "down", "up"] = "click"
+    num_clicks: int = 1
+    hold_keys: list[str] = []
+    path: list[tuple[float, float]] = []
+    delta_x: float = 0
+    delta_y: float = 0
+    keys: list[str] = []
+    duration: float = 0
+    duration_ms: float = 0
+    text: str = ""
+
+    @property
+    def place(self) -> Json:
+        """The field `coordinate`, or nothing."""
+        if self.coordinates is not None:
+            return {"coordinate": list(self.coordinates)}
+        return {} if self.x is None or self.y is None else {"coordinate": [self.x, self.y]}
+
+    @property
+    def held(self) -> Json:
+        """The field `text` with the keys that are held, or nothing."""
+        return {"text": "+".join(self.hold_keys)} if self.hold_keys else {}
+
+    def click(self) -> list[Json]:
+        """Press, release or click a button. Raises NotSupportedError: there is no such click."""
+        kind, place = self.click_type, self.place
+        if kind != "click" and self.button == "left":
+            return [{"action": _PHASES[kind], **place}]
+        if kind == "click" and self.button in ("back", "forward") and place:
+            x, y = place["coordinate"]
+            return [{"type": "click", "button": self.button, "x": x, "y": y}]
+        single = f"{self.button}_click" if self.num_clicks == 1 and self.button in ("right", "middle") else ""
+        name = _CLICKS.get((self.button, self.num_clicks)) or single
+        if kind != "click" or not name:
+            asked = f"{self.num_clicks} times {kind} of the button {self.button}"
+            raise without_counterpart(asked)
+        return [{"action": name, **place, **self.held}]
+
+    def move(self) -> list[Json]:
+        return [{"action": "mouse_move", **self.place}]
+
+    def drag(self) -> list[Json]:
+        """Drag with the left button. Raises NotSupportedError: it is another button."""
+        if self.button != "left":
+            raise NotSupportedError(f"Greenroom drags with the left button, not with {self.button}.")
+        keys = {"keys": self.hold_keys} if self.hold_keys else {}
+        return [{"type": "drag", "path": [list(place) for place in self.path], **keys}]
+
+    def turn(self) -> list[Json]:
+        """Turn the wheel by `delta_x` and `delta_y` notches."""
+        turns = (("right", "left", self.delta_x), ("down", "up", self.delta_y))
+        return [
+            {
+                "action": "scroll",
+                "scroll_direction": ahead if notches > 0 else back,
+                "scroll_amount": round(abs(notches)),
+                **self.place,
+                **self.held,
+            }
+            for ahead, back, notches in turns
+            if notches
+        ]
+
+    def scroll(self) -> list[Json]:
+        """Scroll by `delta_x` and `delta_y` pixels."""
+        x, y = self.place.get("coordinate", (0, 0))
+        keys = {"keys": self.hold_keys} if self.hold_keys else {}
+        return [{"type": "scroll", "x": x, "y": y, "scroll_x": self.delta_x, "scroll_y": self.delta_y, **keys}]
+
+    def press(self, *, seconds: float) -> list[Json]:
+        """Press all keys together with those that are held."""
+        text = "+".join([*self.hold_keys, *self.keys])
+        return [
+            {"action": "hold_key", "text": text, "duration": seconds} if seconds else {"action": "key", "text": text}
+        ]
+
+    def write(self) -> list[Json]:
+        return [{"action": "type", "text": self.text}]

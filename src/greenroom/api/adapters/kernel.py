@@ -11,11 +11,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from greenroom.api.adapters import asking
-from greenroom.api.adapters.asking import Asks, Browser, Given
-from greenroom.api.adapters.gestures import Gesture
+from greenroom.api.adapters.asking import Asks, Browser, Gesture, Given
 from greenroom.api.bodies import Json
-from greenroom.api.mcp.requests import Asked
-from greenroom.api.mcp.tool import as_base64
+from greenroom.api.mcp.tool import Asked, as_base64
 from greenroom.api.published.calls import validated
 
 router = asking.adapter("kernel", "authorization")

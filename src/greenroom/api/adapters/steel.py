@@ -8,8 +8,7 @@ from typing import Annotated, Final
 from fastapi import Query
 
 from greenroom.api.adapters import asking
-from greenroom.api.adapters.asking import Asks, Browser, Given
-from greenroom.api.adapters.gestures import Gesture
+from greenroom.api.adapters.asking import Asks, Browser, Gesture, Given
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import SessionStatus
 

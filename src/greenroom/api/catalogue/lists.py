@@ -9,7 +9,7 @@ import structlog
 
 from greenroom.api.catalogue.schemas import CatalogueCreate
 from greenroom.api.diagnostics.audit import audit
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller
 from greenroom.core.catalogue.published import MAX_LIST_BYTES, PublishedList, list_address, read_list
 from greenroom.core.errors import GreenroomError, Unavailable

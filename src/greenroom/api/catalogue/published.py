@@ -11,8 +11,7 @@ from fastapi import APIRouter
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue.schemas import CatalogueCreate
 from greenroom.api.deps import Db, Logs, SettingsSnapshot
-from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import date
+from greenroom.api.published.calls import Answer, Call, date, requires_key, validated
 from greenroom.core.errors import Invalid
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue

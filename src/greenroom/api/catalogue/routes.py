@@ -10,9 +10,8 @@ from fastapi.responses import Response
 
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue import service
-from greenroom.api.catalogue.pictures import made_picture
 from greenroom.api.catalogue.schemas import CatalogueAdd, CatalogueCreate, CatalogueEntryView, CatalogueView
-from greenroom.api.catalogue.service import Adding
+from greenroom.api.catalogue.service import Adding, made_picture
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of

@@ -1,16 +1,18 @@
-"""The catalogue for the api: its entries with what is known of them here; adding and updating a workspace."""
+"""The catalogue for the api: its entries with what is known of them here; adding and updating a workspace; pictures."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from greenroom.api.catalogue.pictures import MAX_UPLOAD_BYTES, made_picture
 from greenroom.api.catalogue.schemas import CatalogueEntryView
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.published.calls import validated
@@ -30,6 +32,47 @@ from greenroom.db.workspace import images
 from greenroom.db.workspace.images import Image
 from greenroom.kit.secrets import Secrets
 from greenroom.recipes import shelf
+
+MAX_UPLOAD_BYTES: Final = 1_000_000
+MAX_PIXELS: Final = 24_000_000
+"""Of an uploaded picture; 100 MB while it is made smaller."""
+SIDE_PIXELS: Final = 512
+"""A larger one is made smaller; the console shows at most half of that."""
+FORMATS: Final = ("PNG", "JPEG", "WEBP")
+
+
+async def made_picture(upload: bytes) -> Picture:
+    """What is stored of an uploaded picture.
+
+    Raises:
+        TooLarge: it has too many bytes or pixels.
+        Invalid: it is no picture, or of another format.
+    """
+    if len(upload) > MAX_UPLOAD_BYTES:
+        raise TooLarge(f"A picture may have at most 1 MB; this one has {len(upload) / 1_000_000:.1f} MB.")
+    return await asyncio.to_thread(_made, upload)
+
+
+def _made(upload: bytes) -> Picture:
+    from PIL import Image, ImageOps, UnidentifiedImageError  # noqa: PLC0415 -- 3 MB, and uploads are rare
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(BytesIO(upload), formats=FORMATS)
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise TooLarge(f"A picture may have at most 24 million pixels; this one has {width} x {height}.")
+        picture = ImageOps.exif_transpose(picture)
+        picture.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
+        made = BytesIO()
+        picture.convert("RGBA").save(made, "WEBP", quality=85)
+    except UnidentifiedImageError as error:
+        raise Invalid("This is no picture that can be used; upload a PNG, JPEG or WebP file.") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise Invalid("This picture is damaged; upload another PNG, JPEG or WebP file.") from error
+    return Picture("image/webp", made.getvalue())
+
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from greenroom.api.desk.decoding import decoded, decoded_end, picture, unreadable_end
+from greenroom.api.desk.answers import State, decoded, decoded_end, picture, unreadable_end
 from greenroom.api.desk.schemas import ActionResult, ActionsDone
-from greenroom.api.desk.seen import State
 from greenroom.api.desk.transport import Desk, Desks
 from greenroom.core.actions import dialects, steps
 from greenroom.core.actions.actions import Action, Button

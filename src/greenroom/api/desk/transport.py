@@ -17,10 +17,9 @@ import httpx
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from greenroom.api.desk import decoding
-from greenroom.api.desk.seen import Seen
-from greenroom.api.events.service import Hub
-from greenroom.api.session.waiting import while_in
+from greenroom.api.desk import answers
+from greenroom.api.desk.answers import Seen
+from greenroom.api.events import Hub, while_in
 from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
@@ -320,7 +319,7 @@ async def whole(answer: httpx.Response, most_bytes: int) -> bytes:
 def _refusal(answer: httpx.Response, content: bytes) -> GreenroomError:
     """What a refusal of the gateway, the Agent or the session's page means here."""
     status = answer.status_code
-    said = decoding.plain_fields(content)
+    said = answers.plain_fields(content)
     sentence = str(said.get("error_message") or said.get("detail") or "")
     if status == 404 and not sentence:
         return WrongState("The page of this session has no such part of a desk: its image is older than this api.")

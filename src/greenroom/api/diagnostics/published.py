@@ -8,8 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter
 
 from greenroom.api.deps import Db
-from greenroom.api.published.calls import Answer, Call, requires_key
-from greenroom.api.published.shapes import now
+from greenroom.api.published.calls import Answer, Call, now, requires_key
 from greenroom.core.errors import Invalid
 from greenroom.db.diagnostics.metrics import read_report
 from greenroom.db.fleet import managers, views, zones

@@ -1,17 +1,51 @@
-"""Puts the recorded examples, and the messages of webhooks, into the OpenAPI document."""
+"""Puts the recorded examples, the messages of webhooks, and the credentials of operations into the OpenAPI document."""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from greenroom.api.hardening import COOKIE
+from greenroom.api.security import RouteAccess
 from greenroom.core.webhooks import VERSION, WebhookEvent
 
 Json = dict[str, Any]
+
+SERVERS: Final[list[dict[str, str | Any]]] = [{"url": "/", "description": "This deployment."}]
+LICENSE: Final = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+API_KEY: Final[Json] = {"type": "http", "scheme": "basic", "description": "An API key and its secret."}
+SCHEMES: Final[Json] = {
+    "apiKey": API_KEY,
+    "logIn": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "The cookie of `POST /api/v1/login`. A request that changes something also has the header"
+        " `Origin` or `Sec-Fetch-Site: same-origin`.",
+    },
+    "leaseToken": {"type": "http", "scheme": "bearer", "description": "The token of one lease, for that lease."},
+}
+
+_CONVERTER: Final = re.compile(r":\w+}")
+
+
+def add_credentials(document: Json, routes: Iterable[RouteAccess]) -> None:
+    """Add the schemes, and to each operation those that open it; none to an operation that needs no credential."""
+    document["components"]["securitySchemes"] = SCHEMES
+    taken = {(route.method.lower(), _CONVERTER.sub("}", route.path)): route.declared for route in routes}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            declared = taken[method, path]
+            operation["security"] = [{name: []} for name in declared.credentials] if declared else []
+    for hook in document["webhooks"].values():
+        hook["post"]["security"] = []
+
 
 FOLDER: Final = Path(__file__).parent
 OPERATIONS: Final = FOLDER / "operations"

@@ -14,12 +14,12 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from greenroom.api.access.session_tokens import opens_sessions_of
+from greenroom.api.access.published_tokens import opens_sessions_of
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session import share_service
-from greenroom.api.session.streams import access_by_lease, opens
+from greenroom.api.session.service import access_by_lease, opens
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import refusal_of_viewer

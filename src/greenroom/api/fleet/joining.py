@@ -1,17 +1,34 @@
-"""How hosts join: tokens, made and revoked on behalf of a caller, and what newcomers with one get."""
+"""How hosts join: tokens, made and revoked on behalf of a caller, and what newcomers with one ask and get.
+
+The host asks which authority to trust, and uses a join token to join as an Agent or as a web gateway.
+"""
 
 from __future__ import annotations
 
 import shlex
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+from uuid import UUID
 
+from fastapi import APIRouter, Depends, Request, Response
+
+from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.diagnostics.audit import audit
-from greenroom.api.fleet.schemas import JoinAgent, JoinedGateway, JoinGateway, JoinPlace, JoinToken, JoinTokenCreate
+from greenroom.api.fleet.schemas import (
+    JoinAgent,
+    JoinedGateway,
+    JoinGateway,
+    JoinPlace,
+    JoinToken,
+    JoinTokenCreate,
+    JoinTokenView,
+)
 from greenroom.api.fleet.service import find_agent
-from greenroom.api.security import Caller
+from greenroom.api.paging import Paging
+from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
 from greenroom.core.log_codes import LogCode, LogDetails
@@ -25,7 +42,7 @@ from greenroom.kit.secrets import hashed, new_secret
 _SHOWN_OF_TOKEN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
 
-async def get_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
+async def find_join_token(db: Database, join_token_id: str) -> enrolment.JoinTokenRow:
     """One join token, without the token itself.
 
     Raises:
@@ -37,7 +54,7 @@ async def get_join_token(db: Database, join_token_id: str) -> enrolment.JoinToke
     return rows[0]
 
 
-async def create_join_token(
+async def make_join_token(
     db: Database, logs: LogWriter, caller: Caller, body: JoinTokenCreate, *, config: ApiConfig
 ) -> JoinToken:
     """Make a join token and the command for it; a token that enables Agents needs `agents_modify`."""
@@ -62,15 +79,15 @@ async def create_join_token(
         enable_agent=body.enable_agent,
         created_by=caller.name,
     )
-    row = await get_join_token(db, join_token_id)
+    row = await find_join_token(db, join_token_id)
     purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
     audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_of_token(row), zone_name=row.zone_name)
     return JoinToken.of(row, token=token, uses=body.uses, join_command=command)
 
 
-async def revoke_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
+async def end_join_token(db: Database, logs: LogWriter, caller: Caller, join_token_id: str) -> None:
     """Make a join token worthless."""
-    row = await get_join_token(db, join_token_id)
+    row = await find_join_token(db, join_token_id)
     await enrolment.revoke_join_token(db, join_token_id)
     purpose = f"for role {row.role} in zone {row.zone_name}"
     audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_of_token(row), zone_name=row.zone_name)
@@ -169,3 +186,79 @@ async def admit_gateway(db: Database, body: JoinGateway, attempt: JoinAttempt, *
         public_url=config.public_url,
         stream_url=config.stream_url,
     )
+
+
+token_router = APIRouter(tags=["agents"])
+
+
+@token_router.get("/join-tokens", dependencies=[requires("agents_view")])
+async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
+    """All join tokens by zone, oldest first, also those that ended lately. The tokens themselves are not kept."""
+    order = enrolment.BY_PLACE
+    found = await enrolment.list_join_tokens(db, after=page.after_row(order), limit=page.limit)
+    return [JoinTokenView.model_validate(row) for row in page.rows(found, order)]
+
+
+@token_router.post("/join-tokens", status_code=201)
+async def create_join_token(
+    body: JoinTokenCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("agents_create")]
+) -> JoinToken:
+    """Make a token with which newcomers join a zone, and the command for it; the token is shown this one time.
+
+    With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked. With
+    `enable_agent` Agents that join with it are enabled at once, which otherwise takes a user with `agents_modify`.
+    """
+    return await make_join_token(db, logs, caller, body, config=config)
+
+
+@token_router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
+async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
+    """One join token, without the token itself."""
+    return JoinTokenView.model_validate(await find_join_token(db, str(join_token_id)))
+
+
+@token_router.delete("/join-tokens/{join_token_id}", status_code=204)
+async def revoke_join_token(
+    join_token_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
+) -> None:
+    """Make a join token worthless. Who joined with it stays."""
+    await end_join_token(db, logs, caller, str(join_token_id))
+
+
+router = APIRouter(tags=["joining"])
+
+
+async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
+    state = request.app.state
+    return JoinAttempt(client_address(request), logs, state.join_attempts, partial(state.guesses.wrong, request))
+
+
+JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]
+
+
+@router.get(
+    "/authority",
+    dependencies=[public_route("the certificate of an authority is public")],
+    response_class=Response,
+    responses={200: {"content": {"application/x-pem-file": {}}, "description": "the certificate"}},
+)
+async def get_authority(config: Config) -> Response:
+    """Certificate (PEM) of the authority of the gateways' certificates; 404 where every system knows it.
+
+    A newcomer compares its fingerprint with that of the join command before it trusts it.
+    """
+    if config.ca_file is None:
+        raise NotFound("The gateways' certificate is of an authority that every system knows.")
+    return Response(authority(config.ca_file), media_type="application/x-pem-file")
+
+
+@router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
+async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
+    """Where an Agent with this join token registers. The token is not used up by asking."""
+    return await place_of_agent(db, body, attempt, config=config)
+
+
+@router.post("/join/gateway", dependencies=[public_route("the join token is checked here")])
+async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinedGateway:
+    """Admit a web gateway on a host of its own; its credential is shown this one time."""
+    return await admit_gateway(db, body, attempt, config=config)

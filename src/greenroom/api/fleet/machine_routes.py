@@ -1,24 +1,239 @@
-"""Machine pools, the preview of their plan, and the ledger of orders."""
+"""Machine pools on behalf of a caller, the preview of their plan, and the ledger of orders."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
 from greenroom.api.deps import Config, Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.fleet import machine_service as service
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.fleet.joining import authority
 from greenroom.api.fleet.machine_schemas import (
     MachineOrderView,
     MachinePoolCreate,
     MachinePoolPatch,
     MachinePoolView,
     MachinePreview,
+    PlannedAction,
 )
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
-from greenroom.db.fleet import machine_orders, machine_pools
+from greenroom.core.errors import Invalid, Refused
+from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.machines.demand import parse_hint, shown_hint
+from greenroom.core.fleet.machines.model import Move, Order, OrderState, PlaceOrder
+from greenroom.core.fleet.machines.plan import plan
+from greenroom.core.fleet.machines.provider import (
+    APPROVERS,
+    address_problem,
+    edge_problem,
+    is_same_place,
+    is_vouched_for,
+    options_problem,
+    shows_same_machines,
+)
+from greenroom.core.installation import Installation
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.outgoing import trusted_hosts
+from greenroom.db.columns import values_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet import machine_orders, machine_pools, zones
+from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
+from greenroom.db.fleet.machine_snapshot import read_snapshot
+from greenroom.kit.certificates import fingerprint
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
+from greenroom.machine_providers.plugin import find_provider
+
+_VERBS: Final = {
+    OrderState.JOINED: "take back",
+    OrderState.DRAINING: "drain",
+    OrderState.RELEASING: "release",
+    OrderState.ENDED: "release",
+}
+
+
+def view(row: MachinePoolRow) -> MachinePoolView:
+    """A pool as it is shown, without its secrets."""
+    return MachinePoolView.of(
+        row, secret_names=sorted(row.secrets), schedule=[shown_hint(hint) for hint in row.schedule]
+    )
+
+
+async def create_pool(
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    caller: Caller,
+    body: MachinePoolCreate,
+    *,
+    config: ApiConfig,
+    installation: Installation,
+) -> MachinePoolRow:
+    """Raises Invalid, Duplicate, NotFound: it cannot be made like this."""
+    zone = await zones.get_zone(db, str(body.zone_id))
+    given = body.model_dump(exclude={"zone_id"})
+    made = _checked(_fields(given, None, secrets, config), None, installation)
+    made = replace(made, approved_by=caller.name if caller.may(*APPROVERS) else "")
+    async with db.transaction() as connection:
+        pool_id = await machine_pools.insert_pool(connection, zone.zone_id, made)
+    row = await machine_pools.find_pool(db, pool_id)
+    await db.notify(Event(Topic.MACHINES))
+    audit(logs, caller, LogCode.MACHINE_POOL_CREATED, row.name, after=_audited(row), zone_name=row.zone_name)
+    return row
+
+
+async def update_pool(
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    caller: Caller,
+    body: MachinePoolPatch,
+    *,
+    name: str,
+    config: ApiConfig,
+    installation: Installation,
+) -> MachinePoolRow:
+    """Change a pool.
+
+    Raises:
+        Refused: its provider would go elsewhere while it has machines there, or it is being deleted.
+        Invalid: it cannot be like this.
+        Forbidden: it is approved by a caller who may not add Agents.
+    """
+    found = await machine_pools.find_pool(db, name)
+    async with db.transaction() as connection:
+        before = await machine_pools.lock_pool(connection, found.machine_pool_id)
+        if before.deleted is not None:
+            raise Refused(f"Machine pool {before.name} is deleted, and goes when its last machine is gone.")
+        sent = body.sent()
+        after = _checked(_fields(sent, before, secrets, config), before, installation)
+        after = replace(after, approved_by=_approved_by(caller, sent, before, after))
+        place = (find_provider(after.provider).rules, before.options, after.options)
+        moved = before.provider != after.provider or not is_same_place(*place)
+        if before.open_orders and (moved or not shows_same_machines(*place)):
+            raise Refused(_why_kept(before, moved=moved))
+        if moved and before.secrets and "secrets" not in sent:
+            raise Invalid("Stored secrets are not sent elsewhere: give the secrets of the new provider as well.")
+        await machine_pools.update_pool(connection, before.machine_pool_id, after, has_new_secrets="secrets" in sent)
+    row = await machine_pools.find_pool(db, before.machine_pool_id)
+    await db.notify(Event(Topic.MACHINES))
+    old, new = _audited(before), _audited(row)
+    if "secrets" in sent:
+        new["secrets"] = "entered anew"
+    audit(logs, caller, LogCode.MACHINE_POOL_CHANGED, row.name, before=old, after=new, zone_name=row.zone_name)
+    return row
+
+
+def _approved_by(caller: Caller, sent: dict[str, Any], before: MachinePoolRow, after: PoolFields) -> str:
+    """Raises Forbidden: the caller may not approve pools."""
+    if sent.get("approved"):
+        caller.require(*APPROVERS)
+        return caller.name
+    stays = is_vouched_for(
+        asdict(before), asdict(after), has_new_secrets="secrets" in sent, by_approver=caller.may(*APPROVERS)
+    )
+    return before.approved_by if stays and "approved" not in sent else ""
+
+
+def _why_kept(pool: MachinePoolRow, *, moved: bool) -> str:
+    machines = "1 machine" if pool.open_orders == 1 else f"{pool.open_orders} machines"
+    why = (
+        "which only that one can end"
+        if moved
+        else f"and with other options the {pool.provider} may not show them any more, and they would run on"
+    )
+    return (
+        f"Machine pool {pool.name} has {machines} at its provider, {why}: disable the pool and wait until they are"
+        " gone, or create another pool."
+    )
+
+
+async def delete_pool(db: Database, logs: LogWriter, caller: Caller, name: str) -> None:
+    """It orders nothing any more, and goes when its last machine is gone."""
+    row = await machine_pools.find_pool(db, name)
+    async with db.transaction() as connection:
+        await machine_pools.mark_deleted(connection, row.machine_pool_id)
+    await db.notify(Event(Topic.MACHINES))
+    audit(logs, caller, LogCode.MACHINE_POOL_DELETED, row.name, before=_audited(row), zone_name=row.zone_name)
+
+
+async def preview(db: Database, name: str) -> MachinePreview:
+    """What the plan would do now; nothing is done, and the provider is not asked."""
+    row = await machine_pools.find_pool(db, name)
+    async with db.connection() as connection:
+        pools = await machine_pools.pools_of_zone(connection, row.zone_id)
+        planned = [
+            replace(pool.as_planned, closed=pool.deleted is not None)
+            if pool.machine_pool_id == row.machine_pool_id
+            else pool.as_planned
+            for pool in pools
+        ]
+        snapshot = await read_snapshot(connection, row.zone_id, planned, listings={}, quiet=True)
+    made = plan(snapshot)
+    orders = {order.machine_order_id: order for order in snapshot.orders}
+    actions: list[PlannedAction] = []
+    for action in made.actions:
+        if isinstance(action, PlaceOrder) and action.machine_pool_id == row.machine_pool_id:
+            actions.append(PlannedAction(action="order", machine=None, reason=action.reason))
+        elif isinstance(action, Move) and orders[action.machine_order_id].machine_pool_id == row.machine_pool_id:
+            actions += _move(action, orders[action.machine_order_id])
+    sentence = next(r.sentence for r in made.reports if r.machine_pool_id == row.machine_pool_id)
+    return MachinePreview(sentence=sentence, actions=actions)
+
+
+def _move(move: Move, order: Order) -> list[PlannedAction]:
+    """What happens by itself, like a machine that has just joined, is no decision."""
+    if move.to not in _VERBS or (move.to is OrderState.JOINED and order.state is not OrderState.DRAINING):
+        return []
+    machine = order.agent.hostname if order.agent else order.ref or order.machine_order_id
+    reason = move.reason[:1].upper() + move.reason[1:] + "."
+    return [PlannedAction.model_validate({"action": _VERBS[move.to], "machine": machine, "reason": reason})]
+
+
+def _fields(given: dict[str, Any], before: MachinePoolRow | None, secrets: Secrets, config: ApiConfig) -> PoolFields:
+    values = values_of(PoolFields, before) if before else {}
+    changed = {name: value for name, value in given.items() if name in {field.name for field in fields(PoolFields)}}
+    if "schedule" in given:
+        changed["schedule"] = tuple(parse_hint(line) for line in given["schedule"])
+    if "secrets" in given:
+        if problem := find_provider((values | changed)["provider"]).rules.secrets_problem(given["secrets"]):
+            raise Invalid(problem)
+        changed["secrets"] = {name: secrets.seal(secret) for name, secret in given["secrets"].items()}
+    values |= changed
+    values["join_url"] = (values["join_url"] or config.public_url).rstrip("/")
+    values["public_url"] = config.public_url
+    values.setdefault("approved_by", "")
+    values["ca_sha256"] = fingerprint(authority(config.ca_file)) if config.ca_file is not None else ""
+    return PoolFields(**values)
+
+
+def _checked(made: PoolFields, before: MachinePoolRow | None, installation: Installation) -> PoolFields:
+    """Raises Invalid: no machine could come of it. Options that stay are taken: `webhook_hosts` may have changed."""
+    rules, trusted = find_provider(made.provider).rules, trusted_hosts(installation.webhook_hosts)
+    this_host = installation.machines_on_this_host or not rules.joins
+    stays = before is not None and (before.provider, before.options) == (made.provider, made.options)
+    problem = (
+        (None if stays else options_problem(made.provider, rules, made.options, trusted))
+        or address_problem(made.join_url, this_host=this_host)
+        or edge_problem(made.edge_url)
+    )
+    if problem:
+        raise Invalid(problem)
+    if made.min_machines > made.max_machines:
+        raise Invalid(f"min_machines {made.min_machines} is more than max_machines {made.max_machines}.")
+    return made
+
+
+def _audited(row: MachinePoolRow) -> LogDetails:
+    """Without secrets, sealed ones included."""
+    shown = view(row).model_dump(mode="json", exclude={"joined", "coming", "draining", "releasing", "listed"})
+    return {name: value for name, value in shown.items() if name not in ("last_error", "next_try", "next_call")}
+
 
 router = APIRouter(tags=["machines"])
 
@@ -28,7 +243,7 @@ async def list_machine_pools(db: Db, page: Paging) -> list[MachinePoolView]:
     """All by zone and name; deleted ones as long as they have machines."""
     order = machine_pools.BY_PLACE
     found = await machine_pools.list_pools(db, after=page.after_row(order), limit=page.limit)
-    return [service.view(row) for row in page.rows(found, order)]
+    return [view(row) for row in page.rows(found, order)]
 
 
 @router.post("/machine-pools", status_code=201)
@@ -47,20 +262,20 @@ async def create_machine_pool(
     permissions approves the pool.
     """
     installation = snapshot.installation
-    row = await service.create_pool(db, logs, secrets, caller, body, config=config, installation=installation)
-    return service.view(row)
+    row = await create_pool(db, logs, secrets, caller, body, config=config, installation=installation)
+    return view(row)
 
 
 @router.get("/machine-pools/{machine_pool_id}", dependencies=[requires("machines_view")])
 async def get_machine_pool(machine_pool_id: str, db: Db) -> MachinePoolView:
     """One machine pool, by its id or name."""
-    return service.view(await machine_pools.find_pool(db, machine_pool_id))
+    return view(await machine_pools.find_pool(db, machine_pool_id))
 
 
 @router.get("/machine-pools/{machine_pool_id}/preview", dependencies=[requires("machines_view")])
 async def preview_machine_pool(machine_pool_id: str, db: Db) -> MachinePreview:
     """What would be ordered, taken back, drained and released now if it were enabled, and why; nothing is done."""
-    return await service.preview(db, machine_pool_id)
+    return await preview(db, machine_pool_id)
 
 
 @router.patch("/machine-pools/{machine_pool_id}")
@@ -81,10 +296,10 @@ async def update_machine_pool(
     `agents_modify`.
     """
     installation = snapshot.installation
-    row = await service.update_pool(
+    row = await update_pool(
         db, logs, secrets, caller, body, name=machine_pool_id, config=config, installation=installation
     )
-    return service.view(row)
+    return view(row)
 
 
 @router.delete("/machine-pools/{machine_pool_id}", status_code=204)
@@ -92,7 +307,7 @@ async def delete_machine_pool(
     machine_pool_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("machines_delete")]
 ) -> None:
     """Delete a machine pool: its machines go when their last session has ended, and it goes with the last one."""
-    await service.delete_pool(db, logs, caller, machine_pool_id)
+    await delete_pool(db, logs, caller, machine_pool_id)
 
 
 @router.get("/machine-orders", dependencies=[requires("machines_view")])

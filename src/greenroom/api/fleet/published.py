@@ -9,8 +9,7 @@ from fastapi import APIRouter
 from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
-from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import date, zone_shape
+from greenroom.api.published.calls import Answer, Call, date, requires_key, validated, zone_shape
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.fleet.views import AgentRow

@@ -17,7 +17,7 @@ from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, LaunchView
-from greenroom.api.session.streams import Streams, connection_of, opens
+from greenroom.api.session.service import Streams, connection_of, opens
 from greenroom.api.workspace.schemas import LauncherImage
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.access.permissions import USER

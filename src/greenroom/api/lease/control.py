@@ -20,11 +20,10 @@ from fastapi import Depends
 
 from greenroom.api.deps import Db, DesksDep, EventHub, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.desk.transport import Desk, Desks
-from greenroom.api.events.service import RESYNC, Hub
+from greenroom.api.events import RESYNC, Hub, while_so
 from greenroom.api.lease.schemas import ControlChangeView, ControlView
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import asking_of, kind_of
-from greenroom.api.session.waiting import while_so
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, WrongState
 from greenroom.core.events import Event, Topic
 from greenroom.core.lease import USER, Control, Person, expired, handed_back, taken, withdrawn

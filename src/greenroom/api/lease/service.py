@@ -16,7 +16,7 @@ from uuid import UUID
 from fastapi import Depends
 
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.events.service import RESYNC, Hub, Subscriber
+from greenroom.api.events import RESYNC, Hub, Subscriber, while_in
 from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.api.lease import egress
 from greenroom.api.lease.access import FOR_OTHERS, is_holder
@@ -26,8 +26,7 @@ from greenroom.api.secret.service import Keeping
 from greenroom.api.security import Caller
 from greenroom.api.session import service
 from greenroom.api.session.authorized import settings_of
-from greenroom.api.session.streams import Streams, StreamUrls, connect_url, stream_url_of, token_of
-from greenroom.api.session.waiting import while_in
+from greenroom.api.session.service import Streams, StreamUrls, connect_url, stream_url_of, token_of
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import (
     GreenroomError,

@@ -1,16 +1,55 @@
-"""`POST /mcp`: streamable HTTP without sessions, so that any api process may answer any request."""
+"""`POST /mcp`: who may use it, and streamable HTTP without sessions, so that any api process may answer any request."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
+from greenroom.api.csrf import foreign_origin_reason
+from greenroom.api.lease.access import bearer_token, lease_of_token
 from greenroom.api.lease.service import MCP_PATH
-from greenroom.api.mcp.access import Asker, shows_key_or_token
+from greenroom.api.security import Declared, basic_credentials, key_caller
+from greenroom.core.errors import Forbidden
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """The caller. `lease_id` is that of the token that was shown; None = an API key was."""
+
+    lease_id: str | None
+
+
+class ShowsKeyOrToken(Declared):
+    """Requires a credential that no browser adds by itself; what it permits is checked by the route of each tool."""
+
+    codes = ()
+
+    async def __call__(self, request: Request) -> Asker:
+        """Authenticate the caller.
+
+        Raises:
+            Forbidden: a page of another site asks, as it could after DNS rebinding.
+            Unauthenticated: no valid API key or token of a lease came.
+        """
+        if reason := foreign_origin_reason(request.headers):
+            raise Forbidden(reason, reason="cross-site")
+        token = bearer_token(request)
+        if token is not None:
+            return Asker((await lease_of_token(request, token)).lease_id)
+        key_id, secret = basic_credentials(request.headers.get("authorization", ""))
+        request.state.caller = await key_caller(request, key_id, secret)
+        return Asker(None)
+
+
+def shows_key_or_token() -> Any:
+    """Dependency of `/mcp`; gives the `Asker`."""
+    return Depends(ShowsKeyOrToken())
+
 
 router = APIRouter(include_in_schema=False)
 

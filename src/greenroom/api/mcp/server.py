@@ -25,9 +25,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from greenroom.api.bodies import Json
 from greenroom.api.hardening import MAX_BODY_BYTES
-from greenroom.api.mcp.access import Asker
-from greenroom.api.mcp.requests import Asked, answer_to
-from greenroom.api.mcp.tool import Shown, Tool, as_base64
+from greenroom.api.mcp.routes import Asker
+from greenroom.api.mcp.tool import Asked, Shown, Tool, answer_to, as_base64
 from greenroom.api.mcp.tools import LEASES, screen_of, tools_for
 from greenroom.core.errors import GreenroomError, Invalid
 

@@ -10,8 +10,7 @@ from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs
 from greenroom.api.pool import service
 from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, StagingPatch
-from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import date
+from greenroom.api.published.calls import Answer, Call, date, requires_key, validated
 from greenroom.db.pool.configs import list_configs
 
 router = APIRouter(include_in_schema=False)

@@ -15,7 +15,7 @@ from typing import Final
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
-from greenroom.api.credentials import API_KEY, LICENSE, SERVERS
+from greenroom.api.examples.document import API_KEY, LICENSE, SERVERS
 from greenroom.api.published.calls import Answer
 from greenroom.api.security import public_route
 

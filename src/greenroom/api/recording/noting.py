@@ -13,9 +13,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from greenroom.api.deps import DesksDep
-from greenroom.api.desk.command_schemas import ExecCreate, ExecDone
-from greenroom.api.desk.decoding import plain_fields
-from greenroom.api.desk.schemas import ActionResult, ActionsCreate, ActionsDone
+from greenroom.api.desk.answers import plain_fields
+from greenroom.api.desk.schemas import ActionResult, ActionsCreate, ActionsDone, ExecCreate, ExecDone
 from greenroom.api.desk.transport import Desks
 from greenroom.api.recording.recorder import Note, Recorder
 from greenroom.core.recording.rows import (

@@ -19,7 +19,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 
 from greenroom.api.desk.transport import Desks
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.core.log_codes import LogCode
 from greenroom.core.recording import rows as recording_rows

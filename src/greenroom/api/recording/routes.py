@@ -1,30 +1,153 @@
-"""Recordings of leases: what programs did, with pictures of their screens; also when the lease is over."""
+"""Recordings of leases: what programs did, with pictures of their screens, also as a ZIP and when the lease is over."""
 
 from __future__ import annotations
 
+import zipfile
+from collections.abc import AsyncIterator
+from datetime import datetime
+from io import RawIOBase
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response, StreamingResponse
+from pydantic import Field
 
+from greenroom.api.bodies import View
 from greenroom.api.deps import Db, Logs
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.lease.access import FOR_OTHERS
 from greenroom.api.paging import Paging
 from greenroom.api.recording.access import VIEW, is_own, sees_recording, write
-from greenroom.api.recording.export import exported, row_view, view_of
-from greenroom.api.recording.schemas import RecordedRowView, RecordingView
 from greenroom.api.security import Caller, requires_one_of
 from greenroom.api.session.authorized import acts
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import WrongState
+from greenroom.core.errors import NotFound, WrongState
 from greenroom.core.listing import Order
 from greenroom.core.log_codes import LogCode
+from greenroom.core.recording.described import Mode
 from greenroom.core.session.authorization import Act
 from greenroom.db import recordings
+from greenroom.db.database import Database
 from greenroom.db.listing import Part, Position
-from greenroom.db.recordings import NEWEST_FIRST, Recording, RecordingFilter
+from greenroom.db.recordings import NEWEST_FIRST, RecordedRow, Recording, RecordingFilter, read_picture, read_rows
+
+
+class RecordingView(View):
+    """The recording of a lease."""
+
+    lease_id: UUID
+    session_id: UUID
+    user_id: UUID | None
+    username: str | None
+    holder: Annotated[str, Field(description="who asked for the lease")]
+    image_friendly_name: str
+    zone_name: str
+    record: Annotated[Mode, Field(description="what was to be kept")]
+    record_text: Annotated[bool, Field(description="also what was typed, copied and opened, and whole commands")]
+    begun: datetime
+    ended: Annotated[datetime | None, Field(description="when the lease was over; null = it is not")]
+    rows: Annotated[int, Field(description="they are numbered from 1")]
+    rows_left_out: Annotated[int, Field(description="beyond 100,000")]
+    pictures: int
+    pictures_left_out: Annotated[int, Field(description="each such row says why")]
+    picture_bytes: int
+
+
+class RecordedPicture(View):
+    """The size of a picture, in pixels."""
+
+    width: int
+    height: int
+
+
+class RecordedRowView(View):
+    """What was done at a time."""
+
+    number: int
+    began: datetime
+    duration_ms: float
+    what: Annotated[str, Field(description="click, type, exec, file-write, control, ended, …")]
+    said: Annotated[str, Field(description="the same as a sentence")]
+    who: Annotated[str, Field(description="who asked; empty = the program by the lease's token, or Greenroom")]
+    details: Annotated[dict[str, Any], Field(description="such as `at`, a place on a `screen` of that size")]
+    code: Annotated[str | None, Field(description="why it was not done; null = it was")]
+    error: Annotated[str | None, Field(description="the same as a sentence")]
+    picture: Annotated[RecordedPicture | None, Field(description="the screen afterwards, at `pictures/{number}`")]
+    picture_left_out: Annotated[str | None, Field(description="why there is none, where one belongs to it")]
+
+
+ROWS_AT_ONCE: Final = 500
+MADE: Final = (1980, 1, 1, 0, 0, 0)
+"""The time of all files in it: the same recording is the same ZIP."""
+
+
+class _Made(RawIOBase):
+    """What a ZIP has so far and was not yet taken; it cannot be gone back in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._waiting += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._waiting)
+        self._waiting.clear()
+        return taken
+
+
+async def exported(db: Database, recording: Recording) -> AsyncIterator[bytes]:
+    """The ZIP, in pieces. A picture that is deleted meanwhile is not in it."""
+    made = _Made()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(_file("recording.json"), view_of(recording).model_dump_json(indent=2) + "\n")
+        numbers: list[int] = []
+        with archive.open(_file("rows.jsonl"), "w", force_zip64=True) as lines:
+            async for row in _rows(db, recording.lease_id):
+                lines.write(row_view(row).model_dump_json().encode() + b"\n")
+                numbers += [row.number] if row.picture else []
+                yield made.take()
+        for number in numbers:
+            try:
+                data = await read_picture(db, recording.lease_id, number)
+            except NotFound:
+                continue
+            archive.writestr(_file(f"pictures/{number:06}.png"), data)
+            yield made.take()
+    yield made.take()
+
+
+async def _rows(db: Database, lease_id: str) -> AsyncIterator[RecordedRow]:
+    after = 0
+    while rows := await read_rows(db, lease_id, after=after, limit=ROWS_AT_ONCE):
+        for row in rows:
+            yield row
+        after = rows[-1].number
+
+
+def _file(name: str) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, MADE)
+    info.compress_type = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    return info
+
+
+def view_of(recording: Recording) -> RecordingView:
+    """As it is answered."""
+    return RecordingView.model_validate(recording)
+
+
+def row_view(row: RecordedRow) -> RecordedRowView:
+    """As it is answered."""
+    width, height = row.picture or (0, 0)
+    return RecordedRowView.of(row, picture={"width": width, "height": height} if row.picture else None)
+
 
 router = APIRouter(tags=["leases"])
 

@@ -1,4 +1,4 @@
-"""Sessions in the published shape, where they are called kasms.
+"""Sessions in the published shape, where they are called kasms, each with one link for users to watch.
 
 Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
 """
@@ -12,25 +12,69 @@ from fastapi import APIRouter
 
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
+from greenroom.api.events import while_in
 from greenroom.api.launch.service import LaunchRequest
-from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import date, hex_id, now
-from greenroom.api.session import lifecycle, published_shares, service
+from greenroom.api.published.calls import Answer, Call, date, hex_id, now, requires_key, validated
+from greenroom.api.session import lifecycle, service, share_service
 from greenroom.api.session.authorized import asking_of, authorized
 from greenroom.api.session.lifecycle import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
-from greenroom.api.session.share_service import SharingDep
-from greenroom.api.session.streams import Streams, StreamUrls, connect_url, token_of
-from greenroom.api.session.waiting import while_in
+from greenroom.api.session.service import Streams, StreamUrls, connect_url, token_of
+from greenroom.api.session.share_schemas import JoinedView
+from greenroom.api.session.share_service import Guest, Sharing, SharingDep
 from greenroom.core.access.permissions import USER
-from greenroom.core.errors import GreenroomError, Invalid, NotFound
+from greenroom.core.errors import Forbidden, GreenroomError, Invalid, NotFound, Refused
 from greenroom.core.session.authorization import Act, Kind, Verdict
+from greenroom.core.session.sharing import ShareWish
 from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
 from greenroom.core.workspace.page import folders_of
+from greenroom.db.access.users import User
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.session import views
+from greenroom.db.session import shares, views
+from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
+
+
+async def shared(sharing: Sharing, call: Call, session_id: str) -> tuple[str | None, str | None]:
+    """The id of the share that the session was launched with, or None and the reason why its user may not share. A
+    repeated request gets the share that it made before.
+    """
+    session = await views.get_session(sharing.db, session_id)
+    if session.share_id is not None:
+        return session.share_id, None
+    try:
+        share = await share_service.create(sharing, call.caller, session, ShareWish(access="view", audience="users"))
+    except (Forbidden, Refused) as refusal:
+        return None, f"The session is not shared. {refusal.message}"
+    return share.share_id, None
+
+
+async def share_for_users(sharing: Sharing, share_id: str, user: User) -> Share:
+    """The share that this user asks to join.
+
+    Raises:
+        NotFound: there is no such share for users, or it is over.
+        Forbidden: the user is disabled or locked.
+    """
+    share = await shares.find_share(sharing.db, share_id)
+    if share is None or share.is_over or share.audience not in ("users", "user"):
+        raise NotFound(f"There is no share {share_id[:60]}; it may have ended with its session.")
+    if user.disabled or user.locked:
+        raise Forbidden(f"The user {user.username} is disabled or locked.")
+    return share
+
+
+async def joined(sharing: Sharing, share: Share, user: User) -> JoinedView:
+    """Let a user in by a share. A user with a share by name gets the access of that share.
+
+    Raises:
+        Forbidden: this user may not join.
+    """
+    named = await shares.list_shares_with(sharing.db, user.user_id)
+    given = next((one for one in named if one.session_id == share.session_id), share)
+    return await share_service.join(sharing, given, Guest(user.username, user.user_id))
+
 
 _NEVER_ON: Final = (
     "allow_kasm_clipboard_seamless",
@@ -163,7 +207,7 @@ async def request_kasm(sharing: SharingDep, launcher: LauncherDep, call: Annotat
             raise
     share_id, warning = None, None
     if call.flag("enable_sharing"):
-        share_id, warning = await published_shares.shared(sharing, call, result.session_id)
+        share_id, warning = await shared(sharing, call, result.session_id)
     return {
         "kasm_id": result.session_id,
         "username": result.username,

@@ -1,28 +1,70 @@
-"""Published calls inside a session: exec_command_kasm, get_kasm_screenshot, and what is not offered."""
+"""Published calls about one session: commands, screenshots, figures of its stream, and permissions of named users."""
 
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, TypeVar, cast
 
+import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
 
 from greenroom.api.deps import Db, DesksDep, Logs, ScreenshotsDep, SecretsDep
-from greenroom.api.published.calls import Answer, Call, validated
-from greenroom.api.published.shapes import now
-from greenroom.api.session import published_shares, stream_stats
+from greenroom.api.desk.transport import Desks
+from greenroom.api.published.calls import Answer, Call, now, requires_key, validated
+from greenroom.api.session import published, share_service
 from greenroom.api.session.commands import act_of, order_command, sealed_command
 from greenroom.api.session.published import FOR_USERS, judged_of, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
-from greenroom.api.session.share_service import SharingDep
-from greenroom.api.session.streams import Streams, connect_url, token_of
+from greenroom.api.session.service import Streams, connect_url, token_of
+from greenroom.api.session.share_service import Sharing, SharingDep
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.session.authorization import Act
+from greenroom.core.session.sharing import ShareWish
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
+from greenroom.core.session.stream_stats import BottleneckStats, FrameStats, published_frame
+from greenroom.core.session.streams import Access
 from greenroom.db.access.users import get_user
 from greenroom.db.database import Database
+from greenroom.db.session import shares
+from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
+from greenroom.kit.secrets import Secrets
+
+T = TypeVar("T")
+
+NOT_MEASURED: Final = "{} stats are not available: the server of this session's desktop does not measure them."
+NO_VIEWER: Final = "Error retrieving {} stats with status code ({})"
+"""Word for word what clients look for: no one watches the stream."""
+_AWAY: Final = frozenset({502, 503})
+_ELSE: Final = frozenset({400, 401, 403, 404, 405, 500, 501})
+
+
+async def frame_stats(desks: Desks, secrets: Secrets, session: Session, client: str) -> dict[str, Any]:
+    """One frame, measured now, in the published shape.
+
+    Raises:
+        Refused: no one watches, or nothing is measured there.
+        Unavailable: the gateway does not answer.
+    """
+    return published_frame(await _measured(desks, secrets, session, "frame", FrameStats, client=client))
+
+
+async def bottleneck_stats(desks: Desks, secrets: Secrets, session: Session) -> BottleneckStats:
+    """What holds each viewer up. Raises: as above."""
+    return await _measured(desks, secrets, session, "bottleneck", BottleneckStats)
+
+
+async def _measured(desks: Desks, secrets: Secrets, session: Session, what: str, kind: type[T], **params: str) -> T:
+    page = await desks.page_of(session.session_id, token_of(session, secrets))
+    answer = await page.request("GET", f"api/get_{what}_stats", params=params, accepted=_AWAY | _ELSE)
+    if answer.status_code in _AWAY:
+        raise Refused(NO_VIEWER.format(what, answer.status_code))
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise Refused(NOT_MEASURED.format(what.capitalize())) from error
+
 
 router = APIRouter(include_in_schema=False)
 
@@ -64,7 +106,7 @@ async def get_kasm_frame_stats(
     long a message takes there and back. `client` is `auto` (who came first), `all`, `none`, or one of them.
     """
     session = await _running(db, call)
-    return await stream_stats.frame_stats(desks, secrets, session, call.text("client") or "auto")
+    return await frame_stats(desks, secrets, session, call.text("client") or "auto")
 
 
 @router.post("/get_kasm_bottleneck_stats")
@@ -74,7 +116,7 @@ async def get_kasm_bottleneck_stats(
     """What holds up each viewer of a stream, from 0 to 10 (nothing): the processor now and on average, the network now
     and on average.
     """
-    return dict(await stream_stats.bottleneck_stats(desks, secrets, await _running(db, call)))
+    return dict(await bottleneck_stats(desks, secrets, await _running(db, call)))
 
 
 @router.post("/join_kasm")
@@ -84,14 +126,14 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
     """
     share_id = call.text("share_id") or call.text("shared_id")
     user = await get_user(sharing.db, call.id("user_id"))
-    share = await published_shares.share_for_users(sharing, share_id, user)
+    share = await published.share_for_users(sharing, share_id, user)
     session = await get_session(sharing.db, share.session_id)
     kasm = kasm_shape(session, sharing.streams)
     if user.user_id == session.user_id:
         token = token_of(session, secrets)
         kasm_url = connect_url(session.session_id, user.user_id, token)
     else:
-        token = (await published_shares.joined(sharing, share, user)).session_token
+        token = (await published.joined(sharing, share, user)).session_token
         kasm_url = f"/#/connect/join/{share_id}/{user.user_id}/{token}"
         kasm["view_only_token"] = token
     return {
@@ -150,3 +192,105 @@ def _pixels(call: Call, name: str) -> int:
     except (TypeError, ValueError, OverflowError) as error:
         raise Invalid(f"{name} must be a number of pixels.") from error
     return min(max(pixels, MIN_PIXELS), MAX_PIXELS)
+
+
+permission_router = APIRouter(include_in_schema=False)
+
+TARGET: Final = "target_session_permissions"
+ACCESS: Final[dict[str, Access]] = {"r": "view", "rw": "control"}
+WRITTEN: Final[dict[Access, str]] = {access: written for written, access in ACCESS.items()}
+SEES: Final = requires_key("sessions_view")
+CHANGES: Final = requires_key("sessions_modify")
+
+
+@permission_router.post("/set_session_permissions")
+async def set_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
+    """Let users join a session by its `share_id`, to watch or to control. `access` beside the list is for entries
+    without one, and alone for every user who may join already.
+    """
+    target = call.part(TARGET)
+    session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
+    present = {share.user_id: share for share in await _named(sharing, session)}
+    for user_id, access in _wanted(target, [str(user_id) for user_id in present]).items():
+        share = present.get(user_id)
+        if share is None or share.access != access:
+            user = await get_user(sharing.db, user_id)
+            await share_service.create(sharing, call.caller, session, ShareWish(access=access, audience="user"), user)
+            if share is not None:
+                await share_service.end(sharing, call.caller, session, share.share_id)
+    return await _answer(sharing, session)
+
+
+@permission_router.post("/get_session_permissions")
+async def get_session_permissions(sharing: SharingDep, call: Annotated[Call, SEES]) -> Answer:
+    """The users who may join a session, and how."""
+    return await _answer(sharing, await session_of(sharing.db, call.part(TARGET), Act.SEE))
+
+
+@permission_router.post("/delete_session_permissions")
+async def delete_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
+    """Take `user_ids` the right to join; who is in by it is cut off at once."""
+    target = call.part(TARGET)
+    session = await session_of(sharing.db, target, Act.SHARE_BY_NAME)
+    asked: object = target.body.get("user_ids")
+    if not isinstance(asked, list):
+        raise Invalid("user_ids must be a list of ids.")
+    user_ids = {Call(call.caller, {"user_id": one}, call.headers).id("user_id") for one in cast("list[Any]", asked)}
+    for share in await _named(sharing, session):
+        if share.user_id in user_ids:
+            await share_service.end(sharing, call.caller, session, share.share_id)
+    return await _answer(sharing, session)
+
+
+@permission_router.post("/delete_all_session_permissions")
+async def delete_all_session_permissions(sharing: SharingDep, call: Annotated[Call, CHANGES]) -> Answer:
+    """Take all named users the right to join; the session's link stays as it is."""
+    session = await session_of(sharing.db, call.part(TARGET), Act.SHARE_BY_NAME)
+    for share in await _named(sharing, session):
+        await share_service.end(sharing, call.caller, session, share.share_id)
+    return await _answer(sharing, session)
+
+
+async def _named(sharing: Sharing, session: Session) -> list[Share]:
+    """The shares with named users."""
+    found = await shares.list_shares(sharing.db, session.session_id, silent=False)
+    return [share for share in found if share.audience == "user"]
+
+
+async def _answer(sharing: Sharing, session: Session) -> Answer:
+    named = await _named(sharing, session)
+    return {
+        "session_permissions": [
+            {
+                "user_id": share.user_id,
+                "access": WRITTEN[share.access],
+                "username": share.username,
+                "vnc_username": share.username,
+            }
+            for share in named
+        ]
+    }
+
+
+def _wanted(target: Call, present: list[str]) -> dict[str, Access]:
+    """user_id → access.
+
+    Raises:
+        Invalid: an entry names no user, or an access that does not exist.
+    """
+    usual, entries = target.text("access"), target.body.get("session_permissions")
+    if entries is None:
+        return {user_id: _access(usual) for user_id in present}
+    if not isinstance(entries, list):
+        raise Invalid("session_permissions must be a list of user_id and access.")
+    wanted: dict[str, Access] = {}
+    for entry in cast("list[object]", entries):
+        one = Call(target.caller, {"entry": entry}, target.headers).part("entry")
+        wanted[one.id("user_id")] = _access(one.text("access") or usual)
+    return wanted
+
+
+def _access(written: str) -> Access:
+    if written not in ACCESS:
+        raise Invalid(f'access {written[:20]!r} does not exist: "r" watches, "rw" controls.')
+    return ACCESS[written]

@@ -11,7 +11,7 @@ from greenroom.api.access.guesses import Guesses
 from greenroom.api.bodies import Shaped
 from greenroom.api.deps import Db, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.hardening import COOKIE
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.api.security import Caller, login_caller, public_route, requires
 from greenroom.api.session import share_service
 from greenroom.api.session.authorized import acts, asking_of, kind_of, settings_of

@@ -13,8 +13,8 @@ from fastapi import Depends
 from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.security import Caller
 from greenroom.api.session.authorized import settings_of
+from greenroom.api.session.service import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.api.session.share_schemas import JoinedView, ShareView
-from greenroom.api.session.streams import Streams, StreamUrls, frame_url, stream_url_of
 from greenroom.core.errors import Forbidden, NotFound, Refused
 from greenroom.core.events import Event
 from greenroom.core.log_codes import LogCode

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from greenroom.api.installation.service import Snapshot
+from greenroom.api.installation import Snapshot
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable, found
 from greenroom.core.log_codes import LogCode
 from greenroom.core.outgoing import trusted_hosts

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import secrets as random
+from dataclasses import replace
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Deliveries, Logs, SecretsDep, SettingsSnapshot
+from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
-from greenroom.api.webhooks import service
 from greenroom.api.webhooks.schemas import (
     DeliveryView,
     Replayed,
@@ -20,8 +23,140 @@ from greenroom.api.webhooks.schemas import (
     WebhookSecret,
     WebhookView,
 )
-from greenroom.core.webhooks import DeliveryState
+from greenroom.core.errors import Invalid, Refused, WrongState
+from greenroom.core.installation import Installation
+from greenroom.core.log_codes import LogCode, LogDetails
+from greenroom.core.outgoing import trusted_hosts, url_problem
+from greenroom.core.webhooks import CHOSEN, SECRET_BYTES, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
+from greenroom.db.columns import values_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
+from greenroom.kit.secrets import Secrets
+
+MOST_WEBHOOKS: Final = 100
+"""Each event is written for each of them that wants it."""
+
+
+async def make_webhook(
+    db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, *, body: WebhookCreate, installation: Installation
+) -> tuple[Webhook, str]:
+    """A new webhook, and its secret.
+
+    Raises:
+        Invalid: nothing may be sent to its address.
+        Duplicate: the name exists.
+        Refused: there are `MOST_WEBHOOKS`.
+    """
+    fields = _checked(body.model_dump(), installation)
+    secret = _new_secret()
+    async with db.transaction() as connection:
+        webhook_id = await webhooks.insert_webhook(connection, fields, secrets.encrypt(secret), MOST_WEBHOOKS)
+    if webhook_id is None:
+        raise Refused(f"There are {MOST_WEBHOOKS} webhooks, the most there can be; delete one first.")
+    made = await webhooks.get_webhook(db, webhook_id)
+    audit(logs, caller, LogCode.WEBHOOK_CREATED, made.name, after=_audited(made))
+    return made, secret
+
+
+async def change_webhook(
+    db: Database, logs: LogWriter, caller: Caller, webhook_id: str, *, body: WebhookPatch, installation: Installation
+) -> Webhook:
+    """Change a webhook.
+
+    Raises:
+        NotFound: there is none with this id.
+        Invalid: nothing may be sent to its address.
+        Duplicate: the name exists.
+    """
+    async with db.transaction() as connection:
+        before = await webhooks.lock_webhook(connection, webhook_id)
+        fields = _checked(values_of(WebhookFields, before) | body.sent(), installation)
+        await webhooks.update_webhook(connection, webhook_id, fields)
+    after = await webhooks.get_webhook(db, webhook_id)
+    audit(logs, caller, LogCode.WEBHOOK_CHANGED, after.name, before=_audited(before), after=_audited(after))
+    return after
+
+
+async def renew_secret(db: Database, logs: LogWriter, secrets: Secrets, caller: Caller, webhook_id: str) -> str:
+    """Another secret; messages are signed with it from now on.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    secret = _new_secret()
+    async with db.transaction() as connection:
+        webhook = await webhooks.lock_webhook(connection, webhook_id)
+        await webhooks.change_secret(connection, webhook_id, secrets.encrypt(secret))
+    audit(
+        logs,
+        caller,
+        LogCode.WEBHOOK_CHANGED,
+        webhook.name,
+        before={"signing": "as before"},
+        after={"signing": "renewed"},
+    )
+    return secret
+
+
+async def remove_webhook(db: Database, logs: LogWriter, caller: Caller, webhook_id: str) -> None:
+    """Raises NotFound: there is none with this id."""
+    async with db.transaction() as connection:
+        webhook = await webhooks.lock_webhook(connection, webhook_id)
+        await webhooks.delete_webhook(connection, webhook_id)
+    audit(logs, caller, LogCode.WEBHOOK_DELETED, webhook.name, before=_audited(webhook))
+
+
+async def replay(db: Database, webhook: Webhook, delivery_id: str) -> Delivery:
+    """Have a message delivered again, with all attempts; doing so while it waits changes nothing.
+
+    Raises:
+        NotFound: the webhook has none with this id.
+        WrongState: the webhook is disabled.
+    """
+    await webhooks.get_delivery(db, webhook.webhook_id, delivery_id)
+    _require_enabled(webhook)
+    await webhooks.replay(db, delivery_id)
+    return await webhooks.get_delivery(db, webhook.webhook_id, delivery_id)
+
+
+async def replay_given_up(db: Database, webhook: Webhook) -> int:
+    """Have all messages delivered again that were given up; returns how many. Those that tried the webhook are over.
+
+    Raises:
+        WrongState: the webhook is disabled.
+    """
+    _require_enabled(webhook)
+    return await webhooks.replay_given_up(db, webhook.webhook_id, str(WebhookEvent.TEST))
+
+
+def _require_enabled(webhook: Webhook) -> None:
+    """Raises WrongState: nothing would be delivered."""
+    if not webhook.enabled:
+        raise WrongState(f"Webhook {webhook.name} is disabled; enable it first.")
+
+
+def delivery_view(delivery: Delivery) -> DeliveryView:
+    """As it is shown."""
+    return DeliveryView.of(delivery, due=delivery.due if delivery.state is DeliveryState.WAITING else None)
+
+
+def _checked(values: Json, installation: Installation) -> WebhookFields:
+    fields = WebhookFields(**values)
+    if problem := url_problem(fields.url, trusted_hosts(installation.webhook_hosts)):
+        raise Invalid(problem)
+    order = list(map(str, CHOSEN))
+    return replace(fields, events=sorted(set(fields.events), key=order.index))
+
+
+def _new_secret() -> str:
+    return secret_text(random.token_bytes(SECRET_BYTES))
+
+
+def _audited(webhook: Webhook) -> LogDetails:
+    return values_of(WebhookFields, webhook)
+
 
 router = APIRouter(tags=["webhooks"])
 
@@ -43,9 +178,7 @@ async def create_webhook(
     caller: Annotated[Caller, requires("webhooks_create")],
 ) -> WebhookMade:
     """Create a webhook; its secret is shown this once."""
-    made, secret = await service.create_webhook(
-        db, logs, secrets, caller, body=body, installation=snapshot.installation
-    )
+    made, secret = await make_webhook(db, logs, secrets, caller, body=body, installation=snapshot.installation)
     return WebhookMade.of(made, secret=secret)
 
 
@@ -65,9 +198,7 @@ async def update_webhook(
     caller: Annotated[Caller, requires("webhooks_modify")],
 ) -> WebhookView:
     """Change a webhook; what is left out stays. What waits goes to its new address."""
-    changed = await service.update_webhook(
-        db, logs, caller, str(webhook_id), body=body, installation=snapshot.installation
-    )
+    changed = await change_webhook(db, logs, caller, str(webhook_id), body=body, installation=snapshot.installation)
     return WebhookView.model_validate(changed)
 
 
@@ -76,7 +207,7 @@ async def delete_webhook(
     webhook_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("webhooks_delete")]
 ) -> None:
     """Delete a webhook, with what it was sent and what waits for it."""
-    await service.delete_webhook(db, logs, caller, str(webhook_id))
+    await remove_webhook(db, logs, caller, str(webhook_id))
 
 
 @router.post("/webhooks/{webhook_id}/secret")
@@ -88,7 +219,7 @@ async def renew_webhook_secret(
     caller: Annotated[Caller, requires("webhooks_modify")],
 ) -> WebhookSecret:
     """Make another secret, which is shown this once: all further requests are signed with it."""
-    return WebhookSecret(secret=await service.renew_secret(db, logs, secrets, caller, str(webhook_id)))
+    return WebhookSecret(secret=await renew_secret(db, logs, secrets, caller, str(webhook_id)))
 
 
 @router.post("/webhooks/{webhook_id}/test", dependencies=[requires("webhooks_modify")])
@@ -96,7 +227,7 @@ async def test_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Deliver
     """Send a message of type `webhook.test` now, also to a disabled webhook, and say what came of it."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     delivery_id = await courier.send_test(webhook)
-    return service.delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
+    return delivery_view(await webhooks.get_delivery(db, webhook.webhook_id, delivery_id))
 
 
 @router.get("/webhooks/{webhook_id}/deliveries", dependencies=[requires("webhooks_view")])
@@ -110,7 +241,7 @@ async def list_webhook_deliveries(
     webhook = await webhooks.get_webhook(db, str(webhook_id))
     order = webhooks.NEWEST_FIRST
     found = await webhooks.list_deliveries(db, webhook.webhook_id, state, after=page.after_row(order), limit=page.limit)
-    return [service.delivery_view(each) for each in page.rows(found, order)]
+    return [delivery_view(each) for each in page.rows(found, order)]
 
 
 @router.post(
@@ -121,15 +252,15 @@ async def list_webhook_deliveries(
 async def replay_webhook_delivery(webhook_id: UUID, delivery_id: UUID, db: Db, courier: Deliveries) -> DeliveryView:
     """Deliver a message again, with all attempts and the same id; while it waits this changes nothing."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    again = await service.replay(db, webhook, str(delivery_id))
+    again = await replay(db, webhook, str(delivery_id))
     courier.wake()
-    return service.delivery_view(again)
+    return delivery_view(again)
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202, dependencies=[requires("webhooks_modify")])
 async def replay_webhook(webhook_id: UUID, db: Db, courier: Deliveries) -> Replayed:
     """Deliver all messages again that were given up, each with all attempts and the same id."""
     webhook = await webhooks.get_webhook(db, str(webhook_id))
-    number = await service.replay_given_up(db, webhook)
+    number = await replay_given_up(db, webhook)
     courier.wake()
     return Replayed(replayed=number)

@@ -13,8 +13,15 @@ from fastapi import APIRouter
 
 from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.published.calls import Answer, Call, requires_key, validated
-from greenroom.api.published.shapes import KEPT_WITH_AN_IMAGE, NOT_OFFERED, image_shape
+from greenroom.api.published.calls import (
+    KEPT_WITH_AN_IMAGE,
+    NOT_OFFERED,
+    Answer,
+    Call,
+    image_shape,
+    requires_key,
+    validated,
+)
 from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid

@@ -6,18 +6,21 @@ the session before its shares. Callers notify after commit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, LiteralString
 
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.events import Event
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.sharing import Audience, ShareFacts, keeps_view_only, reason_to_end
 from greenroom.core.session.states import SessionStatus
 from greenroom.core.session.streams import Access
 from greenroom.db.access.groups import groups_by_id
 from greenroom.db.database import Connection, Database, rows_as
+from greenroom.db.diagnostics.logs import LogWriter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,3 +312,15 @@ async def end_withdrawn(connection: Connection) -> tuple[list[Withdrawn], set[Ev
         if await end_shares(connection, share.session_id, share.share_id):
             ended.append(Withdrawn(share.share_id, share.session_id, reason))
     return ended, events
+
+
+@asynccontextmanager
+async def change_of_rights(db: Database, logs: LogWriter) -> AsyncGenerator[Connection]:
+    """A transaction that changes groups, their members or the installation's settings."""
+    async with db.transaction() as connection:
+        yield connection
+        ended, events = await end_withdrawn(connection)
+    await db.notify(*events)
+    for share in ended:
+        message = f"the share {share.share_id} of session {share.session_id} is over: {share.reason}"
+        logs.write(LogCode.SHARE_ENDED, message, session_id=share.session_id, pressing=True)

@@ -13,7 +13,7 @@ from tests.database.api.client import Client
 from tests.database.api.examples.sessions import runs
 from tests.database.api.examples.step import Scene, Step, Wrong, step
 
-from greenroom.api.desk.seen import Seen
+from greenroom.api.desk.answers import Seen
 from greenroom.api.desk.transport import Desk
 from greenroom.db.lease.leases import Lease
 

@@ -21,7 +21,7 @@ SLACK_S: Final = 30.0
 
 
 DEFAULT_WAIT_S: Final = 10.0
-"""How long a command without `wait_s` waits (`api.desk.command_schemas`)."""
+"""How long a command without `wait_s` waits (`api.desk.schemas`)."""
 
 
 class _Line(msgspec.Struct):

@@ -1,12 +1,14 @@
-"""Reads what a session's page answers, which can be anything: a program in the session may have taken its place."""
+"""Reads what a session's page answers, which can be anything, and keeps what was last seen of screens."""
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from collections import OrderedDict
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from pydantic import BaseModel
 
+from greenroom.core.actions.plan import Size
 from greenroom.core.errors import Interrupted, Unavailable
 
 T = TypeVar("T")
@@ -74,3 +76,39 @@ def plain_fields(content: bytes) -> dict[str, Any]:
 def _is_passed_on(value: object) -> bool:
     is_number = isinstance(value, (int, float)) and abs(value) <= _MOST_PASSED_ON
     return is_number or isinstance(value, str)
+
+
+MOST: Final = 10_000
+
+
+_Pixels = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+_Place = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class State(msgspec.Struct, frozen=True):
+    """The screen of a session when steps are planned; `held` are the buttons, as RFB has them."""
+
+    width: _Pixels
+    height: _Pixels
+    pointer: tuple[_Place, _Place]
+    held: _Place
+
+    @property
+    def size(self) -> Size:
+        return Size(self.width, self.height)
+
+
+class Seen:
+    """The last state of each session, of those that were used last."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[str, State] = OrderedDict()
+
+    def get(self, session_id: str) -> State | None:
+        return self._states.get(session_id)
+
+    def put(self, session_id: str, state: State) -> None:
+        self._states[session_id] = state
+        self._states.move_to_end(session_id)
+        if len(self._states) > MOST:
+            self._states.popitem(last=False)

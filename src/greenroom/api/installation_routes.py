@@ -9,10 +9,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Request
 
+from greenroom.api import installation
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
 from greenroom.api.deps import Db, Logs, SettingsSnapshot
-from greenroom.api.installation import service
 from greenroom.api.problems import OpenApi
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation
@@ -35,7 +35,7 @@ async def update_settings(
     caller: Annotated[Caller, requires("settings_modify")],
 ) -> list[InstallationSettingView]:
     """Set each name to its value; null brings the default back."""
-    await service.change_settings(db, logs, caller, snapshot, body)
+    await installation.change_settings(db, logs, caller, snapshot, body)
     return _views(snapshot.installation)
 
 

@@ -1,4 +1,4 @@
-"""What happened, sent to each subscriber: one LISTEN per process, a bounded queue per subscriber.
+"""What happened, sent to each subscriber: one LISTEN per process, a bounded queue per subscriber; waits for changes.
 
 An event says only *what changed* (`topic`, `id`); the console then fetches it anew. So equal waiting events are one,
 and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything again". All
@@ -20,15 +20,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, TooManyRequests, Unauthenticated, Unavailable
 from greenroom.core.events import MAX_RECENT, TOPICS, Event, Topic
+from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.lease.leases import is_lease_of_user
 from greenroom.db.session.views import is_of_user
@@ -187,3 +188,41 @@ async def _sees(db: Database, caller: Caller, event: Event | Resync) -> bool:
         return await is_of(db, event.id, caller.user_id)
     except Unavailable:
         return False
+
+
+class HasStatus(Protocol):
+    """A session, or what is shown of it."""
+
+    @property
+    def session_id(self) -> str: ...
+    @property
+    def status(self) -> SessionStatus: ...
+
+
+S = TypeVar("S", bound=HasStatus)
+
+
+T = TypeVar("T")
+
+
+async def while_so(
+    hub: Hub, session_id: str, is_so: Callable[[T], bool], look: Callable[[], Awaitable[T]], within_s: float
+) -> T:
+    """What `look` finds of the session once it `is_so` no more, or after `within_s`, or when the process is to stop."""
+    loop = asyncio.get_running_loop()
+    end_s = loop.time() + within_s
+    with hub.subscription() as subscriber:
+        found = await look()
+        while is_so(found) and not subscriber.closed and (left_s := end_s - loop.time()) > 0:
+            happened = await subscriber.take(left_s)
+            if not happened or RESYNC in happened or Event.session(session_id) in happened:
+                found = await look()
+    return found
+
+
+async def while_in(hub: Hub, statuses: Set[SessionStatus], look: Callable[[], Awaitable[S]], within_s: float) -> S:
+    """What `look` finds once its status is none of these, or after `within_s`, or when the process is to stop."""
+    first = await look()
+    if first.status not in statuses:
+        return first
+    return await while_so(hub, first.session_id, lambda found: found.status in statuses, look, within_s)

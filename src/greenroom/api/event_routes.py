@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from greenroom.api.deps import Db, EventHub
-from greenroom.api.events.service import RESYNC, feed, past
+from greenroom.api.events import RESYNC, feed, past
 from greenroom.api.security import Caller, authenticated, requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.events import MAX_RECENT

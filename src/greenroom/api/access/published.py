@@ -1,0 +1,350 @@
+"""Users and groups in the published shape, with members, workspaces and settings; the rules are those of `/api/v1`."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Annotated, Final
+
+from fastapi import APIRouter
+
+from greenroom.api.access import groups as group_rules
+from greenroom.api.access.accounts import change_attributes, change_user, log_out
+from greenroom.api.access.accounts import create_user as create
+from greenroom.api.access.accounts import delete_user as remove
+from greenroom.api.access.schemas import AttributesPatch, GroupCreate, GroupPatch, UserCreate, UserPatch
+from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
+from greenroom.api.published.calls import (
+    KEPT_WITH_A_USER,
+    Answer,
+    Call,
+    attributes_shape,
+    hex_id,
+    image_shape,
+    requires_key,
+    requires_key_one_of,
+    user_shape,
+    validated,
+)
+from greenroom.api.session.published import kasms_of_users
+from greenroom.api.session.service import Streams
+from greenroom.api.workspace.service import as_seen
+from greenroom.core.access.group_settings import SETTINGS, Setting
+from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.log_codes import LogCode
+from greenroom.db.access import groups, users
+from greenroom.db.access.attributes import get_attributes
+from greenroom.db.access.credentials import insert_login_link
+from greenroom.db.access.groups import Group
+from greenroom.db.database import Database
+from greenroom.db.workspace import images
+from greenroom.kit.secrets import hashed, new_secret
+
+LINK_LIFETIME_S: Final = 300.0
+ATTRIBUTES: Final = tuple(AttributesPatch.model_fields)
+
+_OF_GROUPS: Final[Answer] = {"authorized_images": []}
+WORKSPACES_OF_GROUPS: Final = "groups have workspaces, not users (add_images_group)"
+
+user_router = APIRouter(include_in_schema=False)
+
+USER_FIELDS: Final = tuple(name for name in UserPatch.model_fields if name != "groups")
+
+
+@user_router.post("/create_user")
+async def create_user(
+    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_create")]
+) -> Answer:
+    """Create a user in All Users."""
+    target = call.part("target_user")
+    target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
+    body = validated(UserCreate, target.given(*USER_FIELDS))
+    return {"user": user_shape(await create(db, logs, passwords, call.caller, body))}
+
+
+@user_router.post("/get_user")
+async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key("users_view")]) -> Answer:
+    """One user, by id or name, with their sessions."""
+    user = await _target(db, call)
+    kasms = await kasms_of_users(db, streams, user.user_id)
+    return {"user": user_shape(user, kasms.get(user.user_id, []))}
+
+
+@user_router.post("/get_users", dependencies=[requires_key("users_view")])
+async def get_users(db: Db, streams: Streams) -> Answer:
+    """All users with their sessions."""
+    kasms = await kasms_of_users(db, streams)
+    return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in (await users.list_users(db)).rows]}
+
+
+@user_router.post("/update_user")
+async def update_user(
+    db: Db, logs: Logs, passwords: PasswordHashes, call: Annotated[Call, requires_key("users_modify")]
+) -> Answer:
+    """Change a user; what is null stays, and so does the password where an empty one is sent."""
+    target = call.part("target_user")
+    target.refuse_others(_OF_GROUPS, WORKSPACES_OF_GROUPS)
+    sent = target.given(*USER_FIELDS)
+    if not sent.get("password"):
+        sent.pop("password", None)
+    body = validated(UserPatch, sent)
+    return {"user": user_shape(await change_user(db, logs, passwords, call.caller, target.id("user_id"), body=body))}
+
+
+@user_router.post("/delete_user")
+async def delete_user(
+    db: Db, logs: Logs, call: Annotated[Call, requires_key("users_delete", "users_modify")]
+) -> Answer:
+    """Delete a user; refused while they have sessions, unless `force`."""
+    user_id = call.part("target_user").id("user_id")
+    await remove(db, logs, call.caller, user_id, force=call.flag("force"))
+    return {}
+
+
+@user_router.post("/logout_user")
+async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("users_auth_session")]) -> Answer:
+    """End all log-ins of a user and cut their streams; their sessions go on."""
+    await log_out(db, logs, call.caller, (await _target(db, call)).user_id)
+    return {}
+
+
+@user_router.post("/get_login")
+async def get_login(
+    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("users_auth_session")]
+) -> Answer:
+    """An address that logs the user in at the console, once and soon."""
+    user = await _target(db, call)
+    call.caller.require_not_above(user.permissions)
+    if user.disabled or user.locked or user.anonymous:
+        raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
+    token = new_secret()
+    await insert_login_link(db, hashed(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
+    logs.write(
+        LogCode.LOGIN_LINK_CREATED,
+        f"{call.caller.name} got a link that logs {user.username} in once",
+        user_id=user.user_id,
+        username=user.username,
+    )
+    return {"url": f"{config.public_url.rstrip('/')}/#/connect/login/{token}"}
+
+
+@user_router.post("/get_user_attributes")
+@user_router.post("/get_attributes")
+async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_view")]) -> Answer:
+    """What a user prefers."""
+    user = await _target(db, call)
+    return {"user_attributes": attributes_shape(await get_attributes(db, user.user_id))}
+
+
+@user_router.post("/update_attributes")
+@user_router.post("/update_user_attributes")
+async def update_user_attributes(
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("users_modify")]
+) -> Answer:
+    """Change what a user prefers; what is null stays, an empty text clears it."""
+    target = call.part("target_user_attributes")
+    user_id = target.optional_id("user_id") or call.id("user_id")
+    sent = {name: None if value == "" else value for name, value in target.given(*ATTRIBUTES).items()}
+    if isinstance(theme := sent.get("theme"), str):
+        sent["theme"] = theme.lower()
+    body, kept = validated(AttributesPatch, sent), target.kept(KEPT_WITH_A_USER)
+    await change_attributes(db, logs, secrets, call.caller, user_id, body=body, client_fields=kept)
+    return {}
+
+
+async def _target(db: Database, call: Call) -> users.User:
+    target = call.part("target_user")
+    user_id = target.optional_id("user_id")
+    if user_id is not None:
+        return await users.get_user(db, user_id)
+    name = target.text("username")
+    if not name:
+        raise Invalid("target_user needs user_id or username.")
+    user = await users.find_user(db, name)
+    if user is None:
+        raise NotFound(f"There is no user {name}; the account may have been deleted.")
+    return user
+
+
+group_router = APIRouter(include_in_schema=False)
+
+GROUP_FIELDS: Final = ("name", "description", "priority", "permissions")
+SEES: Final = requires_key("groups_view")
+CHANGES: Final = requires_key_one_of("groups_modify", "groups_modify_ifmember")
+
+
+@group_router.post("/get_groups", dependencies=[SEES])
+async def get_groups(db: Db) -> Answer:
+    """All groups."""
+    return {"groups": [_shape(group) for group in (await groups.list_groups(db)).rows]}
+
+
+@group_router.post("/get_group")
+async def get_group(db: Db, call: Annotated[Call, SEES]) -> Answer:
+    """One group."""
+    return {"group": _shape(await groups.get_group(db, _group_id(call)))}
+
+
+@group_router.post("/create_group")
+async def create_group(
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("groups_create")]
+) -> Answer:
+    """Create a group."""
+    body = validated(GroupCreate, call.part("target_group").given(*GROUP_FIELDS))
+    return {"group": _shape(await group_rules.create(db, logs, call.caller, body, secrets=secrets))}
+
+
+@group_router.post("/update_group")
+async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
+    """Change a group; what is left out or null stays."""
+    body = validated(GroupPatch, call.part("target_group").given(*GROUP_FIELDS))
+    return {"group": _shape(await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets))}
+
+
+@group_router.post("/delete_group")
+async def delete_group(db: Db, logs: Logs, call: Annotated[Call, requires_key("groups_delete")]) -> Answer:
+    """Delete a group."""
+    await group_rules.delete(db, logs, call.caller, _group_id(call))
+    return {}
+
+
+@group_router.post("/get_users_group")
+async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_view", "users_view")]) -> Answer:
+    """The members of a group."""
+    group = await groups.get_group(db, _group_id(call))
+    members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
+    return {"users": [user_shape(user) for user in members.rows]}
+
+
+@group_router.post("/add_user_group")
+async def add_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+    """Make a user a member."""
+    await group_rules.add_user(db, logs, call.caller, _group_id(call), _user_id(call))
+    return {}
+
+
+@group_router.post("/remove_user_group")
+async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+    """End a membership."""
+    await group_rules.remove_user(db, logs, call.caller, _group_id(call), _user_id(call))
+    return {}
+
+
+@group_router.post("/get_images_group")
+async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
+    """The workspaces that members of a group may use."""
+    group = await groups.get_group(db, _group_id(call))
+    found = [image for image in (await images.list_images(db)).rows if image.image_id in group.images]
+    shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
+    return {"images": [image | _in_group(group, image) for image in shown]}
+
+
+@group_router.post("/add_images_group")
+async def add_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+    """Let the members of a group use a workspace."""
+    await group_rules.add_image(db, logs, call.caller, _group_id(call), _image_id(call))
+    return {}
+
+
+@group_router.post("/remove_images_group")
+async def remove_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
+    """Let the members of a group no longer use a workspace through it."""
+    await group_rules.remove_image(db, logs, call.caller, _group_id(call), _image_id(call))
+    return {}
+
+
+@group_router.post("/get_settings_group")
+async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
+    """The settings a group has values for."""
+    group = group_rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
+    return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
+
+
+@group_router.post("/add_settings_group")
+@group_router.post("/set_settings_group")
+async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
+    """Give a group a value for a setting; values may be written as texts, as older clients do."""
+    group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
+    if target.body.get("value") is None:
+        raise Invalid(f"The value of {setting.name} is missing; remove_settings_group takes a setting from a group.")
+    body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
+    group = await group_rules.update(db, logs, call.caller, group_id, body, secrets=secrets)
+    return {"setting": _setting_shape(setting, group_rules.as_seen(group, secrets, call.caller))}
+
+
+@group_router.post("/remove_settings_group")
+async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
+    """Remove a setting from a group."""
+    body = GroupPatch(settings={_setting(call).name: None})
+    await group_rules.update(db, logs, call.caller, _group_id(call), body, secrets=secrets)
+    return {}
+
+
+def _in_group(group: Group, image: Answer) -> Answer:
+    """What an image has as one of a group; the id is made of both."""
+    both = uuid.uuid5(uuid.UUID(group.group_id), str(image["image_id"]))
+    return {
+        "group_image_id": str(both),
+        "group_id": hex_id(group.group_id),
+        "group_name": group.name,
+        "image_name": image["name"],
+        "image_friendly_name": image["friendly_name"],
+    }
+
+
+def _shape(group: Group) -> Answer:
+    return {
+        "group_id": hex_id(group.group_id),
+        "name": group.name,
+        "description": group.description,
+        "priority": group.priority,
+        "is_system": group.is_system,
+        "permissions": group.permissions,
+    }
+
+
+def _setting_shape(setting: Setting, group: Group) -> Answer:
+    return {
+        "group_setting_id": setting.name,
+        "group_id": hex_id(group.group_id),
+        "name": setting.name,
+        "value": group.settings.get(setting.name),
+        "value_type": "json" if setting.kind == "mapping" else setting.kind,
+        "description": setting.description,
+    }
+
+
+def _group_id(call: Call) -> str:
+    return call.part("target_group").id("group_id")
+
+
+def _user_id(call: Call) -> str:
+    return call.part("target_user").id("user_id")
+
+
+def _image_id(call: Call) -> str:
+    return call.part("target_image").id("image_id")
+
+
+def _setting(call: Call) -> Setting:
+    """The setting of `target_setting`, by its name.
+
+    Raises:
+        Invalid: there is none of this name.
+    """
+    target = call.part("target_setting")
+    name = target.text("name") or target.text("group_setting_id")
+    if name not in SETTINGS:
+        raise Invalid(f"There is no group setting {name!r}; the settings are {', '.join(SETTINGS)}.")
+    return SETTINGS[name]
+
+
+def _value(setting: Setting, given: object) -> object:
+    """The value, parsed if it was sent as a string of its type: "True", "20", "{}"."""
+    if not isinstance(given, str) or setting.kind in ("string", "choice"):
+        return given
+    text = given.lower() if setting.kind == "bool" else given
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid(f"The value {given[:60]!r} cannot be used for {setting.name} ({setting.kind}).") from error

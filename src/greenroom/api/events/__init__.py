@@ -1,1 +1,0 @@
-"""Server-sent events: which subscriber gets which event."""

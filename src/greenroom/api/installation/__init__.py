@@ -1,1 +1,0 @@
-"""The installation: its settings, and its housekeeping."""
