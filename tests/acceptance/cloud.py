@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from tests.support.scratch import new_folder
 
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 PROGRAM: Final = """#!/bin/sh
 exec curl --silent --show-error --data-binary @- --unix-socket {socket} http://cloud/

@@ -26,14 +26,14 @@ from tests.support.scratch import keep_in_memory, remove_from_memory
 from greenroom.db.database import Database
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import children
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up import health
-from greenroom.up.describe import is_nginx_master, nginx_below
 from greenroom.up.doctor import examine
 from greenroom.up.instance import database_of
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.progress import Lines
 from greenroom.up.site import site_of
+from greenroom.up.status import is_nginx_master, nginx_below
 
 T = TypeVar("T")
 

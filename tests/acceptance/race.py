@@ -14,7 +14,7 @@ from tests.acceptance.instance import CRASH_LOOPS, Instance, wait_for
 
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import IN_POOL, INVARIANTS, ROTATING, broken
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up import roles
 from greenroom.up.layout import Layout
 from greenroom.up.site import site_of

@@ -17,7 +17,7 @@ import pytest
 from tests.acceptance.instance import Instance, containers, processes_of, run, wait_for
 from tests.support.scratch import new_folder
 
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,7 @@ import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 
-from greenroom.testing.ports import free_port
-from greenroom.testing.processes import RoleProcess
+from greenroom.testing.processes import RoleProcess, free_port
 
 pytestmark = pytest.mark.timeout(300)
 

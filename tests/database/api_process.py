@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 KEY = ("abcdefghijkl", "the secret half")
 """Key and secret of the program; the test puts the key into the database."""

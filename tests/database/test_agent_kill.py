@@ -13,8 +13,7 @@ from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import File
 from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.testing.processes import answers
-from greenroom.testing.stops import arm_before_start
+from greenroom.testing.processes import answers, arm_before_start
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ from tests.support.waiting import eventually
 from greenroom.core.fleet.lease import Record
 from greenroom.runtimes.simulated import stored_containers
 from greenroom.testing.manager import ScriptedManager, World
-from greenroom.testing.ports import free_port
-from greenroom.testing.processes import RoleProcess
+from greenroom.testing.processes import RoleProcess, free_port
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from greenroom.core.errors import LastEnabledManager
 from greenroom.core.fleet.liveness import unattended
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt, set_enabled
-from greenroom.testing.processes import answers
-from greenroom.testing.stops import arm_before_start
+from greenroom.testing.processes import answers, arm_before_start
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:

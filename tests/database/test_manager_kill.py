@@ -15,8 +15,7 @@ from tests.support.waiting import eventually
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.testing import rows
-from greenroom.testing.processes import RoleProcess, answers
-from greenroom.testing.stops import arm_before_start
+from greenroom.testing.processes import RoleProcess, answers, arm_before_start
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.support.waiting import eventually
 from greenroom.core.errors import SetupError
 from greenroom.db.pooler import refuse_pooler
 from greenroom.kit.secrets import Secrets
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up import commands
 
 THROUGH_ONE = "goes through a pooler, which gives each transaction another session"

@@ -24,7 +24,7 @@ from greenroom.agent.main import Agent
 from greenroom.db.database import Database
 from greenroom.kit.serving import serve_beside
 from greenroom.manager.app import PREFIX
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up.postgres import Cluster
 
 WITHIN_S = 60.0

@@ -35,8 +35,7 @@ from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.runtimes.contract import ExecResult
-from greenroom.testing.ports import free_port
-from greenroom.testing.processes import RoleProcess, answers
+from greenroom.testing.processes import RoleProcess, answers, free_port
 from greenroom.up.postgres import Cluster
 
 KEY = ("abcdefghijkl", "the secret half")

@@ -15,7 +15,7 @@ from tests.support.real_agents import AgentProcess, session_id
 
 from greenroom.runtimes.registry import find_runtime
 from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.testing.stops import arm_before_start
+from greenroom.testing.processes import arm_before_start
 
 pytestmark = pytest.mark.docker
 

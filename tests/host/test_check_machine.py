@@ -10,7 +10,7 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up.account import Account
 from greenroom.up.checks import check_machine
 from greenroom.up.deployment import FirstHost, begin

@@ -13,8 +13,8 @@ from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
 from greenroom.db.pooler import refuse_pooler
-from greenroom.testing.ports import free_port
 from greenroom.testing.postgres import PostgresServer
+from greenroom.testing.processes import free_port
 from greenroom.up.account import service_account
 
 HOST = "127.0.0.1"

@@ -18,7 +18,7 @@ from tests.support.played import make_certificate
 
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 
 @pytest.fixture

@@ -28,8 +28,7 @@ from tests.support.waiting import eventually
 from greenroom.agent.fleet.identity import Identity
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.fleet.managers import list_managers
-from greenroom.testing.ports import free_port
-from greenroom.testing.processes import RoleProcess
+from greenroom.testing.processes import RoleProcess, free_port
 from greenroom.up.postgres import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

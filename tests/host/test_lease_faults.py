@@ -21,8 +21,7 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.testing import history
 from greenroom.testing.faults import BadLine, bad_line
-from greenroom.testing.processes import answers
-from greenroom.testing.stops import arm_before_start
+from greenroom.testing.processes import answers, arm_before_start
 
 
 @pytest.fixture

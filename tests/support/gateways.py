@@ -37,7 +37,7 @@ from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 RUN_AS_ACCOUNT = """
 import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.program, httpx, encodings.idna

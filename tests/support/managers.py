@@ -18,8 +18,7 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.app import create_app
 from greenroom.manager.main import Manager
-from greenroom.testing.ports import free_port
-from greenroom.testing.processes import RoleProcess, answers
+from greenroom.testing.processes import RoleProcess, answers, free_port
 
 KEY = b"k" * 32
 SECRETS = Secrets(KEY)

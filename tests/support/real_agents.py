@@ -13,8 +13,7 @@ from greenroom.agent.main import Agent, build
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime, StoredContainer, stored_containers
 from greenroom.testing.manager import JOIN_TOKEN, ScriptedManager, World
-from greenroom.testing.ports import free_port
-from greenroom.testing.processes import RoleProcess
+from greenroom.testing.processes import RoleProcess, free_port
 
 
 def session_id() -> str:

@@ -21,7 +21,7 @@ from greenroom.core.fleet.addresses import edge_name
 from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.kit.processes import send
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
 EDGE_HOST = "127.0.0.2"

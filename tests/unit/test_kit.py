@@ -28,7 +28,7 @@ from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig
 from greenroom.kit.environment import load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.recipes import shelf
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 KEY = bytes(range(32))
 

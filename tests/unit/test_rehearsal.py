@@ -9,8 +9,19 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.cli.rehearsal.arrivals import arrivals, peak_per_s, percentile, staged_needed
-from greenroom.cli.rehearsal.verdict import Morning, Reason, Result, Supply, Visit, counted, result_of
+from greenroom.cli.rehearsal.verdict import (
+    Morning,
+    Reason,
+    Result,
+    Supply,
+    Visit,
+    arrivals,
+    counted,
+    peak_per_s,
+    percentile,
+    result_of,
+    staged_needed,
+)
 
 MORNINGS = st.tuples(st.integers(0, 60), st.floats(0.1, 1e4), st.integers(0, 2**32))
 CLICKS = st.tuples(st.lists(st.integers(0, 40), max_size=25), st.integers(1, 12))

@@ -1,4 +1,4 @@
-"""Options made from the fields of a request, and the request made from the given options.
+"""Options made from the fields of a request, the request made from the given options, and query parameters of lists.
 
 `--enabled/--no-enabled` for a boolean; a name or id for a reference; the option of a list can be repeated, once and
 empty it empties the list; the option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a nullable
@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections.abc import Callable, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from getpass import getpass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_or
 from uuid import UUID
 
 import typer
-from pydantic import AwareDatetime, SecretStr
+from pydantic import AwareDatetime, Field, SecretStr
 from pydantic.fields import FieldInfo
 
 from greenroom.api.bodies import Body
@@ -29,6 +29,8 @@ from greenroom.cli.nouns import NOUNS, REFERENCES
 from greenroom.cli.options import NULL, FieldOption, Read
 from greenroom.cli.values import assignments, duration, items_of, moment, number
 from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.webhooks import DeliveryState
 
 SECRETS: Final = frozenset({"docker_token"})
 """Secret fields that the api takes as plain text."""
@@ -218,3 +220,85 @@ def _value(name: str, given: str) -> str:
             " a file that has it, or - to be asked for it or to send it as a line on stdin."
         )
     return _text_of(given).rstrip("\r\n")
+
+
+Outcome = Literal["staged", "on_demand", "failed"]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class UserFilter(Body):
+    """Which users a list shows."""
+
+    q: Annotated[str, Field(description="part of a name")] = ""
+    group_id: UUID | None = None
+
+
+class SessionFilter(Body):
+    """Which sessions a list shows."""
+
+    q: Annotated[str, Field(description="only rows with all these words; `zone:eu` looks in one column")] = ""
+    user_id: UUID | None = None
+    image_id: UUID | None = None
+    staging_config_id: UUID | None = None
+    agent_id: UUID | None = None
+    status: Annotated[SessionStatus, Field(description="in this status")] = SessionStatus.RUNNING
+    staged: Annotated[bool, Field(description="without a user; --no-staged: with one")] = False
+    ended: Annotated[bool, Field(description="also those that ended in the last days")] = False
+    set_aside: Annotated[bool, Field(description="instead those whose hand-over to a user failed")] = False
+
+
+class HomeFilter(Body):
+    """Which home folders a list shows."""
+
+    q: Annotated[str, Field(description="only rows with all these words; `host:one` looks in one column")] = ""
+    user_id: UUID | None = None
+    image_id: UUID | None = None
+    agent_id: UUID | None = None
+
+
+class MachineOrderFilter(Body):
+    """Which orders of machines a list shows."""
+
+    machine_pool_id: UUID | None = None
+    open: Annotated[bool, Field(description="those whose machine is, or may be, there; --no-open: the others")] = True
+
+
+class LaunchFilter(Body):
+    """Which launches a list shows."""
+
+    q: Annotated[str, Field(description="only rows with all these words")] = ""
+    outcome: Annotated[Outcome, Field(description="how it ended")] = "failed"
+    user_id: UUID | None = None
+    image_id: UUID | None = None
+
+
+class LogFilter(Body):
+    """Which log rows are shown."""
+
+    level: Annotated[Level, Field(description="this one and above")] = "INFO"
+    component: Annotated[str, Field(description="one of api, manager, agent …")] = ""
+    code: Annotated[str, Field(description="for example staging-violation")] = ""
+    q: Annotated[str, Field(description="part of the message")] = ""
+    since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
+    until: Annotated[datetime, Field(description="before this time")] = datetime.max.replace(tzinfo=UTC)
+    zone_name: Annotated[str, Field(description="about this zone")] = ""
+    user_id: Annotated[UUID | None, Field(description="what this user did, or what happened to their sessions")] = None
+    session_id: UUID | None = None
+    staging_config_id: UUID | None = None
+
+
+class RequestFilter(Body):
+    """Which requests of Agents are shown."""
+
+    status: Annotated[int, Field(description="answered with this status, e.g. 503")] = 503
+    refused: Annotated[bool, Field(description="not answered with 2xx; --no-refused: the others")] = True
+    agent_id: UUID | None = None
+    manager_instance_id: Annotated[str, Field(description="answered by this Manager, or by the gateway for it")] = ""
+    since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
+    until: Annotated[datetime, Field(description="before this time")] = datetime.max.replace(tzinfo=UTC)
+
+
+class DeliveryFilter(Body):
+    """Which deliveries of a webhook a list shows."""
+
+    state: Annotated[DeliveryState, Field(description="in this state")] = DeliveryState.WAITING

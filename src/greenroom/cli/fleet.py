@@ -115,7 +115,7 @@ COLUMNS: Final = columns(
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 
 
-@verb("managers", options=fields_of("greenroom.cli.filters:RequestFilter", with_null=False), of_one=False)
+@verb("managers", options=fields_of("greenroom.cli.fields:RequestFilter", with_null=False), of_one=False)
 def requests(call: Call, *, limit: Limit = 100) -> None:
     """List how Managers answered Agents, newest first: each answer that was not 2xx, the others counted per minute."""
     rows = call.client.rows("/diagnostics/manager-requests", call.body(), limit)

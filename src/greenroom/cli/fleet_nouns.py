@@ -144,7 +144,7 @@ FLEET_NOUNS: Final = (
         what="machine order",
         many="machine orders",
         key="machine_order_id",
-        filters="greenroom.cli.filters:MachineOrderFilter",
+        filters="greenroom.cli.fields:MachineOrderFilter",
         delete=False,
         columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
     ),

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are used.
+"""Commands that are imported when they are used, and their `--help`: plain text in which no name is cut.
 
 A group knows only the name and the text of each of its commands, which is all that its own `--help` shows.
 """
@@ -11,9 +11,47 @@ from importlib import import_module
 from typing import Any, Final, cast
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from greenroom.cli import help as titled
 from greenroom.kit import log
+
+
+class TitledCommand(TyperCommand):
+    """A command whose options are listed in their panels."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the options and the options of each panel."""
+        _write_parameters(self, ctx, formatter)
+
+
+class TitledGroup(TyperGroup):
+    """A group whose commands are listed in their panels."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the options and the commands of each panel."""
+        _write_parameters(self, ctx, formatter)
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name, command in self.commands.items():
+            title = getattr(command, "rich_help_panel", None) or "Commands"
+            panels.setdefault(title, []).append((name, (command.help or "").partition("\n\n")[0]))
+        _write(panels, formatter)
+
+
+def _write_parameters(command: Any, ctx: Any, formatter: Any) -> None:
+    panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(ctx):
+        if (record := parameter.get_help_record(ctx)) is not None:
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            panels.setdefault(getattr(parameter, "rich_help_panel", None) or default, []).append(record)
+    _write(panels, formatter)
+
+
+def _write(panels: dict[str, list[tuple[str, str]]], formatter: Any) -> None:
+    for title, rows in panels.items():
+        if rows:
+            with formatter.section(title):
+                formatter.write_dl([(name, " ".join(text.split())) for name, text in rows])
+
 
 WIDEST: Final = 100
 """Columns of a help text at most."""
@@ -27,7 +65,7 @@ def imported(where: str) -> Any:
     return found
 
 
-class Later(titled.Command):
+class Later(TitledCommand):
     """A command in the help of its group; `make` returns the command itself."""
 
     def __init__(self, name: str, text: str, make: Callable[[], Any], panel: str | None = None) -> None:
@@ -35,7 +73,7 @@ class Later(titled.Command):
         self.make = make
 
 
-class Group(titled.Group):
+class Group(TitledGroup):
     """A group that makes a command when it is used."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -44,7 +82,7 @@ class Group(titled.Group):
         return name, command.make() if isinstance(command, Later) else command, rest
 
 
-def application(text: str | None = None, group: type[titled.Group] = titled.Group) -> typer.Typer:
+def application(text: str | None = None, group: type[TitledGroup] = TitledGroup) -> typer.Typer:
     """A typer application that shows its help when no command is named."""
     return typer.Typer(
         cls=group,
@@ -63,11 +101,11 @@ def group_of(name: str, text: str, commands: Iterable[Later]) -> Group:
     return Group(name=name, help=text, no_args_is_help=True, rich_markup_mode=None, commands=found)
 
 
-def command_of(name: str, function: Callable[..., None]) -> titled.Command:
+def command_of(name: str, function: Callable[..., None]) -> TitledCommand:
     """The command that calls a function with typer's signature."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(name, cls=titled.Command)(function)
-    return cast("titled.Command", typer.main.get_command(app))
+    app.command(name, cls=TitledCommand)(function)
+    return cast("TitledCommand", typer.main.get_command(app))
 
 
 def made(name: str, found: object) -> Any:

@@ -1,19 +1,27 @@
-"""`logs list|tail`: what happened."""
+"""What happened: `logs list|tail`, `events` as they happen, and the `recording` of what was done with a lease."""
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from rich.text import Text
 
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
-from greenroom.cli.output import Column, absolute, columns, printable
-from greenroom.cli.verbs import Call, fields_of, verb
+from greenroom.cli.output import Column, absolute, columns, milliseconds, printable
+from greenroom.cli.verbs import Call, command, fields_of, verb
+from greenroom.client import Event
+from greenroom.client.events import RESYNC
+from greenroom.client.events import log as log_of_events
+from greenroom.core.events import MAX_RECENT, Topic
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0
@@ -23,7 +31,7 @@ _COLOURS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
 _COLUMNS: Final = columns(
     Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
-_OPTIONS: Final = fields_of("greenroom.cli.filters:LogFilter", with_null=False)
+_OPTIONS: Final = fields_of("greenroom.cli.fields:LogFilter", with_null=False)
 
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Rows shown at first.")]
@@ -88,3 +96,81 @@ def _show(call: Call, row: Row) -> None:
     line.append(f"{row['component']:8} {row['code']:24} ", style="cyan")
     line.append(printable(row["message"]), style="default")
     call.output.out.print(line, soft_wrap=True)
+
+
+class _Reconnections(logging.Handler):
+    """Writes to the present stderr when the client library connects to the events again."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(printable(f"greenroom: {record.getMessage()}"), file=sys.stderr)  # noqa: T201
+
+
+_RECONNECTIONS: Final = _Reconnections(logging.WARNING)
+
+Topics = Annotated[
+    list[Topic], typer.Option("--topic", "-t", help="Only events of this topic; may be repeated.", show_default=False)
+]
+EventLines = Annotated[
+    int, typer.Option("--lines", "-n", min=0, max=MAX_RECENT, help="Of the last events, shown at first.")
+]
+FollowEvents = Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events until interrupted.")]
+
+
+@command
+def events(call: Call, *, topic: Topics = [], lines: EventLines = 20, follow: FollowEvents = False) -> None:  # noqa: B006 -- typer copies it
+    """Show what changed last, and with --follow what changes; with --json one object per line.
+
+    An event says what changed, not how. `resync` says that some may be missing, because the connection was lost.
+    """
+    log_of_events.addHandler(_RECONNECTIONS)
+    found = call.client.events(lines) if follow else call.client.recent_events(lines)
+    for event in found:
+        if not topic or event.topic in (*topic, RESYNC):
+            _show_event(call, event)
+
+
+def _show_event(call: Call, event: Event) -> None:
+    if call.output.as_json:
+        call.output.json(msgspec.to_builtins(event))
+        return
+    line = Text(f"{absolute(event.at) if event.at else '':20}", style="dim")
+    line.append(f"{event.topic:16}", style="cyan").append(printable(event.id), style="default")
+    call.output.out.print(line, soft_wrap=True)
+
+
+Lease = Annotated[str, typer.Argument(metavar="LEASE", help="The id of the lease.", show_default=False)]
+Export = Annotated[
+    Path | None, typer.Option(help="Write all of it with its pictures to this file, a ZIP.", show_default=False)
+]
+
+
+def _outcome(row: Row) -> str:
+    return row["error"] or ("done" if row["code"] is None else row["code"])
+
+
+def _picture(row: Row) -> str | None:
+    if row["picture"] is not None:
+        return f"{row['picture']['width']} x {row['picture']['height']}"
+    return row["picture_left_out"] and "left out"
+
+
+_RECORDED: Final = columns(
+    Column("Number", lambda row: str(row["number"])),
+    "began",
+    Column("Took", lambda row: milliseconds(row["duration_ms"])),
+    Column("What", lambda row: row["said"]),
+    Column("Outcome", _outcome),
+    Column("Picture", _picture),
+)
+
+
+@command
+def recording(call: Call, *, lease: Lease, export: Export = None) -> None:
+    """Show what was done with a lease, also when it is over; with --export take it away with its pictures."""
+    path = f"/leases/{lease}/recording"
+    if export is not None:
+        call.client.export_recording(lease, export)
+        call.output.err.print(f"The recording is in {export}.")
+        return
+    rows = call.client.rows(f"{path}/rows")
+    call.output.rows(rows, _RECORDED, "Nothing was done with this lease yet.", whole=True)

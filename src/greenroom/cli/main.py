@@ -59,13 +59,13 @@ PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
     },
     "Sessions": {
         "sessions": Nouns("Sessions of users, and staged ones that wait for a user.", ("sessions",)),
-        "staging": Nouns("Staging configs: pools of sessions that run before any user asks for them.", ("staging",)),
+        "staging": Nouns("Staging configs: pools of sessions that run before any user asks for them.", ("workspaces",)),
         "launches": Nouns("The ledger of launches: how each came about, and why some gave nothing."),
         "recording": Program(
-            "recording:recording",
+            "logs:recording",
             "Show what was done with a lease, also when it is over; with --export take it away with its pictures.",
         ),
-        "homes": Nouns("Home folders that are kept for users, with size and last use.", ("homes",)),
+        "homes": Nouns("Home folders that are kept for users, with size and last use.", ("workspaces",)),
         "rehearse": Program(
             "rehearse:rehearse",
             "Launch a session for each of many users, as on a morning, and say what would be short; 1 where one got"
@@ -73,8 +73,8 @@ PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
         ),
     },
     "Workspaces": {
-        "images": Nouns("Workspaces: the images people can launch.", ("staging",)),
-        "catalogue": Nouns("The catalogue: workspaces that one command adds.", ("catalogue",)),
+        "images": Nouns("Workspaces: the images people can launch.", ("workspaces",)),
+        "catalogue": Nouns("The catalogue: workspaces that one command adds.", ("workspaces",)),
         "catalogues": Nouns("Catalogues of other registries, whose entries stand beside Greenroom's own."),
         "filter-policies": Nouns("Web filter policies: which sites sessions may open.", ("access",)),
         "secrets": Nouns("Secrets that web filters add to requests of leased sessions, which never have them."),
@@ -97,10 +97,10 @@ PANELS: Final[dict[str, dict[str, Program | Nouns]]] = {
     "Diagnostics and programs": {
         "logs": Nouns("Log rows of all parts of the deployment.", ("logs",)),
         "events": Program(
-            "events:events", "Show what changed last, and with --follow what changes; with --json one object per line."
+            "logs:events", "Show what changed last, and with --follow what changes; with --json one object per line."
         ),
         "webhooks": Nouns(
-            "Webhooks: addresses to which messages of sessions, pools, launches and leases are sent.", ("webhooks",)
+            "Webhooks: addresses to which messages of sessions, pools, launches and leases are sent.", ("settings",)
         ),
         "mcp": Program(
             "mcp:mcp",

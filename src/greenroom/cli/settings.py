@@ -1,4 +1,4 @@
-"""`settings list|get|update`: the settings of the installation."""
+"""`settings list|get|update`, and `webhooks deliveries|replay|test|renew-secret`: what webhooks were sent."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated, Final
 import typer
 
 from greenroom.cli.client import ApiError, Row
-from greenroom.cli.output import Column, columns
+from greenroom.cli.output import Column, columns, milliseconds, printable
 from greenroom.cli.values import assignments
-from greenroom.cli.verbs import Call, verb
+from greenroom.cli.verbs import Call, fields_of, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
 
 _COLUMNS: Final = columns(Column("Setting", "name"), "value unit default description")
@@ -43,3 +43,56 @@ def settings_update(call: Call, *, changes: Changes) -> None:
 
 def _show(call: Call, settings: list[Row]) -> None:
     call.output.rows(settings, _COLUMNS, "There are no settings.", whole=True)
+
+
+_OUTCOME: Final = 60
+"""Characters of an answer in the list."""
+
+
+def _outcome(delivery: Row) -> str | None:
+    if delivery["status"] is None:
+        return delivery["error"] or None
+    return f"{delivery['status']} {printable(delivery['answer'])[:_OUTCOME]}".rstrip()
+
+
+def _took(delivery: Row) -> str | None:
+    return None if delivery["duration_ms"] is None else milliseconds(delivery["duration_ms"])
+
+
+_DELIVERIES: Final = columns(
+    "at delivery_id event state attempts", Column("Took", _took), Column("Outcome", _outcome), "due"
+)
+
+Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
+Delivery = Annotated[
+    str | None, typer.Argument(metavar="[DELIVERY]", help="Its id, as in the list.", show_default=False)
+]
+GivenUp = Annotated[bool, typer.Option("--given-up", help="All that were given up, in place of one.")]
+
+
+@verb("webhooks", options=fields_of("greenroom.cli.fields:DeliveryFilter", with_null=False))
+def deliveries(call: Call, *, limit: Limit = 100) -> None:
+    """List what a webhook was sent, newest first, and what came of it."""
+    rows = call.client.rows(f"{call.path}/deliveries", call.body(), limit)
+    call.output.rows(rows, _DELIVERIES, "The webhook was sent nothing in the last days.")
+
+
+@verb("webhooks")
+def replay(call: Call, *, delivery: Delivery = None, given_up: GivenUp = False) -> None:
+    """Deliver a message again, or all that were given up, with the same ids."""
+    if given_up == (delivery is not None):
+        raise typer.BadParameter("Give the id of one delivery, or --given-up for all that were given up.")
+    part = "/replay" if delivery is None else f"/deliveries/{delivery}/replay"
+    call.one(call.client.post(f"{call.path}{part}"))
+
+
+@verb("webhooks")
+def test(call: Call) -> None:
+    """Send a message that tries a webhook, and show what came of it."""
+    call.one(call.client.post(f"{call.path}/test"))
+
+
+@verb("webhooks")
+def renew_secret(call: Call) -> None:
+    """Make another secret, shown this once, with which all further messages are signed."""
+    call.one(call.client.post(f"{call.path}/secret"))

@@ -11,8 +11,7 @@ from typing import Annotated
 import typer
 
 from greenroom.agent.fleet.identity import Identity
-from greenroom.cli.help import Command
-from greenroom.cli.lazy import application
+from greenroom.cli.lazy import TitledCommand, application
 from greenroom.core.fleet.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig
@@ -33,7 +32,7 @@ FOLDER = Path("/opt/kasm/current")
 setup = application("Begin a deployment in containers, or on several machines.")
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     """Make keys, certificates and folders that are missing, and give each role what it needs."""
     log.configure("WARNING", "setup")
@@ -42,7 +41,7 @@ def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
     typer.echo(f"Files of this host are in {folder}; back up {found.installation}.")
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def database(
     *,
     database_url: DatabaseUrl,
@@ -64,7 +63,7 @@ def database(
         typer.echo(f"The first password of the administrator is in {found.credentials}, for root alone.")
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def installation(
     *,
     database_url: DatabaseUrl,
@@ -86,7 +85,7 @@ def installation(
     )
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def host(
     name: Annotated[str, typer.Argument(help="Name or address of the further host, as other hosts reach it.")],
     *,
@@ -100,7 +99,7 @@ def host(
     typer.echo(f"Copy {made} to {name} as {FOLDER}/installation, within the hour if it is to run an Agent.")
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def kubernetes(
     *,
     folder: Annotated[Path, typer.Option(help="Folder for keys and certificates, to be kept and backed up.")],
@@ -113,7 +112,7 @@ def kubernetes(
     typer.echo(json.dumps(made))
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def limits(
     *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if one is too low.")] = False
 ) -> None:
@@ -140,7 +139,7 @@ def _raise_limits() -> None:
         )
 
 
-@setup.command(cls=Command)
+@setup.command(cls=TitledCommand)
 def remove() -> None:
     """End the sessions of this host and remove what its Agent made here: containers, networks, firewall rules.
 

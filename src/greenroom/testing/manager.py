@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.wire.messages import (
     Answer,
     Assignment,

@@ -1,18 +1,100 @@
-"""Run roles as processes of their own in a test, and freeze or kill them by pid."""
+"""Run roles as processes of their own in a test, hold, freeze or kill them; and ports for servers of tests.
+
+A stop armed with `arm` (or `arm_before_start`) holds the process at that place; `reached` waits until it is there; then
+the test kills it, freezes it, or releases it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import httpx
 
-from greenroom.testing.stops import StopClient
+
+def arm_before_start(folder: Path, process_name: str, *names: str) -> None:
+    """Have these stops armed when the process starts."""
+    (folder / f"{process_name}.armed").write_text("\n".join(names))
+
+
+class StopClient:
+    """Commands to one process; each has its own connection, so that a killed process leaves nothing behind. `folder`
+    and `process_name` are GREENROOM_STOP_DIR and GREENROOM_PROCESS_NAME of the process.
+    """
+
+    def __init__(self, folder: Path, process_name: str) -> None:
+        self._path = folder / f"{process_name}.sock"
+
+    async def arm(self, name: str) -> None:
+        await self._ask("arm", name)
+
+    async def reached(self, name: str, timeout_s: float = 60.0) -> None:
+        """Wait until a caller is held at `name`.
+
+        Raises:
+            TimeoutError: none came.
+        """
+        async with asyncio.timeout(timeout_s):
+            await self._ask("wait", name)
+
+    async def release(self, name: str) -> None:
+        await self._ask("release", name)
+
+    async def _ask(self, verb: str, name: str) -> None:
+        reader, writer = await self._connected()
+        try:
+            writer.write(f"{verb} {name}\n".encode())
+            await writer.drain()
+            reply = (await reader.readline()).decode().strip()
+        finally:
+            writer.close()
+        if reply not in ("ok", "reached"):
+            raise ConnectionError(f"{self._path}: {verb} {name} was answered {reply!r}")
+
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect, waiting for a process that is just starting."""
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    return await asyncio.open_unix_connection(self._path)
+                except (FileNotFoundError, ConnectionRefusedError):
+                    await asyncio.sleep(0.02)
+
+
+_BELOW_EPHEMERAL: Final = range(12_000, 32_000)
+"""Linux takes the local ports of connections from 32768 on (ip_local_port_range)."""
+
+_given: set[int] = set()
+_random = random.Random()  # noqa: S311 -- test runs side by side are to choose different ones, nothing is protected
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that no process listens on. A port from the kernel may be given out again before its
+    server listens: to the next caller, or to any connection of the machine.
+    """
+    while True:
+        port = _random.choice(_BELOW_EPHEMERAL)
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 class RoleProcess:

@@ -1,20 +1,100 @@
-"""How an instance is now, part by part."""
+"""Describes an instance as it is now, part by part, for those who use it and for `--json`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from greenroom.db.database import Database
+from greenroom.db.installation import manager_ids, zones_named
+from greenroom.kit.processes import children, started_ticks, title_of
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.up import health
-from greenroom.up.describe import describe, pids_by_role
-from greenroom.up.description import Description
+from greenroom.up.description import DescribedAgent, DescribedManager, DescribedZone, Description
+from greenroom.up.first_start import read_credentials
 from greenroom.up.health import Health
 from greenroom.up.layout import Layout
-from greenroom.up.site import site_of
+from greenroom.up.site import Site, site_of
 from greenroom.up.supervisor import PartState, State
+
+ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
+
+
+async def describe(db: Database, site: Site) -> Description:
+    """The instance as its database and its state file have it."""
+    managers = await manager_ids(db, [manager.instance_id for manager in site.managers])
+    zones = await zones_named(db, [agent.zone for agent in site.agents])
+
+    def name_of(zone: str) -> str:
+        return zones[zone].zone_name if zone in zones else zone
+
+    layout = site.layout
+    pid_of = {part.name: part.pid for part in State.read(layout.state).parts}
+    credentials = await read_credentials(db, layout)
+    return Description(
+        url=site.url,
+        stream_url=site.stream_url,
+        ca_file=str(layout.ca_file),
+        admin=credentials.admin,
+        api_key=credentials.api_key,
+        api_key_secret=credentials.api_key_secret,
+        zones=[
+            DescribedZone(
+                zones[zone].zone_id if zone in zones else None, name_of(zone), site.managers_of(zone)[0].gateway_url
+            )
+            for zone in dict.fromkeys(agent.zone for agent in site.agents)
+        ],
+        managers=[
+            DescribedManager(
+                manager_id=managers.get(manager.instance_id),
+                instance_id=manager.instance_id,
+                zone_name=name_of(manager.zone),
+                port=manager.port,
+                gateway_url=manager.gateway_url,
+                pid=pid_of.get(manager.name),
+                sentinel_file=str(manager.sentinel_file),
+            )
+            for manager in site.managers
+        ],
+        agents=[DescribedAgent(agent.agent_id, name_of(agent.zone), agent.port) for agent in site.agents],
+        pids=pids_by_role(layout),
+        data=str(layout.data),
+        public_url=site.settings.console_url,
+        database_url=db.dsn,
+    )
+
+
+def pids_by_role(layout: Layout) -> dict[str, list[int]]:
+    """Role → its running pids; of nginx the masters first, then their workers."""
+    state = State.read(layout.state)
+    pids: dict[str, list[int]] = {role: [] for role in ROLES}
+    if state.up is not None:
+        pids["up"].append(state.up)
+    for part in state.parts:
+        if part.pid is not None and part.role in pids:
+            pids[part.role].append(part.pid)
+    pids["nginx"] = nginx_below([*pids["gateway"], *pids["up"]])
+    return pids
+
+
+def nginx_below(parents: Sequence[int]) -> list[int]:
+    """Pids of nginx: its masters, the newest first, then all workers. `parents` are the gateway and `up`: both adopt
+    the nginx that a killed master or gateway leaves."""
+    below = [pid for parent in parents for pid in _nginx_of(parent)]
+    masters = sorted(filter(is_nginx_master, below), key=lambda pid: started_ticks(pid) or 0, reverse=True)
+    return [*masters, *(pid for pid in below if pid not in masters), *(w for m in masters for w in _nginx_of(m))]
+
+
+def _nginx_of(parent: int) -> list[int]:
+    return [child.pid for child in children(parent) if child.name == "nginx" and not child.is_zombie]
+
+
+def is_nginx_master(pid: int) -> bool:
+    """Whether this nginx is a master, by its process title."""
+    return title_of(pid).startswith("nginx: master")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from tests.support.kubernetes.layout import DOMAIN, Layout, NodeLayout
 
 from greenroom.kit.certificates import key_text, new_authority, new_key
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 ADMINISTRATOR: Final = "administrator"
 USERS: Final = {

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from greenroom.api.openapi import document
 from greenroom.api.session.schemas import SessionCreate
 from greenroom.cli import fleet
-from greenroom.cli.fields import options_of
-from greenroom.cli.filters import LogFilter, RequestFilter
+from greenroom.cli.fields import LogFilter, RequestFilter, options_of
 from greenroom.cli.lazy import imported
 from greenroom.cli.main import app
 from greenroom.cli.noun import Noun

@@ -17,7 +17,7 @@ import pytest_asyncio
 from tests.support.waiting import eventually
 
 from greenroom.kit.processes import is_running, title_of
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 
 SUPERVISES = """
 import asyncio, json, os, sys

@@ -16,7 +16,7 @@ import pytest
 
 from greenroom.core.errors import SetupError
 from greenroom.kit.log import Output
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up import checks, site, supervisor
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
-from greenroom.testing.ports import free_port
+from greenroom.testing.processes import free_port
 from greenroom.up.options import Reservations, choose, has_ipv6, wanted
 
 NAMES = wanted(["manager-default-1"], ["agent-default"])
