@@ -24,7 +24,7 @@ from psycopg.rows import dict_row
 from tests.support.scratch import keep_in_memory, remove_from_memory
 
 from greenroom.db.database import Database
-from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import children
 from greenroom.testing.processes import free_port
 from greenroom.up import health

@@ -16,7 +16,7 @@ from tests.support.managers import Fleet, manager_here
 from greenroom.db.database import Database
 from greenroom.kit.certificates import new_key, request_for
 from greenroom.testing import rows
-from greenroom.wire.copies import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
 from greenroom.wire.messages import EdgeRequest
 
 IMAGE = "greenroom/desk:0123456789ab"

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from greenroom.agent.metrics import Metrics as AgentMetrics
+from greenroom.agent.app import Metrics as AgentMetrics
 from greenroom.api.desk.transport import Desks
 from greenroom.api.diagnostics.metrics import Metrics as ApiMetrics
 from greenroom.api.installation import Snapshot
@@ -21,8 +21,8 @@ from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.health import Metrics as GatewayMetrics
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.metrics import Metrics as ManagerMetrics
 from greenroom.manager.status import ManagerStatus, Wakers
+from greenroom.manager.status import Metrics as ManagerMetrics
 from greenroom.testing import rows
 from greenroom.wire.fleet import ManagerRequest
 

@@ -14,7 +14,7 @@ from tests.support.agents import joined
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.db.database import Database
 from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered
 from greenroom.manager.tasks.replacement import run_successors

@@ -16,7 +16,7 @@ from tests.support import gateways
 from tests.support.gateways import World, answers, make_world, said
 from tests.support.played import make_certificate
 
-from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.testing.processes import free_port
 

@@ -14,7 +14,7 @@ from tests.support.world_fixtures import own_world, shared_world, world
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from greenroom.agent.stream import viewers
-from greenroom.core.session import visits
+from greenroom.core.session import viewing
 
 A_FRAME = {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"}
 UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
@@ -121,7 +121,7 @@ async def test_the_agent_receives_the_real_address_of_a_viewer(world: World):
 
 async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(viewers, "LOOK_S", 0.05)
-    monkeypatch.setattr(visits, "AWAY_S", 0.0)
+    monkeypatch.setattr(viewing, "AWAY_S", 0.0)
     looking = asyncio.create_task(world.agent.openings.run())
     async with world.websocket(world.stream, token="token-ann") as websocket:
         await said(websocket)

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiodocker
 import pytest
 
-from greenroom.recipes import build, debian
+from greenroom.recipes import build
 from greenroom.recipes.shelf import Image
 from greenroom.runtimes.contract import BuildError
 from greenroom.runtimes.docker.builder import DockerBuilder
@@ -87,5 +87,5 @@ async def test_a_base_that_cannot_be_reached_is_named(builder: DockerBuilder, re
 async def test_a_host_without_mmdebstrap_says_what_to_do(builder: DockerBuilder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(BuildError, match=r"install mmdebstrap .* or name a base image"):
-        async for _ in debian.make(builder, "greenroom/test:none", Path("/nowhere")):
+        async for _ in build.make_root(builder, "greenroom/test:none", Path("/nowhere")):
             pass

@@ -30,7 +30,7 @@ from greenroom.agent.copying import Copies, ImageGiver
 from greenroom.agent.fleet.manager_client import ManagerRefusedError
 from greenroom.runtimes.contract import Image, PullError
 from greenroom.runtimes.docker.archives import DockerArchives, problem
-from greenroom.wire.copies import ImageSource, ImageSources, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, TicketCounts, TicketShown
 from greenroom.wire.messages import Message, Usage
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from tests.support.kubernetes.cluster import Cluster
 
-from greenroom.agent.election import TIMINGS, Election, SharedRecord
+from greenroom.agent.standby import TIMINGS, Election, SharedRecord
 from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable
 from greenroom.runtimes.kubernetes.settings import KubernetesSettings
 from greenroom.runtimes.kubernetes.shared import NamespaceShared

@@ -19,7 +19,7 @@ from tests.support.played import ROUTE, Served, Who, serve
 from greenroom.agent.app import Health, WithSecret, for_gateways
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator
 

@@ -34,7 +34,7 @@ from websockets.typing import Origin, Subprotocol
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator
 from greenroom.testing.processes import free_port

@@ -18,7 +18,7 @@ from tests.support.gateways import World, give, make_world
 from tests.support.played import AGENT_ID, ROUTE
 
 from greenroom.core.fleet.addresses import edge_name
-from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.kit.processes import send
 from greenroom.testing.processes import free_port

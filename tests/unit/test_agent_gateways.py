@@ -15,7 +15,7 @@ from greenroom.agent.stream import gateways as agent_gateways
 from greenroom.agent.stream.gateways import Gateways
 from greenroom.agent.stream.viewers import Client, Viewer
 from greenroom.core.errors import Unavailable
-from greenroom.core.session.visits import Connection
+from greenroom.core.session.viewing import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.messages import Authorised
 from greenroom.wire.viewers import LISTEN_PATH, Listen, News

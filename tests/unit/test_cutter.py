@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.core.session.visits import Connection
+from greenroom.core.session.viewing import Connection
 from greenroom.kit import tcp
 from greenroom.kit.tcp import StreamTerminator, connections_to, shut_down
 

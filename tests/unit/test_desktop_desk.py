@@ -18,7 +18,7 @@ from PIL import Image
 from screen import View, Wish, wished  # type: ignore[import-not-found]
 from steps import StepError, checked, keysym_of  # type: ignore[import-not-found]
 
-from greenroom.core.actions import steps
+from greenroom.core.actions import plan
 from greenroom.core.actions.keys import keysym_of_character
 
 WIDTH, HEIGHT = 40, 100
@@ -113,21 +113,21 @@ def test_a_region_outside_the_screen_is_refused(region: tuple[int, int, int, int
 @pytest.mark.parametrize(
     "step",
     [
-        steps.Pointer(1, 5, 6),
-        steps.Pointer(0),
-        steps.Key(0xFF0D, down=True),
-        steps.Type("Grüße"),
-        steps.Wait(0.02),
-        steps.Clipboard("a"),
-        steps.Open("https://example.org/"),
-        steps.Screenshot(),
-        steps.Screenshot((0, 0, 5, 5), 50, 50, cursor=False),
-        steps.CursorPosition(),
-        steps.ReadClipboard(),
+        plan.Pointer(1, 5, 6),
+        plan.Pointer(0),
+        plan.Key(0xFF0D, down=True),
+        plan.Type("Grüße"),
+        plan.Wait(0.02),
+        plan.Clipboard("a"),
+        plan.Open("https://example.org/"),
+        plan.Screenshot(),
+        plan.Screenshot((0, 0, 5, 5), 50, 50, cursor=False),
+        plan.CursorPosition(),
+        plan.ReadClipboard(),
     ],
     ids=lambda step: type(step).__name__,
 )
-def test_every_step_of_a_plan_is_known_to_the_desk(step: steps.Step):
+def test_every_step_of_a_plan_is_known_to_the_desk(step: plan.Step):
     import msgspec  # noqa: PLC0415 -- not of the image
 
     sent = msgspec.json.decode(msgspec.json.encode(step))

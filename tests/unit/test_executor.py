@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from greenroom.agent.app import Health
+from greenroom.agent.app import Health, Metrics
 from greenroom.agent.capacity import HostLimits
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.images import Images
-from greenroom.agent.metrics import Metrics
 from greenroom.agent.reconciler import CHANGE_WITHIN_S, Executor
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
@@ -24,7 +23,7 @@ from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
-from greenroom.core.fleet.lateness import ON_TIME
+from greenroom.core.fleet.liveness import ON_TIME
 from greenroom.core.session.reconcile import ContainerState, plan
 from greenroom.core.session.starts import SlotCount
 from greenroom.runtimes.contract import StartError

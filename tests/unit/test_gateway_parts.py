@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.gateway import nginx_process
+from greenroom.gateway import nginx as nginx_process
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter, parse_line
-from greenroom.gateway.nginx_process import Listeners, Nginx, install_configuration, redacted, superseded
+from greenroom.gateway.nginx import Listeners, Nginx, install_configuration, redacted, superseded
 from greenroom.kit.processes import ProcessInfo
 
 

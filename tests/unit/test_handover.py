@@ -20,7 +20,7 @@ from greenroom.agent.session.inventory import seen_of
 from greenroom.agent.session.journal import AnyRecord, HandoverRecord, Journal, replay
 from greenroom.agent.session.prober import TimeLimits
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import ProbeResult
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.fleet.lateness import MAX_TIMES, ON_TIME, Lateness, times
+from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, Lateness, times
 from greenroom.kit.clock import MEMORY_S, TICK_S, LatenessMeter
 
 

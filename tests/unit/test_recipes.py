@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from greenroom.core.errors import NotFound
-from greenroom.recipes import debian, shelf
+from greenroom.recipes import build, shelf
 from greenroom.runtimes.contract import BuildError
 
 
@@ -58,4 +58,4 @@ async def test_packages_that_the_daemon_does_not_take_end_the_build(tmp_path: Pa
     builder = Mock(tree=AsyncMock(side_effect=BuildError("The connection was closed.")))
     async with asyncio.timeout(20):
         with pytest.raises(BuildError, match="The connection was closed"):
-            [step async for step in debian.make(builder, "base", tmp_path)]
+            [step async for step in build.make_root(builder, "base", tmp_path)]

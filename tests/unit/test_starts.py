@@ -14,7 +14,7 @@ from greenroom.agent.session import starts as agent_starts
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
 from greenroom.core.session.starts import AFTER_HANDOVER_S
 from greenroom.testing.manager import spec

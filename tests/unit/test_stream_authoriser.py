@@ -20,7 +20,7 @@ from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import AnyAccess
-from greenroom.core.session.visits import Connection
+from greenroom.core.session.viewing import Connection
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.kit.tcp import StreamTerminator
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict

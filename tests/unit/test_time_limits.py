@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenroom.agent.session.prober import MAX_LOOK_S, TimeLimits
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, client_of
-from greenroom.core.session.visits import AWAY_S, Connection
+from greenroom.core.session.viewing import AWAY_S, Connection
 from greenroom.kit.tcp import connected, spelled
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)

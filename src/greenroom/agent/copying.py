@@ -34,7 +34,7 @@ from greenroom.core.catalogue.ways import room_problem
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.runtimes.contract import Archives, CopyHost, Image, ImageMissing, PullError
-from greenroom.wire.copies import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
 from greenroom.wire.messages import Usage
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from greenroom.agent.app import Health
+from greenroom.agent.app import Health, Metrics
 from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits, as_it_is
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import Copies
@@ -21,7 +21,6 @@ from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient
 from greenroom.agent.homes import HomesKeeper
 from greenroom.agent.images import Images
-from greenroom.agent.metrics import Metrics
 from greenroom.agent.reconciler import Executor, Reconciler
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
@@ -32,7 +31,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.starts import Starts
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError, SetupError, StartAgain
-from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.clock import LatenessMeter

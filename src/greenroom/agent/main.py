@@ -8,14 +8,13 @@ from functools import partial
 from starlette.applications import Starlette
 
 from greenroom.agent import app, host, replica
-from greenroom.agent.app import Health
+from greenroom.agent.app import Health, Metrics
 from greenroom.agent.copying import ImageGiver
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
 from greenroom.agent.host import HostWork
-from greenroom.agent.metrics import Metrics
 from greenroom.agent.replica import Group
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID

@@ -20,11 +20,10 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.app import Health
+from greenroom.agent.app import Health, Metrics
 from greenroom.agent.capacity import Explained, as_it_is
 from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.images import Images
-from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.commands import Commands
 from greenroom.agent.session.handover import Handovers
 from greenroom.agent.session.inventory import RETRY_S, WHOLE_EVERY_S, Inventory, seen_of

@@ -24,8 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from greenroom.agent.app import HEALTH_PATH, WithSecret
-from greenroom.agent.election import Election, SharedRecord
-from greenroom.agent.standby import Standby
+from greenroom.agent.standby import Election, SharedRecord, Standby
 from greenroom.core.errors import SetupError
 from greenroom.kit import serving
 from greenroom.kit.concurrency import Loop, kept

@@ -1,4 +1,4 @@
-"""A process that stands by: it has a copy of what gateways ask about, and answers while the one that acts does not.
+"""The election of the one process of an Agent that acts, and a process that stands by and answers in its place.
 
 It refuses no one for good: what it does not know may be newer than its copy. Viewers that are new to it are asked about
 at the api, as always.
@@ -7,7 +7,7 @@ at the api, as always.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -16,20 +16,194 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from greenroom.agent.election import Election
 from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.observed import SessionSnapshot
 from greenroom.agent.stream.admission import UpstreamAuth, ViewOnlyPages
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.session_cache import Shown
 from greenroom.core.errors import Unavailable
+from greenroom.core.fleet.lease import (
+    LOOK_S,
+    Belief,
+    Record,
+    Seen,
+    Timings,
+    claim,
+    given_back,
+    may_act,
+    noticed,
+    renewal,
+    renewed,
+)
+from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.runtimes.contract import RuntimeUnavailable, Shared
+from greenroom.runtimes.contract import ContainerConflict, RuntimeUnavailable, Shared
 
 log = structlog.get_logger(__name__)
 
-LOOK_S: Final = 0.5
+TIMINGS: Final = Timings(ttl_s=4.0, renew_s=0.75, margin_s=1.0, statement_timeout_s=1.0)
+AGAIN_S: Final = 0.25
+
+
+class Election:
+    """`own` names this process, `address` is where it answers gateways (may be empty)."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        own: str,
+        address: str,
+        timings: Timings = TIMINGS,
+        clock: Callable[[], float] = boottime_s,
+    ) -> None:
+        self._shared = shared
+        self._own = own
+        self._address = address
+        self._timings = timings
+        self._clock = clock
+        self._held: Record | None = None
+        self._version: str | None = None
+        self._belief: Belief | None = None
+        self.seen: Seen | None = None
+        self.copy = 0
+        """Number of the last copy of what others need; travels with the renewals."""
+        self.looked_s: float | None = None
+        """When the record was read or written last."""
+
+    @property
+    def may_act(self) -> bool:
+        return self._held is not None and may_act(self._belief, self._clock())
+
+    def fence(self) -> None:
+        """Raises RuntimeUnavailable: this process may not act (any more)."""
+        if not self.may_act:
+            raise RuntimeUnavailable("Another process of this Agent may act by now; this one changes nothing.")
+
+    async def acquire(self) -> Record:
+        """Wait until this process acts."""
+        while True:
+            try:
+                if (record := await self._try()) is not None:
+                    return record
+            except ContainerConflict:
+                continue
+            except RuntimeUnavailable as error:
+                log.warning("who acts for this Agent is not known", reason=error.message, next_try_s=LOOK_S)
+            await asyncio.sleep(LOOK_S)
+
+    async def _try(self) -> Record | None:
+        record, version = await self._shared.read_lease()
+        self.looked_s = self._clock()
+        self.seen = noticed(self.seen, record, version, self.looked_s)
+        wanted = claim(self.seen, self._own, self._address, self._clock(), self._timings.ttl_s)
+        if wanted is None:
+            return None
+        sent_at_s = self._clock()
+        await self._write(wanted.record, wanted.version, sent_at_s)
+        log.info("this process acts for the Agent", term=wanted.record.term, because=wanted.reason)
+        return wanted.record
+
+    async def keep(self) -> str:
+        """Renew the record until that fails for too long, or another has it; returns why."""
+        while self._held is not None:
+            sent_at_s = self._clock()
+            reason = await self._renew(self._held, sent_at_s)
+            if reason is not None and not self.may_act:
+                self._held = None
+                return reason
+            pause_s = self._timings.renew_s if reason is None else AGAIN_S
+            await asyncio.sleep(min(pause_s, self._left_s()))
+        return "it was given back"
+
+    async def _renew(self, held: Record, sent_at_s: float) -> str | None:
+        """None = done, else why not."""
+        try:
+            async with asyncio.timeout(self._left_s()):
+                await self._write(renewal(held, self.copy), self._version, sent_at_s)
+        except ContainerConflict:
+            return await self._reread(held)
+        except (RuntimeUnavailable, TimeoutError) as error:
+            return str(error) or "the renewal took too long"
+        return None
+
+    async def _reread(self, held: Record) -> str:
+        """After a conflict: a renewal of before may have arrived although its answer did not."""
+        try:
+            record, version = await self._shared.read_lease()
+        except RuntimeUnavailable as error:
+            return error.message
+        if record is not None and (record.holder, record.term) == (self._own, held.term):
+            self._held, self._version = record, version
+            return "a renewal was not answered"
+        self._belief = None
+        return f"{record.holder if record and record.holder else 'another process'} took it"
+
+    async def _write(self, record: Record, version: str | None, sent_at_s: float) -> None:
+        self._version = await self._shared.write_lease(record, version)
+        self._held, self.looked_s = record, self._clock()
+        self._belief = renewed(record.term, sent_at_s, self._timings)
+
+    def _left_s(self) -> float:
+        return max(0.0, self._belief.trusted_until_s - self._clock()) if self._belief else 0.0
+
+    async def give_back(self) -> None:
+        """Stop acting, and let another begin at once."""
+        held, self._held = self._held, None
+        if held is None or not may_act(self._belief, self._clock()):
+            return
+        try:
+            self._version = await self._shared.write_lease(given_back(held), self._version)
+        except (ContainerConflict, RuntimeUnavailable) as error:
+            log.warning("another process has to wait until the lease ends", reason=error.message)
+
+
+class SharedRecord:
+    """One record of what the processes share, written by the one that acts; another process that took it over makes
+    the writes of an earlier one fail."""
+
+    def __init__(self, shared: Shared, name: str, fence: Callable[[], None]) -> None:
+        self._shared = shared
+        self._name = name
+        self._fence = fence
+        self._version: str | None = None
+        self._attempted: bytes | None = None
+
+    async def read(self) -> bytes | None:
+        """The content, without taking it over."""
+        kept = await self._shared.read(self._name)
+        return kept.content if kept else None
+
+    async def take(self) -> bytes | None:
+        """Take the record over; the content, None = there is none yet."""
+        while True:
+            kept = await self._shared.read(self._name)
+            if kept is None:
+                self._version = None
+                return None
+            try:
+                self._version = await self._shared.write(self._name, kept.content + b" ", kept.version)
+                self._version = await self._shared.write(self._name, kept.content, self._version)
+            except ContainerConflict:
+                self._fence()
+                continue
+            return kept.content
+
+    async def write(self, content: bytes) -> None:
+        """Raises RuntimeUnavailable: it was not written, or this process may not act any more."""
+        self._fence()
+        attempted, self._attempted = self._attempted, content
+        try:
+            self._version = await self._shared.write(self._name, content, self._version)
+        except ContainerConflict as error:
+            kept = await self._shared.read(self._name)
+            if kept is None or kept.content not in {attempted, content}:
+                raise RuntimeUnavailable("Another process of this Agent acts by now.") from error
+            self._version = await self._shared.write(self._name, content, kept.version)
+        self._attempted = None
+
+
+COPY_LOOK_S: Final = 0.5
 AT_LEAST_EVERY_S: Final = 20.0
 NEWER: Final = "The process of the Agent that knows this session does not answer at the moment; try again."
 
@@ -94,8 +268,8 @@ class Standby:
                     self._number = number
                 except (RuntimeUnavailable, msgspec.MsgspecError, OSError) as error:
                     log.warning("what the Agent's processes share cannot be read", reason=str(error))
-            await asyncio.sleep(LOOK_S)
-            waited_s += LOOK_S
+            await asyncio.sleep(COPY_LOOK_S)
+            waited_s += COPY_LOOK_S
 
     async def _look(self) -> None:
         identity, shown = await self._shared.read("identity"), await self._shared.read("shown")

@@ -16,17 +16,15 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
-from greenroom.api import event_routes, installation_routes, problems
+from greenroom.api import installation_routes, problems
 from greenroom.api.access import api_key_routes, group_routes, login_routes, published_tokens, user_routes
 from greenroom.api.access import published as published_access
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.adapters import browserbase, kernel, steel
-from greenroom.api.catalogue import published as published_catalogues
 from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
 from greenroom.api.desk.transport import Desks
-from greenroom.api.diagnostics import published as published_diagnostics
 from greenroom.api.diagnostics import routes as diagnostics_routes
 from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
 from greenroom.api.diagnostics.metrics import Measured, Metrics
@@ -42,9 +40,8 @@ from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
 from greenroom.api.mcp import routes as mcp_routes
-from greenroom.api.pool import published as published_pools
 from greenroom.api.pool import routes as pool_routes
-from greenroom.api.published import absent, document
+from greenroom.api.published import absent, administration, document
 from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording.access import Viewed
 from greenroom.api.recording.recorder import Recorder
@@ -54,10 +51,9 @@ from greenroom.api.session import published as published_sessions
 from greenroom.api.session import published_commands, share_routes
 from greenroom.api.session import routes as session_routes
 from greenroom.api.session.authorized import Notes
-from greenroom.api.session.commands import Screenshots
+from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
-from greenroom.api.workspace import home_routes
 from greenroom.api.workspace import published as published_workspaces
 from greenroom.api.workspace import routes as workspace_routes
 from greenroom.core.errors import Unavailable
@@ -111,7 +107,7 @@ _V1: Final = (
     pool_routes.router,
     workspace_routes.router,
     workspace_routes.filter_policy_router,
-    home_routes.router,
+    workspace_routes.home_router,
     catalogue_routes.router,
     catalogue_routes.list_router,
     user_routes.router,
@@ -129,7 +125,7 @@ _V1: Final = (
     secret_routes.router,
     diagnostics_routes.router,
     installation_routes.router,
-    event_routes.router,
+    installation_routes.event_router,
 )
 ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
     *((router, "/api/v1") for router in _V1),
@@ -142,13 +138,11 @@ PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (
     published_commands.router,
     published_commands.permission_router,
     published_workspaces.router,
-    published_pools.router,
+    administration.router,
     published_access.user_router,
     published_tokens.router,
     published_access.group_router,
     published_fleet.router,
-    published_catalogues.router,
-    published_diagnostics.router,
     absent.router,
 )
 """Served below each of `PUBLIC_PREFIXES`."""

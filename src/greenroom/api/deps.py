@@ -15,7 +15,7 @@ from greenroom.api.desk.transport import Desks
 from greenroom.api.events import Hub
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch.service import Launcher
-from greenroom.api.session.commands import Screenshots
+from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks.courier import Courier
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter

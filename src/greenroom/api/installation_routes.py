@@ -1,20 +1,25 @@
-"""The settings of the installation, and the OpenAPI document.
+"""Routes about the installation as a whole: its settings, what happens in it, and the OpenAPI document.
 
 The document describes the interface and holds no data, so everybody may read it.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
 
 from greenroom.api import installation
 from greenroom.api.access.schemas import InstallationSettingView
 from greenroom.api.bodies import Json
-from greenroom.api.deps import Db, Logs, SettingsSnapshot
+from greenroom.api.deps import Db, EventHub, Logs, SettingsSnapshot
+from greenroom.api.events import RESYNC, feed, past
 from greenroom.api.problems import OpenApi
-from greenroom.api.security import Caller, public_route, requires
+from greenroom.api.security import Caller, authenticated, public_route, requires
+from greenroom.core.access.permissions import USER
+from greenroom.core.events import MAX_RECENT
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation
 
 router = APIRouter(tags=["settings"])
@@ -55,3 +60,34 @@ document_router = APIRouter()
 async def openapi(request: Request) -> OpenApi:
     """OpenAPI 3.1 of `/api/v1`."""
     return request.app.openapi()
+
+
+event_router = APIRouter(tags=["events"])
+
+
+@event_router.get("/events", response_class=StreamingResponse)
+async def events(
+    request: Request,
+    db: Db,
+    hub: EventHub,
+    caller: Annotated[Caller, requires(USER)],
+    last: Annotated[int, Query(ge=0, le=MAX_RECENT, description="begin with so many of the last ones")] = 0,
+) -> StreamingResponse:
+    """What changed, as it happens (text/event-stream); 429 to who follows it twenty times already."""
+    who = caller.user_id or caller.key_id or ""
+    hub.admit(who)
+    reconnected = "last-event-id" in request.headers
+
+    async def again() -> Caller:
+        return await authenticated(request)
+
+    async def frames() -> AsyncGenerator[str]:
+        with hub.subscription(who) as subscriber:
+            if reconnected:
+                subscriber.put(RESYNC)
+            async for frame in past(db, caller, hub.recent(last)):
+                yield frame
+            async for frame in feed(db, subscriber, caller, again):
+                yield frame
+
+    return StreamingResponse(frames(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})

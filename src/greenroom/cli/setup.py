@@ -19,8 +19,7 @@ from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
-from greenroom.up.deployment import Deployment, FirstHost
-from greenroom.up.kubernetes import deployment_in, secrets_of
+from greenroom.up.deployment import Deployment, FirstHost, deployment_in, secrets_of
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
 Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; others use the first.")]

@@ -42,7 +42,7 @@ from greenroom.db.connections import (
     reraise_lost_cancellation,
     servers_of,
 )
-from greenroom.db.unreadable import readable
+from greenroom.db.rows import readable
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),

@@ -10,9 +10,9 @@ from typing import Final, LiteralString
 from greenroom.core.errors import found
 from greenroom.core.listing import Order
 from greenroom.core.named_secrets import Users
-from greenroom.db.columns import assigned, columns_of, inserted, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,13 +25,19 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway import health
-from greenroom.gateway.admissions import Admissions
-from greenroom.gateway.agents import AgentLinks
+from greenroom.gateway.agents import Admissions, AgentLinks
 from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.health import Metrics
 from greenroom.gateway.keeper import PlanKeeper
-from greenroom.gateway.nginx import REQUESTS_SOCKET, nginx_conf
-from greenroom.gateway.nginx_process import Listeners, Nginx, install_configuration, nginx_processes, superseded
+from greenroom.gateway.nginx import (
+    REQUESTS_SOCKET,
+    Listeners,
+    Nginx,
+    install_configuration,
+    nginx_conf,
+    nginx_processes,
+    superseded,
+)
 from greenroom.gateway.plan import GatewayPlan, read_plan
 from greenroom.kit import config as kit_config
 from greenroom.kit import environment, stops

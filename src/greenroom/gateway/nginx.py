@@ -1,20 +1,42 @@
-"""From a GatewayPlan to the text of nginx.conf, which is in `templates/`. Pure.
+"""One nginx: the text of its configuration (`templates/`), its check and start on inherited sockets, lines and remains.
 
 Decided per request, without reload: whether a Manager is draining (a file test; `open_file_cache` must stay off), and
 whether a stream may pass (`auth_request` to the Agent). The path passed on is always taken from `$request_uri`, the raw
 text of the request: a capture of a location is decoded and would let a client write headers of its own.
+
+nginx takes over the open sockets named in its environment, `NGINX="3;4;"`, so the death of its master frees no port and
+loses no waiting connection: the next master gets the same sockets, even while an old worker lives. All have
+SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does. All are non-blocking, which
+nginx does not set on inherited sockets: of two workers woken for one connection, the later would block in `accept`,
+with all its connections, until another client connects.
+
+The nginx processes of one gateway are found by their working folder, with any parent. kill -9 of nginx's
+master leaves workers that keep serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
+successor serves, then sent QUIT: they stop listening, finish open desktops, and exit.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import errno
 import hashlib
-from typing import Final
+import os
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Final
 
-from greenroom.core.errors import TooLarge
+import structlog
+
+from greenroom.core.errors import SetupError, TooLarge
 from greenroom.core.fleet.addresses import LOCAL_HOSTS, edge_name, not_served, origin_host
 from greenroom.core.session.streams import LEASE_TOKEN, RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.plan import GatewayPlan, addresses, in_policies, port_of
+from greenroom.kit.processes import ProcessInfo, folder_of, is_running, processes
 from greenroom.kit.templates import templates
 
 STATUS_PATH: Final = "/gateway_status"
@@ -92,3 +114,207 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192, workers
         notify=_NOTIFY,
         notify_hash=_NOTIFY_HASH,
     )
+
+
+BACKLOG = 511
+
+
+class Listeners:
+    """The open listening sockets by address (host:port with a literal IP address)."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+
+    def ensure(self, addresses: Iterable[str], *, beside_orphan: bool) -> bool:
+        """Open what is missing of `addresses` and close all others; returns whether anything changed.
+
+        `beside_orphan`: share with the nginx of an earlier parent, which may still listen here. Otherwise an address in
+        use is refused.
+
+        Raises:
+            SetupError: an address cannot be listened on; nothing was changed.
+        """
+        wanted = set(addresses)
+        opened: dict[str, socket.socket] = {}
+        try:
+            for address in sorted(wanted - self._sockets.keys()):
+                opened[address] = _listen(address, shared=beside_orphan)
+        except SetupError:
+            for one in opened.values():
+                one.close()
+            raise
+        gone = self._sockets.keys() - wanted
+        for address in gone:
+            self._sockets.pop(address).close()
+        self._sockets |= opened
+        return bool(opened or gone)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Numbers of the open sockets; nginx inherits them under the same numbers."""
+        return [one.fileno() for one in self._sockets.values()]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"NGINX": "".join(f"{number};" for number in self.descriptors), "PATH": os.defpath}
+
+    def close(self) -> None:
+        for one in self._sockets.values():
+            one.close()
+        self._sockets.clear()
+
+
+def _listen(address: str, *, shared: bool) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        if not shared:
+            _try_alone(family, host, int(port))
+        listening = _bound(family, host, int(port), reuse_port=True)
+    except OSError as error:
+        other = "address" if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) else "port"
+        raise SetupError(f"{address} cannot be listened on: {error.strerror}; choose another {other}.") from error
+    listening.listen(BACKLOG)
+    return listening
+
+
+def _try_alone(family: socket.AddressFamily, host: str, port: int) -> None:
+    """Fail if any process listens here, even one with SO_REUSEPORT."""
+    _bound(family, host, port, reuse_port=False).close()
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setblocking(False)
+        one.bind((host, port))
+    except OSError:
+        one.close()
+        raise
+    return one
+
+
+log = structlog.get_logger(__name__)
+
+PROGRAM: Final = "/usr/sbin/nginx"
+START_S: Final = 10.0
+
+_SECRET: Final = re.compile(r"(token=)[^&\s\"]+|(/lease/)[^/\s\"]+")
+_LEVEL: Final = re.compile(r"\[(notice|warn)\]")
+
+
+def install_configuration(folder: Path, text: str) -> None:
+    """Make `text` the content of `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
+
+    Raises:
+        SetupError: nginx is not installed or refuses the configuration (the sentence quotes it), or the file cannot be
+            written or checked, e.g. because the disk is full.
+    """
+    candidate = folder / "nginx.conf.new"
+    try:
+        (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+        candidate.write_text(text)
+        candidate.chmod(0o600)
+        refusal = _refusal(folder, candidate)
+        if refusal is None:
+            candidate.replace(folder / "nginx.conf")
+    except OSError as error:
+        raise SetupError(f"nginx's configuration in {folder} cannot be written and checked: {error}.") from error
+    if refusal is not None:
+        raise SetupError(f"nginx refuses its configuration: {refusal}")
+
+
+def _refusal(folder: Path, candidate: Path) -> str | None:
+    """nginx's error about a configuration; None = it accepts it."""
+    try:
+        done = subprocess.run(
+            [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+    except FileNotFoundError as error:
+        raise SetupError(f"{PROGRAM} is missing; install the package nginx-light.") from error
+    (folder / "nginx-test.pid").unlink(missing_ok=True)
+    return None if done.returncode == 0 else " ".join(redacted(done.stderr).split())
+
+
+class Nginx:
+    """A master process with its workers, serving `folder/nginx.conf` as it was at the start. `folder` is its prefix and
+    working folder; `number` distinguishes the pid files of two that run side by side."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder = folder
+        self._pid_file = folder / f"nginx-{number}.pid"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the master; -1 before `start`."""
+        return self._process.pid if self._process else -1
+
+    async def start(self, listeners: Listeners) -> bool:
+        """Start the master and wait until it serves; False when it ended or is not ready after START_S."""
+        try:
+            self._pid_file.unlink(missing_ok=True)
+            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
+                _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
+                cwd=self._folder,
+                env=listeners.environment,
+                pass_fds=listeners.descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            log.error("no process can be started for nginx", reason=str(error))
+            return False
+        if self._process.stderr:
+            threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
+        for _ in range(int(START_S / 0.02)):
+            if self._is_serving():
+                return True
+            if not is_running(self.pid):
+                return False
+            await asyncio.sleep(0.02)
+        self._process.kill()
+        return False
+
+    def _is_serving(self) -> bool:
+        """nginx writes its pid file once it has taken over its sockets."""
+        return self._pid_file.exists() and self._pid_file.read_text().strip() == str(self.pid)
+
+
+def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
+    return [PROGRAM, "-p", str(folder), "-c", str(configuration), "-e", "stderr", "-g", f'pid "{folder / pid_file}";']
+
+
+def redacted(line: str) -> str:
+    """A log line of nginx without tokens of connections and leases."""
+    return _SECRET.sub(r"\1\2***", line)
+
+
+def _relay(stream: IO[bytes]) -> None:
+    with stream:
+        for raw in stream:
+            line = redacted(raw.decode("utf-8", "replace").rstrip())
+            (log.info if _LEVEL.search(line) else log.warning)("nginx", line=line)
+
+
+def nginx_processes(folder: Path) -> list[ProcessInfo]:
+    """All live nginx processes whose working folder is `folder` (zombies have none)."""
+    return [one for one in processes() if one.name == "nginx" and folder_of(one.pid) == folder]
+
+
+def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:
+    """Which of those `found` to retire now that `master` serves: neither it nor its workers, and no worker of a master
+    that is retired too (that master signals its workers itself, and would restart those that end before)."""
+    pids = {process.pid for process in found}
+    return [p.pid for p in found if master not in (p.pid, p.parent) and p.parent not in pids]

@@ -1,4 +1,4 @@
-"""The clock of beliefs and intervals, and how late this process and its host are (`core.fleet.lateness`).
+"""The clock of beliefs and intervals, and how late this process and its host are (`core.fleet.liveness`).
 
 The process's own delay is how much later than asked for a short sleep ends. For the host: the run queue, sampled with
 each of these sleeps, and how much of the time anything waited for a core (PSI), where the kernel counts it.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 
 
 def boottime_s() -> float:

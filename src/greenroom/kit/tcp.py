@@ -23,7 +23,7 @@ from typing import Any, Final
 import psutil
 import structlog
 
-from greenroom.core.session.visits import Connection
+from greenroom.core.session.viewing import Connection
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = "01"

@@ -25,9 +25,8 @@ from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager.checkin.copies import ImageCopies
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
-from greenroom.manager.metrics import Metrics
-from greenroom.manager.status import ManagerStatus
-from greenroom.wire.copies import MissingImages, TicketShown
+from greenroom.manager.status import ManagerStatus, Metrics
+from greenroom.wire.fleet import MissingImages, TicketShown
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
 Health = Literal["starting", "running", "disabled", "unhealthy", "stopping"]

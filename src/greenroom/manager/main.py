@@ -12,9 +12,8 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.core.events import TOPICS, Event, Wakes
-from greenroom.core.fleet.lateness import allowed_s
 from greenroom.core.fleet.lease import timings_problem
-from greenroom.core.fleet.liveness import silence_problem
+from greenroom.core.fleet.liveness import allowed_s, silence_problem
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import Database
@@ -43,9 +42,8 @@ from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
-from greenroom.manager.metrics import Metrics
 from greenroom.manager.pulse import Pulse
-from greenroom.manager.status import GuardianStatus, ManagerStatus, Takeover, Wakers
+from greenroom.manager.status import GuardianStatus, ManagerStatus, Metrics, Takeover, Wakers
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import GreenroomError
-from greenroom.recipes import build, debian, shelf
+from greenroom.recipes import build, shelf
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.docker import daemon
 from greenroom.runtimes.docker.builder import DockerBuilder
@@ -61,9 +61,9 @@ def _images(names: list[str]) -> list[shelf.Image]:
 
 
 async def _base(builder: DockerBuilder, repository: str, folder: Path) -> str:
-    name = debian.name_of(repository, folder)
+    name = build.name_of(repository, folder)
     if await builder.labels(name) is None:
-        await _show(name, _counted(debian.make(builder, name, folder)))
+        await _show(name, _counted(build.make_root(builder, name, folder)))
     return name
 
 

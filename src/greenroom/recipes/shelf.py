@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.catalogue.recipe import Application, Recipe, parse
+from greenroom.core.catalogue.offers import Application, Recipe, parse
 from greenroom.core.errors import NotFound
 
 ROOT: Final = Path(__file__).parent

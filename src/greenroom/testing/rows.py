@@ -16,10 +16,10 @@ from greenroom.core.launch.wanted import SessionUser
 from greenroom.core.session.deadlines import Clocks
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import config_hash_of
-from greenroom.db.columns import inserted
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import Claim
 from greenroom.db.pool.configs import get_config
+from greenroom.db.rows import inserted
 from greenroom.db.session.sessions import NewSession
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)

@@ -35,13 +35,12 @@ from greenroom.kit.processes import processes
 from greenroom.kit.program import version
 from greenroom.kit.terminal import console
 from greenroom.up import instance
-from greenroom.up.description import Description
 from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings, without_database
 from greenroom.up.handed import Handed
 from greenroom.up.health import database_answers
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
 from greenroom.up.options import Options
-from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events
+from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr, show_events
 from greenroom.up.site import Site, prepared, site_of
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State

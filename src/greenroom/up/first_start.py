@@ -23,8 +23,8 @@ from greenroom.db.installation import (
 )
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import hashed, new_secret
-from greenroom.up.description import AdminLogin
 from greenroom.up.layout import Layout, read_json, write_json, write_text
+from greenroom.up.progress import AdminLogin
 from greenroom.up.site import Site
 
 

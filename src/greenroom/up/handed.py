@@ -23,10 +23,9 @@ from greenroom.core.text import shortened, summary
 from greenroom.kit import program
 from greenroom.kit.log import configure
 from greenroom.up import instance, roles
-from greenroom.up.description import Description
 from greenroom.up.fork_server import Server
 from greenroom.up.layout import Layout
-from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr
+from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr
 from greenroom.up.site import Site, site_of
 
 log = structlog.get_logger(__name__)

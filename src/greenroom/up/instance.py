@@ -25,13 +25,12 @@ from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
 from greenroom.runtimes.registry import find_runtime
 from greenroom.up import checks, health, roles
-from greenroom.up.description import Description
 from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.fork_server import Server
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers, watched
-from greenroom.up.progress import Progress
+from greenroom.up.progress import Description, Progress
 from greenroom.up.site import LEFTOVERS_WITHIN_S, Site, site_of, stopped
 from greenroom.up.status import describe
 from greenroom.up.supervisor import State, Supervisor

@@ -1,4 +1,4 @@
-"""Shows what is being done: a spinner on a terminal, plain lines elsewhere, events through a pipe.
+"""Shows what is being done: a spinner on a terminal, plain lines elsewhere, events through a pipe; and what came of it.
 
 With `--detach` the background process sends its steps as lines of JSON, and the foreground process shows them.
 """
@@ -11,14 +11,72 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import msgspec
 
-from greenroom.up.description import Description
-
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class AdminLogin:
+    """`password` is None once it was changed."""
+
+    username: str
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedZone:
+    """`zone_id` is None while the database does not have it."""
+
+    zone_id: str | None
+    zone_name: str
+    gateway_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedManager:
+    """`manager_id` is None before it registered, `pid` while it does not run."""
+
+    manager_id: str | None
+    instance_id: str
+    zone_name: str
+    port: int
+    gateway_url: str
+    pid: int | None
+    sentinel_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedAgent:
+    """An Agent of this host."""
+
+    agent_id: str
+    zone_name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """Addresses, credentials, ids and, by role, pids."""
+
+    url: str
+    stream_url: str
+    ca_file: str
+    admin: AdminLogin
+    api_key: str | None
+    api_key_secret: str | None
+    zones: list[DescribedZone]
+    managers: list[DescribedManager]
+    agents: list[DescribedAgent]
+    pids: dict[str, list[int]]
+    data: str
+    public_url: str
+    database_url: str
+
 
 SHOWN_FROM_S: Final = 1.0
 """A step that took longer is shown with its time."""

@@ -13,10 +13,10 @@ from greenroom.kit.processes import children, started_ticks, title_of
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.up import health
-from greenroom.up.description import DescribedAgent, DescribedManager, DescribedZone, Description
 from greenroom.up.first_start import read_credentials
 from greenroom.up.health import Health
 from greenroom.up.layout import Layout
+from greenroom.up.progress import DescribedAgent, DescribedManager, DescribedZone, Description
 from greenroom.up.site import Site, site_of
 from greenroom.up.supervisor import PartState, State
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from greenroom.core.catalogue.ways import Way
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.named_secrets import Brokered
 from greenroom.core.session.streams import Access, AnyAccess
 from greenroom.core.web_filter import FilterPolicy

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from greenroom.core.session.streams import Access
-from greenroom.core.session.visits import Connection
+from greenroom.core.session.viewing import Connection
 from greenroom.wire.messages import VERSION, Message
 
 SECRET_HEADER: Final = "X-Greenroom-Stream-Secret"  # noqa: S105 -- a name

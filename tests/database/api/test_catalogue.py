@@ -11,7 +11,7 @@ from PIL import Image
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage, bare_session
 
-from greenroom.core.catalogue.recipe import Recipe
+from greenroom.core.catalogue.offers import Recipe
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.recipes import shelf

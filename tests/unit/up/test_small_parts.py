@@ -31,7 +31,6 @@ from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, doctor, health, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
-from greenroom.up.description import AdminLogin, DescribedAgent, DescribedZone, Description
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.health import Health
 from greenroom.up.instance import end_sessions
@@ -39,7 +38,16 @@ from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
-from greenroom.up.progress import Events, Lines, Ready, show_events
+from greenroom.up.progress import (
+    AdminLogin,
+    DescribedAgent,
+    DescribedZone,
+    Description,
+    Events,
+    Lines,
+    Ready,
+    show_events,
+)
 from greenroom.up.status import PartStatus, Status
 from greenroom.up.supervisor import PartState
 from greenroom.up.upkeep import cut_large

@@ -16,13 +16,12 @@ from typing import Final, Protocol
 
 import structlog
 
-from greenroom.agent.app import Health
+from greenroom.agent.app import Health, Metrics
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
-from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import Unavailable
-from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.log_codes import LogCode
 from greenroom.core.rate_limits import Backoff
 from greenroom.core.web_filter import FilterPolicy

@@ -2,7 +2,7 @@
 
 The page of a starting session is probed as quickly as the host allows, afterwards every `probe_interval_s`. One failed
 probe of a usable session is repeated before it counts. Time limits grow with the lateness of the Agent and its host
-(`core.fleet.lateness`), so that a busy host does not make sessions flap.
+(`core.fleet.liveness`), so that a busy host does not make sessions flap.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from greenroom.agent.app import Metrics
 from greenroom.agent.capacity import Explained, as_it_is
 from greenroom.agent.concurrency import Slots, Workers
-from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
+from greenroom.core.fleet.liveness import Lateness, allowed_s, because, times
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.starts import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec

@@ -20,7 +20,7 @@ import structlog
 
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.fleet.lateness import Lateness, allowed_s, because
+from greenroom.core.fleet.liveness import Lateness, allowed_s, because
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.session.starts import (
     Start,

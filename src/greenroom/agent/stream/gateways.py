@@ -2,7 +2,7 @@
 
 Only the host of a gateway can end its connections. So before a viewer is let in through such a gateway, the gateway
 has kept who it is (`admit`), and compares what it has with who may view now: at once when the permitted viewers of a
-session change, and every few seconds (`greenroom.gateway.admissions`). Nothing is lost when this process, the gateway
+session change, and every few seconds (`greenroom.gateway.agents`). Nothing is lost when this process, the gateway
 or the way between them is away for a time: what does not hold is found at the next comparison.
 """
 
@@ -25,7 +25,7 @@ from greenroom.agent.stream.questions import permitted_by
 from greenroom.agent.stream.viewers import Client, Viewer
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.streams import Grant, still_holds
-from greenroom.core.session.visits import Connection
+from greenroom.core.session.viewing import Connection
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import connected
 from greenroom.wire.messages import Message

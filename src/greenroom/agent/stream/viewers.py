@@ -27,7 +27,7 @@ from greenroom.core.errors import Unavailable
 from greenroom.core.lease import PROGRAM, USER
 from greenroom.core.rate_limits import source_of
 from greenroom.core.session.streams import TOKEN_OF_LEASE, AnyAccess, Grant, Permitted, still_holds
-from greenroom.core.session.visits import Connection, Visit, Visits
+from greenroom.core.session.viewing import Connection, Visit, Visits
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.tcp import connected
 from greenroom.wire.viewers import Watched, Watcher

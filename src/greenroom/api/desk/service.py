@@ -11,7 +11,8 @@ import msgspec
 from greenroom.api.desk.answers import State, decoded, decoded_end, picture, unreadable_end
 from greenroom.api.desk.schemas import ActionResult, ActionsDone
 from greenroom.api.desk.transport import Desk, Desks
-from greenroom.core.actions import dialects, steps
+from greenroom.core.actions import dialects
+from greenroom.core.actions import plan as action_plan
 from greenroom.core.actions.actions import Action, Button
 from greenroom.core.actions.plan import Size, plan, shown_at
 from greenroom.core.errors import Invalid
@@ -149,7 +150,7 @@ def _wish(display: Size | None) -> dict[str, int]:
     return {} if display is None else {"width": display.width, "height": display.height}
 
 
-def _seconds_of(planned: list[list[steps.Step]]) -> float:
+def _seconds_of(planned: list[list[action_plan.Step]]) -> float:
     """How long all of it may take.
 
     Raises:
@@ -164,14 +165,14 @@ def _seconds_of(planned: list[list[steps.Step]]) -> float:
     return seconds
 
 
-def _seconds(step: steps.Step) -> float:
+def _seconds(step: action_plan.Step) -> float:
     match step:
-        case steps.Wait(seconds):
+        case action_plan.Wait(seconds):
             return seconds
-        case steps.Type(text):
+        case action_plan.Type(text):
             foreign = sum(not character.isascii() for character in text)
             return len(text) / TYPED_PER_S + foreign / FOREIGN_PER_S
-        case steps.Open():
+        case action_plan.Open():
             return OPENED_S
         case _:
             return 0

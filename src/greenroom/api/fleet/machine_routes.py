@@ -38,12 +38,12 @@ from greenroom.core.fleet.machines.provider import (
 from greenroom.core.installation import Installation
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import machine_orders, machine_pools, zones
 from greenroom.db.fleet.machine_pools import MachinePoolRow, PoolFields
 from greenroom.db.fleet.machine_snapshot import read_snapshot
+from greenroom.db.rows import values_of
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets

@@ -24,13 +24,13 @@ from greenroom.core.fleet.liveness import unattended
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import agents, enrolment, managers, views, zones
 from greenroom.db.fleet.views import read_ways, settle_edge
 from greenroom.db.fleet.zones import ListedZone, ZoneSettings
 from greenroom.db.pool import configs
+from greenroom.db.rows import values_of
 from greenroom.kit.config import ApiConfig
 
 _OVERRIDES: Final = ("cores_override", "memory_override")

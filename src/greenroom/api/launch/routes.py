@@ -15,7 +15,7 @@ from greenroom.api.lease.schemas import ControlByToken, ControlView
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.api.session import service
-from greenroom.api.session.lifecycle import keep_alive
+from greenroom.api.session.orders import keep_alive
 from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, LaunchView
 from greenroom.api.session.service import Streams, connection_of, opens
 from greenroom.api.workspace.schemas import LauncherImage

@@ -37,7 +37,6 @@ from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 from greenroom.db.access import groups
 from greenroom.db.access import users as db_users
 from greenroom.db.access.users import ALL_USERS
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import zones
@@ -47,6 +46,7 @@ from greenroom.db.pool import configs as db_configs
 from greenroom.db.pool import history as db_history
 from greenroom.db.pool.configs import StagingConfig
 from greenroom.db.pool.history import History, MissReason
+from greenroom.db.rows import values_of
 from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 

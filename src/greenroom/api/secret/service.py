@@ -19,10 +19,10 @@ from greenroom.core.errors import Forbidden, Invalid, NotFound, Refused
 from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.web_filter import FilterPolicy, Narrowing
 from greenroom.db import named_secrets as secrets
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.named_secrets import SecretFields, StoredSecret
+from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies
 from greenroom.kit.secrets import Secrets
 

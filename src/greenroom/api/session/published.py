@@ -15,9 +15,9 @@ from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events import while_in
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.published.calls import Answer, Call, date, hex_id, now, requires_key, validated
-from greenroom.api.session import lifecycle, service, share_service
+from greenroom.api.session import orders, service, share_service
 from greenroom.api.session.authorized import asking_of, authorized
-from greenroom.api.session.lifecycle import keep_alive
+from greenroom.api.session.orders import keep_alive
 from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.service import Streams, StreamUrls, connect_url, token_of
 from greenroom.api.session.share_schemas import JoinedView
@@ -372,5 +372,5 @@ async def resume_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> A
 
 
 async def _give_order(db: Database, logs: LogWriter, call: Call, command: LifecycleCommand) -> Answer:
-    await lifecycle.order(db, logs, call.caller, await session_of(db, call, Act(command)), command)
+    await orders.order(db, logs, call.caller, await session_of(db, call, Act(command)), command)
     return {}

@@ -13,7 +13,7 @@ from greenroom.api.deps import Db, DesksDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.desk.transport import Desks
 from greenroom.api.published.calls import Answer, Call, now, requires_key, validated
 from greenroom.api.session import published, share_service
-from greenroom.api.session.commands import act_of, order_command, sealed_command
+from greenroom.api.session.orders import act_of, order_command, sealed_command
 from greenroom.api.session.published import FOR_USERS, judged_of, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.service import Streams, connect_url, token_of
@@ -22,8 +22,8 @@ from greenroom.core.errors import Invalid, Refused
 from greenroom.core.session.authorization import Act
 from greenroom.core.session.sharing import ShareWish
 from greenroom.core.session.states import OPERATIONAL, SessionStatus
-from greenroom.core.session.stream_stats import BottleneckStats, FrameStats, published_frame
 from greenroom.core.session.streams import Access
+from greenroom.core.session.viewing import BottleneckStats, FrameStats, published_frame
 from greenroom.db.access.users import get_user
 from greenroom.db.database import Database
 from greenroom.db.session import shares

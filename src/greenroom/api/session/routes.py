@@ -14,10 +14,19 @@ from greenroom.api.deps import Db, LauncherDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
-from greenroom.api.session import lifecycle, service
+from greenroom.api.session import orders, service
 from greenroom.api.session.authorized import acts, asking_of, kind_of
-from greenroom.api.session.commands import act_of, order_command, result_of, sealed_command
-from greenroom.api.session.lifecycle import Rights, end_by_force, expiry_of, keep_alive, rights_of
+from greenroom.api.session.orders import (
+    Rights,
+    act_of,
+    end_by_force,
+    expiry_of,
+    keep_alive,
+    order_command,
+    result_of,
+    rights_of,
+    sealed_command,
+)
 from greenroom.api.session.schemas import (
     MAX_IDEMPOTENCY_KEY,
     CommandCreate,
@@ -280,7 +289,7 @@ async def order_lifecycle(
     always be resumed; those of everybody with `sessions_modify`.
     """
     session = await session_for(db, caller, str(session_id), Act(body.command))
-    status = await lifecycle.order(db, logs, caller, session, body.command)
+    status = await orders.order(db, logs, caller, session, body.command)
     return SessionState(session_id=UUID(session.session_id), status=status, operational_status=OPERATIONAL[status])
 
 

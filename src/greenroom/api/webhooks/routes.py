@@ -29,9 +29,9 @@ from greenroom.core.log_codes import LogCode, LogDetails
 from greenroom.core.outgoing import trusted_hosts, url_problem
 from greenroom.core.webhooks import CHOSEN, SECRET_BYTES, DeliveryState, WebhookEvent, secret_text
 from greenroom.db import webhooks
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.rows import values_of
 from greenroom.db.webhooks import Delivery, Webhook, WebhookFields
 from greenroom.kit.secrets import Secrets
 

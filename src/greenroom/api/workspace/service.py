@@ -22,10 +22,10 @@ from greenroom.core.workspace.definition import Definition, check, token_problem
 from greenroom.core.workspace.volumes import unwritable_home
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.catalogue import set_origin
-from greenroom.db.columns import values_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.views import find_agents
+from greenroom.db.rows import values_of
 from greenroom.db.workspace import filter_policies, images
 from greenroom.db.workspace.filter_policies import PolicyFields, StoredPolicy
 from greenroom.db.workspace.images import Image

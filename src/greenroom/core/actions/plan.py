@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from greenroom.core.actions import steps
+import msgspec
+
 from greenroom.core.actions.actions import (
     Action,
     Button,
@@ -27,8 +28,77 @@ from greenroom.core.actions.actions import (
     WhereIs,
     Write,
 )
-from greenroom.core.actions.steps import Key, Pointer, Step
 from greenroom.core.errors import Invalid
+
+
+class _Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="step"):
+    pass
+
+
+class Pointer(_Step, frozen=True, tag="pointer"):
+    """Hold just these buttons (mask of RFB: 1 left, 2 middle, 4 right, 8 to 64 wheel), at x, y or where it is."""
+
+    buttons: int
+    x: int | None = None
+    y: int | None = None
+
+
+class Key(_Step, frozen=True, tag="key"):
+    """Press or let go of a key."""
+
+    keysym: int
+    down: bool
+
+
+class Type(_Step, frozen=True, tag="type"):
+    """Write text, any of Unicode."""
+
+    text: str
+
+
+class FocusElement(_Step, frozen=True, tag="focus"):
+    """Give an element of the accessibility tree the keyboard."""
+
+    ref: str
+
+
+class Wait(_Step, frozen=True, tag="wait"):
+    """Do nothing for so long."""
+
+    seconds: float
+
+
+class Clipboard(_Step, frozen=True, tag="clipboard"):
+    """Put text on the clipboard."""
+
+    text: str
+
+
+class Open(_Step, frozen=True, tag="open"):
+    """Open a web address."""
+
+    url: str
+
+
+class Screenshot(_Step, frozen=True, tag="screenshot"):
+    """Picture of the screen or of `region` (x1, y1, x2, y2), scaled where a size is given."""
+
+    region: tuple[int, int, int, int] | None = None
+    width: int | None = None
+    height: int | None = None
+    cursor: bool = True
+
+
+class CursorPosition(_Step, frozen=True, tag="cursor_position"):
+    """Say where the pointer is."""
+
+
+class ReadClipboard(_Step, frozen=True, tag="read_clipboard"):
+    """Say what text the clipboard has."""
+
+
+Step = Pointer | Key | Type | FocusElement | Wait | Clipboard | Open | Screenshot | CursorPosition | ReadClipboard
+
 
 PAUSE_S: Final = 0.02
 """Between pressing a button, moving and letting go: programs see a drag only where there is motion in between."""
@@ -96,10 +166,10 @@ class _Planner:
                 )
             case Press(chords, seconds):
                 for chord in chords:
-                    yield from self._with(chord, [steps.Wait(seconds)] if seconds else [])
+                    yield from self._with(chord, [Wait(seconds)] if seconds else [])
             case Write(text, at):
                 yield from [] if at is None else self.steps(Click(Button.LEFT, at), where)
-                yield steps.Type(text)
+                yield Type(text)
             case Look(region):
                 yield self._look(region, where)
             case _:
@@ -124,14 +194,14 @@ class _Planner:
     def _look(self, region: tuple[Point, Point] | None, where: str) -> Step:
         screen, display = self._screen, self._display
         if region is None:
-            return steps.Screenshot() if display == screen else steps.Screenshot(None, display.width, display.height)
+            return Screenshot() if display == screen else Screenshot(None, display.width, display.height)
         first, last = region
         for corner in region:
             self._check(corner, where, inside=0)
         corners = (*self._scaled(first), *self._scaled(last))
         if corners[0] >= corners[2] or corners[1] >= corners[3]:
             raise Invalid(f"{where}.region: it is empty; give [x1, y1, x2, y2] with x1 < x2 and y1 < y2.")
-        return steps.Screenshot(corners)
+        return Screenshot(corners)
 
     def _pointer(self, place: tuple[int, int]) -> Pointer:
         self.pointer = place
@@ -146,11 +216,11 @@ class _Planner:
         yield self._pointer(path[0])
         self.held = Button.LEFT
         yield self._pointer(path[0])
-        yield steps.Wait(PAUSE_S)
+        yield Wait(PAUSE_S)
         for (x1, y1), (x2, y2) in pairwise(path):
             yield self._pointer(((x1 + x2) // 2, (y1 + y2) // 2))
             yield self._pointer((x2, y2))
-        yield steps.Wait(PAUSE_S)
+        yield Wait(PAUSE_S)
         self.held = Button.NONE
         yield self._pointer(path[-1])
 
@@ -164,14 +234,14 @@ class _Planner:
 def _simple(action: Focus | Rest | WhereIs | Copy | Paste | GoTo) -> Step:
     match action:
         case Focus(ref):
-            return steps.Focus(ref)
+            return FocusElement(ref)
         case Rest(seconds):
-            return steps.Wait(seconds)
+            return Wait(seconds)
         case WhereIs():
-            return steps.CursorPosition()
+            return CursorPosition()
         case Copy(text):
-            return steps.Clipboard(text)
+            return Clipboard(text)
         case Paste():
-            return steps.ReadClipboard()
+            return ReadClipboard()
         case _:
-            return steps.Open(action.url)
+            return Open(action.url)

@@ -1,4 +1,6 @@
-"""What the catalogue offers: our recipes, and the lists that others publish, in one form.
+"""What the catalogue offers in one form: our recipes, each an image and a workspace, and the lists that others publish.
+
+It is the table of a `recipe.toml` (docs/reference/recipes.md). Reading files and building images is greenroom.recipes'.
 
 An entry of ours has the name of its recipe, one of another list that list's name before it: `firefox`, `acme/firefox`.
 So none can take another's place.
@@ -6,13 +8,142 @@ So none can take another's place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
 
 from greenroom.core.catalogue.published import Listed
-from greenroom.core.catalogue.recipe import Recipe
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace import exec_config, page, run_config
+from greenroom.core.workspace.definition import Definition
+from greenroom.core.workspace.exec_config import ExecConfig
 from greenroom.core.workspace.page import PROGRAMS
+from greenroom.core.workspace.run_config import RunConfig
+from greenroom.core.workspace.session_spec import Protocol
+
+Kind = Literal["desktop", "application", "page"]
+"""A whole desktop; one application that fills the screen; or a program that serves a page of its own."""
+
+Sentence = Annotated[str, Meta(pattern=r"^[A-Z].*\.$", max_length=300)]
+Label = Annotated[str, Meta(min_length=1, max_length=60)]
+Package = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
+
+MIB: Final = 1 << 20
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,29}")
+
+
+class Application(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The program of a workspace. `window_title` is a regular expression that is found in the title of its window. One
+    of kind page serves HTTP on the socket /tmp/.greenroom/program.sock.
+    """
+
+    command: Annotated[str, Meta(min_length=1)]
+    window_title: str = ""
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a workspace made from the recipe begins with; its administrator may change all of it."""
+
+    cores: Annotated[float, Meta(gt=0, le=64)] = 2.0
+    memory_mb: Annotated[int, Meta(ge=64, le=65536)] = 2048
+    """MiB, reserved and at most."""
+    port: Annotated[int, Meta(ge=1, le=65535)] = 6901
+    protocol: Protocol = "https"
+    auth_user: str = "kasm_user"
+    page_path: str = "/"
+    start_page: str = ""
+    ready_path: str = ""
+    port_map: dict[str, Any] = {}
+    run_config: dict[str, Any] = {}
+    exec_config: dict[str, Any] = {}
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the catalogue offers under `name`, the name of its folder."""
+
+    name: str
+    friendly_name: Label
+    """Begins with the name of the product."""
+    description: Sentence
+    categories: Annotated[list[Label], Meta(min_length=1, max_length=5)]
+    kind: Kind
+    packages: list[Package] = []
+    """Of Debian, installed over those that all recipes share."""
+    workspace: Defaults = Defaults()
+    application: Application | None = None
+
+    @property
+    def _desk(self) -> dict[str, Any]:
+        """Every image with a screen has a desk; what is a page only has its own program."""
+        return {} if self.kind == "page" else {"desk": "desk"}
+
+    def definition(self, image: str, image_src: str = "") -> Definition:
+        """The workspace made from it, of this image and with its picture at `image_src`."""
+        return Definition(
+            name=image,
+            friendly_name=self.friendly_name,
+            description=self.description,
+            image_src=image_src,
+            cores=self.workspace.cores,
+            memory=self.workspace.memory_mb * MIB,
+            port=self.workspace.port,
+            protocol=self.workspace.protocol,
+            auth_user=self.workspace.auth_user,
+            page_path=self.workspace.page_path,
+            start_page=self.workspace.start_page,
+            ready_path=self.workspace.ready_path,
+            port_map={**self._desk, **self.workspace.port_map},
+            run_config=self.workspace.run_config,
+            exec_config=self.workspace.exec_config,
+            categories=list(self.categories),
+            allow_launch_variables=self.kind == "desktop",
+        )
+
+
+def parse(name: str, table: Mapping[str, Any]) -> Recipe:
+    """The recipe in a table of TOML.
+
+    Raises:
+        Invalid: the sentence names the recipe, the field and what is wrong with it.
+    """
+    if not NAME.fullmatch(name):
+        raise Invalid(f"The recipe {name!r} needs a name of small letters, digits and dashes, at most 30.")
+    try:
+        recipe = msgspec.convert({**table, "name": name}, Recipe)
+    except msgspec.ValidationError as error:
+        problem, _, field = str(error).partition(" - at `$")
+        raise _invalid(name, field.strip("`.") or "recipe.toml", problem) from error
+    _checked(name, "workspace.port_map", page.validated_ports, recipe.workspace.port_map)
+    _checked(name, "workspace.run_config", run_config.validated, recipe.workspace.run_config)
+    _checked(name, "workspace.exec_config", exec_config.validated, recipe.workspace.exec_config)
+    if (recipe.application is None) != (recipe.kind == "desktop"):
+        wrong = "a desktop has none" if recipe.application else f"a recipe of kind {recipe.kind} needs it"
+        raise _invalid(name, "application", wrong)
+    if recipe.application:
+        _checked(name, "application.window_title", _pattern, recipe.application.window_title)
+    return recipe
+
+
+def _checked(name: str, field: str, check: Callable[[Any], object], value: RunConfig | ExecConfig | str) -> None:
+    try:
+        check(value)
+    except Invalid as error:
+        raise _invalid(name, field, error.message) from error
+
+
+def _pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise Invalid(f"{text!r} is no regular expression: {error}") from error
+
+
+def _invalid(name: str, field: str, problem: str) -> Invalid:
+    return Invalid(f"The recipe {name} cannot be used: {field}: {problem.rstrip('.')}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

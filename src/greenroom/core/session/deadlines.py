@@ -2,7 +2,7 @@
 
 Each of `states.TRANSITIONAL` has a deadline: that of its row (`sessions.deadline`), or the one here from the last
 change of status or, for sessions that wait for their Agent, from its return. Slow is not broken: there is more time in
-proportion to the reported lateness (`core.fleet.lateness`), up to `MAX_S`. A first start has its time from its last
+proportion to the reported lateness (`core.fleet.liveness`), up to `MAX_S`. A first start has its time from its last
 step on, but not while it waits for its turn on its Agent, which is no failure; none that has painted ends at a deadline
 while its Agent is running. A stop or pause that does not complete
 is taken back, because the container still holds a user's work. Invariants, tested as properties: only these statuses
@@ -26,7 +26,7 @@ from typing import Final, Literal, cast
 
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import Invalid
-from greenroom.core.fleet.lateness import ON_TIME, Lateness, allowed_s, because, times
+from greenroom.core.fleet.liveness import ON_TIME, Lateness, allowed_s, because, times
 from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, TRANSITIONAL, SessionStatus, Want
 
 _S = SessionStatus

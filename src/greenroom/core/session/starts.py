@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
-from greenroom.core.fleet.lateness import Lateness, crowd
+from greenroom.core.fleet.liveness import Lateness, crowd
 from greenroom.core.session.reconcile import ActionKind
 
 

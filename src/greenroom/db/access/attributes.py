@@ -7,8 +7,8 @@ from typing import Any, Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.db.columns import assigned, columns_of, inserted, values_of
 from greenroom.db.database import Connection, Database, row_as
+from greenroom.db.rows import assigned, columns_of, inserted, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

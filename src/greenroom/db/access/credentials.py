@@ -16,9 +16,9 @@ from greenroom.core.errors import NotFound, found
 from greenroom.core.listing import Order
 from greenroom.core.rate_limits import Failure, account_wait_s, source_of
 from greenroom.db.cleaning import delete_in_batches
-from greenroom.db.columns import assigned
 from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.rows import assigned
 
 
 @dataclass(frozen=True, slots=True)

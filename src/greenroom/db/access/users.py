@@ -11,10 +11,10 @@ from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import Event
 from greenroom.core.listing import Order, Word
-from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.lease.controls import withdraw_from_user
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position, Total
+from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.session.shares import JOINED, end_for_user
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"

@@ -24,8 +24,8 @@ from greenroom.db.fleet.machine_pools import list_pools
 from greenroom.db.fleet.views import list_agents
 from greenroom.db.launch.replacement import KEPT_PER_CONFIG
 from greenroom.db.pool.configs import list_configs
+from greenroom.db.rows import collected
 from greenroom.db.session.views import SessionFilter, list_sessions
-from greenroom.db.unreadable import collected
 from greenroom.db.workspace.homes import HomeFilter, list_homes
 from greenroom.db.workspace.images import list_images
 

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from typing import Any, Final, LiteralString
 
 from greenroom.core.log_codes import LogCode
-from greenroom.db.columns import columns_of, listed
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.rows import columns_of, listed
 
 FLUSH_S: Final = 0.5
 MINUTE_LOOK_S: Final = 2.0

@@ -12,9 +12,9 @@ from greenroom.core.errors import found
 from greenroom.core.fleet.machines.model import Limits, MachinePool, Memory
 from greenroom.core.fleet.machines.model import Listing as MachineListing
 from greenroom.core.listing import Order
-from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

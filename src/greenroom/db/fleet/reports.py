@@ -14,10 +14,10 @@ from typing import Literal
 from psycopg.types.json import Jsonb
 
 from greenroom.core.catalogue.ways import Way
-from greenroom.core.fleet.lateness import Lateness
-from greenroom.db.columns import differs, excluded
+from greenroom.core.fleet.liveness import Lateness
 from greenroom.db.database import Connection
 from greenroom.db.fleet.checkin import WireJson
+from greenroom.db.rows import differs, excluded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,9 @@ from typing import Final, LiteralString
 
 from greenroom.core.errors import Refused, found
 from greenroom.core.workspace.spec_builder import ZoneFacts
-from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
+from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

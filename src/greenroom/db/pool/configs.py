@@ -13,11 +13,11 @@ from greenroom.core.pool.model import ConfigFields, Shortfall, ShortfallCode
 from greenroom.core.pool.rotation import expiration_problem
 from greenroom.core.pool.shortfalls import barrier, shown_shortfall
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
-from greenroom.db.columns import as_json, assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import CLAIMABLE, CLAIMABLE_NOW, COMING
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.rows import as_json, assigned, columns_of, inserted, selected, values_of
 from greenroom.db.workspace.images import IMAGE_FACTS
 
 FIELDS: Final = columns_of(ConfigFields)

@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.session.observations import HandoverState, ObservedFacts, SessionRow
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
-from greenroom.db.columns import columns_of, differs, excluded, listed, selected
 from greenroom.db.database import Connection, Database, rows_as
+from greenroom.db.rows import columns_of, differs, excluded, listed, selected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ from typing import Final, LiteralString
 from greenroom.core.errors import Invalid, Refused, found
 from greenroom.core.listing import Order
 from greenroom.core.web_filter import Action, FilterPolicy, Narrowing, lists_of
-from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

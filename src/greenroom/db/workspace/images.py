@@ -15,9 +15,9 @@ from greenroom.core.listing import Order
 from greenroom.core.pool.rotation import Rollover
 from greenroom.core.workspace.definition import Definition
 from greenroom.core.workspace.spec_builder import ImageFacts
-from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.listing import Column, Conditions, Listing, Part, Position
+from greenroom.db.rows import assigned, columns_of, inserted, selected, values_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.checkin.enrolment import known_agent
-from greenroom.wire.copies import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown
+from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown
 
 TICKET_S: Final = 300
 MAX_NAMES: Final = 200

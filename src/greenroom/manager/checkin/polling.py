@@ -33,8 +33,7 @@ from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.checkin.readings import Lists, Looks
-from greenroom.manager.metrics import Metrics
-from greenroom.manager.status import ManagerStatus, Takeover, Wakers
+from greenroom.manager.status import ManagerStatus, Metrics, Takeover, Wakers
 from greenroom.wire.messages import Answer, CheckIn
 
 log = structlog.get_logger(__name__)

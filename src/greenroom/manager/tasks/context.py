@@ -15,7 +15,7 @@ import structlog
 
 from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
 from greenroom.core.events import Event, session_events
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
 from greenroom.core.pool.agenda import Agenda
 from greenroom.db.database import AWAY, Connection, Database

@@ -32,11 +32,11 @@ from greenroom.core.pool.model import (
 )
 from greenroom.core.pool.plan import MAX_CREATES, plan
 from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
-from greenroom.db.columns import values_of
 from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import AgentsByImage, Memory, PlannedConfig, PoolRows
+from greenroom.db.rows import values_of
 from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_staged, retire
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.stops import stop

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.actions import steps
+from greenroom.core.actions import plan as action_plan
 from greenroom.core.actions.actions import Button
 from greenroom.core.actions.dialects import parse
-from greenroom.core.actions.plan import PAUSE_S, Size, plan, shown_at
-from greenroom.core.actions.steps import Key, Pointer, Step
+from greenroom.core.actions.plan import PAUSE_S, Key, Pointer, Size, Step, plan, shown_at
 from greenroom.core.errors import Invalid
 
 SCREEN = Size(1280, 800)
@@ -33,9 +32,9 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
         ({"action": "left_click"}, [Pointer(0, 5, 6), Pointer(1, 5, 6), Pointer(0, 5, 6)]),
         (
             {"action": "type", "text": "a", "coordinate": [1, 2]},
-            [Pointer(0, 1, 2), Pointer(1, 1, 2), Pointer(0, 1, 2), steps.Type("a")],
+            [Pointer(0, 1, 2), Pointer(1, 1, 2), Pointer(0, 1, 2), action_plan.Type("a")],
         ),
-        ({"action": "focus", "ref": "1.2-3"}, [steps.Focus("1.2-3")]),
+        ({"action": "focus", "ref": "1.2-3"}, [action_plan.FocusElement("1.2-3")]),
         (
             {"action": "right_click", "coordinate": [1, 2], "text": "ctrl"},
             [Key(CTRL, True), Pointer(0, 1, 2), Pointer(4, 1, 2), Pointer(0, 1, 2), Key(CTRL, False)],
@@ -46,10 +45,10 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
             [
                 Pointer(0, 5, 6),
                 Pointer(1, 5, 6),
-                steps.Wait(PAUSE_S),
+                action_plan.Wait(PAUSE_S),
                 Pointer(1, 7, 6),
                 Pointer(1, 9, 6),
-                steps.Wait(PAUSE_S),
+                action_plan.Wait(PAUSE_S),
                 Pointer(0, 9, 6),
             ],
         ),
@@ -67,16 +66,16 @@ def planned(*items: dict[str, Any], display: Size | None = None, held: Button = 
         ),
         (
             {"action": "hold_key", "text": "a", "duration": 2},
-            [Key(0x61, True), steps.Wait(2), Key(0x61, False)],
+            [Key(0x61, True), action_plan.Wait(2), Key(0x61, False)],
         ),
-        ({"action": "type", "text": "é"}, [steps.Type("é")]),
-        ({"action": "wait", "duration": 1}, [steps.Wait(1)]),
-        ({"action": "screenshot"}, [steps.Screenshot()]),
-        ({"action": "zoom", "region": [0, 0, 1280, 800]}, [steps.Screenshot((0, 0, 1280, 800))]),
-        ({"action": "cursor_position"}, [steps.CursorPosition()]),
-        ({"action": "set_clipboard", "text": "x"}, [steps.Clipboard("x")]),
-        ({"action": "get_clipboard"}, [steps.ReadClipboard()]),
-        ({"action": "open_address", "url": "https://a.example"}, [steps.Open("https://a.example")]),
+        ({"action": "type", "text": "é"}, [action_plan.Type("é")]),
+        ({"action": "wait", "duration": 1}, [action_plan.Wait(1)]),
+        ({"action": "screenshot"}, [action_plan.Screenshot()]),
+        ({"action": "zoom", "region": [0, 0, 1280, 800]}, [action_plan.Screenshot((0, 0, 1280, 800))]),
+        ({"action": "cursor_position"}, [action_plan.CursorPosition()]),
+        ({"action": "set_clipboard", "text": "x"}, [action_plan.Clipboard("x")]),
+        ({"action": "get_clipboard"}, [action_plan.ReadClipboard()]),
+        ({"action": "open_address", "url": "https://a.example"}, [action_plan.Open("https://a.example")]),
     ],
 )
 def test_the_steps_of_an_action(item: dict[str, Any], wanted: list[Step]) -> None:
@@ -118,8 +117,8 @@ def test_coordinates_of_another_size_are_scaled() -> None:
         display=display,
     )
     assert click == [Pointer(0, 1278, 200)]
-    assert look == [steps.Screenshot(None, 640, 400)]
-    assert part == [steps.Screenshot((0, 0, 1280, 400))]
+    assert look == [action_plan.Screenshot(None, 640, 400)]
+    assert part == [action_plan.Screenshot((0, 0, 1280, 400))]
     assert shown_at(1278, 200, SCREEN, display) == (639, 100)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from greenroom.core.actions.steps import CursorPosition, Key, Open, Pointer, Screenshot, Step, Type
+from greenroom.core.actions.plan import CursorPosition, Key, Open, Pointer, Screenshot, Step, Type
 
 
 @pytest.mark.parametrize(

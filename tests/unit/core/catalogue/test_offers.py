@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.catalogue.offers import Known, Offered, entries, free_name, of_list, of_recipe, update_of
+from greenroom.core.catalogue.offers import Known, Offered, entries, free_name, of_list, of_recipe, parse, update_of
 from greenroom.core.catalogue.published import Listed
-from greenroom.core.catalogue.recipe import parse
 
 RECIPE = {
     "friendly_name": "Firefox",

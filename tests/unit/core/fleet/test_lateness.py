@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.lateness import MAX_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
+from greenroom.core.fleet.liveness import MAX_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
 
 amounts = st.floats(0, 1e6)
 states = st.builds(Lateness, own_s=amounts, queue=amounts, waiting=st.floats(0, 1))

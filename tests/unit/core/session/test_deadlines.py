@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.fleet.liveness import Lateness
 from greenroom.core.session.deadlines import DEADLINE_S, MAX_S, RETURN_S, Overdue, Waiting, Watch, due, plan
 from greenroom.core.session.states import ALLOWED, RETURNING, TRANSITIONAL, SessionStatus, Want
 

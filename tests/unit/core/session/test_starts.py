@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import Property, catches, for_all, holds
 
-from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.session.starts import (
     AFTER_HANDOVER_S,
     FOR_HANDOVERS_S,

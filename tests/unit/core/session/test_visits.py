@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from greenroom.core.session.visits import AWAY_S, MAX_VISITS, Connection, Visit, Visits
+from greenroom.core.session.viewing import AWAY_S, MAX_VISITS, Connection, Visit, Visits
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 

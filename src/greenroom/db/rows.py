@@ -1,10 +1,15 @@
-"""Statements from a dataclass whose fields are columns of a table: one list for INSERT, UPDATE and SELECT."""
+"""Rows of tables: statements from a dataclass whose fields are columns, and rows with a value that does not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields
-from typing import Any, LiteralString, cast
+from typing import Any, Final, LiteralString, TypeVar, cast
+
+import msgspec
+import structlog
 
 
 def columns_of(kind: type[Any], *, without: Collection[str] = ()) -> tuple[LiteralString, ...]:
@@ -52,3 +57,46 @@ def differs(columns: Iterable[LiteralString], table: LiteralString) -> LiteralSt
 def values_of(kind: type[Any], row: object) -> dict[str, Any]:
     """The values of a row, which may have more fields, for the fields of `kind`."""
     return {field.name: getattr(row, field.name) for field in fields(kind)}
+
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_SAID: Final[dict[tuple[str, str, str], None]] = {}
+"""Rows that could not be read, each logged once."""
+MOST_SAID: Final = 1000
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collected() -> Generator[list[str]]:
+    """The rows that are left out inside, each as its ids and the reason."""
+    found: list[str] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+def readable(kind: type[T], row: Mapping[str, Any]) -> T | None:
+    """The row as a dataclass of this kind; None = a value does not fit, and the row is left out.
+
+    Raises:
+        msgspec.ValidationError: the row lacks a field of the kind; a defect of the statement.
+    """
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        if " - at `$" not in str(error):  # of the row itself, not of a value in it
+            raise
+        ids = {name: str(value) for name, value in row.items() if name.endswith("_id") and value is not None}
+        if (what := (kind.__name__, str(ids), str(error))) not in _SAID:
+            _SAID[what] = None
+            log.error("a row cannot be read, and is left out", kind=kind.__name__, reason=str(error), **ids)
+        if len(_SAID) > MOST_SAID:
+            _SAID.pop(next(iter(_SAID)))
+        if (found := _collected.get()) is not None:
+            found.append(f"{' '.join(f'{name} {value}' for name, value in ids.items())}: {error}")
+        return None

@@ -1,0 +1,172 @@
+"""Staging configs, lists of other registries, and figures in the published shape; the rules are those of `/api/v1`."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter
+
+from greenroom.api.bodies import Json
+from greenroom.api.catalogue import lists as catalogue_lists
+from greenroom.api.catalogue.schemas import CatalogueCreate
+from greenroom.api.deps import Db, Logs, SettingsSnapshot
+from greenroom.api.pool import service
+from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, StagingPatch
+from greenroom.api.published.calls import Answer, Call, date, now, requires_key, validated
+from greenroom.core.errors import Invalid
+from greenroom.db import catalogue as catalogue_rows
+from greenroom.db.catalogue import Catalogue
+from greenroom.db.diagnostics.metrics import read_report
+from greenroom.db.fleet import managers, views, zones
+from greenroom.db.pool.configs import list_configs
+
+router = APIRouter(include_in_schema=False)
+
+FIELDS: Final = tuple(StagingCreate.model_fields)
+TARGET: Final = "target_staging_config"
+
+
+@router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
+async def get_staging_configs(db: Db) -> Answer:
+    """All staging configs."""
+    found = (await list_configs(db)).rows
+    return {"staging_configs": [_shape_config(view) for view in await service.shown(db, found)]}
+
+
+@router.post("/get_staging_config")
+async def get_staging_config(db: Db, call: Annotated[Call, requires_key("staging_view")]) -> Answer:
+    """One staging config."""
+    return {"staging_config": _shape_config(await service.view(db, _id(call)))}
+
+
+@router.post("/create_staging_config")
+async def create_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_create")]) -> Answer:
+    """Create a staging config; permissions that are left out take the values of All Users."""
+    body = validated(StagingCreate, _fields(call))
+    return {"staging_config": _shape_config(await service.create(db, logs, call.caller, body))}
+
+
+@router.post("/update_staging_config")
+async def update_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_modify")]) -> Answer:
+    """Change a staging config; what is left out or null stays."""
+    body = validated(StagingPatch, _fields(call))
+    return {"staging_config": _shape_config(await service.update(db, logs, call.caller, _id(call), body))}
+
+
+@router.post("/delete_staging_config")
+async def delete_staging_config(db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_delete")]) -> Answer:
+    """Delete a staging config and its sessions without a user."""
+    await service.delete(db, logs, call.caller, _id(call))
+    return {}
+
+
+def _fields(call: Call) -> Json:
+    """What is given of a config; its number may be written as a text, as published clients do."""
+    part = call.part(TARGET)
+    given = part.given(*FIELDS)
+    return given | {"num_sessions": part.number("num_sessions")} if "num_sessions" in given else given
+
+
+def _id(call: Call) -> str:
+    return call.part(TARGET).id("staging_config_id")
+
+
+def _shape_config(config: StagingConfigView) -> Answer:
+    return config.model_dump(mode="json", include=set(StagingConfigView.model_fields)) | {
+        "image_id": config.image_id.hex,
+        "created": date(config.created),
+        "next_try": date(config.next_try),
+    }
+
+
+@router.post("/get_registries", dependencies=[requires_key("catalogues_view")])
+async def get_registries(db: Db) -> Answer:
+    """The lists of workspaces that others publish."""
+    return {"registries": [_shape_registry(each) for each in (await catalogue_rows.list_catalogues(db)).rows]}
+
+
+@router.post("/create_registry")
+async def create_registry(
+    db: Db, logs: Logs, snapshot: SettingsSnapshot, call: Annotated[Call, requires_key("catalogues_create")]
+) -> Answer:
+    """Add such a list and read it; its `name` is that of its host unless one is given."""
+    address = call.text("registry")
+    if call.text("channel"):
+        raise Invalid("A list of workspaces has no channels here: leave channel out, or give the address of its list.")
+    name = call.text("name") or _name_of(address)
+    body = validated(CatalogueCreate, {"name": name, "list_url": address})
+    reach = snapshot.installation.catalogue_reach
+    return {"registry": _shape_registry(await catalogue_lists.add_catalogue(db, logs, call.caller, body, reach=reach))}
+
+
+@router.post("/delete_registry")
+async def delete_registry(db: Db, logs: Logs, call: Annotated[Call, requires_key("catalogues_delete")]) -> Answer:
+    """Forget a list; workspaces that were added from it stay."""
+    await catalogue_lists.delete_catalogue(db, logs, call.caller, call.id("registry_id"))
+    return {}
+
+
+def _name_of(address: str) -> str:
+    """The host of an address, in the letters that a name may have; empty if it has none."""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        host = ""
+    return re.sub(r"[^a-z0-9]+", "-", host).strip("-")[:63]
+
+
+def _shape_registry(catalogue: Catalogue) -> Answer:
+    return {
+        "registry_id": catalogue.catalogue_id,
+        "registry_url": catalogue.list_url,
+        "name": catalogue.name,
+        "channel": None,
+        "num_images": catalogue.entries,
+        "error": catalogue.error or None,
+        "last_read": date(catalogue.looked),
+        "created": date(catalogue.created),
+    }
+
+
+DAY_S: Final = 86_400.0
+MAX_DELTA_S: Final = 10 * 366 * DAY_S
+
+
+@router.post("/get_report")
+async def get_report(db: Db, call: Annotated[Call, requires_key("system_view")]) -> Answer:
+    """One figure: `name`, of the last `delta` seconds (a day if left out)."""
+    return {"data": await read_report(db, call.text("name"), _delta_s(call))}
+
+
+@router.post("/system_info", dependencies=[requires_key("system_view")])
+async def system_info(db: Db) -> Answer:
+    """The version, and what the installation has."""
+    agents = (await views.list_agents(db)).rows
+    return {
+        "current_time": now(),
+        "system_info": {
+            "version": version("greenroom"),
+            "zones": len(await zones.list_zones(db)),
+            "managers": len(await managers.list_managers(db)),
+            "agents": len(agents),
+            "kasms": sum(agent.sessions for agent in agents),
+            "cores": sum(agent.cores for agent in agents),
+            "cores_allocated": sum(agent.cores_allocated for agent in agents),
+            "memory": sum(agent.memory for agent in agents),
+            "memory_allocated": sum(agent.memory_allocated for agent in agents),
+        },
+    }
+
+
+def _delta_s(call: Call) -> float:
+    value = call.body.get("delta")
+    try:
+        seconds = DAY_S if value in (None, "") else float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid("delta must be a number of seconds.") from error
+    if not 0 <= seconds <= MAX_DELTA_S:
+        raise Invalid("delta must be a number of seconds, of ten years at most.")
+    return seconds
