@@ -6,13 +6,11 @@ import asyncio
 import json
 import os
 import secrets
-import shlex
-import shutil
 import signal
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Final, NoReturn
@@ -24,24 +22,39 @@ from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.core.fleet.restarts import named
 from greenroom.core.text import cause, shortened, summary
-from greenroom.db.database import Database
 from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
-from greenroom.db.pooler import refuse_pooler
 from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.processes import processes
 from greenroom.kit.program import version
 from greenroom.kit.terminal import console
 from greenroom.up import instance
-from greenroom.up.doctor import Finding, examine, room, runtime_warnings, warnings, without_database
+from greenroom.up.doctor import (
+    Finding,
+    database_to_check,
+    examine,
+    room,
+    runtime_warnings,
+    warnings,
+    without_database,
+)
 from greenroom.up.handed import Handed
 from greenroom.up.health import database_answers
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid
 from greenroom.up.options import Options
-from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr, show_events
-from greenroom.up.site import Site, prepared, site_of
+from greenroom.up.progress import (
+    Description,
+    Events,
+    Failed,
+    Progress,
+    Ready,
+    on_stderr,
+    show_events,
+    show_ready,
+)
+from greenroom.up.site import prepared, site_of
 from greenroom.up.status import Status, read_status
 from greenroom.up.supervisor import State
 
@@ -146,31 +159,6 @@ def _redirect_output(file: Path) -> None:
         os.dup2(source, target)
     os.close(descriptor)
     os.close(nothing)
-
-
-def show_ready(found: Description, *, as_json: bool) -> None:
-    """Print where the instance is and how to log in, or all of it as JSON."""
-    if as_json:
-        print(json.dumps(asdict(found)), flush=True)  # noqa: T201 -- the command's result
-        return
-    out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
-    out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
-    if found.public_url != found.url:
-        out.print(f"The reverse proxy in front of it serves it at {found.public_url}")
-    admin = found.admin
-    if admin.password is not None:
-        out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
-    else:
-        out.print(f"Log in as {admin.username} (its password was changed).")
-    out.print(f"Certificate authority: {found.ca_file}", markup=False)
-    out.print(f"Stop it with: {program()} down --data {shlex.quote(found.data)}", markup=False)
-
-
-def program() -> str:
-    """The command people type for this program: its name if their shell finds it, else its path."""
-    own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
-    is_found = found is not None and own.exists() and own.samefile(found)
-    return "greenroom" if is_found or not own.exists() else str(own)
 
 
 def down(data: Path, *, as_json: bool = False) -> None:
@@ -286,24 +274,6 @@ def _show_findings(findings: list[Finding], good: GoodFor | None) -> None:
         out.print(finding.holds, *details, sep="\n              ", markup=False)
     if good is not None and not good.is_short:
         out.print(good.sentence, markup=False)
-
-
-@asynccontextmanager
-async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Site]]:
-    """The database of a running instance.
-
-    Raises:
-        SetupError: it is of an older version than this program, or behind a pooler.
-    """
-    dsn = site_of(layout).dsn
-    if pending := await pending_migrations(dsn):
-        raise SetupError(
-            f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
-            " restart it with greenroom down and greenroom up."
-        )
-    await refuse_pooler(dsn)
-    async with instance.database_of(layout, on_stderr()) as opened:
-        yield opened
 
 
 async def _doctor(layout: Layout) -> tuple[str, list[Finding], list[str], GoodFor | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,8 @@ from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_session
 from greenroom.db.diagnostics.views import disk_of, failed_tasks
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import installation_id
+from greenroom.db.migrate import check as pending_migrations
+from greenroom.db.pooler import refuse_pooler
 from greenroom.db.recordings import said_full
 from greenroom.kit import host_limits
 from greenroom.kit.config import AgentConfig
@@ -26,7 +29,10 @@ from greenroom.kit.starts import StartLog
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.plugin import InstanceFacts
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up.site import Site
+from greenroom.up import instance
+from greenroom.up.layout import Layout
+from greenroom.up.progress import on_stderr
+from greenroom.up.site import Site, site_of
 
 SETTLE_S: Final = 3.0
 """Only what is still broken after this is reported; the rest was in flight."""
@@ -171,3 +177,21 @@ async def _twice(code: str, holds: str, look: Callable[[], Awaitable[list[str]]]
         await asyncio.sleep(SETTLE_S)
         found = [what for what in await look() if what in found]
     return Finding(code=code, holds=holds, broken=tuple(found))
+
+
+@asynccontextmanager
+async def database_to_check(layout: Layout) -> AsyncGenerator[tuple[Database, Site]]:
+    """The database of a running instance.
+
+    Raises:
+        SetupError: it is of an older version than this program, or behind a pooler.
+    """
+    dsn = site_of(layout).dsn
+    if pending := await pending_migrations(dsn):
+        raise SetupError(
+            f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
+            " restart it with greenroom down and greenroom up."
+        )
+    await refuse_pooler(dsn)
+    async with instance.database_of(layout, on_stderr()) as opened:
+        yield opened

@@ -25,7 +25,7 @@ from greenroom.kit.log import configure
 from greenroom.up import instance, roles
 from greenroom.up.fork_server import Server
 from greenroom.up.layout import Layout
-from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr
+from greenroom.up.progress import Description, Events, Failed, Progress, Ready, on_stderr, show_ready
 from greenroom.up.site import Site, site_of
 
 log = structlog.get_logger(__name__)
@@ -77,8 +77,6 @@ class Handed(msgspec.Struct, frozen=True, kw_only=True):
         if self.events is not None:
             self._run_in_background(server, Events(os.fdopen(self.events, "w")))
         sys.modules.pop("rich", None)  # roles do without it; who looks at a terminal does not
-        from greenroom.up.commands import show_ready  # noqa: PLC0415 -- in the foreground alone
-
         try:
             ended_by = self._run(server, on_stderr(), lambda found: show_ready(found, as_json=self.as_json))
         except (GreenroomError, OSError) as error:

@@ -5,13 +5,17 @@ With `--detach` the background process sends its steps as lines of JSON, and the
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 import msgspec
@@ -198,3 +202,30 @@ def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
             elif not isinstance(event, End):
                 return event
     return None
+
+
+def show_ready(found: Description, *, as_json: bool) -> None:
+    """Print where the instance is and how to log in, or all of it as JSON."""
+    if as_json:
+        print(json.dumps(asdict(found)), flush=True)  # noqa: T201 -- the command's result
+        return
+    from greenroom.kit.terminal import console  # noqa: PLC0415 -- as in `on_stderr`
+
+    out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
+    out.print(f"\n[bold]Greenroom is ready at {found.url}[/bold]")
+    if found.public_url != found.url:
+        out.print(f"The reverse proxy in front of it serves it at {found.public_url}")
+    admin = found.admin
+    if admin.password is not None:
+        out.print(f"Log in as {admin.username} with the one-time password [bold]{admin.password}[/bold]")
+    else:
+        out.print(f"Log in as {admin.username} (its password was changed).")
+    out.print(f"Certificate authority: {found.ca_file}", markup=False)
+    out.print(f"Stop it with: {program()} down --data {shlex.quote(found.data)}", markup=False)
+
+
+def program() -> str:
+    """The command people type for this program: its name if their shell finds it, else its path."""
+    own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
+    is_found = found is not None and own.exists() and own.samefile(found)
+    return "greenroom" if is_found or not own.exists() else str(own)

@@ -19,7 +19,7 @@ from greenroom.kit import log
 from greenroom.kit.terminal import console
 from greenroom.runtimes.contract import Things
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up.commands import database_to_check
+from greenroom.up.doctor import database_to_check
 from greenroom.up.layout import Layout, running_layout
 
 Became = Literal["removed", "would be removed", "left", "not removed"]

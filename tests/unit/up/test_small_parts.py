@@ -29,7 +29,7 @@ from greenroom.kit.starts import StartLog
 from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
-from greenroom.up import commands, doctor, health, tls
+from greenroom.up import commands, doctor, health, progress, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.health import Health
@@ -348,7 +348,7 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
 def test_what_is_to_be_copied_is_on_one_line_wherever_it_goes(capsys: pytest.CaptureFixture[str]):
     """The first half of `greenroom down --data …` alone would stop another instance."""
     data = "/srv/" + "a-long-name/" * 9
-    commands.show_ready(replace(INSTANCE, ca_file=data + "ca.pem", data=data), as_json=False)
+    progress.show_ready(replace(INSTANCE, ca_file=data + "ca.pem", data=data), as_json=False)
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Stop it with: "))
     assert line.endswith(f"greenroom down --data {data}")
 
@@ -360,9 +360,9 @@ def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch:
     own.touch(mode=0o755)
     monkeypatch.setattr(sys, "executable", str(own.with_name("python")))
     monkeypatch.setenv("PATH", str(link.parent))
-    assert commands.program() == str(own)
+    assert progress.program() == str(own)
     link.symlink_to(own)
-    assert commands.program() == "greenroom"
+    assert progress.program() == "greenroom"
 
 
 @pytest.mark.parametrize(
