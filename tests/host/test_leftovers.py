@@ -19,7 +19,7 @@ from greenroom.runtimes.docker.filter_networks import network_name
 from greenroom.runtimes.docker.spec import Identity, container_name
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
-from greenroom.up.repair import Outcome, leftovers, repaired
+from greenroom.up.doctor import Outcome, leftovers, repaired
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 

@@ -110,7 +110,7 @@ def doctor(
     """
     from greenroom.cli.repair import repair_elsewhere  # noqa: PLC0415
     from greenroom.up import commands  # noqa: PLC0415
-    from greenroom.up.repair import show_repair  # noqa: PLC0415
+    from greenroom.up.doctor import show_repair  # noqa: PLC0415
 
     if repair and url is not None:
         with connect(find_server(url=url, key=key, secret=secret, ca_file=ca_file, data=data)) as client:

@@ -18,7 +18,7 @@ from greenroom.kit import log
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.environment import load
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up.repair import Outcome, repaired, show
+from greenroom.up.doctor import Outcome, repaired, show
 
 
 def repair_elsewhere(client: Client, *, removes: bool, as_json: bool) -> None:

@@ -31,15 +31,7 @@ from greenroom.kit.processes import processes
 from greenroom.kit.program import version
 from greenroom.kit.terminal import console
 from greenroom.up import instance
-from greenroom.up.doctor import (
-    Finding,
-    database_to_check,
-    examine,
-    room,
-    runtime_warnings,
-    warnings,
-    without_database,
-)
+from greenroom.up.doctor import Finding, database_to_check, examine, room, runtime_warnings, warnings, without_database
 from greenroom.up.handed import Handed
 from greenroom.up.health import database_answers
 from greenroom.up.layout import Layout, check_folder, running_layout, running_pid

@@ -16,9 +16,9 @@ from greenroom.core.errors import SetupError
 from greenroom.core.session.leftovers import MAX_AT_ONCE, Leftover, Thing
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.registry import find_runtime
-from greenroom.up import repair
+from greenroom.up import doctor
+from greenroom.up.doctor import Outcome, repaired, show_repair
 from greenroom.up.layout import Layout
-from greenroom.up.repair import Outcome, repaired, show_repair
 
 
 class Namespace:
@@ -71,7 +71,7 @@ def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
-    became: repair.Became | None,
+    became: doctor.Became | None,
     code: int,
     words: str,
 ):
@@ -81,8 +81,8 @@ def test_what_is_still_there_and_could_be_removed_is_exit_code_1(
         del removes
         return outcomes
 
-    monkeypatch.setattr(repair, "running_layout", Layout)
-    monkeypatch.setattr(repair, "_repair", done)
+    monkeypatch.setattr(doctor, "running_layout", Layout)
+    monkeypatch.setattr(doctor, "_repair", done)
     for as_json in (False, True):
         try:
             show_repair(tmp_path, removes=False, as_json=as_json)
