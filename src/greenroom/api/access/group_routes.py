@@ -28,7 +28,7 @@ from greenroom.kit.secrets import Secrets
 router = APIRouter(tags=["groups"])
 
 CHANGES: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
-"""Who may change a group; `group_rules` decides which ones."""
+"""Who may change a group; `groups` decides which ones."""
 
 
 @router.get("/permissions", dependencies=[requires()])
