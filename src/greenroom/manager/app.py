@@ -1,4 +1,4 @@
-"""The Manager's HTTP interface: five routes for Agents, health (table in CONTRACT), metrics.
+"""The Manager's HTTP interface: five routes for Agents, health (docs/reference/managers.md), metrics.
 
 It is the hot path: the layers of a Starlette application would be a quarter of what a check-in costs and keeps.
 """

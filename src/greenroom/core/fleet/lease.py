@@ -1,4 +1,5 @@
-"""Who may act, for how long, and when another may take over: as Primary of a zone (PROTOCOLS §1), and for an Agent.
+"""Who may act, for how long, and when another may take over: as Primary of a zone (docs/explanation/protocols.md §1),
+and for an Agent.
 
 Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. The database's clock decides who is
 Primary; the values here only decide what this process *believes*. A wrong belief wastes work, but does no harm, because

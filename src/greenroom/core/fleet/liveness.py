@@ -1,4 +1,5 @@
-"""What follows from silence of Agents and Managers (DESIGN §4, PROTOCOLS §3); and how late a host is: slow is not dead.
+"""What follows from silence of Agents and Managers (docs/explanation/protocols.md §3); and how late a host is: slow is
+not dead.
 
 A time limit says how long something healthy takes on a quiet host, with a margin; the waiting side multiplies it by
 `times`. Something that ended, or that answers that it cannot, gets no extra time. Invariants, tested as properties: the

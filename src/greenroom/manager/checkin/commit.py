@@ -1,4 +1,5 @@
-"""The group commit of Agents' reports (PROTOCOLS §2): one transaction for all messages of one moment.
+"""The group commit of Agents' reports (docs/explanation/protocols.md §2): one transaction for all messages of one
+moment.
 
 Observations are stored there and move the sessions concerned; what messages without news say of their Agents is stored
 within `DELAY_S`.
