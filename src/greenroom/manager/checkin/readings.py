@@ -1,4 +1,4 @@
-"""Reads what check-ins depend on: one statement for all that ask at the same moment (ADR 41), and desired lists.
+"""Reads what check-ins depend on: one statement for all that ask at the same moment (ADR 3), and desired lists.
 
 Those are the sessions that were named, or all: when anything else was said of the Agent, when nothing was, and every
 `WHOLE_EVERY_S`, because a notification may be lost. A name counts until a reading that began after it is kept.
