@@ -15,21 +15,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 from cryptography import x509
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.core.fleet.restarts import CRASH_STARTS
-from greenroom.db.installation import AgentState
 from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
-from greenroom.up import commands, doctor, health, progress, tls
+from greenroom.up import commands, doctor, progress, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.health import Health
@@ -364,41 +361,3 @@ def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch:
     assert progress.program() == str(own)
     link.symlink_to(own)
     assert progress.program() == "greenroom"
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "said"),
-    [
-        (500, '{"ok": false, "status": "unhealthy", "enabled": true}', "answers 500: unhealthy"),
-        (502, '{"status": 502, "detail": "The Manager does not answer."}', "answers 502: The Manager does not answer."),
-        (404, "<html>", "answers 404: <html>"),
-        (503, '{"ok": false, "status": "disabled", "enabled": false}', "disabled by an administrator"),
-        (200, '{"ok": true, "status": "running", "enabled": true}', "answers"),
-        (
-            200,
-            '{"ok": true, "status": "running", "failing_tasks": ["pools", "expiry"]}',
-            "answers, cannot do pools, expiry",
-        ),
-        (200, "", "answers"),
-    ],
-)
-async def test_the_health_of_a_part_is_a_sentence(status: int, body: str, said: str):
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, text=body))
-    async with httpx.AsyncClient(transport=transport) as http:
-        found = await health.probe(http, "m", "manager", "http://m/")
-    assert (found.detail, found.ok) == (said, status in (200, 503))
-
-
-@pytest.mark.parametrize(
-    ("free_bytes", "said"),
-    [
-        (None, "running"),
-        (5_000_000_000, "running"),
-        (900_000_000, "running, no new session: vm has 900 MB of disk free; 5 GB are kept free"),
-    ],
-)
-def test_an_agent_that_is_short_of_disk_is_said_to_take_no_session(free_bytes: int | None, said: str):
-    disk = FreeDisk(free_bytes=free_bytes, kept_bytes=5_000_000_000)
-    agent = AgentState(hostname="vm", state="running", disk=disk)
-    found = health.at_the_manager("agent-default", agent)
-    assert (found.detail, found.ok) == (said, True)
