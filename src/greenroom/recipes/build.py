@@ -75,9 +75,10 @@ async def make_root(builder: Builder, name: str, folder: Path) -> AsyncGenerator
         image, code = await taking, await process.wait()
     finally:
         taking.cancel()
+        await asyncio.wait([taking])
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
     if code:
         raise BuildError(f"The Debian packages could not be put together: {last.rstrip('.')}.")
     await builder.name(image, name)

@@ -119,7 +119,7 @@ async def content(target: str) -> bytes:
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
 
 
 async def whole(output: asyncio.StreamReader) -> bytes:

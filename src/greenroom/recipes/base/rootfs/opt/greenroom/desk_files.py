@@ -148,7 +148,7 @@ async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.Str
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
 
 
 async def put(text: str, path: Path, request: Request, reader: asyncio.StreamReader) -> None:
