@@ -19,7 +19,7 @@ from greenroom.core.errors import SetupError
 from greenroom.db.pooler import refuse_pooler
 from greenroom.kit.secrets import Secrets
 from greenroom.testing.processes import free_port
-from greenroom.up import commands
+from greenroom.up import commands, doctor
 
 THROUGH_ONE = "goes through a pooler, which gives each transaction another session"
 
@@ -34,7 +34,7 @@ async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):
 async def test_doctor_refuses_it(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     layout: Any = None
     async with pooled(dsn, tmp_path) as address:
-        monkeypatch.setattr(commands, "site_of", lambda _: SimpleNamespace(dsn=address))
+        monkeypatch.setattr(doctor, "site_of", lambda _: SimpleNamespace(dsn=address))
         with pytest.raises(SetupError, match=THROUGH_ONE):
             await commands._doctor(layout)
 
