@@ -34,7 +34,8 @@ async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):
 async def test_doctor_refuses_it(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     layout: Any = None
     async with pooled(dsn, tmp_path) as address:
-        monkeypatch.setattr(doctor, "site_of", lambda _: SimpleNamespace(dsn=address))
+        for module in (commands, doctor):
+            monkeypatch.setattr(module, "site_of", lambda _: SimpleNamespace(dsn=address))
         with pytest.raises(SetupError, match=THROUGH_ONE):
             await commands._doctor(layout)
 
