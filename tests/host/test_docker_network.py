@@ -103,6 +103,22 @@ async def test_the_internet_but_no_private_network(host: Host, runtime: HostRunt
         assert await connects(runtime, session_id, address, 80) is reachable
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")
+async def test_private_networks_stay_closed_while_docker_replaces_its_rules(host: Host, runtime: HostRuntime):
+    session_id, _, _ = await host.started(runtime)
+    with internet("10.99.0.7"):
+
+        async def served() -> bool:
+            return succeeds("timeout", "1", "bash", "-c", "</dev/tcp/10.99.0.7/80")
+
+        await eventually(served)
+        run("iptables", "-w", "5", "-D", "FORWARD", "-j", "DOCKER-USER")
+        try:
+            assert not await connects(runtime, session_id, "10.99.0.7", 80)
+        finally:
+            run("iptables", "-w", "5", "-I", "FORWARD", "-j", "DOCKER-USER")
+
+
 OPEN_FIVE = (
     'for fd in {10..14}; do eval "exec $fd<>/dev/tcp/203.0.113.7/80" || exit 1; done; sleep 600 >/dev/null 2>&1 &'
 )

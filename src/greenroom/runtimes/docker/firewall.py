@@ -1,8 +1,10 @@
 """What sessions can reach: the internet and this host's resolver, but neither private networks nor the host.
 
-Two chains per installation, entered by packets from the bridge of its sessions: from DOCKER-USER (forwarded) and from
-INPUT (to the host). Answers to connections that the host opened pass, or no session could be viewed. Sessions cannot
-reach each other because their network has `enable_icc=false`, and because the bridge's own addresses are private.
+Packets from the bridge of the installation's sessions enter its chains: forwarded ones from DOCKER-USER and
+FORWARD, those to the host from INPUT. DOCKER-USER alone is not enough: whenever a network is created, dockerd
+removes the jump to it and inserts it again, and a connection that is opened in between would stay open. Answers to
+connections that the host opened pass, or no session could be viewed. Sessions cannot reach each other because their
+network has `enable_icc=false`, and because the bridge's own addresses are private.
 
 From the network of a web filter policy only the filter's port on the host is reachable. The filter itself reaches
 neither this host nor a private network, for any address that a name resolves to at the moment of the connection: only
@@ -68,29 +70,39 @@ def counting_rule(identity: Identity, connections_max: int) -> list[str]:
 _REJECTED: Final = "icmp-admin-prohibited"
 
 
+def private_chain(identity: Identity) -> str:
+    """Name of the chain that refuses private networks, and counts nothing: packets pass it twice."""
+    return f"GREENROOM-{identity.short}-NET"
+
+
 def jumps(identity: Identity) -> list[list[str]]:
     """The rules that lead into the chains: (chain, match …)."""
     forward, host = chains(identity)
     return [
         ["DOCKER-USER", "-i", identity.bridge, "-j", forward],
+        ["FORWARD", "-i", identity.bridge, "-j", private_chain(identity)],
         ["INPUT", "-i", identity.bridge, "-j", host],
     ]
 
 
 def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
-    """Input of `iptables-restore --noflush` that makes or refills both chains at once, and changes nothing else."""
+    """Input of `iptables-restore --noflush` that makes or refills the chains at once, and changes nothing else."""
     forward, host = chains(identity)
-    lines = ["*filter", f":{forward} - [0:0]", f":{host} - [0:0]"]
-    for chain in (forward, host):
+    private = private_chain(identity)
+    lines = ["*filter", f":{forward} - [0:0]", f":{private} - [0:0]", f":{host} - [0:0]"]
+    for chain in (forward, private, host):
         lines.append(f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN")
-        lines.append(f"-A {chain} -j {counting_chain(identity)}")
+        if chain != private:
+            lines.append(f"-A {chain} -j {counting_chain(identity)}")
         lines += [
             f"-A {chain} -d {address} -p {protocol} --dport 53 -j RETURN"
             for address in resolvers
             for protocol in ("udp", "tcp")
         ]
-    lines += [f"-A {forward} -d {network} -j REJECT --reject-with {_REJECTED}" for network in PRIVATE]
-    lines += [f"-A {forward} -j RETURN", f"-A {host} -j REJECT --reject-with {_REJECTED}", "COMMIT"]
+    for chain in (forward, private):
+        lines += [f"-A {chain} -d {network} -j REJECT --reject-with {_REJECTED}" for network in PRIVATE]
+        lines.append(f"-A {chain} -j RETURN")
+    lines += [f"-A {host} -j REJECT --reject-with {_REJECTED}", "COMMIT"]
     return "\n".join(lines) + "\n"
 
 
@@ -136,7 +148,7 @@ async def remove(identity: Identity) -> None:
 
 def _of_sessions(identity: Identity, resolvers: list[str]) -> Rules:
     return Rules(
-        chains=(*chains(identity), counting_chain(identity)),
+        chains=(*chains(identity), private_chain(identity), counting_chain(identity)),
         text=ruleset(identity, resolvers),
         jumps=tuple(tuple(jump) for jump in jumps(identity)),
     )
@@ -230,7 +242,11 @@ def network_rules(identity: Identity, bridge: str, address: str, port: int) -> l
     ipv4 = Rules(
         chains=(chain,),
         text="\n".join(lines) + "\n",
-        jumps=(("DOCKER-USER", "-i", bridge, *REJECT), ("INPUT", "-i", bridge, "-j", chain)),
+        jumps=(
+            ("DOCKER-USER", "-i", bridge, *REJECT),
+            ("FORWARD", "-i", bridge, *REJECT),
+            ("INPUT", "-i", bridge, "-j", chain),
+        ),
     )
     ipv6 = Rules(program="ip6tables", jumps=(("FORWARD", "-i", bridge, *REJECT), ("INPUT", "-i", bridge, *REJECT)))
     return [ipv4, *_where_there_is_ipv6(ipv6)]
