@@ -26,7 +26,7 @@ STALLED_S: Final[dict[Way, float]] = {"pulling": 300.0, "copying": 300.0, "build
 
 
 class Fetcher:
-    """What this host can do to get an image; `copies` is None where none are copied."""
+    """Gets images for this host: from a registry, by a recipe, or as a copy from another Agent (`copies`, if given)."""
 
     def __init__(self, runtime: contract.Images, copies: Copies | None = None) -> None:
         self._runtime = runtime
@@ -80,7 +80,7 @@ def credentials_of(image: DesiredImage) -> Credentials | None:
 
 
 def _recipe(name: str) -> shelf.Image | None:
-    """What an image is made of, if this Agent's version has its recipe as it was then."""
+    """The recipe of an image; None if this version of the Agent has no recipe with that reference."""
     images = map(shelf.image_of, shelf.all_recipes())
     return next((image for image in images if image.reference == name), None)
 

@@ -59,7 +59,7 @@ class Probes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSnapshot:
-    """What the stream authoriser needs of one session.
+    """The facts about one session by which the stream authoriser decides.
 
     `address` is host:port of the page, None without a running container; `services` those of what is beside it.
     `handed_over` is false from a claim until the hand-over has succeeded: only then the session's stream opens
@@ -76,7 +76,7 @@ class SessionSnapshot:
 
 
 class SessionView(Protocol):
-    """What the stream authoriser may ask of the table."""
+    """The read access of the stream authoriser to the observed sessions."""
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """The session, or None if this Agent is not to run it."""

@@ -1,6 +1,6 @@
-"""What is asked before a viewer gets in: the Upstream Auth Address, and whether the page can keep them from typing.
+"""Checks before a viewer is admitted: the Upstream Auth Address, and whether the page can keep the viewer from typing.
 
-Only the page of our own images says so, by the header that it is asked with. What a page does not say it does not do.
+The page of Greenroom's images returns the header of the request to confirm this. Without it the page counts as unable.
 """
 
 from __future__ import annotations
