@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from tests.support.waiting import eventually
 
-from greenroom.agent.app import ROUND_MISSED_S, Health
+from greenroom.agent.app import ROUND_MISSED_S, Health, Metrics
 from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
 from greenroom.agent.fleet import checkin
 from greenroom.agent.fleet.checkin import CheckInLoop
@@ -241,14 +241,20 @@ def test_only_steps_of_a_staged_start_may_wait(before: Observed | None, now: Obs
 class Reporting(CheckInLoop):
     """Sends nothing; what a message would carry is in `sent`."""
 
-    def __init__(self, sessions: Sessions) -> None:
-        nothing = cast("Any", None)
+    def __init__(
+        self, sessions: Sessions, identity: Identity | None = None, host: RegisteringHost | None = None
+    ) -> None:
+        given = cast("Any", host)
         super().__init__(
-            identity=nothing, sessions=sessions, link=nothing, host=nothing, health=nothing, metrics=nothing,
-            join_token_file=None,
+            identity=cast("Any", identity), sessions=sessions, link=given, host=given, health=cast("Any", None),
+            metrics=Metrics(), join_token_file=None,
         )  # fmt: skip
-        self._registered = True
+        self._registered = host is None
         self.sent = list[list[Observed]]()
+
+    async def _poll_once(self) -> None:
+        await self._check_in(hold_s=0.0)
+        await asyncio.Event().wait()
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
         self.sent.append(self._sessions.outbox.unacknowledged(len(self.sent) + 1))
@@ -271,6 +277,43 @@ async def test_the_steps_of_a_staged_start_travel_with_what_presses(tmp_path: Pa
     await eventually(lambda: len(loop.sent) > 1)
     assert loop.sent[1:] == [[later]]
     task.cancel()
+
+
+class RegisteringHost:
+    """A Manager that answers every registration, and a host that can be read from `is_read` on."""
+
+    def __init__(self) -> None:
+        self.managers = self
+        self.is_registered = asyncio.Event()
+        self.is_read = asyncio.Event()
+
+    def learn(self, urls: object) -> None: ...
+
+    async def ask(self, *_: object) -> Registered:
+        return _registered("secret")
+
+    def registered(self, installation_id: str) -> None:
+        self.is_registered.set()
+
+    async def ready(self) -> None:
+        await self.is_read.wait()
+
+
+async def test_no_observation_is_sent_before_the_host_was_read(tmp_path: Path):
+    (tmp_path / "agent_id").write_text(AGENT_ID)
+    sessions, host = Sessions(journal := Journal(tmp_path / "journal.jsonl")), RegisteringHost()
+    journal.open()
+    loop = Reporting(sessions, identity=Identity.load(tmp_path), host=host)
+    tasks = [asyncio.create_task(loop.report()), asyncio.create_task(loop.poll())]
+    await host.is_registered.wait()
+    sessions.outbox.put(usable := replace(STAGED, state="running", usable=True), has_user=False)
+    await eventually(lambda: not sessions.outbox.unsent.is_set())
+    assert loop.sent == []
+    host.is_read.set()
+    await eventually(lambda: loop.sent)
+    assert loop.sent[0] == [usable]
+    for task in tasks:
+        task.cancel()
 
 
 def test_log_rows_are_bounded_and_drops_are_counted():

@@ -299,9 +299,11 @@ class CheckInLoop:
         self._link.managers.learn(manager.url for manager in registered.managers)
         self._sessions.outbox.start_again()
         self._seq = 0
-        self._registered, self._credential_refused = True, False
+        self._credential_refused = False
         self._host.registered(registered.installation_id)
+        # Until then `report` sends nothing: a message before the first reading would say that the host has no cores.
         await self._host.ready()
+        self._registered = True
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
