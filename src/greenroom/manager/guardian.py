@@ -17,16 +17,12 @@ from greenroom.core.errors import GreenroomError, LeaseLost, StartAgain
 from greenroom.core.fleet import lease
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.agenda import Agenda
-from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
+from greenroom.db.fleet.managers import Beat, heartbeat
 from greenroom.kit.clock import LatenessMeter, boottime_s
 from greenroom.kit.concurrency import one_item
-from greenroom.kit.config import ManagerConfig
-from greenroom.kit.secrets import Secrets
 from greenroom.manager import files
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
-from greenroom.manager.status import GuardianStatus, Takeover, Wakers
+from greenroom.manager.status import GuardianStatus, ManagerContext
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 
 log = structlog.get_logger(__name__)
@@ -40,38 +36,27 @@ class Guardian:
 
     def __init__(
         self,
+        shared: ManagerContext,
         *,
-        db: Database,
-        heartbeat_db: Database,
-        me: ManagerRow,
-        config: ManagerConfig,
-        secrets: Secrets,
-        logs: LogWriter,
         lease: LeaseKeeper,
         watch: LeaseWatch,
-        wakers: Wakers,
-        takeover: Takeover,
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
         lateness: LatenessMeter,
         agenda: Agenda,
         crash_loop: Callable[[], str],
     ) -> None:
-        self._db = db
-        self._heartbeat_db = heartbeat_db
-        self._me = me
-        self._config = config
-        self._secrets = secrets
-        self._logs = logs
+        self._shared = shared
+        self._me = shared.me
+        self._config = shared.config
+        self._logs = shared.logs
         self._lease = lease
         self._watch = watch
-        self._wakers = wakers
-        self._takeover = takeover
         self._primary_round = primary_round
         self._lateness = lateness
         self._agenda = agenda
         self._crash_loop = crash_loop
         self._woken = asyncio.Event()
-        self._enabled = me.enabled
+        self._enabled = shared.me.enabled
         self._finished_at_s: float | None = None
         self._answering_since_s: float | None = None
         """Since when heartbeats succeed; None while one is under way, or after it failed."""
@@ -130,25 +115,26 @@ class Guardian:
             self._context = None
             return
         self._context = PrimaryContext(
-            db=self._db,
+            db=self._shared.db,
             fence=fence,
             zone_id=self._me.zone_id,
             config=self._config,
-            secrets=self._secrets,
+            secrets=self._shared.secrets,
             logs=self._logs,
-            news=RoundEvents(self._db, self._logs),
+            news=RoundEvents(self._shared.db, self._logs),
             quiet=self._quiet(beat),
             tasks=Tasks(self._failures, self._logs),
             lateness=self._lateness.now(),
             agenda=self._agenda,
         )
         await self._primary_round(self._context)
-        self._takeover.end()
+        self._shared.takeover.end()
 
     async def _beat(self) -> Beat | None:
         """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
         since_s, self._answering_since_s = self._answering_since_s, None
-        beat = await heartbeat(self._heartbeat_db, self._me.manager_id, _age_s(self._finished_at_s), self._crash_loop())
+        round_age_s = _age_s(self._finished_at_s)
+        beat = await heartbeat(self._shared.heartbeat_db, self._me.manager_id, round_age_s, self._crash_loop())
         self._answering_since_s = boottime_s() if since_s is None else since_s
         return beat
 
@@ -170,7 +156,7 @@ class Guardian:
         self._watch.seen(beat.remaining_s)
         if beat.enabled != self._enabled:
             self._enabled = beat.enabled
-            self._wakers.wake_all()
+            self._shared.wakers.wake_all()
             code = LogCode.MANAGER_ENABLED if beat.enabled else LogCode.MANAGER_DISABLED
             word = "enabled" if beat.enabled else "disabled"
             self._logs.write(code, f"{self._me.instance_id} was {word}")

@@ -43,7 +43,7 @@ from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
 from greenroom.manager.pulse import Pulse
-from greenroom.manager.status import GuardianStatus, ManagerStatus, Metrics, Takeover, Wakers
+from greenroom.manager.status import GuardianStatus, ManagerContext, ManagerStatus, Metrics, Takeover, Wakers
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill, Retention
 
 log = structlog.get_logger(__name__)
@@ -183,12 +183,22 @@ class RunningManager:
     """A registered Manager with all its parts."""
 
     def __init__(self, process: Manager, me: ManagerRow) -> None:
-        config, db, secrets = process.config, process.db, process.secrets
+        config, db = process.config, process.db
         self._me = me
         self._metrics = process.metrics
         self._wakers = process.wakers
         self._logs = LogWriter(db, "manager", me.zone_name)
-        takeover = Takeover()
+        shared = ManagerContext(
+            me=me,
+            config=config,
+            secrets=process.secrets,
+            logs=self._logs,
+            db=db,
+            heartbeat_db=process.heartbeat_db,
+            agents_db=process.agents_db,
+            wakers=self._wakers,
+            takeover=Takeover(),
+        )
         self._agenda = Agenda()
         self.listener = Listener(
             config.database_url,
@@ -202,22 +212,15 @@ class RunningManager:
             me,
             timings=timings_of(config),
             logs=self._logs,
-            on_taken=takeover.begin,
+            on_taken=shared.takeover.begin,
             on_elected=self._elected,
             hangs=lambda: process.status().hangs,
         )
         self._watch = LeaseWatch(db, me)
         self.guardian = Guardian(
-            db=db,
-            heartbeat_db=process.heartbeat_db,
-            me=me,
-            config=config,
-            secrets=secrets,
-            logs=self._logs,
+            shared,
             lease=self.lease,
             watch=self._watch,
-            wakers=self._wakers,
-            takeover=takeover,
             primary_round=PrimaryRounds().run,
             lateness=process.lateness,
             crash_loop=process.crash_loop,
@@ -226,24 +229,11 @@ class RunningManager:
         self._refill = Refill(self.guardian.context)
         committer = Committer(db, me, config, self._logs, self._metrics.commit_seconds)
         beats = Beats(db, me)
-        check_ins = CheckIns(
-            db=process.agents_db,
-            me=me,
-            config=config,
-            secrets=secrets,
-            logs=self._logs,
-            status=process.status,
-            wakers=self._wakers,
-            takeover=takeover,
-            committer=committer,
-            beats=beats,
-            metrics=self._metrics,
-        )
+        check_ins = CheckIns(shared, status=process.status, committer=committer, beats=beats, metrics=self._metrics)
         requests = RequestLog(db, me.instance_id, self._logs)
-        own = (process.agents_db, me, secrets, self._logs)
-        self.for_agents = ForAgents(Enrolment(*own), check_ins, ImageCopies(*own), requests)
+        self.for_agents = ForAgents(Enrolment(shared), check_ins, ImageCopies(shared), requests)
         retention = Retention(db, lambda: self.lease.fence() is not None)
-        self._machines = MachineWork(self.guardian.context, Providers(secrets))
+        self._machines = MachineWork(self.guardian.context, Providers(process.secrets))
         self.loops: dict[str, Loop] = {
             "listener": self.listener.run,
             "guardian": self.guardian.run,

@@ -10,10 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.leases import Fence
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.kit.config import ManagerConfig
 from greenroom.kit.metrics import RoleMetrics
+from greenroom.kit.secrets import Secrets
 
 FIRST_ROUND_WAIT_S: Final = 0.1
 """How long Agents wait at most for a new Primary's first round."""
@@ -187,6 +191,21 @@ class Wakers:
     @property
     def count(self) -> int:
         return sum(len(events) for events in self._held.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerContext:
+    """The record, settings and connections that the parts of a registered Manager share."""
+
+    me: ManagerRow
+    config: ManagerConfig
+    secrets: Secrets
+    logs: LogWriter
+    db: Database
+    heartbeat_db: Database
+    agents_db: Database
+    wakers: Wakers
+    takeover: Takeover
 
 
 class Metrics(RoleMetrics):

@@ -13,13 +13,10 @@ import msgspec
 from greenroom.core.catalogue.ways import Holder, sources
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.log_codes import LogCode
-from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.enrolment import read_authority
-from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.fleet.views import read_holders, read_hostname
-from greenroom.kit.secrets import Secrets
 from greenroom.manager.checkin.enrolment import known_agent
+from greenroom.manager.status import ManagerContext
 from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, Ticket, TicketCounts, TicketShown
 
 TICKET_S: Final = 300
@@ -30,11 +27,9 @@ MAX_TICKET_CHARACTERS: Final = 2048
 class ImageCopies:
     """The Agents' two routes for images of other Agents; one per process, after registration of the Manager."""
 
-    def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: LogWriter) -> None:
-        self._db = db
-        self._me = me
-        self._secrets = secrets
-        self._logs = logs
+    def __init__(self, shared: ManagerContext) -> None:
+        self._db, self._me = shared.agents_db, shared.me
+        self._secrets, self._logs = shared.secrets, shared.logs
 
     async def sources(self, message: MissingImages, credential: str) -> ImageSources:
         """Who has the images that this Agent lacks, with a ticket for each.

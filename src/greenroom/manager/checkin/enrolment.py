@@ -16,15 +16,15 @@ from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.agents import AgentEdge, Identity, find_edge, note_refusal, register
 from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.installation import stored_settings
 from greenroom.kit.certificates import Authority, new_authority, requested_key
-from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.kit.secrets import hashed, new_secret
 from greenroom.manager.checkin import answers
+from greenroom.manager.status import ManagerContext
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
@@ -36,11 +36,9 @@ MAX_REQUEST_CHARACTERS: Final = 8192
 class Enrolment:
     """The Agents' two routes beside the check-in; one per process, after registration of the Manager."""
 
-    def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: LogWriter) -> None:
-        self._db = db
-        self._me = me
-        self._secrets = secrets
-        self._logs = logs
+    def __init__(self, shared: ManagerContext) -> None:
+        self._db, self._me = shared.agents_db, shared.me
+        self._secrets, self._logs = shared.secrets, shared.logs
         self._limiter = JoinAttemptLimiter()
 
     # Registration ---------------------------------------------------------------------------------------------------

@@ -18,22 +18,18 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
 from greenroom.core.session import observations
-from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
 from greenroom.db.fleet.checkin import CheckInState, OrderedRemoval, ZoneState
-from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.concurrency import wait_for
-from greenroom.kit.config import ManagerConfig
-from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.secrets import hashed
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
 from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Beats, Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.checkin.readings import Lists, Looks
-from greenroom.manager.status import ManagerStatus, Metrics, Takeover, Wakers
+from greenroom.manager.status import ManagerContext, ManagerStatus, Metrics
 from greenroom.wire.messages import Answer, CheckIn
 
 log = structlog.get_logger(__name__)
@@ -99,36 +95,26 @@ class CheckIns:
 
     def __init__(
         self,
+        shared: ManagerContext,
         *,
-        db: Database,
-        me: ManagerRow,
-        config: ManagerConfig,
-        secrets: Secrets,
-        logs: LogWriter,
         status: Callable[[], ManagerStatus],
-        wakers: Wakers,
-        takeover: Takeover,
         committer: Committer,
         beats: Beats,
         metrics: Metrics,
     ) -> None:
-        self._db = db
+        self._db, self._secrets = shared.agents_db, shared.secrets
+        self._me, self._config, self._logs = shared.me, shared.config, shared.logs
+        self._wakers, self._takeover = shared.wakers, shared.takeover
         self._metrics = metrics
-        self._me = me
-        self._config = config
-        self._secrets = secrets
-        self._logs = logs
         self._status = status
-        self._wakers = wakers
-        self._takeover = takeover
         self._committer = committer
         self._beats = beats
         self._sent: dict[str, _SentState] = {}
         self._last: dict[str, _Known] = {}
         self._zone: ZoneState | None = None
         """The last one that was read; one for all Agents, as long as it is the same."""
-        self._looks = Looks(Lists(db, me.manager_id, wakers).read)
-        self._shared = answers.SharedLists(db, secrets)
+        self._looks = Looks(Lists(self._db, self._me.manager_id, self._wakers).read)
+        self._shared = answers.SharedLists(self._db, self._secrets)
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
