@@ -12,6 +12,7 @@ from typing import Any
 
 from greenroom.agent.app import Health, Metrics
 from greenroom.agent.capacity import HostLimits
+from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.images import Images
 from greenroom.agent.reconciler import CHANGE_WITHIN_S, Executor
@@ -101,12 +102,12 @@ async def host(
     assert sessions.accept(answer)
     async with asyncio.TaskGroup() as group:
         workers = Workers(group, ended.put_nowait)
+        filters = WebFilters(runtime, sessions, folder / "filters") if has_filters else None
+        explained = HostLimits("vm", sessions.outbox.log_line, lambda: 0).explained
         executor = Executor(
-            runtime=runtime,
+            changes=ContainerChanges(runtime, sessions, inventory, Images(runtime), filters, explained=explained),
             sessions=sessions,
             inventory=inventory,
-            images=Images(runtime),
-            filters=WebFilters(runtime, sessions, folder / "filters") if has_filters else None,
             commands=Commands(runtime, sessions, journal),
             handovers=Handovers(runtime, sessions, journal, TimeLimits(lambda: ON_TIME)),
             starts=starts,
@@ -114,7 +115,6 @@ async def host(
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),
             change_within_s=change_within_s,
-            explained=HostLimits("vm", sessions.outbox.log_line, lambda: 0).explained,
         )
         yield Host(sessions, inventory, executor, ended)
         for task in asyncio.all_tasks():

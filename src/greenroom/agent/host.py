@@ -14,6 +14,7 @@ import structlog
 
 from greenroom.agent.app import Health, Metrics
 from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits, as_it_is
+from greenroom.agent.changes import ContainerChanges
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.copying import Copies
 from greenroom.agent.disk_guard import DiskGuard
@@ -249,17 +250,14 @@ class HostWork:
             handovers = Handovers(runtime, sessions, journal, time_limits)
             sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
-                runtime=runtime,
+                changes=ContainerChanges(runtime, sessions, inventory, images, filters, explained=explained),
                 sessions=sessions,
                 inventory=inventory,
-                images=images,
-                filters=filters,
                 commands=Commands(runtime, sessions, journal),
                 handovers=handovers,
                 starts=starts,
                 workers=workers,
                 metrics=self._metrics,
-                explained=explained,
             )
             prober = Prober(
                 runtime,

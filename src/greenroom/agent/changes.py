@@ -1,0 +1,191 @@
+"""Changes of a session's container, and what precedes them: its image, its web filter, its files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from greenroom.agent.capacity import Explained, as_it_is
+from greenroom.agent.images import Images
+from greenroom.agent.session.inventory import Inventory, seen_of
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter.filters import WebFilters
+from greenroom.core.errors import GreenroomError
+from greenroom.core.log_codes import LogCode
+from greenroom.core.session.reconcile import Action, ActionKind, unasked_exit
+from greenroom.core.session.states import Want
+from greenroom.kit.concurrency import one_item
+from greenroom.kit.stops import stop
+from greenroom.runtimes.contract import Container, Containers, StartError
+
+LOG_TAIL_LINES: Final = 50
+LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
+"""Pause before each look for a container's last output, as long as there is none."""
+STARTS: Final = frozenset({ActionKind.CREATE, ActionKind.START})
+
+
+class ContainerChanges:
+    """Changes containers through the runtime, and notes in `sessions` what became of them."""
+
+    def __init__(
+        self,
+        runtime: Containers,
+        sessions: Sessions,
+        inventory: Inventory,
+        images: Images,
+        filters: WebFilters | None,
+        *,
+        explained: Explained = as_it_is,
+    ) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._inventory = inventory
+        self._images = images
+        self._filters = filters
+        self._explained = explained
+        self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
+            ActionKind.CREATE: self._create,
+            ActionKind.START: self._start,
+            ActionKind.STOP: self._stop,
+            ActionKind.PAUSE: self._pause,
+            ActionKind.UNPAUSE: self._unpause,
+            ActionKind.REMOVE: self._remove,
+            ActionKind.EXAMINE: self._examine,
+            ActionKind.FULL_SHARE: self._give_full_share,
+        }
+
+    def __contains__(self, kind: ActionKind) -> bool:
+        """Whether the action is a change of a container."""
+        return kind in self._changes
+
+    async def make(self, action: Action) -> None:
+        """Make the change. Raises GreenroomError: the runtime cannot, or does not answer."""
+        await self._changes[action.kind](action.session_id)
+
+    async def make_ready(self, action: Action) -> None:
+        """Wait for what a start needs, without a slot: its image, its web filter."""
+        spec = self._sessions.desired.spec(action.session_id)
+        if spec is None or action.kind not in STARTS:
+            return
+        if action.kind is ActionKind.CREATE:
+            await self._images.arrived(spec.image)
+            if not self._is_wanted_running(action.session_id):
+                return
+        await self._filtered(spec.filter_policy)
+
+    async def _filtered(self, policy_id: str | None) -> None:
+        if self._filters is not None:
+            await self._filters.ready(policy_id)
+        elif policy_id is not None:
+            raise StartError("The session needs a web filter, and the runtime of this host has none.")
+
+    async def failed(self, action: Action, error: GreenroomError) -> None:
+        session_id = action.session_id
+        message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
+        self._sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
+        if action.kind in STARTS:
+            await self._fail(session_id, error.message)
+        await self._inventory.try_look(session_id)
+
+    def _saw(self, container: Container) -> None:
+        self._inventory.touch(container.session_id)
+        self._sessions.observed.saw(container.session_id, seen_of(container))
+
+    async def _create(self, session_id: str) -> None:
+        with self._sessions.observed.being_created(session_id):
+            spec = self._sessions.desired.spec(session_id)
+            if spec is None or not self._is_wanted_running(session_id):
+                return
+            await self._filtered(spec.filter_policy)  # it may have changed while this waited for the slot
+            await stop("agent.before_create")
+            gives_way = not self._sessions.desired.has_user(session_id)
+            self._sessions.observed.remember(session_id, gives_way=gives_way)
+            self._saw(await self._runtime.create(session_id, spec, gives_way=gives_way))
+        self._sessions.observed.step(session_id, "created")
+        await stop("agent.after_create")
+        if self._is_wanted_running(session_id):
+            await self._start(session_id)
+
+    def _is_wanted_running(self, session_id: str) -> bool:
+        desired = self._sessions.desired.get(session_id)
+        return desired is not None and desired.want == Want.RUNNING
+
+    async def _start(self, session_id: str) -> None:
+        await self._put_files(session_id)
+        if (spec := self._sessions.desired.spec(session_id)) is not None:
+            await self._filtered(spec.filter_policy)
+        container = await self._runtime.start(session_id)
+        await stop("agent.after_start")
+        self._sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
+        self._saw(container)
+        self._sessions.observed.step(session_id, "started")
+
+    async def _put_files(self, session_id: str) -> None:
+        """Put the files before the first start, also into a container that an earlier process of this Agent made."""
+        spec = self._sessions.desired.spec(session_id)
+        if spec is None or self._sessions.observed.known(session_id).ran:
+            return
+        believed = await self._filters.trust_of(session_id, spec) if self._filters is not None else ()
+        if files := (*spec.files, *believed):
+            await self._runtime.put_files(session_id, files)
+
+    async def _give_full_share(self, session_id: str) -> None:
+        if (spec := self._sessions.desired.spec(session_id)) is not None:
+            await self._runtime.give_full_share(session_id, spec)
+            self._sessions.observed.remember(session_id, gives_way=False)
+
+    async def _stop(self, session_id: str) -> None:
+        await self._sessions.observed.remember_durably(session_id, stopped=True)
+        await self._runtime.stop(session_id)
+        await self._inventory.look(session_id)
+
+    async def _pause(self, session_id: str) -> None:
+        await self._runtime.pause(session_id)
+        await self._inventory.look(session_id)
+
+    async def _unpause(self, session_id: str) -> None:
+        await self._runtime.unpause(session_id)
+        await self._inventory.look(session_id)
+
+    async def _remove(self, session_id: str) -> None:
+        await stop("agent.before_remove")
+        await self._runtime.remove(session_id)
+        await stop("agent.after_remove")
+        if self._sessions.desired.get(session_id) is None:
+            self._log_stranger_removed(session_id)
+        self._inventory.forget(session_id)
+        self._sessions.observed.saw(session_id, None)
+
+    def _log_stranger_removed(self, session_id: str) -> None:
+        seen = self._sessions.observed.container(session_id)
+        message = (
+            f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
+            f" {seen.state if seen else 'unknown'} → gone."
+        )
+        self._sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
+
+    async def _examine(self, session_id: str) -> None:
+        seen = self._sessions.observed.container(session_id)
+        exit_code = seen.exit_code if seen else None
+        out_of_memory = session_id in self._inventory.out_of_memory
+        ended = seen.ended if seen else ""
+        await self._fail(session_id, ended or unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
+
+    async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
+        tail = await self._last_lines(session_id)
+        failure = self._explained(sentence, tail)
+        self._sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
+
+    async def _last_lines(self, session_id: str) -> str:
+        """The container's last output; Docker may report its end a moment before that is in its log."""
+        tail = ""
+        try:
+            with one_item("session", session_id):
+                for pause_s in LOG_PAUSES_S:
+                    await asyncio.sleep(pause_s)
+                    if tail := await self._runtime.logs(session_id, LOG_TAIL_LINES):
+                        break
+        except GreenroomError as error:
+            return f"(the last log lines cannot be read: {error.message})"
+        return tail
