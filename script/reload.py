@@ -18,7 +18,7 @@ from typing import Final
 from watchfiles import PythonFilter, watch
 
 ROOT: Final = Path(__file__).parents[1]
-FOLDERS: Final = (ROOT / "src/greenroom", ROOT / "packages/client/src/greenroom")
+FOLDERS: Final = (ROOT / "src/greenroom", *ROOT.glob("packages/*/src/greenroom"))
 """The folders of the package."""
 
 ROLES: Final = frozenset({"api", "manager", "agent", "gateway"})

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+from tests.support.sources import FOLDERS as SOURCES
 
 from greenroom.cli.lazy import walk
 from greenroom.cli.main import app
@@ -94,7 +95,7 @@ def test_every_cited_decision_exists():
 def test_every_file_named_on_the_way_into_the_code_exists(page: str):
     named = re.findall(r"(?:`|script/test )([a-z_]+/[\w./-]*\w)/?(?=`| )", (ROOT / page).read_text())
     assert named
-    folders = (ROOT, ROOT / "src/greenroom", ROOT / "packages/client/src/greenroom")
+    folders = (ROOT, *SOURCES)
     assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+
+from tests.support.sources import FOLDERS, ROOT
 
 from greenroom.core.log_codes import SECURITY_CODES, SESSION_IS, LogCode
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/reference/logs.md").read_text()
 
 
@@ -23,6 +23,6 @@ def test_the_page_names_the_security_events():
 
 
 def test_every_code_is_written_by_something():
-    sources = (ROOT / "src/greenroom").rglob("*.py")
+    sources = (path for folder in FOLDERS for path in folder.rglob("*.py"))
     named = {name for path in sources for name in re.findall(r"\bLogCode\.([A-Z_]+)", path.read_text())}
     assert {code.name for code in LogCode} == named | {code.name for code in SESSION_IS.values()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from greenroom.kit.config import CODE as ROOT
+from tests.support.sources import FOLDERS
 
-FOLDERS = ("agent", "api", "db", "kit", "manager", "runtimes", "sessions")
+LAYERS = ("agent", "api", "db", "kit", "manager", "runtimes", "sessions")
 STARTS = {"create_task", "ensure_future"}
 
 OTHERS = {
@@ -27,8 +27,9 @@ OTHERS = {
 
 def _trees() -> Iterator[tuple[str, ast.Module]]:
     for folder in FOLDERS:
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            yield str(file.relative_to(ROOT)), ast.parse(file.read_text())
+        for layer in LAYERS:
+            for file in sorted((folder / layer).rglob("*.py")):
+                yield str(file.relative_to(folder)), ast.parse(file.read_text())
 
 
 def _is_endless(node: ast.AST) -> bool:

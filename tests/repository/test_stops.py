@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
+
+from tests.support.sources import FOLDERS, ROOT
 
 from greenroom.kit.stops import STOPS
 
-ROOT = Path(__file__).parents[2]
 AWAITED = re.compile(r'(?:await stop|\bhold)\("([a-z_.]+)"\)')
 KILLS = re.compile(r"^(?:async )?def \w*kill|\.kill\(", re.MULTILINE)
 
 
 def awaited() -> set[str]:
     """The stops that the product's code comes to; the module of the stops itself only explains them."""
-    files = (file for file in (ROOT / "src").rglob("*.py") if file.name != "stops.py")
+    files = (file for folder in FOLDERS for file in folder.rglob("*.py") if file.name != "stops.py")
     return {name for file in files for name in AWAITED.findall(file.read_text())}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from greenroom.kit.environment import ELSEWHERE, known_variables
 
 ROOT = Path(__file__).parents[2]
-READERS = ("src/greenroom/**/*.py", "deploy/**/*.yaml", "deploy/**/*.service", "script/*")
+READERS = ("src/**/*.py", "packages/*/src/**/*.py", "deploy/**/*.yaml", "deploy/**/*.service", "script/*")
 INSIDE_SESSIONS = {"GREENROOM_DESKTOP", "GREENROOM_EXEC", "GREENROOM_PICTURE"}
 IN_SQUIDS_RULES = {"GREENROOM_DEFAULT", "GREENROOM_LISTED", "GREENROOM_PRIVATE"}
 

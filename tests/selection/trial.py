@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from tests.selection.changes import Function, changes_since, functions_of
 from tests.selection.select import ROOT, Finder, select
 from tests.selection.users import Sources
+from tests.support.sources import FOLDERS
 
 OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq,
@@ -60,7 +61,7 @@ def faults(number: int, seed: int) -> None:
     """Plant this many faults and print what became of each."""
     chance = random.Random(seed)  # noqa: S311 -- no secret
     results = list[tuple[str, float]]()
-    modules = sorted(path for path in (ROOT / "src/greenroom").rglob("*.py") if "recipes" not in path.parts)
+    modules = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "recipes" not in path.parts)
     while len(results) < number:
         path = chance.choice(modules)
         text = path.read_text()

@@ -20,7 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from greenroom import shared
+import greenroom
 from greenroom.core.errors import SetupError
 
 CODE: Final = Path(__file__).parents[1]
@@ -288,7 +288,7 @@ class AgentConfig(ProcessConfig):
 
     def private_folders(self) -> list[str]:
         """Folders of this Agent and its instance, and the code they run: who can write there has their rights."""
-        code = (Path(sys.prefix), Path(sys.base_prefix), CODE, Path(shared.__file__).parents[1])
+        code = (Path(sys.prefix), Path(sys.base_prefix), *map(Path, greenroom.__path__))
         own = (self.agent_dir, self.instance_data)
         return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})
 
