@@ -11,10 +11,8 @@ PR_GET_DUMPABLE = 3
 
 
 def test_the_kernel_hides_the_memory_of_the_process():
-    code = (
-        f"import ctypes, secrecy; secrecy.hide_memory(); print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=PAGE, capture_output=True, text=True, check=True)
+    code = f"import ctypes, page; page.hide_memory(); print(ctypes.CDLL(None).prctl({PR_GET_DUMPABLE}, 0, 0, 0, 0))"
+    ran = subprocess.run([sys.executable, "-c", code, str(PAGE)], cwd=PAGE, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "0"
 
 

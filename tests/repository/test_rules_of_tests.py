@@ -43,7 +43,7 @@ def test_unit_tests_alone_may_not_use_the_checkout(line: str, used: str):
     [
         "from tests.support.waiting import eventually",
         "from tests.unit.properties import holds",
-        "import idle",
+        "import watching",
         "folder = Path('none')",
         "text = (tmp_path / 'docs').read_text()",
     ],

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import httpx
-from answers import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
+from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 
 Answer = Callable[[Any, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

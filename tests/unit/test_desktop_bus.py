@@ -7,8 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import registry  # type: ignore[import-not-found]  -- of the image
-from bus import Reading, Writing, answer, message, types  # type: ignore[import-not-found]
+from bus import (  # type: ignore[import-not-found]  -- of the image
+    Reading,
+    Writing,
+    answer,
+    message,
+    registry_answer,
+    types,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,7 +84,7 @@ def test_what_is_no_signature_is_refused(signature: str):
     ],
 )
 def test_programs_that_start_get_an_answer_of_the_registry(member: str, signature: str, values: list[Any]):
-    said = registry.answer(SimpleNamespace(name=":1.9"), member)
+    said = registry_answer(SimpleNamespace(name=":1.9"), member)
     sent = answer(3, 7, ":1.5", said)
     assert sent[1] == 2
     fields = Reading(sent, "<")
@@ -90,6 +96,6 @@ def test_programs_that_start_get_an_answer_of_the_registry(member: str, signatur
 
 
 def test_a_method_that_is_not_there_is_refused_at_once():
-    sent = answer(3, 7, ":1.5", registry.answer(SimpleNamespace(name=":1.9"), "Get"))
+    sent = answer(3, 7, ":1.5", registry_answer(SimpleNamespace(name=":1.9"), "Get"))
     assert sent[1] == 3
     assert b"org.freedesktop.DBus.Error.UnknownMethod" in sent

@@ -1,4 +1,4 @@
-"""Whose input the session's page lets pass in a leased session (control.py), and which commands (fence.py)."""
+"""Whose input the session's page lets pass in a leased session (control.py), and which commands."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import json
 import struct
 from typing import Any
 
-import events  # type: ignore[import-not-found]
 import pytest
-from answers import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
-from control import HELD, Control, Gate  # type: ignore[import-not-found]
-from fence import Fenced, refusal  # type: ignore[import-not-found]
+import viewers  # type: ignore[import-not-found]
+from control import HELD, Control, Fenced, Gate, refusal  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
-from idle import Idle  # type: ignore[import-not-found]
+from protocol import BadRequestError, Request  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
+from watching import Idle  # type: ignore[import-not-found]
 
 from greenroom.core.lease import held_from
 
@@ -173,9 +172,9 @@ async def test_who_may_only_watch_learns_who_has_control_and_nothing_else():
     user: Any = Followed()
     watcher: Any = Followed()
     both = {user: asked("user"), watcher: Request(b"GET /events HTTP/1.1\r\nX-Greenroom-View-Only: 1\r\n\r\n")}
-    following = [asyncio.create_task(events.answer(request, writer, b"first")) for writer, request in both.items()]
+    following = [asyncio.create_task(viewers.follow(request, writer, b"first")) for writer, request in both.items()]
     await until(lambda: user.got.endswith(b"first") and watcher.got.endswith(b"first"))
-    events.publish("printed", name="a.pdf")
+    viewers.publish("printed", name="a.pdf")
     leased().order(1, "user", "Ada", 30)
     await until(lambda: b"Ada" in user.got and b"Ada" in watcher.got)
     assert (b"a.pdf" in user.got, b"a.pdf" in watcher.got) == (True, False)

@@ -7,16 +7,30 @@ import io
 import struct
 import zlib
 
-import png  # type: ignore[import-not-found]  -- of the image
 import pytest
-from answers import BadRequestError, Request, body  # type: ignore[import-not-found]
-from cursor import Cursor, cursor_of  # type: ignore[import-not-found]
 from hypothesis import given
 from hypothesis import strategies as st
-from keymap import MOST_AT_ONCE, changes, is_special, is_unused, parts  # type: ignore[import-not-found]
 from PIL import Image
-from screen import View, Wish, wished  # type: ignore[import-not-found]
-from steps import StepError, checked, keysym_of  # type: ignore[import-not-found]
+from protocol import BadRequestError, Request, body  # type: ignore[import-not-found]
+from screen import (  # type: ignore[import-not-found]
+    ROWS,
+    Cursor,
+    View,
+    Wish,
+    combined,
+    cursor_of,
+    wished,
+)
+from steps import (  # type: ignore[import-not-found]
+    MOST_AT_ONCE,
+    StepError,
+    changes,
+    checked,
+    is_special,
+    is_unused,
+    keysym_of,
+    parts,
+)
 
 from greenroom.core.actions import plan
 from greenroom.core.actions.keys import keysym_of_character
@@ -37,7 +51,7 @@ def opened(picture: bytes) -> Image.Image:
 
 @given(first=st.binary(max_size=3000), second=st.binary(max_size=3000))
 def test_the_checksum_of_a_whole_follows_from_its_parts(first: bytes, second: bytes):
-    assert png.combined(zlib.adler32(first), zlib.adler32(second), len(second)) == zlib.adler32(first + second)
+    assert combined(zlib.adler32(first), zlib.adler32(second), len(second)) == zlib.adler32(first + second)
 
 
 def test_only_rows_that_were_drawn_in_are_read_again():
@@ -67,7 +81,7 @@ def test_each_row_that_shows_something_drawn_is_read_again(top: int, rows: int, 
     view.damaged(top, top + rows)
     for y in range(height):
         if top <= first + int((y + 0.5) * shown / height) < top + rows:
-            assert y // png.ROWS in view.stale
+            assert y // ROWS in view.stale
 
 
 def test_the_pointer_is_drawn_at_its_place_and_leaves_nothing_behind():

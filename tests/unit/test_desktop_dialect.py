@@ -1,4 +1,4 @@
-"""What the session's page makes of KasmVNC's client for the X server, which does not know its dialect (idle.py)."""
+"""What the session's page makes of KasmVNC's client for the X server, which does not know its dialect (rfb.py)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 
 import hypothesis
 import pytest
-from answers import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
-from idle import Idle  # type: ignore[import-not-found]
+from protocol import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, NO_INPUT, pieces
+from watching import Idle  # type: ignore[import-not-found]
 
 GREETING = b"RFB 003.008\n\x01\x01"
 QUALITY = -1023 + 5
@@ -126,8 +126,8 @@ def test_nothing_malformed_passes_of_a_client_that_announces_no_dialect(
 
 @pytest.mark.parametrize("name", ["KASM_POINTER_BYTES", "ALLOWED"])
 def test_a_mutant_that_misreads_a_dialect_is_caught(monkeypatch: pytest.MonkeyPatch, name: str):
-    client_half = sys.modules["client_half"]
-    monkeypatch.setattr(client_half, name, 10 if name == "KASM_POINTER_BYTES" else {})
+    rfb = sys.modules["rfb"]
+    monkeypatch.setattr(rfb, name, 10 if name == "KASM_POINTER_BYTES" else {})
     with pytest.raises((AssertionError, BadRequestError)):
         hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
             given(said=UNANNOUNCED)(lambda said: is_known_by_its_pointer(said, []))
@@ -163,15 +163,15 @@ BOTH = [
 
 
 def test_bytes_that_both_dialects_allow_are_read_once(monkeypatch: pytest.MonkeyPatch):
-    client_half = sys.modules["client_half"]
+    rfb = sys.modules["rfb"]
     read_bytes: list[int] = []
-    reading = client_half.reading
+    reading = rfb.reading
 
     def counted(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
         read_bytes.append(len(data))
         return reading(data, is_kasm=is_kasm)
 
-    monkeypatch.setattr(client_half, "reading", counted)
+    monkeypatch.setattr(rfb, "reading", counted)
     viewer = Idle()
     viewer.sent(GREETING)
     assert not any(viewer.sent(event) for event in BOTH * 100)
@@ -181,7 +181,7 @@ def test_bytes_that_both_dialects_allow_are_read_once(monkeypatch: pytest.Monkey
 def test_a_viewer_whose_dialect_stays_unknown_counts_as_standard():
     viewer = Idle()
     viewer.sent(GREETING)
-    compared_bytes: int = sys.modules["client_half"].COMPARED_BYTES
+    compared_bytes: int = sys.modules["rfb"].COMPARED_BYTES
     said = b"".join(BOTH) * (1 + compared_bytes // sum(map(len, BOTH)))
     assert viewer.sent(said) == said
     assert viewer.sent(BOTH[0][:6]) == BOTH[0][:6]

@@ -1,4 +1,4 @@
-"""Files of a session for programs (the desktop image's desk_files.py and desk_watch.py)."""
+"""Files of a session for programs (the desktop image's desk_files.py and archives.py)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import desk_files  # type: ignore[import-not-found]  -- of the image
-import desk_watch  # type: ignore[import-not-found]
+import files  # type: ignore[import-not-found]
 import httpx
 import pytest
-import uploads  # type: ignore[import-not-found]
 from tests.support.waiting import eventually
 from tests.unit.desktop_pages import served
 
@@ -228,7 +227,7 @@ async def test_a_full_disk_and_a_limit_of_the_user_leave_nothing(
     def full(_descriptor: int, _data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(uploads.os, "write", full)
+    monkeypatch.setattr(files.os, "write", full)
     refused = await put(page, "a/b/file", b"x")
     monkeypatch.undo()
     assert refused.status_code == 507
@@ -301,14 +300,14 @@ async def test_what_changes_below_a_folder_is_said(page: httpx.AsyncClient, home
 async def test_watchers_are_limited_and_a_client_that_vanishes_frees_its_place(
     page: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(desk_watch, "MAX_WATCHES", 1)
+    monkeypatch.setattr(desk_files, "MAX_WATCHES", 1)
     async with page.stream("GET", FILES, params={"path": "", "watch": ""}) as answer:
         assert await Watcher(answer).next() == ("ready", None)
         refused = await get(page, "", watch="")
         assert (refused.status_code, "1 folders are watched" in refused.json()["error_message"]) == (429, True)
 
     async def freed() -> bool:
-        return not desk_watch.watches
+        return not desk_files.watches
 
     await eventually(freed)
 
@@ -316,9 +315,9 @@ async def test_watchers_are_limited_and_a_client_that_vanishes_frees_its_place(
 async def test_a_folder_with_too_many_folders_below_it_is_not_watched(
     page: httpx.AsyncClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(desk_watch, "MAX_FOLDERS", 3)
+    monkeypatch.setattr(desk_files, "MAX_FOLDERS", 3)
     for name in ("a", "b", "c"):
         (home / name).mkdir()
     refused = await get(page, "", watch="")
     assert (refused.status_code, "more than 3 folders" in refused.json()["error_message"]) == (409, True)
-    assert not desk_watch.watches
+    assert not desk_files.watches

@@ -1,4 +1,4 @@
-"""Since when a viewer has given no input, derived from the bytes they send (idle.py of the session's page)."""
+"""Since when a viewer has given no input, derived from the bytes they send (watching.py of the session's page)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import hypothesis
-import idle  # type: ignore[import-not-found]  -- of the image
 import pytest
+import watching  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +43,7 @@ INPUT = st.one_of(KEY, POINTER, TEXT, EXTENDED_TEXT, SCAN_CODE)
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr(idle, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(watching, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 
@@ -56,7 +56,7 @@ def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
 
 
 def input_alone_counts(clock: list[float], version: bytes, messages: list[tuple[bool, bytes]], cuts: list[int]) -> None:
-    viewer = idle.Idle()
+    viewer = watching.Idle()
     clock[0] += 10
     for piece in pieces(version + VERSIONS[version] + b"".join(message for _, message in messages), cuts):
         viewer.sent(piece)
@@ -77,10 +77,10 @@ def test_input_alone_counts_wherever_messages_are_cut(
 
 @pytest.mark.parametrize("name", ["FIXED_BYTES", "VARIABLE_BYTES"])
 def test_a_mutant_that_misjudges_a_length_is_caught(clock: list[float], monkeypatch: pytest.MonkeyPatch, name: str):
-    client_half = sys.modules["client_half"]
-    table = dict(getattr(client_half, name))
+    rfb = sys.modules["rfb"]
+    table = dict(getattr(rfb, name))
     table[min(table)] = 9 if name == "FIXED_BYTES" else (4, lambda head: 4 + 2 * head[3])
-    monkeypatch.setattr(client_half, name, table)
+    monkeypatch.setattr(rfb, name, table)
     with pytest.raises(AssertionError):
         hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
             given(*CASES)(lambda version, messages, cuts: input_alone_counts(clock, version, messages, cuts))
@@ -88,7 +88,7 @@ def test_a_mutant_that_misjudges_a_length_is_caught(clock: list[float], monkeypa
 
 
 def test_after_a_message_of_an_unknown_kind_everything_counts(clock: list[float]):
-    viewer = idle.Idle()
+    viewer = watching.Idle()
     viewer.sent(b"RFB 003.008\n\x01\x01" + b"\x63unknown")
     clock[0] += 10
     assert viewer.for_s == 10

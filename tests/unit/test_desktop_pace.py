@@ -1,11 +1,11 @@
-"""Which stripes of the video picture a viewer is sent (the desktop image's pace.py)."""
+"""Which stripes of the video picture a viewer is sent (the desktop image's video.py)."""
 
 from __future__ import annotations
 
 import struct
 from typing import Any
 
-import pace  # type: ignore[import-not-found]  -- of the image
+import video  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,13 +18,13 @@ def stripe(frame: int, row: int, *, whole: bool = False) -> bytes:
 
 def sent_whole(at: float = 0.0) -> Any:
     """A viewer who was sent one whole picture, number 0."""
-    viewer = pace.Pace()
+    viewer = video.Pace()
     assert all(viewer.takes(stripe(0, row, whole=True), at) for row in ROWS)
     return viewer
 
 
 def test_a_viewer_who_comes_late_waits_for_a_whole_picture() -> None:
-    viewer = pace.Pace()
+    viewer = video.Pace()
     assert not viewer.takes(stripe(7, 0), 0.0)
     assert viewer.wants_key
     assert viewer.takes(stripe(8, 0, whole=True), 0.0)
@@ -36,8 +36,8 @@ def test_a_viewer_who_paints_nothing_is_sent_a_window_of_frames_and_is_then_stuc
     viewer = sent_whole()
     assert [viewer.takes(stripe(frame, 0), 0.0) for frame in range(1, 9)] == [True] * 5 + [False] * 3
     assert not viewer.is_ready
-    assert not viewer.is_stuck(pace.STUCK_S)
-    assert viewer.is_stuck(pace.STUCK_S + 0.1)
+    assert not viewer.is_stuck(video.STUCK_S)
+    assert viewer.is_stuck(video.STUCK_S + 0.1)
 
 
 def test_after_a_frame_left_out_each_row_begins_with_a_whole_stripe() -> None:
@@ -68,7 +68,7 @@ def test_frames_that_wait_on_their_way_are_sent_in_smaller_numbers() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(ROWS), st.booleans(), st.integers(0, 30))))
 def test_no_stripe_is_sent_whose_row_has_a_gap_before_it(steps: list[tuple[int, int, bool, int]]) -> None:
-    viewer = pace.Pace()
+    viewer = video.Pace()
     complete: dict[int, bool] = dict.fromkeys(ROWS, False)
     for number, (ahead, row, whole, painted) in enumerate(steps):
         frame = number * 31 + ahead

@@ -1,4 +1,4 @@
-"""The time zone and language of a viewer's browser in the session (region.py of the session's page)."""
+"""The time zone and language of a viewer's browser in the session (viewers.py of the session's page)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import region  # type: ignore[import-not-found]  -- of the image
+import viewers  # type: ignore[import-not-found]  -- of the image
 from tests.unit.desktop_pages import served
 
 BERLIN = {"timezone": "Europe/Berlin", "language": "de_DE"}
@@ -28,34 +28,34 @@ def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[str,
     for file in ("zones/Etc/UTC", "zones/Europe/Berlin", "zones/Europe/Oslo", "languages/de_DE", "languages/fr_FR"):
         (tmp_path / file).touch()
     (tmp_path / "session/localtime").symlink_to(tmp_path / "zones/Etc/UTC")
-    monkeypatch.setattr(region, "FOLDER", tmp_path / "session")
-    monkeypatch.setattr(region, "ZONES", tmp_path / "zones")
-    monkeypatch.setattr(region, "LANGUAGES", tmp_path / "languages")
-    monkeypatch.setattr(region, "run", run)
-    monkeypatch.setattr(region, "_turn", asyncio.Lock())
+    monkeypatch.setattr(viewers, "FOLDER", tmp_path / "session")
+    monkeypatch.setattr(viewers, "ZONES", tmp_path / "zones")
+    monkeypatch.setattr(viewers, "LANGUAGES", tmp_path / "languages")
+    monkeypatch.setattr(viewers, "run", run)
+    monkeypatch.setattr(viewers, "_turn", asyncio.Lock())
     for name in ("TZ", "LC_ALL"):
         monkeypatch.delenv(name, raising=False)
     return ran
 
 
 async def put(said: Any, *, counts: bool = True) -> int:
-    async with served(lambda *connection: region.answer(*connection, counts=counts)) as page:
+    async with served(lambda *connection: viewers.set_region(*connection, counts=counts)) as page:
         return (await page.put("region", json=said)).status_code
 
 
 def zone() -> str:
-    return str((region.FOLDER / "localtime").resolve().relative_to(region.ZONES))
+    return str((viewers.FOLDER / "localtime").resolve().relative_to(viewers.ZONES))
 
 
 def language() -> str:
-    file = region.FOLDER / "language"
+    file = viewers.FOLDER / "language"
     return file.read_text().strip() if file.exists() else ""
 
 
 async def test_the_session_takes_the_zone_and_language_of_the_browser(commands: list[tuple[str, ...]]):
     assert await put(BERLIN) == 200
     assert (zone(), language()) == ("Europe/Berlin", "de_DE.UTF-8")
-    assert commands == [(region.COMPILE, "de_DE.UTF-8"), (*RESTART, "xfce4-panel|xfsettingsd|xfdesktop")]
+    assert commands == [(viewers.COMPILE, "de_DE.UTF-8"), (*RESTART, "xfce4-panel|xfsettingsd|xfdesktop")]
 
 
 async def test_a_second_browser_changes_nothing(commands: list[tuple[str, ...]]):

@@ -7,9 +7,9 @@ import struct
 from typing import Any
 
 import pytest
-from answers import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from hypothesis import given
 from hypothesis import strategies as st
+from protocol import BadRequestError  # type: ignore[import-not-found]  -- of the image
 from tests.unit.test_desktop_idle import INPUT, PICTURE, pieces
 from watching import Watching  # type: ignore[import-not-found]
 

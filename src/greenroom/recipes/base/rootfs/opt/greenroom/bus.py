@@ -1,4 +1,8 @@
-"""A connection to the session's D-Bus: as much of its protocol as it takes to ask programs for what they show."""
+"""A connection to the session's D-Bus: as much of its protocol as it takes to ask programs for what they show.
+
+`keep_registry` is the registry of accessible programs: programs that draw with GTK ask for it at their start, and each
+writes warnings into its terminal where nothing answers. It registers nothing, because desk_tree.py asks the bus itself.
+"""
 
 import asyncio
 import os
@@ -17,6 +21,13 @@ NO_REPLY = 1
 UNKNOWN_METHOD = "org.freedesktop.DBus.Error.UnknownMethod"
 FIXED = {"y": "B", "b": "I", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", "d": "d"}
 OWN = "org.freedesktop.DBus"
+REGISTRY = "org.a11y.atspi.Registry"
+REGISTRY_ROOT = "/org/a11y/atspi/accessible/root"
+DO_NOT_QUEUE = 4
+AGAIN_S = 0.1
+EMPTY_ARRAY = bytes(8)
+LISTS = {"GetRegisteredEvents": "a(ss)", "GetKeystrokeListeners": "a(souua(iisi)u(bbb))", "GetDeviceEventListeners": "a(souua(iisi)u(bbb))"}
+"""Method → the signature of its answer, which is an empty list."""
 
 
 class BusError(Exception):
@@ -266,3 +277,25 @@ def closed(signature: str, at: int) -> int:
         if depth == 0:
             return index + 1
     raise ValueError("a bracket that is not closed")
+
+
+async def keep_registry() -> None:
+    """Answer for the registry until the session ends."""
+    while True:
+        try:
+            connection = await connect()
+            connection.on_call = lambda member: registry_answer(connection, member)
+            await connection.call(OWN, "/org/freedesktop/DBus", OWN, "RequestName", "su", REGISTRY, DO_NOT_QUEUE)
+            await connection.ended()
+        except BusError:
+            await asyncio.sleep(AGAIN_S)  # the bus is still starting
+
+
+def registry_answer(connection: Bus, member: Any) -> tuple[str, bytes] | None:
+    """Signature and body of the answer to a call; None = there is no such method."""
+    if member == "Embed":
+        body = Writing()
+        body.put("s", connection.name)
+        body.put("o", REGISTRY_ROOT)
+        return "(so)", bytes(body.data)
+    return (LISTS[member], EMPTY_ARRAY) if member in LISTS else None

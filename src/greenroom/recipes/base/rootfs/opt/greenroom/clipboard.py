@@ -1,4 +1,4 @@
-"""Images on the clipboard: RFB carries text alone.
+"""Images on the clipboard, as RFB carries text alone, and changes of the clipboard.
 
     GET clipboard/         which ways are open
     GET clipboard/image    the picture on the session's clipboard, as PNG; 404 where there is none
@@ -11,12 +11,15 @@ import asyncio
 import contextlib
 import json
 import os
+import struct
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-import events
-import selection
-from answers import CHUNK_BYTES, BadRequestError, Request, reply
-from uploads import LAST, let_go
+import protocol
+import x11
+from protocol import CHUNK_BYTES, LAST, BadRequestError, Request, let_go, reply
+from viewers import only_watches, publish
 
 MAX_BYTES = 16 << 20
 """Of a picture or a text, in either direction."""
@@ -24,6 +27,12 @@ READ_S = 5
 CONNECT_AGAIN_S = 0.5
 PNG = "image/png"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SELECT_SELECTION_INPUT = 2
+"""Request of XFIXES."""
+NEW_OWNER = 1
+GET_SELECTION_OWNER = 23
+TAKEN_WITHIN_S = 5
+LOOK_S = 0.002
 XCLIP = ("xclip", "-display", ":1", "-selection", "clipboard", "-target")
 
 
@@ -41,7 +50,7 @@ OUT, IN = is_open("KASM_SVC_SEND_CUT_TEXT"), is_open("KASM_SVC_ACCEPT_CUT_TEXT")
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer a request below clipboard/."""
-    may = request.headers.get("x-greenroom-view-only") != "1"
+    may = not only_watches(request)
     if request.path == "/clipboard/" and request.method == "GET":
         reply(writer, "200 OK", json.dumps({"out": OUT and may, "in": IN and may}).encode())
     elif request.path != "/clipboard/image" or request.method not in ("GET", "PUT"):
@@ -60,7 +69,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
     """Give the reason for not doing it."""
     await let_go(reader)
-    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST)
+    protocol.refuse(writer, status, sentence)
 
 
 async def get(writer: asyncio.StreamWriter) -> None:
@@ -97,7 +106,7 @@ async def own(target: str, data: bytes) -> None:
     Raises:
         TimeoutError: the X server did not take it.
     """
-    async with selection.taken():
+    async with taken():
         process = await asyncio.create_subprocess_exec(*XCLIP, target, "-in", stdin=subprocess.PIPE)
         await process.communicate(data)
 
@@ -140,8 +149,54 @@ async def watch() -> None:
     """Notify viewers of each picture that is copied in the session."""
     while OUT:
         with contextlib.suppress(OSError, EOFError):
-            async for _ in selection.changes():
+            async for _ in changes():
                 with contextlib.suppress(ContentError):
                     if PNG.encode() in (await content("TARGETS")).split():
-                        events.publish("clipboard")
+                        publish("clipboard")
         await asyncio.sleep(CONNECT_AGAIN_S)  # the X server is still starting
+
+
+async def changes() -> AsyncIterator[None]:
+    """Yields whenever a program has put something on the clipboard; ends with the X server."""
+    display = await x11.connect()
+    try:
+        clipboard = await display.atom(b"CLIPBOARD")
+        fixes, first_event = await display.extension(x11.FIXES, x11.FIXES_VERSION)
+        changed = asyncio.Event()
+        display.on_event(first_event, lambda _: changed.set())
+        display.on_end(changed.set)
+        display.send(struct.pack("<BBHIII", fixes, SELECT_SELECTION_INPUT, 4, display.root, clipboard, NEW_OWNER))
+        while True:
+            await changed.wait()
+            changed.clear()
+            if not display.is_open:
+                return
+            yield
+    finally:
+        await display.close()
+
+
+@asynccontextmanager
+async def taken() -> AsyncIterator[None]:
+    """Left when the clipboard has another owner than at the beginning: a program that ends may have its request still on
+    the way to the X server.
+
+    Raises:
+        TimeoutError: it had none within `TAKEN_WITHIN_S`.
+    """
+    display = await x11.connect()
+    try:
+        clipboard = await display.atom(b"CLIPBOARD")
+        before = await _owner(display, clipboard)
+        yield
+        async with asyncio.timeout(TAKEN_WITHIN_S):
+            while await _owner(display, clipboard) == before:
+                await asyncio.sleep(LOOK_S)
+    finally:
+        await display.close()
+
+
+async def _owner(display: x11.Display, clipboard: int) -> int:
+    answer = await display.ask(struct.pack("<BxHI", GET_SELECTION_OWNER, 2, clipboard))
+    (window,) = struct.unpack_from("<I", answer, 8)
+    return window

@@ -6,26 +6,74 @@
 X-Greenroom-Viewer of a request (the gateway sets it, no client can) says whose it is in a leased session: `program`, or one
 of the people. Terms only grow, and an order of an earlier one is refused. A person's term ends by itself after `lasts_s`
 without another order. A session that no program has leased is everyone's who may type there.
+
+`Gate` is what passes of RFB. `Fenced` is what passes of the commands that programs send to the browser by websocket (DevTools,
+WebDriver BiDi): what only looks, or belongs to a connection, passes; what acts is answered here with an error, which clients
+raise from that one call and survive. Without it a command that was only late would act after the person has handed back, when the
+program has long given it up. A message that began before passes whole.
 """
 
 import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-import events
-from answers import BadRequestError, Request, body, reply
-from client_half import HANDSHAKE, KEY, POINTER, SCAN_CODE, UNKNOWN, Piece
-from watching import PASSED
+from protocol import (
+    CONTINUATION,
+    FIRST_OF_CONTROL,
+    LAST,
+    MASKED,
+    MESSAGE_MAX,
+    PIECE_BYTES,
+    TEXT,
+    BadRequestError,
+    Request,
+    body,
+    frame,
+    pass_on,
+    read_head,
+    refuse,
+    reply,
+    unmasked,
+)
+from rfb import HANDSHAKE, KEY, PASSED, POINTER, SCAN_CODE, SIZE, UNKNOWN, Piece
+from viewers import publish
 
 PROGRAM = "program"
 HELD_STATUS = "423 Locked"
 MAX_ORDER_BYTES = 4096
 HELD = "{} has control of this desktop: wait until they hand it back, and look at the screen again then."
 NOT_YOURS = "A program is using this desktop; take over first."
-SIZE = 251
+LOOKS = frozenset(
+    {
+        "Target.setDiscoverTargets", "Target.setAutoAttach", "Target.attachToTarget", "Target.attachToBrowserTarget",
+        "Target.detachFromTarget", "Target.getTargets", "Target.getTargetInfo", "Target.getBrowserContexts",
+        "Browser.getVersion", "Browser.getWindowForTarget", "Page.getFrameTree", "Page.setLifecycleEventsEnabled",
+        "Page.captureScreenshot", "Page.getLayoutMetrics", "Page.createIsolatedWorld", "Runtime.runIfWaitingForDebugger", "Runtime.addBinding",
+        "Emulation.setFocusEmulationEnabled", "Emulation.setEmulatedMedia", "Network.setCacheDisabled",
+        "Fetch.continueRequest", "Fetch.continueWithAuth", "Fetch.failRequest", "Fetch.fulfillRequest",
+        "session.status", "session.subscribe", "session.unsubscribe", "browsingContext.getTree",
+        "browsingContext.captureScreenshot",
+    }
+)  # fmt: skip
+"""Methods that pass. Pages that the person opens wait for some of them, where a program asked for that."""
+LIBRARY = re.compile(
+    r"\s*\(\(\) => \{\s*const module = \{\};.*"
+    r"return (?:new \(module\.exports\.(?:InjectedScript|UtilityScript)\(\)\)\(|module\.exports\.default;)",
+    re.DOTALL,
+)
+DOCUMENT = re.compile(r"\(\) => \{\s*return document;\s*\}\s*(//[^\n]*)?\s*\Z")
+PREPARES = {"Runtime.evaluate": ("expression", LIBRARY), "Runtime.callFunctionOn": ("functionDeclaration", DOCUMENT)}
+"""What Playwright and Puppeteer do once in each page: they put functions there, which do nothing until they are called, and
+ask for the document. A client that was refused this would fail in this page forever: it remembers that. A script that only looks
+like these passes as well; who writes one could have left it in the page before."""
+SERVER_ERROR = -32000
+SCRIPTS = frozenset({"Runtime.evaluate", "Runtime.callFunctionOn", "Runtime.awaitPromise"})
+"""Methods that are answered as if the script had raised the error. Another error of theirs is to Playwright a page that is just
+being left: it would try again until its time is over, and say so."""
 
 
 class Control:
@@ -97,7 +145,7 @@ class Control:
     def _notify(self) -> None:
         for changed in list(self._changed):
             changed()
-        events.publish("control", **self.state())
+        publish("control", **self.state())
 
     def state(self) -> dict[str, object]:
         """The state, for people."""
@@ -107,19 +155,18 @@ class Control:
         """Answer a request for desk/control."""
         if request.method == "GET":
             shown = {"term": self.term, "holder": "person" if self.viewer else "program", "name": self.state()["name"]}
-            return reply(writer, "200 OK", json.dumps(shown).encode(), "application/json", "Connection: close")
+            return reply(writer, "200 OK", json.dumps(shown).encode(), "application/json", LAST)
         if request.method != "PUT":
-            return reply(writer, "405 Method Not Allowed", b"{}", "application/json", "Connection: close")
+            return reply(writer, "405 Method Not Allowed", b"{}", "application/json", LAST)
         order = await body(request, reader, MAX_ORDER_BYTES)
         signature = hmac.digest(self._password, order, hashlib.sha256).hex()
         if not hmac.compare_digest(signature.encode(), request.headers.get("x-greenroom-signature", "").encode()):
-            said = b'{"error_message": "Control of this desktop is changed by the api alone."}'
-            return reply(writer, "403 Forbidden", said, "application/json", "Connection: close")
+            return refuse(writer, "403 Forbidden", "Control of this desktop is changed by the api alone.")
         wanted = json.loads(order)
         if self.order(int(wanted["term"]), str(wanted["viewer"]), str(wanted["name"]), float(wanted["lasts_s"])):
-            return reply(writer, "200 OK", b'{"ok": true}', "application/json", "Connection: close")
+            return reply(writer, "200 OK", b'{"ok": true}', "application/json", LAST)
         said = b'{"error_message": "Control has changed hands since.", "code": "held"}'
-        return reply(writer, HELD_STATUS, said, "application/json", "Connection: close")
+        return reply(writer, HELD_STATUS, said, "application/json", LAST)
 
 
 class Gate:
@@ -190,3 +237,126 @@ class Gate:
             released += self._pointer[:1] + b"\0" + self._pointer[2:]
         self._pointer = b""
         return released
+
+
+def acts(command: dict[str, object]) -> bool:
+    """Whether a command does more than look."""
+    method, params = str(command.get("method", "")), command.get("params")
+    if method == "Page.addScriptToEvaluateOnNewDocument":  # an empty one makes a world of the client's own, as Playwright does
+        return not isinstance(params, dict) or bool(params.get("source"))
+    if method in PREPARES and isinstance(params, dict):
+        (name, script) = PREPARES[method]
+        return not script.match(str(params.get(name, "")))
+    return method not in LOOKS and method.rpartition(".")[2] not in {"enable", "disable"}
+
+
+def refusal(message: bytes, sentence: str, *, is_bidi: bool) -> bytes | None:
+    """The answer to a command that may not be carried out now; None = it passes."""
+    try:
+        command = json.loads(message)
+    except ValueError:
+        command = None
+    if not isinstance(command, dict):
+        command = {}
+    elif not acts(command):
+        return None
+    about = {name: command[name] for name in ("id", "sessionId") if name in command}
+    if is_bidi:
+        return json.dumps({"type": "error", "id": command.get("id"), "error": "unknown error", "message": sentence}).encode()
+    if command.get("method") in SCRIPTS:
+        return json.dumps({**about, "result": raised(sentence)}).encode()
+    return json.dumps({**about, "error": {"code": SERVER_ERROR, "message": sentence}}).encode()
+
+
+def raised(sentence: str) -> dict[str, object]:
+    """The result of a script that raised an error."""
+    error = {"type": "object", "subtype": "error", "className": "Error", "description": f"Error: {sentence}"}
+    details = {"exceptionId": 1, "text": "Uncaught", "lineNumber": 0, "columnNumber": 0, "exception": error}
+    return {"result": error, "exceptionDetails": details}
+
+
+class Fenced:
+    """One websocket between a program and the browser."""
+
+    def __init__(self, control: Control, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_bidi: bool) -> None:
+        self._control = control
+        self._reader = reader
+        self._writer = writer
+        self._is_bidi = is_bidi
+        self._whole = asyncio.Lock()
+        """Held while a message to the program is under way: an answer of ours comes before or after it."""
+
+    async def upgrade(self, lines: Sequence[str], upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+        """Upgrade with this request, and carry all that follows."""
+        browser, to_browser = upstream
+        try:
+            # compressed messages could not be read
+            kept = [line for line in lines if not line.lower().startswith("sec-websocket-extensions:")]
+            to_browser.write("\r\n".join([*kept, "Connection: Upgrade", "", ""]).encode("latin-1"))
+            head = await browser.readuntil(b"\r\n\r\n")
+            self._writer.write(head)
+            if head.split(b" ", 2)[1:2] != [b"101"]:
+                while data := await browser.read(PIECE_BYTES):
+                    self._writer.write(data)
+                return
+            await self.carry(browser, to_browser)
+        finally:
+            to_browser.close()
+
+    async def carry(self, browser: asyncio.StreamReader, to_browser: asyncio.StreamWriter) -> None:
+        """Carry what both say on open websockets, until one side ends."""
+        ways = {asyncio.create_task(self._there(to_browser)), asyncio.create_task(self._back(browser))}
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            to_browser.close()
+
+    async def _there(self, browser: asyncio.StreamWriter) -> None:
+        held = bytearray()
+        """What came of a message that is looked into, as it came; and the same to be read."""
+        message = bytearray()
+        looks = False
+        while True:
+            head, is_last, opcode, length = await read_head(self._reader)
+            if not head[1] & MASKED:
+                raise BadRequestError("a frame without mask")
+            if CONTINUATION < opcode < FIRST_OF_CONTROL:
+                looks = bool(self._control.viewer)
+            if opcode >= FIRST_OF_CONTROL or not looks:
+                browser.write(head)
+                await pass_on(self._reader, browser, length)
+                continue
+            if len(message) + length > MESSAGE_MAX:
+                raise BadRequestError("a command that is too long to be looked into")
+            data = await self._reader.readexactly(length)
+            held += head + data
+            message += unmasked(data, head[-4:])
+            if is_last:
+                if (answer := self._refusal(bytes(message))) is None:
+                    browser.write(held)
+                else:
+                    async with self._whole:
+                        self._writer.write(frame(TEXT, answer))
+                held.clear()
+                message.clear()
+                await asyncio.gather(browser.drain(), self._writer.drain())
+
+    def _refusal(self, message: bytes) -> bytes | None:
+        if not self._control.viewer:  # handed back while it came
+            return None
+        return refusal(message, f"held: {self._control.refusal()}", is_bidi=self._is_bidi)
+
+    async def _back(self, browser: asyncio.StreamReader) -> None:
+        while True:
+            head, is_last, opcode, length = await read_head(browser)
+            async with self._whole:
+                self._writer.write(head)
+                await pass_on(browser, self._writer, length)
+                while opcode < FIRST_OF_CONTROL and not is_last:
+                    head, ends, opcode_inside, length = await read_head(browser)
+                    is_last = ends and opcode_inside == CONTINUATION
+                    self._writer.write(head)
+                    await pass_on(browser, self._writer, length)

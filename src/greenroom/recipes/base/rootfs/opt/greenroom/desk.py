@@ -19,8 +19,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from answers import BadRequestError, Request, body, reply
 from control import HELD_STATUS, Control
+from protocol import LAST, BadRequestError, Request, body, refuse, reply
 from rfb import Input
 from screen import Screen
 from steps import Hands, Result, Step, StepError, checked
@@ -30,7 +30,6 @@ MAX_BODY_BYTES = 8 << 20
 MAX_WAITING = 16
 REFUSED = "This address is for programs: it needs the token of the session's lease."
 NO_SCREEN = "The X server of this session does not answer; the session may be ending."
-LAST = "Connection: close"
 
 LATER = ("exec", "files", "tree")
 """Modules of desk_… that are read when they are first needed: most sessions never do."""
@@ -186,8 +185,3 @@ def _number(text: str) -> int:
 def say(writer: asyncio.StreamWriter, status: str, said: dict[str, Any]) -> None:
     """Answer with JSON."""
     reply(writer, status, json.dumps(said).encode(), "application/json", LAST)
-
-
-def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
-    """Say why not."""
-    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST, *extra)

@@ -21,10 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from answers import Request, body
-from chunks import Chunks, while_read
 from files import DOWNLOADS, UPLOADS
-from refusals import RefusedError, refuse
+from protocol import Chunks, RefusedError, Request, body, refuse_error, while_read
 
 NAMES = ("command", "env", "workdir", "input", "timeout_s")
 MAX_BODY_BYTES = 2 << 20
@@ -109,7 +107,7 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         process = await start(command, mark)
     except Exception as error:
         running.discard(mark)
-        return await refuse(error, writer)
+        return await refuse_error(error, writer)
     try:
         said = Said(writer)
         await while_read(reader, asyncio.create_task(said.run(process, command, mark)))

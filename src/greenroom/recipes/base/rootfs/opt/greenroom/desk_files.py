@@ -3,7 +3,7 @@
     GET    desk/files?path=PATH            a file, or a part of it (Range); of a folder its listing
     GET    desk/files?path=PATH&list       the listing of a folder
     GET    desk/files?path=PATH&tar        a folder as tar
-    GET    desk/files?path=PATH&watch      server-sent events of what changes below a folder (desk_watch.py)
+    GET    desk/files?path=PATH&watch      server-sent events of what changes below a folder
     PUT    desk/files?path=PATH            a file; one of this name is replaced once the new one is whole
     PUT    desk/files?path=PATH&tar        what is in a tar, into a folder, once it is unpacked
     PUT    desk/files?path=PATH/           a folder
@@ -11,29 +11,43 @@
 
 Folders above a new file are made. Uploads and downloads are allowed or not as for viewers (files.py): what reads is a
 download, what changes is an upload.
+
+Changes are those of the kernel's inotify:
+
+    event: created | written | deleted
+    data: {"path": "Downloads/report.pdf", "is_folder": false}
+
+`written`: the file is complete, because it was closed or got this name. `event: overflow`: more happened than could be
+noticed; list again. A folder that is there `created` is watched from then on, and what is in it already is said, too.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import json
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import uploads
-from answers import Request, reply, send_file, sent
-from chunks import Chunks, while_read
-from files import DOWNLOADS, UPLOADS
-from folders import folder, listing
-from refusals import RefusedError, refuse
+from files import DOWNLOADS, UNFINISHED_PUT, UPLOADS, folder, listing, make_folder, max_bytes, storing
+from protocol import LAST, SECURITY, RefusedError, Request, refuse_error, reply, send_file, sent, while_read
 
-UNFINISHED = ".greenroom-"
-PIECE_BYTES = 1 << 18
 BAD, MISSING, CONFLICT = "400 Bad Request", "404 Not Found", "409 Conflict"
 OPTIONS = ("list", "tar", "watch")
+MAX_FOLDERS = 1000
+MAX_WATCHES = 8
+SIGN_OF_LIFE_S = 10.0
+CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE, DELETE_SELF, MOVE_SELF = 0x8, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
+OVERFLOW, ONLYDIR, DONT_FOLLOW, ISDIR = 0x4000, 0x1000000, 0x2000000, 0x40000000
+WATCHED = CLOSE_WRITE | MOVED_FROM | MOVED_TO | CREATE | DELETE | DELETE_SELF | MOVE_SELF | ONLYDIR | DONT_FOLLOW
+HEAD = struct.Struct("iIII")
+LIMITS = {errno.EMFILE: "fs.inotify.max_user_instances", errno.ENOSPC: "fs.inotify.max_user_watches"}
+
+watches: set[object] = set()
 
 
 async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,14 +58,14 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
         path = place(text)
         if request.method == "PUT":
             await put(text, path, request, reader)
-            reply(writer, "201 Created", json.dumps({"path": shown(path)}).encode(), "application/json", uploads.LAST)
+            reply(writer, "201 Created", json.dumps({"path": shown(path)}).encode(), "application/json", LAST)
         elif request.method == "DELETE":
             delete(path, recursive="recursive" in request.query)
-            reply(writer, "200 OK", json.dumps({"path": shown(path)}).encode(), "application/json", uploads.LAST)
+            reply(writer, "200 OK", json.dumps({"path": shown(path)}).encode(), "application/json", LAST)
         else:
             await give(path, request, reader, writer)
     except Exception as error:
-        await refuse(error, writer, reader if has_body(request) else None)
+        await refuse_error(error, writer, reader if has_body(request) else None)
 
 
 def has_body(request: Request) -> bool:
@@ -112,50 +126,28 @@ async def give(path: Path, request: Request, reader: asyncio.StreamReader, write
         raise RefusedError(CONFLICT, f"{shown(path)} is {kind}.")
     os.scandir(path).close()  # or a folder that may not be read would be an empty one
     if "watch" in wanted:
-        from desk_watch import watch  # noqa: PLC0415 -- most sessions never need it
-
         await watch(path, shown(path), reader, writer)
     elif "tar" in wanted:
+        from archives import send_tar  # noqa: PLC0415 -- 2 MB of memory that most sessions never need
+
         await send_tar(path, reader, writer)
     else:
         said = {"path": shown(path), **listing(path, is_shown)}
-        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", uploads.LAST)
+        reply(writer, "200 OK", json.dumps(said).encode(), "application/json", LAST)
     return None
 
 
 def is_shown(entry: os.DirEntry[str]) -> bool:
     """All files and folders that have a name in UTF-8, but what is only on its way."""
-    is_named = not entry.name.startswith(UNFINISHED) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
+    is_named = not entry.name.startswith(UNFINISHED_PUT) and not any("\ud800" <= c <= "\udfff" for c in entry.name)
     return is_named and (entry.is_dir() or entry.is_file())
-
-
-async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer with a folder; where not all of it can be read the answer is not ended."""
-    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    command = ("tar", "--create", "--directory", str(path), f"--exclude=./{UNFINISHED}*", ".")
-    process = await asyncio.create_subprocess_exec(*command, stdin=none, stdout=pipe, stderr=none)
-    chunks = Chunks(writer)
-
-    async def carry() -> None:
-        chunks.begin("application/x-tar", "Content-Disposition: attachment")
-        while data := await process.stdout.read(PIECE_BYTES):
-            await chunks.send(data)
-        if await process.wait() == 0:
-            chunks.end()
-
-    try:
-        await while_read(reader, asyncio.create_task(carry()))
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
 
 
 async def put(text: str, path: Path, request: Request, reader: asyncio.StreamReader) -> None:
     """Make a file or a folder, or nothing.
 
     Raises:
-        RefusedError, UploadError, OSError: it cannot be.
+        RefusedError, OSError: it cannot be.
     """
     if text.endswith("/") and "tar" not in request.query:
         if has_body(request):
@@ -167,14 +159,20 @@ async def put(text: str, path: Path, request: Request, reader: asyncio.StreamRea
         raise RefusedError(CONFLICT, f"{path.name} is a file.")
     if not into_folder and (path.is_dir() or path == home()):
         raise RefusedError(CONFLICT, f"{path.name} is a folder.")
-    announced, limit = int(request.number("content-length")), uploads.max_bytes(request)
+    announced, limit = int(request.number("content-length")), max_bytes(request)
     if announced > limit:
         raise too_large(limit)
     with made(path.parent):
         disk = os.statvfs(path.parent)
         if announced > disk.f_bavail * disk.f_frsize:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        await (unpack if into_folder else store)(path, limited(sent(request, reader), limit))
+        parts = limited(sent(request, reader), limit)
+        if into_folder:
+            from archives import unpack  # noqa: PLC0415
+
+            await unpack(path, parts)
+        else:
+            await store(path, parts)
     return None
 
 
@@ -191,14 +189,6 @@ async def limited(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[byte
 def too_large(limit: int) -> RefusedError:
     """The refusal of an upload."""
     return RefusedError("413 Content Too Large", f"Up to {limit / 1_000_000:g} MB may be uploaded into this session at a time.")
-
-
-def make_folder(path: Path) -> None:
-    """A folder with those above it, as the programs of the desktop make them: the page's own are for it alone."""
-    for each in reversed((path, *path.parents)):
-        if not each.is_dir():
-            each.mkdir()
-            each.chmod(0o755)
 
 
 @contextlib.contextmanager
@@ -220,11 +210,11 @@ def made(path: Path) -> Iterator[None]:
 
 async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
     """A file, under its name once it is whole; it keeps the mode of the one before it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED_PUT)
     try:
         os.fchmod(descriptor, path.stat().st_mode & 0o7777 if path.exists() else 0o644)
         async for data in parts:
-            with uploads.storing(None):
+            with storing(None):
                 while data:
                     data = data[os.write(descriptor, data) :]
         os.replace(name, path)
@@ -233,71 +223,6 @@ async def store(path: Path, parts: AsyncIterator[bytes]) -> None:
         raise
     finally:
         os.close(descriptor)
-
-
-async def unpack(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """A folder out of a tar: what it has takes the place of what has the same names."""
-    unpacked = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED))
-    try:
-        unpacked.chmod(0o755)
-        await run_tar(unpacked, parts)
-        if path.exists():
-            merge(unpacked, path)
-        else:
-            unpacked.rename(path)
-    finally:
-        shutil.rmtree(unpacked, ignore_errors=True)
-
-
-async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
-    """Raises RefusedError: what came is no tar, or there is no room for what is in it."""
-    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    command = ("tar", "--extract", "--directory", str(path), "--no-same-owner", "--delay-directory-restore")
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=none, stderr=pipe, umask=0o022)
-    said = asyncio.create_task(last_line(process.stderr))
-    try:
-        async for data in parts:
-            with contextlib.suppress(ConnectionError):  # tar has seen enough, or has failed
-                process.stdin.write(data)
-                await process.stdin.drain()
-        process.stdin.close()
-        if await process.wait():
-            why = await said
-            status = "507 Insufficient Storage" if "No space left" in why else BAD
-            raise RefusedError(status, f"The tar could not be unpacked: {why}.")
-    finally:
-        said.cancel()
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def last_line(pipe: asyncio.StreamReader) -> str:
-    """What tar says of the first thing that failed; the rest is read, so that it can go on."""
-    first = ""
-    while line := await pipe.readline():
-        first = first or line.decode(errors="replace").strip().removeprefix("tar: ").rstrip(".")
-    return first or "it is no tar"
-
-
-def merge(source: Path, target: Path) -> None:
-    """Move what is in `source` into `target`.
-
-    Raises:
-        RefusedError: a file would take the place of a folder or a folder that of a file; nothing was moved.
-    """
-    files = [Path(parent, name) for parent, _, names in os.walk(source) for name in names]
-    folders = [Path(parent, name) for parent, names, _ in os.walk(source) for name in names]
-    links = [each for each in folders if each.is_symlink()]
-    for each in (*files, *folders):
-        there = target / each.relative_to(source)
-        if os.path.lexists(there) and there.is_dir() != (each.is_dir() and not each.is_symlink()):
-            raise RefusedError(CONFLICT, f"{each.relative_to(source)} is a file on one side and a folder on the other.")
-    for each in folders:
-        if each not in links:
-            make_folder(target / each.relative_to(source))
-    for each in (*files, *links):
-        os.replace(each, target / each.relative_to(source))
 
 
 def delete(path: Path, *, recursive: bool) -> None:
@@ -314,3 +239,140 @@ def delete(path: Path, *, recursive: bool) -> None:
         raise RefusedError(CONFLICT, f"{shown(path)} is not empty; with “recursive” it is deleted with all that is in it.")
     else:
         path.rmdir()
+
+
+class Changes:
+    """What happens below `root` from now on, as (kind, path below root, whether it is a folder)."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        self.folders: dict[int, str] = {}
+        self.descriptor = self.libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.descriptor < 0:
+            raise limit_met(ctypes.get_errno())
+        try:
+            for _ in self.add(""):
+                pass
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Watch no more."""
+        os.close(self.descriptor)
+
+    def add(self, name: str) -> Iterator[tuple[str, str, bool]]:
+        """Watch a folder and those below it; what lies in them.
+
+        Raises:
+            RefusedError: it is too many folders.
+        """
+        number = self.libc.inotify_add_watch(self.descriptor, os.fsencode(self.root / name), WATCHED)
+        if number < 0:
+            code = ctypes.get_errno()
+            if code in LIMITS:
+                raise limit_met(code)
+            return  # gone meanwhile, a link, or not to be read
+        self.folders[number] = name
+        if len(self.folders) > MAX_FOLDERS:
+            raise RefusedError("409 Conflict", f"There are more than {MAX_FOLDERS} folders below this one; watch one further down.")
+        with contextlib.suppress(FileNotFoundError):
+            for entry in sorted(os.scandir(self.root / name), key=lambda each: each.name):
+                below, is_folder = os.path.join(name, entry.name), entry.is_dir(follow_symlinks=False)
+                yield ("created" if is_folder else "written"), below, is_folder
+                if is_folder:
+                    yield from self.add(below)
+
+    def read(self) -> Iterator[tuple[str, str, bool]]:
+        """What happened since the last time."""
+        try:
+            data = os.read(self.descriptor, 1 << 16)
+        except BlockingIOError:
+            return
+        while data:
+            number, mask, _, length = HEAD.unpack_from(data)
+            name = os.fsdecode(data[HEAD.size : HEAD.size + length].rstrip(b"\0"))
+            data = data[HEAD.size + length :]
+            yield from self.meant(number, mask, name)
+
+    def meant(self, number: int, mask: int, name: str) -> Iterator[tuple[str, str, bool]]:
+        """What one event of the kernel says."""
+        parent, is_folder = self.folders.get(number), bool(mask & ISDIR)
+        if mask & OVERFLOW:
+            yield "overflow", "", True
+        elif parent is None:
+            pass
+        elif mask & (DELETE_SELF | MOVE_SELF):
+            del self.folders[number]
+            if not parent:
+                yield "deleted", "", True
+        else:
+            below = os.path.join(parent, name)
+            if mask & (DELETE | MOVED_FROM):
+                self.forget(below)
+                yield "deleted", below, is_folder
+            elif is_folder:
+                yield "created", below, True
+                yield from self.add(below)
+            else:
+                yield ("created" if mask & CREATE else "written"), below, False
+
+    def forget(self, name: str) -> None:
+        """Watch a folder no more that may be elsewhere now, nor those below it."""
+        for number, watched in list(self.folders.items()):
+            if watched == name or watched.startswith(f"{name}/"):
+                self.libc.inotify_rm_watch(self.descriptor, number)
+                del self.folders[number]
+
+
+def limit_met(code: int) -> RefusedError:
+    """The refusal for a limit of the host."""
+    name = LIMITS.get(code, os.strerror(code))
+    return RefusedError("429 Too Many Requests", f"No more folders can be watched on this host now: {name} is used up.")
+
+
+async def watch(path: Path, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send what changes below the folder that programs know by `name`, until the other end goes, or the folder.
+
+    Raises:
+        RefusedError: it cannot be watched.
+    """
+    if len(watches) >= MAX_WATCHES:
+        raise RefusedError("429 Too Many Requests", f"{MAX_WATCHES} folders are watched in this session; end one of them.")
+    changes = Changes(path)
+    watches.add(changes)
+    try:
+        await while_read(reader, asyncio.create_task(send(changes, name, writer)))
+    finally:
+        asyncio.get_running_loop().remove_reader(changes.descriptor)
+        changes.close()
+        watches.discard(changes)
+
+
+async def send(changes: Changes, root: str, writer: asyncio.StreamWriter) -> None:
+    """Send events until the folder itself is gone, or has become too large."""
+    writer.write("\r\n".join(["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *SECURITY, "", ": ready\n\n"]).encode())
+    some = asyncio.Event()
+    asyncio.get_running_loop().add_reader(changes.descriptor, some.set)
+    while True:
+        await writer.drain()
+        try:
+            await asyncio.wait_for(some.wait(), SIGN_OF_LIFE_S)
+        except TimeoutError:
+            writer.write(b":\n\n")
+        some.clear()
+        try:
+            for kind, name, is_folder in changes.read():
+                if not any(part.startswith(UNFINISHED_PUT) for part in name.split("/")):
+                    say(writer, kind, path=os.path.normpath(os.path.join(root, name)), is_folder=is_folder)
+                if kind == "deleted" and not name:
+                    return await writer.drain()
+        except RefusedError as error:
+            say(writer, "error", error_message=error.args[1])
+            return await writer.drain()
+
+
+def say(writer: asyncio.StreamWriter, kind: str, **fields: object) -> None:
+    """Send one event."""
+    writer.write(f"event: {kind}\ndata: {json.dumps(fields)}\n\n".encode())

@@ -14,16 +14,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import bus
-from answers import Request, body, reply
 from bus import Bus, BusError
-from refusals import RefusedError, refuse
-from uploads import LAST
+from protocol import LAST, RefusedError, Request, body, refuse_error, reply
 
 MAX_BODY_BYTES = 1 << 16
 MOST, MAX_DEPTH, MAX_CHILDREN, MAX_REFS = 1000, 60, 250, 100
 LIMIT_S = 10.0
 ATSPI = "org.a11y.atspi."
-ACCESSIBLE, COMPONENT, TEXT, ACTION = (ATSPI + name for name in ("Accessible", "Component", "Text", "Action"))
+ACCESSIBLE, COMPONENT, TEXT = (ATSPI + name for name in ("Accessible", "Component", "Text"))
 PROPERTIES = "org.freedesktop.DBus.Properties"
 FOLDER = "/org/a11y/atspi/accessible/"
 ROOT = "root"
@@ -36,7 +34,6 @@ STATES = {
 }  # fmt: skip
 """Those of AT-SPI that say what can be done, or was, by their numbers."""
 ENABLED, SENSITIVE, SHOWING = 8, 24, 25
-WINDOWS = ("frame", "dialog", "window", "alert", "file chooser", "color chooser", "popup menu", "tool tip")
 NOT_HERE = "There is no element {ref} any more; read the tree again."
 HIDDEN = "Element {ref} is not on the screen now."
 
@@ -168,11 +165,11 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
             await connection.close()
         reply(writer, "200 OK", json.dumps(said).encode(), "application/json", LAST)
     except TimeoutError:
-        await refuse(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
+        await refuse_error(RefusedError("503 Service Unavailable", "The programs of the session do not answer at the moment."), writer)
     except BusError as error:
-        await refuse(RefusedError("503 Service Unavailable", f"There is no accessibility tree at the moment: {error}."), writer)
+        await refuse_error(RefusedError("503 Service Unavailable", f"There is no accessibility tree at the moment: {error}."), writer)
     except Exception as error:
-        await refuse(error, writer)
+        await refuse_error(error, writer)
 
 
 async def elements(tree: Tree, request: Request) -> dict[str, Any]:

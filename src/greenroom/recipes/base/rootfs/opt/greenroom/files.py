@@ -8,24 +8,44 @@
     DELETE files/?upload=ID   an upload in pieces is not gone on with
 
 KASM_SVC_UPLOADS and KASM_SVC_DOWNLOADS say what is allowed: 0 or false = not.
+
+An upload comes whole, or in pieces that go on where a cut connection ended. One in pieces has an id that its sender chose, and
+each piece says where it belongs (`Content-Range`). Until the last byte is there it is a hidden file in ~/Uploads; one that got
+no piece for a day is removed. What a piece says is believed as far as it makes nothing larger: it must begin where the file
+ends, and end within the limit.
 """
 
 import asyncio
+import contextlib
+import errno
 import json
 import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
-import uploads
-from answers import Request, reply, send_file
-from folders import listing, place
+from protocol import CHUNK_BYTES, LAST, BadRequestError, RefusedError, Request, let_go, refuse, reply, send_file
+from viewers import allowed, only_watches
 
 ROOTS = ("Downloads", "Uploads")
+LISTED_MAX = 2000
+"""A folder with more shows those that come first."""
+UPLOAD_MAX_BYTES = 16 << 30
+CHUNK_TIMEOUT_S = 60
+NAMES_TRIED = 1000
+FINISHED_KEPT = 1000
+UNFINISHED, UNFINISHED_PUT = ".upload-", ".greenroom-"
+"""How the names of files begin that viewers and programs are still sending."""
+UNFINISHED_KEPT_S = 24 * 3600
+EXPIRE_EVERY_S = 3600
 
-
-def allowed(variable: str) -> bool:
-    """Whether a service of the session is on."""
-    return os.environ.get(variable, "1").lower() not in ("0", "false")
-
+finished: dict[str, str] = {}
+"""Id → name of uploads in pieces that are complete: the answer to a last piece may be lost, and the piece sent again."""
+owners: dict[str, object] = {}
+"""Id → who writes it: of two connections the newer one, since the older was cut where the page could see it."""
 
 UPLOADS, DOWNLOADS = allowed("KASM_SVC_UPLOADS"), allowed("KASM_SVC_DOWNLOADS")
 
@@ -34,16 +54,16 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     """Answer a request for an address below files/."""
     names = request.parts[1:]
     if only_watches(request) and (any(names) or request.query or request.method not in ("GET", "HEAD")):
-        await uploads.let_go(reader)
+        await let_go(reader)
         refuse(writer, "403 Forbidden", "You may watch this session; its files are not open to you.")
     elif request.method == "PUT" or "upload" in request.query:
         if not UPLOADS:
-            await uploads.let_go(reader)
+            await let_go(reader)
             refuse(writer, "403 Forbidden", "Uploads into this session are not allowed.")
         elif request.method == "PUT":
-            await uploads.take(names, request, reader, writer)
+            await take(names, request, reader, writer)
         else:
-            uploads.progress(request, writer)
+            progress(request, writer)
     elif request.method in ("GET", "HEAD"):
         await give(names, request, writer)
     else:
@@ -69,7 +89,7 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
     elif folders and not path.is_dir():
         refuse(writer, "404 Not Found", f"There is no such folder in {root}.")
     elif "zip" in request.query:
-        from archive import send_folder  # noqa: PLC0415 -- 2 MB of memory that most sessions never need
+        from archives import send_folder  # noqa: PLC0415 -- 2 MB of memory that most sessions never need
 
         await send_folder(writer, path, attachment + quote(f"{path.name}.zip"))
     else:
@@ -80,15 +100,225 @@ async def give(names: list[str], request: Request, writer: asyncio.StreamWriter)
 def allowances(request: Request) -> dict[str, object]:
     """What this viewer may do with files."""
     may = not only_watches(request)
-    limit = uploads.max_bytes(request)
+    limit = max_bytes(request)
     return {"uploads": UPLOADS and may, "downloads": DOWNLOADS and may, "max_upload_bytes": limit}
 
 
-def only_watches(request: Request) -> bool:
-    """Whether the viewer has no part in the session but to see it; the gateway sets this."""
-    return request.headers.get("x-greenroom-view-only") == "1"
+def folder(name: str) -> Path:
+    """A folder in the home of the session's user."""
+    return Path(os.environ.get("HOME", "/")) / name
 
 
-def refuse(writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
-    """Say why not."""
-    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", uploads.LAST)
+def is_name(name: str) -> bool:
+    """Whether it names a file or folder in a folder, and nothing else."""
+    return not name.startswith(".") and "/" not in name and name.isprintable() and 0 < len(name.encode()) <= 240
+
+
+def place(root: str, names: list[str]) -> Path | None:
+    """What these names lead to in ~/`root`; None where one of them is no name."""
+    return folder(root).joinpath(*names) if all(is_name(name) for name in names) else None
+
+
+def make_folder(path: Path) -> None:
+    """A folder with those above it, as the programs of the desktop make them: the page's own are for it alone."""
+    for each in reversed((path, *path.parents)):
+        if not each.is_dir():
+            each.mkdir()
+            each.chmod(0o755)
+
+
+def listing(path: Path, shows: Callable[[os.DirEntry[str]], bool] | None = None) -> dict[str, object]:
+    """What lies in a folder, by name, as far as `shows` says; for viewers unfinished downloads of browsers and hidden files
+    are left out.
+    """
+    shows = shows or is_shown
+    try:
+        entries = sorted((each for each in os.scandir(path) if shows(each)), key=lambda each: each.name.lower())
+    except OSError:
+        entries = []
+    files: list[dict[str, object]] = []
+    folders: list[dict[str, object]] = []
+    for entry in entries[:LISTED_MAX]:
+        facts = entry.stat()
+        if entry.is_dir():
+            folders.append({"name": entry.name, "modified": facts.st_mtime})
+        else:
+            files.append({"name": entry.name, "size_bytes": facts.st_size, "modified": facts.st_mtime})
+    return {"files": files, "folders": folders, "left_out": max(0, len(entries) - LISTED_MAX)}
+
+
+def is_shown(entry: os.DirEntry[str]) -> bool:
+    """Whether viewers see it: a file that is complete, or a folder."""
+    if not is_name(entry.name):
+        return False
+    return entry.is_dir() or (entry.is_file() and not entry.name.endswith((".part", ".crdownload")))
+
+
+class Piece:
+    """The part of an upload that a request brings: its bytes from `begin` on, of `total`; a whole file has no `id`."""
+
+    def __init__(self, request: Request) -> None:
+        length = request.headers.get("content-length", "")
+        if not length.isdecimal():
+            raise RefusedError("411 Length Required", "The length of the file must be given.")
+        self.id, self.begin, self.length, self.total = request.query.get("upload", ""), 0, int(length), int(length)
+        if self.id:
+            found = re.fullmatch(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})", request.headers.get("content-range", ""))
+            if not found or not is_id(self.id):
+                raise RefusedError("400 Bad Request", "This is not a piece of an upload.")
+            self.begin, last, self.total = map(int, found.groups())
+            if last - self.begin + 1 != self.length or last >= self.total:
+                raise RefusedError("400 Bad Request", "The piece does not have the length that it says.")
+
+
+def max_bytes(request: Request) -> int:
+    """The largest file that this viewer may upload."""
+    limit = int(request.number("x-greenroom-max-upload-mb") * 1_000_000)
+    return min(limit or UPLOAD_MAX_BYTES, UPLOAD_MAX_BYTES)
+
+
+async def take(
+    names: list[str], request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    """Store an upload or a piece of one; a piece that is not the last is answered with what is there now."""
+    try:
+        target = place("Uploads", names)
+        if target is None or not names:
+            raise RefusedError("400 Bad Request", "This is not a name for a file.")
+        piece = Piece(request)
+        check_room(piece, max_bytes(request))
+        name = await store(target, piece, reader)
+    except RefusedError as error:
+        await let_go(reader)
+        status, sentence, *more = error.args
+        body = {"error_message": sentence} | (more[0] if more else {})
+    else:
+        received = {"received_bytes": piece.begin + piece.length}
+        status, body = ("202 Accepted", received) if name is None else ("201 Created", {"name": name})
+    reply(writer, status, json.dumps(body).encode(), "application/json", LAST)
+
+
+def progress(request: Request, writer: asyncio.StreamWriter) -> None:
+    """How much of an upload in pieces is there; with DELETE it is removed, since its user cancelled it."""
+    upload, received = request.query.get("upload", ""), 0
+    if is_id(upload):
+        path = unfinished(upload)
+        if request.method == "DELETE":
+            owners.pop(upload, None)
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            received = path.stat().st_size
+    reply(writer, "200 OK", json.dumps({"received_bytes": received}).encode())
+
+
+def is_id(text: str) -> bool:
+    """Whether it can be the id of an upload in pieces."""
+    return re.fullmatch(r"[0-9a-f]{32}", text) is not None
+
+
+def check_room(piece: Piece, limit: int) -> None:
+    """Raises RefusedError where the file is too large, or there is no room for the rest of it."""
+    if piece.total > limit:
+        at_most = f"{limit / 1_000_000:g} MB" if limit < UPLOAD_MAX_BYTES else f"{limit >> 30} GiB"
+        sentence = f"The file is too large: up to {at_most} may be uploaded into this session at a time."
+        raise RefusedError("413 Content Too Large", sentence)
+    with storing(unfinished(piece.id) if piece.id else None):
+        folder("Uploads").mkdir(exist_ok=True)
+        disk = os.statvfs(folder("Uploads"))
+        if piece.total - piece.begin > disk.f_bavail * disk.f_frsize:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextlib.contextmanager
+def storing(path: Path | None) -> Iterator[None]:
+    """Where the disk refuses, what of the upload lies at `path` is removed, and its sender gets the reason."""
+    try:
+        yield
+    except OSError as error:
+        if path:
+            path.unlink(missing_ok=True)
+        sentence = f"The file could not be stored: {error.strerror or error}."
+        raise RefusedError("507 Insufficient Storage", sentence) from error
+
+
+async def store(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
+    """Read the piece; the name that the file got, below ~/Uploads, or None as long as more of it is to come."""
+    if piece.id:
+        return await store_piece(target, piece, reader)
+    with storing(None):
+        file = tempfile.NamedTemporaryFile(dir=folder("Uploads"), prefix=UNFINISHED)  # noqa: SIM115 -- closed below
+    with file:
+        await receive(file.fileno(), piece, reader)
+        with storing(None):
+            return linked(Path(file.name), target)
+
+
+async def store_piece(target: Path, piece: Piece, reader: asyncio.StreamReader) -> str | None:
+    """`store` of an upload in pieces; what a cut connection brought stays."""
+    if piece.id in finished:
+        await let_go(reader)
+        return finished[piece.id]
+    path, me = unfinished(piece.id), object()
+    received = path.stat().st_size if path.exists() else 0
+    owners[piece.id] = me
+    try:
+        if received != piece.begin:
+            raise RefusedError("409 Conflict", "Another piece is to come.", {"received_bytes": received})
+        with storing(path):
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            await receive(file.fileno(), piece, reader, path)
+    finally:
+        if owners.get(piece.id) is me:
+            del owners[piece.id]
+    if piece.begin + piece.length < piece.total:
+        return None
+    with storing(path):
+        name = linked(path, target)
+        path.unlink()
+    finished[piece.id] = name
+    if len(finished) > FINISHED_KEPT:
+        del finished[next(iter(finished))]
+    return name
+
+
+async def receive(descriptor: int, piece: Piece, reader: asyncio.StreamReader, path: Path | None = None) -> None:
+    """Append what the piece brings."""
+    left, owner = piece.length, owners.get(piece.id)
+    while left > 0:
+        data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), CHUNK_TIMEOUT_S)
+        if not data or owners.get(piece.id) is not owner:
+            raise BadRequestError("the upload was broken off")
+        left -= len(data)
+        with storing(path):
+            while data:
+                data = data[os.write(descriptor, data) :]
+
+
+def linked(file: Path, target: Path, root: Path | None = None) -> str:
+    """Give the file its name, or the next one that is free; returns it, below `root` (~/Uploads)."""
+    file.chmod(0o644)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(1, NAMES_TRIED):
+        free = target if number == 1 else target.with_name(f"{target.stem} ({number}){target.suffix}")
+        try:
+            os.link(file, free)
+        except FileExistsError:
+            continue
+        return str(free.relative_to(root or folder("Uploads")))
+    raise FileExistsError(errno.EEXIST, "there are too many files of this name")
+
+
+def unfinished(upload: str) -> Path:
+    """Where an upload in pieces lies until it is complete."""
+    return folder("Uploads") / f"{UNFINISHED}{upload}"
+
+
+async def expire() -> None:
+    """Remove the uploads in pieces that did not go on for a day, for as long as the page is served."""
+    while True:
+        for path in folder("Uploads").glob(f"{UNFINISHED}*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < time.time() - UNFINISHED_KEPT_S:
+                    path.unlink()
+        await asyncio.sleep(EXPIRE_EVERY_S)

@@ -7,8 +7,8 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /…           a file of web/
     /files/…         uploads and downloads (files.py)
     /stream/         the video picture (video.py)
-    /clipboard/…     images on the clipboard (clipboard.py); /events: what was copied or printed (events.py)
-    PUT /region      the time zone and language of the viewer's browser (region.py)
+    /clipboard/…     images on the clipboard (clipboard.py)
+    /events          what was copied or printed; PUT /region: the time zone and language of the viewer's browser (viewers.py)
     api/…            how the stream does (stats.py)
     cdp/, webdriver/ for programs that drive the browser (browser.py), desk/ for those that use the screen (desk.py)
     /sound           what programs play, /microphone what they record (sound.py)
@@ -16,12 +16,14 @@ Served on NO_VNC_PORT to VNC_USER (default kasm_user):
                      the other end can measure the round trip of exactly the way its frames take. Header
                      X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
 Header X-Greenroom-View-Only: 1 = the viewer may only watch (watching.py); every page says with the same header that it obeys.
-Of a workspace of kind page all but /health is the program's (program.py).
+Of a workspace of kind page all but /health is the program's (`Program`): it serves HTTP on a socket that only it and the page
+use, and needs no password and no certificate of its own, because the page asks for the one and has the other.
 Standard library only; what went wrong with one connection ends that connection and nothing else.
 """
 
 import asyncio
 import base64
+import ctypes
 import hmac
 import mimetypes
 import os
@@ -34,24 +36,31 @@ from pathlib import Path
 import browser
 import clipboard
 import desk
-import events
 import files
-import region
-import registry
 import sound
 import stats
-import uploads
-from answers import BadRequestError, Request, reply, send_file
+from bus import keep_registry
 from control import Control, Gate
-from files import only_watches
-from idle import Idle
 from printing import printer
-from program import Program
-from secrecy import hide_memory
-from sound_server import SoundServer
+from protocol import (
+    BINARY,
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    BadRequestError,
+    Request,
+    accept,
+    carry_both,
+    frame,
+    read_frame,
+    reply,
+    send_file,
+)
+from sound import SoundServer
 from video import Video
-from watching import Watching
-from frames import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
+from viewers import event, follow, only_watches, set_region
+from watching import Idle, Watching
 
 FOLDER = Path(sys.argv[1])
 RFB_SOCKET = str(FOLDER / "rfb.sock")
@@ -64,6 +73,35 @@ IDLE_CLOSED = 4408
 """Close code of a websocket whose viewer gave no input for too long; what 408 is for a request."""
 GOOD_BYE_S = 2
 """So long the viewer's answer to that is waited for."""
+DROPPED = ("authorization", "connection")
+"""Headers that the program of a workspace is not sent."""
+PR_SET_DUMPABLE = 4
+
+
+class Program:
+    """The program that listens on `socket`."""
+
+    def __init__(self, socket: str) -> None:
+        self.socket = socket
+
+    async def is_there(self) -> bool:
+        """Whether it accepts connections."""
+        try:
+            _, writer = await asyncio.open_unix_connection(self.socket)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hand one request on, with all that follows on its connection, until one side ends."""
+        try:
+            upstream = await asyncio.open_unix_connection(self.socket)
+        except OSError:
+            return reply(writer, "503 Service Unavailable", b"", "text/html", "Retry-After: 1")
+        kept = [line for line in request.lines[1:] if line.partition(":")[0].strip().lower() not in DROPPED]
+        await carry_both([request.lines[0], *kept], request, reader, writer, upstream)
+        return None
 
 
 class Page:
@@ -133,7 +171,7 @@ class Page:
             return False
         if request.path == "/events":
             state = self.control.state()
-            await events.answer(request, writer, events.event("control", {**state, "you": who}) if state["leased"] else b"")
+            await follow(request, writer, event("control", {**state, "you": who}) if state["leased"] else b"")
             return False
         if request.parts[0] == stats.FOLDER:
             await self.stats.answer(request, writer)
@@ -143,7 +181,7 @@ class Page:
             else:
                 await clipboard.answer(request, reader, writer)
         elif request.path == "/region":
-            await region.answer(request, reader, writer, counts=not (only_watches(request) or self.control.leased))
+            await set_region(request, reader, writer, counts=not (only_watches(request) or self.control.leased))
         elif request.parts[0] == "files" and request.parts[1:]:
             await files.answer(request, reader, writer)
         else:
@@ -259,6 +297,17 @@ def own_certificate() -> ssl.SSLContext:
     return context
 
 
+def hide_memory() -> None:
+    """Hide the memory of this process, which has the password, from other programs of the same user.
+
+    Raises:
+        OSError: the kernel does not hide it.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "the memory of the page cannot be hidden")
+
+
 async def main() -> None:
     """Serve until the container ends."""
     hide_memory()
@@ -270,12 +319,13 @@ async def main() -> None:
     port = int(os.environ.get("NO_VNC_PORT", "6901"))
     server = await asyncio.start_server(page.connected, "0.0.0.0", port, ssl=own_certificate(), limit=1 << 18)
     async with server, SoundServer(), printer(FOLDER / "print.sock"), asyncio.TaskGroup() as group:
-        group.create_task(uploads.expire())
+        group.create_task(files.expire())
         if not program:
             group.create_task(clipboard.watch())
-            group.create_task(registry.keep())
+            group.create_task(keep_registry())
             group.create_task(page.browser.ready.keep())
         await server.serve_forever()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

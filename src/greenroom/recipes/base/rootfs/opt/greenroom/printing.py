@@ -1,23 +1,30 @@
 """A printer that makes PDF files in ~/Downloads and has viewers offered them: programs find it as they find CUPS, by
-CUPS_SERVER, a socket of the session. Nothing runs for it but this.
+CUPS_SERVER, a socket of the session. Nothing runs for it but this. It follows as much of the Internet Printing Protocol
+(RFC 8010) as a printer on this host needs.
 """
 
 import asyncio
 import contextlib
 import os
+import struct
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import events
-import uploads
-from answers import BadRequestError, Request, sent
-from folders import folder, is_name
-from ipp import (
-    BOOLEAN, CHARSET, ENUM, INTEGER, JOB, KEYWORD, LANGUAGE, MIME, NAME, PRINTER, RANGE, TEXT, URI,
-    Attribute, IncompleteError, Operation, answered,
+from files import folder, is_name, linked
+from protocol import BadRequestError, Request, sent
+from viewers import publish
+
+OPERATION, JOB, END, PRINTER = 1, 2, 3, 4
+"""Tags of groups."""
+INTEGER, BOOLEAN, ENUM, RANGE, TEXT, NAME, KEYWORD, URI, CHARSET, LANGUAGE, MIME = (
+    0x21, 0x22, 0x23, 0x33, 0x41, 0x42, 0x44, 0x45, 0x47, 0x48, 0x49,
 )  # fmt: skip
+"""Tags of values."""
+
+Value = int | bool | str | tuple[int, int]
+Attribute = tuple[int, str, Value | list[str] | list[int]]
 
 PRINTED_MAX_BYTES = 1 << 30
 REQUEST_S = 60
@@ -31,6 +38,74 @@ OK, NOT_FOUND, NOT_A_PDF, NOT_SUPPORTED, FAILED = 0x0000, 0x0406, 0x040A, 0x0501
 COMPLETED = 9
 DEFAULT_PRINTER, COLOUR = 0x20000, 0x8
 SIZES = {"iso_a4_210x297mm": ("A4", 595, 842), "na_letter_8.5x11in": ("Letter", 612, 792), "iso_a3_297x420mm": ("A3", 842, 1191)}
+
+
+class IncompleteError(Exception):
+    """More of the request is to come."""
+
+
+class Operation:
+    """A request without its document: operation, number, attributes (the first value of each), and its length."""
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        if len(data) < 8:
+            raise IncompleteError
+        self.version, self.code, self.number = bytes(data[:2]), *struct.unpack_from(">HI", data, 2)
+        self.attributes: dict[str, bytes] = {}
+        at = 8
+        while True:
+            tag, at = self._read(data, at, 1)[0], at + 1
+            if tag == END:
+                break
+            if tag < 0x10:
+                continue
+            name, at = self._text(data, at)
+            value, at = self._text(data, at)
+            if name:
+                self.attributes.setdefault(name.decode("utf-8", "replace"), value)
+        self.length = at
+
+    @classmethod
+    def _text(cls, data: bytes | bytearray, at: int) -> tuple[bytes, int]:
+        (length,) = struct.unpack(">H", cls._read(data, at, 2))
+        return cls._read(data, at + 2, length), at + 2 + length
+
+    @staticmethod
+    def _read(data: bytes | bytearray, at: int, length: int) -> bytes:
+        if len(data) < at + length:
+            raise IncompleteError
+        return bytes(data[at : at + length])
+
+    def text(self, name: str) -> str:
+        """An attribute that is text."""
+        return self.attributes.get(name, b"").decode("utf-8", "replace")
+
+
+def answered(operation: Operation, status: int, groups: list[tuple[int, list[Attribute]]]) -> bytes:
+    """The answer to an operation."""
+    first: list[Attribute] = [(CHARSET, "attributes-charset", "utf-8"), (LANGUAGE, "attributes-natural-language", "en")]
+    data = bytearray(operation.version + struct.pack(">HI", status, operation.number))
+    for group, attributes in [(OPERATION, first), *groups]:
+        data.append(group)
+        for tag, name, value in attributes:
+            label = name
+            for each in value if isinstance(value, list) else [value]:
+                data += _encoded(tag, label, each)
+                label = ""  # a further value of the same attribute
+    data.append(END)
+    return bytes(data)
+
+
+def _encoded(tag: int, name: str, value: Value) -> bytes:
+    if isinstance(value, bool):
+        raw = bytes([value])
+    elif isinstance(value, int):
+        raw = struct.pack(">i", value)
+    elif isinstance(value, tuple):
+        raw = struct.pack(">ii", *value)
+    else:
+        raw = value.encode()
+    return struct.pack(">BH", tag, len(name)) + name.encode() + struct.pack(">H", len(raw)) + raw
 
 
 class Printer:
@@ -169,10 +244,10 @@ async def store(name: str, begin: bytes, rest: AsyncIterator[bytes]) -> int:
             file.seek(0)
             if not file.read(5).startswith(b"%PDF-"):
                 return NOT_A_PDF
-            stored = uploads.linked(Path(file.name), folder("Downloads") / file_name(name), folder("Downloads"))
+            stored = linked(Path(file.name), folder("Downloads") / file_name(name), folder("Downloads"))
     except OSError:
         return FAILED  # the program shows that it could not be printed
-    events.publish("printed", name=stored, size_bytes=(folder("Downloads") / stored).stat().st_size)
+    publish("printed", name=stored, size_bytes=(folder("Downloads") / stored).stat().st_size)
     return OK
 
 
@@ -208,3 +283,5 @@ async def printer(path: Path) -> AsyncIterator[None]:
     os.chmod(path, 0o600)
     async with server:
         yield
+
+

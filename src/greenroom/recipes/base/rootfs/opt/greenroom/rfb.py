@@ -1,15 +1,236 @@
-"""What programs type and point at, on a connection of RFB that asks for no picture (RFC 6143, and TigerVNC's fences)."""
+"""RFB (RFC 6143, and TigerVNC's fences): what viewers send, cut into its messages, and a connection of the page's own.
+
+KasmVNC's client has a dialect: pointer events of 11 bytes, and messages of its own. Lengths: core/rfb.js (RFB.messages)
+of github.com/kasmtech/noVNC and common/rfb/SMsgReader.cxx of github.com/kasmtech/KasmVNC. The dialect is known at once
+where the encodings name a level of JPEG quality for video, which no other client does (TurboVNC's end at -768), or where
+a message of KasmVNC's own arrives. Otherwise the bytes from the first pointer event on are read in both dialects, and
+nothing of them passes until one reading is excluded. A frame that ends with a standard message is standard.
+
+The page's own connection (`Input`) asks for no picture; programs type and point on it.
+"""
 
 import asyncio
 import struct
+from collections.abc import Iterator
+from typing import NamedTuple
 
+VERSION_BYTES = 12
 VERSION = b"RFB 003.008\n"
+OLD_VERSION = b"RFB 003.003\n"
+"""The one in which the client chooses no security type."""
 NO_SECURITY, SHARED = b"\x01", b"\x01"
-ENCODINGS, KEY, POINTER, FENCE = 2, 4, 5, 248
 BELL, CUT_TEXT, CONTINUOUS_UPDATES_END = 2, 3, 150
 FENCE_ENCODING = -312
 REQUEST, BLOCK_BEFORE = 1 << 31, 1
 ANSWERED_WITHIN_S = 5.0
+
+FIXED_BYTES = {0: 20, 3: 10, 4: 8, 5: 6, 150: 10, 250: 4}
+"""Message type → length: pixel format, picture wanted, key, pointer, continuous updates, xvp."""
+PIXEL_FORMAT, PICTURE, CONTINUOUS, FENCE = 0, 3, 150, 248
+ENCODINGS, KEY, POINTER, TEXT, KASM_CLIPBOARD, KASM_MOTION, SIZE, SCAN_CODE = 2, 4, 5, 6, 180, 188, 251, 255
+PASSED = (PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE)
+"""Those of viewers who may only watch: they ask for pictures."""
+WHOLE = (ENCODINGS, KEY, POINTER, SCAN_CODE)
+"""Messages that come out in one piece; the longest is 256 KiB."""
+
+KASM_VIDEO_QUALITY = frozenset(range(-1023, -1013))
+KASM_POINTER_BYTES = 11
+"""A mask of two bytes, position, and how far a wheel was turned."""
+
+KASM_BYTES = {178: 4, 179: 12, KASM_CLIPBOARD: 2, 185: 1, KASM_MOTION: 10, 189: 8, 190: 4, 191: 4, 252: 5}
+"""As FIXED_BYTES: statistics wanted, of frames, head of a clipboard, still there, relative motion, latency, network, system,
+largest video."""
+COMPARED_BYTES = 1 << 16
+"""After so many bytes that both dialects allow, the viewer counts as standard."""
+
+ZERO, FLAG = range(1), range(2)
+ALLOWED = {
+    0: {1: ZERO, 2: ZERO, 3: ZERO, 4: (8, 16, 32)},
+    ENCODINGS: {1: ZERO, 2: ZERO, 3: range(128)},
+    3: {1: FLAG},
+    KEY: {1: FLAG, 2: ZERO, 3: ZERO},
+    6: {1: ZERO, 2: ZERO, 3: ZERO},
+    150: {1: FLAG},
+    248: {1: ZERO, 2: ZERO, 3: ZERO, 4: (0, 0x80), 5: ZERO, 6: ZERO, 7: range(8)},
+    250: {1: ZERO, 2: (1,)},
+    SIZE: {1: ZERO, 2: range(64), 4: range(64), 7: ZERO},
+    SCAN_CODE: {1: ZERO, 2: ZERO, 3: FLAG},
+}
+"""Message type → position of a byte → its values: padding, flags, bits per pixel, number of encodings, high bytes of a size
+of the screen. Only comparing dialects needs them."""
+KASM_POINTER_ALLOWED = {1: FLAG, 7: (*range(16), *range(240, 256)), 9: (*range(16), *range(240, 256))}
+"""The same of KasmVNC's pointer event: nine buttons, and a wheel turned by less than 4096."""
+
+IMPOSSIBLE, PARTIAL, WHOLE_MESSAGES = range(3)
+"""What bytes are in one dialect. The second and third differ in how they end: within a message, or with one."""
+
+HANDSHAKE, UNKNOWN = -1, -2
+"""Kinds of what comes before the first message, and from a message of a kind that is not known here on."""
+
+
+class Piece(NamedTuple):
+    """A part of one message; `begins` and `ends` say which."""
+
+    kind: int
+    data: bytes
+    begins: bool
+    ends: bool
+
+
+class ClientHalf:
+    """What one viewer sends, with security type None, from the start of their connection; it may arrive in any pieces."""
+
+    def __init__(self) -> None:
+        self._head = bytearray()
+        self._kind = HANDSHAKE
+        self._left = 0
+        self._version: bytes | None = None
+        self._items = 0
+        self._is_kasm: bool | None = None
+        self._read_bytes = {False: 0, True: 0}
+        """Bytes of the head that are whole messages in the standard and in KasmVNC's dialect, while they are compared."""
+
+    @property
+    def is_kasm(self) -> bool:
+        """Whether they have shown to be KasmVNC's client."""
+        return self._is_kasm is True
+
+    @property
+    def version(self) -> bytes | None:
+        """The one they use; None = not sent yet."""
+        return self._version
+
+    def pieces(self, data: bytes) -> Iterator[Piece]:
+        """They sent this frame, anywhere in the stream of messages."""
+        self._head += data
+        if self._version is None and len(self._head) >= VERSION_BYTES:
+            # after the version: the security type, and whether the desktop is shared
+            self._version = bytes(self._head[:VERSION_BYTES])
+            self._left = VERSION_BYTES + (1 if self._version == OLD_VERSION else 2)
+        while self._head and self._version is not None:
+            begins = self._left == 0 and self._items == 0
+            if self._left == 0 and self._kind != UNKNOWN and not self._next():
+                return  # the head of this message is not complete
+            taken = len(self._head) if self._kind == UNKNOWN else min(self._left, len(self._head))
+            piece = bytes(self._head[:taken])
+            del self._head[:taken]
+            self._left = max(0, self._left - taken)
+            yield Piece(self._kind, piece, begins, self._left == 0 and self._items == 0)
+
+    def _next(self) -> bool:
+        """Begin a message, or an item of a clipboard; False = more of it is needed."""
+        if self._items:
+            self._left = item_bytes(self._head)
+            self._items -= self._left > 0
+            return self._left > 0
+        kind = self._head[0]
+        if kind == POINTER and self._is_kasm is None and not self._compare():
+            return False
+        length = KASM_POINTER_BYTES if kind == POINTER and self._is_kasm else message_bytes(self._head)
+        if length == 0 or (length and kind in WHOLE and len(self._head) < length):
+            return False
+        if kind == KASM_CLIPBOARD:
+            if len(self._head) < KASM_BYTES[kind]:
+                return False
+            self._items = self._head[1]
+        elif kind == ENCODINGS and length:
+            said = (int.from_bytes(self._head[at : at + 4], "big", signed=True) for at in range(4, length, 4))
+            if any(number in KASM_VIDEO_QUALITY for number in said):
+                self._is_kasm = True
+        if kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES:
+            self._is_kasm = True
+        self._kind = UNKNOWN if length is None else kind
+        self._left = length or 0
+        return True
+
+    def _compare(self) -> bool:
+        """Find the dialect of the pointer event at the beginning; False = more has to arrive before."""
+        standard, kasm = self._reading(is_kasm=False), self._reading(is_kasm=True)
+        if kasm == IMPOSSIBLE or (standard == WHOLE_MESSAGES and kasm == PARTIAL):
+            self._is_kasm = False
+        elif standard == IMPOSSIBLE and len(self._head) >= KASM_POINTER_BYTES:
+            self._is_kasm = True
+        elif len(self._head) >= COMPARED_BYTES:
+            self._is_kasm = False
+        return self._is_kasm is not None
+
+    def _reading(self, *, is_kasm: bool) -> int:
+        new = bytes(self._head[self._read_bytes[is_kasm] : COMPARED_BYTES])
+        found, rest_bytes = reading(memoryview(new), is_kasm=is_kasm)
+        self._read_bytes[is_kasm] += len(new) - rest_bytes
+        return found
+
+
+def reading(data: memoryview, *, is_kasm: bool) -> tuple[int, int]:
+    """The verdict on messages in this dialect, and how many bytes at their end are an incomplete message."""
+    while data:
+        kind = data[0]
+        is_own = kind in KASM_BYTES or kind in KASM_VARIABLE_BYTES
+        if is_kasm and kind == POINTER:
+            length, allowed = KASM_POINTER_BYTES, KASM_POINTER_ALLOWED
+        else:
+            length, allowed = None if is_own and not is_kasm else message_bytes(data), ALLOWED.get(kind, {})
+        if length is None or any(data[at] not in values for at, values in allowed.items() if at < len(data)):
+            return IMPOSSIBLE, len(data)
+        if kind == TEXT and len(data) > 4 and data[4] < 0x80 and b"\0" in bytes(data[8:length]):
+            return IMPOSSIBLE, len(data)  # plain text has no such character
+        if kind == SIZE and data[2:4] == b"\0\0":
+            return IMPOSSIBLE, len(data)
+        if kind == KASM_CLIPBOARD and length <= len(data):
+            length = clipboard_bytes(data)
+        if length == 0 or length > len(data):
+            return PARTIAL, len(data)
+        data = data[length:]
+    return WHOLE_MESSAGES, 0
+
+
+def clipboard_bytes(data: memoryview) -> int:
+    """The length of KasmVNC's clipboard message; 0 = more of it is needed."""
+    length = KASM_BYTES[KASM_CLIPBOARD]
+    for _ in range(data[1]):
+        item = data[length:]
+        taken = item_bytes(item) if item else 0
+        if taken == 0:
+            return 0
+        length += taken
+    return length
+
+
+def message_bytes(head: bytes | bytearray | memoryview) -> int | None:
+    """The length of the message that begins with `head`; 0 = more of it is needed, None = a kind not known here."""
+    kind = head[0]
+    fixed = FIXED_BYTES.get(kind) or KASM_BYTES.get(kind)
+    if fixed:
+        return fixed
+    variable = VARIABLE_BYTES.get(kind) or KASM_VARIABLE_BYTES.get(kind)
+    if variable is None:
+        return None
+    head_bytes, length = variable
+    return length(head) if len(head) >= head_bytes else 0
+
+
+def item_bytes(head: bytes | bytearray | memoryview) -> int:
+    """The length of what begins with a name, one byte long, and the length of its content; 0 = more of it is needed."""
+    content = 1 + head[0]
+    return 0 if len(head) < content + 4 else content + 4 + int.from_bytes(head[content : content + 4])
+
+
+VARIABLE_BYTES = {
+    2: (4, lambda head: 4 + 4 * int.from_bytes(head[2:4], "big")),
+    6: (8, lambda head: 8 + abs(int.from_bytes(head[4:8], "big", signed=True))),
+    248: (9, lambda head: 9 + head[8]),
+    251: (8, lambda head: 8 + 16 * head[6]),
+    255: (2, lambda head: 12 if head[1] == 0 else None),
+}
+"""Message type → its head, which says its length: encodings, clipboard (negative = extended), fence, size, QEMU key."""
+
+KASM_VARIABLE_BYTES = {
+    181: (3, lambda head: 3 + int.from_bytes(head[1:3], "big")),
+    182: (2, lambda head: 2 + head[1]),
+    183: (2, lambda head: (item := item_bytes(head[1:])) and 1 + item),
+    184: (2, lambda head: 2 + 4 * head[1]),
+}
+"""As VARIABLE_BYTES: another transport, a socket wanted, bytes for it, video codecs."""
 
 
 class InputError(OSError):

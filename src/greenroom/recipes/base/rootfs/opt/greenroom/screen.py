@@ -1,18 +1,20 @@
 """What the X server shows, as PNG, and when programs have drawn what came of input.
 
 The X server collects where something was drawn (its extension DAMAGE); only those bands of the last picture are read and
-compressed again. While no picture is asked for it costs nothing.
+compressed again. While no picture is asked for it costs nothing. A picture is cut into bands of rows. Each is compressed
+alone, so that all of them together are one stream of zlib (RFC 1950): its parts may end anywhere at a whole byte, and the
+checksum of the whole follows from those of the parts. The pointer's picture (XFIXES) is drawn into the rows.
 """
 
 import asyncio
 import contextlib
 import struct
+import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import png
 import x11
-from cursor import Cursor, cursor_of
-from scaling import Scaled
+from x11 import Scaled
 
 CREATE_DAMAGE, SUBTRACT = 1, 3
 NON_EMPTY = 3
@@ -27,6 +29,13 @@ QUIET_S = 0.01
 MOST_S = 0.15
 """but no longer than this: there are programs that never cease to draw."""
 
+HEAD_BYTES = 32
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LEVEL = 1
+ROWS = 32
+"""Of a band: the pointer or a line of text is in one or two."""
+STREAM_BEGIN, STREAM_END = b"\x78\x01", b"\x03\x00"
+ADLER = 65521
 Region = tuple[int, int, int, int]
 """x1, y1, x2, y2; the second corner is outside."""
 
@@ -45,14 +54,108 @@ class Wish(NamedTuple):
         return (self.width, self.height) != (right - left, bottom - top)
 
 
+class Cursor(NamedTuple):
+    """A picture with its place among the pixels of another one; `argb` is premultiplied."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    argb: tuple[int, ...]
+
+    def bands(self, rows: int, count: int) -> Iterator[int]:
+        """Numbers of the bands of so many rows that it is in."""
+        return iter(range(max(0, self.y // rows), min(count, -(-(self.y + self.height) // rows))))
+
+    def drawn(self, bgrx: bytes, width: int, top: int) -> bytes:
+        """Rows of `width` pixels, from row `top` on, with the pointer in them."""
+        pixels = bytearray(bgrx)
+        bottom = top + len(bgrx) // (4 * width)
+        for y in range(max(self.y, top), min(self.y + self.height, bottom)):
+            for x in range(max(self.x, 0), min(self.x + self.width, width)):
+                pixel = self.argb[(y - self.y) * self.width + x - self.x]
+                under = 255 - (pixel >> 24)
+                if under == 255:
+                    continue
+                at = 4 * ((y - top) * width + x)
+                for part in (0, 1, 2):
+                    pixels[at + part] = min(255, (pixel >> 8 * part & 0xFF) + pixels[at + part] * under // 255)
+        return bytes(pixels)
+
+
+def cursor_of(answer: bytes, region: tuple[int, int, int, int], width: int, height: int) -> Cursor | None:
+    """The pointer in a picture of `region` that is so large; None = it has none at the moment."""
+    x, y, own_width, own_height, hot_x, hot_y = struct.unpack_from("<hhHHHH", answer, 8)
+    argb = struct.unpack_from(f"<{own_width * own_height}I", answer, HEAD_BYTES)
+    if not argb:
+        return None
+    left, top, right, bottom = region
+    across, down = width / (right - left), height / (bottom - top)
+    new_width, new_height = max(1, round(own_width * across)), max(1, round(own_height * down))
+    if (new_width, new_height) != (own_width, own_height):
+        argb = tuple(
+            argb[int((row + 0.5) * own_height / new_height) * own_width + int((column + 0.5) * own_width / new_width)]
+            for row in range(new_height)
+            for column in range(new_width)
+        )
+    place = round((x - hot_x - left) * across), round((y - hot_y - top) * down)
+    return Cursor(*place, new_width, new_height, argb)
+
+
+class Band(NamedTuple):
+    """Some rows, compressed; `adler` and `size` are of what was compressed."""
+
+    data: bytes
+    adler: int
+    size: int
+
+
+def compressed(rgb: bytes, width: int) -> Band:
+    """Rows of RGB, three bytes each pixel."""
+    stride = 3 * width
+    rows = b"".join(b"\0" + rgb[at : at + stride] for at in range(0, len(rgb), stride))  # 0: no filter
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    data = compressor.compress(rows) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return Band(data, zlib.adler32(rows), len(rows))
+
+
+def png_of(width: int, height: int, bands: list[Band]) -> bytes:
+    """The picture that these bands are, from top to bottom."""
+    adler = 1
+    for one in bands:
+        adler = combined(adler, one.adler, one.size)
+    stream = b"".join([STREAM_BEGIN, *(one.data for one in bands), STREAM_END, adler.to_bytes(4, "big")])
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"".join([SIGNATURE, _chunk(b"IHDR", head), _chunk(b"IDAT", stream), _chunk(b"IEND", b"")])
+
+
+def combined(first: int, second: int, second_size: int) -> int:
+    """The Adler-32 of two pieces, one after the other."""
+    sum1, sum2 = first & 0xFFFF, first >> 16
+    low = (sum1 + (second & 0xFFFF) - 1) % ADLER
+    high = (sum2 + (second >> 16) + second_size * (sum1 - 1)) % ADLER
+    return high << 16 | low
+
+
+def rgb_of(bgrx: bytes) -> bytearray:
+    """Pixels without their fourth byte, red first."""
+    rgb = bytearray(len(bgrx) // 4 * 3)
+    rgb[0::3], rgb[1::3], rgb[2::3] = bgrx[2::4], bgrx[1::4], bgrx[0::4]
+    return rgb
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 class View:
     """A picture of the screen, kept as bands, and which of them are out of date."""
 
     def __init__(self, wish: Wish) -> None:
         self.wish = wish
-        count = -(-wish.height // png.ROWS)
+        count = -(-wish.height // ROWS)
         self._raw = [b""] * count
-        self._bands: list[png.Band | None] = [None] * count
+        self._bands: list[Band | None] = [None] * count
         self.stale = set(range(count))
 
     def damaged(self, top: int, bottom: int) -> None:
@@ -62,13 +165,13 @@ class View:
         more = 1 if self.wish.is_scaled else 0  # a row of a scaled picture is made of neighbours, too
         begin, end = (top - first - more) * scale - more, (bottom - first + more) * scale + more
         if begin < self.wish.height and end > 0:
-            self.stale.update(range(max(0, int(begin)) // png.ROWS, -(-min(self.wish.height, int(end + more)) // png.ROWS)))
+            self.stale.update(range(max(0, int(begin)) // ROWS, -(-min(self.wish.height, int(end + more)) // ROWS)))
 
     def runs(self) -> list[tuple[int, int]]:
         """Rows that have to be read, as top and bottom of each run."""
         found: list[tuple[int, int]] = []
         for index in sorted(self.stale):
-            top, bottom = index * png.ROWS, min((index + 1) * png.ROWS, self.wish.height)
+            top, bottom = index * ROWS, min((index + 1) * ROWS, self.wish.height)
             if found and found[-1][1] == top:
                 top = found.pop()[0]
             found.append((top, bottom))
@@ -76,21 +179,21 @@ class View:
 
     def read(self, top: int, pixels: bytes) -> None:
         """These rows are so now, from `top` on."""
-        size = 4 * self.wish.width * png.ROWS
+        size = 4 * self.wish.width * ROWS
         for number, at in enumerate(range(0, len(pixels), size)):
-            index, raw = top // png.ROWS + number, pixels[at : at + size]
+            index, raw = top // ROWS + number, pixels[at : at + size]
             if raw != self._raw[index]:
                 self._raw[index], self._bands[index] = raw, None
-        self.stale.difference_update(range(top // png.ROWS, top // png.ROWS + -(-len(pixels) // size)))
+        self.stale.difference_update(range(top // ROWS, top // ROWS + -(-len(pixels) // size)))
 
     def picture(self, cursor: Cursor | None) -> bytes:
         """The PNG of it, with the pointer at its place."""
         bands = [self._band(index) for index in range(len(self._bands))]
         if cursor:
-            for index in cursor.bands(png.ROWS, len(bands)):
-                drawn = cursor.drawn(self._raw[index], self.wish.width, index * png.ROWS)
-                bands[index] = png.band(bytes(png.rgb_of(drawn)), self.wish.width)
-        return png.whole(self.wish.width, self.wish.height, bands)
+            for index in cursor.bands(ROWS, len(bands)):
+                drawn = cursor.drawn(self._raw[index], self.wish.width, index * ROWS)
+                bands[index] = compressed(bytes(rgb_of(drawn)), self.wish.width)
+        return png_of(self.wish.width, self.wish.height, bands)
 
     @property
     def is_ready(self) -> bool:
@@ -102,10 +205,10 @@ class View:
         for index in range(len(self._bands)):
             self._band(index)
 
-    def _band(self, index: int) -> png.Band:
+    def _band(self, index: int) -> Band:
         band = self._bands[index]
         if band is None:
-            band = self._bands[index] = png.band(bytes(png.rgb_of(self._raw[index])), self.wish.width)
+            band = self._bands[index] = compressed(bytes(rgb_of(self._raw[index])), self.wish.width)
         return band
 
 
@@ -245,3 +348,5 @@ def wished(region: Region | None, width: int | None, height: int | None, screen:
     elif height and not width:
         width = max(1, round(across * height / down))
     return Wish((left, top, right, bottom), width or across, height or down)
+
+

@@ -5,20 +5,25 @@
                             is not sent
     websocket microphone    each binary message of the viewer is a packet of Opus: 20 ms, 48 kHz, one channel
 
-KASM_SVC_AUDIO and KASM_SVC_AUDIO_INPUT say what is allowed: 0 or false = not. A viewer who may only watch (header
-X-Greenroom-View-Only) has no microphone. The encoder runs while a viewer listens, a decoder while one uses the microphone, and
-PulseAudio from the first program that connects to it until some time after the last has left (sound_server.py).
+KASM_SVC_AUDIO and KASM_SVC_AUDIO_INPUT say what is allowed: 0 or false = not. A viewer who may only watch has no microphone. An
+encoder runs while a viewer listens, a decoder while one uses the microphone (sound_codec.py).
+
+PulseAudio is started when a program connects to its socket, and again after it has ended for want of programs (`SoundServer`).
+The socket is there from the start, so that every program finds a sound server; a session in which nothing plays has none
+running. PulseAudio takes the socket over as from an init system (LISTEN_FDS) and leaves it in place.
 """
 
 import asyncio
+import contextlib
 import json
+import os
+import socket
 import struct
 import sys
 from pathlib import Path
 
-from answers import Request, reply
-from files import allowed
-from frames import BINARY, CLOSE, PING, PONG, accept, frame, read_frame
+from protocol import BINARY, CLOSE, PING, PONG, Request, accept, frame, read_frame, refuse, reply
+from viewers import allowed, only_watches
 
 PATHS = ("/sound", "/microphone")
 HERE = Path(__file__).parent
@@ -29,6 +34,17 @@ LATE_BYTES = 8192
 """About half a second of packets that are not sent yet: a viewer so far behind misses some instead of getting all of it late."""
 TALKERS_MAX = 4
 BROKEN = struct.pack(">H", 1011)
+SOCKET = Path(os.environ.get("PULSE_SERVER", "unix:/tmp/.greenroom/pulse/native").removeprefix("unix:"))
+IDLE_S = 15
+FAILED_PAUSE_S = 2.0
+
+OPTIONS = (
+    *("--daemonize=no", "--use-pid-file=no", f"--exit-idle-time={IDLE_S}"),
+    *("--disable-shm=yes", "--realtime=no", "--high-priority=no"),
+    *("-n", "-F", str(HERE / "sound.pa")),
+)
+MICROPHONE_OPTIONS = ("-F", str(HERE / "microphone.pa")) if MICROPHONE else ()
+START = 'descriptor=$1; shift; eval "exec 3<&$descriptor"; LISTEN_FDS=1 LISTEN_PID=$$ exec pulseaudio "$@"'
 
 
 def refusal(path: str, request: Request) -> str | None:
@@ -37,7 +53,7 @@ def refusal(path: str, request: Request) -> str | None:
         return None if AUDIO else "Sound is not allowed for your group."
     if not MICROPHONE:
         return "The microphone is not allowed for your group."
-    if request.headers.get("x-greenroom-view-only", "0") not in ("", "0"):
+    if only_watches(request):
         return "Those who only watch this session have no microphone."
     return None
 
@@ -59,12 +75,6 @@ async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio
     return False
 
 
-def refuse(writer: asyncio.StreamWriter, status: str, sentence: str) -> None:
-    """Say why not."""
-    body = json.dumps({"error_message": sentence}).encode()
-    reply(writer, status, body, "application/json", "Connection: close")
-
-
 async def until_closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Wait until the viewer closes the websocket."""
     async for _ in packets_of(reader, writer):
@@ -84,9 +94,9 @@ async def packets_of(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
             yield data
 
 
-def helper(name: str, **pipes: int):
+def helper(way: str, **pipes: int):
     """A process that knows libpulse and libopus, which would cost memory in this one."""
-    return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / name), **pipes)
+    return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", str(HERE / "sound_codec.py"), way, **pipes)
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
@@ -122,7 +132,7 @@ class Listening:
                 encoding.cancel()
 
     async def _encode(self) -> None:
-        process = await helper("sound_encoder.py", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
+        process = await helper("encode", stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE)
         try:
             while True:
                 (length,) = struct.unpack(">H", await process.stdout.readexactly(2))
@@ -146,7 +156,7 @@ class Talk:
         """Give packets to a decoder until the viewer leaves."""
         self.count += 1
         try:
-            process = await helper("sound_decoder.py", stdin=asyncio.subprocess.PIPE)
+            process = await helper("decode", stdin=asyncio.subprocess.PIPE)
             try:
                 passed = asyncio.create_task(self._pass_on(reader, writer, process.stdin))
                 ended = asyncio.create_task(process.wait())
@@ -169,3 +179,50 @@ class Talk:
 
 
 _listening, _talk = Listening(), Talk()
+
+
+class SoundServer:
+    """The session's sound server, as long as the page is there."""
+
+    async def __aenter__(self) -> None:
+        SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        SOCKET.unlink(missing_ok=True)  # of an earlier life of this container
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(SOCKET))
+        self._socket.listen(16)
+        self._socket.setblocking(False)
+        self._task = asyncio.create_task(self._run())
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._socket.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._program()
+            descriptor = self._socket.fileno()
+            with (SOCKET.parent / "log").open("wb") as log:
+                process = await asyncio.create_subprocess_exec(
+                    *("sh", "-c", START, "sh", str(descriptor), *OPTIONS, *MICROPHONE_OPTIONS),
+                    pass_fds=(descriptor,), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                )  # fmt: skip
+            if await process.wait():
+                print(f"PulseAudio has failed; {SOCKET.parent}/log says why", file=sys.stderr)
+                self._turn_away()
+                await asyncio.sleep(FAILED_PAUSE_S)
+
+    async def _program(self) -> None:
+        """Wait until a program connects."""
+        loop, connects = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._socket, connects.set)
+        try:
+            await connects.wait()
+        finally:
+            loop.remove_reader(self._socket)
+
+    def _turn_away(self) -> None:
+        """Programs that wait go on without sound."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.accept()[0].close()

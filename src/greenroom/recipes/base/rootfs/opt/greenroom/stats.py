@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import rfb
-from answers import Request, reply
-from frames import PING, frame
+from protocol import PING, Request, frame, reply
 from watching import Passing, Watching
 
 FRAME_STATS, BOTTLENECK_STATS = "get_frame_stats", "get_bottleneck_stats"

@@ -7,6 +7,10 @@
 It is a picture and nothing else: keys, pointer, clipboard and the screen's size go over RFB, where they are decided. The
 encoder (encoder.py) is started when a viewer comes, serves all of them, and is ended when there has been none for a
 while. It ends with the last RFB viewer, so that a viewer who is disconnected from the session does not go on watching it.
+
+`Pace` decides which stripes a viewer is sent, by what they have painted of those before, without I/O and clock. A viewer is
+sent as many frames ahead of what they painted as take no longer on their way than the fastest did. Of frames that come while
+they are not ready they get nothing, and then each row again from a stripe that needs no other.
 """
 
 import asyncio
@@ -18,10 +22,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-from answers import Request, reply
-from files import only_watches
-from pace import Pace, frame_of
-from frames import BINARY, CLOSE, PING, PONG, TEXT, accept, frame, read_frame
+from protocol import BINARY, CLOSE, PING, PONG, TEXT, Request, accept, frame, read_frame, reply
+from viewers import only_watches
 
 ENCODER = Path("/opt/greenroom/encoder.py")
 HAS_LIBRARY = any(Path("/opt/greenroom/pixelflux").glob(f"pixelflux.{sys.implementation.cache_tag}-*.so"))
@@ -37,6 +39,68 @@ REST_S = 3.0
 GOING_AWAY, INTERNAL_ERROR = 1001, 1011
 
 ACK, QUALITY = 0, 1
+WINDOW_FIRST, WINDOW_LEAST, WINDOW_MOST = 6, 2, 20
+LATE_S = 0.15
+"""A frame that takes this much longer than the fastest has waited somewhere on its way."""
+STUCK_S = 10.0
+
+HEAD = struct.Struct(">BBHH")
+"""Of a stripe: 4, codec and in the last bit whether it needs no other, number of its frame, its upper row."""
+
+
+def frame_of(stripe: bytes) -> int:
+    """The number of a stripe's frame."""
+    return HEAD.unpack_from(stripe)[2]
+
+
+class Pace:
+    """One viewer, from the start of their stream."""
+
+    def __init__(self) -> None:
+        self.wants_key = True
+        self._window = WINDOW_FIRST
+        self._fastest_s = float("inf")
+        self._on_the_way: deque[tuple[int, float]] = deque()
+        self._rows: set[int] = set()
+        self._frame = -1
+        self._takes_frame = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether they should be sent another frame."""
+        return len(self._on_the_way) < self._window
+
+    def takes(self, stripe: bytes, now: float) -> bool:
+        """Whether they are sent this stripe."""
+        _, kind, frame, row = HEAD.unpack_from(stripe)
+        if frame != self._frame:
+            self._frame, self._takes_frame = frame, self.is_ready
+        if not self._takes_frame:
+            self._rows.clear()
+        elif kind & 1:
+            self._rows.add(row)
+            self.wants_key = False
+        if row not in self._rows:
+            self.wants_key = True
+            return False
+        if not self._on_the_way or self._on_the_way[-1][0] != frame:
+            self._on_the_way.append((frame, now))
+        return True
+
+    def painted(self, frame: int, now: float) -> None:
+        """They painted a frame, and so have those before it. A number that they were not sent says nothing."""
+        if all(sent != frame for sent, _ in self._on_the_way):
+            return
+        sent, at = self._on_the_way.popleft()
+        while sent != frame:
+            sent, at = self._on_the_way.popleft()
+        self._fastest_s = min(self._fastest_s, now - at)
+        step = -1 if now - at > self._fastest_s + LATE_S else 1
+        self._window = max(WINDOW_LEAST, min(WINDOW_MOST, self._window + step))
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether nothing of what they were sent arrives any more."""
+        return bool(self._on_the_way) and now - self._on_the_way[0][1] > STUCK_S
 
 
 class Viewer:
@@ -232,3 +296,5 @@ class Video:
     def _let_all_go(self, code: int) -> None:
         for viewer in self.viewers:
             viewer.let_go(code)
+
+

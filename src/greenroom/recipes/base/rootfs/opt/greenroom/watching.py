@@ -1,21 +1,45 @@
-"""A viewer who may only watch: what is passed on of what they send, and of what the X server sends them.
+"""What passes between a viewer and the X server, and since when they have given no input.
 
-Of the viewer's messages those pass that ask for pictures; keys, pointer, clipboard and the screen's size do not. Of the X
-server's all pass but the clipboard, which may be a password. For that its messages have to be read, so only encodings
-whose lengths are known here are asked for. What is not known here ends the connection: it could be anything.
+`Watching` is a viewer who may only watch. Of their messages those pass that ask for pictures; keys, pointer, clipboard and
+the screen's size do not. Of the X server's all pass but the clipboard, which may be a password. For that its messages have
+to be read, so only encodings whose lengths are known here are asked for. What is not known here ends the connection: it
+could be anything.
+
+`Idle` is a viewer who gives input. Asking for pictures and answering fences is none; keys, pointer and clipboard are. After a
+message of a kind that is not known everything counts as input, so that no user is ever disconnected by mistake. Of KasmVNC's
+client, pointer events become standard ones and its own messages end here: the X server would end the connection over them.
+Who may not type now, because someone else has control (control.py), is not disconnected for it.
 """
 
 import asyncio
 import struct
+import time
+from collections.abc import Callable
 from typing import Protocol
 
-from answers import BadRequestError
-from client_half import HANDSHAKE, UNKNOWN, ClientHalf
-from frames import BINARY, frame
-
-VERSION = b"RFB 003.008\n"
-PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE = 0, 2, 3, 150, 248
-PASSED = (PIXEL_FORMAT, ENCODINGS, PICTURE, CONTINUOUS, FENCE)
+from control import Gate
+from protocol import BINARY, BadRequestError, frame
+from rfb import (
+    CONTINUOUS,
+    ENCODINGS,
+    FENCE,
+    HANDSHAKE,
+    KASM_BYTES,
+    KASM_CLIPBOARD,
+    KASM_MOTION,
+    KASM_POINTER_BYTES,
+    KASM_VARIABLE_BYTES,
+    KEY,
+    PASSED,
+    PICTURE,
+    PIXEL_FORMAT,
+    POINTER,
+    SCAN_CODE,
+    UNKNOWN,
+    VERSION,
+    VERSION_BYTES,
+    ClientHalf,
+)
 
 RAW, COPY, TIGHT = 0, 1, 7
 DESKTOP_SIZE, LAST_RECTANGLE, POINTER_SHAPE, NAME, SCREENS = -223, -224, -239, -307, -308
@@ -25,6 +49,9 @@ READ = frozenset(
 )
 """Encodings that are read here, fences and continuous updates, and levels of quality and compression."""
 FLUSH_BYTES = 1 << 16
+INPUT = (KEY, POINTER, 6, SCAN_CODE, KASM_CLIPBOARD, KASM_MOTION, UNKNOWN)
+"""Key, pointer, clipboard, key with its scan code."""
+WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 8, 16, 32, 64
 
 
 class Sink(Protocol):
@@ -164,9 +191,6 @@ class Watching:
         return self._format is not None and self._format[:2] == b"\x20\x18" and self._format[4:10] == b"\x00\xff" * 3
 
 
-VERSION_BYTES = 12
-
-
 class Passing:
     """What comes from the X server, on its way to the viewer."""
 
@@ -216,3 +240,49 @@ class Passing:
             self._writer.write(frame(BINARY, bytes(self._out)))
             self._out.clear()
             await self._writer.drain()
+
+
+class Idle:
+    """One viewer, from the start of their connection."""
+
+    def __init__(self, on_input: Callable[[], None] = lambda: None, gate: Gate | None = None) -> None:
+        self._on_input = on_input
+        self._gate = gate
+        self._sent = ClientHalf()
+        self._last_input = time.monotonic()
+
+    @property
+    def for_s(self) -> float:
+        """How long they have given no input, while they may."""
+        if self._gate and self._gate.watches:
+            self._last_input = time.monotonic()
+        return time.monotonic() - self._last_input
+
+    def sent(self, data: bytes) -> bytes:
+        """They sent this, anywhere in the stream of messages; returns what goes to the X server.
+
+        Raises BadRequestError when KasmVNC's client says something that cannot be read.
+        """
+        passed = bytearray()
+        for piece in self._sent.pieces(data):
+            if piece.kind == UNKNOWN and self._sent.is_kasm:
+                raise BadRequestError("this message of KasmVNC's client is not known")
+            if piece.kind == UNKNOWN or (piece.begins and piece.kind in INPUT):
+                self._last_input = time.monotonic()
+                self._on_input()
+            if piece.kind in KASM_BYTES or piece.kind in KASM_VARIABLE_BYTES:
+                continue
+            is_kasm = piece.kind == POINTER and len(piece.data) == KASM_POINTER_BYTES
+            standard = piece._replace(data=standard_pointer(piece.data)) if is_kasm else piece
+            passed += self._gate.passed(standard) if self._gate else standard.data
+        return bytes(passed)
+
+
+def standard_pointer(event: bytes) -> bytes:
+    """The same for a server that knows eight buttons, four of which are a wheel's; a turned wheel is pressed and released."""
+    mask, x, y, right, down = struct.unpack(">xHHHhh", event)
+    buttons = mask & 0xFF
+    turned = (down < 0, WHEEL_UP), (down > 0, WHEEL_DOWN), (right < 0, WHEEL_LEFT), (right > 0, WHEEL_RIGHT)
+    wheel = sum(button for is_turned, button in turned if is_turned)
+    masks = (buttons | wheel, buttons) if wheel else (buttons,)
+    return b"".join(struct.pack(">BBHH", POINTER, buttons, x, y) for buttons in masks)

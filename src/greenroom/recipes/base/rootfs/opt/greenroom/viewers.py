@@ -1,5 +1,7 @@
-"""The time zone and language of a viewer's browser, for a session whose user and groups have chosen none.
+"""The viewers of a session: who may only watch, what they learn without asking, and the region of their browsers.
 
+    GET events    server-sent events: something was copied in the session, or printed, or control changed hands, which is
+                  all that those learn who may only watch
     PUT region    {"timezone": "Europe/Berlin", "language": "de_DE"}; either may be left out
 
 All programs have the zone at once: /etc/localtime leads to FOLDER/localtime. A language counts for programs that start
@@ -12,10 +14,15 @@ import asyncio
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from answers import BadRequestError, Request, body, reply
+from protocol import SECURITY, BadRequestError, Request, body, reply
 
+HEARTBEAT_S = 20
+"""Between two signs of life; a connection that is gone is noticed by writing to it."""
+
+FOR_WATCHERS = ("control",)
 FOLDER = Path("/tmp/.greenroom")
 ZONES = Path("/usr/share/zoneinfo")
 LANGUAGES = Path("/usr/share/i18n/locales")
@@ -30,9 +37,52 @@ STARTERS = ("xfsettingsd", "xfdesktop", "xfce4-panel")
 CLOCK = ("xfce4-panel",)
 
 _turn = asyncio.Lock()
+_queues: dict[asyncio.Queue[bytes], bool] = {}
+"""Queue of a viewer → whether they may only watch."""
 
 
-async def answer(request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool) -> None:
+def allowed(variable: str) -> bool:
+    """Whether a service of the session is on."""
+    return os.environ.get(variable, "1").lower() not in ("0", "false")
+
+
+def only_watches(request: Request) -> bool:
+    """Whether the viewer has no part in the session but to see it; the gateway sets this."""
+    return request.headers.get("x-greenroom-view-only") == "1"
+
+
+def event(name: str, fields: Mapping[str, object]) -> bytes:
+    """An event as it is sent."""
+    return f"event: {name}\ndata: {json.dumps(fields)}\n\n".encode()
+
+
+def publish(name: str, /, **fields: object) -> None:
+    """Send an event to all viewers."""
+    for queue, watches in _queues.items():
+        if name in FOR_WATCHERS or not watches:
+            queue.put_nowait(event(name, fields))
+
+
+async def follow(request: Request, writer: asyncio.StreamWriter, first: bytes = b"") -> None:
+    """Send a viewer `first`, and each event from now on, until they leave."""
+    head = ["HTTP/1.1 200 OK", "Content-Type: text/event-stream", *SECURITY, "", ": ready\n\n"]
+    writer.write("\r\n".join(head).encode() + first)
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    _queues[queue] = only_watches(request)
+    try:
+        while not writer.is_closing():
+            await writer.drain()
+            try:
+                writer.write(await asyncio.wait_for(queue.get(), HEARTBEAT_S))
+            except TimeoutError:
+                writer.write(b":\n\n")
+    finally:
+        del _queues[queue]
+
+
+async def set_region(
+    request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, counts: bool
+) -> None:
     """Answer a request for region; `counts` is false for viewers whose browser sets nothing."""
     if request.method != "PUT":
         return reply(writer, "405 Method Not Allowed", b"{}", "application/json", "Allow: PUT")

@@ -1,0 +1,163 @@
+"""Folders as archives. A zip file is sent while it is made: nothing of it is stored, and it may be larger than memory and
+disk. A tar is made and unpacked by tar.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from files import UNFINISHED_PUT, make_folder
+from protocol import CHUNK_BYTES, SECURITY, Chunks, RefusedError, while_read
+
+OLDEST, NEWEST = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
+"""The times that the format knows."""
+
+
+class Sink:
+    """What zipfile writes to: remembers it until it is taken."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        """Keep this."""
+        self._written += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing to be done; zipfile calls it."""
+
+    def taken(self) -> bytes:
+        """What was written since the last time, as a chunk of HTTP."""
+        data, self._written = bytes(self._written), bytearray()
+        return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+async def send_folder(writer: asyncio.StreamWriter, path: Path, *extra: str) -> None:
+    """Answer with the folder at `path`; a file that cannot be read ends the connection, so that no part is taken for the
+    whole.
+    """
+    lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", "Content-Type: application/zip", *SECURITY, *extra, "", ""]
+    writer.write("\r\n".join(lines).encode())
+    sink = Sink()
+    with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type] -- all that zipfile needs of a file
+        for file, name in members(path):
+            with file.open("rb") as source, archive.open(facts_of(file, name), "w", force_zip64=True) as target:
+                while data := source.read(CHUNK_BYTES):
+                    target.write(data)
+                    writer.write(sink.taken())
+                    await writer.drain()
+            writer.write(sink.taken())
+            await writer.drain()
+    writer.write(sink.taken() + b"0\r\n\r\n")
+
+
+def members(path: Path) -> Iterator[tuple[Path, str]]:
+    """The files below a folder and their names in the archive. Links are not followed, and what is hidden is left out."""
+    for parent, folders, files in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            file = Path(parent, name)
+            if not name.startswith(".") and file.is_file() and not file.is_symlink():
+                yield file, str(file.relative_to(path.parent))
+
+
+def facts_of(file: Path, name: str) -> zipfile.ZipInfo:
+    """Name and time of a member."""
+    modified = time.localtime(file.stat().st_mtime)[:6]
+    facts = zipfile.ZipInfo(name, date_time=min(max(modified, OLDEST), NEWEST))
+    facts.external_attr = 0o644 << 16
+    return facts
+
+
+async def send_tar(path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer with a folder; where not all of it can be read the answer is not ended."""
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    command = ("tar", "--create", "--directory", str(path), f"--exclude=./{UNFINISHED_PUT}*", ".")
+    process = await asyncio.create_subprocess_exec(*command, stdin=none, stdout=pipe, stderr=none)
+    chunks = Chunks(writer)
+
+    async def carry() -> None:
+        chunks.begin("application/x-tar", "Content-Disposition: attachment")
+        while data := await process.stdout.read(CHUNK_BYTES):
+            await chunks.send(data)
+        if await process.wait() == 0:
+            chunks.end()
+
+    try:
+        await while_read(reader, asyncio.create_task(carry()))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()  # `wait` alone does not return while output that was not read fills the pipe
+
+
+async def unpack(path: Path, parts: AsyncIterator[bytes]) -> None:
+    """A folder out of a tar: what it has takes the place of what has the same names."""
+    unpacked = Path(tempfile.mkdtemp(dir=path.parent, prefix=UNFINISHED_PUT))
+    try:
+        unpacked.chmod(0o755)
+        await run_tar(unpacked, parts)
+        if path.exists():
+            merge(unpacked, path)
+        else:
+            unpacked.rename(path)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+async def run_tar(path: Path, parts: AsyncIterator[bytes]) -> None:
+    """Raises RefusedError: what came is no tar, or there is no room for what is in it."""
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    command = ("tar", "--extract", "--directory", str(path), "--no-same-owner", "--delay-directory-restore")
+    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=none, stderr=pipe, umask=0o022)
+    said = asyncio.create_task(last_line(process.stderr))
+    try:
+        async for data in parts:
+            with contextlib.suppress(ConnectionError):  # tar has seen enough, or has failed
+                process.stdin.write(data)
+                await process.stdin.drain()
+        process.stdin.close()
+        if await process.wait():
+            why = await said
+            status = "507 Insufficient Storage" if "No space left" in why else "400 Bad Request"
+            raise RefusedError(status, f"The tar could not be unpacked: {why}.")
+    finally:
+        said.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def last_line(pipe: asyncio.StreamReader) -> str:
+    """What tar says of the first thing that failed; the rest is read, so that it can go on."""
+    first = ""
+    while line := await pipe.readline():
+        first = first or line.decode(errors="replace").strip().removeprefix("tar: ").rstrip(".")
+    return first or "it is no tar"
+
+
+def merge(source: Path, target: Path) -> None:
+    """Move what is in `source` into `target`.
+
+    Raises:
+        RefusedError: a file would take the place of a folder or a folder that of a file; nothing was moved.
+    """
+    files = [Path(parent, name) for parent, _, names in os.walk(source) for name in names]
+    folders = [Path(parent, name) for parent, names, _ in os.walk(source) for name in names]
+    links = [each for each in folders if each.is_symlink()]
+    for each in (*files, *folders):
+        there = target / each.relative_to(source)
+        if os.path.lexists(there) and there.is_dir() != (each.is_dir() and not each.is_symlink()):
+            raise RefusedError("409 Conflict", f"{each.relative_to(source)} is a file on one side and a folder on the other.")
+    for each in folders:
+        if each not in links:
+            make_folder(target / each.relative_to(source))
+    for each in (*files, *links):
+        os.replace(each, target / each.relative_to(source))

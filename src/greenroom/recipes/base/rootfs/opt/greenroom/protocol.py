@@ -1,0 +1,382 @@
+"""HTTP 1.1 and websockets (RFC 6455), as much of them as the session's page needs."""
+
+import asyncio
+import base64
+import contextlib
+import errno
+import hashlib
+import json
+import mimetypes
+import os
+import re
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+CHUNK_BYTES = 1 << 18
+READ_S = 60
+LET_GO_S = 0.5
+PIECE_BYTES = 1 << 16
+LAST = "Connection: close"
+"""A request with a body is the last of its connection."""
+SECURITY = (
+    "Server: greenroom-desktop",
+    "Cache-Control: no-cache",
+    "X-Content-Type-Options: nosniff",
+    "Referrer-Policy: no-referrer",
+    "Content-Security-Policy: default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'",
+)
+
+
+class BadRequestError(Exception):
+    """The other end violates HTTP or the websocket protocol."""
+
+
+class RefusedError(Exception):
+    """Status and sentence for a request that is not carried out."""
+
+
+class Request:
+    """The head of a request: its lines, method, path without query (`path`; `parts` are what stood between its slashes),
+    query, headers by lower-case name.
+    """
+
+    def __init__(self, head: bytes) -> None:
+        self.lines = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        first, *lines = self.lines
+        try:
+            self.method, target, _ = first.split(" ", 2)
+        except ValueError as error:
+            raise BadRequestError(first) from error
+        path, _, query = target.partition("?")
+        self.path = unquote(path, errors="replace")
+        if "\0" in self.path:
+            raise BadRequestError(first)
+        self.parts = [unquote(part, errors="replace") for part in path.removeprefix("/").split("/")]
+        self.query = dict(parse_qsl(query, keep_blank_values=True))
+        pairs = (line.partition(":") for line in lines if line)
+        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the connection may carry another request; one with a body is the last."""
+        return self.headers.get("connection", "").lower() != "close" and "content-length" not in self.headers
+
+    def number(self, header: str) -> float:
+        """The value of a header that is a number; 0 without it, or where it is none."""
+        try:
+            return float(self.headers.get(header, "0"))
+        except ValueError:
+            return 0.0
+
+
+async def body(request: Request, reader: asyncio.StreamReader, at_most: int) -> bytes:
+    """The body of a request, whole.
+
+    Raises:
+        BadRequestError: it is longer than that, or is not as HTTP has it.
+    """
+    whole = bytearray()
+    async for part in sent(request, reader):
+        whole += part
+        if len(whole) > at_most:
+            raise BadRequestError("a body that is too long")
+    return bytes(whole)
+
+
+async def sent(request: Request, reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """The body of a request, in parts.
+
+    Raises:
+        BadRequestError: it is not as HTTP has it, or is broken off.
+    """
+    if request.headers.get("transfer-encoding", "").lower() != "chunked":
+        left = int(request.number("content-length"))
+        while left > 0:
+            left -= len(data := await some(reader, left))
+            yield data
+        return
+    while size := chunk_size(await reader.readuntil(b"\r\n")):
+        left = size
+        while left > 0:
+            left -= len(data := await some(reader, left))
+            yield data
+        await reader.readexactly(2)
+    while await reader.readuntil(b"\r\n") != b"\r\n":
+        pass
+
+
+def chunk_size(line: bytes) -> int:
+    """The length in the first line of a chunk."""
+    try:
+        return int(line.split(b";")[0], 16)
+    except ValueError as error:
+        raise BadRequestError("a chunk without its length") from error
+
+
+async def some(reader: asyncio.StreamReader, left: int) -> bytes:
+    """The next bytes of a body."""
+    data = await asyncio.wait_for(reader.read(min(left, CHUNK_BYTES)), READ_S)
+    if not data:
+        raise BadRequestError("the body was broken off")
+    return data
+
+
+def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", *extra: str) -> None:
+    """Write a whole answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *SECURITY]
+    writer.write("\r\n".join([*lines, *extra, "", ""]).encode() + body)
+
+
+async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, *extra: str) -> None:
+    """Answer with a file that exists, with an ETag so that asking again moves no bytes, or with the part of it that is asked
+    for: a browser that was cut off in a download goes on there (`Range`, `If-Range`).
+    """
+    with path.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        if request.headers.get("if-none-match") == etag:
+            writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *SECURITY, "", ""]).encode())
+            return None
+        part = part_of(request, etag, facts.st_size)
+        if part and part[0] >= facts.st_size:
+            unmet = f"Content-Range: bytes */{facts.st_size}"
+            return reply(writer, "416 Range Not Satisfiable", b"{}", "application/json", unmet)
+        begin, end = part or (0, facts.st_size)
+        left = end - begin
+        mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        lines = ["HTTP/1.1 206 Partial Content" if part else "HTTP/1.1 200 OK", f"Content-Length: {left}"]
+        lines += [f"Content-Type: {mime}", f"ETag: {etag}", "Accept-Ranges: bytes"]
+        if part:
+            lines += [f"Content-Range: bytes {begin}-{end - 1}/{facts.st_size}"]
+        writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
+        file.seek(begin)
+        left = 0 if request.method == "HEAD" else left
+        while left > 0:
+            data = file.read(min(left, CHUNK_BYTES))
+            if not data:
+                raise BadRequestError("the file became shorter while it was sent")
+            writer.write(data)
+            await writer.drain()
+            left -= len(data)
+    return None
+
+
+def part_of(request: Request, etag: str, size: int) -> tuple[int, int] | None:
+    """The first byte of the part that is asked for and the one behind it, the first one past `size` where there is no such
+    part; None = the whole file. Several parts at once are answered with the whole.
+    """
+    found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", request.headers.get("range", ""))
+    if not found or found[0] == "bytes=-" or request.headers.get("if-range", etag) != etag:
+        return None
+    first, last = found.groups()
+    if not first:
+        return (max(0, size - int(last)), size) if int(last) and size else (size, size)
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1 if last else size, size)
+
+
+class Chunks:
+    """Such an answer. One that is not ended is no whole one for its reader."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._turn = asyncio.Lock()
+
+    def begin(self, mime: str, *extra: str) -> None:
+        """Write its head."""
+        lines = ["HTTP/1.1 200 OK", "Transfer-Encoding: chunked", f"Content-Type: {mime}", "Connection: close"]
+        self._writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
+
+    async def send(self, data: bytes) -> None:
+        """Write some of it, once what was written before is on its way. Raises OSError: its reader is gone."""
+        async with self._turn:
+            self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+            await self._writer.drain()
+
+    def end(self) -> None:
+        """Write its end."""
+        self._writer.write(b"0\r\n\r\n")
+
+
+async def while_read(reader: asyncio.StreamReader, work: "asyncio.Task[None]") -> bool:
+    """Let `work` go on as long as the other end is there, which sends nothing more; whether it was done."""
+    gone = asyncio.create_task(_until_gone(reader))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        was_done = work.done()
+    finally:
+        gone.cancel()
+        work.cancel()
+        await asyncio.gather(work, gone, return_exceptions=True)
+    if was_done:
+        work.result()
+    return was_done
+
+
+async def _until_gone(reader: asyncio.StreamReader) -> None:
+    try:
+        while await reader.read(1 << 10):
+            pass
+    except OSError:
+        pass
+
+
+REFUSED_BY_SYSTEM = {
+    errno.ENOENT: "404 Not Found",
+    errno.ENOTDIR: "409 Conflict",
+    errno.EISDIR: "409 Conflict",
+    errno.EEXIST: "409 Conflict",
+    errno.ENOTEMPTY: "409 Conflict",
+    errno.EACCES: "403 Forbidden",
+    errno.EPERM: "403 Forbidden",
+    errno.EROFS: "403 Forbidden",
+    errno.ENAMETOOLONG: "400 Bad Request",
+    errno.ELOOP: "400 Bad Request",
+    errno.EINVAL: "400 Bad Request",
+    errno.E2BIG: "413 Content Too Large",
+    errno.ENOSPC: "507 Insufficient Storage",
+    errno.EDQUOT: "507 Insufficient Storage",
+}
+"""What the system refuses; all else is a failure of this end."""
+
+
+def refused(error: Exception) -> tuple[str, str]:
+    """Status and sentence."""
+    if isinstance(error, RefusedError):
+        return error.args[0], error.args[1]
+    if isinstance(error, OSError):
+        named = f" ({error.filename})" if isinstance(error.filename, str) else ""
+        return REFUSED_BY_SYSTEM.get(error.errno, "500 Internal Server Error"), f"{error.strerror or error}{named}."
+    return "400 Bad Request", f"{error}."
+
+
+def refuse(writer: asyncio.StreamWriter, status: str, sentence: str, *extra: str) -> None:
+    """Say why not."""
+    reply(writer, status, json.dumps({"error_message": sentence}).encode(), "application/json", LAST, *extra)
+
+
+async def let_go(reader: asyncio.StreamReader) -> None:
+    """Read some of what is not wanted: closing before would take the refusal away from its reader."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LET_GO_S):
+            while await reader.read(CHUNK_BYTES):
+                pass
+
+
+async def refuse_error(
+    error: Exception, writer: asyncio.StreamWriter, sender: asyncio.StreamReader | None = None
+) -> None:
+    """Say why not; to a `sender`, too, who may not have sent all of it yet."""
+    if isinstance(error, (ConnectionError, EOFError, TimeoutError, BadRequestError)):
+        raise error
+    if sender:
+        await let_go(sender)
+    refuse(writer, *refused(error))
+
+
+MESSAGE_MAX = 16 << 20
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONTINUATION, FIRST_OF_CONTROL, MASKED = 0, 8, 128
+
+
+def accept(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Upgrade the connection of a request that asks for it."""
+    key = request.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    answer = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
+    lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+    lines += [f"Sec-WebSocket-Accept: {answer}"]
+    if "binary" in request.headers.get("sec-websocket-protocol", ""):
+        lines += ["Sec-WebSocket-Protocol: binary"]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+
+
+async def read_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Opcode and unmasked payload of the next frame of the client."""
+    first, second = await reader.readexactly(2)
+    length = second & 127
+    if length == 126:
+        (length,) = struct.unpack(">H", await reader.readexactly(2))
+    elif length == 127:
+        (length,) = struct.unpack(">Q", await reader.readexactly(8))
+    if not second & 128 or length > MESSAGE_MAX:
+        raise BadRequestError("a frame without mask, or one that is too long")
+    mask = await reader.readexactly(4)
+    return first & 15, unmasked(await reader.readexactly(length), mask)
+
+
+def unmasked(data: bytes, mask: bytes) -> bytes:
+    """The payload of a client's frame."""
+    pattern = (mask * (len(data) // 4 + 1))[: len(data)]
+    return (int.from_bytes(data, "big") ^ int.from_bytes(pattern, "big")).to_bytes(len(data), "big")
+
+
+def frame(opcode: int, data: bytes) -> bytes:
+    """A whole, final frame of the server."""
+    length = len(data)
+    if length < 126:
+        head = struct.pack(">BB", 0x80 | opcode, length)
+    elif length < 1 << 16:
+        head = struct.pack(">BBH", 0x80 | opcode, 126, length)
+    else:
+        head = struct.pack(">BBQ", 0x80 | opcode, 127, length)
+    return head + data
+
+
+def masked(opcode: int, data: bytes) -> bytes:
+    """A whole, final frame of a client, of less than 126 bytes."""
+    mask = os.urandom(4)
+    return bytes((0x80 | opcode, 0x80 | len(data))) + mask + unmasked(data, mask)
+
+
+async def read_head(reader: asyncio.StreamReader) -> tuple[bytes, bool, int, int]:
+    """The head of the next frame with its mask, if it is the last of its message, its opcode, how many bytes follow."""
+    head = await reader.readexactly(2)
+    length = head[1] & 127
+    if length >= 126:
+        size = await reader.readexactly(2 if length == 126 else 8)
+        head += size
+        (length,) = struct.unpack(">H" if len(size) == 2 else ">Q", size)
+    if head[1] & MASKED:
+        head += await reader.readexactly(4)
+    return head, head[0] >= 128, head[0] & 15, length
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, length: int) -> None:
+    """Carry so many bytes."""
+    while length > 0:
+        data = await reader.readexactly(min(length, PIECE_BYTES))
+        writer.write(data)
+        length -= len(data)
+        await writer.drain()
+
+
+async def carry_both(
+    lines: list[str],
+    request: Request,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    upstream: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+) -> None:
+    """Begin a request with these lines, and carry all that follows on its connection, until one side ends."""
+    is_upgrade = "upgrade" in request.headers
+    program_reader, program_writer = upstream
+    head = [*lines, f"Connection: {'Upgrade' if is_upgrade else 'close'}", "", ""]
+    program_writer.write("\r\n".join(head).encode("latin-1"))
+    there = asyncio.create_task(_carry(reader, program_writer))
+    back = asyncio.create_task(_carry(program_reader, writer))
+    try:
+        await asyncio.wait({there, back} if is_upgrade else {back}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        there.cancel()
+        back.cancel()
+        await asyncio.gather(there, back, return_exceptions=True)
+        program_writer.close()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(PIECE_BYTES):
+        writer.write(piece)
+        await writer.drain()

@@ -1,0 +1,197 @@
+"""The processes behind sound.py, which know libpulse and libopus; both would cost memory in the page.
+
+    sound_codec.py encode    writes what the session's programs play to standard output
+    sound_codec.py decode    plays standard input into the session's microphone
+
+Either way packets of Opus, each after its length in two bytes. The stream of `encode` does not keep PulseAudio awake: while
+nothing plays, nothing is computed here or there. Silence is not written.
+"""
+
+import ctypes
+import os
+import sys
+from ctypes import CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_int32, c_size_t, c_uint8, c_uint32, c_void_p
+
+pulse = ctypes.CDLL("libpulse.so.0")
+opus = ctypes.CDLL("libopus.so.0")
+
+RATE = 48000
+FRAMES = RATE // 50
+"""Of a packet: 20 ms."""
+SAMPLE_BYTES = 2
+S16_LE = 3
+DEFAULT = 0xFFFFFFFF
+PLAYED_CHANNELS = 2
+PLAYED_BYTES = FRAMES * PLAYED_CHANNELS * SAMPLE_BYTES
+"""Of a packet of what is played; such a packet is 20 ms."""
+BITS_PER_S = 96_000
+SILENT_PACKETS = 3
+"""So many are encoded still: the encoder is 6 ms late, and a decoder fades out."""
+
+AUDIO = 2049
+SET_BITRATE = 4002
+READY, FAILED, TERMINATED = 4, 5, 6
+"""States of a context."""
+STREAM_FAILED, STREAM_TERMINATED = 3, 4
+NO_AUTOSPAWN = 1
+ADJUST_LATENCY, LETS_SUSPEND = 0x2000, 0x8000
+TALK_CHANNELS = 1
+TALK_BYTES = FRAMES * TALK_CHANNELS * SAMPLE_BYTES
+FRAMES_MAX = 5760
+"""A packet may have 120 ms, though those of the page have 20."""
+PREBUFFER, TARGET = 2 * TALK_BYTES, 3 * TALK_BYTES
+BEHIND_PACKETS = 4
+"""What came in one go after the network stood still is not played late: the newest of it alone is."""
+PLAYBACK = 1
+
+StateCallback = CFUNCTYPE(None, c_void_p, c_void_p)
+DataCallback = CFUNCTYPE(None, c_void_p, c_size_t, c_void_p)
+
+
+class SampleSpec(ctypes.Structure):
+    """pa_sample_spec."""
+
+    _fields_ = (("format", c_int), ("rate", c_uint32), ("channels", c_uint8))
+
+
+class BufferAttr(ctypes.Structure):
+    """pa_buffer_attr, in bytes; DEFAULT = the server's choice."""
+
+    _fields_ = tuple((name, c_uint32) for name in ("maxlength", "tlength", "prebuf", "minreq", "fragsize"))
+
+
+def function(library: ctypes.CDLL, name: str, result: object, *arguments: object):
+    """A function of a library with its types."""
+    found = getattr(library, name)
+    found.restype, found.argtypes = result, arguments
+    return found
+
+
+mainloop_new = function(pulse, "pa_mainloop_new", c_void_p)
+mainloop_get_api = function(pulse, "pa_mainloop_get_api", c_void_p, c_void_p)
+mainloop_run = function(pulse, "pa_mainloop_run", c_int, c_void_p, POINTER(c_int))
+mainloop_quit = function(pulse, "pa_mainloop_quit", None, c_void_p, c_int)
+context_new = function(pulse, "pa_context_new", c_void_p, c_void_p, c_char_p)
+context_connect = function(pulse, "pa_context_connect", c_int, c_void_p, c_char_p, c_int, c_void_p)
+context_get_state = function(pulse, "pa_context_get_state", c_int, c_void_p)
+context_on_state = function(pulse, "pa_context_set_state_callback", None, c_void_p, StateCallback, c_void_p)
+stream_new = function(pulse, "pa_stream_new", c_void_p, c_void_p, c_char_p, POINTER(SampleSpec), c_void_p)
+stream_get_state = function(pulse, "pa_stream_get_state", c_int, c_void_p)
+stream_on_state = function(pulse, "pa_stream_set_state_callback", None, c_void_p, StateCallback, c_void_p)
+stream_on_read = function(pulse, "pa_stream_set_read_callback", None, c_void_p, DataCallback, c_void_p)
+stream_connect_record = function(
+    pulse, "pa_stream_connect_record", c_int, c_void_p, c_char_p, POINTER(BufferAttr), c_int
+)
+stream_peek = function(pulse, "pa_stream_peek", c_int, c_void_p, POINTER(c_void_p), POINTER(c_size_t))
+stream_drop = function(pulse, "pa_stream_drop", c_int, c_void_p)
+
+encoder_create = function(opus, "opus_encoder_create", c_void_p, c_int32, c_int, c_int, POINTER(c_int))
+encode = function(opus, "opus_encode", c_int32, c_void_p, c_char_p, c_int, c_void_p, c_int32)
+encoder_ctl = opus.opus_encoder_ctl
+"""Takes any number of arguments: each is wrapped by its caller."""
+decoder_create = function(opus, "opus_decoder_create", c_void_p, c_int32, c_int, POINTER(c_int))
+decode = function(opus, "opus_decode", c_int, c_void_p, c_char_p, c_int32, c_void_p, c_int, c_int)
+
+
+class Encoder:
+    """From samples to packets."""
+
+    def __init__(self) -> None:
+        self._opus = encoder_create(RATE, PLAYED_CHANNELS, AUDIO, byref(c_int()))
+        encoder_ctl(c_void_p(self._opus), c_int(SET_BITRATE), c_int32(BITS_PER_S))
+        self._packet = ctypes.create_string_buffer(4000)
+        self._samples = bytearray()
+        self._silent = 0
+
+    def take(self, samples: bytes) -> bytes:
+        """The packets that these samples complete."""
+        self._samples += samples
+        made = b""
+        while len(self._samples) >= PLAYED_BYTES:
+            now = bytes(self._samples[:PLAYED_BYTES])
+            del self._samples[:PLAYED_BYTES]
+            self._silent = 0 if any(now) else self._silent + 1
+            if self._silent <= SILENT_PACKETS:
+                length = encode(self._opus, now, FRAMES, self._packet, len(self._packet))
+                made += length.to_bytes(2, "big") + self._packet.raw[:length]
+        return made
+
+
+def encode_sound() -> None:
+    """Write what the session's programs play, until the other end of standard output is closed or PulseAudio ends."""
+    encoder, loop = Encoder(), mainloop_new()
+    data, length = c_void_p(), c_size_t()
+
+    def read(stream: int, _length: int, _: object) -> None:
+        while True:
+            stream_peek(stream, byref(data), byref(length))
+            if not length.value:
+                return
+            samples = ctypes.string_at(data.value, length.value) if data.value else bytes(length.value)
+            stream_drop(stream)
+            if packets := encoder.take(samples):
+                try:
+                    os.write(1, packets)
+                except BrokenPipeError:
+                    mainloop_quit(loop, 0)
+
+    def stream_changed(stream: int, _: object) -> None:
+        if stream_get_state(stream) in (STREAM_FAILED, STREAM_TERMINATED):
+            mainloop_quit(loop, 1)
+
+    def context_changed(context: int, _: object) -> None:
+        state = context_get_state(context)
+        if state in (FAILED, TERMINATED):
+            mainloop_quit(loop, 1)
+        elif state == READY:
+            spec = SampleSpec(S16_LE, RATE, PLAYED_CHANNELS)
+            stream = stream_new(context, b"Those who listen", byref(spec), None)
+            stream_on_read(stream, on_read, None)
+            stream_on_state(stream, on_stream, None)
+            buffers = BufferAttr(*[DEFAULT] * 4, PLAYED_BYTES)
+            stream_connect_record(stream, b"speakers.monitor", byref(buffers), ADJUST_LATENCY | LETS_SUSPEND)
+
+    on_read, on_stream = DataCallback(read), StateCallback(stream_changed)
+    on_context = StateCallback(context_changed)
+    context = context_new(mainloop_get_api(loop), b"Greenroom")
+    context_on_state(context, on_context, None)
+    if context_connect(context, None, NO_AUTOSPAWN, None) < 0:
+        sys.exit(1)
+    result = c_int()
+    mainloop_run(loop, byref(result))
+    sys.exit(result.value)
+
+
+def complete(received: bytearray) -> list[bytes]:
+    """Take the complete packets out of what was received."""
+    found = []
+    while len(received) >= 2 and len(received) >= 2 + (length := int.from_bytes(received[:2], "big")):
+        found.append(bytes(received[2 : 2 + length]))
+        del received[: 2 + length]
+    return found
+
+
+def decode_talk() -> None:
+    """Play packets into the session's microphone, until standard input ends."""
+    simple = ctypes.CDLL("libpulse-simple.so.0")
+    simple_new = function(
+        simple, "pa_simple_new", c_void_p, c_char_p, c_char_p, c_int, c_char_p, c_char_p,
+        POINTER(SampleSpec), c_void_p, POINTER(BufferAttr), POINTER(c_int),
+    )  # fmt: skip
+    simple_write = function(simple, "pa_simple_write", c_int, c_void_p, c_void_p, c_size_t, POINTER(c_int))
+    spec = SampleSpec(S16_LE, RATE, TALK_CHANNELS)
+    buffers = BufferAttr(4 * TARGET, TARGET, PREBUFFER, DEFAULT, DEFAULT)
+    stream = simple_new(None, b"Greenroom", PLAYBACK, b"talk", b"A viewer", byref(spec), None, byref(buffers), None)
+    decoder = decoder_create(RATE, TALK_CHANNELS, byref(c_int()))
+    if not stream or not decoder:
+        sys.exit("the session's microphone could not be opened")
+    samples, received = ctypes.create_string_buffer(FRAMES_MAX * TALK_BYTES // FRAMES), bytearray()
+    while data := os.read(0, 1 << 16):
+        received += data
+        for packet in complete(received)[-BEHIND_PACKETS:]:
+            frames = decode(decoder, packet, len(packet), samples, FRAMES_MAX, 0)
+            if frames > 0 and simple_write(stream, samples, frames * TALK_CHANNELS * SAMPLE_BYTES, None) < 0:
+                sys.exit("the session's microphone is gone")
+
+
+{"encode": encode_sound, "decode": decode_talk}[sys.argv[1]]()
