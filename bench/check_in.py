@@ -24,9 +24,13 @@ from pathlib import Path
 import httpx
 import msgspec
 import psutil
+from tests.support import history
 from tests.support.agents import ToldAgent, session
 from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
+from tests.support.postgres import PostgresServer
+from tests.support.processes import answers
 
+from bench.agents import Second
 from bench.table import Figure, Point, percentile, spread
 from bench.zone import CHECK_IN_S, DEFAULTS
 from greenroom.core.events import Event
@@ -34,10 +38,6 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.agents import EPOCH
 from greenroom.db.migrate import migrate
 from greenroom.kit.secrets import hashed, new_secret
-from greenroom.testing import history
-from greenroom.testing.agents import Second
-from greenroom.testing.postgres import PostgresServer
-from greenroom.testing.processes import answers
 from greenroom.wire.messages import Registered
 
 SIZES = tuple(int(size) for size in os.environ.get("BENCH_AGENTS", "100,300,1000,3000,10000").split(","))
@@ -69,7 +69,7 @@ class Rig:
         options = ("--agents", str(number), "--name", name, "--identities", str(identities), *managers)
         with (self.folder / f"{name}.jsonl").open("wb") as output:
             crowd = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-                [sys.executable, "-m", "greenroom.testing.agents", *options], stdout=output
+                [sys.executable, "-m", "bench.agents", *options], stdout=output
             )
         self.crowds.append(crowd)
         return crowd

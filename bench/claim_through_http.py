@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import uvloop
+from tests.support import rows
 
 from bench.instance import Instance, instance
 from bench.line import Line
@@ -19,7 +20,6 @@ from bench.table import Figure, median, percentile, spread
 from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
-from greenroom.testing import rows
 
 POOL = 60
 SAMPLES = 100

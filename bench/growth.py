@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from tests.support.crowd import LARGE, Crowd
+
 from bench.database import as_the_api, empty_server
 from bench.installations import installation
 from bench.rounds import claims_ms
 from bench.table import Figure, Point, median, spread
-from greenroom.testing.crowd import LARGE, Crowd
 from greenroom.up.postgres import Cluster
 
 SIZES: Final = (1_000, 3_000, 10_000, 30_000, 100_000)

@@ -11,6 +11,8 @@ from typing import Final
 
 import httpx
 import psutil
+from tests.support.crowd import Crowd, fill
+from tests.support.plans import NotingDatabase
 
 from greenroom.api.app import create_app
 from greenroom.db.diagnostics.logs import LogWriter
@@ -18,8 +20,6 @@ from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.serving import collect_rarely
-from greenroom.testing.crowd import Crowd, fill
-from greenroom.testing.plans import NotingDatabase
 from greenroom.up.postgres import Cluster
 
 KEY: Final = ("abcdefghijkl", "the secret half")

@@ -10,6 +10,8 @@ import time
 from dataclasses import replace
 from typing import Final
 
+from tests.support import rows
+from tests.support.crowd import LARGE, ONE_PAGE, Crowd, id_of
 from tests.support.system import primary_of
 
 from bench.database import as_the_api, empty_server
@@ -18,8 +20,6 @@ from bench.table import Figure, Point, median, spread
 from greenroom.core.pool.agenda import LOOK_S, LOOKED_AT
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.manager.tasks.rounds import PrimaryRounds
-from greenroom.testing import rows
-from greenroom.testing.crowd import LARGE, ONE_PAGE, Crowd, id_of
 from greenroom.up.postgres import Cluster
 
 AT_REST: Final = {

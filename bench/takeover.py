@@ -5,7 +5,7 @@ is replaced in the figure's own database: no Manager holds the zone's lock, so f
 lease has ended, and a holder that died is waited for like one that is frozen.
 
 What is measured is the commit of the first guarded write under a later term (`pg_xact_commit_timestamp`); a trigger
-sees to it that a Primary has something to write in each round (greenroom.testing.history). All is one machine with one
+sees to it that a Primary has something to write in each round (tests.support.history). All is one machine with one
 clock. BENCH_FAULTS (names, comma) and BENCH_SAMPLES choose a part of it, which takes an hour otherwise.
 """
 
@@ -19,9 +19,10 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.support import history
+
 from bench.table import Figure, percentile, spread
 from bench.zone import AGENTS, CHECK_IN_S, LEASE_RENEW_S, Zone, zone
-from greenroom.testing import history
 
 SAMPLES = int(os.environ.get("BENCH_SAMPLES", "20"))
 

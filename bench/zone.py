@@ -1,6 +1,6 @@
 """A zone on hosts of its own: PostgreSQL, three Managers, each behind its gateway and on its cable, eight Agents.
 
-Real processes, as they are deployed, on one machine: hosts are network namespaces (greenroom.testing.islands), Agents
+Real processes, as they are deployed, on one machine: hosts are network namespaces (tests.support.islands), Agents
 simulate their containers. Managers and Agents have the default timings.
 """
 
@@ -19,17 +19,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support import history
 from tests.support.agents import join_token
 from tests.support.gateways import RUN_AS_ACCOUNT
+from tests.support.islands import MAINLAND, Islands
 from tests.support.managers import Fleet, eventually
+from tests.support.postgres import PostgresServer
+from tests.support.processes import RoleProcess
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.db.migrate import migrate
-from greenroom.testing import history
-from greenroom.testing.islands import MAINLAND, Islands
-from greenroom.testing.postgres import PostgresServer
-from greenroom.testing.processes import RoleProcess
 from greenroom.up.account import service_account
 
 MANAGERS = ("one", "two", "three")

@@ -24,7 +24,7 @@ FOLDERS: Final = (ROOT / "src/greenroom", *ROOT.glob("packages/*/src/greenroom")
 ROLES: Final = frozenset({"api", "manager", "agent", "gateway"})
 ONE_ROLE: Final = {role: frozenset({role}) for role in ROLES} | {"runtimes": frozenset({"agent"})}
 """What the code of a package runs in; other packages are part of every role."""
-NOT_RUN: Final = frozenset({"up", "cli", "client", "testing"})
+NOT_RUN: Final = frozenset({"up", "cli", "client"})
 """Packages that no role runs."""
 
 

@@ -17,9 +17,8 @@ from pathlib import Path
 from socketserver import ThreadingUnixStreamServer
 from typing import Any, Final
 
+from tests.support.processes import free_port
 from tests.support.scratch import new_folder
-
-from greenroom.testing.processes import free_port
 
 PROGRAM: Final = """#!/bin/sh
 exec curl --silent --show-error --data-binary @- --unix-socket {socket} http://cloud/

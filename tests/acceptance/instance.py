@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 import httpx
 import psycopg
 from psycopg.rows import dict_row
+from tests.support.processes import free_port
 from tests.support.scratch import keep_in_memory, remove_from_memory
 
 from greenroom.db.database import Database
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import children
-from greenroom.testing.processes import free_port
 from greenroom.up import health
 from greenroom.up.doctor import examine
 from greenroom.up.instance import database_of

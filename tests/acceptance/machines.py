@@ -1,4 +1,4 @@
-"""Machines for tests: hosts on a switch of their own, from which nothing leads outside (greenroom.testing.islands).
+"""Machines for tests: hosts on a switch of their own, from which nothing leads outside (tests.support.islands).
 
 They share the disk and the clock of the machine the tests run on. Each may have a Docker daemon of its own.
 """
@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from tests.acceptance.instance import wait_for
+from tests.support.islands import Islands
 from tests.support.scratch import new_folder
-
-from greenroom.testing.islands import Islands
 
 CLONE_NEWNET: Final = 0x40000000
 CGROUPS: Final = Path("/sys/fs/cgroup")

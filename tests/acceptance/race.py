@@ -11,10 +11,10 @@ from contextlib import contextmanager
 
 import httpx
 from tests.acceptance.instance import CRASH_LOOPS, Instance, wait_for
+from tests.support.processes import free_port
 
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import IN_POOL, INVARIANTS, ROTATING, broken
-from greenroom.testing.processes import free_port
 from greenroom.up import roles
 from greenroom.up.layout import Layout
 from greenroom.up.site import site_of

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.instance import Instance, containers, processes_of, run, wait_for
+from tests.support.processes import free_port
 from tests.support.scratch import new_folder
-
-from greenroom.testing.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,8 +16,8 @@ import httpx
 import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
+from tests.support.processes import free_port
 
-from greenroom.testing.processes import free_port
 from greenroom.up import tls
 
 PAGE = Path(__file__).parents[2] / "docs/howto/behind-a-reverse-proxy.md"

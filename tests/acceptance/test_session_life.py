@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import is_streamed, open_desktop
+from tests.support.processes import RoleProcess, free_port
 
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
-from greenroom.testing.processes import RoleProcess, free_port
 
 COUNT = "nohup sh -c 'while :; do printf . >> /tmp/count; sleep 0.05; done' > /dev/null 2>&1 &"
 """A program whose file grows while it runs: it has as many bytes as were counted."""

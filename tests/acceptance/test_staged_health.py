@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
-
-from greenroom.testing.processes import RoleProcess, free_port
+from tests.support.processes import RoleProcess, free_port
 
 pytestmark = pytest.mark.timeout(300)
 

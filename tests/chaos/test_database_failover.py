@@ -19,11 +19,11 @@ from tests.acceptance.painted import PaintedPage
 from tests.acceptance.patroni import WHOLE_WITHIN_S, Patroni, Server
 from tests.acceptance.steady import Launches, Primaries, Promotion, beside, repeated
 from tests.acceptance.test_storm import run_queue
+from tests.support import history
 
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
-from greenroom.testing import history
 from greenroom.up.layout import Layout
 
 pytestmark = pytest.mark.timeout(300)

@@ -16,7 +16,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from tests.support import history
+from tests.support.faults import BadLine, bad_line
 from tests.support.managers import Fleet, primary_is
+from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
@@ -25,9 +28,6 @@ from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.db.migrate import migrate
-from greenroom.testing import history
-from greenroom.testing.faults import BadLine, bad_line
-from greenroom.testing.postgres import PostgresServer
 from greenroom.up.postgres import Cluster
 
 NAMES = ("one", "two", "three", "four")

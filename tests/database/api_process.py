@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-
-from greenroom.testing.processes import free_port
+from tests.support.processes import free_port
 
 KEY = ("abcdefghijkl", "the secret half")
 """Key and secret of the program; the test puts the key into the database."""

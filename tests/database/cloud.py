@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.db.database import Database
@@ -17,7 +18,6 @@ from greenroom.machine_providers.contract import NewMachine, Provider
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 from greenroom.manager.machines.calls import Providers
 from greenroom.manager.machines.work import MachineWork
-from greenroom.testing import rows
 
 GB = 1_000_000_000
 FIELDS = PoolFields(

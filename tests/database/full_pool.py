@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Self
 
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
-from greenroom.testing import rows
 
 DESIRED = 4
 STEP = TraceStep(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.support import rows
 from tests.support.system import System
-
-from greenroom.testing import rows
 
 
 class Launches(System):

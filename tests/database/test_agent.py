@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.real_agents import agent_inside, behave, session_id, simulated
+from tests.support.scripted_manager import ScriptedManager, WantText, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.agent.session import prober
-from greenroom.testing.manager import ScriptedManager, WantText, World, spec
 from greenroom.wire.messages import Answer, Desired
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from tests.support.real_agents import agent_inside, behave, session_id, simulated
+from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.waiting import eventually
 
 from greenroom.core.session.starts import MOST_FOR_A_CORE
 from greenroom.runtimes.contract import Container, RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import ScriptedManager, World
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout
 from greenroom.up.tls import ensure_authority, ensure_certificate

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.real_agents import agent_inside, behave, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.agent import images
@@ -19,7 +20,6 @@ from greenroom.agent.images import STALLED_S
 from greenroom.core.rate_limits import Backoff
 from greenroom.recipes import build, shelf
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 

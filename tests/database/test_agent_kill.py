@@ -8,12 +8,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support.processes import answers, arm_before_start
 from tests.support.real_agents import AgentProcess, behave, containers, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.core.workspace.session_spec import File
-from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.testing.processes import answers, arm_before_start
 
 
 @pytest.fixture

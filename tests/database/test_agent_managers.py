@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 
 from tests.support.real_agents import agent_inside, manager_of, session_id, simulated
+from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.waiting import eventually
-
-from greenroom.testing.manager import ScriptedManager, World
 
 
 async def test_with_the_database_away_nothing_changes_and_answers_are_held(

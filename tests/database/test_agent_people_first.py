@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 from tests.support.real_agents import agent_inside, behave, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 
 from greenroom.core.session.starts import MOST_FOR_A_CORE
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import Container
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import Authorised, DesiredImage
 
 SLOW = "greenroom/desktop:slow"

@@ -9,13 +9,13 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from tests.support.processes import RoleProcess, free_port
 from tests.support.real_agents import session_id, token_file
+from tests.support.scripted_manager import ScriptedManager, World
 from tests.support.waiting import eventually
 
 from greenroom.core.fleet.lease import Record
 from greenroom.runtimes.simulated import stored_containers
-from greenroom.testing.manager import ScriptedManager, World
-from greenroom.testing.processes import RoleProcess, free_port
 
 
 @pytest.fixture

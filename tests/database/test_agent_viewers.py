@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from tests.support.played import Served, make_certificate, serve
+from tests.support.processes import answers
 from tests.support.real_agents import AgentProcess, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
-from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.testing.processes import answers
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
 USER = "0f6e8a52-0000-4000-8000-0000000000aa"

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from PIL import Image
 from tests.support.real_agents import agent_inside, behave, containers, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
-from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import CheckIn, PictureSize
 
 

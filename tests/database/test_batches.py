@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 import pytest
 from psycopg.rows import DictRow
 from tests.database.locks import waiting
+from tests.support import rows
 from tests.support.waiting import eventually, timers_set
 
 from greenroom.core.log_codes import LogCode
@@ -17,7 +18,6 @@ from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics import batches
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
-from greenroom.testing import rows
 
 
 async def test_a_log_row_postgresql_cannot_hold_is_written_storably(db: Database):

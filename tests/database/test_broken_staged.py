@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import rows
 from tests.support.agents import ToldAgent, checking_in, joined, row, seen, session, user
 from tests.support.managers import Fleet, manager_here
 from tests.support.real_agents import agent_inside, behave, containers, manager_of, session_id, simulated
+from tests.support.scripted_manager import World
+from tests.support.scripted_manager import spec as any_spec
 from tests.support.waiting import eventually
 
 from greenroom.agent.session import prober
@@ -17,9 +20,6 @@ from greenroom.core.errors import Invalid
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.runtimes.contract import ProbeResult
-from greenroom.testing import rows
-from greenroom.testing.manager import World
-from greenroom.testing.manager import spec as any_spec
 
 QUICK: dict[str, Any] = {"agent_missing_s": 2, "checkin_hold_s": 0.5, "guardian_interval_s": 0.1}
 IMAGE = any_spec().image

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.database.full_pool import DESIRED, FullPool
 from tests.database.locks import ended, held_at_commit, waiting, waits_or_ends
+from tests.support import rows
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SessionLimit
@@ -23,7 +24,6 @@ from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.pool import configs
 from greenroom.db.session.sessions import delete_pool
 from greenroom.manager.tasks.replacement import run_successors
-from greenroom.testing import rows
 
 
 @pytest.fixture

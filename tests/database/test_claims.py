@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, LiteralString
 
 import pytest
+from tests.support import rows
 from tests.support.managers import notifications
 from tests.support.round_trips import counted
 from tests.support.system import System
@@ -20,7 +21,6 @@ from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session import sessions
 from greenroom.db.session.sessions import NewSession, insert_staged
-from greenroom.testing import rows
 
 
 class Pool(System):

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.support import history
 from tests.support.agents import joined, row, session, user
 from tests.support.managers import LONG_LEASE, Fleet, lease, manager_here, primary_is
+from tests.support.processes import answers
 from tests.support.servers import Server, own_server
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.testing import history
-from greenroom.testing.processes import answers
 from greenroom.up.postgres import Cluster
 
 

@@ -15,12 +15,12 @@ import psutil
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 
 from greenroom.core.errors import Unavailable
 from greenroom.db.connections import NoPrimaryError, PatientConnection
 from greenroom.db.database import Database
-from greenroom.testing.postgres import PostgresServer
 from greenroom.up.postgres import Cluster
 
 NAME = "db.example.org"

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 from tests.support.agents import ToldAgent, joined, session
 from tests.support.managers import Fleet, manager_here
+from tests.support.plans import NotingDatabase, reading
 
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.observations import ObservedState
@@ -20,7 +21,6 @@ from greenroom.db.session import observations
 from greenroom.manager.checkin import readings
 from greenroom.manager.checkin.readings import Lists
 from greenroom.manager.status import MOST_NAMED, Wakers
-from greenroom.testing.plans import NotingDatabase, reading
 from greenroom.wire.messages import digest
 
 HOLD_S = 20.0

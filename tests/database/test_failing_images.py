@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 from tests.database.test_pools import stage
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.db.pool import configs
-from greenroom.testing import rows
 
 __all__ = ["stage"]
 

@@ -7,10 +7,10 @@ import signal
 
 import httpx
 from tests.support.managers import STARTED_S, Fleet
+from tests.support.processes import answers
 from tests.support.waiting import eventually
 
 from greenroom.kit.processes import children, is_running
-from greenroom.testing.processes import answers
 
 FROZEN = {"ok": False, "status": "unhealthy", "enabled": True, "frozen": True}
 

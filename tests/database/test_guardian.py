@@ -12,11 +12,11 @@ import psycopg
 import pytest
 from tests.support.agents import joined
 from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, manager_here, primary_is
+from tests.support.processes import RoleProcess, answers
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import ListedManager, adopt, list_managers, set_enabled
-from greenroom.testing.processes import RoleProcess, answers
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from tests.database.launches import Launches
+from tests.support import rows
 
 from greenroom.core.errors import HomeInUse, NoResources, ProfileInUse
 from greenroom.db.database import Database
 from greenroom.db.workspace import homes
 from greenroom.db.workspace.homes import Home, HomeFilter, ReportedHome
-from greenroom.testing import rows
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from typing import LiteralString
 import httpx
 import msgspec
 import pytest
+from tests.support import rows
 from tests.support.agents import ToldAgent, joined
 from tests.support.managers import Fleet, manager_here
 
 from greenroom.db.database import Database
 from greenroom.kit.certificates import new_key, request_for
-from greenroom.testing import rows
 from greenroom.wire.fleet import ImageSource, ImageSources, MissingImages, TicketCounts, TicketShown
 from greenroom.wire.messages import EdgeRequest
 

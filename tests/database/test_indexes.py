@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from psycopg import sql
 from psycopg.rows import DictRow
+from tests.support import rows
 
 from greenroom.db.database import Database, Params
 from greenroom.db.diagnostics.retention import BY_AGE
@@ -19,7 +20,6 @@ from greenroom.db.launch.on_demand import PEOPLE_WAITING, read_unready, waiting
 from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
 from greenroom.db.session.observations import read_missed
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
-from greenroom.testing import rows
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 
 import pytest
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.core.log_codes import LogCode
@@ -14,7 +15,6 @@ from greenroom.db.diagnostics.invariants import sessions_that_fit, unreadable
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.installation import end_sessions_of
 from greenroom.db.workspace.images import delete_image
-from greenroom.testing import rows
 from greenroom.up.doctor import warnings
 
 

@@ -11,6 +11,7 @@ from typing import Any, LiteralString
 import httpx
 import pytest
 from psycopg.types.json import Jsonb
+from tests.support import rows
 from tests.support.agents import ToldAgent, join_token, joined
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
@@ -22,7 +23,6 @@ from greenroom.db.fleet.enrolment import add_join_token
 from greenroom.db.fleet.views import RefusedAgent, list_agents
 from greenroom.db.installation import WAITING, agent_states, let_join
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.testing import rows
 from greenroom.wire.messages import ImageReport, Usage
 
 Door = httpx.AsyncBaseTransport

@@ -6,6 +6,7 @@ from typing import LiteralString
 
 import pytest
 from tests.database.launches import Launches
+from tests.support import rows
 from tests.support.system import SECRETS
 
 from greenroom.api.launch.service import LaunchResult
@@ -13,7 +14,6 @@ from greenroom.core.errors import Invalid, NoResources
 from greenroom.core.masking import shown
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.views import LogFilter, list_logs
-from greenroom.testing import rows
 
 
 @pytest.fixture

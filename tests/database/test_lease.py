@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, lease, primary_is
+from tests.support.processes import answers, arm_before_start
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import LastEnabledManager
 from greenroom.core.fleet.liveness import unattended
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt, set_enabled
-from greenroom.testing.processes import answers, arm_before_start
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 from psycopg.types.json import Jsonb
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.core.errors import NoResources
 from greenroom.db.database import Database
-from greenroom.testing import rows
 
 IMAGE = "greenroom/desktop:test"
 

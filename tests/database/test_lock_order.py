@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.database.locks import ended, waiting, waits_or_ends
+from tests.support import rows
 from tests.support.system import primary_of
 
 from greenroom.db.access import users
@@ -26,7 +27,6 @@ from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.deadlines import run_missed_moves
-from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
 
 

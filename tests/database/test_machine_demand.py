@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.database.cloud import FIELDS, Cloud
+from tests.support import rows
 
 from greenroom.core.errors import NoResources
 from greenroom.core.fleet.machines.plan import plan
@@ -13,7 +14,6 @@ from greenroom.db.database import Database
 from greenroom.db.fleet import machine_pools
 from greenroom.db.fleet.machine_snapshot import read_snapshot
 from greenroom.db.launch.on_demand import count_waiting, remember_refused
-from greenroom.testing import rows
 
 
 @pytest.fixture

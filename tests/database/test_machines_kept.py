@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.database.cloud import Cloud
+from tests.support import rows
 
 from greenroom.core.fleet.machines.model import Move, OrderState
 from greenroom.db.database import Database
@@ -15,7 +16,6 @@ from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet import machine_orders, machine_pools
 from greenroom.db.fleet.machine_pools import MachinePoolRow
 from greenroom.machine_providers.contract import ProviderError, Shown
-from greenroom.testing import rows
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.database.locks import waiting
+from tests.support import rows
 from tests.support.managers import notifications
 from tests.support.system import System
 
@@ -18,7 +19,6 @@ from greenroom.core.launch.eviction import MAX_WAITING_S, WAITING_S
 from greenroom.db.database import Database
 from greenroom.db.launch.on_demand import read_unready
 from greenroom.manager.tasks.replacement import run_successors
-from greenroom.testing import rows
 
 CORES = 4
 """Of the only Agent; every session reserves one."""

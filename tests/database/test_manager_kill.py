@@ -8,14 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support import rows
 from tests.support.agents import joined, row, seen, session
 from tests.support.managers import LONG_LEASE, Fleet, primary_is
+from tests.support.processes import RoleProcess, answers, arm_before_start
 from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
-from greenroom.testing import rows
-from greenroom.testing.processes import RoleProcess, answers, arm_before_start
 
 
 @pytest.fixture

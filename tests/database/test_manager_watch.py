@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support import rows
 
 from greenroom.core.fleet.restarts import SILENT_S
 from greenroom.db.database import Database
-from greenroom.testing import rows
 from greenroom.up import health
 from greenroom.up.site import ManagerSite
 from greenroom.up.supervisor import Part

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support import rows
 
 from greenroom.agent.app import Metrics as AgentMetrics
 from greenroom.api.desk.transport import Desks
@@ -23,7 +24,6 @@ from greenroom.gateway.health import Metrics as GatewayMetrics
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.manager.status import Metrics as ManagerMetrics
-from greenroom.testing import rows
 from greenroom.wire.fleet import ManagerRequest
 
 PAGE = Path(__file__).parent.parent.parent / "docs/reference/metrics.md"

@@ -6,6 +6,7 @@ import asyncio
 import re
 
 import pytest
+from tests.support import rows
 
 from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
@@ -13,7 +14,6 @@ from greenroom.db.access.users import find_user
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.migrate import LAST_OF_THE_FIRST, Migration, before_new_code, check, migrate, migrations, plan
-from greenroom.testing import rows
 
 
 async def test_a_second_run_applies_nothing(dsn: str):

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 from tests.database.test_lock_order import said
+from tests.support import rows
 from tests.support.system import primary_of
 
 from greenroom.db.database import Database
@@ -15,7 +16,6 @@ from greenroom.db.session.observations import write_observations
 from greenroom.manager.checkin.commit import apply, observation_of
 from greenroom.manager.moves import announce
 from greenroom.manager.tasks.deadlines import run_missed_moves
-from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Observed
 
 ASSIGNMENT: Final = str(uuid.uuid4())

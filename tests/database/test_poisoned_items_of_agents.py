@@ -17,6 +17,7 @@ import msgspec
 import pytest
 from lightkube.core.exceptions import ApiError
 from tests.support.real_agents import agent_inside, behave, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 from tests.support.waiting import eventually
 
 from greenroom.agent import disk_guard
@@ -27,7 +28,6 @@ from greenroom.core.workspace.session_spec import Exec
 from greenroom.runtimes.contract import ContainerConflict, ImageMissing, RuntimeUnavailable, StartError
 from greenroom.runtimes.host_homes import HomesOnHost, HostHomes
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import CommandReport, DesiredImage, PictureSize
 from greenroom.wire.parts import HomeRemoval
 

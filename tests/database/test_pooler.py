@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 from tests.database.pooler import pooled
+from tests.support.processes import free_port
 from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
 from greenroom.db.pooler import refuse_pooler
 from greenroom.kit.secrets import Secrets
-from greenroom.testing.processes import free_port
 from greenroom.up import commands, doctor
 
 THROUGH_ONE = "goes through a pooler, which gives each transaction another session"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import LiteralString
 
 import pytest
+from tests.support import rows
 from tests.support.system import SECRETS, System
 
 from greenroom.api.installation import note_unattended_pools
@@ -17,7 +18,6 @@ from greenroom.db.fleet.agents import delete_agent
 from greenroom.db.session.deadlines import clear_failed
 from greenroom.manager.tasks.deadlines import run_expiry
 from greenroom.manager.tasks.pools import run_pool, run_pools
-from greenroom.testing import rows
 
 
 @pytest.fixture

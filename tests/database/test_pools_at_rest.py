@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import LiteralString
 
 import pytest
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.core.pool import agenda
@@ -16,7 +17,6 @@ from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import AgentsByImage
 from greenroom.manager.tasks import pools
 from greenroom.manager.tasks.pools import run_due_pools, run_named_pools
-from greenroom.testing import rows
 
 POOLS = 12
 

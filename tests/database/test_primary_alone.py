@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from tests.support import rows
 from tests.support.agents import ToldAgent, checking_in, join_token, joined, row, seen, session, user
 from tests.support.managers import Fleet, lease, manager_here
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
-from greenroom.testing import rows
 
 BUSY_S = 40.0
 """A busy machine does all of it within this; statements that time out make it quiet again (QUIET)."""

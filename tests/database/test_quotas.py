@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
+from tests.support import rows
 from tests.support.system import System
 
 from greenroom.db.database import Database
@@ -14,7 +15,6 @@ from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.liveness import changed_offers, lock_allocations, write_offers
 from greenroom.db.session.sessions import insert_session
 from greenroom.db.session.views import SessionFilter, list_sessions
-from greenroom.testing import rows
 
 OVERCOMMIT = 16.0
 

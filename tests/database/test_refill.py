@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from tests.support import rows
 from tests.support.managers import Fleet, manager_here, notifications, primary_is
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -23,7 +24,6 @@ from greenroom.manager.tasks import pools, rounds
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.manager.tasks.rounds import Refill
-from greenroom.testing import rows
 
 
 async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Fleet, db: Database):

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from tests.support.agents import join_token, row, session, user
 from tests.support.managers import Fleet, manager_here
+from tests.support.processes import free_port
 from tests.support.real_agents import agent_inside, containers
 from tests.support.waiting import eventually
 
@@ -24,7 +25,6 @@ from greenroom.agent.main import Agent
 from greenroom.db.database import Database
 from greenroom.kit.serving import serve_beside
 from greenroom.manager.app import PREFIX
-from greenroom.testing.processes import free_port
 from greenroom.up.postgres import Cluster
 
 WITHIN_S = 60.0

@@ -8,6 +8,7 @@ from typing import Any, LiteralString
 
 import pytest
 from psycopg.errors import InsufficientPrivilege
+from tests.support import rows
 
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
@@ -22,7 +23,6 @@ from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.session.deadlines import forget_ended
 from greenroom.manager.tasks import rounds
 from greenroom.manager.tasks.rounds import Retention
-from greenroom.testing import rows
 
 KEEP = Keep(
     log_rows=1_000_000, log_days=30, security_rows=1_000_000, security_days=365, launch_days=90, recording_days=14

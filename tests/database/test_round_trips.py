@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client import Histogram
+from tests.support import rows
 from tests.support.agents import seen
 from tests.support.round_trips import counted
 from tests.support.system import System
@@ -17,7 +18,6 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.managers import adopt
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.tasks.pools import run_pool
-from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn
 
 WARM = 6

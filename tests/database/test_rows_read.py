@@ -9,7 +9,9 @@ from typing import Final
 import httpx
 import pytest
 from tests.database.api.client import KEY, Client
+from tests.support.crowd import Crowd, fill, id_of
 from tests.support.lists import offered
+from tests.support.plans import NotingDatabase
 
 from greenroom.api.app import create_app
 from greenroom.db import listing
@@ -20,8 +22,6 @@ from greenroom.db.session.deadlines import is_anything_due
 from greenroom.db.workspace.images import list_images
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.testing.crowd import Crowd, fill, id_of
-from greenroom.testing.plans import NotingDatabase
 
 SOME: Final = Crowd(
     agents=10, users=200, images=40, pools=160, staged=1, live=400, ended=6000, logs=6000, requests=6000

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tests.support import rows
+
 from greenroom.api.launch.log import Repeats, Shortages
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.testing import rows
 
 
 async def messages(db: Database, logs: LogWriter) -> list[str]:

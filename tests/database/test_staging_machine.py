@@ -17,6 +17,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from tests.support import rows
 from tests.support.system import SECRETS, WITHOUT_MANAGERS, primary_of
 
 from greenroom.api.launch.service import Launcher, LaunchRequest
@@ -28,7 +29,6 @@ from greenroom.db.pool import configs
 from greenroom.db.session.sessions import request_delete
 from greenroom.manager.checkin.commit import apply
 from greenroom.manager.tasks.rounds import PrimaryRounds
-from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
 
 USERS, LIMIT, CORES_OF_AGENT = 4, 1, 5

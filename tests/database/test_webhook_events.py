@@ -9,13 +9,13 @@ from uuid import uuid4
 import msgspec
 import pytest
 from tests.database.failing_launches import Failing
+from tests.support import rows
 
 from greenroom.core.errors import NoResources
 from greenroom.core.lease import NewLease
 from greenroom.core.webhooks import CHOSEN, WebhookEvent
 from greenroom.db.database import Database
 from greenroom.manager.tasks.replacement import run_successors
-from greenroom.testing import rows
 
 
 @dataclass

@@ -21,6 +21,7 @@ from tests.support.agents import join_token
 from tests.support.gateways import STARTED_S, World, make_world
 from tests.support.managers import Fleet, lease, primary_is
 from tests.support.played import serve
+from tests.support.processes import RoleProcess, answers, free_port
 from tests.support.real_agents import agent_inside, simulated
 from tests.support.waiting import eventually
 
@@ -35,7 +36,6 @@ from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.runtimes.contract import ExecResult
-from greenroom.testing.processes import RoleProcess, answers, free_port
 from greenroom.up.postgres import Cluster
 
 KEY = ("abcdefghijkl", "the secret half")

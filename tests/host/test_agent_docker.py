@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from tests.support.processes import arm_before_start
 from tests.support.real_agents import AgentProcess, session_id
+from tests.support.scripted_manager import ScriptedManager, World, spec
 
 from greenroom.runtimes.registry import find_runtime
-from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.testing.processes import arm_before_start
 
 pytestmark = pytest.mark.docker
 

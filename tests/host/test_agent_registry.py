@@ -10,11 +10,11 @@ import pytest
 from tests.support import registry as registries
 from tests.support.real_agents import agent_inside, manager_of
 from tests.support.registry import PASSWORD, USER, Registry
+from tests.support.scripted_manager import World
 
 from greenroom.agent import images
 from greenroom.core.rate_limits import Backoff
 from greenroom.runtimes.registry import find_runtime
-from greenroom.testing.manager import World
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 pytestmark = pytest.mark.docker

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.installation import installation_id
-from greenroom.testing.processes import free_port
 from greenroom.up.account import Account
 from greenroom.up.checks import check_machine
 from greenroom.up.deployment import FirstHost, begin

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.postgres import PostgresServer
+from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import SetupError
 from greenroom.db.pooler import refuse_pooler
-from greenroom.testing.postgres import PostgresServer
-from greenroom.testing.processes import free_port
 from greenroom.up.account import service_account
 
 HOST = "127.0.0.1"

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from tests.support.managers import Fleet, primary_is
+from tests.support.postgres import PostgresServer
 
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.connections import PatientConnection
@@ -22,7 +23,6 @@ from greenroom.db.database import Database
 from greenroom.db.fleet.leases import read_lease
 from greenroom.db.migrate import migrate
 from greenroom.kit.certificates import key_text, new_authority, new_key
-from greenroom.testing.postgres import PostgresServer
 from greenroom.up.account import Account, service_account
 
 HOST = "127.93.7.2"

@@ -15,10 +15,10 @@ import pytest
 from tests.support import gateways
 from tests.support.gateways import World, answers, make_world, said
 from tests.support.played import make_certificate
+from tests.support.processes import free_port
 
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
-from greenroom.testing.processes import free_port
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from tests.support.gateways import World, served_world
+from tests.support.processes import free_port
 
 from greenroom.gateway.nginx import Listeners
-from greenroom.testing.processes import free_port
 
 REQUEST = b"GET /gateway_status HTTP/1.1\r\nHost: 127.0.0.1\r\n%b\r\n"
 """Answered by nginx itself."""

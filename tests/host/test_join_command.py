@@ -23,12 +23,12 @@ import pytest
 import pytest_asyncio
 from tests.host.deployed import Zone, deployed_zone, own_database
 from tests.support.gateways import account, give
+from tests.support.processes import RoleProcess, free_port
 from tests.support.waiting import eventually
 
 from greenroom.agent.fleet.identity import Identity
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.fleet.managers import list_managers
-from greenroom.testing.processes import RoleProcess, free_port
 from greenroom.up.postgres import Cluster
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

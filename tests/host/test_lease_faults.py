@@ -13,15 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.support import history
+from tests.support.faults import BadLine, bad_line
 from tests.support.managers import LONG_LEASE, Fleet, lease, primary_is
+from tests.support.processes import answers, arm_before_start
 from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
-from greenroom.testing import history
-from greenroom.testing.faults import BadLine, bad_line
-from greenroom.testing.processes import answers, arm_before_start
 
 
 @pytest.fixture

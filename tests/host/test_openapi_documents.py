@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.support import rows
 from tests.support.played import make_certificate, serve
 
 from greenroom.api.app import create_app
@@ -22,7 +23,6 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.testing import rows
 
 HERE = Path(__file__).parent
 CLIENTS, GENERATORS = HERE / "clients", HERE / "generators"

@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support import history
+from tests.support.islands import MAINLAND, Islands
 from tests.support.managers import Fleet, lease, primary_is
+from tests.support.postgres import PostgresServer
 from tests.support.scratch import passing_folder
 from tests.support.waiting import eventually
 
 from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.testing import history
-from greenroom.testing.islands import MAINLAND, Islands
-from greenroom.testing.postgres import PostgresServer
 from greenroom.up.postgres import Cluster
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")

@@ -12,13 +12,13 @@ import msgspec
 import pytest
 import pytest_asyncio
 from tests.host.deployed import Host, Zone, deployed_zone, own_database
+from tests.support import rows
 from tests.support.agents import joined
 from tests.support.managers import Fleet, manager_here
 from tests.support.waiting import eventually
 
 from greenroom.core.errors import GreenroomError
 from greenroom.db.database import Database
-from greenroom.testing import rows
 from greenroom.up.postgres import Cluster
 from greenroom.wire.messages import Answer, CheckIn, Register
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.support.failing_runtimes import ReplyLostRuntime
 from tests.support.runtime_hosts import OPENBOX, Host, build_context, listening, new_id, spec, usable
 from tests.support.waiting import eventually
 
@@ -26,7 +27,6 @@ from greenroom.runtimes.contract import (
     StartError,
 )
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
-from greenroom.testing.runtimes import ReplyLostRuntime
 
 pytestmark = pytest.mark.usefixtures("openbox_image", "never_paints_image")
 

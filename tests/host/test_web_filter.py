@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.support.real_agents import agent_inside, manager_of, session_id
 from tests.support.runtime_hosts import OPENBOX, Host, new_id, run
+from tests.support.scripted_manager import ScriptedManager, World
+from tests.support.scripted_manager import spec as wire_spec
 from tests.support.waiting import eventually
 
 from greenroom.agent.session.journal import Journal
@@ -32,8 +34,6 @@ from greenroom.agent.web_filter.squid import Owner, Squid
 from greenroom.core.web_filter import PORT, FilterPolicy, decision
 from greenroom.runtimes.docker import firewall
 from greenroom.runtimes.docker.spec import container_name
-from greenroom.testing.manager import ScriptedManager, World
-from greenroom.testing.manager import spec as wire_spec
 
 LABELS = st.sampled_from(["a", "b", "xn--bcher-kva"])
 NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)

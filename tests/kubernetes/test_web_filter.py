@@ -19,13 +19,13 @@ from tests.support.goes_around import GOES_AROUND
 from tests.support.kubernetes.cluster import Cluster
 from tests.support.real_agents import agent_inside, manager_of, session_id
 from tests.support.runtime_hosts import OPENBOX, new_id
+from tests.support.scripted_manager import ScriptedManager, World
+from tests.support.scripted_manager import spec as wire_spec
 from tests.support.waiting import eventually
 
 from greenroom.core.web_filter import CLOSED_PORT, PORT, FilterPolicy
 from greenroom.runtimes.kubernetes.filter_manifest import GOES_AROUND_IT
 from greenroom.runtimes.kubernetes.names import object_name
-from greenroom.testing.manager import ScriptedManager, World
-from greenroom.testing.manager import spec as wire_spec
 from greenroom.wire.messages import LogLine
 
 pytestmark = [pytest.mark.docker, pytest.mark.asyncio(loop_scope="module")]

@@ -48,7 +48,7 @@ NOT_RUN = {
     ("docs/howto/several-machines.md", "greenroom agents enable host-1"),
     ("docs/howto/several-machines.md", "greenroom join https://greenroom.example.org --token … --edg"),
     ("docs/howto/several-machines.md", 'greenroom setup installation --database-url "…" --hosts gree'),
-    ("docs/howto/several-machines.md", "python -m greenroom.testing.agents --agents 1000 --token-fil"),
+    ("docs/howto/several-machines.md", ".venv/bin/python -m bench.agents --agents 1000 --token-file "),
     ("docs/howto/several-machines.md", "systemctl enable --now greenroom-agent greenroom-gateway"),
     ("docs/howto/several-machines.md", "systemctl enable --now greenroom-api greenroom-manager green"),
     ("docs/howto/take-a-manager-out.md", "greenroom managers delete manager-eu-1-c48827a3"),

@@ -13,9 +13,9 @@ import pytest
 from tests.support.agents import ToldAgent, joined
 from tests.support.managers import Fleet, manager_here
 from tests.support.real_agents import manager_of
+from tests.support.scripted_manager import ScriptedManager, World
 
 from greenroom.db.database import Database
-from greenroom.testing.manager import ScriptedManager, World
 
 
 @pytest.fixture

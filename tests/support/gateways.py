@@ -28,6 +28,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 from tests.support.played import ANN, BOB, ROUTE, Api, Served, Table, Who, container, echo, make_certificate, serve
+from tests.support.processes import free_port
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
@@ -37,7 +38,6 @@ from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.processes import send
 from greenroom.kit.tcp import StreamTerminator
-from greenroom.testing.processes import free_port
 
 RUN_AS_ACCOUNT = """
 import asyncio, os, sys, greenroom.gateway.main, greenroom.kit.program, httpx, encodings.idna

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.support.crowd import id_of
+
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.users import USERS
 from greenroom.db.launch.ledger import LAUNCHES
 from greenroom.db.session.views import SESSIONS
-from greenroom.testing.crowd import id_of
 
 
 def offered(*, of_many: int, of_few: int) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import psycopg
+from tests.support.processes import RoleProcess, answers, free_port
 from tests.support.waiting import eventually
 
 from greenroom.db.database import Database
@@ -18,7 +19,6 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.app import create_app
 from greenroom.manager.main import Manager
-from greenroom.testing.processes import RoleProcess, answers, free_port
 
 KEY = b"k" * 32
 SECRETS = Secrets(KEY)

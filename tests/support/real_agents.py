@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.processes import RoleProcess, free_port
+from tests.support.scripted_manager import JOIN_TOKEN, ScriptedManager, World
+
 from greenroom.agent.main import Agent, build
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime, StoredContainer, stored_containers
-from greenroom.testing.manager import JOIN_TOKEN, ScriptedManager, World
-from greenroom.testing.processes import RoleProcess, free_port
 
 
 def session_id() -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError
 
-from greenroom.testing.processes import free_port
+from tests.support.processes import free_port
 
 USER: Final = "puller"
 PASSWORD: Final = "open sesame"

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
+from tests.support import rows
 from tests.support.managers import SECRETS
 
 from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
@@ -26,7 +27,6 @@ from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents, TaskFailures, Tasks
 from greenroom.manager.tasks.pools import run_pools
-from greenroom.testing import rows
 
 WITHOUT_MANAGERS = ("I2", "I10")
 """Invariants of leases, for which there have to be Managers."""

@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 from tests.support.gateways import World, give, make_world
 from tests.support.played import AGENT_ID, ROUTE
+from tests.support.processes import free_port
 
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.gateway.nginx import nginx_processes
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.kit.processes import send
-from greenroom.testing.processes import free_port
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
 EDGE_HOST = "127.0.0.2"

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from tests.support.scripted_manager import spec
 
 from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
-from greenroom.testing.manager import spec
 from greenroom.wire.messages import Answer, Command, Desired, DesiredChanges
 
 

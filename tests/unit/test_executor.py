@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.failing_runtimes import FailingRuntime, WrappedRuntime
+from tests.support.scripted_manager import spec
+
 from greenroom.agent.app import Health, Metrics
 from greenroom.agent.capacity import HostLimits
 from greenroom.agent.changes import ContainerChanges
@@ -29,8 +32,6 @@ from greenroom.core.session.reconcile import ContainerState, plan
 from greenroom.core.session.starts import SlotCount
 from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import spec
-from greenroom.testing.runtimes import FailingRuntime, WrappedRuntime
 from greenroom.wire.messages import Answer, Authorised, Desired
 
 AGENT = "agent-1"

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.failing_runtimes import WrappedRuntime
+from tests.support.scripted_manager import spec
 
 from greenroom.agent.session import handover
 from greenroom.agent.session.handover import Handovers
@@ -23,8 +25,6 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import ProbeResult
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import spec
-from greenroom.testing.runtimes import WrappedRuntime
 from greenroom.wire.messages import Answer, Assignment, Desired
 
 SESSION, AGENT, SPEC = str(uuid.uuid4()), "agent-1", spec()

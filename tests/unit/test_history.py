@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from greenroom.testing.history import Entry, problems
+from tests.support.history import Entry, problems
 
 
 def took(name: str, term: int) -> Entry:

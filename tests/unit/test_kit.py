@@ -17,6 +17,7 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
+from tests.support.processes import free_port
 from tests.support.waiting import timers_set
 
 from greenroom import shared
@@ -28,7 +29,6 @@ from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig
 from greenroom.kit.environment import load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.recipes import shelf
-from greenroom.testing.processes import free_port
 
 KEY = bytes(range(32))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from tests.support.scripted_manager import spec
 
 from greenroom.agent.session import starts as agent_starts
 from greenroom.agent.session.journal import Journal
@@ -17,7 +18,6 @@ from greenroom.agent.session.starts import Starts
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.core.session.reconcile import ContainerState, SeenContainer
 from greenroom.core.session.starts import AFTER_HANDOVER_S
-from greenroom.testing.manager import spec
 from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
 

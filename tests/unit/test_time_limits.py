@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.failing_runtimes import WrappedRuntime
+from tests.support.scripted_manager import spec
 
 from greenroom.agent.session.prober import MAX_LOOK_S, TimeLimits
 from greenroom.core.fleet.liveness import ON_TIME, Lateness
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import spec
-from greenroom.testing.runtimes import WrappedRuntime
 
 LATE = Lateness(own_s=0.3, queue=50.0)
 

@@ -23,6 +23,7 @@ from tests.database.api.client import (
 )
 from tests.database.api.sharing import ALLOWED, Shared
 from tests.database.api.staging import Session, Stage
+from tests.support import rows
 
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
@@ -30,7 +31,6 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.testing import rows
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 
 from fastapi import FastAPI
 from tests.database.api.client import Client
+from tests.support import rows
 
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.testing import rows
 
 PATH = "/api/v1/staging-configs"
 

@@ -9,12 +9,12 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from tests.database.api.client import Client, MakeClient
+from tests.support import rows
 
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 from greenroom.db.installation import installation_id
-from greenroom.testing import rows
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ID = "00000000-0000-4000-8000-00000000000{}".format

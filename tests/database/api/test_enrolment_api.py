@@ -13,13 +13,13 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
 from tests.database.locks import waiting
+from tests.support import rows
 
 from greenroom.core.fleet.enrolment import MAX_WRITTEN
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import register_gateway
 from greenroom.kit.certificates import fingerprint, new_authority
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.testing import rows
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.database.api.client import Client
 from tests.database.test_indexes import Recorder, plan
+from tests.support import rows
 
 from greenroom.db import listing
 from greenroom.db.access.users import USERS
@@ -17,7 +18,6 @@ from greenroom.db.database import Database
 from greenroom.db.launch.ledger import LAUNCHES
 from greenroom.db.listing import LOOKED_AT
 from greenroom.db.session.views import SESSIONS, SessionFilter, list_sessions
-from greenroom.testing import rows
 
 PATH = "/api/v1/sessions"
 

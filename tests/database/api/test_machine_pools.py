@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from tests.database.api.client import Client, MakeClient
+from tests.support import rows
 from tests.support.packages import PROVIDER, installed
 
 from greenroom.db.database import Database
 from greenroom.kit import plugins
-from greenroom.testing import rows
 
 GB = 1_000_000_000
 POOLS = "/api/v1/machine-pools"

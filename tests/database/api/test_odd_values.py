@@ -11,9 +11,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from tests.database.api.client import KEY, Client
+from tests.support import rows
 
 from greenroom.db.database import Database
-from greenroom.testing import rows
 
 ODD: Final[tuple[Any, ...]] = (
     "a\0b",

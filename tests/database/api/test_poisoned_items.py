@@ -11,6 +11,7 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api.client import Client
 from tests.database.api.receiving import Hooks, Receiver
+from tests.support import rows
 
 from greenroom.api import installation, main
 from greenroom.api.catalogue import lists
@@ -22,7 +23,6 @@ from greenroom.kit.concurrency import Loop
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.starts import StartLog
-from greenroom.testing import rows
 
 LOOPS = {
     "logs": "rows, those without a storable form are dropped and counted",

@@ -8,13 +8,13 @@ import httpx
 import pytest
 from tests.database.api.client import KEY, Client, MakeClient
 from tests.database.api.staging import Stage
+from tests.support import rows
 
 from greenroom.client import AsyncGreenroom
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.db.fleet.checkin import DesiredSession, read_desired
 from greenroom.kit.secrets import Secrets
-from greenroom.testing import rows
 
 SECRETS = "/api/v1/secrets"
 LEASES = "/api/v1/leases"

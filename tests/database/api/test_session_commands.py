@@ -13,12 +13,12 @@ from psycopg.types.json import Jsonb
 from tests.database.api.client import KEYS, MakeClient
 from tests.database.api.staging import Session
 from tests.database.api.watched_page import BOTTLENECK, VIEWER, WatchedPage
+from tests.support import rows
 from tests.support.waiting import eventually
 
 from greenroom.api.session.orders import MAX_SIZES
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.session.commands import MAX_OPEN
-from greenroom.testing import rows
 
 JPEG = b"\xff\xd8\xff a picture"
 

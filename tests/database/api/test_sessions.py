@@ -9,12 +9,12 @@ import uuid
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
+from tests.support import rows
 from tests.support.managers import notifications
 from tests.support.waiting import eventually
 
 from greenroom.core.launch.forecast import NOT_NOW
 from greenroom.core.session.progress import failure
-from greenroom.testing import rows
 
 
 async def test_a_user_who_waits_in_the_queue_of_a_machine_sees_their_place(stage: Stage, ada: Client):

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
+from tests.support import rows
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.forecast import NOT_NOW
 from greenroom.db.access.users import ALL_USERS
-from greenroom.testing import rows
 
 
 async def test_a_new_config_takes_default_permissions_and_counts_matches(stage: Stage):

@@ -8,9 +8,9 @@ from typing import Any, LiteralString
 import pytest
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
+from tests.support import rows
 
 from greenroom.core.launch.compatibility import ALL_AT_CREATION
-from greenroom.testing import rows
 
 ADA = "ada@example.org"
 

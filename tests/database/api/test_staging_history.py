@@ -11,12 +11,12 @@ from psycopg.types.json import Jsonb
 from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import PATH, Stage
 from tests.database.api.test_diagnostics_api import values
+from tests.support import rows
 
 from greenroom.core.launch.forecast import outcomes
 from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
 from greenroom.db.pool import history as db_history
-from greenroom.testing import rows
 
 
 async def history(stage: Stage, config_id: str, client: Client | None = None, **query: Any) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from uuid import UUID
 
 from psycopg import sql
 from tests.database.api.client import Client, MakeClient
+from tests.support import rows
 
 from greenroom.core.masking import MASK
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
 from greenroom.kit.secrets import SEALED
-from greenroom.testing import rows
 
 CANARY: Final = "canary-of-a-variable"
 VARIABLES: Final = {"environment": {"TOKEN": CANARY}}

@@ -13,9 +13,9 @@ from typing import Final
 
 from cryptography.hazmat.primitives import serialization
 from tests.support.kubernetes.layout import DOMAIN, Layout, NodeLayout
+from tests.support.processes import free_port
 
 from greenroom.kit.certificates import key_text, new_authority, new_key
-from greenroom.testing.processes import free_port
 
 ADMINISTRATOR: Final = "administrator"
 USERS: Final = {

@@ -40,7 +40,7 @@ def test_it_refuses_before_it_makes_anything(
 
 
 def test_the_program_loads_nothing_of_a_rehearsal():
-    loaded = "import sys, greenroom.cli.main; print([name for name in sys.modules if 'greenroom.testing' in name])"
+    loaded = "import sys, greenroom.cli.main; print([name for name in sys.modules if 'greenroom.cli.rehears' in name])"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.packages import PROVIDER, RUNTIME, installed
+from tests.support.scripted_manager import spec
 
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.kit import plugins
@@ -19,7 +20,6 @@ from greenroom.machine_providers.plugin import PoolContext, find_provider
 from greenroom.runtimes.plugin import Context
 from greenroom.runtimes.registry import find_runtime, open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import spec
 
 RACKS = "Settings that cannot be used: GREENROOM_LAB_RACKS: "
 

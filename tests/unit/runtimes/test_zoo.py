@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from tests.support.failing_runtimes import FailingRuntime, HeldRuntime, ReplyLostRuntime, SlowRuntime
 
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import ImageMissing, PullError, RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
-from greenroom.testing.runtimes import FailingRuntime, HeldRuntime, ReplyLostRuntime, SlowRuntime
 
 SPEC = SessionSpec(image="image:1", image_id="i", credential="c")
 

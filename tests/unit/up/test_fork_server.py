@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.support.processes import free_port
 from tests.support.waiting import eventually
 
 from greenroom.kit.processes import is_running, title_of
-from greenroom.testing.processes import free_port
 
 SUPERVISES = """
 import asyncio, json, os, sys

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
 from greenroom.kit.log import Output
-from greenroom.testing.processes import free_port
 from greenroom.up import checks, site, supervisor
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.processes import free_port
 
 from greenroom.core.errors import SetupError
-from greenroom.testing.processes import free_port
 from greenroom.up.options import Reservations, choose, has_ipv6, wanted
 
 NAMES = wanted(["manager-default-1"], ["agent-default"])

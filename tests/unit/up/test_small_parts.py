@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from tests.support.scripted_manager import spec
 
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.host_limits import GoodFor
@@ -25,7 +26,6 @@ from greenroom.kit.program import version
 from greenroom.kit.starts import StartLog
 from greenroom.runtimes.registry import find_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
-from greenroom.testing.manager import spec
 from greenroom.up import commands, doctor, progress, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.doctor import Finding, compare

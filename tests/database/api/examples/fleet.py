@@ -6,8 +6,7 @@ import uuid
 from typing import Final
 
 from tests.database.api.examples.step import Scene, Step, Wrong, step
-
-from greenroom.testing import rows
+from tests.support import rows
 
 GB: Final = 1_000_000_000
 GATEWAY: Final = "7d2c1f0e-55aa-4c1e-8f0b-2f6f4f1f9a10"

@@ -7,9 +7,9 @@ from typing import Final
 
 from tests.database.api.examples.step import Scene, Step, Wrong, step
 from tests.database.api.test_catalogue import picture
+from tests.support import rows
 
 from greenroom.api.catalogue import reading
-from greenroom.testing import rows
 
 GB: Final = 1_000_000_000
 

@@ -1,7 +1,7 @@
 """Agents without a host, thousands in one process: what a fleet costs the Managers of an installation.
 
 Each registers with a join token and checks in for ever as a real Agent does, over a connection of its own that is kept.
-A session that it is to run is usable at once. `python -m greenroom.testing.agents --help` runs some of them and prints
+A session that it is to run is usable at once. `python -m bench.agents --help` runs some of them and prints
 a `Second` as JSON every second; the CPU of that process is the Agents', not the Manager's.
 """
 
@@ -282,8 +282,8 @@ def _keep(identities: Path, registered: list[Registered]) -> list[Registered]:
 
 
 def main() -> None:
-    """Entry point of `python -m greenroom.testing.agents`."""
-    parser = argparse.ArgumentParser(prog="python -m greenroom.testing.agents", description="Run simulated Agents.")
+    """Entry point of `python -m bench.agents`."""
+    parser = argparse.ArgumentParser(prog="python -m bench.agents", description="Run simulated Agents.")
     parser.add_argument("--agents", type=int, required=True, help="how many")
     parser.add_argument("--manager", action="append", required=True, help="base URL, e.g. https://HOST/manager_api")
     parser.add_argument("--token-file", type=Path, help="join token for all of them")

@@ -21,10 +21,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from tests.support.processes import free_port
 
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.testing.processes import free_port
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -41,7 +41,7 @@ from greenroom.wire.messages import (
     digest,
 )
 
-JOIN_TOKEN = "join-me"  # noqa: S105 -- a test's own
+JOIN_TOKEN = "join-me"
 WantText = Literal["running", "stopped", "paused", "absent"]
 
 

@@ -1,1 +1,0 @@
-"""What tests need: builders, clocks, failing runtimes, checkers; of the product one command imports `rehearsal`."""
