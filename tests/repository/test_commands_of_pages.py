@@ -42,7 +42,7 @@ NOT_RUN = {
     ("docs/howto/machines.md", "greenroom machine-pools create --name cloud --zone default -"),
     ("docs/howto/machines-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),
     ("docs/howto/rehearse.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
-    ("docs/howto/several-machines.md", ".venv/bin/uv build --all-packages --wheel --no-build-isolati"),
+    ("docs/howto/several-machines.md", ".venv/bin/uv build --wheel --no-build-isolation"),
     ("docs/howto/several-machines.md", "apt-get install python3-venv nginx-light && systemctl disabl"),
     ("docs/howto/several-machines.md", "chown greenroom: /etc/greenroom/installation.key /etc/greenr"),
     ("docs/howto/several-machines.md", "greenroom agents enable host-1"),

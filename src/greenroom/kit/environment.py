@@ -147,19 +147,21 @@ def _problems(errors: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {in_words(e)}" for e in errors)
 
 
-def _keys_of(file: str | None) -> list[str]:
-    return list(tomllib.loads(Path(file).read_text())) if file and Path(file).exists() else []
+def _content(file: str | None) -> dict[str, Any]:
+    return tomllib.loads(Path(file).read_text()) if file and Path(file).exists() else {}
 
 
 def _has_roles_keys_alone(file: str | None) -> bool:
     """As with variables, nothing looks for plug-ins then."""
-    return set(_keys_of(file)) <= _keys(OF_ROLES)
+    return _content(file).keys() <= _keys(OF_ROLES)
 
 
 def _refuse_unknown_keys(file: str | None) -> None:
     if _has_roles_keys_alone(file):
         return
-    known = keys()
-    if unknown := [key for key in _keys_of(file) if key not in known]:
+    known, content = keys(), _content(file)
+    if unknown := [key for key in content if key not in known]:
+        if remedy := plugins.remedy(plugins.RUNTIMES, str(content.get("runtime"))):
+            raise SetupError(remedy)
         named = "; ".join(f"{key}{_or_nearest(key.lower().removeprefix('greenroom_'), known)}" for key in unknown)
         raise SetupError(f"The file {file} of GREENROOM_CONFIG has settings that do not exist: {named}.")

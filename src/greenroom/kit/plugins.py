@@ -21,6 +21,8 @@ RUNTIMES: Final = "greenroom.runtimes"
 MACHINE_PROVIDERS: Final = "greenroom.machine_providers"
 GROUPS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of entry points, each of subclasses of `Plugin`."""
+SEPARATE: Final = {(RUNTIMES, "kubernetes"): "greenroom-kubernetes"}
+"""(group, name) of each plug-in of Greenroom that the package greenroom does not offer → the package that does."""
 
 S = TypeVar("S", bound="FromEnvironment")
 
@@ -59,6 +61,14 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
     if not (isinstance(found, type) and issubclass(found, Plugin)):
         raise SetupError(f"{offered}, and {entry.value} is no plug-in.")
     return cast("type[Plugin[Any]]", found)
+
+
+def remedy(group: str, name: str) -> str | None:
+    """The sentence that says which package offers a plug-in; None = it is installed, or no package is known."""
+    package = SEPARATE.get((group, name))
+    if package is None or name in _found(group):
+        return None
+    return f"{name!r} is in the package {package}, which is not installed: pip install {package}."
 
 
 def settings_types() -> list[type[FromEnvironment]]:

@@ -26,7 +26,8 @@ def find_runtime(name: str, **settings: object) -> RuntimePlugin[Any]:
             " Install it again; in a checkout script/up does."
         )
     if plugin is None:
-        raise SetupError(f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}.")
+        unknown = f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(installed)}."
+        raise SetupError(plugins.remedy(plugins.RUNTIMES, name) or unknown)
     if not issubclass(plugin, RuntimePlugin):
         raise SetupError(f"The runtime {name!r} is no RuntimePlugin.")
     return plugin(name, load(plugin.settings_type, **settings))

@@ -49,6 +49,29 @@ def test_a_checkout_without_its_metadata_is_to_be_installed_again(monkeypatch: p
         find_runtime("docker")
 
 
+def without(group: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package that offers this plug-in is not installed."""
+    found = plugins._found
+    others = {entry: found(group)[entry] for entry in plugins.names(group) if entry != name}
+    monkeypatch.setattr(plugins, "_found", lambda asked: others if asked == group else found(asked))
+
+
+@pytest.mark.parametrize("kept", ["variable", "file"])
+def test_a_runtime_of_a_package_that_is_not_installed_names_the_package(
+    kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    without(plugins.RUNTIMES, "kubernetes", monkeypatch)
+    file = tmp_path / "agent.toml"
+    file.write_text("agent_dir = '/a'\n" + "runtime = 'kubernetes'\nkube_context = 'x'\n" * (kept == "file"))
+    monkeypatch.setenv("GREENROOM_CONFIG", str(file))
+    if kept == "variable":
+        monkeypatch.setenv("GREENROOM_RUNTIME", "kubernetes")
+    with pytest.raises(SetupError) as refused:
+        find_runtime(load(AgentConfig).runtime)
+    sentence = "'kubernetes' is in the package greenroom-kubernetes, which is not installed"
+    assert refused.value.message == f"{sentence}: pip install greenroom-kubernetes."
+
+
 @pytest.mark.usefixtures("lab")
 def test_a_runtime_of_another_package_is_opened_with_its_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("GREENROOM_LAB_RACKS", "3")

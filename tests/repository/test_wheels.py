@@ -1,4 +1,6 @@
-"""The wheel of the client library: it needs nothing of the server, and both can be installed together."""
+"""The wheels of the distributions: the client needs nothing of the server, and the server nothing of a runtime that is
+installed on request.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,16 @@ with Greenroom("http://desk.example", "key", "secret", transport=httpx.MockTrans
     except NotFound as error:
         print(error)
 print(*sorted({name.split(".")[1] for name in sys.modules if name.startswith("greenroom.")}))
+"""
+FOUND = """
+from greenroom.core.errors import SetupError
+from greenroom.runtimes.registry import find_runtime
+
+find_runtime("docker")
+try:
+    find_runtime("kubernetes")
+except SetupError as error:
+    print(error)
 """
 
 
@@ -97,9 +109,21 @@ def test_it_works_without_the_server(wheel: Path, tmp_path: Path):
     assert done.stdout.splitlines() == ["There is no session.", "client shared"]
 
 
-def test_it_works_beside_the_server(wheel: Path, tmp_path: Path):
-    python = environment(tmp_path / "venv", wheel, built(".", tmp_path), name="greenroom")
-    done = subprocess.run((python, "-I", "-c", USED), capture_output=True, text=True, check=True)
+@pytest.fixture(scope="module")
+def server(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with greenroom and the client, and no other distribution of Greenroom."""
+    folder = tmp_path_factory.mktemp("server")
+    return environment(folder / "venv", wheel, built(".", folder), name="greenroom")
+
+
+def test_it_works_beside_the_server(server: Path):
+    done = subprocess.run((server, "-I", "-c", USED), capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["There is no session.", "client shared"]
-    version = subprocess.run((python.with_name("greenroom"), "--version"), capture_output=True, text=True, check=True)
+    version = subprocess.run((server.with_name("greenroom"), "--version"), capture_output=True, text=True, check=True)
     assert version.stdout.startswith("greenroom ")
+
+
+def test_a_runtime_that_is_not_installed_names_its_package(server: Path):
+    command = (server, "-I", "-c", FOUND)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("'kubernetes' is in the package greenroom-kubernetes, which is not installed")

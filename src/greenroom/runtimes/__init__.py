@@ -1,1 +1,0 @@
-"""What runs a session: the Runtime protocol, Docker, and a simulated one."""
