@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from greenroom.api.catalogue.service import picture_address
+from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import permissions_of, resolve
-from greenroom.core.access.permissions import ADMIN, allows
+from greenroom.core.access.permissions import allows
 from greenroom.db.access.credentials import find_key
 from greenroom.db.access.groups import memberships_of
 from greenroom.db.access.users import ALL_USERS, find_user

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import typer
-from rich.text import Text
 
+from greenroom.cli.fields import FieldOption, argument
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.options import FieldOption, argument
 from greenroom.cli.output import Column, columns
-from greenroom.cli.verbs import Call, fields_of, verb
+from greenroom.cli.verbs import Call, body_options, verb
 
 Login = Annotated[str | None, typer.Option("--login", help="Only this one, by its id.", show_default=False)]
 
@@ -39,7 +38,7 @@ def attributes(call: Call) -> None:
     call.one(call.client.get(f"{call.path}/attributes"))
 
 
-@verb("users", options=fields_of("greenroom.api.access.schemas:AttributesPatch"))
+@verb("users", options=body_options("greenroom.api.access.schemas:AttributesPatch"))
 def set_attributes(call: Call) -> None:
     """Change what a user prefers and their SSH keys; what is not given stays as it is."""
     call.change("/attributes")
@@ -96,7 +95,6 @@ def explain(
 ) -> None:
     """May sessions under this policy open this host, and why? Nothing is opened."""
     found = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
-    if call.output.as_json:
-        call.output.json(found)
+    if call.output.printed(found):
         return
-    call.output.out.print(Text(f"{found['action']}: {found['reason']}"))
+    call.output.line(f"{found['action']}: {found['reason']}")

@@ -1,4 +1,4 @@
-"""Options made from the fields of a request, the request made from the given options, and query parameters of lists.
+"""Options made from the fields of a request, and the request made from the given options.
 
 `--enabled/--no-enabled` for a boolean; a name or id for a reference; the option of a list can be repeated, once and
 empty it empties the list; the option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a nullable
@@ -9,28 +9,57 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from getpass import getpass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import typer
-from pydantic import AwareDatetime, Field, SecretStr
-from pydantic.fields import FieldInfo
 
-from greenroom.api.bodies import Body
-from greenroom.cli.client import Client
+from greenroom.cli.lazy import imported
 from greenroom.cli.names import find_id
+from greenroom.cli.noun import Field, Noun
 from greenroom.cli.nouns import NOUNS, REFERENCES
-from greenroom.cli.options import NULL, FieldOption, Read
+from greenroom.cli.output import Row
 from greenroom.cli.values import assignments, duration, items_of, moment, number
-from greenroom.core.access.group_settings import SETTINGS
-from greenroom.core.session.states import SessionStatus
-from greenroom.core.webhooks import DeliveryState
+
+if TYPE_CHECKING:
+    from greenroom.cli.client import Client
+
+NULL: Final = object()
+"""`null` was given: set the field to null. None = the option was not given."""
+
+Read = Callable[[Any, "Client"], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOption:
+    """The option of one field: the parameter of a command, and the conversion of its value for the request."""
+
+    field: str
+    parameter: inspect.Parameter
+    read: Read
+
+
+def body_of(options: Sequence[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
+    """The request, with the fields that were given."""
+    read = {option.field: (option.read, given.get(option.field)) for option in options}
+    return {
+        name: None if value is NULL else reader(value, client)
+        for name, (reader, value) in read.items()
+        if value is not None and value != []
+    }
+
+
+def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
+    """The positional parameter of a command."""
+    annotation = Annotated[str, typer.Argument(metavar=metavar, help=text, show_default=False)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
 
 SECRETS: Final = frozenset({"docker_token"})
 """Secret fields that the api takes as plain text."""
@@ -53,41 +82,64 @@ RENAMED: Final = {"url": "address"}
 """Field → its option, where that of the deployment has its name."""
 
 
+class Secret(str):
+    """The type of a field whose value is secret."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How an option is parsed: its type for typer or a parser instead, and its metavar."""
+    """How an option is parsed: its type for typer or a parser instead, its metavar, and what its help says of that."""
 
     annotation: Any
     read: Read
     parser: Callable[[str], Any] | None = None
     metavar: str | None = None
+    how: str = ""
 
 
-def options_of(model: type[Body], without: Set[str] = frozenset(), *, with_null: bool = True) -> list[FieldOption]:
-    """An option for every field of `model` (a body or a query) except those `without`, the required ones first.
-    `with_null`: a nullable field accepts `null`; False where that equals giving nothing."""
-    fields = [(name, info) for name, info in model.model_fields.items() if name not in without]
-    fields.sort(key=lambda field: (not field[1].is_required(), field[0] not in REFERENCES))
-    return [_option(name, info, with_null=with_null) for name, info in fields]
+def fields_of(model: str) -> list[Field]:
+    """The fields of a model of the api, `MODULE:NAME`."""
+    from pydantic import AwareDatetime, SecretStr  # noqa: PLC0415 -- slow to import, and lists do without it
+
+    from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- the same
+
+    own = {AwareDatetime: datetime, SecretStr: Secret}
+    found: list[Field] = []
+    for name, info in imported(model).model_fields.items():
+        kind, is_nullable = _unwrapped(info.annotation)
+        text = info.description or (SETTINGS[name].description if name in SETTINGS else "")
+        found.append(Field(name, own.get(kind, kind), text, info.is_required(), is_nullable))
+    return found
 
 
-def _option(name: str, info: FieldInfo, *, with_null: bool) -> FieldOption:
-    kind = _kind(name, info, with_null=with_null)
+def options_of(fields: Iterable[Field], *, with_null: bool = True) -> list[FieldOption]:
+    """An option for every field, the required ones first. `with_null`: a nullable field accepts `null`; False where
+    that equals giving nothing."""
+    ordered = sorted(fields, key=lambda field: (not field.is_required, field.name not in REFERENCES))
+    return [_option(field, with_null=with_null) for field in ordered]
+
+
+def _option(field: Field, *, with_null: bool) -> FieldOption:
+    kind = _kind(field)
+    text = _help(field, kind.how)
+    if field.is_nullable and with_null and get_origin(field.kind) is not Literal:
+        kind = _Kind(str, kind.read, _or_null(kind), f"{kind.metavar or 'TEXT'}|null")
     option = typer.Option(
-        *_names(name, boolean=kind.annotation is bool),
-        help=_help(name, info),
+        *_names(field.name, boolean=kind.annotation is bool),
+        help=text,
         parser=kind.parser,
         metavar=kind.metavar,
         show_default=False,
     )
-    annotation = kind.annotation if info.is_required() else kind.annotation | None
     parameter = inspect.Parameter(
-        RENAMED.get(name, name),
+        RENAMED.get(field.name, field.name),
         inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[annotation, option],
-        default=inspect.Parameter.empty if info.is_required() else None,
+        annotation=Annotated[kind.annotation if field.is_required else kind.annotation | None, option],
+        default=inspect.Parameter.empty if field.is_required else None,
     )
-    return FieldOption(name, parameter, kind.read)
+    return FieldOption(field.name, parameter, kind.read)
 
 
 def _names(field: str, *, boolean: bool) -> list[str]:
@@ -98,79 +150,70 @@ def _names(field: str, *, boolean: bool) -> list[str]:
     return [f"--{short}"] if short == full else [f"--{short}", f"--{full}"]
 
 
-def _help(name: str, info: FieldInfo) -> str:
-    setting = SETTINGS.get(name)
-    text = info.description or (setting.description if setting else "")
-    origin = get_origin(_unwrapped(info.annotation)[0])
-    how = _how(name, info)
-    text = f"{text} ({how})" if text and how else text or how
-    text += "; may be repeated" if text and origin in (list, dict) else ""
+def _help(field: Field, how: str) -> str:
+    text = f"{field.description} ({how})" if field.description and how else field.description or how
+    text += "; may be repeated" if text and get_origin(field.kind) in (list, dict) else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _how(name: str, info: FieldInfo) -> str:
-    """The metavar of a field whose value is typed in another form than the api takes."""
-    plain = _unwrapped(info.annotation)[0]
+def _kind(field: Field) -> _Kind:
+    name, kind = field.name, field.kind
+    many = get_origin(kind) is list
+    if get_origin(kind) is dict:
+        return _object(name, kind)
     if name in REFERENCES:
-        noun = NOUNS[REFERENCES[name]]
-        return f"{'a' if get_origin(plain) is list else 'the'} {noun.what}, {noun.by}"
-    if name in FILES:
-        return "a file; '-' = stdin"
-    if name in VALUES and plain is SecretStr:
-        return "a file; '-' asks for it, or reads a line from stdin"
-    return "'-' asks for it, or reads it from stdin" if name in SECRETS or plain is SecretStr else ""
-
-
-def _kind(name: str, info: FieldInfo, *, with_null: bool) -> _Kind:
-    plain, nullable = _unwrapped(info.annotation)
-    kind = _list_kind(name, plain) or _simple_kind(name, plain)
-    if nullable and with_null and get_origin(plain) is not Literal:
-        return _Kind(str, kind.read, _or_null(kind), f"{kind.metavar or 'TEXT'}|null")
-    return kind
-
-
-def _list_kind(name: str, plain: Any) -> _Kind | None:
-    """For fields whose option is repeated."""
-    if get_origin(plain) is dict:
-        of_texts = _unwrapped(get_args(plain)[1])[0] is str
-        known = SETTINGS if name == "settings" else None
-        return _Kind(
-            list[str], lambda given, _: assignments(given, as_texts=of_texts, settings=known), metavar="NAME=VALUE"
-        )
-    if get_origin(plain) is not list:
-        return None
-    if name not in REFERENCES:
+        return _reference(NOUNS[REFERENCES[name]], many=many)
+    if many:
         return _Kind(list[str], lambda given, _: items_of(given))
-    noun = NOUNS[REFERENCES[name]]
-    return _Kind(list[str], lambda given, client: [find_id(client, noun, item) for item in items_of(given)])
+    if name in FILES | SECRETS or kind is Secret:
+        return _secret_or_file(name, kind)
+    return _measured(name, kind)
 
 
-def _simple_kind(name: str, plain: Any) -> _Kind:
-    if name in REFERENCES:
-        noun = NOUNS[REFERENCES[name]]
+def _object(name: str, kind: Any) -> _Kind:
+    of_texts = _unwrapped(get_args(kind)[1])[0] is str
+
+    def read(given: list[str], _: Client) -> Row:
+        from greenroom.core.access.group_settings import SETTINGS  # noqa: PLC0415 -- as in `fields_of`
+
+        return assignments(given, as_texts=of_texts, settings=SETTINGS if name == "settings" else None)
+
+    return _Kind(list[str], read, metavar="NAME=VALUE")
+
+
+def _reference(noun: Noun, *, many: bool) -> _Kind:
+    if many:
         return _Kind(
-            str, lambda given, client: find_id(client, noun, given), metavar=noun.what.upper().replace(" ", "_")
+            list[str],
+            lambda given, client: [find_id(client, noun, item) for item in items_of(given)],
+            how=f"a {noun.what}, {noun.by}",
         )
+    metavar = noun.what.upper().replace(" ", "_")
+    return _Kind(
+        str, lambda given, client: find_id(client, noun, given), metavar=metavar, how=f"the {noun.what}, {noun.by}"
+    )
+
+
+def _secret_or_file(name: str, kind: Any) -> _Kind:
     if name in FILES:
-        return _Kind(str, lambda given, _: _text_of(given), metavar="FILE")
-    if name in VALUES and plain is SecretStr:
-        return _Kind(str, lambda given, _: _value(name, given), metavar="FILE")
-    if name in SECRETS or plain is SecretStr:
-        return _Kind(str, lambda given, _: _secret(name, given))
-    if plain is UUID:
-        return _Kind(str, _as_given, metavar="UUID")
-    return _measured_kind(name, plain)
+        return _Kind(str, lambda given, _: _text_of(given), metavar="FILE", how="a file; '-' = stdin")
+    if name in VALUES and kind is Secret:
+        how = "a file; '-' asks for it, or reads a line from stdin"
+        return _Kind(str, lambda given, _: _value(name, given), metavar="FILE", how=how)
+    return _Kind(str, lambda given, _: _secret(name, given), how="'-' asks for it, or reads it from stdin")
 
 
-def _measured_kind(name: str, plain: Any) -> _Kind:
+def _measured(name: str, kind: Any) -> _Kind:
     """For times, durations and numbers; other values are passed unchanged."""
-    if plain in (datetime, AwareDatetime):
+    if kind is UUID:
+        return _Kind(str, _as_given, metavar="UUID")
+    if kind is datetime:
         return _Kind(str, _as_given, moment(ahead=name in AHEAD), "TIME")
     if name in DURATIONS:
-        return _Kind(plain, _as_given, duration(DURATIONS[name], whole=plain is int), "DURATION")
-    if plain is float:
+        return _Kind(kind, _as_given, duration(DURATIONS[name], whole=kind is int), "DURATION")
+    if kind is float:
         return _Kind(float, _as_given, number, "NUMBER")
-    return _Kind(plain, _as_given, metavar={int: "INTEGER"}.get(plain))
+    return _Kind(kind, _as_given, metavar={int: "INTEGER"}.get(kind))
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
@@ -220,85 +263,3 @@ def _value(name: str, given: str) -> str:
             " a file that has it, or - to be asked for it or to send it as a line on stdin."
         )
     return _text_of(given).rstrip("\r\n")
-
-
-Outcome = Literal["staged", "on_demand", "failed"]
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-
-
-class UserFilter(Body):
-    """Which users a list shows."""
-
-    q: Annotated[str, Field(description="part of a name")] = ""
-    group_id: UUID | None = None
-
-
-class SessionFilter(Body):
-    """Which sessions a list shows."""
-
-    q: Annotated[str, Field(description="only rows with all these words; `zone:eu` looks in one column")] = ""
-    user_id: UUID | None = None
-    image_id: UUID | None = None
-    staging_config_id: UUID | None = None
-    agent_id: UUID | None = None
-    status: Annotated[SessionStatus, Field(description="in this status")] = SessionStatus.RUNNING
-    staged: Annotated[bool, Field(description="without a user; --no-staged: with one")] = False
-    ended: Annotated[bool, Field(description="also those that ended in the last days")] = False
-    set_aside: Annotated[bool, Field(description="instead those whose hand-over to a user failed")] = False
-
-
-class HomeFilter(Body):
-    """Which home folders a list shows."""
-
-    q: Annotated[str, Field(description="only rows with all these words; `host:one` looks in one column")] = ""
-    user_id: UUID | None = None
-    image_id: UUID | None = None
-    agent_id: UUID | None = None
-
-
-class MachineOrderFilter(Body):
-    """Which orders of machines a list shows."""
-
-    machine_pool_id: UUID | None = None
-    open: Annotated[bool, Field(description="those whose machine is, or may be, there; --no-open: the others")] = True
-
-
-class LaunchFilter(Body):
-    """Which launches a list shows."""
-
-    q: Annotated[str, Field(description="only rows with all these words")] = ""
-    outcome: Annotated[Outcome, Field(description="how it ended")] = "failed"
-    user_id: UUID | None = None
-    image_id: UUID | None = None
-
-
-class LogFilter(Body):
-    """Which log rows are shown."""
-
-    level: Annotated[Level, Field(description="this one and above")] = "INFO"
-    component: Annotated[str, Field(description="one of api, manager, agent …")] = ""
-    code: Annotated[str, Field(description="for example staging-violation")] = ""
-    q: Annotated[str, Field(description="part of the message")] = ""
-    since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
-    until: Annotated[datetime, Field(description="before this time")] = datetime.max.replace(tzinfo=UTC)
-    zone_name: Annotated[str, Field(description="about this zone")] = ""
-    user_id: Annotated[UUID | None, Field(description="what this user did, or what happened to their sessions")] = None
-    session_id: UUID | None = None
-    staging_config_id: UUID | None = None
-
-
-class RequestFilter(Body):
-    """Which requests of Agents are shown."""
-
-    status: Annotated[int, Field(description="answered with this status, e.g. 503")] = 503
-    refused: Annotated[bool, Field(description="not answered with 2xx; --no-refused: the others")] = True
-    agent_id: UUID | None = None
-    manager_instance_id: Annotated[str, Field(description="answered by this Manager, or by the gateway for it")] = ""
-    since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
-    until: Annotated[datetime, Field(description="before this time")] = datetime.max.replace(tzinfo=UTC)
-
-
-class DeliveryFilter(Body):
-    """Which deliveries of a webhook a list shows."""
-
-    state: Annotated[DeliveryState, Field(description="in this state")] = DeliveryState.WAITING

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Final, Literal
+from uuid import UUID
 
 import typer
-from rich.text import Text
 
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.names import find_id
+from greenroom.cli.noun import Field
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column, absolute, columns, printable
+from greenroom.cli.output import Column, absolute, columns
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, fields_of, verb
+from greenroom.cli.verbs import Call, query_options, verb
 
 Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone they join, by name or id.")]
 Uses = Annotated[int, typer.Option(min=1, help="How many may join with it.")]
@@ -84,8 +85,7 @@ def join_token(
     if enable:
         body["enable_agent"] = True
     made = call.client.post("/join-tokens", body)
-    if call.output.as_json:
-        call.output.json(made)
+    if call.output.printed(made):
         return
     times = "once" if uses == 1 else f"{uses} times"
     call.output.err.print(f"To be run as root on the new host, {times}, within {hours} h:")
@@ -96,13 +96,20 @@ def join_token(
 def preview(call: Call) -> None:
     """Show what would be ordered, drained and released now if the pool were enabled, and why; nothing is done."""
     found = call.client.get(f"{call.path}/preview")
-    if call.output.as_json:
-        call.output.json(found)
+    if call.output.printed(found):
         return
-    call.output.out.print(Text(printable(found["sentence"])))
+    call.output.line(found["sentence"])
     call.output.rows(found["actions"], columns("action machine reason"), "Nothing would be done now.", whole=True)
 
 
+REQUEST_FILTERS: Final = (
+    Field("status", int, "answered with this status, e.g. 503"),
+    Field("refused", bool, "not answered with 2xx; --no-refused: the others"),
+    Field("agent_id", UUID),
+    Field("manager_instance_id", str, "answered by this Manager, or by the gateway for it"),
+    Field("since", datetime, "from this time on"),
+    Field("until", datetime, "before this time"),
+)
 COLUMNS: Final = columns(
     Column("Time", lambda request: absolute(datetime.fromisoformat(request["time"]))),
     Column("Agent", "agent_id"),
@@ -115,7 +122,7 @@ COLUMNS: Final = columns(
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 
 
-@verb("managers", options=fields_of("greenroom.cli.fields:RequestFilter", with_null=False), of_one=False)
+@verb("managers", options=query_options(*REQUEST_FILTERS), of_one=False)
 def requests(call: Call, *, limit: Limit = 100) -> None:
     """List how Managers answered Agents, newest first: each answer that was not 2xx, the others counted per minute."""
     rows = call.client.rows("/diagnostics/manager-requests", call.body(), limit)

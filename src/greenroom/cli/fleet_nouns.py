@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Final
+from uuid import UUID
 
-from greenroom.cli.noun import Change, Noun
+from greenroom.cli.noun import Change, Field, Noun
 from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
 
@@ -144,7 +145,10 @@ FLEET_NOUNS: Final = (
         what="machine order",
         many="machine orders",
         key="machine_order_id",
-        filters="greenroom.cli.fields:MachineOrderFilter",
+        filters=(
+            Field("machine_pool_id", UUID),
+            Field("open", bool, "those whose machine is, or may be, there; --no-open: the others"),
+        ),
         delete=False,
         columns=columns("ordered pool_name state hostname sessions ref reason changed state_reason"),
     ),

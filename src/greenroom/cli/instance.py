@@ -15,7 +15,7 @@ import typer
 from greenroom.cli.server import find_server
 from greenroom.cli.values import begin_again_without
 from greenroom.cli.verbs import CaFile, Key, KeySecret, Url, connect, plain_verb
-from greenroom.core.access.permissions import ADMIN
+from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.up.layout import running_layout
 from greenroom.up.options import Options, default_data

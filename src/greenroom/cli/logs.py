@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
+from uuid import UUID
 
 import msgspec
 import typer
-from rich.text import Text
 
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
-from greenroom.cli.output import Column, absolute, columns, milliseconds, printable
-from greenroom.cli.verbs import Call, command, fields_of, verb
+from greenroom.cli.noun import Field
+from greenroom.cli.output import Column, absolute, columns, milliseconds, printable, styled
+from greenroom.cli.verbs import Call, command, query_options, verb
 from greenroom.client import Event
 from greenroom.client.events import RESYNC
 from greenroom.client.events import log as log_of_events
@@ -31,7 +32,19 @@ _COLOURS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
 _COLUMNS: Final = columns(
     Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
-_OPTIONS: Final = fields_of("greenroom.cli.fields:LogFilter", with_null=False)
+FILTERS: Final = (
+    Field("level", Literal["DEBUG", "INFO", "WARNING", "ERROR"], "this one and above"),
+    Field("component", str, "one of api, manager, agent …"),
+    Field("code", str, "for example staging-violation"),
+    Field("q", str, "part of the message"),
+    Field("since", datetime, "from this time on"),
+    Field("until", datetime, "before this time"),
+    Field("zone_name", str, "about this zone"),
+    Field("user_id", UUID, "what this user did, or what happened to their sessions"),
+    Field("session_id", UUID),
+    Field("staging_config_id", UUID),
+)
+_OPTIONS: Final = query_options(*FILTERS)
 
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Rows shown at first.")]
@@ -88,10 +101,9 @@ def _since(query: Row, window: list[Row]) -> Row:
 
 
 def _show(call: Call, row: Row) -> None:
-    if call.output.as_json:
-        call.output.json(row)
+    if call.output.printed(row):
         return
-    line = Text(f"{absolute(datetime.fromisoformat(row['time']))} ", style="dim")
+    line = styled(f"{absolute(datetime.fromisoformat(row['time']))} ", "dim")
     line.append(f"{row['level']:7} ", style=_COLOURS.get(row["level"], "green"))
     line.append(f"{row['component']:8} {row['code']:24} ", style="cyan")
     line.append(printable(row["message"]), style="default")
@@ -130,10 +142,9 @@ def events(call: Call, *, topic: Topics = [], lines: EventLines = 20, follow: Fo
 
 
 def _show_event(call: Call, event: Event) -> None:
-    if call.output.as_json:
-        call.output.json(msgspec.to_builtins(event))
+    if call.output.printed(msgspec.to_builtins(event)):
         return
-    line = Text(f"{absolute(event.at) if event.at else '':20}", style="dim")
+    line = styled(f"{absolute(event.at) if event.at else '':20}", "dim")
     line.append(f"{event.topic:16}", style="cyan").append(printable(event.id), style="default")
     call.output.out.print(line, soft_wrap=True)
 

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from greenroom.cli.output import Column, Parts, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a body or a query parameter of a list, with the type of its value where that is not null."""
+
+    name: str
+    kind: Any = str
+    description: str = ""
+    is_required: bool = False
+    is_nullable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +36,8 @@ class Noun:
     `called` the users' word for it; `found_by_server`: the server accepts that name itself; `search`: the query
     parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
     no command needs them. `changes` are further verbs. `force` says what `delete --force` does; None = no such option.
-    `parts` are shown as tables by `get`. `filters`, `create` and `update` are models of the api, `MODULE:NAME`, which
-    are imported when the options of their verb are made.
+    `parts` are shown as tables by `get`. `filters` are the query parameters of the list. `create` and `update` are
+    models of the api, `MODULE:NAME`, which are imported when the options of their verb are made.
     """
 
     noun: str
@@ -38,7 +50,7 @@ class Noun:
     called: str = "name"
     found_by_server: bool = False
     search: str | None = None
-    filters: str | None = None
+    filters: tuple[Field, ...] = ()
     create: str | None = None
     update: str | None = None
     without: frozenset[str] = frozenset()

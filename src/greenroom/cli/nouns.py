@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+from uuid import UUID
 
 from greenroom.cli.fleet_nouns import FLEET_NOUNS
-from greenroom.cli.noun import Change, Noun
+from greenroom.cli.noun import Change, Field, Noun
 from greenroom.cli.output import Column, Row, columns
 from greenroom.core.text import size
+from greenroom.shared.states import SessionStatus
 
 
 def _pool(config: Row) -> str:
@@ -72,7 +74,12 @@ NOUNS: Final[dict[str, Noun]] = {
             what="home folder",
             many="home folders",
             key="home_id",
-            filters="greenroom.cli.fields:HomeFilter",
+            filters=(
+                Field("q", str, "only rows with all these words; `host:one` looks in one column"),
+                Field("user_id", UUID),
+                Field("image_id", UUID),
+                Field("agent_id", UUID),
+            ),
             delete=False,
             columns=columns(
                 "home_id",
@@ -139,7 +146,17 @@ NOUNS: Final[dict[str, Noun]] = {
             what="session",
             many="sessions",
             key="session_id",
-            filters="greenroom.cli.fields:SessionFilter",
+            filters=(
+                Field("q", str, "only rows with all these words; `zone:eu` looks in one column"),
+                Field("user_id", UUID),
+                Field("image_id", UUID),
+                Field("staging_config_id", UUID),
+                Field("agent_id", UUID),
+                Field("status", SessionStatus, "in this status"),
+                Field("staged", bool, "without a user; --no-staged: with one"),
+                Field("ended", bool, "also those that ended in the last days"),
+                Field("set_aside", bool, "instead those whose hand-over to a user failed"),
+            ),
             delete=False,
             columns=columns(
                 "session_id",
@@ -157,7 +174,12 @@ NOUNS: Final[dict[str, Noun]] = {
             what="launch",
             many="launches",
             key="launch_id",
-            filters="greenroom.cli.fields:LaunchFilter",
+            filters=(
+                Field("q", str, "only rows with all these words"),
+                Field("outcome", Literal["staged", "on_demand", "failed"], "how it ended"),
+                Field("user_id", UUID),
+                Field("image_id", UUID),
+            ),
             delete=False,
             parts=(("steps", STEPS),),
             columns=columns(
@@ -173,7 +195,7 @@ NOUNS: Final[dict[str, Noun]] = {
             key="user_id",
             name="username",
             search="q",
-            filters="greenroom.cli.fields:UserFilter",
+            filters=(Field("q", str, "part of a name"), Field("group_id", UUID)),
             create="greenroom.api.access.schemas:UserCreate",
             update="greenroom.api.access.schemas:UserPatch",
             force="Destroy the user's sessions, too.",

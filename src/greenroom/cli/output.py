@@ -1,23 +1,26 @@
-"""What commands print: one line of JSON, or tables. Results go to stdout, all else to stderr."""
+"""What commands print: one line of JSON, or tables. Results go to stdout, all else to stderr.
+
+rich is imported where something is laid out, since it takes longer than all else here.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from math import ceil
-from typing import Any, Final, cast
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from greenroom.core.text import size
-from greenroom.kit.terminal import console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
 
 LIST_WIDTH: Final = 100
 """Columns of a list that is not printed on a terminal."""
@@ -122,34 +125,47 @@ Parts = Sequence[tuple[str, Sequence[Column]]]
 """Fields that are lists of objects, with their columns."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True)
 class Output:
     """Where one command prints: results to `out`, progress and warnings to `err`. `wide`: lists have all columns and
     whole values."""
 
     as_json: bool
-    out: Console
-    err: Console
     wide: bool = False
 
-    @classmethod
-    def standard(cls, *, as_json: bool, wide: bool = False) -> Output:
-        return cls(as_json, console(), console(stderr=True), wide)
+    @cached_property
+    def out(self) -> Console:
+        return _console(stderr=False)
+
+    @cached_property
+    def err(self) -> Console:
+        return _console(stderr=True)
+
+    def printed(self, answer: Any) -> bool:
+        """Print an answer as JSON where that is asked for."""
+        if self.as_json:
+            self.json(answer)
+        return self.as_json
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print one line for people."""
+        self.out.print(styled(printable(text), style))
 
     def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str, *, whole: bool = False) -> None:
         """Print a list; `nothing` in place of an empty table. `whole`: long values are folded instead of shortened."""
-        if self.as_json:
-            self.json(rows)
-        elif not rows:
-            self.err.print(nothing)
-        else:
+        if self.printed(rows):
+            return
+        if rows:
             self._print_table(rows, columns, whole=whole)
+        else:
+            self.err.print(nothing)
 
     def one(self, row: Row, parts: Parts = ()) -> None:
         """Print one object with all its fields; those in `parts` as tables below the others."""
-        if self.as_json:
-            self.json(row)
+        if self.printed(row):
             return
+        from rich.table import Table  # noqa: PLC0415 -- as the docstring of this module says
+
         now = datetime.now(UTC)
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
@@ -160,13 +176,16 @@ class Output:
                 table.add_row(name, cell(value, name, now, full=True))
         self.out.print(table)
         for name, columns in tables.items():
-            self.out.print()
+            self.line()
             self._print_table(row[name], columns, whole=True)
         for sentence in (row.get("warning"), *row.get("warnings", ())):
             self.warn(sentence)
 
     def _print_table(self, rows: Sequence[Row], columns: Sequence[Column], *, whole: bool) -> None:
         """Print a table that fits the terminal, or `LIST_WIDTH`."""
+        from rich import box  # noqa: PLC0415 -- as the docstring of this module says
+        from rich.table import Table  # noqa: PLC0415 -- the same
+
         now = datetime.now(UTC)
         shown = [column for column in columns if self.wide or not column.wide]
         cells = [[_one_line(cell(column.of(row), column.field, now)) for column in shown] for row in rows]
@@ -185,19 +204,30 @@ class Output:
 
     def done(self, sentence: str, answer: Row) -> None:
         """Print the sentence, or with --json `answer`."""
-        if self.as_json:
-            self.json(answer)
-        else:
-            self.out.print(Text(sentence))
+        if not self.printed(answer):
+            self.line(sentence)
 
     def json(self, value: Any) -> None:
         """Print one line of JSON, flushed."""
-        self.out.file.write(json.dumps(value) + "\n")
-        self.out.file.flush()
+        sys.stdout.write(json.dumps(value) + "\n")
+        sys.stdout.flush()
 
     def warn(self, sentence: str | None) -> None:
         if sentence:
-            self.err.print(Text(f"Warning: {printable(sentence)}", style="yellow"))
+            self.err.print(styled(f"Warning: {printable(sentence)}", "yellow"))
+
+
+def _console(*, stderr: bool) -> Console:
+    from greenroom.kit.terminal import console  # noqa: PLC0415 -- as the docstring of this module says
+
+    return console(stderr=stderr)
+
+
+def styled(text: str, style: Any = "") -> Text:
+    """A text with its color."""
+    from rich.text import Text  # noqa: PLC0415 -- as the docstring of this module says
+
+    return Text(text, style=style)
 
 
 def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], room: int | None) -> list[int]:
@@ -221,14 +251,14 @@ def _widths(titles: Sequence[str], cells: Sequence[Sequence[Text]], room: int | 
 
 
 def _one_line(text: Text) -> Text:
-    return Text(" ".join(text.plain.split()), style=text.style)
+    return styled(" ".join(text.plain.split()), text.style)
 
 
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
     """A value for people; `full` also gives the absolute time."""
     text = printable(_text(value, field, now, full=full))
     style = next((colour for colour, words in _COLOURS.items() if text in words), "")
-    return Text(text, style=style)
+    return styled(text, style)
 
 
 def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
-from rich.text import Text
 
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.names import find_id
@@ -96,8 +95,7 @@ def _workspace(client: Client, named: str | None) -> Row:
 
 
 def _show(output: Output, result: Result) -> None:
-    if output.as_json:
-        output.json(asdict(result))
+    if output.printed(asdict(result)):
         return
     row = asdict(result)
     refusals, not_staged, short = row.pop("refusals"), row.pop("not_staged"), row.pop("short")
@@ -105,8 +103,8 @@ def _show(output: Output, result: Result) -> None:
     output.one(shown)
     for reasons in (refusals, not_staged):
         if reasons:
-            output.out.print()
+            output.line()
             output.rows(reasons, _REASONS, "", whole=True)
-    output.out.print()
+    output.line()
     for sentence in short or ["Nothing would be short."]:
-        output.out.print(Text(printable(sentence)))
+        output.line(sentence)

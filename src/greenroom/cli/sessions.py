@@ -6,24 +6,26 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.text import Text
 
 from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, STEPS
-from greenroom.cli.output import Output, printable
+from greenroom.cli.output import Output, printable, styled
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, fields_of, verb
-from greenroom.core.access.permissions import ADMIN
+from greenroom.cli.verbs import Call, body_options, verb
+from greenroom.core.access.accounts import ADMIN
 from greenroom.core.errors import SetupError
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
 
+if TYPE_CHECKING:
+    from rich.text import Text
+
 _DEADLINE_S: Final = 60.0
-_NEW: Final = fields_of("greenroom.api.session.schemas:SessionCreate", {"image_id"}, with_null=False)
-_COMMAND: Final = fields_of("greenroom.api.session.schemas:CommandCreate", {"command"}, with_null=False)
+_NEW: Final = body_options("greenroom.api.session.schemas:SessionCreate", {"image_id"}, with_null=False)
+_COMMAND: Final = body_options("greenroom.api.session.schemas:CommandCreate", {"command"}, with_null=False)
 
 POLL_S: Final = 0.25
 OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
@@ -124,10 +126,9 @@ def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) ->
 def placement(call: Call) -> None:
     """Show how a session came about: every step of its launch, and why others were passed over."""
     found = call.client.get(f"{call.path}/placement")
-    if call.output.as_json:
-        call.output.json(found)
+    if call.output.printed(found):
         return
-    call.output.out.print(f"outcome: {found['outcome']}")
+    call.output.line(f"outcome: {found['outcome']}")
     call.output.rows(found["steps"], STEPS, "No steps were recorded.", whole=True)
 
 
@@ -137,8 +138,7 @@ def execute(call: Call, *, argv: Argv) -> None:
     body: Row = {"command": argv, **call.body()}
     wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
     done = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
-    if call.output.as_json:
-        call.output.json(done)
+    if call.output.printed(done):
         return
     call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
     if done["exit_code"] is None:
@@ -193,7 +193,7 @@ def _taken(steps: list[Row]) -> Iterator[Text]:
         if step["at"] is None:
             continue
         at = datetime.fromisoformat(step["at"])
-        line = Text("✓ ", style="green").append(step["title"], style="default")
+        line = styled("✓ ", "green").append(step["title"], style="default")
         if before is not None:
             line.append(f"  {(at - before).total_seconds():.1f} s", style="dim")
         before = at

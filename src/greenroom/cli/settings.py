@@ -7,10 +7,12 @@ from typing import Annotated, Final
 import typer
 
 from greenroom.cli.client import ApiError, Row
+from greenroom.cli.noun import Field
 from greenroom.cli.output import Column, columns, milliseconds, printable
 from greenroom.cli.values import assignments
-from greenroom.cli.verbs import Call, fields_of, verb
+from greenroom.cli.verbs import Call, query_options, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
+from greenroom.core.webhooks import DeliveryState
 
 _COLUMNS: Final = columns(Column("Setting", "name"), "value unit default description")
 
@@ -70,7 +72,7 @@ Delivery = Annotated[
 GivenUp = Annotated[bool, typer.Option("--given-up", help="All that were given up, in place of one.")]
 
 
-@verb("webhooks", options=fields_of("greenroom.cli.fields:DeliveryFilter", with_null=False))
+@verb("webhooks", options=query_options(Field("state", DeliveryState, "in this state")))
 def deliveries(call: Call, *, limit: Limit = 100) -> None:
     """List what a webhook was sent, newest first, and what came of it."""
     rows = call.client.rows(f"{call.path}/deliveries", call.body(), limit)

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from greenroom.cli.client import Client
-from greenroom.cli.lazy import Group, Later, command_of, group_of, imported, text_of
+from greenroom.cli.fields import FieldOption, argument, body_of, fields_of, options_of
+from greenroom.cli.lazy import Group, Later, command_of, group_of, text_of
 from greenroom.cli.names import find_id, with_names
-from greenroom.cli.noun import Change, Noun
+from greenroom.cli.noun import Change, Field, Noun
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.options import FieldOption, argument, body_of
 from greenroom.cli.output import Output, Parts, Row
 from greenroom.cli.server import Server, find_server
 
@@ -118,15 +118,14 @@ def no_options() -> Sequence[FieldOption]:
     return ()
 
 
-def fields_of(model: str, without: Set[str] = frozenset(), *, with_null: bool = True) -> Options:
-    """An option for each field of a model of the api, `MODULE:NAME`; the other arguments are those of `options_of`."""
+def body_options(model: str, without: Set[str] = frozenset(), *, with_null: bool = True) -> Options:
+    """An option for each field of a model of the api, `MODULE:NAME`, except those `without`."""
+    return lambda: options_of((f for f in fields_of(model) if f.name not in without), with_null=with_null)
 
-    def options() -> Sequence[FieldOption]:
-        from greenroom.cli.fields import options_of  # noqa: PLC0415 -- with it pydantic is imported
 
-        return options_of(imported(model), without, with_null=with_null)
-
-    return options
+def query_options(*fields: Field) -> Options:
+    """An option for each query parameter."""
+    return lambda: options_of(fields, with_null=False)
 
 
 def group(name: str, text: str, *modules: str) -> Group:
@@ -163,7 +162,7 @@ def command(function: Run, noun: Noun | None = None, options: Sequence[FieldOpti
 
     def run(**given: Any) -> None:
         where = {name: given.pop(name) for name in _COMMON}
-        output = Output.standard(as_json=where.pop("as_json"), wide=where.pop("wide"))
+        output = Output(as_json=where.pop("as_json"), wide=where.pop("wide"))
         named = given.pop("given_id", "")
         fields = {option.field: given.pop(option.parameter.name) for option in options}
         with connect(find_server(**where)) as client:
@@ -209,16 +208,15 @@ def _generic(noun: Noun) -> list[Later]:
         gone = {noun.key: path.rpartition("/")[2], "deleted": True}
         call.output.done(f"The {noun.what} {call.named} is deleted.", gone)
 
-    filters = fields_of(noun.filters, with_null=False) if noun.filters else no_options
     found = [
-        _later("list", f"List {noun.many}.", rows, options=filters),
+        _later("list", f"List {noun.many}.", rows, options=query_options(*noun.filters)),
         _later("get", f"Show one {noun.what} with all its fields.", get, noun),
     ]
     if noun.create is not None:
         found.append(_later("create", f"Create {a_noun}.", create, options=partial(_of_new, noun, noun.create)))
     if noun.update is not None:
         text = f"Change {a_noun}; what is not given stays as it is."
-        found.append(_later("update", text, update, noun, fields_of(noun.update, noun.without)))
+        found.append(_later("update", text, update, noun, body_options(noun.update, noun.without)))
     if noun.delete:
         found.append(_later("delete", f"Delete {a_noun}.", delete, noun, partial(_force, noun.force)))
     return [*found, *(_later(change.verb, change.help, _changing(change), noun) for change in noun.changes)]
@@ -226,10 +224,10 @@ def _generic(noun: Noun) -> list[Later]:
 
 def _of_new(noun: Noun, where: str) -> list[FieldOption]:
     """The name of the new thing is an argument."""
-    required = {name for name, info in imported(where).model_fields.items() if info.is_required()}
-    options = fields_of(where, (noun.without - required) | {noun.name or ""}, with_null=False)()
+    fields = [f for f in fields_of(where) if f.name != noun.name and (f.is_required or f.name not in noun.without)]
+    options = options_of(fields, with_null=False)
     if noun.name is None:
-        return [*options]
+        return options
     name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.what}.")
     return [FieldOption(noun.name, name, lambda given, _: given), *options]
 

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 from urllib.parse import quote
 
 import typer
-from rich.text import Text
 
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.names import find_id
@@ -104,7 +103,7 @@ def wait_until_there(client: Client, output: Output, image_id: str, within_s: fl
                 line = _line(agent)
                 if said.get(agent["agent_id"]) != line:
                     said[agent["agent_id"]] = line
-                    output.err.print(Text(printable(line)))
+                    output.err.print(printable(line), markup=False)
             if image["available"]:
                 return image
             if agents and all(agent["state"] == "failed" for agent in agents):
@@ -179,12 +178,11 @@ def explain(
     """Would this user get a session of this config now, and if not, why? Nothing is launched."""
     query = {"user": user} | ({"zone": zone} if zone else {})
     found = call.client.get(f"{call.path}/explain", query)
-    if call.output.as_json:
-        call.output.json(found)
+    if call.output.printed(found):
         return
     verdict = "would get" if found["would_get"] else "would not get"
     whence = f" when the launch begins in zone {found['zone_name']}" if zone else ""
-    call.output.out.print(Text(f"{found['username']} {verdict} a session of this config now{whence}."))
+    call.output.line(f"{found['username']} {verdict} a session of this config now{whence}.")
     if found["reasons"]:
         call.output.rows(found["reasons"], _REASONS, "", whole=True)
     for note in found["notes"]:
@@ -199,14 +197,13 @@ def history(
 ) -> None:
     """How many launches a config served and missed, why it missed them, and whose they were."""
     found = call.client.get(f"{call.path}/history", {"limit": limit})
-    if call.output.as_json:
-        call.output.json(found)
+    if call.output.printed(found):
         return
     call.output.rows(found["windows"], _WINDOWS, "")
     if found["reasons"]:
-        call.output.out.print()
+        call.output.line()
         call.output.rows(found["reasons"], _CAUSES, "", whole=True)
-        call.output.out.print()
+        call.output.line()
         call.output.rows(found["recent_misses"], _MISSES, "", whole=True)
 
 

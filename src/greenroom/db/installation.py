@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.access.accounts import ADMIN
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.access.permissions import ADMIN, GLOBAL_ADMIN, USER
+from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
 from greenroom.core.errors import NotFound
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.disk import FreeDisk

@@ -11,7 +11,7 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenroom.core.access.permissions import ADMIN
+from greenroom.core.access.accounts import ADMIN
 from greenroom.db import installation
 from greenroom.db.database import Database
 from greenroom.db.installation import (

@@ -76,19 +76,21 @@ def test_the_last_time_of_the_calendar_is_shown_where_clocks_are_ahead(monkeypat
 
 def test_a_field_missing_from_an_older_deployment_is_shown_empty():
     text = io.StringIO()
-    console = Console(file=text, width=60)
+    output = Output(as_json=False)
+    output.out = Console(file=text, width=60)
     columns = (Column("Name", "name"), Column("New", "new"))
-    Output(as_json=False, out=console, err=console).rows([{"name": "ann"}], columns, "")
+    output.rows([{"name": "ann"}], columns, "")
     shown = text.getvalue()
     assert shown.splitlines()[-1].split() == ["ann", "-"]
 
 
 def test_an_id_is_never_folded_however_narrow_the_terminal():
     text = io.StringIO()
-    console = Console(file=text, width=60)
+    output = Output(as_json=False)
+    output.out = Console(file=text, width=60)
     identity, long = str(uuid.uuid4()), "a-name-that-does-not-fit-into-its-place@example.org"
     columns = (Column("ID", "id"), Column("User", "user"), Column("Zone", "zone"))
-    Output(as_json=False, out=console, err=console).rows([{"id": identity, "user": long, "zone": "eu"}], columns, "")
+    output.rows([{"id": identity, "user": long, "zone": "eu"}], columns, "")
     shown = text.getvalue()
     assert identity in shown
     assert "a-name-that-doe…" in shown

@@ -13,6 +13,8 @@ from typing import Final
 
 from greenroom.core.text import normal_password
 
+ADMIN: Final = "admin@greenroom.local"
+"""Username of the first administrator."""
 MAX_USERNAME: Final = 255
 
 

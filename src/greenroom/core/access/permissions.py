@@ -13,8 +13,6 @@ from typing import Final
 
 from greenroom.core.access.group_settings import SETTINGS, GroupSettings, Resolved, SettingValues, resolve
 
-ADMIN: Final = "admin@greenroom.local"
-"""Username of the first administrator."""
 GLOBAL_ADMIN: Final = "global_admin"
 USER: Final = "user"
 
