@@ -1,6 +1,6 @@
 """What the public conformance suite wants to find on a server that it tests: tools, resources and prompts of its own.
 
-They are served by the transport of `/mcp` (`greenroom.api.mcp.server.answered`), which is what is tested with them.
+They are served by the transport of `/mcp` (`greenroom.interfaces.mcp.server.answered`), which the suite tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from PIL import Image
 from starlette.types import Receive, Scope, Send
 
-from greenroom.api.mcp.server import answered
+from greenroom.interfaces.mcp.server import answered
 
 Context = ServerRequestContext[Any, Any]
 Page = types.PaginatedRequestParams | None

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.api.adapters.asking import Gesture, NotSupportedError
 from greenroom.api.bodies import Json
 from greenroom.core.actions.dialects import parse
+from greenroom.interfaces.sdk.asking import Gesture, NotSupportedError
 
 AT: dict[str, Any] = {"x": 640, "y": 400}
 

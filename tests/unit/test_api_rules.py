@@ -17,16 +17,16 @@ from pydantic import ValidationError
 
 from greenroom.api.access.schemas import LoginBody
 from greenroom.api.app import ROUTERS
-from greenroom.api.bodies import Body
+from greenroom.api.bodies import Body, validated
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.diagnostics.routes import FoundThing
 from greenroom.api.fleet.schemas import ZoneCreate
 from greenroom.api.hardening import host_name, served
 from greenroom.api.pool.schemas import StagingPatch
 from greenroom.api.problems import invalid_request
-from greenroom.api.published.calls import date, hex_id, validated
 from greenroom.core.errors import Invalid
 from greenroom.core.text import WORDS
+from greenroom.interfaces.public.calls import date, hex_id
 
 HOST = "console.example:8443"
 origins = st.sampled_from(

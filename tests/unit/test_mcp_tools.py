@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from greenroom.api.mcp.tool import Asked
-from greenroom.api.mcp.tools import tools_for
 from greenroom.core.actions.dialects import VERBS
 from greenroom.core.errors import Invalid
+from greenroom.interfaces.mcp.tool import Asked
+from greenroom.interfaces.mcp.tools import tools_for
 
 LEASE = "0f6e8a52-0000-4000-8000-00000000000a"
 

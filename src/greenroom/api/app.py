@@ -1,9 +1,6 @@
 """The api as an application: all routes, where each is served, their permissions, and the shape of errors.
 
-`/api/public/<name>` has the shape that existing clients use (docs/reference/published-api.md): always POST and JSON,
-with any Content-Type; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with and without
-dashes are accepted. A wrong key is 401, a missing permission 403, a refused operation HTTP 200, each with
-`{"error_message": …}`; success never has that key. `/api/admin/<name>` is the same call.
+Other distributions add interfaces for programs of other kinds (`INTERFACES`), each as a router.
 """
 
 from __future__ import annotations
@@ -17,10 +14,8 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 
 from greenroom.api import installation_routes, problems
-from greenroom.api.access import api_key_routes, group_routes, login_routes, published_tokens, user_routes
-from greenroom.api.access import published as published_access
+from greenroom.api.access import api_key_routes, group_routes, login_routes, user_routes
 from greenroom.api.access.guesses import Guesses
-from greenroom.api.adapters import browserbase, kernel, steel
 from greenroom.api.catalogue import routes as catalogue_routes
 from greenroom.api.deps import Db
 from greenroom.api.desk import routes as desk_routes
@@ -32,36 +27,32 @@ from greenroom.api.diagnostics.metrics import router as metrics_router
 from greenroom.api.events import Hub
 from greenroom.api.examples.document import LICENSE, SERVERS, add_credentials, add_examples
 from greenroom.api.fleet import internal_routes, joining, machine_routes
-from greenroom.api.fleet import published as published_fleet
 from greenroom.api.fleet import routes as fleet_routes
 from greenroom.api.hardening import HEALTH_PATH, Hardening, served
 from greenroom.api.installation import Snapshot
 from greenroom.api.launch import routes as launch_routes
 from greenroom.api.launch.service import Launcher
 from greenroom.api.lease import routes as lease_routes
-from greenroom.api.mcp import routes as mcp_routes
 from greenroom.api.pool import routes as pool_routes
-from greenroom.api.published import absent, administration, document
 from greenroom.api.recording import routes as recording_routes
 from greenroom.api.recording.access import Viewed
 from greenroom.api.recording.recorder import Recorder
 from greenroom.api.secret import routes as secret_routes
 from greenroom.api.security import access_of, check_declared, public_route
-from greenroom.api.session import published as published_sessions
-from greenroom.api.session import published_commands, share_routes
 from greenroom.api.session import routes as session_routes
+from greenroom.api.session import share_routes
 from greenroom.api.session.authorized import Notes
 from greenroom.api.session.orders import Screenshots
 from greenroom.api.webhooks import routes as webhook_routes
 from greenroom.api.webhooks.courier import Courier
-from greenroom.api.workspace import published as published_workspaces
 from greenroom.api.workspace import routes as workspace_routes
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter
 from greenroom.db.access.credentials import find_key
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.forecast import read_offer
+from greenroom.kit import plugins
 from greenroom.kit.concurrency import Coalesced, CoalescedEach
 from greenroom.kit.config import ApiConfig, listed
 from greenroom.kit.passwords import Passwords
@@ -132,24 +123,6 @@ ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
     (internal_routes.router, "/api/internal"),
 )
 """(router, prefix), in the order of the documentation."""
-PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (
-    published_sessions.router,
-    published_sessions.lifecycle_router,
-    published_commands.router,
-    published_commands.permission_router,
-    published_workspaces.router,
-    administration.router,
-    published_access.user_router,
-    published_tokens.router,
-    published_access.group_router,
-    published_fleet.router,
-    absent.router,
-)
-"""Served below each of `PUBLIC_PREFIXES`."""
-PUBLIC_PREFIXES: Final = ("/api/public", "/api/admin")
-"""Clients call administrators' names below either."""
-UNPREFIXED_ROUTERS: Final[tuple[APIRouter, ...]] = (published_sessions.lifecycle_router,)
-"""Also served below `/api`: some clients omit `public/`."""
 
 
 def _all_routes() -> APIRouter:
@@ -159,18 +132,22 @@ def _all_routes() -> APIRouter:
     made.include_router(metrics_router)
     for router, prefix in ROUTERS:
         made.include_router(router, prefix=prefix)
-    for router in PUBLIC_ROUTERS:
-        for prefix in PUBLIC_PREFIXES:
-            made.include_router(router, prefix=prefix)
-    made.include_router(document.router, prefix="/api/public")
-    made.include_router(mcp_routes.router)
-    for router in UNPREFIXED_ROUTERS:
-        made.include_router(router, prefix="/api")
+    for name in plugins.names(plugins.INTERFACES):
+        made.include_router(_router(plugins.INTERFACES, name))
     check_declared(made)
     return made
 
 
-_ADAPTERS: Final = {"kernel": kernel.router, "steel": steel.router, "browserbase": browserbase.router}
+def _router(group: str, name: str) -> APIRouter:
+    """The router that an installed distribution offers.
+
+    Raises:
+        SetupError: it offers something else.
+    """
+    router = plugins.load(group, name)
+    if not isinstance(router, APIRouter):
+        raise SetupError(f"The entry point {name} of {group} is no router.")
+    return router
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -225,8 +202,9 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.add_middleware(Measured, metrics=metrics)
     app.router.routes += _ROUTES.routes
     for name in listed(config.sdk_adapters):
-        check_declared(_ADAPTERS[name])
-        app.include_router(_ADAPTERS[name])
+        adapter = _router(plugins.SDK_ADAPTERS, name)
+        check_declared(adapter)
+        app.include_router(adapter)
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -14,13 +14,16 @@ from pydantic import (
     GetJsonSchemaHandler,
     SecretStr,
     StringConstraints,
+    ValidationError,
 )
 from pydantic_core import CoreSchema, core_schema
 
-from greenroom.core.text import MAX_NAME, normal_line, normal_name
+from greenroom.core.errors import Invalid
+from greenroom.core.text import MAX_NAME, in_sentences, in_words, normal_line, normal_name, place_of
 
 Json = dict[str, Any]
 """A JSON object of a client: as it was sent, or as it was stored once it was checked."""
+Fields = TypeVar("Fields", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +114,16 @@ class View(BaseModel):
     def of(cls, row: object, **reckoned: object) -> Self:
         """Filled from the attributes of `row`, but for those fields that are `reckoned` or have another name there."""
         return cls.model_validate({n: getattr(row, n) for n in cls.model_fields if n not in reckoned} | reckoned)
+
+
+def validated(kind: type[Fields], values: Json) -> Fields:
+    """The values as a body of `/api/v1`, by the same rules.
+
+    Raises:
+        Invalid: names every invalid field.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = in_sentences((place_of(e, values), in_words(e)) for e in error.errors(include_input=False))
+        raise Invalid(f"The request has values that cannot be used: {problems}.") from error

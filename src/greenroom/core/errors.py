@@ -49,7 +49,7 @@ GreenroomError                       500  internal
 │   └── HomeInUseError                    home-in-use               runtimes
 ├── ManagerRefusedError              500  internal                  agent
 ├── FilterError                      500  web-filter-down           agent
-├── NotSupportedError                501  not-supported             api
+├── NotSupportedError                501  not-supported             interfaces
 ├── ApiError                         500  internal                  cli
 ├── RehearsalError                   500  internal                  cli
 ├── ManagerLeftError                 503  manager-disabled          manager

@@ -22,6 +22,7 @@ from pydantic_settings import (
 
 import greenroom
 from greenroom.core.errors import SetupError
+from greenroom.kit import plugins
 
 CODE: Final = Path(__file__).parents[1]
 """The folder of the server's packages."""
@@ -48,12 +49,12 @@ HttpsUrls = Annotated[str, AfterValidator(_verified)]
 """One address or a comma list; may be empty."""
 
 
-SDK_ADAPTERS: Final = ("kernel", "steel", "browserbase")
-
-
 def _known_adapters(names: str) -> str:
-    if unknown := [name for name in listed(names) if name not in SDK_ADAPTERS]:
-        raise ValueError(f"there is no adapter {', '.join(unknown)}; there are {', '.join(SDK_ADAPTERS)}")
+    wanted = listed(names)
+    installed = plugins.names(plugins.SDK_ADAPTERS) if wanted else []
+    if unknown := [name for name in wanted if name not in installed]:
+        there = ", ".join(installed) or "none: install the package greenroom-interfaces"
+        raise ValueError(f"there is no adapter {', '.join(unknown)}; there are {there}")
     return names
 
 

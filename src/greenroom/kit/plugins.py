@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
 RUNTIMES: Final = "greenroom.runtimes"
 MACHINE_PROVIDERS: Final = "greenroom.machine_providers"
-GROUPS: Final = (RUNTIMES, MACHINE_PROVIDERS)
-"""The groups of entry points, each of subclasses of `Plugin`."""
+INTERFACES: Final = "greenroom.interfaces"
+"""Routers that the api serves besides its own."""
+SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
+"""Routers that the api serves if its settings name them."""
+WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
+"""The groups of subclasses of `Plugin`."""
+GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS)
 SEPARATE: Final = {(RUNTIMES, "kubernetes"): "greenroom-kubernetes"}
 """(group, name) of each plug-in of Greenroom that the package greenroom does not offer → the package that does."""
 
@@ -50,16 +55,10 @@ def find(group: str, name: str) -> type[Plugin[Any]] | None:
     Raises:
         SetupError: its module cannot be imported, or has something else under its name.
     """
-    entry = _found(group).get(name)
-    if entry is None:
+    if (found := load(group, name)) is None:
         return None
-    offered = f"The package {entry.dist.name if entry.dist else entry.value} offers {name!r} ({group})"
-    try:
-        found: object = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise SetupError(f"{offered}, which cannot be loaded: {error}.") from error
     if not (isinstance(found, type) and issubclass(found, Plugin)):
-        raise SetupError(f"{offered}, and {entry.value} is no plug-in.")
+        raise SetupError(f"{_offer(group, name)}, and it is no plug-in.")
     return cast("type[Plugin[Any]]", found)
 
 
@@ -71,13 +70,30 @@ def remedy(group: str, name: str) -> str | None:
     return f"{name!r} is in the package {package}, which is not installed: pip install {package}."
 
 
+def load(group: str, name: str) -> object | None:
+    """The object behind an entry point; None = no installed distribution has it.
+
+    Raises:
+        SetupError: its module cannot be imported, or does not have it.
+    """
+    try:
+        return _found(group)[name].load() if name in _found(group) else None
+    except (ImportError, AttributeError) as error:
+        raise SetupError(f"{_offer(group, name)}, which cannot be loaded: {error}.") from error
+
+
+def _offer(group: str, name: str) -> str:
+    entry = _found(group)[name]
+    return f"The package {entry.dist.name if entry.dist else '?'} offers {name!r} as {entry.value} ({group})"
+
+
 def settings_types() -> list[type[FromEnvironment]]:
     """The settings of all installed plug-ins.
 
     Raises:
         SetupError: as `find`.
     """
-    plugins = [find(group, name) for group in GROUPS for name in names(group)]
+    plugins = [find(group, name) for group in WITH_SETTINGS for name in names(group)]
     return [plugin.settings_type for plugin in plugins if plugin is not None]
 
 

@@ -12,10 +12,10 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 from tests.support.waiting import eventually
 
-from greenroom.api.adapters import browserbase, kernel, steel
 from greenroom.core.errors import SetupError
 from greenroom.core.events import Event
 from greenroom.db.database import Database
+from greenroom.interfaces.sdk import browserbase, kernel, steel
 from greenroom.kit.config import ApiConfig
 
 BROWSERS, STEEL, BROWSERBASE = (

@@ -14,9 +14,9 @@ from tests.database.api.test_catalogue import picture
 
 from greenroom.api.catalogue import reading
 from greenroom.api.diagnostics.audit import REPEAT_S
-from greenroom.api.published.absent import ABSENT
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
+from greenroom.interfaces.public.absent import ABSENT
 
 _NOT_ADMINISTRATIVE: Final = re.compile(
     r"/mcp|/api/(internal/.*"

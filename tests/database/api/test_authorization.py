@@ -16,13 +16,13 @@ from tests.database.api.client import Client, MakeClient
 from tests.database.api.staging import Stage
 
 from greenroom.api.desk.schemas import ActionsDone
-from greenroom.api.mcp.tools import TOOLS
 from greenroom.api.security import access_of
 from greenroom.api.session.authorized import ActsOnSession, declared_acts
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import Unavailable
 from greenroom.core.session.authorization import TABLE, Act, Asking, Facts, Kind, decide
 from greenroom.core.session.streams import PROGRAM_FOLDERS
+from greenroom.interfaces.mcp.tools import TOOLS
 
 AT_THE_GATEWAY: Final = {*PROGRAM_FOLDERS.values(), Act.WATCH, Act.TYPE, Act.STREAM_AS_PROGRAM}
 """Asked by the Agent: tests/unit/core/session/test_streams.py compares them."""

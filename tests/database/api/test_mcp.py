@@ -22,8 +22,8 @@ from tests.support.played import serve
 
 from greenroom.api.desk.transport import while_asked
 from greenroom.api.lease.service import MCP_PATH
-from greenroom.api.mcp import tools
-from greenroom.api.mcp.tool import Asked, Tool, as_json
+from greenroom.interfaces.mcp import tools
+from greenroom.interfaces.mcp.tool import Asked, Tool, as_json
 
 URL = "https://127.0.0.1:8443/mcp"
 LIST = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}

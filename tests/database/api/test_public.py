@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from tests.database.api.client import KEYS, Client, MakeClient
 from tests.database.api.staging import bare_session
 
-from greenroom.api.published.calls import RequiresKey
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
+from greenroom.interfaces.public.calls import RequiresKey
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 

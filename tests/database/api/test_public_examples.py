@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from tests.database.api.client import Client
 from tests.database.api.watched_page import WatchedPage
 
-from greenroom.api.published.absent import ABSENT
-from greenroom.api.published.document import PICTURE, recorded
 from greenroom.db.database import Database
+from greenroom.interfaces.public.absent import ABSENT
+from greenroom.interfaces.public.document import PICTURE, recorded
 
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")

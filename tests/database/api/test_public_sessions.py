@@ -10,9 +10,9 @@ from tests.database.api.client import KEYS, Client
 from tests.database.api.staging import Session, bare_session
 from tests.support.waiting import eventually
 
-from greenroom.api.session import published
 from greenroom.core.events import Event
 from greenroom.db.database import Database
+from greenroom.interfaces.public import sessions as published
 from greenroom.kit.secrets import Secrets
 
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")

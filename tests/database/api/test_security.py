@@ -11,10 +11,10 @@ from fastapi import FastAPI
 from tests.database.api.client import Client, MakeClient
 
 from greenroom.api.openapi import document
-from greenroom.api.published.calls import RequiresKey
 from greenroom.api.security import Open, access_of, check_declared
 from greenroom.core.access.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
 from greenroom.db.database import Database
+from greenroom.interfaces.public.calls import RequiresKey
 from greenroom.kit.secrets import hashed
 
 SOME_ID = str(uuid.UUID(int=1))

@@ -13,9 +13,9 @@ from uuid import UUID
 
 import structlog
 
+from greenroom.api.bodies import validated
 from greenroom.api.catalogue.schemas import CatalogueEntryView
 from greenroom.api.diagnostics.audit import audit
-from greenroom.api.published.calls import validated
 from greenroom.api.security import Caller
 from greenroom.api.workspace import service as workspaces
 from greenroom.api.workspace.schemas import ImageCreate, ImagePatch

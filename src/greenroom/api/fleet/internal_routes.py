@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from greenroom.api.access.published_tokens import opens_sessions_of
+from greenroom.api.access.session_tokens import opens_sessions_of
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route

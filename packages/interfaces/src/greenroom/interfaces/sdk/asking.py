@@ -20,11 +20,11 @@ from greenroom.api.csrf import foreign_origin_reason
 from greenroom.api.lease import service
 from greenroom.api.lease.schemas import LeaseGranted, LeaseView
 from greenroom.api.lease.service import Leasing, LeasingDep
-from greenroom.api.mcp.tool import Asked, answer_to
 from greenroom.api.problems import error_response
 from greenroom.api.security import Caller, Declared, key_caller
 from greenroom.core.errors import Forbidden, GreenroomError, NotFound, Unauthenticated, Unavailable, WrongState
 from greenroom.core.session.states import OVER, SessionStatus
+from greenroom.interfaces.mcp.tool import Asked, answer_to
 
 DEFAULT_S: Final = 600
 LEAST_S: Final = 60

@@ -12,8 +12,8 @@ from typing import Annotated, Final, cast
 
 from fastapi import APIRouter
 
-from greenroom.api.published.calls import Answer, Call, requires_key
 from greenroom.core.errors import Invalid, Refused
+from greenroom.interfaces.public.calls import Answer, Call, requires_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

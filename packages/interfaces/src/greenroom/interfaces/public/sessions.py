@@ -11,10 +11,10 @@ from typing import Annotated, Final, cast
 from fastapi import APIRouter
 
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
+from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, EventHub, LauncherDep, Logs, SecretsDep
 from greenroom.api.events import while_in
 from greenroom.api.launch.service import LaunchRequest
-from greenroom.api.published.calls import Answer, Call, date, hex_id, now, requires_key, validated
 from greenroom.api.session import orders, service, share_service
 from greenroom.api.session.authorized import asking_of, authorized
 from greenroom.api.session.orders import keep_alive
@@ -34,6 +34,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.session import shares, views
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, SessionFilter
+from greenroom.interfaces.public.calls import Answer, Call, date, hex_id, now, requires_key
 
 
 async def shared(sharing: Sharing, call: Call, session_id: str) -> tuple[str | None, str | None]:

@@ -10,11 +10,10 @@ from fastapi import Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from greenroom.api.adapters import asking
-from greenroom.api.adapters.asking import Asks, Browser, Gesture, Given
-from greenroom.api.bodies import Json
-from greenroom.api.mcp.tool import Asked, as_base64
-from greenroom.api.published.calls import validated
+from greenroom.api.bodies import Json, validated
+from greenroom.interfaces.mcp.tool import Asked, as_base64
+from greenroom.interfaces.sdk import asking
+from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, Given
 
 router = asking.adapter("kernel", "authorization")
 

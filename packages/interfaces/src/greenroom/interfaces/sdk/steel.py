@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 from fastapi import Query
 
-from greenroom.api.adapters import asking
-from greenroom.api.adapters.asking import Asks, Browser, Gesture, Given
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import SessionStatus
+from greenroom.interfaces.sdk import asking
+from greenroom.interfaces.sdk.asking import Asks, Browser, Gesture, Given
 
 router = asking.adapter("steel", "steel-api-key")
 

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from greenroom.api.adapters import asking
-from greenroom.api.adapters.asking import Asks, Browser, Given
 from greenroom.api.bodies import Json
 from greenroom.core.session.states import NOT_YET_RUNNING, SessionStatus
+from greenroom.interfaces.sdk import asking
+from greenroom.interfaces.sdk.asking import Asks, Browser, Given
 
 router = asking.adapter("browserbase", "x-bb-api-key")
 

@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 
-from greenroom.api.bodies import Json
+from greenroom.api.bodies import Json, validated
 from greenroom.api.catalogue import lists as catalogue_lists
 from greenroom.api.catalogue.schemas import CatalogueCreate
 from greenroom.api.deps import Db, Logs, SettingsSnapshot
 from greenroom.api.pool import service
 from greenroom.api.pool.schemas import StagingConfigView, StagingCreate, StagingPatch
-from greenroom.api.published.calls import Answer, Call, date, now, requires_key, validated
 from greenroom.core.errors import Invalid
 from greenroom.db import catalogue as catalogue_rows
 from greenroom.db.catalogue import Catalogue
 from greenroom.db.diagnostics.metrics import read_report
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.pool.configs import list_configs
+from greenroom.interfaces.public.calls import Answer, Call, date, now, requires_key
 
 router = APIRouter(include_in_schema=False)
 

@@ -58,5 +58,5 @@ router = APIRouter(include_in_schema=False)
 async def mcp(request: Request, asker: Annotated[Asker, shows_key_or_token()]) -> Response:
     """One message of a client. The protocol's library is imported by the first: it takes a second, and 20 MB."""
     await request.body()  # within its limit, before anything is begun
-    server = await asyncio.to_thread(importlib.import_module, "greenroom.api.mcp.server")
+    server = await asyncio.to_thread(importlib.import_module, "greenroom.interfaces.mcp.server")
     return server.Exchange(request, asker)

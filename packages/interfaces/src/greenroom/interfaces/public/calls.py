@@ -6,21 +6,18 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, cast
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, ValidationError
 
 from greenroom.api.bodies import Json
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
-from greenroom.core.text import in_sentences, in_words, place_of
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
 from greenroom.db.fleet.zones import Zone
 from greenroom.db.workspace.images import Image
 
-Fields = TypeVar("Fields", bound=BaseModel)
 Answer = dict[str, Any]
 """JSON in the shape of the published interface (docs/reference/published-api.md), not that of our rows."""
 
@@ -158,19 +155,6 @@ def requires_key(*codes: str) -> Any:
 def requires_key_one_of(*codes: str) -> Any:
     """Dependency of a published route: a key with at least one of `codes`; gives the `Call`."""
     return Depends(RequiresKey(one_of=codes))
-
-
-def validated(kind: type[Fields], values: Json) -> Fields:
-    """The values as a body of `/api/v1`, by the same rules.
-
-    Raises:
-        Invalid: names every invalid field.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        problems = in_sentences((place_of(e, values), in_words(e)) for e in error.errors(include_input=False))
-        raise Invalid(f"The request has values that cannot be used: {problems}.") from error
 
 
 def _object(raw: bytes) -> Json:

@@ -13,20 +13,8 @@ from greenroom.api.access.accounts import change_attributes, change_user, log_ou
 from greenroom.api.access.accounts import create_user as create
 from greenroom.api.access.accounts import delete_user as remove
 from greenroom.api.access.schemas import AttributesPatch, GroupCreate, GroupPatch, UserCreate, UserPatch
+from greenroom.api.bodies import validated
 from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
-from greenroom.api.published.calls import (
-    KEPT_WITH_A_USER,
-    Answer,
-    Call,
-    attributes_shape,
-    hex_id,
-    image_shape,
-    requires_key,
-    requires_key_one_of,
-    user_shape,
-    validated,
-)
-from greenroom.api.session.published import kasms_of_users
 from greenroom.api.session.service import Streams
 from greenroom.api.workspace.service import as_seen
 from greenroom.core.access.group_settings import SETTINGS, Setting
@@ -38,6 +26,18 @@ from greenroom.db.access.credentials import insert_login_link
 from greenroom.db.access.groups import Group
 from greenroom.db.database import Database
 from greenroom.db.workspace import images
+from greenroom.interfaces.public.calls import (
+    KEPT_WITH_A_USER,
+    Answer,
+    Call,
+    attributes_shape,
+    hex_id,
+    image_shape,
+    requires_key,
+    requires_key_one_of,
+    user_shape,
+)
+from greenroom.interfaces.public.sessions import kasms_of_users
 from greenroom.kit.secrets import hashed, new_secret
 
 LINK_LIFETIME_S: Final = 300.0

@@ -15,20 +15,20 @@ import httpx
 import structlog
 from fastapi import Request
 from fastapi.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from greenroom.api.bodies import Json
+from greenroom.api.hardening import MAX_BODY_BYTES
+from greenroom.core.errors import GreenroomError, Invalid
+from greenroom.interfaces.mcp.routes import Asker
+from greenroom.interfaces.mcp.tool import Asked, Shown, Tool, answer_to, as_base64
+from greenroom.interfaces.mcp.tools import LEASES, screen_of, tools_for
 from mcp import types
 from mcp.server.caching import CacheHint
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from starlette.types import Message, Receive, Scope, Send
-
-from greenroom.api.bodies import Json
-from greenroom.api.hardening import MAX_BODY_BYTES
-from greenroom.api.mcp.routes import Asker
-from greenroom.api.mcp.tool import Asked, Shown, Tool, answer_to, as_base64
-from greenroom.api.mcp.tools import LEASES, screen_of, tools_for
-from greenroom.core.errors import GreenroomError, Invalid
 
 log = structlog.get_logger(__name__)
 logging.getLogger("mcp").setLevel(logging.CRITICAL)

@@ -11,22 +11,14 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 
-from greenroom.api.bodies import Json
+from greenroom.api.bodies import Json, validated
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.published.calls import (
-    KEPT_WITH_AN_IMAGE,
-    NOT_OFFERED,
-    Answer,
-    Call,
-    image_shape,
-    requires_key,
-    validated,
-)
 from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid
 from greenroom.db.workspace import images
 from greenroom.db.workspace.images import Image
+from greenroom.interfaces.public.calls import KEPT_WITH_AN_IMAGE, NOT_OFFERED, Answer, Call, image_shape, requires_key
 from greenroom.kit.secrets import Secrets
 
 router = APIRouter(include_in_schema=False)

@@ -6,13 +6,14 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter
 
+from greenroom.api.bodies import validated
 from greenroom.api.deps import Config, Db, Logs
 from greenroom.api.fleet import service
 from greenroom.api.fleet.schemas import AgentPatch, ManagerPatch, ManagerView, ZoneCreate, ZonePatch
-from greenroom.api.published.calls import Answer, Call, date, requires_key, validated, zone_shape
 from greenroom.db.fleet import managers, views, zones
 from greenroom.db.fleet.managers import ListedManager
 from greenroom.db.fleet.views import AgentRow
+from greenroom.interfaces.public.calls import Answer, Call, date, requires_key, zone_shape
 
 router = APIRouter(include_in_schema=False)
 

@@ -1,4 +1,4 @@
-"""Session tokens: log-ins that programs begin, prolong and end for users, in the published shape.
+"""Session tokens: log-ins that programs begin, prolong and end for users.
 
 A token is the value of the console's cookie, and opens the streams of the user's sessions as `session_token` of the
 published interface does. It is made of the log-in's id and a signature: so those of a user can be listed again,
@@ -10,14 +10,9 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Final
-
-from fastapi import APIRouter, Depends
 
 from greenroom.api.access.accounts import end_login_of
-from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.installation import Snapshot
-from greenroom.api.published.calls import Answer, Call, date, requires_key
 from greenroom.api.security import Caller
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.events import Event, Topic
@@ -138,89 +133,3 @@ def _shown(login: TokenLogin, token: str) -> SessionToken:
     return SessionToken(
         token=token, login_id=login.login_id, user_id=login.user_id, created=login.created, ends=login.ends
     )
-
-
-router = APIRouter(include_in_schema=False)
-
-FOR_USERS: Final = requires_key("users_auth_session")
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    db: Database
-    secrets: Secrets
-    snapshot: Snapshot
-
-
-async def _parts(db: Db, secrets: SecretsDep, snapshot: SettingsSnapshot) -> _Parts:
-    return _Parts(db, secrets, snapshot)
-
-
-Parts = Annotated[_Parts, Depends(_parts)]
-
-
-@router.post("/create_session_token")
-async def create_session_token(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Begin a log-in of a user."""
-    user_id = call.part("target_user").id("user_id")
-    made = await create(parts.db, parts.secrets, parts.snapshot, call.caller, user_id, logs=logs)
-    return {"session_token": _shape(made)}
-
-
-@router.post("/get_session_token")
-async def get_session_token(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """One token, as long as it is valid."""
-    return {"session_token": _shape(await _found(parts, call))}
-
-
-@router.post("/get_session_tokens")
-async def get_session_tokens(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """The valid tokens of a user that programs made, oldest first; log-ins of browsers are not among them."""
-    return {"session_tokens": [_shape(token) for token in await _of_user(parts, call)]}
-
-
-@router.post("/update_session_token")
-async def update_session_token(parts: Parts, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """Let a token last as long as a new one."""
-    token = _sent(call)
-    prolonged = await prolong(parts.db, parts.secrets, parts.snapshot, call.caller, token)
-    return {"session_token": _shape(prolonged)}
-
-
-@router.post("/delete_session_token")
-async def delete_session_token(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """End a token, and cut the streams of its user; their sessions go on."""
-    await end(parts.db, logs, call.caller, await _found(parts, call))
-    return {}
-
-
-@router.post("/delete_session_tokens")
-async def delete_session_tokens(parts: Parts, logs: Logs, call: Annotated[Call, FOR_USERS]) -> Answer:
-    """End all tokens of a user that programs made; `logout_user` ends those of browsers, too."""
-    for token in await _of_user(parts, call):
-        await end(parts.db, logs, call.caller, token)
-    return {}
-
-
-async def _found(parts: _Parts, call: Call) -> SessionToken:
-    return await find(parts.db, parts.secrets, parts.snapshot, call.caller, _sent(call))
-
-
-async def _of_user(parts: _Parts, call: Call) -> list[SessionToken]:
-    user_id = call.part("target_user").id("user_id")
-    return await of_user(parts.db, parts.secrets, parts.snapshot, call.caller, user_id)
-
-
-def _sent(call: Call) -> str:
-    return call.part("target_session_token").text("session_token")
-
-
-def _shape(token: SessionToken) -> Answer:
-    """There is no JWT: the token itself is the credential."""
-    return {
-        "session_token": token.token,
-        "session_token_date": date(token.created),
-        "expires_at": date(token.ends),
-        "session_jwt": None,
-        "user_id": token.user_id,
-    }

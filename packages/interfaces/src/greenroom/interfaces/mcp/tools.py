@@ -16,10 +16,10 @@ from msgspec.structs import fields
 from greenroom.api.bodies import Json, View
 from greenroom.api.desk.schemas import ActionsCreate, ActionsDone, ExecCreate, ExecDone, Listing, Tree, Written
 from greenroom.api.lease.schemas import LeaseCreate, LeaseExtension, LeaseGranted, LeaseView
-from greenroom.api.mcp.tool import Asked, Shown, Tool, as_base64, as_json, schema_of
 from greenroom.core.actions import computer
 from greenroom.core.actions.dialects import VERBS
 from greenroom.core.errors import Invalid
+from greenroom.interfaces.mcp.tool import Asked, Shown, Tool, as_base64, as_json, schema_of
 
 MOST_READ_BYTES: Final = 1 << 20
 READ_BYTES: Final = 1 << 16

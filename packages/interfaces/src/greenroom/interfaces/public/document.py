@@ -16,8 +16,8 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.examples.document import API_KEY, LICENSE, SERVERS
-from greenroom.api.published.calls import Answer
 from greenroom.api.security import public_route
+from greenroom.interfaces.public.calls import Answer
 
 EXAMPLES: Final = Path(__file__).parent / "examples.json"
 PREFIX: Final = "/api/public/"

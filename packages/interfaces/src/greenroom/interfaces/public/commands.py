@@ -9,12 +9,11 @@ import msgspec
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from greenroom.api.bodies import validated
 from greenroom.api.deps import Db, DesksDep, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.desk.transport import Desks
-from greenroom.api.published.calls import Answer, Call, now, requires_key, validated
-from greenroom.api.session import published, share_service
+from greenroom.api.session import share_service
 from greenroom.api.session.orders import act_of, order_command, sealed_command
-from greenroom.api.session.published import FOR_USERS, judged_of, kasm_shape, session_of
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.service import Streams, connect_url, token_of
 from greenroom.api.session.share_service import Sharing, SharingDep
@@ -29,6 +28,9 @@ from greenroom.db.database import Database
 from greenroom.db.session import shares
 from greenroom.db.session.shares import Share
 from greenroom.db.session.views import Session, get_session
+from greenroom.interfaces.public import sessions
+from greenroom.interfaces.public.calls import Answer, Call, now, requires_key
+from greenroom.interfaces.public.sessions import FOR_USERS, judged_of, kasm_shape, session_of
 from greenroom.kit.secrets import Secrets
 
 T = TypeVar("T")
@@ -126,14 +128,14 @@ async def join_kasm(sharing: SharingDep, secrets: SecretsDep, call: Annotated[Ca
     """
     share_id = call.text("share_id") or call.text("shared_id")
     user = await get_user(sharing.db, call.id("user_id"))
-    share = await published.share_for_users(sharing, share_id, user)
+    share = await sessions.share_for_users(sharing, share_id, user)
     session = await get_session(sharing.db, share.session_id)
     kasm = kasm_shape(session, sharing.streams)
     if user.user_id == session.user_id:
         token = token_of(session, secrets)
         kasm_url = connect_url(session.session_id, user.user_id, token)
     else:
-        token = (await published.joined(sharing, share, user)).session_token
+        token = (await sessions.joined(sharing, share, user)).session_token
         kasm_url = f"/#/connect/join/{share_id}/{user.user_id}/{token}"
         kasm["view_only_token"] = token
     return {

@@ -1,0 +1,55 @@
+"""The published interface, in the shape that existing clients use (docs/reference/published-api.md).
+
+`/api/public/<name>` is always POST and JSON, with any Content-Type; the API key is in the body or in HTTP Basic;
+unknown keys are ignored; ids with and without dashes are accepted. A wrong key is 401, a missing permission 403, a
+refused operation HTTP 200, each with `{"error_message": …}`; success never has that key. `/api/admin/<name>` is the
+same call.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from greenroom.interfaces.public import (
+    absent,
+    administration,
+    commands,
+    document,
+    fleet,
+    sessions,
+    tokens,
+    users,
+    workspaces,
+)
+
+ROUTERS: Final[tuple[APIRouter, ...]] = (
+    sessions.router,
+    sessions.lifecycle_router,
+    commands.router,
+    commands.permission_router,
+    workspaces.router,
+    administration.router,
+    users.user_router,
+    tokens.router,
+    users.group_router,
+    fleet.router,
+    absent.router,
+)
+"""Served below each of `PREFIXES`."""
+PREFIXES: Final = ("/api/public", "/api/admin")
+"""Clients call administrators' names below either."""
+
+
+def _all_routes() -> APIRouter:
+    made = APIRouter()
+    for router in ROUTERS:
+        for prefix in PREFIXES:
+            made.include_router(router, prefix=prefix)
+    made.include_router(document.router, prefix="/api/public")
+    made.include_router(sessions.lifecycle_router, prefix="/api")  # some clients omit `public/`
+    return made
+
+
+router = _all_routes()
