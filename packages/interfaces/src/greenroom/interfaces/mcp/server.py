@@ -15,6 +15,12 @@ import httpx
 import structlog
 from fastapi import Request
 from fastapi.responses import Response
+from mcp import types
+from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
 from starlette.types import Message, Receive, Scope, Send
 
 from greenroom.api.bodies import Json
@@ -23,12 +29,6 @@ from greenroom.core.errors import GreenroomError, Invalid
 from greenroom.interfaces.mcp.routes import Asker
 from greenroom.interfaces.mcp.tool import Asked, Shown, Tool, answer_to, as_base64
 from greenroom.interfaces.mcp.tools import LEASES, screen_of, tools_for
-from mcp import types
-from mcp.server.caching import CacheHint
-from mcp.server.context import ServerRequestContext
-from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.shared.exceptions import MCPError
 
 log = structlog.get_logger(__name__)
 logging.getLogger("mcp").setLevel(logging.CRITICAL)
