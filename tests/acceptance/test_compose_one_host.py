@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PAGE: Final = ROOT / "docs/howto/containers.md"
 BLOCKS: Final = [block for block in blocks_of(PAGE) if block.not_run is None]
-LAST: Final = ("Back up and restore", "Take it away")
+LAST: Final = ("Back up and restore", "Uninstall")
 """Sections whose commands change what is there."""
 
 SOON_S: Final = 20.0
@@ -159,7 +159,7 @@ def test_a_restored_deployment_has_the_users_of_then(host: ComposeHost):
 def test_a_removal_leaves_data_and_no_container_network_or_rule(host: ComposeHost):
     host.session_of("last@example.org")
     assert "GREENROOM" in host.run("iptables-save").stdout
-    (commands,) = (block.commands for block in BLOCKS if block.section == "Take it away")
+    (commands,) = (block.commands for block in BLOCKS if block.section == "Uninstall")
     host.on_terminal(commands)
     assert host.run("docker", "ps", "--all", "--quiet").stdout == ""
     networks = host.run("docker", "network", "ls", "--format", "{{.Name}}").stdout.split()

@@ -37,7 +37,7 @@ def installation(
     openbox_image: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Installation]:
-    """Greenroom after the sections "Begin" and "A database elsewhere"."""
+    """Greenroom after the sections "Install" and "Use an external database"."""
     kubernetes.load_image(*role_images, openbox_image)
     found = Installation(kubernetes, tmp_path_factory.mktemp("reader"))
     nothing_there = f"{kubernetes.nodes[0].address}:{PORT}"
@@ -45,11 +45,11 @@ def installation(
     try:
         found.prepare()
         (found.folder / "database-ca.pem").write_text(database.authority.read_text())
-        read(found, "Begin", blocks=slice(0, 1))
-        passwords, *_ = read(found, "A database elsewhere", blocks=slice(0, 1))
+        read(found, "Install", blocks=slice(0, 1))
+        passwords, *_ = read(found, "Use an external database", blocks=slice(0, 1))
         database.make(*passwords.split())
-        read(found, "A database elsewhere", servers, blocks=slice(1, None))
-        read(found, "Begin", blocks=slice(2, None))
+        read(found, "Use an external database", servers, blocks=slice(1, None))
+        read(found, "Install", blocks=slice(2, None))
         yield found
     finally:
         found.remove()

@@ -56,12 +56,12 @@ RENEWED_WITHIN_S: Final = 180.0
 def installation(
     kubernetes: Cluster, role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """Greenroom after the section "Begin"."""
+    """Greenroom after the section "Install"."""
     kubernetes.load_image(*role_images, openbox_image)
     found = Installation(kubernetes, tmp_path_factory.mktemp("reader"))
     try:
         found.prepare()
-        read(found, "Begin")
+        read(found, "Install")
         yield found
     finally:
         found.remove()
@@ -83,14 +83,14 @@ def test_a_workspace_is_a_pod_and_its_stream_goes_through_the_gateway(installati
 
 
 def test_the_commands_about_a_manager(installation: Installation):
-    (said,) = read(installation, "See how a Manager is")
+    (said,) = read(installation, "Check a Manager")
     assert said.startswith("HTTP/1.1 200 OK\n")
     assert re.search(r"kasm-manager-\S+ +1/1 +Running", said)
 
 
 def test_the_commands_of_an_update_change_nothing_where_nothing_is_new(installation: Installation):
     before = {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")}
-    read(installation, "Update")
+    read(installation, "Upgrade")
     installation.kubectl("wait", "--for=condition=Complete", "job/kasm-migrate", "--timeout=120s", timeout_s=150)
     assert {pod["metadata"]["uid"] for pod in installation.pods("kasm-manager")} == before
 
@@ -101,9 +101,9 @@ def test_certificates_that_are_made_anew_are_shown_and_no_pod_starts_anew(instal
     shown = certificate(installation)
     for name in ("server", "database"):
         (installation.folder / f"greenroom-keys/installation/{name}.pem").unlink()
-    read(installation, "Update")
+    read(installation, "Upgrade")
     wait_for(lambda: certificate(installation) != shown, "the gateway shows the new certificate", RENEWED_WITHIN_S)
-    read(installation, "Certificates")
+    read(installation, "Renew certificates")
     wait_for(installation.answers, "the console answers", SOON_S)
     assert {pod["metadata"]["uid"] for role in (*ROLES, "kasm-db") for pod in installation.pods(role)} == before
 
@@ -114,7 +114,7 @@ def certificate(installation: Installation) -> str:
 
 
 def test_more_than_one_of_each(installation: Installation):
-    read(installation, "The morning: more than one of each")
+    read(installation, "Run several replicas")
     wait_for(lambda: len(managers(installation)) == 3, "three Managers run", SOON_S)
 
 
@@ -135,7 +135,7 @@ def test_a_disabled_manager_is_healthy_and_its_pod_runs_on_unready(installation:
 
 
 def test_a_user_gets_a_staged_desktop(installation: Installation):
-    read(installation, "Desktops before anyone asks")
+    read(installation, "Stage a desktop")
 
 
 def test_a_program_uses_its_leased_desktop_through_api_gateway_and_pod(installation: Installation):
@@ -166,7 +166,7 @@ def test_a_lease_without_a_way_out_reaches_only_a_filter_of_the_agents_own_image
 def test_a_manager_is_killed_and_no_user_notices(installation: Installation, session_id: str):
     killed = primary(installation)["instance_id"]
     with busy(installation, session_id):
-        read(installation, "A Manager is killed")
+        read(installation, "Kill a Manager")
         wait_for(lambda: primary(installation)["instance_id"] != killed, "another one is Primary", SOON_S)
         wait_for(lambda: len(managers(installation)) == 3, "there are three again", SOON_S)
 
@@ -260,7 +260,7 @@ def test_a_minute_without_the_api_server_doubles_and_loses_nothing(
 
 def test_what_is_left_over_is_listed_and_on_request_removed(installation: Installation, session_id: str):
     """The Secret of a session of an Agent that was deleted, beside those of sessions that run."""
-    read(installation, "What is left over")
+    read(installation, "Remove leftovers")
     over = str(uuid.uuid4())
     secret = installation.cluster.get("secret", f"gr-{session_id}", "--namespace=greenroom")
     labels = {**secret["metadata"]["labels"], AGENT: str(uuid.uuid4()), SESSION: over, SESSION_ID: over}
@@ -275,14 +275,14 @@ def test_what_is_left_over_is_listed_and_on_request_removed(installation: Instal
     assert found("--yes") == [f"left: Secret gr-{over}"], "what is younger than a minute stays"
     wait_for(lambda: found() == [f"would be removed: Secret gr-{over}"], "it is older than a minute", SOON_S)
     assert found("--yes") == [f"removed: Secret gr-{over}"]
-    read(installation, "What is left over")
+    read(installation, "Remove leftovers")
     assert runs(installation, session_id)
 
 
 def test_everything_is_replaced_under_load_and_a_stream_is_never_cut(installation: Installation, session_id: str):
     before = {pod["metadata"]["uid"] for role in ROLES for pod in installation.pods(role)}
     with busy(installation, session_id):
-        read(installation, "A new version of everything")
+        read(installation, "Restart all roles")
 
     def left() -> set[str]:
         return {pod["metadata"]["uid"] for role in ROLES for pod in installation.pods(role)} & before
@@ -353,7 +353,7 @@ def test_streams_of_sessions_alone_go_through_the_gateway_beside_their_agent(
 
 
 def test_nothing_is_left_of_it(installation: Installation):
-    read(installation, "The evening")
+    read(installation, "Uninstall")
     with pytest.raises(RuntimeError, match="not found"):
         installation.cluster.get("namespace", "greenroom")
 

@@ -29,13 +29,13 @@ def installation(
     names: Names | None = None
     try:
         found.prepare()
-        read(found, "Begin", blocks=slice(0, 1))
+        read(found, "Install", blocks=slice(0, 1))
         # As clusters from 1.21 on have it by themselves.
         kubernetes.kubectl("label", "namespace", "greenroom", "kubernetes.io/metadata.name=greenroom")
-        read(found, "Sessions in a namespace of their own", blocks=slice(0, 1))
-        read(found, "Begin", blocks=slice(2, 3))
+        read(found, "Run sessions in a separate namespace", blocks=slice(0, 1))
+        read(found, "Install", blocks=slice(2, 3))
         names = Names(kubernetes, SESSIONS)
-        read(found, "Sessions in a namespace of their own", blocks=slice(1, None))
+        read(found, "Run sessions in a separate namespace", blocks=slice(1, None))
         yield found
     finally:
         kubernetes.kubectl("delete", "namespace", SESSIONS, "--ignore-not-found", timeout_s=400)
