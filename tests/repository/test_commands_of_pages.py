@@ -40,6 +40,7 @@ NOT_RUN = {
     ("docs/howto/database-failover.md", "chown -R postgres: /etc/patroni && chmod 600 /etc/patroni/co"),
     ("docs/howto/database-failover.md", "sudo -u postgres psql -h /var/run/postgresql -c '\\password g"),
     ("docs/howto/machines.md", "greenroom machine-pools create --name cloud --zone default -"),
+    ("docs/howto/machines.md", ".venv/bin/uv pip install --no-deps --no-build-isolation -r r"),
     ("docs/howto/machines-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),
     ("docs/howto/rehearse.md", "GREENROOM_RUNTIME=simulated greenroom up --detach"),
     ("docs/howto/several-machines.md", ".venv/bin/uv build --wheel --no-build-isolation"),

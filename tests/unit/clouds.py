@@ -25,7 +25,7 @@ from starlette.routing import Route
 from greenroom.core.fleet.addresses import AllowedHost
 from greenroom.machine_providers.command import CommandProvider
 from greenroom.machine_providers.contract import JoinParts, NewMachine, Provider
-from greenroom.machine_providers.libcloud import LibcloudProvider
+from greenroom.machine_providers.libcloud.provider import LibcloudProvider
 from greenroom.machine_providers.simulated import SimulatedCloud, SimulatedProvider
 from greenroom.machine_providers.webhook import WebhookProvider
 

@@ -42,7 +42,8 @@ from greenroom.core.errors import SetupError
 from greenroom.machine_providers.command import ENVIRONMENT, CommandProvider
 from greenroom.machine_providers.contract import Provider, ProviderError
 from greenroom.machine_providers.exchange import MAX_ANSWER_BYTES, MAX_SHOWN
-from greenroom.machine_providers.libcloud import THREADS, LibcloudProvider, allowed_clouds
+from greenroom.machine_providers.libcloud.provider import THREADS, LibcloudProvider
+from greenroom.machine_providers.libcloud.rules import allowed_clouds
 from greenroom.machine_providers.webhook import WebhookProvider
 
 

@@ -26,7 +26,10 @@ SDK_ADAPTERS: Final = "greenroom.sdk_adapters"
 WITH_SETTINGS: Final = (RUNTIMES, MACHINE_PROVIDERS)
 """The groups of subclasses of `Plugin`."""
 GROUPS: Final = (*WITH_SETTINGS, INTERFACES, SDK_ADAPTERS)
-SEPARATE: Final = {(RUNTIMES, "kubernetes"): "greenroom-kubernetes"}
+SEPARATE: Final = {
+    (RUNTIMES, "kubernetes"): "greenroom-kubernetes",
+    (MACHINE_PROVIDERS, "libcloud"): "greenroom-machines",
+}
 """(group, name) of each plug-in of Greenroom that the package greenroom does not offer → the package that does."""
 
 S = TypeVar("S", bound="FromEnvironment")

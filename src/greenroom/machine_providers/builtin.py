@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import AfterValidator
 
 from greenroom.core.fleet.machines import provider as options
 from greenroom.kit.config import FromEnvironment, listed
@@ -44,35 +41,6 @@ class WebhookPlugin(ProviderPlugin[FromEnvironment]):
         from greenroom.machine_providers.webhook import WebhookProvider  # noqa: PLC0415
 
         return WebhookProvider(pool.options, pool.secrets, pool.call_s, pool.trusted)
-
-
-def _usable_clouds(setting: str) -> str:
-    """Raises SetupError: it is not a JSON object of objects."""
-    from greenroom.machine_providers.libcloud import allowed_clouds  # noqa: PLC0415
-
-    allowed_clouds(setting)
-    return setting
-
-
-class LibcloudSettings(FromEnvironment):
-    """Settings of the provider `libcloud`."""
-
-    machine_clouds: Annotated[str, AfterValidator(_usable_clouds)] = ""
-    """JSON: the drivers of Apache Libcloud that machine pools may use, each with its fixed arguments, for example
-    `{"openstack": {"ex_force_auth_url": "https://cloud.example:5000"}}`; empty = the large public clouds."""
-
-
-class LibcloudPlugin(ProviderPlugin[LibcloudSettings]):
-    """The clouds that Apache Libcloud knows."""
-
-    settings_type = LibcloudSettings
-    rules = options.LIBCLOUD
-
-    def provider(self, pool: PoolContext) -> Provider:
-        from greenroom.machine_providers.libcloud import LibcloudProvider, allowed_clouds  # noqa: PLC0415
-
-        clouds = allowed_clouds(self.settings.machine_clouds)
-        return LibcloudProvider(pool.options, pool.secrets, pool.call_s / 2, clouds)
 
 
 class SimulatedCloudPlugin(ProviderPlugin[FromEnvironment]):

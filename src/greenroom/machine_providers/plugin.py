@@ -58,7 +58,8 @@ def find_provider(name: str) -> type[ProviderPlugin[Any]]:
     plugin = plugins.find(plugins.MACHINE_PROVIDERS, name)
     if plugin is None:
         installed = ", ".join(plugins.names(plugins.MACHINE_PROVIDERS)) or "none"
-        raise Invalid(f"There is no machine provider {name!r}; installed are {installed}.")
+        unknown = f"There is no machine provider {name!r}; installed are {installed}."
+        raise Invalid(plugins.remedy(plugins.MACHINE_PROVIDERS, name) or unknown)
     if not issubclass(plugin, ProviderPlugin):
         raise Invalid(f"The machine provider {name!r} is no ProviderPlugin.")
     return plugin

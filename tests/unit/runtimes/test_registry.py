@@ -154,6 +154,14 @@ async def test_the_sessions_of_a_runtime_are_those_of_all_its_agents_and_are_rem
     assert await runtime.session_ids("ours", folders) == ["session-b"]
 
 
+def test_a_machine_provider_of_a_package_that_is_not_installed_names_the_package(monkeypatch: pytest.MonkeyPatch):
+    without(plugins.MACHINE_PROVIDERS, "libcloud", monkeypatch)
+    with pytest.raises(Invalid) as refused:
+        find_provider("libcloud")
+    sentence = "'libcloud' is in the package greenroom-machines, which is not installed"
+    assert refused.value.message == f"{sentence}: pip install greenroom-machines."
+
+
 async def test_a_machine_provider_of_another_package_is_made_with_its_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

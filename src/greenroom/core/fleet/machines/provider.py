@@ -98,17 +98,7 @@ class ProviderRules:
     """Why it cannot work with these secrets, as a sentence."""
 
 
-_OBJECTS: Final = ("arguments", "create")
-ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
-"""Arguments of a driver that a pool may choose. Where a cloud is, and files, are for the Manager's settings."""
-_PLACES: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
-"""Names of arguments that lead to another address or read a file."""
-PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
-    name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
-}
-"""Drivers whose addresses Apache Libcloud knows, which need no setting; each with its fixed arguments."""
 MAX_TEXT: Final = 1000
-_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 TOKEN: Final = "token"  # noqa: S105 -- its name
 """The secret that the provider webhook sends as a header."""
 APPROVERS: Final = ("agents_create", "agents_modify")
@@ -148,22 +138,6 @@ def _webhook_problem(options: Options, trusted: Sequence[AllowedHost]) -> str | 
     return url_problem(options["url"], trusted)
 
 
-def _cloud_problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
-    if wrong := next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None):
-        return f"The option {wrong} is an object of names and values."
-    arguments, create = (options.get(name, {}) for name in _OBJECTS)
-    if others := sorted(set(arguments) - ARGUMENTS):
-        return (
-            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
-            " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
-        )
-    if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
-        return f"The option create may not have {places[0]}, which leads to an address or a file."
-    if wrong := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN.fullmatch(v)), None):
-        return f"The argument {wrong} is a text of letters, digits and ._-."
-    return None
-
-
 def _token_problem(secrets: Mapping[str, str]) -> str | None:
     token = secrets.get(TOKEN, "")
     if token.isascii() and token.isprintable() and token == token.strip():
@@ -187,10 +161,6 @@ COMMAND: Final = ProviderRules(texts=("program",), place=("program",), has_own_o
 WEBHOOK: Final = ProviderRules(
     texts=("url",), place=("url",), has_own_options=True, problem=_webhook_problem, secrets_problem=_token_problem
 )
-LIBCLOUD: Final = ProviderRules(
-    texts=("driver", "size", "image"), place=("driver", "arguments"), problem=_cloud_problem
-)
-"""The driver gets its `arguments` alone, so no other option decides which machines it shows."""
 SIMULATED: Final = ProviderRules(joins=False)
 
 

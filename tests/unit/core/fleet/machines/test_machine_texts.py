@@ -18,7 +18,6 @@ from greenroom.core.fleet.machines.demand import Hint, hints_on, parse_hint, sho
 from greenroom.core.fleet.machines.model import Machine
 from greenroom.core.fleet.machines.provider import (
     COMMAND,
-    LIBCLOUD,
     MAX_SAID,
     SIMULATED,
     WEBHOOK,
@@ -191,8 +190,9 @@ def test_what_is_no_line_of_a_schedule_is_refused(line: str, words: str):
         parse_hint(line)
 
 
-EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge", "image": "ami-1"}
-RULES = {"command": COMMAND, "webhook": WEBHOOK, "libcloud": LIBCLOUD, "simulated": SIMULATED}
+CLOUD = ProviderRules(place=("driver", "arguments"))
+EC2: dict[str, Any] = {"driver": "ec2", "size": "m6i.2xlarge"}
+RULES = {"command": COMMAND, "webhook": WEBHOOK, "simulated": SIMULATED}
 
 
 def problem(provider: str, options: dict[str, Any], hosts: str = "") -> str:
@@ -210,17 +210,6 @@ def problem(provider: str, options: dict[str, Any], hosts: str = "") -> str:
         ("webhook", {"url": "http://127.0.0.1:9000"}, "is for hosts of the setting `webhook_hosts` alone"),
         ("webhook", {"url": "https://me@cloud.example"}, "has a user name"),
         ("webhook", {"url": "https://cloud.example:x"}, "a port that is none"),
-        ("libcloud", {"driver": "ec2", "size": "m6i.2xlarge"}, "needs the option image"),
-        ("libcloud", {**EC2, "create": []}, "The option create is an object"),
-        *(
-            ("libcloud", {**EC2, "arguments": {name: "x"}}, f"may not choose the argument {name}")
-            for name in ("host", "port", "secure", "path", "ex_force_auth_url", "key_file", "Region")
-        ),
-        ("libcloud", {**EC2, "arguments": {"region": "x/../y"}}, "The argument region is a text of letters"),
-        *(
-            ("libcloud", {**EC2, "create": {name: "x"}}, f"may not have {name}")
-            for name in ("host", "image_url", "ex_keyfile_path", "ssh_key_file")
-        ),
     ],
 )
 def test_a_provider_without_what_it_needs_is_refused(provider: str, options: dict[str, Any], words: str):
@@ -232,7 +221,6 @@ def test_a_provider_with_what_it_needs_is_taken():
     assert not problem("command", {"program": "/opt/cloud/machines"})
     assert not problem("webhook", {"url": "https://cloud.example/machines"})
     assert not problem("webhook", {"url": "http://127.0.0.1:9000"}, "127.0.0.1")
-    assert not problem("libcloud", EC2)
 
 
 def test_a_provider_of_another_package_has_rules_of_its_own():
@@ -255,8 +243,8 @@ def test_a_token_that_can_be_a_header_is_taken():
 
 
 def test_another_address_is_another_place_and_another_size_is_not():
-    assert is_same_place(LIBCLOUD, EC2, {**EC2, "size": "c6i.large"})
-    assert not is_same_place(LIBCLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
+    assert is_same_place(CLOUD, EC2, {**EC2, "size": "c6i.large"})
+    assert not is_same_place(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
     assert not is_same_place(WEBHOOK, {"url": "https://a"}, {"url": "https://b"})
 
 
@@ -266,8 +254,8 @@ def test_the_same_machines_are_shown_where_no_option_can_have_changed_that():
     assert not shows_same_machines(WEBHOOK, here, {**here, "project": "two"})
     assert is_same_place(WEBHOOK, here, {**here, "project": "two"})
     assert not shows_same_machines(COMMAND, {"program": "/a"}, {"program": "/a", "region": "eu"})
-    assert shows_same_machines(LIBCLOUD, EC2, {**EC2, "size": "c6i.large"})
-    assert not shows_same_machines(LIBCLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
+    assert shows_same_machines(CLOUD, EC2, {**EC2, "size": "c6i.large"})
+    assert not shows_same_machines(CLOUD, EC2, {**EC2, "arguments": {"region": "eu-west-1"}})
 
 
 @pytest.mark.parametrize("name", ["provider", "options", "join_url", "edge_url"])

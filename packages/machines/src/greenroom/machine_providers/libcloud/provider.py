@@ -1,4 +1,4 @@
-"""Provider `libcloud`: the clouds that Apache Libcloud knows, an optional package (`requirements/machines.txt`).
+"""Creates machines with Apache Libcloud, which is imported in a thread: that takes 0.2 s.
 
 Libcloud waits in threads; each pool has a few of its own, so that a cloud that hangs takes none of another's, and each
 of its connections has a time limit. A driver keeps its last answer, so each thread has its own. Images are not listed:
@@ -8,18 +8,16 @@ a cloud has tens of thousands, and only the id is needed.
 from __future__ import annotations
 
 import asyncio
-import importlib
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-import msgspec
 import structlog
 
-from greenroom.core.errors import SetupError
-from greenroom.core.fleet.machines.provider import LIBCLOUD, PUBLIC_CLOUDS, options_problem, said
+from greenroom.core.fleet.machines.provider import options_problem, said
 from greenroom.machine_providers.contract import NewMachine, ProviderError, Shown
+from greenroom.machine_providers.libcloud.rules import LIBCLOUD, PUBLIC_CLOUDS
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -28,20 +26,6 @@ THREADS: Final = 4
 _USER_DATA: Final = {"digitalocean": "ex_user_data", "dummy": ""}
 """Driver → how its `create_node` calls the user data; empty = it takes none."""
 _GONE: Final = "terminated"
-
-
-def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
-    """The drivers of the setting `machine_clouds`, each with its fixed arguments.
-
-    Raises:
-        SetupError: it is not a JSON object of objects.
-    """
-    if not setting.strip():
-        return PUBLIC_CLOUDS
-    try:
-        return msgspec.json.decode(setting, type=dict[str, dict[str, Any]])
-    except msgspec.MsgspecError as error:
-        raise SetupError(f"GREENROOM_MACHINE_CLOUDS is not a JSON object of drivers and arguments: {error}.") from error
 
 
 class LibcloudProvider:
@@ -77,13 +61,14 @@ class LibcloudProvider:
 
     async def create(self, machine: NewMachine) -> str:
         def node(driver: Any) -> str:
-            base = importlib.import_module("libcloud.compute.base")
+            from libcloud.compute.base import NodeImage  # noqa: PLC0415
+
             image = str(self._options.get("image", ""))
             wanted: dict[str, Any] = {
                 **self._options.get("create", {}),
                 "name": machine.name,
                 "size": self._size(driver),
-                "image": base.NodeImage(id=image, name=image, driver=driver),
+                "image": NodeImage(id=image, name=image, driver=driver),
             }
             argument = self._options.get("user_data_argument", _USER_DATA.get(self._name, "ex_userdata"))
             if argument:
@@ -127,11 +112,6 @@ class LibcloudProvider:
             return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except ProviderError:
             raise
-        except ImportError as error:
-            raise ProviderError(
-                "Apache Libcloud is not installed beside this Manager: pip install -r requirements/machines.txt.",
-                refused=True,
-            ) from error
         except Exception as error:
             words = said(str(error), (*self._secrets.values(), *hidden))
             log.warning("a cloud did not do what it was asked", driver=self._name, reason=words)
@@ -154,9 +134,10 @@ class LibcloudProvider:
             )
         if problem := options_problem("libcloud", LIBCLOUD, self._options):
             raise ProviderError(problem, refused=True)
-        providers = importlib.import_module("libcloud.compute.providers")
+        from libcloud.compute.providers import get_driver  # noqa: PLC0415
+
         try:
-            kind = providers.get_driver(self._name)
+            kind: Any = get_driver(self._name)
         except AttributeError as error:
             raise ProviderError(f"Libcloud has no driver {said(self._name)!r}.", refused=True) from error
         given = [self._secrets[name] for name in ("key", "secret") if name in self._secrets]

@@ -1,0 +1,39 @@
+"""The provider `libcloud`, as the api and Managers find it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from greenroom.kit.config import FromEnvironment
+from greenroom.machine_providers.contract import Provider
+from greenroom.machine_providers.libcloud.rules import LIBCLOUD, allowed_clouds
+from greenroom.machine_providers.plugin import PoolContext, ProviderPlugin
+
+
+def _usable_clouds(setting: str) -> str:
+    """Raises SetupError: it is not a JSON object of objects."""
+    allowed_clouds(setting)
+    return setting
+
+
+class LibcloudSettings(FromEnvironment):
+    """Settings of the provider `libcloud`."""
+
+    machine_clouds: Annotated[str, AfterValidator(_usable_clouds)] = ""
+    """JSON: the drivers of Apache Libcloud that machine pools may use, each with its fixed arguments, for example
+    `{"openstack": {"ex_force_auth_url": "https://cloud.example:5000"}}`; empty = the large public clouds."""
+
+
+class LibcloudPlugin(ProviderPlugin[LibcloudSettings]):
+    """The clouds that Apache Libcloud knows."""
+
+    settings_type = LibcloudSettings
+    rules = LIBCLOUD
+
+    def provider(self, pool: PoolContext) -> Provider:
+        from greenroom.machine_providers.libcloud.provider import LibcloudProvider  # noqa: PLC0415
+
+        clouds = allowed_clouds(self.settings.machine_clouds)
+        return LibcloudProvider(pool.options, pool.secrets, pool.call_s / 2, clouds)

@@ -1,0 +1,58 @@
+"""What a pool of the provider `libcloud` has to give, and which clouds it may use. Needs no library."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from greenroom.core.errors import SetupError
+from greenroom.core.fleet.addresses import AllowedHost
+from greenroom.core.fleet.machines.provider import Options, ProviderRules
+
+_OBJECTS: Final = ("arguments", "create")
+ARGUMENTS: Final = frozenset({"datacenter", "location", "project", "region", "subscription_id", "tenant_id"})
+"""Arguments of a driver that a pool may choose. Where a cloud is, and files, are for the Manager's settings."""
+_PLACES: Final = re.compile(r"(?:.*_)?(?:file|host|path|port|secure|uri|url)", re.DOTALL)
+"""Names of arguments that lead to another address or read a file."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+PUBLIC_CLOUDS: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {} for name in ("azure_arm", "digitalocean", "ec2", "gce", "linode", "scaleway", "upcloud", "vultr")
+}
+"""Drivers whose addresses Apache Libcloud knows, which need no setting; each with its fixed arguments."""
+
+
+def allowed_clouds(setting: str) -> Mapping[str, Mapping[str, Any]]:
+    """The drivers of the setting `machine_clouds`, each with its fixed arguments.
+
+    Raises:
+        SetupError: it is not a JSON object of objects.
+    """
+    if not setting.strip():
+        return PUBLIC_CLOUDS
+    try:
+        return msgspec.json.decode(setting, type=dict[str, dict[str, Any]])
+    except msgspec.MsgspecError as error:
+        raise SetupError(f"GREENROOM_MACHINE_CLOUDS is not a JSON object of drivers and arguments: {error}.") from error
+
+
+def _problem(options: Options, _: Sequence[AllowedHost]) -> str | None:
+    if wrong := next((name for name in _OBJECTS if not isinstance(options.get(name, {}), Mapping)), None):
+        return f"The option {wrong} is an object of names and values."
+    arguments, create = (options.get(name, {}) for name in _OBJECTS)
+    if others := sorted(set(arguments) - ARGUMENTS):
+        return (
+            f"A pool may not choose the argument {others[0]} of a driver, only {', '.join(sorted(ARGUMENTS))}; the"
+            " setting GREENROOM_MACHINE_CLOUDS of the Managers has the others."
+        )
+    if places := sorted(name for name in create if _PLACES.fullmatch(name.lower())):
+        return f"The option create may not have {places[0]}, which leads to an address or a file."
+    if wrong := next((n for n, v in arguments.items() if not isinstance(v, str) or not _PLAIN.fullmatch(v)), None):
+        return f"The argument {wrong} is a text of letters, digits and ._-."
+    return None
+
+
+LIBCLOUD: Final = ProviderRules(texts=("driver", "size", "image"), place=("driver", "arguments"), problem=_problem)
+"""The driver gets its `arguments` alone, so no other option decides which machines it shows."""

@@ -1,1 +1,0 @@
-"""Who makes the machines of a pool: providers with one contract (`contract.Provider`) and one conformance suite."""
