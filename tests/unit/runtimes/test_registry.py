@@ -123,13 +123,14 @@ def test_a_value_that_a_runtime_cannot_use_is_refused_by_roles_and_commands(
     [
         ("greenroom_lab:Lab", "import nothing_like_it", "which cannot be loaded: No module named 'nothing_like_it'"),
         ("greenroom_lab:Nothing", RUNTIME, "which cannot be loaded: "),
-        ("greenroom_lab:Settings", RUNTIME, "and greenroom_lab:Settings is no plug-in"),
+        ("greenroom_lab:Settings", RUNTIME, "and it is no plug-in"),
     ],
 )
 def test_a_package_with_a_broken_runtime_is_named(tmp_path: Path, entry: str, code: str, reason: str):
     with installed(tmp_path, code, entry=entry), pytest.raises(SetupError) as refused:
         find_runtime("lab")
-    assert refused.value.message.startswith(f"The package greenroom_lab offers 'lab' (greenroom.runtimes), {reason}")
+    offered = f"The package greenroom_lab offers 'lab' as {entry} (greenroom.runtimes)"
+    assert refused.value.message.startswith(f"{offered}, {reason}")
 
 
 @pytest.mark.usefixtures("lab")
